@@ -1,0 +1,209 @@
+"""The catalogue: the 24 kinds of event that Penpot's webhooks send.
+
+Source: the RPC commands marked ``::webhooks/event?`` in Penpot's backend; the list is the same
+from 1.17.0 to 2.18. ``relay events`` prints this, and a test holds it against what templates get.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+GROUPS = ("comments", "files", "projects", "libraries", "fonts", "transfers")
+"""The groups that a channel's ``events`` list can name; every kind stands in exactly one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of event."""
+
+    name: str
+    """Penpot's name, such as ``create-comment``."""
+    group: str
+    """One of ``GROUPS``."""
+    when: str
+    """One sentence: when Penpot sends it."""
+    variables: tuple[str, ...]
+    """The template variables that can be known for it, besides ``event``. All others are falsy."""
+    note: str = ""
+    """What a person who writes its template should know; may be empty."""
+
+
+_ALWAYS = ("actor", "team")
+_PROJECT = (*_ALWAYS, "project")
+_FILE = (*_PROJECT, "file")
+_COMMENT = (*_FILE, "page", "thread", "comment")
+_FONT = (*_ALWAYS, "font")
+
+_EARLY = "Penpot sends it when the work begins, also if it fails later."
+
+
+def _kinds() -> Iterable[Kind]:
+    yield Kind(
+        "create-comment-thread",
+        "comments",
+        "Someone leaves a first comment at a place in a file.",
+        _COMMENT,
+        "The file's name is known once another event has told it. A page without a name is falsy.",
+    )
+    yield Kind(
+        "create-comment",
+        "comments",
+        "Someone replies in a comment thread.",
+        _COMMENT,
+        "The page and the thread's number and first comment (thread.first) are remembered from the "
+        "thread's own event.",
+    )
+    yield Kind(
+        "create-file",
+        "files",
+        "Someone creates a file.",
+        _FILE,
+        "Penpot does not tell the new file's id, so there is no link to it.",
+    )
+    yield Kind(
+        "rename-file",
+        "files",
+        "Someone renames a file.",
+        (*_FILE, "previous"),
+        "file has the new name. previous has the old one if an earlier event told it.",
+    )
+    yield Kind(
+        "delete-file",
+        "files",
+        "Someone deletes a file.",
+        _FILE,
+        "The file can't be opened any more: file.url is empty and event.url leads to its project.",
+    )
+    yield Kind(
+        "update-file",
+        "files",
+        "Someone changed a file, two minutes after their last save.",
+        _FILE,
+        "Penpot never tells what was changed.",
+    )
+    yield Kind(
+        "create-project",
+        "projects",
+        "Someone creates a project.",
+        _PROJECT,
+        "Penpot does not tell the new project's id, so there is no link to it.",
+    )
+    yield Kind(
+        "rename-project",
+        "projects",
+        "Someone renames a project.",
+        (*_PROJECT, "previous"),
+        "project has the new name, previous the old one.",
+    )
+    yield Kind(
+        "delete-project",
+        "projects",
+        "Someone deletes a project.",
+        _PROJECT,
+        "The project can't be opened any more: project.url is empty.",
+    )
+    yield Kind(
+        "update-project-pin",
+        "projects",
+        "Someone pins a project to their own dashboard, or takes the pin away.",
+        _PROJECT,
+        "Personal; event.props.isPinned tells which. Not sent to a channel by default.",
+    )
+    yield Kind(
+        "set-file-shared",
+        "libraries",
+        "Someone stops sharing a file as a library.",
+        (*_FILE, "library"),
+        "event.props.isShared tells which. Penpot since 2.0 never sends the publishing of one.",
+    )
+    yield Kind(
+        "link-file-to-library",
+        "libraries",
+        "Someone connects a file to a shared library.",
+        (*_FILE, "library"),
+        "Penpot tells ids only: the names are known once other events have told them.",
+    )
+    yield Kind(
+        "unlink-file-from-library",
+        "libraries",
+        "Someone disconnects a file from a shared library.",
+        (*_FILE, "library"),
+        "Penpot tells ids only: the names are known once other events have told them.",
+    )
+    yield Kind(
+        "create-font-variant",
+        "fonts",
+        "Someone uploads one variant of a font.",
+        _FONT,
+        "font.style and font.weight tell the variant. A family of many variants gives as many "
+        "events. Not sent to a channel by default.",
+    )
+    yield Kind(
+        "update-font",
+        "fonts",
+        "Someone renames a font family.",
+        (*_FONT, "previous"),
+        "font has the new name. previous has the old one if an earlier event told it.",
+    )
+    yield Kind("delete-font", "fonts", "Someone deletes a font family.", _FONT)
+    yield Kind(
+        "delete-font-variant",
+        "fonts",
+        "Someone deletes one variant of a font.",
+        _FONT,
+        "Penpot does not tell the variant's style and weight.",
+    )
+    yield Kind(
+        "duplicate-file",
+        "transfers",
+        "Someone duplicates a file.",
+        (*_FILE, "previous"),
+        "file is the copy (Penpot does not tell its id), previous the original.",
+    )
+    yield Kind(
+        "duplicate-project",
+        "transfers",
+        "Someone duplicates a project with its files.",
+        (*_PROJECT, "previous"),
+        "project is the copy (Penpot does not tell its id), previous the original.",
+    )
+    yield Kind(
+        "move-files",
+        "transfers",
+        "Someone moves files to another project.",
+        (*_FILE, "files"),
+        "project is the destination; where the files were is not told. file is set where it is "
+        "one file only.",
+    )
+    yield Kind(
+        "move-project",
+        "transfers",
+        "Someone moves a project to this team.",
+        _PROJECT,
+        "team is the destination; where the project was is not told.",
+    )
+    yield Kind(
+        "clone-template",
+        "transfers",
+        "Someone adds one of Penpot's ready-made libraries or templates to a project.",
+        _PROJECT,
+        f"event.props.templateId is the template's short name. {_EARLY}",
+    )
+    yield Kind(
+        "import-binfile",
+        "transfers",
+        "Someone imports files from a .penpot file.",
+        (*_FILE, "files"),
+        f"file is set where one name is told, files where several are. {_EARLY}",
+    )
+    yield Kind(
+        "export-binfile",
+        "transfers",
+        "Someone exports a file as a .penpot file.",
+        _FILE,
+        f"Not sent to a channel by default. {_EARLY}",
+    )
+
+
+CATALOGUE: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _kinds()})
+"""The kinds by Penpot's name, group by group."""

@@ -1,0 +1,104 @@
+"""Deep links into Penpot, in the form of 2.5.1 and later.
+
+Source: ``frontend/src/app/main/ui/routes.cljs``. The workspace stays blank without a right
+``team-id``; where the team's id is not known, the viewer's form is used, which needs none.
+"""
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from relay.penpot.events import Event, Subject
+
+_WITHOUT_FILE = "delete-file"
+_WITHOUT_PROJECT = "delete-project"
+
+
+def add_links(event: Event, base_url: str) -> Event:
+    """The event with the ``url`` of all that can be opened, and its own: the most telling one.
+
+    ``base_url`` is Penpot's public address; without one there are no links. What Penpot gave no
+    id gets none, and neither does what was deleted.
+    """
+    if not base_url:
+        return event
+    links = _Links(base_url.rstrip("/#"), event.team.id)
+    page = event.page.id
+    team = links.dashboard("recent")
+    project = "" if event.name == _WITHOUT_PROJECT else links.project(event.project.id)
+    file = "" if event.name == _WITHOUT_FILE else links.file(event.file.id)
+    thread = links.thread(event.thread.id, event.file.id, page)
+    fonts = links.dashboard("fonts") if event.group == "fonts" else ""
+    place = links.file(event.file.id, page) if page else ""
+    return replace(
+        event,
+        url=thread or place or file or fonts or project or team,
+        team=replace(event.team, url=team),
+        project=replace(event.project, url=project),
+        file=replace(event.file, url=file),
+        files=tuple(replace(one, url=links.file(one.id)) for one in event.files),
+        page=replace(event.page, url=place),
+        thread=replace(event.thread, url=thread),
+        comment=replace(event.comment, url=thread),
+        library=replace(event.library, url=links.file(event.library.id)),
+        font=replace(event.font, url=fonts),
+        previous=_original(event, links),
+    )
+
+
+def _original(event: Event, links: "_Links") -> Subject:
+    """What was before: the original of a copy can be opened, an old name can't."""
+    if event.name == "duplicate-file":
+        return replace(event.previous, url=links.file(event.previous.id))
+    if event.name == "duplicate-project":
+        return replace(event.previous, url=links.project(event.previous.id))
+    return event.previous
+
+
+class _Links:
+    """The links of one Penpot and one team; the team's id may be empty."""
+
+    def __init__(self, base: str, team: str) -> None:
+        self._base = base
+        self._team = team
+
+    def file(self, file: str, page: str = "") -> str:
+        """A file, at a page of it if given."""
+        if not file:
+            return ""
+        if not self._team:
+            return self._viewer(file, page, "interactions")
+        return self._link(
+            "/workspace", ("team-id", self._team), ("file-id", file), ("page-id", page)
+        )
+
+    def thread(self, thread: str, file: str, page: str) -> str:
+        """A comment thread, as Penpot's own mails link to it (comments.clj)."""
+        if not thread or not file:
+            return ""
+        if not self._team:
+            return self._viewer(file, page, "comments")
+        return self._link(
+            "/workspace",
+            ("file-id", file),
+            ("page-id", page),
+            ("team-id", self._team),
+            ("comment-id", thread),
+        )
+
+    def project(self, project: str) -> str:
+        """A project; none without its team."""
+        if not project or not self._team:
+            return ""
+        return self._link("/dashboard/files", ("team-id", self._team), ("project-id", project))
+
+    def dashboard(self, section: str) -> str:
+        """One of the team's pages: recent, fonts, libraries …"""
+        return self._link(f"/dashboard/{section}", ("team-id", self._team)) if self._team else ""
+
+    def _viewer(self, file: str, page: str, section: str) -> str:
+        return self._link(
+            "/view", ("file-id", file), ("page-id", page), ("section", section), ("index", "0")
+        )
+
+    def _link(self, path: str, *query: tuple[str, str]) -> str:
+        return f"{self._base}/#{path}?{urlencode([pair for pair in query if pair[1]])}"

@@ -1,0 +1,80 @@
+"""What events are about: people, files, threads and so on, as templates get them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something that an event is about. Truthy when its name is known."""
+
+    id: str = ""
+    """A UUID in lower case; empty where it is not known."""
+    name: str = ""
+    """One line without control characters; empty where it is not known."""
+    url: str = ""
+    """The place in Penpot; empty where there is none. See ``links.py``."""
+
+    def __bool__(self) -> bool:
+        return bool(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Person(Subject):
+    """Who did it."""
+
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Font(Subject):
+    """A font family, or one variant of it."""
+
+    style: str = ""
+    """``normal`` or ``italic``; empty where it is not told."""
+    weight: int | None = None
+    """100 to 950; None where it is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A comment thread. Truthy when its number is known."""
+
+    id: str = ""
+    number: int | None = None
+    """What Penpot shows at the thread's place in the file; counted per file."""
+    url: str = ""
+    first: str = ""
+    """The first comment's text, plain; empty where it is not known."""
+    resolved: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """The number as Penpot's own mails write it, such as ``#15``; empty if not known."""
+        return "" if self.number is None else f"#{self.number}"
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment. Truthy when it has text."""
+
+    id: str = ""
+    text: str = ""
+    """Plain text; mentions stand in it as ``@Name``."""
+    url: str = ""
+    mentions: tuple[str, ...] = ()
+    """Ids of the mentioned people, as Penpot tells them beside the text; sorted."""
+
+    def __bool__(self) -> bool:
+        return bool(self.text.strip())
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,234 @@
+"""Names without an API token."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from relay.penpot.events import Event, Person, Subject, normalize
+from relay.penpot.names import MOST_FILES, Fact, Key, enrich, taught
+
+TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
+PROJECT = "3b7c2d20-5d0e-81a4-8006-9a2f00000001"
+FILE = "4c8d3e30-5d0e-81a4-8006-9a3f00000001"
+KIT = "4c8d3e30-5d0e-81a4-8006-9a3f00000007"
+PAGE = "5d9e4f40-5d0e-81a4-8006-9a4f00000001"
+ADA = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
+BOB = "6eaf5050-5d0e-81a4-8006-9a5f00000002"
+FONT = "9bd28380-5d0e-81a4-8006-9a8f00000001"
+THREAD = "c0000001-5d0e-81a4-8006-9b0000000001"
+
+
+def _event(name: str, actor: str = ADA, /, **props: Any) -> Event:
+    return normalize({"name": name, "profileId": actor, "props": props})
+
+
+THREAD_CREATED = _event(
+    "create-comment-thread",
+    id=THREAD, fileId=FILE, pageId=PAGE, pageName="Home", seqn=15, content="First!",
+    ownerId=ADA, ownerFullname="Ada Lovelace", ownerEmail="ada@example.com",
+)  # fmt: skip
+FILE_UPDATED = _event("update-file", id=FILE, name="Landing page", projectId=PROJECT, teamId=TEAM)
+PROJECT_RENAMED = _event("rename-project", id=PROJECT, name="Website", prevName="Web", teamId=TEAM)
+KIT_UNSHARED = _event("set-file-shared", id=KIT, name="UI Kit", projectId=PROJECT)
+FONT_MADE = _event("create-font-variant", teamId=TEAM, fontId=FONT, fontFamily="Inter")
+
+
+class Memory:
+    """A store of facts, and the loop in which its owner enriches."""
+
+    def __init__(self, *events: Event) -> None:
+        self.facts: dict[Key, Fact] = {}
+        self.rounds = 0
+        for event in events:
+            self.learn(event)
+
+    def learn(self, event: Event) -> None:
+        for fact in taught(event):
+            self.facts[fact.key] = Fact.merged(self.facts.get(fact.key), fact)
+
+    def tell(self, event: Event, team_id: str = "") -> Event:
+        known: dict[Key, Fact] = {}
+        self.rounds = 0
+        while True:
+            enriched, missing = enrich(event, known, team_key="acme", team_id=team_id)
+            if not missing:
+                return enriched
+            self.rounds += 1
+            known |= {key: self.facts.get(key, Fact(*key)) for key in missing}
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory(THREAD_CREATED, FILE_UPDATED, PROJECT_RENAMED, KIT_UNSHARED, FONT_MADE)
+
+
+def test_who_deletes_a_file_is_named_after_one_comment() -> None:
+    memory = Memory(THREAD_CREATED)
+
+    event = memory.tell(_event("delete-file", id=FILE, name="Landing page", projectId=PROJECT))
+
+    assert event.actor == Person(ADA, "Ada Lovelace", email="ada@example.com")
+
+
+def test_a_reply_is_told_with_its_whole_place(memory: Memory) -> None:
+    event = memory.tell(_event("create-comment", BOB, threadId=THREAD, content="ok"))
+
+    assert event.actor == Person(BOB)
+    assert (event.thread.number, event.thread.first) == (15, "First!")
+    assert event.page == Subject(PAGE, "Home")
+    assert event.file == Subject(FILE, "Landing page")
+    assert event.project == Subject(PROJECT, "Website")
+    assert event.team == Subject(TEAM, "acme")
+    assert memory.rounds <= 6
+
+
+def test_what_no_event_has_told_stays_unknown() -> None:
+    event = Memory().tell(_event("create-comment", threadId=THREAD, fileId=FILE, content="ok"))
+
+    assert (event.actor, event.file, event.thread.id) == (Person(ADA), Subject(FILE), THREAD)
+    assert not any((event.actor, event.file, event.project, event.page, event.thread))
+    assert event.team == Subject("", "acme")
+
+
+@pytest.mark.parametrize(("event", "field", "subject"), [
+    (_event("export-binfile", fileId=FILE), "file", Subject(FILE, "Landing page")),
+    (_event("export-binfile", fileId=FILE), "project", Subject(PROJECT, "Website")),
+    (_event("clone-template", projectId=PROJECT), "project", Subject(PROJECT, "Website")),
+    (_event("update-project-pin", id=PROJECT), "project", Subject(PROJECT, "Website")),
+    (_event("link-file-to-library", fileId=FILE, libraryId=KIT), "library", Subject(KIT, "UI Kit")),
+    (_event("duplicate-file", fileId=FILE, name="Copy"), "previous", Subject(FILE, "Landing page")),
+    (_event("duplicate-file", fileId=FILE, name="Copy"), "file", Subject("", "Copy")),
+    (_event("duplicate-file", fileId=FILE, name="Copy"), "project", Subject(PROJECT, "Website")),
+    (_event("duplicate-project", projectId=PROJECT), "previous", Subject(PROJECT, "Website")),
+    (_event("rename-file", id=FILE, name="New"), "previous", Subject(FILE, "Landing page")),
+    (_event("rename-file", id=FILE, name="New"), "file", Subject(FILE, "New")),
+    (_event("rename-file", id=FILE, name="Landing page"), "previous", Subject()),
+    (_event("rename-file", id=ADA, name="New"), "previous", Subject()),
+    (_event("update-font", id=FONT, name="Inter Tight"), "previous", Subject(FONT, "Inter")),
+    (_event("move-files", ids=[FILE, KIT], projectId=PROJECT), "files",
+     (Subject(FILE, "Landing page"), Subject(KIT, "UI Kit"))),
+    (_event("move-files", ids=[KIT]), "file", Subject(KIT, "UI Kit")),
+])  # fmt: skip
+def test_what_earlier_events_told_is_used(
+    memory: Memory, event: Event, field: str, subject: Any
+) -> None:
+    assert getattr(memory.tell(event), field) == subject
+
+
+def test_what_the_event_tells_itself_is_not_overwritten(memory: Memory) -> None:
+    other = _event(
+        "create-comment-thread",
+        id=THREAD, fileId=KIT, pageId=PAGE, pageName="Other", seqn=3, content="Other",
+        ownerId=ADA, ownerFullname="Ada King",
+    )  # fmt: skip
+
+    event = memory.tell(other)
+
+    assert (event.actor.name, event.page.name, event.file.id) == ("Ada King", "Other", KIT)
+    assert (event.thread.number, event.thread.first) == (3, "Other")
+
+
+def test_a_renamed_file_is_known_by_its_new_name_and_keeps_its_project(memory: Memory) -> None:
+    memory.learn(_event("rename-file", id=FILE, name="New"))
+
+    event = memory.tell(_event("export-binfile", fileId=FILE))
+
+    assert (event.file.name, event.project.name) == ("New", "Website")
+
+
+def test_a_moved_file_is_known_in_its_new_project(memory: Memory) -> None:
+    memory.learn(_event("move-files", ids=[FILE], projectId=KIT))
+
+    assert memory.tell(_event("export-binfile", fileId=FILE)).project == Subject(KIT)
+
+
+@pytest.mark.parametrize(("event", "team_id", "team"), [
+    (_event("create-project", name="X", teamId=TEAM), "", TEAM),
+    (_event("create-project", name="X", teamId=TEAM), BOB, TEAM),
+    (_event("link-file-to-library", fileId=BOB), "", ""),
+    (_event("link-file-to-library", fileId=BOB), TEAM, TEAM),
+])  # fmt: skip
+def test_the_teams_id_is_told_or_configured(event: Event, team_id: str, team: str) -> None:
+    assert Memory().tell(event, team_id).team == Subject(team, "acme")
+
+
+def test_the_teams_id_is_learned_from_any_event_that_names_it() -> None:
+    memory = Memory(_event("create-project", name="X", teamId=TEAM))
+
+    assert memory.tell(_event("link-file-to-library", fileId=FILE)).team == Subject(TEAM, "acme")
+
+
+def test_the_teams_own_name_goes_before_the_configs_key() -> None:
+    memory = Memory(_event("rename-team", id=TEAM, name="Acme Design"))
+
+    assert memory.tell(FILE_UPDATED).team == Subject(TEAM, "Acme Design")
+
+
+def test_a_font_is_known_by_its_family(memory: Memory) -> None:
+    event = memory.tell(replace(FONT_MADE, font=replace(FONT_MADE.font, name="", weight=700)))
+
+    assert (event.font.name, event.font.weight) == ("Inter", 700)
+
+
+def test_only_so_many_files_of_one_event_are_looked_up() -> None:
+    many = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(5 * MOST_FILES)]
+    event = _event("move-files", ids=many, projectId=PROJECT)
+
+    enriched, missing = enrich(event, {}, team_key="acme")
+
+    assert len(enriched.files) == len(many)
+    assert len([key for key in missing if key[0] == "file"]) == MOST_FILES
+    assert len([fact for fact in taught(event) if fact.kind == "file"]) == MOST_FILES
+
+
+def _keys(facts: Iterable[Fact]) -> set[Key]:
+    return {fact.key for fact in facts}
+
+
+def test_an_event_teaches_what_it_tells() -> None:
+    assert set(taught(THREAD_CREATED)) == {
+        Fact.of("person", ADA, "Ada Lovelace", email="ada@example.com"),
+        Fact.of("page", PAGE, "Home", file=FILE),
+        Fact.of("thread", THREAD, file=FILE, page=PAGE, number="15", first="First!"),
+    }
+    assert set(taught(FILE_UPDATED)) == {
+        Fact.of("file", FILE, "Landing page", project=PROJECT),
+        Fact.of("project", PROJECT, team=TEAM),
+        Fact.of("own-team", "", team=TEAM),
+    }
+    assert set(taught(PROJECT_RENAMED)) == {
+        Fact.of("project", PROJECT, "Website", team=TEAM),
+        Fact.of("own-team", "", team=TEAM),
+    }
+
+
+@pytest.mark.parametrize("event", [
+    _event("link-file-to-library", fileId=FILE, libraryId=KIT),
+    _event("duplicate-file", fileId=FILE, name="Copy"),
+    _event("duplicate-project", projectId=PROJECT, name="Copy"),
+    _event("import-binfile", fileId=FILE, name="Something else"),
+    _event("clone-template", projectId=PROJECT),
+])  # fmt: skip
+def test_ids_alone_and_the_names_of_copies_teach_nothing(event: Event) -> None:
+    assert _keys(taught(event)) == set()
+
+
+def test_facts_are_merged_field_by_field() -> None:
+    old = Fact.of("file", FILE, "Landing page", project=PROJECT)
+
+    assert Fact.merged(old, Fact.of("file", FILE, "New")) == Fact.of(
+        "file", FILE, "New", project=PROJECT
+    )
+    assert Fact.merged(old, Fact.of("file", FILE, project=KIT)) == Fact.of(
+        "file", FILE, "Landing page", project=KIT
+    )
+    assert Fact.merged(None, old) is old
+
+
+def test_a_fact_survives_the_store() -> None:
+    fact = Fact.of("thread", THREAD, file=FILE, number="15", first='a "b"\n😀')
+
+    assert Fact.loads("thread", THREAD, fact.dumps()) == fact
+    assert "project" not in fact.dumps()
