@@ -1,0 +1,222 @@
+"""Jinja environments: where templates are looked up, and how what they print is escaped.
+
+Jinja's own escaping is made for HTML, so Markdown and JSON do without it. Two hooks take its
+place: ``finalize`` escapes what ``{{ … }}`` prints, and ``concat`` (with which Jinja puts together
+macros, ``{% set %}`` blocks, ``super()`` and ``self.title()``) marks the result as done, so that
+it is not escaped twice. What an author wrote outside ``{{ … }}`` goes through neither. Whatever
+loses its mark on the way is escaped once more: that shows, and lets nothing through.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, TemplateSyntaxError
+from jinja2 import nodes as ast
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.loaders import split_template_path
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from relay.messages import filters
+from relay.messages.escape import Markdown, clean, escape, readable
+from relay.messages.html import inlines_to_html, to_html
+from relay.messages.markdown import Paragraph, parse
+from relay.messages.plain import to_text
+
+MAX_SIZE = 1_000_000  # characters of a template, and of what it prints
+BUILTIN = "builtin"
+"""The prefix under which a template reaches the built-in one of the same name."""
+
+_FOR_HTML_ONLY = ("safe", "forceescape", "urlize", "xmlattr", "striptags")
+
+
+class TemplateFiles(BaseLoader):
+    """Templates from folders, the first that has the name wins; the built-in ones come last.
+
+    An edited file is taken at once, and so is a new file that wins over one in use.
+    """
+
+    def __init__(self, folders: Sequence[Path], builtin: Path) -> None:
+        # Plain strings: each render asks for every file anew, and pathlib would double its time.
+        self._builtin = str(builtin)
+        self._folders = (*map(str, folders), self._builtin)
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool]]:
+        path = self.find(template)
+        if path is None:
+            raise TemplateNotFound(template)
+        state = _state(path)
+        with open(path, "rb") as file:
+            content = file.read(MAX_SIZE + 1)
+        if len(content) > MAX_SIZE:
+            raise TemplateSyntaxError("is larger than 1 MB", 1, template, path)
+        try:
+            source = content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise TemplateSyntaxError("is not UTF-8", line, template, path) from error
+        return source, path, lambda: self.find(template) == path and _state(path) == state
+
+    def find(self, template: str) -> str | None:
+        """The path of a template's file; None where there is none."""
+        pieces = split_template_path(template)  # refuses ".."
+        folders = self._folders
+        if pieces[:1] == [BUILTIN]:
+            pieces, folders = pieces[1:], (self._builtin,)
+        name = "/".join(pieces)
+        for folder in folders:
+            path = f"{folder}/{name}"
+            if os.path.isfile(path):
+                return path
+        return None
+
+
+def _state(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
+class _CodeGenerator(CodeGenerator):
+    """Takes away the tag that switches escaping off."""
+
+    def visit_ScopedEvalContextModifier(  # noqa: N802 - Jinja's name
+        self, node: ast.ScopedEvalContextModifier, frame: Frame
+    ) -> None:
+        self.fail("Escaping can't be switched: there is no tag 'autoescape'.", node.lineno)
+
+
+class _TextCodeGenerator(_CodeGenerator):
+    """Compiles ``a ~ b`` so that the parts are escaped one by one, constants too."""
+
+    def _output_child_to_const(
+        self, node: ast.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo
+    ) -> str:
+        if not isinstance(node, ast.TemplateData):
+            raise ast.Impossible  # worked out as it is compiled, it would lose its mark
+        return super()._output_child_to_const(node, frame, finalize)
+
+    def visit_Concat(self, node: ast.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
+class _TextEnvironment(ImmutableSandboxedEnvironment):
+    """An environment for a form of text that is not HTML."""
+
+    code_generator_class = _TextCodeGenerator
+
+    def __init__(self, loader: BaseLoader, escape: Callable[[object], str]) -> None:
+        super().__init__(
+            loader=loader,
+            optimized=False,  # constants worked out as they are compiled lose their mark
+            finalize=escape,
+            undefined=StrictUndefined,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.filters["e"] = self.filters["escape"] = escape
+        for name in _FOR_HTML_ONLY:
+            del self.filters[name]
+
+    def joined(self, parts: Iterable[object]) -> str:
+        """What ``a ~ b`` gives."""
+        escape = self.finalize
+        return self.concat(escape(part) for part in parts)  # type: ignore[misc]
+
+
+class MarkdownEnvironment(_TextEnvironment):
+    """For ``*.md.j2``."""
+
+    concat = staticmethod(lambda parts: Markdown("".join(parts)))
+
+    def __init__(self, loader: BaseLoader) -> None:
+        super().__init__(loader, escape)
+        self.filters |= {
+            "join": filters.join,
+            "link": filters.link,
+            "quote": filters.quote,
+            "truncate": filters.truncate,
+            "when": filters.when,
+        }
+
+
+class Json(str):
+    """Text that is JSON already."""
+
+    __slots__ = ()
+
+
+class SlackJsonEnvironment(_TextEnvironment):
+    """For ``*.slack.json.j2``: what is printed stands inside a JSON string.
+
+    ``"text": "*{{ actor }}* commented"`` is right as it is: the value is escaped for JSON, and its
+    & < > for Slack, so that no name can ping or link in ``mrkdwn`` and ``plain_text``. The
+    filter ``tojson`` gives a value as it is, quotes and all, for the elements of ``rich_text``,
+    which Slack takes literally.
+    """
+
+    concat = staticmethod(lambda parts: Json("".join(parts)))
+
+    def __init__(self, loader: BaseLoader) -> None:
+        super().__init__(loader, _in_json_string)
+        self.filters |= {
+            "tojson": lambda value: Json(json.dumps(value, default=str)),
+            "truncate": _plain_text(filters.truncate),
+            "when": _plain_text(filters.when),
+        }
+
+
+class HtmlEnvironment(ImmutableSandboxedEnvironment):
+    """For ``*.matrix.html.j2`` and ``*.email.html.j2``: Jinja's own escaping for HTML."""
+
+    code_generator_class = _CodeGenerator
+
+    def __init__(self, loader: BaseLoader) -> None:
+        super().__init__(
+            loader=loader,
+            finalize=lambda value: value if hasattr(value, "__html__") else clean(value),
+            undefined=StrictUndefined,
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        del self.filters["safe"]
+        self.filters |= {
+            "link": _html(filters.link),
+            "quote": _html(filters.quote),
+            "truncate": _plain_text(filters.truncate),
+            "when": _plain_text(filters.when),
+        }
+
+
+def _in_json_string(value: object) -> str:
+    if isinstance(value, Json):
+        return value
+    text = readable(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return Json(json.dumps(text)[1:-1])
+
+
+def _html(function: Callable[..., Markdown]) -> Callable[..., Markup]:
+    def filtered(value: object, *arguments: Any, **named: Any) -> Markup:
+        document = parse(function(value, *arguments, **named))
+        if len(document) == 1 and isinstance(document[0], Paragraph):
+            return Markup(inlines_to_html(document[0].inlines))  # noqa: S704 - escaped there
+        return Markup(to_html(document))  # noqa: S704 - escaped there
+
+    return filtered
+
+
+def _plain_text(function: Callable[..., Markdown]) -> Callable[..., str]:
+    def filtered(value: object, *arguments: Any, **named: Any) -> str:
+        return to_text(parse(function(value, *arguments, **named)), links=False)
+
+    return filtered

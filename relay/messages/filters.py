@@ -1,0 +1,70 @@
+"""The filters that templates have for Markdown. Each returns Markdown."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import groupby
+
+from relay.messages.escape import Markdown, escape, lines, one_line, readable, web_address
+from relay.messages.graphemes import shorten
+from relay.messages.markdown import parse
+from relay.messages.plain import to_text
+
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+
+
+def link(text: object, url: object = None) -> Markdown:
+    """``text`` as a link to ``url``, or without one to its own (``file | link``).
+
+    Only the text where there is no url, or one that is neither http nor https.
+    """
+    label = Markdown(escape(text).strip())
+    target = web_address(readable(getattr(text, "url", "") if url is None else url))
+    return Markdown(f"[{label}](<{_ENTITY.sub('&amp;', target)}>)") if label and target else label
+
+
+def quote(text: object, length: int = 10_000) -> Markdown:
+    """``text`` as a quotation, with its line ends and paragraphs; nothing for an empty text.
+
+    It stands on lines of its own. Plain text is cut after ``length`` characters.
+    """
+    if isinstance(text, Markdown):
+        quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
+    else:
+        paragraphs = (
+            "\\\n> ".join(map(escape, group))
+            for filled, group in groupby(lines(shorten(readable(text).strip(), length)), bool)
+            if filled
+        )
+        quoted = "\n>\n> ".join(paragraphs)
+        quoted = f"> {quoted}" if quoted else ""
+    # A line that follows at once would be read as part of the quotation.
+    return Markdown(f"{quoted}\n" if quoted else "")
+
+
+def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - read in templates
+    """A date and time for a person, in UTC: "25 Jul 2026, 08:17 UTC"; nothing for None.
+
+    ``format`` as in strftime; takes a datetime or a text in ISO 8601.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return escape(value)
+    if not isinstance(value, datetime):
+        return escape(value)
+    moment = value.astimezone(UTC) if value.tzinfo else value
+    return escape(moment.strftime(format or f"{moment.day} %b %Y, %H:%M UTC"))
+
+
+def truncate(value: object, length: int = 80) -> Markdown:
+    """One line of at most ``length`` characters, with "…" where it was cut; without styles."""
+    if isinstance(value, Markdown):
+        value = to_text(parse(value), links=False)
+    return escape(shorten(one_line(value), length))
+
+
+def join(values: Iterable[object], separator: object = "") -> Markdown:
+    """The values with ``separator`` between them; each is escaped unless it is Markdown."""
+    return escape(separator).join(values) if separator else Markdown().join(values)

@@ -1,0 +1,73 @@
+"""A document as HTML, in the few elements that Matrix clients and mail programs all show."""
+
+from collections.abc import Iterable
+from html import escape
+from itertools import groupby
+
+from relay.messages.markdown import (
+    CodeBlock,
+    Document,
+    Heading,
+    Inline,
+    LineBreak,
+    ListBlock,
+    Paragraph,
+    Quote,
+    Text,
+)
+
+_STYLES = (("code", "code"), ("strike", "del"), ("italic", "em"), ("bold", "strong"))
+
+
+def to_html(document: Document) -> str:
+    """HTML with every text escaped.
+
+    Elements: p, br, strong, em, del, code, pre, blockquote, ul, ol, li, h1 to h6, hr, a.
+    Attributes: ``href`` of a, ``start`` of ol.
+    """
+    return "".join(map(_block, document))
+
+
+def inlines_to_html(inlines: Iterable[Inline]) -> str:
+    """The same for a line of text, without an element around it."""
+    parts = []
+    for url, run in groupby(inlines, lambda part: part.url if isinstance(part, Text) else ""):
+        inner = "".join(map(_inline, run))
+        parts.append(f'<a href="{escape(url)}">{inner}</a>' if url else inner)
+    return "".join(parts)
+
+
+def _block(block: object) -> str:
+    match block:
+        case Paragraph(inlines):
+            return f"<p>{inlines_to_html(inlines)}</p>"
+        case Heading(level, inlines):
+            return f"<h{level}>{inlines_to_html(inlines)}</h{level}>"
+        case Quote(blocks):
+            return f"<blockquote>{to_html(blocks)}</blockquote>"
+        case ListBlock(items, start):
+            inner = "".join(f"<li>{_item(item)}</li>" for item in items)
+            if start is None:
+                return f"<ul>{inner}</ul>"
+            return f'<ol start="{start}">{inner}</ol>' if start != 1 else f"<ol>{inner}</ol>"
+        case CodeBlock(text):
+            return f"<pre><code>{escape(text)}</code></pre>"
+        case _:
+            return "<hr>"
+
+
+def _item(item: Document) -> str:
+    """An item's first paragraph stands bare, as people expect of a list that is not airy."""
+    if item and isinstance(item[0], Paragraph):
+        return inlines_to_html(item[0].inlines) + to_html(item[1:])
+    return to_html(item)
+
+
+def _inline(inline: Inline) -> str:
+    if isinstance(inline, LineBreak):
+        return "<br>"
+    html = escape(inline.text)
+    for style, tag in _STYLES:
+        if getattr(inline, style):
+            html = f"<{tag}>{html}</{tag}>"
+    return html

@@ -1,0 +1,118 @@
+"""Running one template: what it gives, and where in it an error arose."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
+
+from relay.messages.environments import MAX_SIZE
+from relay.messages.graphemes import shorten
+from relay.messages.markdown import parse
+from relay.messages.plain import to_text
+
+MAX_TITLE = 300  # characters
+
+# Names from Penpot can't hold such a line: every < in them is escaped.
+_SECTION = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A fault in a template."""
+
+    file: str
+    line: int
+    """0 where the fault is in no line of its own."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """What a template gave."""
+
+    title: str
+    """One line of plain text."""
+    body: str
+    """Markdown, as the footer is."""
+    footer: str = ""
+
+
+class OutputError(Exception):
+    """A template ran, and what it printed is not what its channel takes."""
+
+    def __init__(self, template: Template, text: str) -> None:
+        super().__init__(text)
+        self.file = template.filename or template.name or ""
+
+
+def sections(template: Template, variables: Mapping[str, Any]) -> Sections:
+    """What a template gives between its marks; without marks all of it is the body.
+
+    Raises what the template raises.
+    """
+    text, *marked = _SECTION.split(_text(template, variables))
+    found = {"body": text} | dict(zip(marked[::2], marked[1::2], strict=True))
+    given = {name: part.strip() for name, part in found.items()}
+    body = given["body"] or given.get("title", "")
+    if not body:
+        raise OutputError(template, "gives no text")
+    footer = given.get("footer", "")
+    title = _one_line(given.get("title", "")) or _one_line(body.partition("\n")[0])
+    for part in (body, footer):
+        parse(part)  # kept for the channels; what they couldn't read fails here
+    return Sections(title, body, footer)
+
+
+def _one_line(markdown: str) -> str:
+    words = to_text(parse(markdown), links=False).split()
+    return shorten(" ".join(words), MAX_TITLE)
+
+
+def override(template: Template, variables: Mapping[str, Any]) -> str:
+    """What a template for one kind of channel prints. Raises what the template raises."""
+    text = _text(template, variables).strip()
+    if (template.name or "").endswith(".json.j2"):
+        try:
+            if not isinstance(json.loads(text), dict | list):
+                raise OutputError(template, "gives JSON that is neither an object nor a list")
+        except ValueError as error:
+            raise OutputError(template, f"gives no valid JSON: {error}") from error
+    return text
+
+
+def problem(error: Exception, name: str) -> Problem:
+    """Where in which template an error arose; ``name`` is the template that was rendered."""
+    if isinstance(error, OutputError):
+        return Problem(error.file, 0, str(error))
+    if isinstance(error, TemplateSyntaxError):
+        return Problem(error.filename or error.name or name, error.lineno, error.message or "")
+    file, line = name, 0
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(".j2"):
+            file, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, RecursionError):
+        text = 'calls itself without end; to build on the built-in one, extend "builtin/…"'
+    elif isinstance(error, TemplateNotFound):
+        text = f'there is no template "{error}"'
+    else:
+        text = str(error) or type(error).__name__
+    return Problem(file, line, text)
+
+
+def _text(template: Template, variables: Mapping[str, Any]) -> str:
+    pieces: list[str] = []
+    size = 0
+    for piece in template.generate(variables):
+        size += len(piece)
+        if size > MAX_SIZE:
+            raise OutputError(template, "gives more than 1 MB of text")
+        pieces.append(piece)
+    return "".join(pieces)

@@ -1,0 +1,179 @@
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from relay.messages.escape import clean
+from relay.messages.markdown import parse
+from relay.messages.plain import to_text
+from relay.messages.templates import Templates
+from relay.penpot.events import CATALOGUE
+from relay.penpot.subjects import Person, Subject
+from tests.messages.samples import ID, known, subject, unknown
+from tests.messages.texts import any_text
+
+TEMPLATES = Templates()
+EVENTS = (*CATALOGUE, "publish-file-version")
+
+
+def read(name: str, variables: dict[str, Any]) -> tuple[str, str, str]:
+    """Title, body and footer as a reader sees them, links told."""
+    rendered = TEMPLATES.render(name, variables, team="acme", channel_kind="stdout")
+    assert rendered.problems == ()
+    message = rendered.message
+    body, footer = (to_text(parse(part), links=True) for part in (message.body, message.footer))
+    return message.title, body, footer
+
+
+def test_every_event_of_the_catalogue_has_a_template_of_its_own() -> None:
+    assert {path.name for path in TEMPLATES.builtin.iterdir()} == {
+        "base.md.j2",
+        "event.md.j2",
+        "_words.md.j2",
+        *(f"{name}.md.j2" for name in CATALOGUE),
+    }
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("variables", [known, unknown])
+def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
+    title, body, footer = parts = read(name, variables(name))
+    for text in parts:
+        assert not re.search(r"  |\(\)|\*\*|None|Undefined|“”| ,|\[|· ·|^·|·$", text)
+        assert ID not in text
+        assert not re.search(r"\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
+    assert "\n" not in title
+    assert title.startswith("Ada Lovelace" if variables is known else "Someone")
+    assert body.startswith(title.split()[0])
+    assert footer == "" if variables is unknown else footer.endswith("(https://p.example/place)")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("create-file", "Ada Lovelace created the file Landing page"),
+        ("rename-file", "Ada Lovelace renamed the file Old name to Landing page"),
+        ("delete-file", "Ada Lovelace deleted the file Landing page"),
+        ("update-file", "Ada Lovelace worked on Landing page"),
+        ("set-file-shared", "Ada Lovelace stopped sharing the file Landing page as a library"),
+        ("link-file-to-library", "Ada Lovelace connected the file Landing page to the library UI kit"),  # noqa: E501
+        ("create-project", "Ada Lovelace created the project Website"),
+        ("update-project-pin", "Ada Lovelace pinned the project Website"),
+        ("move-project", "Ada Lovelace moved the project Website to Acme"),
+        ("duplicate-file", "Ada Lovelace duplicated the file Old name as Landing page"),
+        ("clone-template", "Ada Lovelace started adding the template wireframing kit to the project Website"),  # noqa: E501
+        ("import-binfile", "Ada Lovelace started importing 3 files into the project Website"),
+        ("export-binfile", "Ada Lovelace started exporting the file Landing page"),
+        ("create-font-variant", "Ada Lovelace uploaded the font Inter · 700 · italic"),
+        ("delete-font-variant", "Ada Lovelace deleted a variant of the font Inter"),
+        ("publish-file-version", "Ada Lovelace: publish file version · Landing page"),
+    ],
+)  # fmt: skip
+def test_the_title_of(name: str, title: str) -> None:
+    assert read(name, known(name))[0] == title
+
+
+@pytest.mark.parametrize(
+    ("name", "known_part", "title"),
+    [
+        ("rename-file", {"file": subject("New")}, "Someone renamed a file to New"),
+        ("rename-file", {"previous": subject("Old")}, "Someone renamed the file Old"),
+        ("duplicate-project", {"project": subject("Copy")}, "Someone duplicated a project as Copy"),
+        ("move-project", {}, "Someone moved a project to this team"),
+        ("move-files", {"files": (Subject(ID),) * 40}, "Someone moved 40 files to another project"),
+        ("set-file-shared", {"library": subject("Kit")}, "Someone stopped sharing the file Kit as a library"),  # noqa: E501
+        ("set-file-shared", {"props": {"isShared": True}}, "Someone shared a file as a library"),
+        ("update-project-pin", {"props": {"isPinned": False}}, "Someone unpinned a project"),
+        ("update-project-pin", {}, "Someone pinned or unpinned a project"),
+        ("clone-template", {"props": {"templateId": 3}}, "Someone started adding the template 3 to a project"),  # noqa: E501
+        ("create-comment", {"actor": Person(ID, "Ada")}, "Ada replied on a file"),
+        ("", {}, "Someone: something new"),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_worded_around(
+    name: str, known_part: dict[str, Any], title: str
+) -> None:
+    assert read(name, unknown(name, **known_part))[0] == title
+
+
+def test_a_new_comment_is_told_with_its_place_and_its_text() -> None:
+    assert read("create-comment-thread", known("create-comment-thread")) == (
+        "Ada Lovelace commented on Landing page",
+        "Ada Lovelace commented on Landing page (https://p.example/file) · Page 1"
+        " · #15 (https://p.example/thread)\n\n"
+        "> Please *lighten* it\n> by 10%.\n>\n> Thanks @Grace",
+        "Website · Acme · Open in Penpot (https://p.example/place)",
+    )
+
+
+def test_a_reply_is_told_with_what_it_replies_to() -> None:
+    assert read("create-comment", known("create-comment")) == (
+        "Ada Lovelace replied on Landing page",
+        "Ada Lovelace replied to “Is the hero too dark?”"
+        " on Landing page (https://p.example/file) · Page 1 · #15 (https://p.example/thread)\n\n"
+        "> Please *lighten* it\n> by 10%.\n>\n> Thanks @Grace",
+        "Website · Acme · Open in Penpot (https://p.example/place)",
+    )
+
+
+def test_a_comment_without_text_says_so() -> None:
+    _, body, _ = read("create-comment-thread", unknown("create-comment-thread"))
+    assert body == "Someone commented on a file\n\nThe comment has no text"
+
+
+def test_moved_files_are_listed_up_to_five() -> None:
+    files = tuple(subject(f"File {number}") for number in range(8))
+    _, body, footer = read("move-files", known("move-files", files=files))
+    assert body == (
+        "Ada Lovelace moved 8 files to Website (https://p.example/project)\n\n"
+        "- File 0\n- File 1\n- File 2\n- File 3\n- File 4\n- and 3 more"
+    )
+    assert footer == "Acme · Open in Penpot (https://p.example/place)"
+
+
+def test_a_message_carries_the_event_s_facts() -> None:
+    message = TEMPLATES.render(
+        "create-comment", known("create-comment"), team="acme", channel_kind="slack"
+    ).message
+    assert (message.event, message.team, message.url) == (
+        "create-comment",
+        "acme",
+        "https://p.example/place",
+    )
+    assert (message.at, message.thread, message.override) == ("2026-07-25T08:17:02.555Z", ID, "")
+
+
+def shape(document: object) -> object:
+    """A document without its words: what kinds of blocks and styles stand in it."""
+    if isinstance(document, tuple):
+        return tuple(map(shape, document))
+    if isinstance(document, str):
+        return "text"
+    fields = getattr(document, "__dataclass_fields__", None)
+    if fields is None:
+        return document
+    return type(document).__name__, *(shape(getattr(document, field)) for field in fields)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@given(text=any_text)
+def test_no_name_breaks_out_of_its_place(name: str, text: str) -> None:
+    # Names come cleaned from normalize(); this one only has to be seen at all.
+    text = clean(text).strip()
+    if not text:
+        return
+
+    def documents(named: str) -> list[object]:
+        subjects = {
+            key: Subject(ID, named, f"https://p.example/{key}")
+            for key in ("team", "project", "file", "page", "library", "previous")
+        }
+        variables = known(name, **subjects, actor=Person(ID, named))
+        rendered = TEMPLATES.render(name, variables, team="acme", channel_kind="slack")
+        assert rendered.problems == ()
+        return [parse(rendered.message.body), parse(rendered.message.footer)]
+
+    hostile = documents(text)
+    assert shape(tuple(hostile)) == shape(tuple(documents("Ada")))
+    assert clean(text) in to_text(hostile[0], links=False)

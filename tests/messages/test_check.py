@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from relay.messages.check import check
+from relay.messages.templates import Templates
+from relay.penpot.events import CATALOGUE
+from tests.messages.samples import known, unknown
+
+SAMPLES = [variables(name) for name in CATALOGUE for variables in (known, unknown)]
+
+
+def test_the_built_in_templates_have_no_fault() -> None:
+    assert check(Templates(), [*SAMPLES, known("new-thing")]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "line", "text"),
+    [
+        ("create-file.md.j2", "a\n{{ fil }}", 2, "'fil' is undefined; did you mean \"file\"?"),
+        ("create-file.md.j2", "{% if false %}\n{{ fil }}{% endif %}x", 2, "'fil' is undefined"),
+        (
+            "create-file.md.j2",
+            "{% if false %}\n{{ file.nam }}{% endif %}x",
+            2,
+            "'file' has no 'nam'",
+        ),
+        ("create-file.md.j2", "{{ event.props.nonsense }}", 1, "has no attribute 'nonsense'"),
+        ("create-file.md.j2", "\n{% if %}", 2, "Expected an expression"),
+        ("create-file.md.j2", "\n{{ file | lnk }}", 2, "No filter named 'lnk'"),
+        ("_words.md.j2", "\n{% macro who() %}", 2, "Unexpected end of template"),
+        ("acme/base.md.j2", "<!-- body -->\n{{ nobody }}", 2, "'nobody' is undefined"),
+        ("acme/rename-file.md.j2", "{{ 1 / 0 }}", 1, "division by zero"),
+        (
+            "create-fil.md.j2",
+            "a",
+            0,
+            'no event is called "create-fil"; did you mean "create-file"?',
+        ),
+        ("create-file.slack.json.j2", '{"a": {{ file }}}', 0, "gives no valid JSON"),
+        ("create-file.matrix.html.j2", "<b>{{ fil }}", 1, "'fil' is undefined"),
+        ("create-file.txt.j2", "a", 0, "has a name of no kind of template"),
+    ],
+)
+def test_a_fault_is_named_with_its_file_and_line(
+    tmp_path: Path, name: str, source: str, line: int, text: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    problems = check(Templates(tmp_path), SAMPLES)
+    assert {(problem.file, problem.line) for problem in problems} == {(str(path), line)}
+    assert any(text in problem.text for problem in problems)
+
+
+def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
+    for name in ("create-file", "rename-file"):
+        (tmp_path / f"{name}.md.j2").write_text("{{ a }}\n{{ b }}")
+    problems = check(Templates(tmp_path), SAMPLES)
+    assert sorted((Path(problem.file).name, problem.line) for problem in problems) == [
+        ("create-file.md.j2", 1),
+        ("create-file.md.j2", 2),
+        ("rename-file.md.j2", 1),
+        ("rename-file.md.j2", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for file in files %}{{ file.name }}{% endfor %}x{{ range(3) | list }}",
+        "{% set x = actor %}x{{ x.email }}{% macro m(file) %}{{ file.any }}{% endmacro %}",
+        '{% extends "builtin/create-file.md.j2" %}{% from "_mine.md.j2" import hi %}'
+        "{% block body %}{{ hi(file) }}{% endblock %}",
+    ],
+)
+def test_what_is_right_is_not_faulted(tmp_path: Path, source: str) -> None:
+    (tmp_path / "create-file.md.j2").write_text(source)
+    (tmp_path / "_mine.md.j2").write_text("{% macro hi(x) %}Hi {{ x }}{% endmacro %}")
+    assert check(Templates(tmp_path), SAMPLES) == []
+
+
+def test_folders_are_held_against_the_teams_of_the_config(tmp_path: Path) -> None:
+    for name in ("acme", "acmee", "builtin"):
+        (tmp_path / name).mkdir()
+    problems = check(Templates(tmp_path), SAMPLES, teams=["acme"])
+    assert [(Path(problem.file).name, problem.text) for problem in problems] == [
+        ("acmee", 'no team is called "acmee"; did you mean "acme"?'),
+        ("builtin", 'the name "builtin" is taken'),
+    ]
+
+
+def test_a_folder_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    (problem,) = check(Templates(tmp_path / "none"), SAMPLES)
+    assert problem.text == "there is no such folder"

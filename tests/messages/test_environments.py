@@ -1,0 +1,162 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
+from jinja2.sandbox import SecurityError
+
+from relay.messages.environments import (
+    HtmlEnvironment,
+    MarkdownEnvironment,
+    SlackJsonEnvironment,
+    TemplateFiles,
+)
+from relay.messages.escape import Markdown
+
+FILES = {
+    "words.md.j2": "{% macro bold(x) %}**{{ x }}**{% endmacro %}",
+    "base.md.j2": "{% block a %}A {{ n }}{% endblock %}|{% block b %}{{ self.a() }}{% endblock %}",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("*x* {{ n }}", "*x* a\\*b"),
+        ("{{ '*' }}", "\\*"),
+        ("{{ n | upper }}", "A\\*B"),
+        ("{{ n ~ ' · ' ~ n }}", "a\\*b · a\\*b"),
+        ("{{ (n | link('http://x')) ~ n }}", "[a\\*b](<http://x>)a\\*b"),
+        ("{{ ('*' | link('http://x')) ~ '*' }}", "[\\*](<http://x>)\\*"),
+        ("{% set x %}*{{ n }}*{% endset %}{{ x }}{{ x ~ n }}", "*a\\*b**a\\*b*a\\*b"),
+        ("{% set x = n ~ '*' %}{{ x }}", "a\\*b\\*"),
+        ("{% macro m(x) %}*{{ x }}*{% endmacro %}{{ m(n) }}{{ m(m(n)) }}", "*a\\*b***a\\*b**"),
+        ("{% from 'words.md.j2' import bold %}{{ bold(n) }}", "**a\\*b**"),
+        ("{% import 'words.md.j2' as w %}{{ w.bold(n) | trim }}", "**a\\*b**"),
+        ("{% macro m() %}*{{ caller() }}*{% endmacro %}{% call m() %}{{ n }}{% endcall %}", "*a\\*b*"),  # noqa: E501
+        ("{% filter upper %}{{ n }}{% endfilter %}", "A\\*B"),
+        ("{% extends 'base.md.j2' %}{% block a %}*{{ super() }}*{% endblock %}", "*A a\\*b*|*A a\\*b*"),  # noqa: E501
+        ("{% extends 'base.md.j2' %}{% block b %}{{ self.a() ~ n }}{% endblock %}", "A a\\*b|A a\\*ba\\*b"),  # noqa: E501
+        ("{% include 'base.md.j2' %}", "A a\\*b|A a\\*b"),
+        ("{{ [n, n] | join('*') }}", "a\\*b\\*a\\*b"),
+        ("{{ [n] | map('link', 'http://x') | join(' ') }}", "[a\\*b](<http://x>)"),
+        ("{{ '%s*' | format(n) }}{{ '{}*'.format(n) }}", "a\\*b\\*a\\*b\\*"),
+        ("{{ n | escape }}{{ n | e | escape }}", "a\\*ba\\*b"),
+        ("{{ n if n else '*' }}{{ none }}{{ true }}{{ 3 }}", "a\\*byes3"),
+        ("{% for x in [n] recursive %}{{ x }}{% endfor %}", "a\\*b"),
+    ],
+)  # fmt: skip
+def test_what_is_put_in_is_escaped_once_however_it_is_put_together(
+    folder: Path, template: str, text: str
+) -> None:
+    environment = MarkdownEnvironment(TemplateFiles((), folder))
+    assert environment.from_string(template).render(n="a*b") == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ (n | link('http://x')) | upper }}",
+        "{{ (n | link('http://x'))[1:] }}",
+        "{{ (n | link('http://x')) | replace('a', '*') }}",
+        "{{ ((n | link('http://x')) ~ '%s') % n }}",
+        "{% macro m() %}*{{ n }}{% endmacro %}{{ m() | list | join }}",
+        "{{ m | default(n | tojson) }}",
+    ],
+)
+def test_what_loses_its_mark_is_escaped_again(folder: Path, template: str) -> None:
+    environment = MarkdownEnvironment(TemplateFiles((), folder))
+    text = environment.from_string(template).render(n="a*b")
+    assert "*" not in text.replace("\\*", "")
+    assert "[" not in text.replace("\\[", "")
+
+
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("{{ n | safe }}", TemplateSyntaxError),
+        ("{% autoescape false %}{{ n }}{% endautoescape %}", TemplateSyntaxError),
+        ("{{ n.__class__ }}", SecurityError),
+        ("{{ l.append(1) }}", SecurityError),
+        ("{{ missing }}", UndefinedError),
+        ("{% if missing %}{% endif %}", UndefinedError),
+        ("{% include '../secret' %}", TemplateNotFound),
+    ],
+)
+@pytest.mark.parametrize("kind", [MarkdownEnvironment, HtmlEnvironment, SlackJsonEnvironment])
+def test_no_template_gets_out_of_its_sandbox(
+    folder: Path, kind: type[MarkdownEnvironment], template: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        kind(TemplateFiles((), folder)).from_string(template).render(n="a*b", l=[])
+
+
+def test_a_value_in_slack_s_json_can_neither_end_its_string_nor_ping() -> None:
+    environment = SlackJsonEnvironment(TemplateFiles((), Path()))
+    template = environment.from_string(
+        '{"mrkdwn": "{{ n ~ 1 }} {{ n | truncate(4) }}", '
+        '"list": {{ [n] | tojson }}, "d": "{{ d | when }}"}'
+    )
+    name = '"<!channel>\\\n'
+    assert json.loads(template.render(n=name, d="2026-07-25T08:17:02Z")) == {
+        "mrkdwn": '"&lt;!channel&gt;\\\n1 "&lt;!…',
+        "list": [name],
+        "d": "25 Jul 2026, 08:17 UTC",
+    }
+
+
+def test_a_value_in_html_is_text() -> None:
+    environment = HtmlEnvironment(TemplateFiles((), Path()))
+    template = environment.from_string(
+        "<b>{{ n }}</b> {{ n | link('http://x/?a&b') }}{{ t | quote }}{{ n | truncate(2) }}"
+    )
+    assert template.render(n="<i>\u202e", t="a*\nb") == (
+        '<b>&lt;i&gt;</b> <a href="http://x/?a&amp;b">&lt;i&gt;</a>'
+        "<blockquote><p>a*<br>b</p></blockquote>&lt;…"
+    )
+
+
+def test_files_are_found_in_order_and_again_when_they_change(tmp_path: Path) -> None:
+    user, builtin = tmp_path / "user", tmp_path / "builtin"
+    user.mkdir()
+    builtin.mkdir()
+    (builtin / "a.md.j2").write_text("built-in")
+    environment = MarkdownEnvironment(TemplateFiles((user,), builtin))
+
+    def text() -> str:
+        return environment.get_template("a.md.j2").render()
+
+    assert text() == "built-in"
+    (user / "a.md.j2").write_text("mine, with {% include 'builtin/a.md.j2' %}")
+    assert text() == "mine, with built-in"
+    (user / "a.md.j2").write_text("mine")
+    os.utime(user / "a.md.j2", ns=(0, 0))
+    assert text() == "mine"
+    (user / "a.md.j2").unlink()
+    assert text() == "built-in"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "text"),
+    [(b"a" * 1_000_001, 1, "larger than 1 MB"), (b"a\nb\xff", 2, "not UTF-8")],
+)
+def test_a_file_that_is_no_template_is_named(
+    tmp_path: Path, content: bytes, line: int, text: str
+) -> None:
+    (tmp_path / "a.md.j2").write_bytes(content)
+    with pytest.raises(TemplateSyntaxError, match=text) as caught:
+        MarkdownEnvironment(TemplateFiles((), tmp_path)).get_template("a.md.j2")
+    assert (caught.value.lineno, caught.value.filename) == (line, str(tmp_path / "a.md.j2"))
+
+
+def test_what_a_template_gives_is_marked_as_markdown() -> None:
+    environment = MarkdownEnvironment(TemplateFiles((), Path()))
+    assert isinstance(environment.from_string("*a*").render(), Markdown)

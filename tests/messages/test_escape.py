@@ -1,0 +1,63 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+
+from relay.messages.escape import Markdown, clean, escape, one_line
+from relay.messages.markdown import Paragraph, Text, parse
+from tests.messages.texts import NASTY, any_text
+
+
+@given(any_text)
+def test_any_text_is_one_paragraph_of_literal_text_without_style_or_link(text: str) -> None:
+    seen = clean(text).strip()
+    assert parse(escape(text)) == ((Paragraph((Text(seen),)),) if seen else ())
+
+
+@given(any_text, any_text)
+def test_two_texts_side_by_side_or_inside_markup_stay_literal(one: str, other: str) -> None:
+    inlines = parse(f"x {escape(one)}{escape(other)} **x{escape(one)}x**")[0].inlines
+    assert inlines[:-1] == (Text(f"x {clean(one)}{clean(other)} "),)
+    assert inlines[-1] == Text(f"x{clean(one)}x", bold=True)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_what_a_reader_sees_is_one_line_that_turns_nothing_round(text: str) -> None:
+    assert not set(one_line(text)) & set("\n\r\x00\x0b\x85\u2028\u202e\u2066\ud800")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, ""),
+        (True, "yes"),
+        (12, "12"),
+        (1.5, "1\\.5"),
+        (datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC), "2026\\-07\\-25 08\\:17\\:02\\+00\\:00"),
+        ("Ada\n  Lovelace", "Ada Lovelace"),
+        (" · ", " · "),
+        ("a_b*", "a\\_b\\*"),
+        ("שלום", "\u2068שלום\u2069"),
+    ],
+)
+def test_values_become_markdown(value: object, shown: str) -> None:
+    assert escape(value) == shown
+
+
+def test_markdown_is_not_escaped_again() -> None:
+    assert escape(Markdown("**b**")) == "**b**"
+
+
+def test_joining_markdown_with_text_escapes_the_text() -> None:
+    bold = Markdown("**b**")
+    assert [bold + "*", "*" + bold, Markdown(", ").join([bold, "*"])] == [
+        "**b**\\*",
+        "\\***b**",
+        "**b**, \\*",
+    ]
+    assert all(isinstance(text, Markdown) for text in (bold + "*", "*" + bold, bold.strip()))
+
+
+@pytest.mark.parametrize("part", [Markdown("\\*")[1:], Markdown("\\*").strip("\\")])
+def test_a_part_of_markdown_is_text_again(part: str) -> None:
+    assert not isinstance(part, Markdown)

@@ -1,0 +1,124 @@
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.messages.escape import Markdown, clean, lines
+from relay.messages.filters import join, link, quote, truncate, when
+from relay.messages.markdown import LineBreak, Paragraph, Quote, Text, parse
+from tests.messages.texts import any_text
+
+
+@given(any_text, any_text)
+def test_a_link_has_the_text_literally_and_one_safe_address(text: str, tail: str) -> None:
+    document = parse(f"x {link(text, f'https://p.example/{tail}')} x")
+    links = [part for part in document[0].inlines if part.url]
+    assert len(document) == 1
+    if clean(text).strip():
+        (found,) = links
+        assert found.text == clean(text).strip()
+        assert found.url.startswith("https://p.example/")
+        assert not set(found.url) & set(' <>"\\\n')
+    else:
+        assert links == []
+
+
+@pytest.mark.parametrize("url", ["", None, "javascript:alert(1)", "data:text/html,x", "/relative"])
+def test_without_a_web_address_a_link_is_its_text(url: object) -> None:
+    assert link("a*", url) == "a\\*"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://p.example/#/workspace?team-id=1&file-id=2&copy;=3",
+        "http://[::1]:9001/a_b(c)*d*",
+        "https://пенпот.example/ü%20",
+    ],
+)
+def test_an_address_arrives_as_it_is(url: str) -> None:
+    assert parse(link("x", url)) == (Paragraph((Text("x", url=url),)),)
+
+
+def test_a_link_takes_the_address_of_its_subject() -> None:
+    class File(SimpleNamespace):
+        def __str__(self) -> str:
+            return "Landing page"
+
+    assert link(File(url="https://p.example/f")) == "[Landing page](<https://p.example/f>)"
+
+
+def shown(document: tuple[Quote, ...]) -> list[list[str]]:
+    """The paragraphs of the only quote, each as its lines."""
+    paragraphs = []
+    for paragraph in document[0].blocks:
+        found = [""]
+        for part in paragraph.inlines:
+            if isinstance(part, LineBreak):
+                found.append("")
+            else:
+                assert part == Text(part.text)
+                found[-1] += part.text
+        paragraphs.append(found)
+    return paragraphs
+
+
+@given(any_text)
+def test_a_quotation_is_one_quote_with_the_same_lines(text: str) -> None:
+    expected: list[list[str]] = [[]]
+    for line in lines(text):
+        if line:
+            expected[-1].append(clean(line))
+        elif expected[-1]:
+            expected.append([])
+    document = parse(f"before\n{quote(text)}\nafter")
+    if lines(text):
+        assert [type(block) for block in document] == [Paragraph, Quote, Paragraph]
+        assert shown(document[1:2]) == expected
+    else:
+        assert [type(block) for block in document] == [Paragraph, Paragraph]
+
+
+def test_a_quotation_of_markdown_keeps_its_markup() -> None:
+    (found,) = parse(quote(Markdown("**a**\n\n- b")))
+    assert found.blocks[0] == Paragraph((Text("a", bold=True),))
+
+
+def test_an_empty_quotation_is_nothing() -> None:
+    assert [quote(""), quote(None), quote(" \n ")] == ["", "", ""]
+
+
+def test_a_long_quotation_is_cut() -> None:
+    assert shown(parse(quote("abc def\nghi", length=9))) == [["abc def…"]]
+
+
+def test_a_date_is_told_in_utc() -> None:
+    moment = datetime(2026, 7, 5, 10, 7, tzinfo=timezone(timedelta(hours=2)))
+    told = [parse(when(value))[0].inlines[0].text for value in (moment, moment.isoformat())]
+    assert told == ["5 Jul 2026, 08:07 UTC"] * 2
+    assert when(datetime(2026, 7, 5, tzinfo=UTC), "%Y") == "2026"
+
+
+@pytest.mark.parametrize(("value", "told"), [(None, ""), ("soon*", "soon\\*")])
+def test_what_is_no_date_is_told_as_it_is(value: object, told: str) -> None:
+    assert when(value) == told
+
+
+@given(any_text, st.integers(0, 20))
+def test_a_shortened_text_has_at_most_that_length_and_says_so(text: str, length: int) -> None:
+    found = "".join(part.text for block in parse(truncate(text, length)) for part in block.inlines)
+    whole = clean(text).strip()
+    # Two more characters isolate a text with right-to-left letters.
+    assert len(found) <= length + 2
+    assert found == whole or found.rstrip("\u2069").endswith("…") or length == 0
+
+
+def test_shortened_markdown_loses_its_styles_not_its_text() -> None:
+    assert truncate(Markdown("**abc** [def](https://x.example)"), 5) == "abc…"
+
+
+def test_joined_values_are_escaped_one_by_one() -> None:
+    assert join(["*", Markdown("*a*")], ", ") == "\\*\\, *a*"
+    assert join(["*", Markdown("*a*")]) == "\\**a*"

@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.messages.graphemes import boundary
+from relay.messages.markdown import CodeBlock, ListBlock, Paragraph, Quote, Text, parse
+from relay.messages.plain import cut, length, to_text
+
+MARKDOWN = """\
+# Title
+
+**Ada** said [this](https://x.example):
+
+> a\\
+> b
+>
+> c
+
+- one
+- two
+
+  3. three
+
+```
+code
+```
+***
+"""
+
+
+def test_a_document_as_plain_text_with_links() -> None:
+    assert to_text(parse(MARKDOWN), links=True) == (
+        "Title\n\nAda said this (https://x.example):\n\n> a\n> b\n>\n> c\n\n"
+        "- one\n- two\n  3. three\n\ncode\n\n---"
+    )
+
+
+def test_without_links_only_their_text_stays() -> None:
+    assert to_text(parse("[a *b*](https://x) <https://y>"), links=False) == "a b https://y"
+    assert (
+        to_text(parse("[a *b*](https://x) <https://y>"), links=True) == "a b (https://x) https://y"
+    )
+
+
+def flat(document: object) -> str:
+    match document:
+        case Text(text) | CodeBlock(text):
+            return text
+        case Quote(parts) | ListBlock(parts) | Paragraph(parts):
+            return "".join(map(flat, parts))
+        case tuple():
+            return "".join(map(flat, document))
+        case _:
+            return "".join(map(flat, getattr(document, "inlines", "")))
+
+
+@given(st.integers(-1, 60))
+def test_a_cut_document_is_the_beginning_of_the_whole_with_an_ellipsis(limit: int) -> None:
+    whole = parse(MARKDOWN)
+    found = cut(whole, limit)
+    if limit >= length(whole):
+        assert found is whole
+    elif limit <= 0:
+        assert found == ()
+    else:
+        assert length(found) <= limit
+        assert flat(found).endswith("…")
+        assert flat(whole).startswith(flat(found)[:-1])
+        assert [type(block) for block in found] == [type(block) for block in whole][: len(found)]
+
+
+@given(st.integers(1, 40))
+def test_a_cut_tears_no_visible_character(limit: int) -> None:
+    text = "a👩🏽‍🚀 e\u0301🇩🇪🇫🇷x" * 3
+    kept = flat(cut(parse(f"> {text}"), limit))
+    if kept != text:
+        assert boundary(text, len(kept) - 1) == len(kept) - 1
+        assert kept.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("markdown", "limit", "kept"),
+    [
+        ("**ab** cd", 4, (Paragraph((Text("ab", bold=True), Text("…"))),)),
+        ("> abcd\n\ne", 4, (Quote((Paragraph((Text("abc…"),)),)),)),
+        ("- ab\n- cd", 3, (ListBlock(((Paragraph((Text("ab"),)),), (Paragraph((Text("…"),)),))),)),
+        ("a\\\nb", 2, (Paragraph((Text("a"), Text("…"))),)),
+    ],
+)
+def test_structure_stays_whole(markdown: str, limit: int, kept: object) -> None:
+    assert cut(parse(markdown), limit) == kept

@@ -1,0 +1,231 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from relay.messages.markdown import parse
+from relay.messages.rendering import Problem
+from relay.messages.templates import Rendered, Templates, builtin_folder
+from tests.messages.samples import known, subject
+
+MINE = '{% extends "builtin/create-file.md.j2" %}\n'
+
+
+class User:
+    """A user's folder of templates, and how it is used."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.templates = Templates(folder)
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def render(
+        self, name: str = "create-file", team: str = "acme", channel: str = "stdout", **other: Any
+    ) -> Rendered:
+        return self.templates.render(name, known(name, **other), team=team, channel_kind=channel)
+
+    def bodies(self, *names: str, team: str = "acme") -> list[str]:
+        rendered = [self.render(name, team) for name in names]
+        assert [one.problems for one in rendered] == [()] * len(names)
+        return [one.message.body for one in rendered]
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    return User(tmp_path)
+
+
+BUILTIN = {
+    name: Templates().render(name, known(name), team="acme", channel_kind="stdout").message
+    for name in ("create-file", "create-comment", "new-thing")
+}
+
+
+def test_a_file_of_the_user_wins_over_the_built_in_one(user: User) -> None:
+    user.write("create-file.md.j2", "New: **{{ file }}**")
+    assert user.bodies("create-file", "create-comment") == [
+        "New: **Landing page**",
+        BUILTIN["create-comment"].body,
+    ]
+    assert user.render().message.title == "New: Landing page"
+
+
+def test_a_file_of_the_team_wins_for_that_team(user: User) -> None:
+    user.write("create-file.md.j2", "all")
+    assert user.bodies("create-file") == ["all"]
+    user.write("acme/create-file.md.j2", "acme")
+    assert user.bodies("create-file") + user.bodies("create-file", team="other") == ["acme", "all"]
+
+
+def test_a_user_can_fill_one_block_and_keep_the_rest(user: User) -> None:
+    user.write("create-file.md.j2", MINE + "{% block footer %}{{ super() }}!{% endblock %}")
+    message = user.render().message
+    assert message.footer == BUILTIN["create-file"].footer + "!"
+    assert (message.title, message.body) == (
+        BUILTIN["create-file"].title,
+        BUILTIN["create-file"].body,
+    )
+
+
+@pytest.mark.parametrize("folder", ["", "acme/"])
+def test_one_file_of_the_user_changes_all_messages(user: User, folder: str) -> None:
+    user.write(
+        f"{folder}base.md.j2",
+        "<!-- title -->\nPenpot: {% block title %}{% endblock %}\n\n"
+        "<!-- body -->\nNews: {% block body %}{{ self.title() }}{% endblock %}\n\n",
+    )
+    for name in ("create-file", "new-thing"):
+        message = user.render(name).message
+        assert message.title == f"Penpot: {BUILTIN[name].title}"
+        assert message.body == f"News: {BUILTIN[name].body}"
+        assert message.footer == ""
+
+
+def test_the_words_can_be_changed_for_all_messages(user: User) -> None:
+    words = (builtin_folder() / "_words.md.j2").read_text()
+    user.write("_words.md.j2", words.replace("Someone", "A colleague"))
+    assert (
+        user.render(actor=subject("")).message.title == "A colleague created the file Landing page"
+    )
+
+
+def test_an_event_without_a_template_gets_the_generic_one(user: User) -> None:
+    user.write("event.md.j2", "generic {{ event.name }}")
+    assert user.bodies("new-thing", "../create-file", "_words") == [
+        "generic new\\-thing",
+        "generic \\.\\.\\/create\\-file",
+        "generic \\_words",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "text"),
+    [
+        ("{% if %}", 1, "Expected an expression, got 'end of statement block'"),
+        ("a\n{{ fil }}", 2, "'fil' is undefined"),
+        ("a\n\n{{ file.nam }}", 3, "has no attribute 'nam'"),
+        ("{{ file | lnk }}", 1, "No filter named 'lnk'."),
+        ("{{ 1 / 0 }}", 1, "division by zero"),
+        ('a\n{% extends "bas.md.j2" %}', 2, 'there is no template "bas.md.j2"'),
+        ("{{ file.__class__ }}", 1, "is unsafe"),
+        ("{{ 'x' * 1000001 }}", 0, "gives more than 1 MB of text"),
+        ("{# nothing #}", 0, "gives no text"),
+        (MINE.replace("builtin/", ""), 1, "calls itself without end"),
+        (MINE + "{% block title %}\n{{ x }}{% endblock %}", 3, "'x' is undefined"),
+    ],
+)
+def test_a_broken_template_of_the_user_gives_the_built_in_message_and_a_problem(
+    user: User, source: str, line: int, text: str
+) -> None:
+    path = user.write("create-file.md.j2", source)
+    rendered = user.render()
+    assert rendered.message == BUILTIN["create-file"]
+    (problem,) = rendered.problems
+    assert (problem.file, problem.line) == (path, line)
+    assert text in problem.text
+
+
+def test_a_broken_base_of_the_user_costs_no_message(user: User) -> None:
+    path = user.write("base.md.j2", "\n{% block title %}")
+    rendered = user.render("create-comment")
+    assert rendered.message == BUILTIN["create-comment"]
+    assert [(problem.file, problem.line) for problem in rendered.problems] == [(path, 2)]
+
+
+def test_when_no_template_works_a_plain_line_tells_the_facts(tmp_path: Path) -> None:
+    (tmp_path / "event.md.j2").write_text("{{ x }}")
+    (tmp_path / "create-file.md.j2").write_text("{{ x }}")
+    templates = Templates(builtin=tmp_path)
+    for name in ("create-file", "new-thing"):
+        variables = known(name, actor="*Ada*")
+        rendered = templates.render(name, variables, team="acme", channel_kind="slack")
+        assert rendered.message.title.startswith(f"{name} · *Ada* · Landing page · Website")
+        assert "**" not in rendered.message.body.replace("\\*", "")
+        assert len(rendered.problems) == 1
+
+
+def test_variables_of_any_kind_never_raise() -> None:
+    for variables in ({}, {"event": None}, {"event": SimpleNamespace(name="x")}):
+        rendered = Templates().render("create-file", variables, team="a", channel_kind="slack")
+        assert rendered.message.body == "create\\-file"
+        assert rendered.problems
+
+
+def test_a_long_name_gives_a_title_of_one_short_line(user: User) -> None:
+    message = user.render(file=subject("x" * 5_000)).message
+    assert len(message.title) == 300
+    assert message.title.endswith("…")
+    assert "x" * 5_000 in message.body
+
+
+def test_a_name_can_not_begin_another_part_of_the_message(user: User) -> None:
+    user.write("create-file.md.j2", "{{ file }}\n{{ file.name | quote }}\n{{ file | link }}\n")
+    message = user.render(
+        file=SimpleNamespace(name="a\n<!-- footer -->\nb", url="http://x")
+    ).message
+    assert message.footer == ""
+
+
+@pytest.mark.parametrize(
+    ("channel", "end", "source", "override"),
+    [
+        ("slack", "slack.json", '{"text": "{{ file }}"}', '{"text": "&lt;!here&gt;"}'),
+        ("matrix", "matrix.html", "<b>{{ file }}</b>", "<b>&lt;!here&gt;</b>"),
+        ("email", "email.html", "<b>{{ file }}</b>", "<b>&lt;!here&gt;</b>"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "acme/"])
+def test_a_template_for_one_kind_of_channel_alone(
+    user: User, channel: str, end: str, source: str, override: str, folder: str
+) -> None:
+    user.write(f"{folder}create-file.{end}.j2", source)
+    rendered = user.render(channel=channel, file=subject("<!here>"))
+    assert (rendered.message.override, rendered.problems) == (override, ())
+    assert rendered.message.body.startswith("**Ada Lovelace** created the file **")
+    assert user.render(channel="stdout").message.override == ""
+    assert user.render(channel=channel, name="create-project").message.override == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "text"),
+    [
+        ('{"text": "{{ file }}"', 0, "gives no valid JSON: Expecting ',' delimiter"),
+        ('"{{ file }}"', 0, "neither an object nor a list"),
+        ("[\n{{ fil }}]", 2, "'fil' is undefined"),
+    ],
+)
+def test_a_broken_template_for_one_channel_leaves_the_message(
+    user: User, source: str, line: int, text: str
+) -> None:
+    path = user.write("create-file.slack.json.j2", source)
+    rendered = user.render(channel="slack")
+    assert rendered.message == BUILTIN["create-file"]
+    (problem,) = rendered.problems
+    assert (problem.file, problem.line) == (path, line)
+    assert text in problem.text
+
+
+def test_json_of_any_value_stays_json(user: User) -> None:
+    user.write(
+        "create-file.slack.json.j2", '[{"a": "{{ file }}", "b": {{ event.props | tojson }}}]'
+    )
+    nasty = '"\\\n\ud800\x00'
+    message = user.render(channel="slack", file=subject(nasty), props={"x": nasty}).message
+    assert json.loads(message.override) == [{"a": '"\\\n\ufffd\x00', "b": {"x": nasty}}]
+
+
+def test_a_problem_reads_as_a_place_and_a_text() -> None:
+    assert str(Problem("a.md.j2", 3, "is wrong")) == "a.md.j2:3: is wrong"
+    assert str(Problem("a.md.j2", 0, "is wrong")) == "a.md.j2: is wrong"
+
+
+def test_the_built_in_templates_parse_to_what_they_were_meant_to(user: User) -> None:
+    body = parse(user.render("create-comment").message.body)
+    assert [type(block).__name__ for block in body] == ["Paragraph", "Quote"]

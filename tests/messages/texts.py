@@ -1,0 +1,40 @@
+"""Texts that people, and others, put into names and comments."""
+
+from hypothesis import strategies as st
+
+NASTY = (
+    "<!channel> <!here|x> <@U123> @here @room",
+    "[x](javascript:alert(1)) ![y](http://evil.example/p.png) <http://evil.example>",
+    "**b** _i_ ~~s~~ `c` \\ \\\\ \\* &amp; &lt;b&gt; &#42;",
+    "# heading",
+    "> quote",
+    "- list",
+    "1. list",
+    "---",
+    "===",
+    "```\ncode",
+    "    indented",
+    "[ref]: http://evil.example",
+    "<!-- body -->",
+    "</p><script>alert(1)</script>",
+    "{{ actor }} {% raw %}",
+    "line\r\nline\u2028line\u0085line\x0bline",
+    "\x00\x07\x1b[31mred",
+    "\u202egpj.exe\u202c",
+    "שלום עולם",
+    "مرحبا (x) *y*",
+    "👩🏽‍🚀👨‍👩‍👧‍👦🇩🇪🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",
+    "\ud800 lone",
+    "trailing \\",
+    "a  b\tc",
+    "| a | b |\n|---|---|",
+    "http://evil.example www.evil.example a@evil.example",
+    "\u00a0nbsp\u00a0",
+    "*",
+)
+
+any_text = st.one_of(
+    st.sampled_from(NASTY),
+    st.lists(st.sampled_from([*NASTY, "\n", " ", "\\", "*", "Ada"]), max_size=6).map("".join),
+    st.text(max_size=60),
+)
