@@ -1,0 +1,263 @@
+"""The config's records: what ``relay.toml`` may say, key by key.
+
+Reading a file or the environment into these records is ``relay/configfile.py``.
+"""
+
+import re
+from datetime import timedelta
+from email.policy import default as policy
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from relay.penpot.events import GROUPS
+from relay.penpot.selection import Selection, is_known
+from relay.secret import Secret
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _duration(value: object) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", value) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError('must be a number with a unit, such as "45s", "10m", "12h", "30d" or "4w"')
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError('must be a web address such as "https://design.example.com"')
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("must be a plain web address, without user, query or #fragment")
+    return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    value = _http_url(value)
+    if "_" in (urlsplit(value).hostname or ""):
+        raise ValueError("must have a host name without an underscore: Penpot can't call such one")
+    return value
+
+
+def _store_url(value: str) -> str:
+    if not value.startswith("sqlite:///") or value == "sqlite:///":
+        raise ValueError('must be "sqlite:///relative/path.db" or "sqlite:////absolute/path.db"')
+    return value
+
+
+def _hook_secret(value: Secret) -> Secret:
+    if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", value.reveal()):
+        raise ValueError(
+            "must have at least 16 characters out of A-Z a-z 0-9 . _ ~ - "
+            "(make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
+        )
+    return value
+
+
+def _events(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        if not is_known(entry):
+            raise ValueError(
+                f'"{entry}" fits no event: use a group '
+                f"({', '.join(GROUPS)}), a name that `relay events` lists, or a glob; "
+                'with "!" in front it takes away'
+            )
+    return entries
+
+
+def _address(value: str) -> str:
+    header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
+    if (
+        header is None
+        or header.defects
+        or len(header.addresses) != 1
+        or not header.addresses[0].username
+        or not header.addresses[0].domain
+    ):
+        raise ValueError(
+            'must be one mail address such as "design@example.com" or "Penpot <penpot@example.com>"'
+        )
+    return value
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a path")
+    return Path(value)
+
+
+def _readable(value: Path) -> Path:
+    try:
+        value.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"must be a file that can be read ({error.strerror})") from error
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+FolderPath = Annotated[Path, BeforeValidator(_path)]
+CaFile = Annotated[Path, AfterValidator(_readable), BeforeValidator(_path)]
+MailAddress = Annotated[str, AfterValidator(_address)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
+Size = Annotated[ByteSize, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Events = Annotated[tuple[str, ...], BeforeValidator(_tuple), AfterValidator(_events)]
+
+
+class Record(BaseModel):
+    """A table of the config: frozen, and an unknown key is a fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
+
+
+class Server(Record):
+    """``[server]``: where Relay listens."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
+    port: Port = 8080
+    public_url: Annotated[str, AfterValidator(_public_url)] = ""
+    max_body: Size = ByteSize(16 * 1024 * 1024)
+
+
+class StoreSettings(Record):
+    """``[store]``: where events and deliveries are kept, and how long."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///data/relay.db"
+    retention: Duration = timedelta(days=30)
+
+
+class Penpot(Record):
+    """``[penpot]``: the Penpot that calls."""
+
+    url: HttpUrl = "https://design.penpot.app"
+    access_token: Secret | None = None
+
+
+class Templates(Record):
+    """``[templates]``: the user's own."""
+
+    path: FolderPath | None = None
+
+
+class Log(Record):
+    """``[log]``: how Relay tells what it does."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class ChannelSettings(Record):
+    """What every channel has."""
+
+    name: Name
+    events: Events = ()
+    pace: Annotated[float, Field(gt=0)] | None = None
+    ca_file: CaFile | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """Which events the channel takes."""
+        return Selection.of(self.events)
+
+
+class SlackSettings(ChannelSettings):
+    """A Slack channel: by bot token, or by incoming webhook."""
+
+    type: Literal["slack"]
+    token: Secret | None = None
+    channel: Annotated[str, StringConstraints(pattern=r"^(#[^\s#]+|[CDGU][A-Z0-9]{2,})$")] = ""
+    webhook_url: Secret | None = None
+    api_url: HttpUrl = "https://slack.com/api"
+
+
+class MatrixSettings(ChannelSettings):
+    """A Matrix room."""
+
+    type: Literal["matrix"]
+    homeserver: HttpUrl
+    access_token: Secret
+    room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")]
+
+
+class Smtp(Record):
+    """``smtp``: the server that takes the mail."""
+
+    host: Annotated[str, StringConstraints(min_length=1)]
+    port: Port | None = None
+    username: str = ""
+    password: Secret | None = None
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+
+    @property
+    def server_port(self) -> int:
+        """The port, or the usual one for the kind of TLS."""
+        return self.port or {"starttls": 587, "tls": 465, "none": 25}[self.tls]
+
+
+class EmailSettings(ChannelSettings):
+    """One or more mailboxes."""
+
+    type: Literal["email"]
+    to: Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    sender: MailAddress
+    smtp: Smtp
+
+
+class StdoutSettings(ChannelSettings):
+    """The process's own output."""
+
+    type: Literal["stdout"]
+
+
+AnyChannel: TypeAlias = Annotated[
+    SlackSettings | MatrixSettings | EmailSettings | StdoutSettings, Field(discriminator="type")
+]
+
+
+class Team(Record):
+    """``[teams.<key>]``: one Penpot team, its hook's secret and its channels."""
+
+    secret: Annotated[Secret, AfterValidator(_hook_secret)]
+    team_id: Annotated[
+        str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+    ] = ""
+    channels: Annotated[tuple[AnyChannel, ...], BeforeValidator(_tuple)] = ()
+
+
+class Config(Record):
+    """All of ``relay.toml``."""
+
+    server: Server = Server()
+    store: StoreSettings = StoreSettings()
+    penpot: Penpot = Penpot()
+    templates: Templates = Templates()
+    log: Log = Log()
+    teams: Annotated[dict[Name, Team], Field(min_length=1)]
+
+    def hook_path(self, team: str) -> str:
+        """The path of a team's hook, with its secret: only for the administrator's eyes."""
+        return f"/hooks/{team}/{self.teams[team].secret.reveal()}"
+
+    def lanes(self) -> dict[str, AnyChannel]:
+        """Every channel of every team by its lane's name, ``team/channel``."""
+        return {
+            f"{team}/{channel.name}": channel
+            for team, settings in self.teams.items()
+            for channel in settings.channels
+        }

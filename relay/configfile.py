@@ -1,0 +1,261 @@
+"""Reading ``relay.toml``, or the environment, into ``Config``: every fault at once."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from relay.config import AnyChannel, Config
+from relay.environment import from_environment
+from relay.secret import Secret
+
+SECRETS = frozenset({"secret", "token", "access_token", "webhook_url", "password"})
+"""Keys whose value is never shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a config: where, what stands there (None: nothing), what
+    would be right."""
+
+    file: str
+    key: str
+    value: object
+    rule: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" = {_show(self.key, self.value)}"
+        return f"{self.file}: {self.key}{shown}: {self.rule}"
+
+
+class ConfigError(Exception):
+    """A config that can't be used, with all that is wrong with it."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """The config from ``path``, else ``RELAY_CONFIG``, else ``relay.toml`` here, else from the
+    ``RELAY_*`` variables alone.
+
+    Raises ``ConfigError`` with every fault.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = path or environ.get("RELAY_CONFIG")
+    if chosen is None and Path("relay.toml").is_file():
+        chosen = "relay.toml"
+    if chosen is None:
+        raw, names, faults = from_environment(environ)
+        found = [Fault("environment", name, value, rule) for name, value, rule in faults]
+        return _build(raw, "environment", environ, names, found)
+    try:
+        raw = tomllib.loads(Path(chosen).read_text(encoding="utf-8"))
+    except OSError as error:
+        rule = f"can't be read ({error.strerror}); name a file with --config or RELAY_CONFIG"
+        raise ConfigError([Fault(chosen, "file", None, rule)]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([Fault(chosen, "file", None, f"is not TOML: {error}")]) from error
+    return _build(raw, chosen, environ, {}, [])
+
+
+def warnings(config: Config) -> list[str]:
+    """What a config may say but better would not."""
+    found = []
+    plain = [("penpot.access_token", config.penpot.access_token)]
+    for name, team in config.teams.items():
+        plain.append((f"teams.{name}.secret", team.secret))
+        if not team.channels:
+            found.append(f"teams.{name} has no channels: its events are kept and go nowhere")
+        for channel in team.channels:
+            key = f"teams.{name}.channels.{channel.name}"
+            plain += [(f"{key}.{field}", value) for field, value in channel if field in SECRETS]
+            if channel.type == "email":
+                plain.append((f"{key}.smtp.password", channel.smtp.password))
+    found += [
+        f'{key} stands in the file itself; {{ env = "NAME" }} or {{ file = "…" }} keeps it out'
+        for key, value in plain
+        if value is not None and value.plain
+    ]
+    if not config.server.public_url:
+        found.append("server.public_url is not set: hook URLs are shown with localhost")
+    return found
+
+
+def _build(
+    raw: dict[str, Any],
+    file: str,
+    environ: Mapping[str, str],
+    names: Mapping[str, str],
+    faults: list[Fault],
+) -> Config:
+    resolved, secret_faults = _resolve_secrets(raw, "", environ)
+    faults = faults + [Fault(file, names.get(k, k), v, rule) for k, v, rule in secret_faults]
+    missing = {key for key, _, _ in secret_faults}
+    config = None
+    try:
+        config = Config.model_validate(resolved)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            fault = _fault(file, details, names)
+            if fault.key not in missing:
+                faults.append(fault)
+    faults += [
+        Fault(file, names.get(key, key), value, rule)
+        for key, value, rule in _cross_faults(resolved)
+    ]
+    if config is None or faults:
+        raise ConfigError(faults)
+    return config
+
+
+def _resolve_secrets(
+    node: Any, key: str, environ: Mapping[str, str]
+) -> tuple[Any, list[tuple[str, object, str]]]:
+    """``node`` with each ``{ env = … }`` and ``{ file = … }`` of a secret's key read."""
+    faults: list[tuple[str, object, str]] = []
+    if isinstance(node, list):
+        parts = [_resolve_secrets(item, f"{key}[{i}]", environ) for i, item in enumerate(node)]
+        return [part for part, _ in parts], [fault for _, found in parts for fault in found]
+    if not isinstance(node, dict):
+        return node, faults
+    if key.rpartition(".")[2] in SECRETS and len(node) == 1:
+        ((source, name),) = node.items()
+        if source == "env" and isinstance(name, str):
+            text, rule = environ.get(name, ""), f"the environment variable {name} is not set"
+        elif source == "file" and isinstance(name, str):
+            text, rule = _read_secret(name)
+        else:
+            return node, faults
+        if not text:
+            faults.append((key, None, rule))
+        return Secret(text), faults
+    result = {}
+    for name, value in node.items():
+        result[name], found = _resolve_secrets(value, f"{key}.{name}" if key else name, environ)
+        faults += found
+    return result, faults
+
+
+def _read_secret(name: str) -> tuple[str, str]:
+    try:
+        return Path(name).read_text(encoding="utf-8").strip(), f"the file {name} is empty"
+    except (OSError, UnicodeDecodeError) as error:
+        return "", f"the file {name} can't be read ({getattr(error, 'strerror', 'not UTF-8')})"
+
+
+def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+    """What one key says about another. Looks at the raw tables, so that these faults are told
+    together with those of single keys."""
+    teams = raw.get("teams")
+    for team, settings in teams.items() if isinstance(teams, dict) else ():
+        channels = settings.get("channels") if isinstance(settings, dict) else None
+        seen: set[object] = set()
+        for number, channel in enumerate(channels if isinstance(channels, list) else ()):
+            key = f"teams.{team}.channels[{number}]"
+            if not isinstance(channel, dict):
+                continue
+            name = channel.get("name")
+            if isinstance(name, str) and name in seen:
+                yield f"{key}.name", name, f"must be unique in teams.{team}"
+            seen.add(name if isinstance(name, str) else None)
+            if channel.get("type") == "slack":
+                yield from _slack_faults(key, channel)
+            smtp = channel.get("smtp")
+            if isinstance(smtp, dict) and ("username" in smtp) != ("password" in smtp):
+                absent = "password" if "username" in smtp else "username"
+                yield f"{key}.smtp.{absent}", None, "goes together with the other of the two"
+
+
+def _slack_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+    if "token" in channel and "webhook_url" in channel:
+        yield f"{key}.webhook_url", None, "at most one of token and webhook_url may be there"
+    elif "token" not in channel and "webhook_url" not in channel:
+        yield f"{key}.token", None, "one of token and webhook_url is required"
+    elif "token" in channel and "channel" not in channel:
+        yield f"{key}.channel", None, 'is required with token: an id or "#name"'
+    elif "webhook_url" in channel and "channel" in channel:
+        rule = "goes with token only: an incoming webhook has its channel built in"
+        yield f"{key}.channel", channel["channel"], rule
+
+
+def _fault(file: str, details: ErrorDetails, names: Mapping[str, str]) -> Fault:
+    key, model = _locate(details["loc"])
+    kind, value = details["type"], details["input"]
+    if kind == "missing":
+        return Fault(file, names.get(key, key), None, "is required")
+    if kind == "extra_forbidden":
+        known = sorted(model.model_fields) if model is not None else []
+        close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+        return Fault(file, key, value, f"unknown key{hint}")
+    if kind == "union_tag_not_found":
+        return Fault(file, f"{key}.type", None, f"is required: one of {', '.join(_KINDS)}")
+    if kind == "union_tag_invalid":
+        told = value.get("type") if isinstance(value, dict) else value
+        return Fault(file, f"{key}.type", told, f"must be one of {', '.join(_KINDS)}")
+    if kind == "value_error":
+        rule = str(details["ctx"]["error"])
+    elif kind == "string_pattern_mismatch":
+        rule = _PATTERNS.get(key.rpartition(".")[2], f"must match {details['ctx']['pattern']}")
+    else:
+        rule = details["msg"].replace("Input should", "must")
+    return Fault(file, names.get(key, key), value, rule[:1].lower() + rule[1:])
+
+
+_PATTERNS = {
+    "channel": 'must be a channel\'s id such as "C0123456789" or its name such as "#design"',
+    "room": 'must be a room\'s id such as "!abc:example.org" or "#alias:example.org"',
+    "team_id": "must be the UUID of a Penpot team (the team-id in its address)",
+    "name": "must be letters, digits, dot, dash and underscore, beginning with a letter or digit",
+}
+_CHANNELS: dict[str, type[BaseModel]] = {
+    get_args(model.model_fields["type"].annotation)[0]: model
+    for model in get_args(get_args(AnyChannel)[0])
+}
+_KINDS = tuple(_CHANNELS)
+
+
+def _locate(loc: tuple[int | str, ...]) -> tuple[str, type[BaseModel] | None]:
+    """Pydantic's place of an error as the path of keys that stands in the file, and the record
+    that the last key belongs to."""
+    path = ""
+    model: type[BaseModel] | None = Config
+    for index, part in enumerate(loc):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part in _CHANNELS and index and isinstance(loc[index - 1], int):
+            model = _CHANNELS[part]  # the tag of the union: not in the file
+        elif part != "[key]":
+            path += f".{part}" if path else part
+            if index + 1 < len(loc):
+                model = _record_below(model, part)
+    return path, model
+
+
+def _record_below(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    if model is None or key not in model.model_fields:
+        return model  # a team's own name
+    parts = [model.model_fields[key].annotation]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+        parts += get_args(part)
+    return None
+
+
+def _show(key: str, value: object) -> str:
+    if key.rpartition(".")[2] in SECRETS or "SECRET" in key or "TOKEN" in key or "PASSW" in key:
+        return "***"
+    if isinstance(value, dict):
+        return "{…}"
+    text = f'"{value}"' if isinstance(value, str | Path) else str(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

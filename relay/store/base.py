@@ -1,0 +1,173 @@
+"""What is kept, and the Store protocol that SQLite and PostgreSQL both speak."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+FactKey = tuple[str, str]
+"""Kind and id of something in Penpot that has a name."""
+
+
+class StoreUnavailable(Exception):
+    """The store can't be read or written now: disk full, file locked, database gone."""
+
+
+class StoreMisfit(Exception):
+    """The store is not one that this Relay can use; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A body as it was received, for ``accept``."""
+
+    team: str
+    content_type: str
+    body: bytes
+    digest: bytes
+    """Equal for equal bodies of a team. It should begin with the event's time: an index over
+    keys that grow stays quick, however many there are."""
+    name: str
+    state: str = "stored"
+    reason: str = ""
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event in the store. ``state``: stored, fanned-out, ignored or unreadable."""
+
+    id: int
+    team: str
+    content_type: str
+    body: bytes
+    name: str
+    state: str
+    reason: str
+    received_at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A message on its way to one lane."""
+
+    lane: str
+    key: str
+    """Names the delivery outside of the store, unique for ever (Matrix's transaction id)."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FannedOut:
+    """What became of one event: its new state, its deliveries and what it taught."""
+
+    event_id: int
+    team: str
+    state: str
+    reason: str = ""
+    deliveries: Sequence[NewDelivery] = ()
+    facts: Mapping[FactKey, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery in the store. ``state``: waiting, sent or dead."""
+
+    id: int
+    event_id: int
+    lane: str
+    key: str
+    message: str
+    state: str
+    attempts: int
+    next_at: float
+    """Seconds since 1970; not to be tried before."""
+    error: str
+    receipt: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of ``relay log``: an event with its deliveries."""
+
+    event: StoredEvent
+    deliveries: Sequence[Delivery]
+
+
+class Store(Protocol):
+    """Events, deliveries and names on disk.
+
+    Every method that changes something returns when the change is on disk, and raises
+    ``StoreUnavailable`` where that can't be done; then nothing of it has happened.
+    """
+
+    async def open(self) -> None:
+        """Open for the service: upgrade the schema, and keep every other service out.
+
+        Raises ``StoreMisfit`` where the store belongs to a newer Relay or is in use.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for, then close."""
+        ...
+
+    async def accept(self, event: NewEvent) -> None:
+        """Keep an event, unless the team's same body is kept already."""
+        ...
+
+    async def stored(self, limit: int) -> list[StoredEvent]:
+        """The oldest events that wait for the fan-out, in the order in which they came; less
+        than ``limit`` where their bodies are large, and none only if none waits."""
+        ...
+
+    async def fanned_out(self, batch: Sequence[FannedOut]) -> None:
+        """Write what became of events, all of it or nothing."""
+        ...
+
+    async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
+        """What is known of the things of a team; unknown ones are left out."""
+        ...
+
+    async def waiting(self, lane: str, limit: int) -> list[Delivery]:
+        """The next deliveries of a lane, in order."""
+        ...
+
+    async def waiting_lanes(self) -> dict[str, int]:
+        """Every lane that has deliveries waiting, with their number."""
+        ...
+
+    async def sent(self, delivery_id: int, receipt: str) -> None:
+        """A message was taken by its server, which called it ``receipt``."""
+        ...
+
+    async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
+        """A try failed; the next is not before ``next_at``."""
+        ...
+
+    async def dead(self, delivery_id: int, error: str) -> None:
+        """A message can never be delivered."""
+        ...
+
+    async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
+        """Put deliveries back in their lane, as new ones for their server; the ids found."""
+        ...
+
+    async def resend_dead(self, lane: str | None = None) -> list[int]:
+        """Put all dead deliveries back, of one lane or of all; their ids."""
+        ...
+
+    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
+        """The newest events, newest first, with the beginnings of their bodies; ``state`` is one
+        of an event or of a delivery."""
+        ...
+
+    async def prune(self, before: float, limit: int) -> int:
+        """Delete up to ``limit`` events from before that time, with their deliveries, unless
+        one of these was put back later and waits; how many there were."""
+        ...
+
+    async def probe(self) -> None:
+        """Write and read back, for ``/readyz``."""
+        ...

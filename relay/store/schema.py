@@ -1,0 +1,70 @@
+"""SQLite's schema, in numbered steps: an older file is brought up step by step at the start."""
+
+import sqlite3
+
+from relay.store.base import StoreMisfit
+
+STEPS = (
+    # 1: events, deliveries, and what events taught
+    """
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        team TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        name TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        body BLOB NOT NULL,
+        received_at REAL NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX events_once ON events (team, digest);
+    CREATE INDEX events_age ON events (received_at);
+    CREATE INDEX events_stored ON events (id) WHERE state = 'stored';
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        event_id INTEGER NOT NULL REFERENCES events (id),
+        lane TEXT NOT NULL,
+        key TEXT NOT NULL,
+        message TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        next_at REAL NOT NULL,
+        error TEXT NOT NULL,
+        receipt TEXT NOT NULL,
+        created_at REAL NOT NULL
+    );
+    CREATE INDEX deliveries_waiting ON deliveries (lane, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_dead ON deliveries (lane, id) WHERE state = 'dead';
+    CREATE INDEX deliveries_of_event ON deliveries (event_id);
+    CREATE TABLE facts (
+        team TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        fields TEXT NOT NULL,
+        learned_at REAL NOT NULL,
+        PRIMARY KEY (team, kind, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE probe (at REAL NOT NULL);
+    INSERT INTO probe VALUES (0);
+    """,
+)
+
+
+def upgrade(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the file to today's schema, in one transaction.
+
+    Raises ``StoreMisfit`` where a newer Relay wrote it.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(STEPS):
+        raise StoreMisfit(
+            f"{path} was written by a newer Relay (schema {version}, this one knows "
+            f"{len(STEPS)}): run that version, or name another file in store.url"
+        )
+    if version == len(STEPS):
+        return
+    steps = "".join(STEPS[version:])
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {len(STEPS)}; COMMIT;"
+    )

@@ -1,0 +1,146 @@
+"""Group commit: one thread that writes to a SQLite file all that has gathered at once."""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from relay.store.base import NewEvent, StoreUnavailable
+
+T = TypeVar("T")
+
+_ACCEPT = (
+    "INSERT INTO events"
+    " (team, digest, name, content_type, body, received_at, state, reason)"
+    " VALUES {} ON CONFLICT (team, digest) DO NOTHING"
+)
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_STRIDES = (64, 16, 4, 1)
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    work: Callable[[sqlite3.Connection], T] | NewEvent
+    done: "asyncio.Future[T]"
+
+
+class Writer:
+    """Runs jobs on a connection of its own, in order, many in one transaction.
+
+    A job is a function of the connection, or a ``NewEvent``. Events that stand next to each
+    other go into one statement: SQLite then lets go of the interpreter's lock once for all of
+    them, and the event loop beside it is not slowed down.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """``connection`` must be in autocommit mode, and nobody else may use it."""
+        self._connection = connection
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one job; returns its result when it is on disk.
+
+        Raises ``StoreUnavailable`` where the file can't be written.
+        """
+        job: _Job[T] = _Job(work, self._loop.create_future())
+        self._jobs.put(job)
+        return await job.done
+
+    async def accept(self, event: NewEvent) -> None:
+        """Keep an event, unless the team's same body is kept already; returns and raises as
+        ``do``."""
+        job: _Job[None] = _Job(event, self._loop.create_future())
+        self._jobs.put(job)
+        await job.done
+
+    async def close(self) -> None:
+        """Run what was asked for, then end the thread."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            batch: list[_Job[Any]] = []
+            job = self._jobs.get()
+            while job is not None:
+                batch.append(job)
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            open_ = job is not None
+            if batch:
+                outcome = self._commit(batch)
+                self._loop.call_soon_threadsafe(_resolve, batch, outcome)
+
+    def _commit(self, batch: list[_Job[Any]]) -> list[Any]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcome = self._work(batch)
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:  # disk full, file locked: so for all of them
+            self._roll_back()
+            return [StoreUnavailable(str(error))] * len(batch)
+        except Exception as error:  # noqa: BLE001 - it is the job's, and told to who asked
+            self._roll_back()
+            if len(batch) == 1:
+                return [error]
+            return [result for job in batch for result in self._commit([job])]
+        return outcome
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have done so by itself
+            self._connection.execute("ROLLBACK")
+
+    def _work(self, batch: list[_Job[Any]]) -> list[Any]:
+        outcome: list[Any] = []
+        events: list[NewEvent] = []
+        for job in batch:
+            if isinstance(job.work, NewEvent):
+                events.append(job.work)
+                outcome.append(None)
+            else:
+                self._accept(events)
+                events.clear()
+                outcome.append(job.work(self._connection))
+        self._accept(events)
+        return outcome
+
+    def _accept(self, events: list[NewEvent]) -> None:
+        position = 0
+        while position < len(events):
+            stride = next(size for size in _STRIDES if size <= len(events) - position)
+            values = [
+                value
+                for event in events[position : position + stride]
+                for value in (
+                    event.team,
+                    event.digest,
+                    event.name,
+                    event.content_type,
+                    event.body,
+                    event.received_at,
+                    event.state,
+                    event.reason,
+                )
+            ]
+            self._connection.execute(_ACCEPT.format(", ".join([_ROW] * stride)), values)
+            position += stride
+
+
+def _resolve(batch: list[_Job[Any]], outcome: list[Any]) -> None:
+    for job, result in zip(batch, outcome, strict=True):
+        if job.done.cancelled():
+            continue
+        if isinstance(result, Exception):
+            job.done.set_exception(result)
+        else:
+            job.done.set_result(result)

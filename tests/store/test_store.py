@@ -1,0 +1,235 @@
+"""One conformance suite for every kind of store."""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.store import store_at
+from relay.store.base import (
+    FannedOut,
+    NewDelivery,
+    NewEvent,
+    Store,
+    StoreMisfit,
+    StoreUnavailable,
+)
+from relay.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("relay.store.sqlite.LOCK_WAIT", 0.2)
+    return tmp_path / "folder" / "relay.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    store = store_at(f"sqlite:///{path}")
+    await store.open()
+    yield store
+    await store.close()
+
+
+def event(number: int, team: str = "acme", **changes: object) -> NewEvent:
+    fields = {
+        "team": team,
+        "content_type": "application/json",
+        "body": b'{"name": "x"}',
+        "digest": number.to_bytes(24, "big"),
+        "name": "create-file",
+        "received_at": time.time(),
+    }
+    return NewEvent(**(fields | changes))  # type: ignore[arg-type]
+
+
+def planned(event_id: int, *lanes: str, team: str = "acme") -> FannedOut:
+    deliveries = [NewDelivery(lane, f"key-{event_id}-{lane}", f"to {lane}") for lane in lanes]
+    return FannedOut(event_id, team, "fanned-out" if lanes else "ignored", "", deliveries)
+
+
+async def test_events_wait_in_the_order_in_which_they_came(store: Store) -> None:
+    for number in (3, 1, 2):
+        await store.accept(event(number, body=str(number).encode()))
+    assert [stored.body for stored in await store.stored(10)] == [b"3", b"1", b"2"]
+    assert [stored.body for stored in await store.stored(2)] == [b"3", b"1"]
+
+
+async def test_a_teams_same_body_is_kept_once(store: Store) -> None:
+    await store.accept(event(1))
+    await store.accept(event(1))
+    await store.accept(event(1, team="rnd"))
+    assert [stored.team for stored in await store.stored(10)] == ["acme", "rnd"]
+
+
+async def test_an_unreadable_body_is_kept_and_does_not_wait(store: Store) -> None:
+    await store.accept(event(1, state="unreadable", reason="not JSON", body=b"\xff\x00"))
+    assert await store.stored(10) == []
+    (entry,) = await store.log(team=None, state="unreadable", limit=10)
+    assert (entry.event.reason, entry.event.body) == ("not JSON", b"\xff\x00")
+
+
+async def test_a_fan_out_moves_events_into_lanes(store: Store) -> None:
+    for number in (1, 2, 3):
+        await store.accept(event(number))
+    first, second, third = [stored.id for stored in await store.stored(10)]
+    await store.fanned_out([planned(first, "a", "b"), planned(second, "a"), planned(third)])
+    assert await store.stored(10) == []
+    assert await store.waiting_lanes() == {"a": 2, "b": 1}
+    assert [delivery.event_id for delivery in await store.waiting("a", 10)] == [first, second]
+    assert len(await store.waiting("a", 1)) == 1
+    states = [entry.event.state for entry in await store.log(team="acme", state=None, limit=10)]
+    assert states == ["ignored", "fanned-out", "fanned-out"]
+
+
+async def one_delivery(store: Store) -> int:
+    await store.accept(event(1))
+    (stored,) = await store.stored(1)
+    await store.fanned_out([planned(stored.id, "lane")])
+    (delivery,) = await store.waiting("lane", 1)
+    return delivery.id
+
+
+async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
+    await store.sent(await one_delivery(store), "$event")
+    assert await store.waiting_lanes() == {}
+    (entry,) = await store.log(team=None, state="sent", limit=10)
+    (delivery,) = entry.deliveries
+    assert (delivery.state, delivery.receipt, delivery.attempts) == ("sent", "$event", 1)
+
+
+async def test_a_failed_delivery_waits_with_its_time_and_reason(store: Store) -> None:
+    delivery_id = await one_delivery(store)
+    await store.failed(delivery_id, "timeout", 1e9)
+    await store.failed(delivery_id, "refused", 2e9)
+    (delivery,) = await store.waiting("lane", 1)
+    assert (delivery.attempts, delivery.error, delivery.next_at) == (2, "refused", 2e9)
+
+
+async def test_a_dead_delivery_can_be_put_back_under_a_new_key(store: Store) -> None:
+    delivery_id = await one_delivery(store)
+    await store.dead(delivery_id, "msg_too_long")
+    assert await store.waiting("lane", 1) == []
+    assert await store.resend_dead("another lane") == []
+    assert await store.resend_dead() == [delivery_id]
+    (delivery,) = await store.waiting("lane", 1)
+    assert delivery.attempts == 0
+    assert delivery.key != f"key-{delivery.event_id}-lane"
+    await store.sent(delivery_id, "")
+    assert await store.resend([delivery_id, 999]) == [delivery_id]
+
+
+async def test_facts_are_kept_by_team_and_replaced(store: Store) -> None:
+    ada, bob = ("person", "1"), ("person", "2")
+    for name in ("Ada", "Ada Lovelace"):
+        await store.fanned_out([FannedOut(0, "acme", "ignored", facts={ada: name})])
+    assert await store.facts("acme", [ada, bob]) == {ada: "Ada Lovelace"}
+    assert await store.facts("rnd", [ada]) == {}
+
+
+async def test_prune_takes_old_events_in_steps_and_nothing_that_was_put_back(store: Store) -> None:
+    for number in range(5):
+        await store.accept(event(number, received_at=1000.0 + number))
+    await store.accept(event(9))
+    ids = [stored.id for stored in await store.stored(10)]
+    await store.fanned_out([planned(id_, "lane") for id_ in ids])
+    for delivery in await store.waiting("lane", 10):
+        await store.sent(delivery.id, "")
+    (oldest, *_) = (await store.log(team=None, state=None, limit=10))[::-1]
+    await store.resend([oldest.deliveries[0].id])
+    assert await store.prune(2000.0, 3) == 3
+    assert await store.prune(2000.0, 3) == 1
+    assert await store.prune(2000.0, 3) == 0
+    left = [entry.event.id for entry in await store.log(team=None, state=None, limit=10)]
+    assert left == [ids[5], ids[0]]
+
+
+async def test_an_event_that_still_waits_for_the_fan_out_is_never_pruned(store: Store) -> None:
+    await store.accept(event(1, received_at=1.0))
+    assert await store.prune(time.time(), 10) == 0
+    assert len(await store.stored(10)) == 1
+
+
+async def test_the_log_shows_one_team_and_one_state(store: Store) -> None:
+    await store.accept(event(1))
+    await store.accept(event(1, team="rnd"))
+    (entry,) = await store.log(team="rnd", state="stored", limit=10)
+    assert entry.event.team == "rnd"
+    assert await store.log(team="rnd", state="waiting", limit=10) == []
+
+
+async def test_what_was_written_is_there_after_a_reopening(path: Path) -> None:
+    for _ in range(2):
+        store = SqliteStore(path)
+        await store.open()
+        await store.accept(event(1))
+        assert len(await store.stored(10)) == 1
+        await store.close()
+
+
+async def test_another_process_can_look_and_put_back_beside_the_service(
+    store: Store, path: Path
+) -> None:
+    delivery_id = await one_delivery(store)
+    await store.dead(delivery_id, "x")
+    beside = SqliteStore(path)
+    await beside.open(service=False)
+    assert await beside.resend_dead() == [delivery_id]
+    await beside.close()
+    assert await store.waiting_lanes() == {"lane": 1}
+
+
+async def test_a_second_service_is_kept_out(store: Store, path: Path) -> None:
+    with pytest.raises(StoreMisfit, match="in use by another `relay serve`"):
+        await SqliteStore(path).open()
+
+
+async def test_a_store_of_a_newer_relay_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreMisfit, match="written by a newer Relay"):
+        await SqliteStore(path).open()
+
+
+async def test_a_file_that_is_no_store_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(StoreMisfit, match="can't be opened"):
+        await SqliteStore(path).open()
+
+
+async def test_a_locked_file_is_unavailable_and_nothing_is_half_written(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.accept(event(1))
+    with pytest.raises(StoreUnavailable):
+        await store.probe()
+    other.execute("ROLLBACK")
+    other.close()
+    await store.probe()
+    assert await store.stored(10) == []
+
+
+async def test_one_bad_job_does_not_spoil_those_that_gathered_with_it(store: Store) -> None:
+    import anyio
+
+    async def bad() -> None:
+        with pytest.raises(sqlite3.IntegrityError):
+            await store.accept(event(1, body=None))
+
+    async with anyio.create_task_group() as group:
+        for number in range(2, 9):
+            group.start_soon(store.accept, event(number))
+        group.start_soon(bad)
+        for number in range(9, 20):
+            group.start_soon(store.accept, event(number))
+    assert len(await store.stored(100)) == 18

@@ -1,0 +1,318 @@
+"""The config, from files and from the environment; every fault with the text that it must print."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.configfile import ConfigError, load, warnings
+from relay.secret import Secret
+
+SECRET = "a-secret-of-24-characters"
+GOOD = """
+[server]
+public_url = "https://relay.example.com"
+[store]
+url = "sqlite:////var/lib/relay/relay.db"
+retention = "12h"
+[teams.acme]
+secret = { env = "ACME_SECRET" }
+team_id = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
+[[teams.acme.channels]]
+name = "design"
+type = "slack"
+token = { file = "{folder}/slack" }
+channel = "#design"
+events = ["comments", "files", "!update-file"]
+[[teams.acme.channels]]
+name = "room"
+type = "matrix"
+homeserver = "https://matrix.example.org/"
+access_token = "plain-matrix-token"
+room = "#design:example.org"
+[[teams.acme.channels]]
+name = "mail"
+type = "email"
+to = ["Design <design@example.com>", "qa@example.com"]
+sender = "Penpot <penpot@example.com>"
+smtp = { host = "smtp.example.com", username = "relay", password = { env = "SMTP" }, tls = "tls" }
+[[teams.acme.channels]]
+name = "log"
+type = "stdout"
+"""
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "relay.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def faults(path: str | None, environ: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ)
+    return [str(fault).removeprefix(f"{path}: ") for fault in caught.value.faults]
+
+
+def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "slack").write_text("xoxb-token\n")
+    text = GOOD.replace("{folder}", str(tmp_path))
+    config = load(write(tmp_path, text), {"ACME_SECRET": SECRET, "SMTP": "smtp-pass"})
+    assert config.store.retention == timedelta(hours=12)
+    team = config.teams["acme"]
+    assert team.secret == Secret(SECRET)
+    slack, matrix, mail, _ = team.channels
+    assert slack.type == "slack"
+    assert slack.token == Secret("xoxb-token")
+    assert slack.selection.takes("create-comment", "comments")
+    assert not slack.selection.takes("update-file", "files")
+    assert matrix.type == "matrix"
+    assert matrix.homeserver == "https://matrix.example.org"
+    assert mail.type == "email"
+    assert mail.smtp.server_port == 465
+    assert list(config.lanes()) == ["acme/design", "acme/room", "acme/mail", "acme/log"]
+    assert warnings(config) == [
+        'teams.acme.channels.room.access_token stands in the file itself; { env = "NAME" } or '
+        '{ file = "…" } keeps it out'
+    ]
+    for secret in (SECRET, "xoxb-token", "plain-matrix-token", "smtp-pass"):
+        assert secret not in repr(config)
+
+
+TEAM = f'[teams.acme]\nsecret = "{SECRET}"\n'
+CHANNEL = TEAM + '[[teams.acme.channels]]\nname = "a"\n'
+SLACK = CHANNEL + 'type = "slack"\n'
+MATRIX = CHANNEL + 'type = "matrix"\nhomeserver = "https://m.example.org"\naccess_token = "t"\n'
+MAIL = CHANNEL + 'type = "email"\nsender = "p@example.com"\nto = ["d@example.com"]\n'
+SMTP = '\nsmtp = { host = "h" }\n'
+
+CASES = {
+    "no team": ("", ["teams: is required"]),
+    "team without secret": ("[teams.acme]", ["teams.acme.secret: is required"]),
+    "unknown key": (
+        TEAM + "[server]\nprot = 1",
+        ["server.prot = 1: unknown key; did you mean port?"],
+    ),
+    "unknown table": (
+        TEAM + "[sever]",
+        ["sever = {…}: unknown key; did you mean server?"],
+    ),
+    "wrong type": (
+        TEAM + '[server]\nport = "8080"',
+        ['server.port = "8080": must be a valid integer'],
+    ),
+    "out of range": (
+        TEAM + "[server]\nport = 65536",
+        ["server.port = 65536: must be less than or equal to 65535"],
+    ),
+    "underscore in the host": (
+        TEAM + '[server]\npublic_url = "http://my_relay:8080"',
+        [
+            'server.public_url = "http://my_relay:8080": must have a host name without an '
+            "underscore: Penpot can't call such one"
+        ],
+    ),
+    "no web address": (
+        TEAM + '[penpot]\nurl = "design.penpot.app"',
+        [
+            'penpot.url = "design.penpot.app": must be a web address such as "https://design.example.com"'
+        ],
+    ),
+    "store of another kind": (
+        TEAM + '[store]\nurl = "mysql://x"',
+        [
+            'store.url = "mysql://x": must be "sqlite:///relative/path.db" or "sqlite:////absolute/path.db"'
+        ],
+    ),
+    "duration without unit": (
+        TEAM + '[store]\nretention = "30"',
+        [
+            'store.retention = "30": must be a number with a unit, such as "45s", "10m", "12h", '
+            '"30d" or "4w"'
+        ],
+    ),
+    "team id": (
+        TEAM + 'team_id = "acme"',
+        [
+            'teams.acme.team_id = "acme": must be the UUID of a Penpot team (the team-id in its '
+            "address)"
+        ],
+    ),
+    "short secret": (
+        '[teams.acme]\nsecret = "hunter2"',
+        [
+            "teams.acme.secret = ***: must have at least 16 characters out of A-Z a-z 0-9 . _ ~ - "
+            "(make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
+        ],
+    ),
+    "secret's variable is not set": (
+        '[teams.acme]\nsecret = { env = "NOT_SET" }',
+        ["teams.acme.secret: the environment variable NOT_SET is not set"],
+    ),
+    "secret's file is missing": (
+        '[teams.acme]\nsecret = { file = "/does/not/exist" }',
+        ["teams.acme.secret: the file /does/not/exist can't be read (No such file or directory)"],
+    ),
+    "secret of another form": (
+        '[teams.acme]\nsecret = { vault = "x" }',
+        [
+            'teams.acme.secret = ***: must be { env = "NAME" }, { file = "/run/secrets/name" } or '
+            "a text that is not empty"
+        ],
+    ),
+    "kind of channel": (
+        CHANNEL + 'type = "slak"',
+        ['teams.acme.channels[0].type = "slak": must be one of slack, matrix, email, stdout'],
+    ),
+    "channel without type": (
+        CHANNEL,
+        ["teams.acme.channels[0].type: is required: one of slack, matrix, email, stdout"],
+    ),
+    "two channels of one name": (
+        CHANNEL + 'type = "stdout"\n[[teams.acme.channels]]\nname = "a"\ntype = "stdout"',
+        ['teams.acme.channels[1].name = "a": must be unique in teams.acme'],
+    ),
+    "events": (
+        CHANNEL + 'type = "stdout"\nevents = ["comment"]',
+        [
+            "teams.acme.channels[0].events = ['comment']: \"comment\" fits no event: use a group "
+            "(comments, files, projects, libraries, fonts, transfers), a name that `relay events` "
+            'lists, or a glob; with "!" in front it takes away'
+        ],
+    ),
+    "slack without credentials": (
+        SLACK,
+        ["teams.acme.channels[0].token: one of token and webhook_url is required"],
+    ),
+    "slack with both": (
+        SLACK + 'token = "a"\nchannel = "#c"\nwebhook_url = "b"',
+        ["teams.acme.channels[0].webhook_url: at most one of token and webhook_url may be there"],
+    ),
+    "slack without channel": (
+        SLACK + 'token = "a"',
+        ['teams.acme.channels[0].channel: is required with token: an id or "#name"'],
+    ),
+    "slack's channel": (
+        SLACK + 'token = "a"\nchannel = "design"',
+        [
+            'teams.acme.channels[0].channel = "design": must be a channel\'s id such as '
+            '"C0123456789" or its name such as "#design"'
+        ],
+    ),
+    "slack's webhook with a channel": (
+        SLACK + 'webhook_url = "a"\nchannel = "#c"',
+        [
+            'teams.acme.channels[0].channel = "#c": goes with token only: an incoming webhook has '
+            "its channel built in"
+        ],
+    ),
+    "matrix room": (
+        MATRIX + 'room = "design"',
+        [
+            'teams.acme.channels[0].room = "design": must be a room\'s id such as '
+            '"!abc:example.org" or "#alias:example.org"'
+        ],
+    ),
+    "mail address": (
+        MAIL.replace("d@example.com", "design") + SMTP,
+        [
+            'teams.acme.channels[0].to[0] = "design": must be one mail address such as '
+            '"design@example.com" or "Penpot <penpot@example.com>"'
+        ],
+    ),
+    "kind of TLS": (
+        MAIL + 'smtp = { host = "h", tls = "ssl" }',
+        ["teams.acme.channels[0].smtp.tls = \"ssl\": must be 'starttls', 'tls' or 'none'"],
+    ),
+    "user without password": (
+        MAIL + 'smtp = { host = "h", username = "u" }',
+        ["teams.acme.channels[0].smtp.password: goes together with the other of the two"],
+    ),
+    "authority that can't be read": (
+        MAIL + 'ca_file = "/does/not/exist"' + SMTP,
+        [
+            'teams.acme.channels[0].ca_file = "/does/not/exist": must be a file that can be read '
+            "(No such file or directory)"
+        ],
+    ),
+    "several at once": (
+        '[server]\nport = 0\n[teams.acme]\nsecret = { env = "NOT_SET" }\n[store]\nretention = "x"',
+        [
+            "teams.acme.secret: the environment variable NOT_SET is not set",
+            "server.port = 0: must be greater than or equal to 1",
+            'store.retention = "x": must be a number with a unit, such as "45s", "10m", "12h", '
+            '"30d" or "4w"',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_a_fault_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert faults(write(tmp_path, text), {}) == expected
+
+
+def test_a_file_that_is_no_toml_tells_the_line(tmp_path: Path) -> None:
+    (fault,) = faults(write(tmp_path, "[server\n"), {})
+    assert fault.startswith("file: is not TOML:")
+    assert "line 1" in fault
+
+
+def test_a_file_that_is_missing_is_named() -> None:
+    assert faults("nowhere.toml", {}) == [
+        "file: can't be read (No such file or directory); name a file with --config or RELAY_CONFIG"
+    ]
+
+
+def test_the_environment_alone_describes_one_team(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "password").write_text("smtp-password")
+    config = load(
+        None,
+        {
+            "RELAY_SECRET": SECRET,
+            "RELAY_PORT": "9000",
+            "RELAY_SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x",
+            "RELAY_EMAIL_TO": "a@example.com, b@example.com",
+            "RELAY_EMAIL_SENDER": "p@example.com",
+            "RELAY_EMAIL_SMTP_HOST": "smtp",
+            "RELAY_EMAIL_SMTP_USERNAME": "relay",
+            "RELAY_EMAIL_SMTP_PASSWORD_FILE": str(tmp_path / "password"),
+            "RELAY_EVENTS": "comments, files",
+        },
+    )
+    assert config.server.port == 9000
+    slack, mail = config.teams["default"].channels
+    assert (slack.type, mail.type) == ("slack", "email")
+    assert slack.events == ("comments", "files")
+    assert mail.type == "email"
+    assert mail.to == ("a@example.com", "b@example.com")
+    assert mail.smtp.password == Secret("smtp-password")
+    assert config.hook_path("default") == f"/hooks/default/{SECRET}"
+    assert len(warnings(config)) == 1
+
+
+def test_the_environments_faults_name_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"RELAY_SECRET": SECRET, "RELAY_PROT": "1", "RELAY_SLACK_TOKEN": "xoxb"}
+    assert faults(None, environ) == [
+        'environment: RELAY_PROT = "1": unknown variable; did you mean RELAY_PORT?',
+        'environment: RELAY_SLACK_CHANNEL: is required with token: an id or "#name"',
+    ]
+    assert faults(None, {"RELAY_SECRET": SECRET}) == [
+        "environment: RELAY_*: name a channel: RELAY_SLACK_WEBHOOK_URL, RELAY_SLACK_TOKEN, "
+        "RELAY_MATRIX_ROOM, RELAY_EMAIL_TO or RELAY_STDOUT=1"
+    ]
+    assert faults(None, {}) == ["environment: RELAY_SECRET: is required"]
+
+
+def test_relay_toml_in_the_working_directory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, TEAM)
+    assert list(load(None, {"RELAY_SECRET": "ignored"}).teams) == ["acme"]
