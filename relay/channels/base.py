@@ -1,0 +1,77 @@
+"""What every channel is: a Message in, a Receipt or a Failure out."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from relay.messages.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the server called the message that it took."""
+
+    id: str
+    """Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty where a
+    server tells none (Slack's incoming webhooks)."""
+
+
+class Failure(Exception):
+    """A send that did not succeed.
+
+    ``verdict`` says what to do with the message. ``retry``: keep it and try again, the whole
+    lane waits. ``dead``: this very message can never be delivered, set it aside and go on.
+    What an administrator can mend (a revoked token, a bot that was removed from the room) is
+    ``retry``: the message waits for the repair.
+    """
+
+    def __init__(
+        self,
+        verdict: Literal["retry", "dead"],
+        reason: str,
+        detail: str = "",
+        after: float | None = None,
+    ) -> None:
+        """``reason`` is one short word or code, fit for a metric's label (``ratelimited``,
+        ``M_FORBIDDEN``, ``550``, ``connect``); ``detail`` is the server's words for a person,
+        never with a secret in it; ``after`` is the time in seconds that the server asked for.
+        """
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.verdict = verdict
+        self.reason = reason
+        self.detail = detail
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of ``relay doctor``."""
+
+    ok: bool
+    text: str
+    """What was found, in words; where it is not ok also what to do about it."""
+
+
+class Channel(Protocol):
+    """A place that messages go to. One instance serves one lane, one send at a time."""
+
+    kind: ClassVar[str]
+    """The channel's ``type`` in the config."""
+    pace: ClassVar[float | None]
+    """Messages a minute that the server documents as its limit; None without one."""
+
+    async def send(self, message: Message, key: str) -> Receipt:
+        """Deliver ``message``.
+
+        ``key`` names the delivery and stays the same when it is tried again, also after a
+        crash: Matrix's transaction id and a mail's Message-ID are made from it.
+        Raises ``Failure``, and nothing else, when the message was not taken.
+        """
+        ...
+
+    async def check(self) -> list[Finding]:
+        """Ask the server whether credentials, room and rights are good, without posting."""
+        ...
+
+    async def close(self) -> None:
+        """Give connections back. The channel is not used afterwards."""
+        ...

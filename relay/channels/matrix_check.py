@@ -1,0 +1,95 @@
+"""What ``relay doctor`` asks a homeserver, without posting."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from relay.channels.base import Failure, Finding
+
+Call: TypeAlias = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+"""``MatrixChannel.call``."""
+
+# From this version on a room's creators may do everything and have no power level:
+# https://spec.matrix.org/latest/rooms/v12/
+_CREATORS_RULE = 12
+
+
+async def check(call: Call, named: str) -> list[Finding]:
+    """Whether the token is good and its user may post to the room ``named`` (an id or alias)."""
+    try:
+        return [finding async for finding in _check(call, named)]
+    except Failure as error:
+        return [Finding(ok=False, text=f"Matrix: {error.detail} ({error.reason}).")]
+
+
+async def _check(call: Call, named: str) -> AsyncIterator[Finding]:
+    user = str((await call("GET", "account/whoami")).get("user_id", ""))
+    yield Finding(ok=True, text=f"The access token is that of {user}.")
+    room = named
+    if named.startswith("#"):
+        try:
+            found = await call("GET", f"directory/room/{quote(named, safe='')}")
+        except Failure as error:
+            if error.reason != "M_NOT_FOUND":
+                raise
+            text = f"The homeserver knows no room {named}: check the alias."
+            yield Finding(ok=False, text=text)
+            return
+        room = str(found.get("room_id", ""))
+    state = f"rooms/{quote(room, safe='')}/state"
+    membership = await _membership(call, state, user)
+    if membership == "invite":
+        text = f"{user} is invited to {named} and joins with the first message."
+        yield Finding(ok=True, text=text)
+    elif membership != "join":
+        text = (
+            f"{user} is not in {named}: invite it there (/invite {user}), Relay then joins by "
+            "itself. It also joins a public room by itself."
+        )
+        yield Finding(ok=False, text=text)
+    else:
+        yield await _power(call, state, user, named)
+        if await _state(call, f"{state}/m.room.encryption/"):
+            text = f"{named} is encrypted. Relay posts without encryption; clients mark that."
+            yield Finding(ok=True, text=text)
+
+
+async def _membership(call: Call, state: str, user: str) -> str:
+    """What the user is in the room: join, invite, leave, ban, or nothing that can be seen."""
+    found = await _state(call, f"{state}/m.room.member/{quote(user, safe='')}")
+    if found:
+        return str(found.get("membership", ""))
+    # Who is only invited may not read a room's state; the invitation comes with a sync.
+    only_invites = '{"room":{"timeline":{"limit":0},"state":{"types":[]}},"presence":{"types":[]}}'
+    sync = await call("GET", f"sync?timeout=0&filter={quote(only_invites, safe='')}")
+    invited = sync.get("rooms", {}).get("invite", {})
+    room = state.split("/")[1]
+    return "invite" if any(quote(name, safe="") == room for name in invited) else ""
+
+
+async def _state(call: Call, path: str) -> dict[str, Any]:
+    """A state event's content; empty where there is none or it can't be seen."""
+    try:
+        return await call("GET", path)
+    except Failure as error:
+        if error.reason not in ("M_FORBIDDEN", "M_NOT_FOUND"):
+            raise
+        return {}
+
+
+async def _power(call: Call, state: str, user: str, named: str) -> Finding:
+    create = await _state(call, f"{state}/m.room.create/?format=event")
+    levels = await _state(call, f"{state}/m.room.power_levels/")
+    content = create.get("content", {})
+    creators = [create.get("sender"), *content.get("additional_creators", ())]
+    version = str(content.get("room_version", "1"))
+    rules_all = version.isdecimal() and int(version) >= _CREATORS_RULE and user in creators
+    has = levels.get("users", {}).get(user, levels.get("users_default", 0))
+    needs = levels.get("events", {}).get("m.room.message", levels.get("events_default", 0))
+    if not rules_all and has < needs:
+        text = (
+            f"{user} may not post to {named}: its power level there is {has}, messages need "
+            f"{needs}. Raise it in the room's settings (roles and permissions)."
+        )
+        return Finding(ok=False, text=text)
+    return Finding(ok=True, text=f"{user} can post to {named}.")

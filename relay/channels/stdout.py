@@ -1,0 +1,52 @@
+"""The process's own output as a channel: for the demo, for a container's log, for trying."""
+
+import re
+import sys
+from typing import ClassVar
+
+from relay.channels.base import Failure, Finding, Receipt
+from relay.config import StdoutSettings
+from relay.messages.markdown import parse
+from relay.messages.message import Message
+from relay.messages.plain import to_text
+
+# A terminal obeys control characters; a message has no business with any but its line ends.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_QUOTE = re.compile(r"^((?:> ?)+)", re.MULTILINE)
+
+
+class StdoutChannel:
+    """Prints messages as a person reads them."""
+
+    kind: ClassVar[str] = "stdout"
+    pace: ClassVar[float | None] = None
+
+    def __init__(self, settings: StdoutSettings) -> None:
+        self._name = settings.name
+
+    async def send(self, message: Message, key: str) -> Receipt:
+        """Print it, with a blank line after it. The receipt's id is ``key``."""
+        encoding = sys.stdout.encoding or "utf-8"
+        text = render(message).encode(encoding, "replace").decode(encoding)
+        try:
+            # One write, so that lanes that print at the same time stay apart.
+            sys.stdout.write(text + "\n\n")
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            raise Failure("retry", "output", "standard output is closed or full") from error
+        return Receipt(key)
+
+    async def check(self) -> list[Finding]:
+        """Standard output is always there."""
+        return [Finding(ok=True, text="Messages are printed to standard output.")]
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def render(message: Message) -> str:
+    """The message as text: its body, which tells all that the title does, and its footer."""
+    parts = (to_text(parse(markdown), links=True) for markdown in (message.body, message.footer))
+    text = "\n\n".join(filter(None, parts)) or message.title
+    text = _QUOTE.sub(lambda marks: "│ " * marks[1].count(">"), text)
+    return _CONTROLS.sub(" ", text)

@@ -1,0 +1,1 @@
+"""What moves: events into deliveries, deliveries into channels."""

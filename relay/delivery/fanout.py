@@ -1,0 +1,145 @@
+"""Fan-out: stored events, in their order, into one message for each channel that takes them."""
+
+import asyncio
+import logging
+import uuid
+from typing import Any
+
+from relay.config import Config
+from relay.delivery.lanes import Lanes
+from relay.delivery.memory import Memory
+from relay.delivery.pace import pause
+from relay.messages.templates import Rendered, Templates
+from relay.metrics import Metrics
+from relay.penpot.events import Event, NotAnEvent, normalize
+from relay.penpot.links import add_links
+from relay.penpot.wire import UnreadableBody, decode
+from relay.store.base import FannedOut, NewDelivery, Store, StoredEvent, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Events that are written in one transaction, at the most."""
+LARGE_BODY = 64 * 1024
+"""Bytes from which a body is decoded beside the event loop."""
+STORE_PAUSE = 1.0
+"""Seconds to wait when the store can't be read or written."""
+
+
+def render(config: Config, templates: Templates, event: Event, team: str, kind: str) -> Rendered:
+    """The message about ``event`` for one kind of channel, with links into Penpot."""
+    linked = add_links(event, config.penpot.url)
+    return templates.render(event.name, linked.variables(), team=team, channel_kind=kind)
+
+
+async def read(body: bytes, content_type: str) -> Any:
+    """The plain values in a body; large ones are decoded in a thread.
+
+    Raises ``UnreadableBody``.
+    """
+    if len(body) < LARGE_BODY:
+        return decode(body, content_type)
+    return await asyncio.to_thread(decode, body, content_type)
+
+
+class FanOut:
+    """One task that turns stored events into deliveries."""
+
+    def __init__(
+        self, config: Config, store: Store, templates: Templates, lanes: Lanes, metrics: Metrics
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._templates = templates
+        self._lanes = lanes
+        self._metrics = metrics
+        self._memory = Memory(store)
+        self._woken = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    def wake(self) -> None:
+        """An event was stored."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End ``run`` soon; events that wait stay in the store."""
+        self._stop.set()
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Fan out what is stored and what comes, until ``stop``."""
+        while not self._stop.is_set():
+            self._woken.clear()
+            try:
+                if not await self._fan_out():
+                    await self._woken.wait()
+            except StoreUnavailable as error:
+                log.warning("fan-out waits for the store: %s", error)
+                self._memory.forget()
+                await pause(STORE_PAUSE, self._stop)
+
+    async def _fan_out(self) -> bool:
+        """One batch; False when nothing was stored."""
+        batch = []
+        for stored in await self._store.stored(BATCH):
+            batch.append(await self._plan(stored))
+            await asyncio.sleep(0)  # intake comes first
+        if not batch:
+            return False
+        await self._store.fanned_out(batch)
+        for plan in batch:
+            self._lanes.wake(delivery.lane for delivery in plan.deliveries)
+        return True
+
+    async def _plan(self, stored: StoredEvent) -> FannedOut:
+        try:
+            plan = await self._plan_readable(stored)
+        except (UnreadableBody, NotAnEvent) as error:
+            plan = FannedOut(stored.id, stored.team, "unreadable", str(error))
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # one event must not hold up those behind it
+            log.exception("event %d", stored.id)
+            plan = FannedOut(stored.id, stored.team, "unreadable", f"bug: {type(error).__name__}")
+        self._metrics.event(stored.team, stored.name, plan.state)
+        log.info(
+            "event %d of %s, %s: %s%s",
+            stored.id,
+            stored.team,
+            stored.name,
+            plan.state,
+            f" ({plan.reason})" if plan.reason else "",
+        )
+        return plan
+
+    async def _plan_readable(self, stored: StoredEvent) -> FannedOut:
+        event = normalize(await read(stored.body, stored.content_type))
+        settings = self._config.teams.get(stored.team)
+        if settings is None:
+            return FannedOut(stored.id, stored.team, "ignored", "its team is not in the config")
+        enriched = await self._memory.enriched(event, stored.team, settings.team_id)
+        facts = await self._memory.learned(event, stored.team)
+        messages: dict[str, str] = {}
+        deliveries = []
+        passed = []
+        for channel in settings.channels:
+            if not channel.selection.takes(event.name, event.group):
+                entry = channel.selection.deciding(event.name, event.group)
+                passed.append(f"{channel.name} by {entry}" if entry else channel.name)
+                continue
+            if channel.type not in messages:
+                messages[channel.type] = self._render(enriched, stored.team, channel.type)
+            lane = f"{stored.team}/{channel.name}"
+            deliveries.append(NewDelivery(lane, uuid.uuid4().hex, messages[channel.type]))
+        state = "fanned-out" if deliveries else "ignored"
+        reason = f"not chosen: {', '.join(passed)}" if passed else ""
+        if not settings.channels:
+            reason = "the team has no channels"
+        return FannedOut(stored.id, stored.team, state, reason, deliveries, facts)
+
+    def _render(self, event: Event, team: str, kind: str) -> str:
+        rendered = render(self._config, self._templates, event, team, kind)
+        for problem in rendered.problems:
+            log.error("template %s", problem)
+            self._metrics.template_problem(problem.file)
+        return rendered.message.dumps()

@@ -1,0 +1,171 @@
+"""Lanes: every channel's messages, one after the other, in the order of the events."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from relay.channels.base import Channel, Failure
+from relay.delivery.pace import Pace, pause
+from relay.delivery.retry import delay
+from relay.messages.message import Message
+from relay.metrics import Metrics
+from relay.store.base import Delivery, Store, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD = 32
+"""Deliveries that a lane reads from the store at once."""
+SWEEP = 5.0
+"""Seconds between two looks for deliveries that another process put back."""
+STORE_PAUSE = 1.0
+"""Seconds to wait when the store can't be written."""
+
+
+class Lanes:
+    """Sends what waits in the store.
+
+    A lane has a task only while something waits for it, so idle lanes cost nothing. Every
+    receipt is on disk before the lane's next message goes out: after a crash at most the one
+    message that was under way is sent again, under the same key.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        names: Iterable[str],
+        open_channel: Callable[[str], Channel],
+        pace: Callable[[str], float | None],
+        *,
+        retention: float,
+        metrics: Metrics,
+    ) -> None:
+        """``names``: the lanes of the config. ``open_channel`` makes a lane's channel when its
+        first message goes out; ``pace`` tells the messages a minute that its config allows, None
+        for the server's documented pace. ``retention`` in seconds."""
+        self._store = store
+        self._names = frozenset(names)
+        self._open_channel = open_channel
+        self._pace = pace
+        self._retention = retention
+        self._metrics = metrics
+        self._channels: dict[str, tuple[Channel, Pace]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._woken: set[str] = set()
+        self._stop = asyncio.Event()
+
+    def wake(self, names: Iterable[str]) -> None:
+        """Something waits for these lanes."""
+        for name in names:
+            self._woken.add(name)
+            if name in self._names and name not in self._tasks and not self._stop.is_set():
+                self._tasks[name] = asyncio.create_task(self._drain(name), name=f"lane {name}")
+
+    async def run(self) -> None:
+        """Look for waiting deliveries again and again, until ``stop``."""
+        strangers: set[str] = set()
+        while not self._stop.is_set():
+            try:
+                waiting = await self._store.waiting_lanes()
+            except StoreUnavailable as error:
+                log.warning("the store can't be read: %s", error)
+            else:
+                self._metrics.backlog(waiting, self._names)
+                self.wake(waiting)
+                for name in waiting.keys() - self._names - strangers:
+                    strangers.add(name)
+                    log.warning(
+                        "%d deliveries wait for %s, which is not in the config", waiting[name], name
+                    )
+            await pause(SWEEP, self._stop)
+
+    async def stop(self, grace: float) -> None:
+        """End: what is being sent has ``grace`` seconds, what waits stays in the store."""
+        self._stop.set()
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for channel, _ in self._channels.values():
+            await channel.close()
+
+    async def _drain(self, name: str) -> None:
+        try:
+            while name in self._woken and not self._stop.is_set():
+                self._woken.discard(name)
+                while not self._stop.is_set():
+                    if not await self._send_next(name):
+                        break
+        finally:
+            del self._tasks[name]
+
+    async def _send_next(self, name: str) -> bool:
+        """Send the lane's next messages; False when there are none."""
+        try:
+            batch = await self._store.waiting(name, READ_AHEAD)
+            for delivery in batch:
+                if self._stop.is_set() or not await self._deliver(name, delivery):
+                    break
+        except StoreUnavailable as error:
+            log.warning("lane %s waits for the store: %s", name, error)
+            await pause(STORE_PAUSE, self._stop)
+            return True
+        return bool(batch)
+
+    async def _deliver(self, name: str, delivery: Delivery) -> bool:
+        """One try at one delivery, when its time has come; False when it stays waiting."""
+        if time.time() - delivery.created_at > self._retention:
+            await self._bury(name, delivery, "expired", "waited longer than the retention")
+            return True
+        wait = delivery.next_at - time.time()
+        if wait > 0:  # then read again: `relay resend` may have changed it
+            await pause(min(wait, SWEEP), self._stop)
+            return False
+        try:
+            channel, pace = self._channel(name)
+            await pause(pace.take(), self._stop)
+            if self._stop.is_set():
+                return False
+            started = time.monotonic()
+            receipt = await channel.send(Message.loads(delivery.message), delivery.key)
+        except Failure as failure:
+            return await self._fail(name, delivery, failure)
+        except Exception as error:  # a bug in a channel must not cost the message
+            log.exception("lane %s: delivery %d", name, delivery.id)
+            return await self._fail(name, delivery, Failure("retry", "bug", type(error).__name__))
+        await self._store.sent(delivery.id, receipt.id)
+        self._metrics.sent(name, time.monotonic() - started)
+        log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
+        return True
+
+    async def _fail(self, name: str, delivery: Delivery, failure: Failure) -> bool:
+        self._metrics.failed(name, failure.reason)
+        if failure.verdict == "dead":
+            await self._bury(name, delivery, failure.reason, failure.detail)
+            return True
+        attempts = delivery.attempts + 1
+        wait = delay(attempts, failure.after)
+        log.warning(
+            "lane %s: delivery %d failed (%s), try %d, next in %.0f s",
+            name,
+            delivery.id,
+            failure,
+            attempts,
+            wait,
+        )
+        await self._store.failed(delivery.id, str(failure), time.time() + wait)
+        return False
+
+    async def _bury(self, name: str, delivery: Delivery, reason: str, detail: str) -> None:
+        error = f"{reason}: {detail}" if detail else reason
+        log.error("lane %s: delivery %d is dead: %s", name, delivery.id, error)
+        await self._store.dead(delivery.id, error)
+        self._metrics.dead(name, reason)
+
+    def _channel(self, name: str) -> tuple[Channel, Pace]:
+        if name not in self._channels:
+            channel = self._open_channel(name)
+            self._channels[name] = channel, Pace(self._pace(name) or channel.pace)
+        return self._channels[name]

@@ -1,0 +1,80 @@
+"""The numbers that Prometheus reads at ``/metrics``."""
+
+from collections.abc import Collection, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from relay.penpot.events import CATALOGUE
+
+
+class Metrics:
+    """One service's counters. Labels hold names of the config and of the catalogue only, so
+    nobody outside can make them grow."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "relay_requests", "Answers at the hook", ["team", "status"], registry=registry
+        )
+        self._events = Counter(
+            "relay_events",
+            "Events by what became of them",
+            ["team", "event", "state"],
+            registry=registry,
+        )
+        self._sent = Counter(
+            "relay_sent", "Messages taken by a server", ["lane"], registry=registry
+        )
+        self._dead = Counter(
+            "relay_dead", "Messages set aside for good", ["lane", "reason"], registry=registry
+        )
+        self._failures = Counter(
+            "relay_send_failures", "Tries that failed", ["lane", "reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "relay_send_seconds",
+            "Time that a server took for a message",
+            ["lane"],
+            registry=registry,
+        )
+        self._waiting = Gauge("relay_waiting", "Messages that wait", ["lane"], registry=registry)
+        self._templates = Counter(
+            "relay_template_problems",
+            "Templates that failed and were stood in for",
+            ["template"],
+            registry=registry,
+        )
+
+    def answered(self, team: str, status: int) -> None:
+        """The hook answered; ``team`` is empty where none was named rightly."""
+        self._requests.labels(team, str(status)).inc()
+
+    def event(self, team: str, name: str, state: str) -> None:
+        """An event got its state."""
+        self._events.labels(team, name if name in CATALOGUE else "other", state).inc()
+
+    def sent(self, lane: str, seconds: float) -> None:
+        """A message was taken."""
+        self._sent.labels(lane).inc()
+        self._seconds.labels(lane).observe(seconds)
+
+    def failed(self, lane: str, reason: str) -> None:
+        """A try failed."""
+        self._failures.labels(lane, reason).inc()
+
+    def dead(self, lane: str, reason: str) -> None:
+        """A message was set aside."""
+        self._dead.labels(lane, reason).inc()
+
+    def template_problem(self, template: str) -> None:
+        """A template failed."""
+        self._templates.labels(template).inc()
+
+    def backlog(self, waiting: Mapping[str, int], lanes: Collection[str]) -> None:
+        """How many messages wait in each lane."""
+        for lane in lanes:
+            self._waiting.labels(lane).set(waiting.get(lane, 0))
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)

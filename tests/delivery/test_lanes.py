@@ -1,0 +1,259 @@
+"""Lanes, on a real store, with channels that do what the test says."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from relay.channels.base import Failure, Finding, Receipt
+from relay.delivery import lanes as lanes_module
+from relay.delivery.lanes import Lanes
+from relay.messages.message import Message
+from relay.metrics import Metrics
+from relay.store.base import Delivery, FannedOut, NewDelivery, NewEvent
+from relay.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+Answer = Exception | str
+
+
+class Scripted:
+    """A channel that takes each message, unless an answer of another kind comes first."""
+
+    kind: ClassVar[str] = "scripted"
+    pace: ClassVar[float | None] = None
+
+    def __init__(self, answers: Iterator[Answer]) -> None:
+        self.answers = answers
+        self.taken: list[tuple[str, str]] = []
+        self.under_way = 0
+        self.slow = asyncio.Event()
+        self.slow.set()
+
+    async def send(self, message: Message, key: str) -> Receipt:
+        self.under_way += 1
+        assert self.under_way == 1, "one send at a time"
+        try:
+            await self.slow.wait()
+            answer = next(self.answers, "ok")
+            if isinstance(answer, Exception):
+                raise answer
+            self.taken.append((message.title, key))
+            return Receipt(f"receipt of {message.title}")
+        finally:
+            self.under_way -= 1
+
+    async def check(self) -> list[Finding]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        self.answers = iter(())
+
+
+class House:
+    """A store, its lanes and their channels."""
+
+    def __init__(self, store: SqliteStore, retention: float = 3600.0) -> None:
+        self.store = store
+        self.channels: dict[str, Scripted] = {}
+        self.scripts: dict[str, list[Answer]] = {}
+        self.lanes = Lanes(
+            store, ["a", "b"], self.open, lambda _: None, retention=retention, metrics=Metrics()
+        )
+
+    def open(self, name: str) -> Scripted:
+        self.channels[name] = Scripted(iter(self.scripts.get(name, [])))
+        return self.channels[name]
+
+    async def put(self, lane: str, *titles: str) -> None:
+        for title in titles:
+            digest = f"{lane} {title} {time.time()}".encode()
+            await self.store.accept(
+                NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
+            )
+            (stored,) = await self.store.stored(1)
+            delivery = NewDelivery(lane, f"key of {title}", Message(title, "").dumps())
+            await self.store.fanned_out(
+                [FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])]
+            )
+        self.lanes.wake([lane])
+
+    def titles(self, lane: str) -> list[str]:
+        return [title for title, _ in self.channels[lane].taken] if lane in self.channels else []
+
+    async def deliveries(self) -> list[Delivery]:
+        entries = await self.store.log(team=None, state=None, limit=1000)
+        return [delivery for entry in reversed(entries) for delivery in entry.deliveries]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+
+    async def settled(self) -> None:
+        async with asyncio.timeout(5):
+            while await self.store.waiting_lanes():  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr(lanes_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    house = House(store)
+    yield house
+    await house.lanes.stop(1.0)
+    await store.close()
+
+
+async def test_messages_go_out_in_their_order_with_their_receipts(house: House) -> None:
+    titles = [f"{number:03}" for number in range(100)]
+    await house.put("a", *titles)
+    await house.settled()
+    assert house.titles("a") == titles
+    deliveries = await house.deliveries()
+    assert {delivery.state for delivery in deliveries} == {"sent"}
+    assert deliveries[7].receipt == "receipt of 007"
+
+
+async def test_a_failed_message_is_tried_again_with_its_key_and_nothing_overtakes_it(
+    house: House,
+) -> None:
+    house.scripts["a"] = [Failure("retry", "503"), Failure("retry", "timeout"), "ok"]
+    await house.put("a", "first", "second")
+    await house.settled()
+    assert house.channels["a"].taken == [("first", "key of first"), ("second", "key of second")]
+    assert [delivery.attempts for delivery in await house.deliveries()] == [3, 1]
+
+
+async def test_a_dead_message_is_set_aside_with_its_reason_and_the_lane_goes_on(
+    house: House,
+) -> None:
+    house.scripts["a"] = ["ok", Failure("dead", "msg_too_long", "over 40,000 characters")]
+    await house.put("a", "first", "second", "third")
+    await house.settled()
+    assert house.titles("a") == ["first", "third"]
+    dead = (await house.deliveries())[1]
+    assert (dead.state, dead.error) == ("dead", "msg_too_long: over 40,000 characters")
+
+
+async def test_a_dead_message_that_is_put_back_is_sent(house: House) -> None:
+    house.scripts["a"] = [Failure("dead", "invalid_blocks")]
+    await house.put("a", "first")
+    await house.settled()
+    await house.store.resend_dead()
+    house.lanes.wake(["a"])
+    await house.settled()
+    assert house.titles("a") == ["first"]
+
+
+async def test_a_lane_that_is_told_to_wait_waits_as_a_whole_and_others_do_not(
+    house: House,
+) -> None:
+    house.scripts["a"] = [Failure("retry", "ratelimited", after=0.2)]
+    started = time.monotonic()
+    await house.put("a", "first", "second")
+    await house.put("b", "other")
+    await house.until(lambda: house.titles("b") == ["other"])
+    assert time.monotonic() - started < 0.15
+    assert house.titles("a") == []
+    await house.settled()
+    assert house.titles("a") == ["first", "second"]
+    assert time.monotonic() - started >= 0.2
+
+
+async def test_a_wait_outlives_a_restart(house: House, tmp_path: Path) -> None:
+    house.scripts["a"] = [Failure("retry", "ratelimited", after=0.5)]
+    started = time.monotonic()
+    await house.put("a", "first")
+    await house.until(lambda: "a" in house.channels)
+    await asyncio.sleep(0.05)
+    await house.lanes.stop(1.0)
+    again = House(house.store)
+    again.lanes.wake(["a"])
+    await again.settled()
+    assert again.channels["a"].taken == [("first", "key of first")]
+    assert time.monotonic() - started >= 0.5
+    await again.lanes.stop(1.0)
+
+
+async def test_a_message_that_waited_longer_than_the_retention_is_dead(house: House) -> None:
+    await house.put("b", "kept")
+    await house.settled()
+    short = House(house.store, retention=0.05)
+    short.scripts["a"] = [Failure("retry", "503")] * 1000
+    await short.put("a", "first")
+    await short.settled()
+    last = (await short.deliveries())[-1]
+    assert (last.state, last.error) == ("dead", "expired: waited longer than the retention")
+    await short.lanes.stop(1.0)
+
+
+async def test_a_stop_lets_the_message_under_way_arrive_and_leaves_the_rest(house: House) -> None:
+    await house.put("a", "first", "second")
+    await house.until(lambda: "a" in house.channels)
+    channel = house.channels["a"]
+    channel.slow.clear()
+    await house.put("a", "third")
+    await house.until(lambda: channel.under_way == 1)
+    done = channel.taken.copy()
+    stopping = asyncio.create_task(house.lanes.stop(2.0))
+    await asyncio.sleep(0.02)
+    channel.slow.set()
+    await stopping
+    assert len(channel.taken) == len(done) + 1
+    states = [delivery.state for delivery in await house.deliveries()]
+    assert states.count("sent") == len(channel.taken)
+
+
+async def test_a_stop_does_not_wait_longer_than_its_grace(house: House) -> None:
+    await house.put("a", "first")
+    await house.settled()
+    house.channels["a"].slow.clear()
+    await house.put("a", "second")
+    await house.until(lambda: house.channels["a"].under_way == 1)
+    started = time.monotonic()
+    await house.lanes.stop(0.1)
+    assert time.monotonic() - started < 0.5
+    assert [delivery.state for delivery in await house.deliveries()] == ["sent", "waiting"]
+
+
+async def test_a_bug_in_a_channel_costs_no_message(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.scripts["a"] = [ZeroDivisionError()]
+    await house.put("a", "first", "second")
+    await house.settled()
+    assert house.titles("a") == ["first", "second"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_another_process_put_back_is_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "SWEEP", 0.02)
+    house.scripts["a"] = [Failure("dead", "invalid_blocks")]
+    await house.put("a", "first")
+    await house.settled()
+    running = asyncio.create_task(house.lanes.run())
+    await house.store.resend_dead()
+    await house.settled()
+    assert house.titles("a") == ["first"]
+    await house.lanes.stop(1.0)
+    await running
+
+
+async def test_deliveries_of_a_channel_that_left_the_config_are_kept_and_told(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.put("gone", "first")
+    running = asyncio.create_task(house.lanes.run())
+    await house.until(lambda: "wait for gone, which is not in the config" in caplog.text)
+    await house.lanes.stop(1.0)
+    await running
+    assert await house.store.waiting_lanes() == {"gone": 1}
