@@ -1,0 +1,19 @@
+"""glibc's allocator, told to give large buffers back."""
+
+import ctypes
+
+LARGE = 512 * 1024
+"""Bytes from which a buffer is mapped on its own, and unmapped when it is freed."""
+_M_MMAP_THRESHOLD = -3
+
+
+def give_large_buffers_back() -> None:
+    """Keep the threshold for mapped buffers where it is.
+
+    Else glibc raises it, up to 32 MiB, with each large buffer that is freed, and from then on a
+    few bodies of 16 MiB leave their memory with the process for good (mallopt(3)). A C library
+    without ``mallopt`` is left as it is.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE)

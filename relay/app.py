@@ -1,0 +1,98 @@
+"""Builds the Starlette application: routes, lifespan, wiring; nothing else."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from relay.channels import open_channel
+from relay.config import Config
+from relay.delivery.fanout import FanOut
+from relay.delivery.housekeeping import Housekeeping
+from relay.delivery.lanes import Lanes
+from relay.intake import Hook
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.store import store_at
+from relay.store.base import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+GRACE = 3.5
+"""Seconds that messages under way have to arrive when the service stops."""
+
+
+def build(config: Config) -> Starlette:
+    """The whole service for a config. The store is opened when the application starts."""
+    store = store_at(config.store.url)
+    metrics = Metrics()
+    settings = config.lanes()
+    retention = config.store.retention.total_seconds()
+    lanes = Lanes(
+        store,
+        settings,
+        lambda name: open_channel(settings[name]),
+        lambda name: settings[name].pace,
+        retention=retention,
+        metrics=metrics,
+    )
+    fan_out = FanOut(config, store, Templates(config.templates.path), lanes, metrics)
+    housekeeping = Housekeeping(store, retention)
+    tasks: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await store.open()
+        running = {
+            "lanes": lanes.run(),
+            "fan-out": fan_out.run(),
+            "housekeeping": housekeeping.run(),
+        }
+        tasks.extend(asyncio.create_task(run, name=name) for name, run in running.items())
+        for task in tasks:
+            task.add_done_callback(_tell_end)
+        try:
+            yield
+        finally:
+            housekeeping.stop()
+            fan_out.stop()
+            await lanes.stop(GRACE)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await store.close()
+
+    async def health(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(request: Request) -> Response:
+        ended = [task.get_name() for task in tasks if task.done()]
+        if ended or not tasks:
+            return PlainTextResponse(f"not running: {', '.join(ended)}\n", 503)
+        try:
+            await store.probe()
+        except StoreUnavailable as error:
+            return PlainTextResponse(f"the store can't be written: {error}\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def numbers(request: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    hook = Hook(config, store, fan_out.wake, metrics)
+    return Starlette(
+        routes=[
+            Route("/hooks/{team}/{secret}", hook, methods=["HEAD", "POST"]),
+            Route("/healthz", health),
+            Route("/readyz", ready),
+            Route("/metrics", numbers),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("%s has ended: restart Relay", task.get_name(), exc_info=error)

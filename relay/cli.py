@@ -1,0 +1,266 @@
+"""The command line: each command in a few lines, its work in a module of its own."""
+
+import asyncio
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from relay import __version__
+from relay.config import Config
+from relay.configfile import ConfigError, load, warnings
+from relay.logs import set_up
+from relay.store import store_at
+from relay.store.base import Store, StoreMisfit, StoreUnavailable
+
+T = TypeVar("T")
+
+CONFIG = click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    help="The config; else RELAY_CONFIG, else ./relay.toml, else the RELAY_* variables alone.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="relay")
+def main() -> None:
+    """Penpot's events, in the team's chat."""
+
+
+def _load(path: str | None) -> Config:
+    try:
+        return load(path)
+    except ConfigError as error:
+        for fault in error.faults:
+            click.echo(str(fault), err=True)
+        sys.exit(1)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (StoreMisfit, StoreUnavailable) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@CONFIG
+def serve(path: str | None) -> None:
+    """Run the service: HTTP, fan-out and lanes in one process."""
+    from relay.allocator import give_large_buffers_back
+    from relay.server import server
+
+    config = _load(path)
+    set_up(config.log.level, config.log.format)
+    give_large_buffers_back()
+    _run(_open_and_close(store_at(config.store.url)))
+    listening = server(config)
+    listening.run()
+    if not listening.started:
+        sys.exit(1)
+
+
+async def _open_and_close(store: Store) -> None:
+    await store.open()
+    await store.close()
+
+
+@main.command()
+@CONFIG
+def check(path: str | None) -> None:
+    """Read the config and all templates; tell every fault, or what is set up."""
+    from relay.doctor import template_problems
+
+    config = _load(path)
+    problems = template_problems(config)
+    for problem in problems:
+        click.echo(f"template {problem}", err=True)
+    for warning in warnings(config):
+        click.echo(f"note: {warning}", err=True)
+    base = config.server.public_url or f"http://localhost:{config.server.port}"
+    for name, team in config.teams.items():
+        click.echo(f"team {name}")
+        click.echo(f"  hook     {base}{config.hook_path(name)}")
+        for channel in team.channels:
+            taken = ", ".join(channel.selection.entries)
+            click.echo(f"  channel  {channel.name} ({channel.type}): {taken}")
+    if problems:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after the samples.")
+def demo(once: bool) -> None:
+    """Show one message of each kind, through the whole service."""
+    from relay.demo import run
+
+    set_up("error", "text")
+    _run(run(once=once))
+
+
+@main.command()
+@CONFIG
+@click.argument("event", required=False)
+@click.option("--channel", "kind", help="slack, matrix, email or stdout (the default).")
+@click.option("--team", help="Whose templates; the first team by default.")
+@click.option(
+    "--payload",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A body as Penpot sent it, JSON or Transit, instead of a sample.",
+)
+def preview(
+    path: str | None, event: str | None, kind: str | None, team: str | None, payload: Path | None
+) -> None:
+    """Print what a channel would get for EVENT (all events without it)."""
+    from relay.preview import PreviewError, previews
+
+    config = (
+        _load(path)
+        if path
+        or os.environ.keys() & {"RELAY_CONFIG", "RELAY_SECRET"}
+        or (Path("relay.toml").is_file())
+        else None
+    )
+    try:
+        for text in previews(config, event, kind or "stdout", team, payload):
+            click.echo(text)
+            click.echo()
+    except PreviewError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@CONFIG
+@click.argument("team")
+@click.option("--channel", "only", help="This channel alone; all of the team by default.")
+def send(path: str | None, team: str, only: str | None) -> None:
+    """Send a test message for real, and tell what the server answered."""
+    from relay.trial import send_test
+
+    config = _load(path)
+    if team not in config.teams:
+        raise click.BadParameter(f"{team} is none of: {', '.join(config.teams)}")
+    channels = [item for item in config.teams[team].channels if only in (None, item.name)]
+    if not channels:
+        known = ", ".join(item.name for item in config.teams[team].channels)
+        raise click.BadParameter(f"team {team} has no channel {only or 'at all'}; it has: {known}")
+    good = True
+    for settings in channels:
+        taken, text = _run(send_test(config, team, settings))
+        click.echo(f"{team}/{settings.name}: {text}", err=not taken)
+        good = good and taken
+    if not good:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("event", required=False)
+def events(event: str | None) -> None:
+    """The catalogue: each event, when Penpot sends it, its template variables."""
+    from relay.reference import describe, listing
+
+    try:
+        click.echo(describe(event) if event else listing())
+    except KeyError as error:
+        raise click.ClickException(str(error.args[0])) from error
+
+
+@main.command()
+@CONFIG
+@click.option("--team", help="Of this team alone.")
+@click.option(
+    "--state",
+    type=click.Choice(["stored", "fanned-out", "ignored", "unreadable", "waiting", "sent", "dead"]),
+    help="Events in this state, or with a delivery in it.",
+)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+def log(path: str | None, team: str | None, state: str | None, limit: int) -> None:
+    """Recent events and their deliveries, newest first."""
+    _run(_log(_load(path), team, state, limit))
+
+
+async def _log(config: Config, team: str | None, state: str | None, limit: int) -> None:
+    store = store_at(config.store.url)
+    await store.open(service=False)
+    try:
+        entries = await store.log(team=team, state=state, limit=limit)
+    finally:
+        await store.close()
+    for entry in entries:
+        event = entry.event
+        why = f" ({event.reason})" if event.reason else ""
+        what = event.name or f"{len(event.body)} bytes"
+        click.echo(f"{_clock(event.received_at)}  {event.team}  {what}  {event.state}{why}")
+        for delivery in entry.deliveries:
+            told = f": {delivery.error}" if delivery.error else ""
+            if delivery.state == "waiting" and delivery.next_at > time.time():
+                told += f", next try {_clock(delivery.next_at)}"
+            tries = f" after {delivery.attempts} tries" if delivery.attempts > 1 else ""
+            click.echo(f"  {delivery.id:>6}  {delivery.lane}  {delivery.state}{tries}{told}")
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@main.command()
+@CONFIG
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--dead", is_flag=True, help="All dead deliveries.")
+def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
+    """Put deliveries back in their lane, by the numbers that `relay log` shows."""
+    if bool(ids) == dead:
+        raise click.UsageError("name deliveries by their ID, or say --dead")
+    _run(_resend(_load(path), ids))
+
+
+async def _resend(config: Config, ids: tuple[int, ...]) -> None:
+    store = store_at(config.store.url)
+    await store.open(service=False)
+    try:
+        found = await store.resend(ids) if ids else await store.resend_dead()
+    finally:
+        await store.close()
+    click.echo(f"{len(found)} put back")
+    unknown = sorted(set(ids) - set(found))
+    if unknown:
+        raise click.ClickException(f"no such delivery: {', '.join(map(str, unknown))}")
+
+
+@main.command()
+@CONFIG
+def doctor(path: str | None) -> None:
+    """Ask every channel and Penpot whether all is good, without posting."""
+    if not _run(_doctor(_load(path))):
+        sys.exit(1)
+
+
+async def _doctor(config: Config) -> bool:
+    from relay.doctor import examine
+
+    good = True
+    async for place, finding in examine(config):
+        click.echo(f"{'ok' if finding.ok else 'WRONG':>5}  {place}: {finding.text}")
+        good = good and finding.ok
+    return good
+
+
+@main.command()
+@CONFIG
+def health(path: str | None) -> None:
+    """Ask the running service whether it is well; for the container's health check."""
+    port = _load(path).server.port
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=3) as answer:
+            click.echo(answer.read().decode().strip())
+    except (urllib.error.URLError, OSError) as error:
+        raise click.ClickException(f"no answer at port {port}: {error}") from error

@@ -1,0 +1,105 @@
+"""``relay doctor``: what is wrong, in words, and what to do about it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import httpx
+
+from relay.channels import open_channel
+from relay.channels.base import Finding
+from relay.config import AnyChannel, Config
+from relay.configfile import warnings
+from relay.examples import variables
+from relay.messages.check import check
+from relay.messages.rendering import Problem
+from relay.messages.templates import Templates
+from relay.penpot.api import TIMEOUT, Penpot, PenpotError
+from relay.store import store_at
+from relay.store.base import StoreMisfit, StoreUnavailable
+
+PATIENCE = 20.0
+"""Seconds that one channel has to answer."""
+
+
+async def examine(config: Config) -> AsyncIterator[tuple[str, Finding]]:
+    """Look at everything without posting; yields (what was looked at, finding)."""
+    for warning in warnings(config):
+        yield "config", Finding(True, f"note: {warning}")
+    yield "store", await _store(config)
+    problems = template_problems(config)
+    for problem in problems:
+        yield "templates", Finding(False, str(problem))
+    if not problems:
+        yield "templates", Finding(True, "all templates are good")
+    yield "penpot", await _penpot_answers(config.penpot.url)
+    if config.penpot.access_token is not None:
+        yield "penpot", await _token(config.penpot.url, config.penpot.access_token.reveal())
+    lanes = config.lanes()
+    results = await asyncio.gather(*(_channel(settings) for settings in lanes.values()))
+    for name, findings in zip(lanes, results, strict=True):
+        for finding in findings:
+            yield name, finding
+
+
+def template_problems(config: Config) -> list[Problem]:
+    """Every fault in the templates that the config's teams get."""
+    templates = Templates(config.templates.path)
+    return check(templates, variables(config.penpot.url), config.teams)
+
+
+async def _store(config: Config) -> Finding:
+    store = store_at(config.store.url)
+    try:
+        await store.open(service=False)
+    except StoreMisfit as error:
+        return Finding(False, f"{error} (user {os.getuid()} must be able to write there)")
+    try:
+        await store.probe()
+        waiting = sum((await store.waiting_lanes()).values())
+    except StoreUnavailable as error:
+        return Finding(False, f"can't be written: {error}")
+    finally:
+        await store.close()
+    return Finding(True, f"{config.store.url} is writable; {waiting} messages wait")
+
+
+async def _penpot_answers(url: str) -> Finding:
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=True) as client:
+            answer = await client.get(url)
+    except httpx.HTTPError as error:
+        return Finding(
+            False,
+            f"{url} does not answer ({type(error).__name__}): links in messages go there, so "
+            "penpot.url should be the address that people open in the browser",
+        )
+    if answer.status_code >= 400:
+        return Finding(False, f"{url} answers {answer.status_code}: is penpot.url right?")
+    return Finding(True, f"{url} answers")
+
+
+async def _token(url: str, token: str) -> Finding:
+    penpot = Penpot(url, token)
+    try:
+        name = await penpot.profile()
+    except PenpotError as error:
+        return Finding(
+            False,
+            f"penpot.access_token: {error}. Make one under Your account → Access tokens "
+            "(needs enable-access-tokens in PENPOT_FLAGS)",
+        )
+    finally:
+        await penpot.close()
+    return Finding(True, f"the access token is good; it belongs to {name}")
+
+
+async def _channel(settings: AnyChannel) -> list[Finding]:
+    channel = open_channel(settings)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await channel.check()
+    except TimeoutError:
+        return [Finding(False, f"no answer within {PATIENCE:.0f} s: is the address right?")]
+    finally:
+        await channel.close()

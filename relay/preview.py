@@ -1,0 +1,80 @@
+"""``relay preview``: what a channel would get, without sending it."""
+
+import json
+from collections.abc import Iterator
+from email.headerregistry import Address
+from email.policy import SMTP
+from pathlib import Path
+
+from relay.config import Config, Penpot, Templates
+from relay.delivery.fanout import render
+from relay.examples import enriched, example, examples
+from relay.messages.message import Message
+from relay.messages.templates import Templates as TemplateSet
+from relay.penpot.events import CATALOGUE, Event, NotAnEvent, normalize
+from relay.penpot.wire import UnreadableBody, decode
+
+KINDS = ("slack", "matrix", "email", "stdout")
+
+
+class PreviewError(Exception):
+    """What was asked for can't be shown; the text says why."""
+
+
+def previews(
+    config: Config | None, name: str | None, kind: str, team: str | None, payload: Path | None
+) -> Iterator[str]:
+    """The message of one event, or of all, as a channel of ``kind`` would send it.
+
+    Without a ``config`` the built-in templates are shown. ``payload`` is a file with a body to
+    take instead of the samples.
+    """
+    if kind not in KINDS:
+        raise PreviewError(f"--channel {kind} is none of: {', '.join(KINDS)}")
+    if name is not None and name not in CATALOGUE and payload is None:
+        raise PreviewError(f"{name} is no event of the catalogue; `relay events` lists them")
+    if config is not None and team is not None and team not in config.teams:
+        raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
+    team = team or (next(iter(config.teams)) if config else "acme")
+    templates = TemplateSet((config.templates if config else Templates()).path)
+    settings = config or Config.model_construct(penpot=Penpot())
+    events = [_event(payload)] if payload else [example(name)] if name else examples()
+    for event in events:
+        rendered = render(settings, templates, event, team, kind)
+        if rendered.problems:
+            raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
+        yield _shown(kind, rendered.message)
+
+
+def _event(payload: Path) -> Event:
+    body = payload.read_bytes()
+    form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
+    try:
+        return enriched(normalize(decode(body, f"application/{form}")))
+    except (UnreadableBody, NotAnEvent) as error:
+        raise PreviewError(f"{payload}: {error}") from error
+
+
+def _shown(kind: str, message: Message) -> str:
+    match kind:
+        case "slack":
+            from relay.channels import slack_blocks
+
+            arguments = (
+                slack_blocks.override(message) if message.override else slack_blocks.render(message)
+            )
+            return json.dumps(arguments, indent=2, ensure_ascii=False)
+        case "matrix":
+            from relay.channels import matrix
+
+            return json.dumps(matrix.render(message), indent=2, ensure_ascii=False)
+        case "email":
+            from relay.channels import email_message
+
+            sender = Address("Penpot", "penpot", "example.com")
+            mail = email_message.compose(message, "preview", sender, [sender])
+            return mail.as_bytes(policy=SMTP).decode()
+        case _:
+            from relay.channels import stdout
+
+            return stdout.render(message)

@@ -1,0 +1,66 @@
+"""``relay events``: the catalogue and the template variables, for people."""
+
+import difflib
+import textwrap
+
+from relay.penpot.events import CATALOGUE, GROUPS
+from relay.penpot.selection import Selection
+
+VARIABLES = {
+    "event": "the event: event.name, event.group, event.at (a time), event.url (the most telling "
+    "place in Penpot), event.props (all that Penpot sent)",
+    "actor": "who did it: actor.name, actor.id",
+    "team": "the Penpot team: team.name, team.id, team.url",
+    "project": "the project: project.name, project.id, project.url",
+    "file": "the file: file.name, file.id, file.url",
+    "files": "several files; each has name, id, url",
+    "page": "the page of a comment: page.name, page.id, page.url",
+    "thread": "the comment thread: thread.number, thread.name (#15), thread.url, thread.first (its "
+    "first comment), thread.resolved, thread.id",
+    "comment": "the comment: comment.text, comment.url, comment.mentions (ids), comment.id",
+    "library": "the shared library: library.name, library.id, library.url",
+    "font": "the font: font.name, font.style, font.weight, font.id, font.url",
+    "previous": "what was before, the old name or the original: previous.name, previous.id, "
+    "previous.url",
+}
+"""What each variable holds. Each is falsy while its name (a comment's text, a thread's number) is
+not known."""
+
+
+def listing() -> str:
+    """All kinds of event, by group."""
+    width = max(map(len, CATALOGUE)) + 2
+    default = Selection()
+    lines = []
+    for group in GROUPS:
+        lines.append(group)
+        for kind in CATALOGUE.values():
+            if kind.group == group:
+                mark = " " if default.takes(kind.name, group) else "-"
+                lines.append(f" {mark} {kind.name:<{width}}{kind.when}")
+        lines.append("")
+    lines.append("- is left out unless a channel's events list asks for it.")
+    lines.append("`relay events NAME` tells what a template gets, `relay preview NAME` shows one.")
+    return "\n".join(lines)
+
+
+def describe(name: str) -> str:
+    """One kind of event with its template variables.
+
+    Raises ``KeyError`` with a text for a person where there is no such kind.
+    """
+    kind = CATALOGUE.get(name)
+    if kind is None:
+        close = difflib.get_close_matches(name, list(CATALOGUE), n=1)
+        hint = f"did you mean {close[0]}?" if close else "`relay events` lists them"
+        raise KeyError(f"{name} is no event of the catalogue: {hint}")
+    lines = [f"{kind.name} ({kind.group})", kind.when]
+    if kind.note:
+        lines += textwrap.wrap(kind.note, 80)
+    lines += ["", f"Template: {kind.name}.md.j2, with"]
+    width = max(map(len, VARIABLES)) + 2
+    for variable in ("event", *kind.variables):
+        text = textwrap.wrap(VARIABLES[variable], 76 - width)
+        lines.append(f"  {variable:<{width}}{text[0]}")
+        lines += [" " * (width + 2) + rest for rest in text[1:]]
+    return "\n".join(lines)

@@ -1,0 +1,29 @@
+"""Relay's HTTP server: uvicorn, with the settings that Penpot needs."""
+
+import uvicorn
+
+from relay.app import build
+from relay.config import Config
+from relay.h2c import H2cBlindProtocol
+
+STOP_TIME = 1
+"""Seconds that open requests have when the service stops."""
+
+
+def server(config: Config) -> uvicorn.Server:
+    """The service, ready to run."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            build(config),
+            host=config.server.host,
+            port=config.server.port,
+            http=H2cBlindProtocol,
+            ws="none",
+            lifespan="on",
+            access_log=False,  # it would hold the hooks' secrets
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=STOP_TIME,
+        )
+    )

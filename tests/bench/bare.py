@@ -1,0 +1,29 @@
+"""What Relay is measured against: a bare Starlette endpoint that only reads the body."""
+
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from relay.h2c import H2cBlindProtocol
+
+
+async def hook(request: Request) -> Response:
+    await request.body()
+    return Response(status_code=204)
+
+
+if __name__ == "__main__":
+    app = Starlette(routes=[Route("/hooks/{team}/{secret}", hook, methods=["HEAD", "POST"])])
+    uvicorn.run(
+        app,
+        port=int(sys.argv[1]),
+        http=H2cBlindProtocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )

@@ -1,0 +1,62 @@
+"""Coverage-guided fuzzing of the way in: decode, normalize, enrich, add_links.
+
+Needs ``atheris`` (Linux, CPython; in an environment of its own, as nothing else does):
+
+    pip install atheris -e .
+    python tests/fuzz/fuzz_wire.py -max_total_time=60 -rss_limit_mb=512 -timeout=5
+
+The first byte of an input chooses the encoding, the rest is the body. It starts from the payloads
+in ``tests/penpot``; a directory given as an argument keeps what was found. What must hold: nothing
+is raised but ``UnreadableBody`` and ``NotAnEvent``, and what comes out can be written as UTF-8.
+"""
+
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["relay"]):
+    from relay.penpot.events import NotAnEvent, normalize
+    from relay.penpot.links import add_links
+    from relay.penpot.names import Fact, enrich, taught
+    from relay.penpot.wire import UnreadableBody, decode
+
+TYPES = ("application/json", "application/transit+json")
+PAYLOADS = Path(__file__).parent.parent / "penpot" / "payloads"
+
+
+def one_input(data: bytes) -> None:
+    """What a body of these bytes goes through, up to the message."""
+    with contextlib.suppress(UnreadableBody, NotAnEvent):
+        value = decode(data[1:], TYPES[data[0] % 2] if data else TYPES[0])
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        event = normalize(value)
+        facts = {fact.key: Fact.loads(*fact.key, fact.dumps()) for fact in taught(event)}
+        event, _ = enrich(event, facts, team_key="acme")
+        event = add_links(event, "https://penpot.example")
+        repr({**event.variables(), "event": None}).encode()
+
+
+def seeds(directory: Path) -> None:
+    """The payloads, each with the byte that chooses its encoding."""
+    for number, path in enumerate(sorted(PAYLOADS.rglob("*.json"))):
+        if "expect" not in path.name:
+            kind = b"\1" if ".transit." in path.name else b"\0"
+            (directory / f"{number}").write_bytes(kind + path.read_bytes())
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        seeds(Path(directory))
+        found = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+        options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
+        # libFuzzer writes what it finds into the first directory.
+        atheris.Setup([sys.argv[0], *options, *found, directory], one_input)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The real servers as fixtures, for every folder of tests."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.servers.loopback import in_thread
+from tests.servers.slack import WEBHOOK_PATH, Slack
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Synapse
+
+
+@dataclass
+class RunningSlack:
+    """The stand-in for Slack and where it listens."""
+
+    slack: Slack
+    url: str
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api"
+
+    @property
+    def webhook_url(self) -> str:
+        return f"{self.url}{WEBHOOK_PATH}"
+
+
+@pytest.fixture
+def slack_server() -> Iterator[RunningSlack]:
+    """A fresh Slack workspace."""
+    slack = Slack()
+    with in_thread(slack.handle) as server:
+        yield RunningSlack(slack, server.url)
+
+
+@pytest.fixture(scope="session")
+def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    """A homeserver for the whole run, with rate limits that no test meets by chance."""
+    with Synapse(tmp_path_factory.mktemp("synapse")) as running:
+        yield running
+
+
+@dataclass
+class Authority:
+    """A private certificate authority."""
+
+    ca: trustme.CA
+    ca_file: Path
+
+    def certificate(self) -> ssl.SSLContext:
+        """A server's TLS context for 127.0.0.1 and localhost."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that the system does not know, and its certificate as a file."""
+    ca = trustme.CA()
+    ca_file = tmp_path_factory.mktemp("authority") / "ca.pem"
+    ca.cert_pem.write_to_path(ca_file)
+    return Authority(ca, ca_file)
+
+
+@pytest.fixture
+def mail_server(authority: Authority) -> Iterator[Callable[..., MailServer]]:
+    """Starts mail servers: ``mail_server(tls="starttls", auth=True)``."""
+    with ExitStack() as running:
+
+        def start(**options: Any) -> MailServer:
+            if options.get("tls", "none") != "none":
+                options["certificate"] = authority.certificate()
+            return running.enter_context(MailServer(**options))
+
+        yield start

@@ -1,0 +1,288 @@
+"""A stand-in for Slack's Web API and incoming webhooks, as strict as the documentation.
+
+    python tests/servers/slack.py --port 8901            # checks everything, as Slack does
+    python tests/servers/slack.py --port 8901 --fast     # takes every message: a benchmark's sink
+
+``GET /received`` tells what was posted, each with the time of its arrival; ``DELETE /received``
+forgets it. The Web API is under ``/api/``, the webhook under ``/services/…``.
+
+https://docs.slack.dev/reference/methods/chat.postMessage
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from tests.servers.loopback import Answer, Request, listen
+from tests.servers.slack_rules import block_faults, too_long
+
+TOKEN = "xoxb-0123456789-0123456789012-SecretTokenOfTheTests"
+WEBHOOK_PATH = "/services/T0TEAM000/B0HOOK000/SecretPathOfTheTests00"
+SCOPES = frozenset({"chat:write", "channels:read", "groups:read", "users:read.email"})
+
+# The arguments of chat.postMessage; Slack ignores others, this server does not.
+_ARGUMENTS = frozenset(
+    [
+        "channel",
+        "text",
+        "blocks",
+        "attachments",
+        "thread_ts",
+        "reply_broadcast",
+        "unfurl_links",
+        "unfurl_media",
+        "mrkdwn",
+        "parse",
+        "link_names",
+        "metadata",
+        "username",
+        "icon_url",
+        "icon_emoji",
+    ]
+)
+_WEBHOOK_ARGUMENTS = _ARGUMENTS - {"channel", "metadata", "reply_broadcast", "username"}
+
+
+@dataclass
+class Room:
+    """A Slack channel."""
+
+    id: str
+    name: str
+    is_member: bool = True
+    is_archived: bool = False
+    is_private: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "is_channel": not self.is_private,
+            "is_member": self.is_member,
+            "is_archived": self.is_archived,
+            "is_private": self.is_private,
+        }
+
+
+def _default_rooms() -> list[Room]:
+    return [
+        Room("C0DESIGN0", "design"),
+        Room("C0GENERAL", "general", is_member=False),
+        Room("C0OLDONES", "old-ones", is_archived=True),
+        Room("G0PRIVATE", "private", is_private=True),
+    ]
+
+
+class Refused(Exception):
+    """One of Slack's error words."""
+
+    def __init__(self, word: str, *messages: str, **more: Any) -> None:
+        super().__init__(word)
+        self.more = more | ({"response_metadata": {"messages": messages}} if messages else {})
+
+
+@dataclass
+class Slack:
+    """The workspace: what it knows, what it was sent, and what it shall answer next."""
+
+    fast: bool = False
+    token: str = TOKEN
+    scopes: frozenset[str] = SCOPES
+    rooms: list[Room] = field(default_factory=_default_rooms)
+    users: dict[str, str] = field(default_factory=lambda: {"ada@example.com": "U0ADA0000"})
+    page: int = 2
+    """How many channels one page of conversations.list holds."""
+    next: deque[Answer | str] = field(default_factory=deque)
+    """Answers or error words for the calls to come; after them it is itself again."""
+    received: list[tuple[float, bytes]] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[Any]:
+        """What was posted and taken, oldest first."""
+        return [json.loads(body) for _, body in self.received]
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request."""
+        if self.fast and request.method == "POST":
+            return self._take(request.body, webhook=request.path.startswith("/services/"))
+        if request.path == "/received":
+            return self._received(request)
+        webhook = request.path.startswith("/services/")
+        try:
+            if self.next:
+                planned = self.next.popleft()
+                if isinstance(planned, Answer):
+                    return planned
+                raise Refused(planned)
+            if webhook:
+                return self._webhook(request)
+            return self._method(request)
+        except Refused as refused:
+            word = str(refused)
+            if webhook:
+                status = {"no_service": 404, "channel_is_archived": 410}.get(word, 400)
+                return Answer(word.encode(), status, "text/html; charset=utf-8")
+            return Answer.of({"ok": False, "error": word} | refused.more)
+
+    def _received(self, request: Request) -> Answer:
+        if request.method == "DELETE":
+            self.received.clear()
+        return Answer.of([{"at": at} | json.loads(body) for at, body in self.received])
+
+    def _take(self, body: bytes, *, webhook: bool) -> Answer:
+        self.received.append((time.time(), body))
+        if webhook:
+            return Answer(b"ok", content_type="text/html; charset=utf-8")
+        ts = f"{1700000000 + len(self.received) // 1000000}.{len(self.received) % 1000000:06}"
+        return Answer(b'{"ok":true,"channel":"C0DESIGN0","ts":"%b"}' % ts.encode())
+
+    def _method(self, request: Request) -> Answer:
+        methods = {
+            "/api/chat.postMessage": self._post_message,
+            "/api/auth.test": self._auth_test,
+            "/api/conversations.info": self._conversations_info,
+            "/api/conversations.list": self._conversations_list,
+            "/api/users.lookupByEmail": self._lookup_by_email,
+        }
+        if request.path not in methods:
+            raise Refused("unknown_method")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not token:
+            raise Refused("not_authed")
+        if token != self.token:
+            raise Refused("invalid_auth")
+        if request.headers.get("content-type", "").startswith("application/json"):
+            arguments = _json_object(request.body, "invalid_json")
+        else:
+            arguments = dict(parse_qsl(request.body.decode())) | dict(parse_qsl(request.query))
+        return methods[request.path](request, arguments)
+
+    def _needs(self, *scopes: str) -> None:
+        if not self.scopes.intersection(scopes):
+            raise Refused("missing_scope", needed=",".join(scopes), provided=",".join(self.scopes))
+
+    def _post_message(self, request: Request, arguments: dict[str, Any]) -> Answer:
+        self._needs("chat:write")
+        room = self._room(arguments.get("channel"))
+        if room.is_archived:
+            raise Refused("is_archived")
+        if not room.is_member:
+            raise Refused("not_in_channel")
+        _check_message(arguments, _ARGUMENTS)
+        return self._take(request.body, webhook=False)
+
+    def _webhook(self, request: Request) -> Answer:
+        if request.path != WEBHOOK_PATH:
+            raise Refused("no_service")
+        arguments = _json_object(request.body, "invalid_payload")
+        _check_message(arguments, _WEBHOOK_ARGUMENTS)
+        return self._take(request.body, webhook=True)
+
+    def _auth_test(self, _request: Request, _arguments: dict[str, Any]) -> Answer:
+        return Answer.of(
+            {
+                "ok": True,
+                "url": "https://acme.slack.com/",
+                "team": "Acme",
+                "user": "relay",
+                "team_id": "T0TEAM000",
+                "user_id": "U0RELAY00",
+                "bot_id": "B0RELAY00",
+            },
+            **{"x-oauth-scopes": ",".join(sorted(self.scopes))},
+        )
+
+    def _conversations_info(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        room = self._room(arguments.get("channel"), by_name=False)
+        self._needs("groups:read" if room.is_private else "channels:read")
+        return Answer.of({"ok": True, "channel": room.to_dict()})
+
+    def _conversations_list(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        kinds = arguments.get("types", "public_channel").split(",")
+        self._needs(*(["groups:read"] if kinds == ["private_channel"] else ["channels:read"]))
+        if "private_channel" in kinds:
+            self._needs("groups:read")
+        rooms = [
+            room
+            for room in self.rooms
+            if ("private_channel" if room.is_private else "public_channel") in kinds
+            and not (room.is_archived and arguments.get("exclude_archived") in ("1", "true"))
+        ]
+        start = int(arguments.get("cursor") or 0)
+        end = start + min(self.page, int(arguments.get("limit", 100)))
+        return Answer.of(
+            {
+                "ok": True,
+                "channels": [room.to_dict() for room in rooms[start:end]],
+                "response_metadata": {"next_cursor": str(end) if end < len(rooms) else ""},
+            }
+        )
+
+    def _lookup_by_email(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        self._needs("users:read.email")
+        if arguments.get("email") not in self.users:
+            raise Refused("users_not_found")
+        return Answer.of({"ok": True, "user": {"id": self.users[arguments["email"]]}})
+
+    def _room(self, wanted: object, *, by_name: bool = True) -> Room:
+        for room in self.rooms:
+            if wanted == room.id or (by_name and wanted in (room.name, f"#{room.name}")):
+                return room
+        raise Refused("channel_not_found")
+
+
+def _json_object(body: bytes, word: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise Refused(word) from None
+    if not isinstance(value, dict):
+        raise Refused("json_not_object" if word == "invalid_json" else word)
+    return value
+
+
+def _check_message(arguments: dict[str, Any], known: frozenset[str]) -> None:
+    if unknown := arguments.keys() - known:
+        raise Refused("invalid_arguments", f"[ERROR] unknown: {sorted(unknown)}")
+    text, blocks = arguments.get("text", ""), arguments.get("blocks")
+    if not isinstance(text, str):
+        raise Refused("invalid_arguments", "[ERROR] text is no string")
+    if not text.strip() and not blocks and not arguments.get("attachments"):
+        raise Refused("no_text")
+    if len(text) > 40_000:
+        raise Refused("msg_too_long")
+    if blocks is not None:
+        if faults := block_faults(blocks):
+            raise Refused("invalid_blocks", *(f"[ERROR] {fault}" for fault in faults))
+        if too_long(blocks):
+            raise Refused("msg_blocks_too_long")
+
+
+async def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=8901)
+    parser.add_argument("--fast", action="store_true", help="take every message unchecked")
+    options = parser.parse_args()
+    server = await listen(Slack(fast=options.fast).handle, options.port)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_main())
+    else:
+        uvloop.run(_main())

@@ -1,0 +1,162 @@
+"""Slack's rules for blocks, as the documentation of Block Kit states them.
+
+https://docs.slack.dev/reference/block-kit/blocks and …/blocks/rich-text-block. For the length of
+all blocks together there is no documented limit; Slack was seen to answer ``msg_blocks_too_long``
+from about 13,170 characters on (github.com/slackapi/bolt-js/issues/2509), which is taken here.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+_STYLES = {"bold", "italic", "strike", "code"}
+_RICH = {"rich_text_section", "rich_text_list", "rich_text_preformatted", "rich_text_quote"}
+_INLINE_KEYS = {
+    "text": {"type", "text", "style"},
+    "link": {"type", "url", "text", "style", "unsafe"},
+    "emoji": {"type", "name", "unicode", "style"},
+    "user": {"type", "user_id", "style"},
+    "usergroup": {"type", "usergroup_id", "style"},
+    "channel": {"type", "channel_id", "style"},
+    "broadcast": {"type", "range", "style"},
+}
+_PINGS = {"user", "usergroup", "channel", "broadcast"}
+
+
+def block_faults(blocks: Any) -> list[str]:
+    """What is wrong with the blocks, in words; empty where nothing is."""
+    if not isinstance(blocks, list):
+        return ["blocks must be an array"]
+    faults = [] if 1 <= len(blocks) <= 50 else ["must have 1 to 50 items"]
+    for number, block in enumerate(blocks):
+        faults += [f"{fault} [json-pointer:/blocks/{number}]" for fault in _block(block)]
+    return faults
+
+
+def too_long(blocks: Any) -> bool:
+    """Whether Slack would answer ``msg_blocks_too_long``."""
+    return len(json.dumps(blocks, ensure_ascii=False)) > 13_000
+
+
+def rich_inlines(blocks: Any) -> Iterator[dict[str, Any]]:
+    """Every inline element of the ``rich_text`` blocks."""
+    for block in blocks:
+        if block["type"] == "rich_text":
+            yield from _inlines(block["elements"])
+
+
+def _inlines(elements: Any) -> Iterator[dict[str, Any]]:
+    for element in elements:
+        if "elements" in element:
+            yield from _inlines(element["elements"])
+        else:
+            yield element
+
+
+def pings(blocks: Any) -> bool:
+    """Whether a ``rich_text`` block holds an element that notifies somebody."""
+    return any(element["type"] in _PINGS for element in rich_inlines(blocks))
+
+
+def _block(block: Any) -> Iterator[str]:
+    kind = block.get("type") if isinstance(block, dict) else None
+    checks = {"rich_text": _rich_text, "section": _section, "context": _context, "header": _header}
+    if kind in checks:
+        yield from checks[kind](block)
+    elif kind not in {"divider", "image", "actions", "markdown", "video"}:
+        yield f"unsupported type: {kind}"
+
+
+def _keys(value: dict[str, Any], allowed: set[str]) -> Iterator[str]:
+    if more := value.keys() - allowed:
+        yield f"additional properties: {sorted(more)}"
+
+
+def _text_object(value: Any, longest: int, kinds: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(value, dict) or value.get("type") not in kinds:
+        yield "must be a text object"
+        return
+    allowed = {"emoji"} if value["type"] == "plain_text" else {"verbatim"}
+    yield from _keys(value, {"type", "text"} | allowed)
+    if not isinstance(value.get("text"), str) or not 1 <= len(value["text"]) <= longest:
+        yield f"must have 1 to {longest} characters"
+
+
+def _section(block: dict[str, Any]) -> Iterator[str]:
+    yield from _keys(block, {"type", "block_id", "text", "fields", "accessory", "expand"})
+    if "text" in block:
+        yield from _text_object(block["text"], 3000, ("plain_text", "mrkdwn"))
+    elif not block.get("fields"):
+        yield "needs text or fields"
+    for part in block.get("fields", ()):
+        yield from _text_object(part, 2000, ("plain_text", "mrkdwn"))
+
+
+def _header(block: dict[str, Any]) -> Iterator[str]:
+    yield from _keys(block, {"type", "block_id", "text"})
+    yield from _text_object(block.get("text"), 150, ("plain_text",))
+
+
+def _context(block: dict[str, Any]) -> Iterator[str]:
+    yield from _keys(block, {"type", "block_id", "elements"})
+    elements = block.get("elements")
+    if not isinstance(elements, list) or not 1 <= len(elements) <= 10:
+        yield "context must have 1 to 10 elements"
+        return
+    for element in elements:
+        if not isinstance(element, dict) or element.get("type") != "image":
+            yield from _text_object(element, 3000, ("plain_text", "mrkdwn"))
+
+
+def _rich_text(block: dict[str, Any]) -> Iterator[str]:
+    yield from _keys(block, {"type", "block_id", "elements"})
+    elements = block.get("elements")
+    if not isinstance(elements, list) or not elements:
+        yield "rich_text must have elements"
+        return
+    for element in elements:
+        yield from _rich_element(element)
+
+
+def _rich_element(element: Any) -> Iterator[str]:
+    kind = element.get("type") if isinstance(element, dict) else None
+    if kind not in _RICH or not isinstance(element.get("elements"), list):
+        yield f"unsupported rich_text element: {kind}"
+        return
+    allowed = {"type", "elements"}
+    if kind == "rich_text_list":
+        allowed |= {"style", "indent", "offset", "border"}
+        if element.get("style") not in ("bullet", "ordered"):
+            yield "list needs a style"
+        if not 0 <= element.get("indent", 0) <= 8:
+            yield "indent must be 0 to 8"
+        for item in element["elements"]:
+            if item.get("type") != "rich_text_section":
+                yield "list items must be rich_text_section"
+            yield from _rich_element(item)
+    else:
+        allowed |= {"border"} if kind != "rich_text_section" else set()
+        for inline in element["elements"]:
+            yield from _inline(inline, plain=kind == "rich_text_preformatted")
+    yield from _keys(element, allowed)
+    if not element["elements"]:
+        yield f"{kind} is empty"
+
+
+def _inline(inline: Any, *, plain: bool) -> Iterator[str]:
+    kind = inline.get("type") if isinstance(inline, dict) else None
+    if kind not in _INLINE_KEYS or (plain and kind not in ("text", "link")):
+        yield f"unsupported element: {kind}"
+        return
+    yield from _keys(inline, _INLINE_KEYS[kind])
+    if kind == "text" and not (isinstance(inline.get("text"), str) and inline["text"]):
+        yield "text must have more than 0 characters"
+    if kind == "link":
+        if urlsplit(str(inline.get("url"))).scheme not in ("http", "https", "mailto"):
+            yield "link needs a url"
+        if "text" in inline and not inline["text"]:
+            yield "link text must have more than 0 characters"
+    style = inline.get("style", {"bold": True})
+    if not style or style.keys() - _STYLES or not all(value is True for value in style.values()):
+        yield "style must be some of bold, italic, strike, code"

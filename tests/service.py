@@ -1,0 +1,127 @@
+"""Relay as a process of its own, for tests of the whole."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+SECRET = "a-secret-of-24-characters"
+JSON = {"content-type": "application/json"}
+
+
+class Service:
+    """``relay serve`` with a config, started and stopped at will on the same port and store."""
+
+    def __init__(self, folder: Path, channels: str, *, extra: str = "") -> None:
+        """``channels`` and ``extra`` are TOML: the tables of team acme's channels, and more."""
+        self.folder = folder
+        self.port = free_port()
+        self.config = folder / "relay.toml"
+        self.config.write_text(
+            f'[server]\nhost = "127.0.0.1"\nport = {self.port}\n'
+            f'[store]\nurl = "sqlite:///{folder}/relay.db"\n'
+            f'[penpot]\nurl = "http://penpot.example"\n{extra}\n'
+            f'[teams.acme]\nsecret = "{SECRET}"\n{channels}'
+        )
+        self.output = folder / "stdout"
+        self.log = folder / "stderr"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environ: dict[str, str] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def hook(self) -> str:
+        return f"{self.url}/hooks/acme/{SECRET}"
+
+    def start(self) -> None:
+        with self.output.open("ab") as output, self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "relay", "serve", "--config", str(self.config)],
+                stdout=output,
+                stderr=log,
+                env=os.environ | self.environ,
+            )
+        wait_until(self.is_ready, 10)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=1).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> float:
+        """End it as a container would; the seconds that it took."""
+        assert self.process is not None
+        started = time.monotonic()
+        self.process.terminate()
+        self.process.wait(10)
+        return time.monotonic() - started
+
+    def post(self, body: bytes, **headers: str) -> int:
+        return httpx.post(self.hook, content=body, headers=JSON | headers, timeout=35).status_code
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A relay command with the same config."""
+        return subprocess.run(
+            [sys.executable, "-m", "relay", *command, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=os.environ | self.environ,
+        )
+
+    def memory(self) -> int:
+        """Resident memory now, in bytes."""
+        return self._status("VmRSS")
+
+    def peak_memory(self) -> int:
+        """Resident memory at its highest, in bytes."""
+        return self._status("VmHWM")
+
+    def _status(self, key: str) -> int:
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(f"{key}:"))
+        return int(line.split()[1]) * 1024
+
+
+@contextlib.contextmanager
+def running(folder: Path, channels: str, *, extra: str = "") -> Iterator[Service]:
+    service = Service(folder, channels, extra=extra)
+    service.start()
+    try:
+        yield service
+    finally:
+        if service.process is not None and service.process.poll() is None:
+            service.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: object, seconds: float) -> None:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.01)

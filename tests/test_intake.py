@@ -1,0 +1,229 @@
+"""The hook endpoint, case by case, on the running service."""
+
+import json
+import socket
+import sqlite3
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service import JSON, SECRET, Service, running, wait_until
+
+PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
+TRANSIT = {"content-type": "application/transit+json"}
+LIMIT = 1024 * 1024 * 16
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+    with running(tmp_path_factory.mktemp("intake"), channel) as service:
+        yield service
+
+
+def body(name: str = "create-project", **props: object) -> bytes:
+    return json.dumps({"name": name, "props": {"name": "P", **props}}).encode()
+
+
+def last_event(service: Service) -> str:
+    return service.run("log", "--limit", "1").stdout
+
+
+def test_head_with_the_right_secret_is_200_and_empty(service: Service) -> None:
+    answer = httpx.head(service.hook)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "headers", [JSON, TRANSIT, {"content-type": "Application/JSON; charset=utf-8"}]
+)
+def test_a_stored_body_is_204_and_empty(service: Service, headers: dict[str, str]) -> None:
+    form = "transit.json" if headers is TRANSIT else "json"
+    sent = (PAYLOADS / "create-comment" / f"plain.{form}").read_bytes()
+    answer = httpx.post(service.hook, content=sent, headers=headers)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST"])
+@pytest.mark.parametrize("path", ["nobody/" + SECRET, "acme/wrong", "acme/" + SECRET + "x"])
+def test_an_unknown_team_and_a_wrong_secret_look_alike(
+    service: Service, method: str, path: str
+) -> None:
+    answer = httpx.request(method, f"{service.url}/hooks/{path}", content=b"x", headers=JSON)
+    assert answer.status_code == 404
+    assert answer.content == (b"Not Found" if method == "POST" else b"")
+    headers = {key: value for key, value in answer.headers.items() if key != "date"}
+    assert headers == {
+        "content-type": "text/plain; charset=utf-8",
+        "content-length": "9",
+        "connection": "close",
+    }
+
+
+def test_an_unknown_team_and_a_wrong_secret_take_the_same_time(service: Service) -> None:
+    times: dict[str, list[float]] = {"nobody/" + SECRET: [], "acme/" + "w" * len(SECRET): []}
+    for _ in range(60):
+        for path, taken in times.items():
+            started = time.perf_counter()
+            httpx.head(f"{service.url}/hooks/{path}")
+            taken.append(time.perf_counter() - started)
+    one, other = (statistics.median(taken) for taken in times.values())
+    assert 0.7 < one / other < 1.4
+
+
+def test_other_methods_are_refused(service: Service) -> None:
+    assert httpx.get(service.hook).status_code == 405
+    assert httpx.put(service.hook, content=b"{}").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
+)
+def test_another_content_type_is_415(service: Service, content_type: str) -> None:
+    answer = httpx.post(service.hook, content=body(), headers={"content-type": content_type})
+    assert answer.status_code == 415
+    assert "application/json or application/transit+json" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"", "empty"),
+        (b"not json", "not JSON"),
+        (b"[1, 2]", "no map"),
+        (b'{"props": {}}', "no name"),
+        (b'{"name": ""}', "no name"),
+        (b'{"name": {"a": 1}}', "no name"),
+        (b'{"name": "x", "props": {"name": "\xff"}}', "UTF-8"),
+        (b'{"name": "x", "props": {"a": NaN}}', "NaN"),
+    ],
+)
+def test_what_is_no_event_is_400_and_kept(service: Service, sent: bytes, reason: str) -> None:
+    answer = httpx.post(service.hook, content=sent, headers=JSON)
+    assert answer.status_code == 400
+    assert reason in answer.text
+    assert "unreadable" in service.run("log", "--state", "unreadable").stdout
+
+
+def test_an_event_that_the_catalogue_does_not_know_becomes_a_message(service: Service) -> None:
+    assert service.post(body("polish-everything")) == 204
+    wait_until(lambda: "polish everything" in service.output.read_text().lower(), 5)
+
+
+def test_the_same_body_again_is_204_and_kept_once(service: Service) -> None:
+    sent = body(name="Only once")
+    assert [service.post(sent) for _ in range(3)] == [204, 204, 204]
+    wait_until(lambda: "Only once" in service.output.read_text(), 5)
+    assert service.post(body(name="After it")) == 204
+    wait_until(lambda: "After it" in service.output.read_text(), 5)
+    assert service.output.read_text().count("Only once") == 1
+
+
+def test_a_body_over_the_limit_is_413_and_read_no_further(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        head = (
+            f"POST /hooks/acme/{SECRET} HTTP/1.1\r\nHost: x\r\ncontent-type: application/json\r\n"
+        )
+        connection.sendall(head.encode() + b"Content-Length: 16777217\r\n\r\n{")
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_chunked_body_over_the_limit_is_413(service: Service) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(LIMIT // 2**20 + 1):
+            yield b" " * 2**20
+
+    answer = httpx.post(service.hook, content=chunks(), headers=JSON, timeout=10)
+    assert answer.status_code == 413
+
+
+def test_a_body_of_9_mb_is_taken(service: Service) -> None:
+    assert service.post(body(name="Large", padding="x" * 9_000_000)) == 204
+    wait_until(lambda: "Large" in service.output.read_text(), 5)
+
+
+def test_a_client_that_goes_away_leaves_no_event(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        head = (
+            f"POST /hooks/acme/{SECRET} HTTP/1.1\r\nHost: x\r\ncontent-type: application/json\r\n"
+        )
+        connection.sendall(head.encode() + b"Content-Length: 100\r\n\r\n" + body("cut-off"))
+    time.sleep(0.1)
+    assert "cut-off" not in last_event(service)
+
+
+def test_a_store_that_can_not_be_written_is_503(tmp_path: Path) -> None:
+    with running(tmp_path, "") as service:
+        other = sqlite3.connect(tmp_path / "relay.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert service.post(body()) == 503
+        assert httpx.get(f"{service.url}/readyz", timeout=5).status_code == 503
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+        other.execute("ROLLBACK")
+        other.close()
+        assert service.post(body()) == 204
+        wait_until(lambda: "ignored" in last_event(service), 10)
+
+
+BRACKETS = 16 * 1024 * 1024 - 64
+HOSTILE = {
+    "16 MiB of brackets": b"[" * BRACKETS,
+    "16 MiB of closed brackets": b'{"name": "x", "props": {"a": [' + b"[]," * (BRACKETS // 3),
+    "deep nesting": b'{"a":' * 1_000_000,
+    "many numbers": b'{"name": "x", "props": [' + b"1," * 8_000_000 + b"1]}",
+    "a huge number": b'{"name": "x", "props": {"a": ' + b"9" * 15_000_000 + b"}}",
+    "a huge string": b'{"name": "x", "props": {"a": "' + b"y" * 15_000_000 + b'"}}',
+    "escapes": b'{"name": "x", "props": {"a": "' + rb"\u0041" * 2_700_000 + b'"}}',
+    "truncated": b'{"name": "create-comment", "props": {"content": "' + b"z" * 1_000_000,
+    "invalid UTF-8": b'{"name": "x", "props": {"a": "' + b"\xff" * 15_000_000 + b'"}}',
+    "transit: nested sets": b'["~#set",' * 1_500_000,
+    "transit: cached keys": b'["^ ","~:name","x","~:props",["^ "' + b',"~:abcd",1' * 1_300_000,
+    "transit: a bomb": b'["^ ","~:name","x","~:props",[' + b'["~#cmap",[[],[]]],' * 800_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_body_blocks_nobody_and_stays_in_bounds(service: Service, name: str) -> None:
+    sent = HOSTILE[name]
+    headers = TRANSIT if name.startswith("transit") else JSON
+    answers: list[int] = []
+    sending = threading.Thread(
+        target=lambda: answers.append(
+            httpx.post(service.hook, content=sent, headers=headers, timeout=30).status_code
+        )
+    )
+    slowest = 0.0
+    with httpx.Client() as client:
+        client.head(service.hook)
+        sending.start()
+        while sending.is_alive():
+            started = time.perf_counter()
+            assert client.head(service.hook).status_code == 200
+            slowest = max(slowest, time.perf_counter() - started)
+            time.sleep(0.002)
+    assert answers[0] in (204, 400)
+    assert slowest < 0.1
+    assert service.peak_memory() < 200e6
+
+
+def test_the_hooks_secret_is_in_no_log(service: Service) -> None:
+    assert "acme" in service.log.read_text()
+    assert SECRET not in service.log.read_text()
+    assert SECRET not in httpx.get(f"{service.url}/metrics").text
+
+
+def test_the_metrics_count_what_came_and_what_became_of_it(service: Service) -> None:
+    text = httpx.get(f"{service.url}/metrics").text
+    assert 'relay_requests_total{status="204",team="acme"}' in text
+    assert 'relay_events_total{event="create-comment",state="fanned-out",team="acme"}' in text
+    assert 'relay_events_total{event="other",state="fanned-out",team="acme"}' in text
+    assert 'relay_sent_total{lane="acme/log"}' in text

@@ -1,0 +1,277 @@
+"""The main job, end to end: from the hook's URL to Slack's API, a Matrix room and a mailbox."""
+
+import json
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from relay.penpot.samples import ORDER, sample
+from tests.servers.fixtures import RunningSlack
+from tests.servers.loopback import Answer
+from tests.servers.slack import TOKEN
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Person, Synapse
+from tests.service import JSON, Service, wait_until
+
+PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@dataclass
+class Team:
+    """A service with one channel of each kind, and the servers behind them."""
+
+    service: Service
+    slack: RunningSlack
+    reader: Person
+    room: str
+    mail: MailServer
+
+    def slack_texts(self) -> list[str]:
+        return [shown(json.dumps(message["blocks"])) for message in self.slack.slack.messages]
+
+    def matrix_texts(self) -> list[str]:
+        return [event["content"]["body"] for event in self.reader.messages(self.room)]
+
+    def mail_texts(self) -> list[str]:
+        texts = []
+        for mail in self.mail.mails:
+            part = mail.parsed().get_body(("plain",))
+            assert part is not None
+            texts.append(part.get_content())
+        return texts
+
+    def delivered(self) -> bool:
+        return "waiting" not in self.service.run("log", "--limit", "1000").stdout
+
+
+def shown(blocks: str) -> str:
+    """The text in Slack's blocks."""
+    return "".join(re.findall(r'"text": "((?:[^"\\]|\\.)*)"', blocks))
+
+
+def without_links(text: str) -> str:
+    return re.sub(r"https?://\S+", "", text)
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path,
+    slack_server: RunningSlack,
+    synapse: Synapse,
+    mail_server: Callable[..., MailServer],
+) -> Iterator[Team]:
+    bot, reader = (synapse.register(f"{who}-{time.time_ns()}") for who in ("bot", "reader"))
+    room = bot.create_room()
+    bot.invite(room, reader.id)
+    reader.join(room)
+    mail = mail_server()
+    service = Service(
+        tmp_path,
+        f"""
+[[teams.acme.channels]]
+name = "design"
+type = "slack"
+token = {{ env = "SLACK" }}
+channel = "C0DESIGN0"
+api_url = "{slack_server.api_url}"
+events = ["*"]
+pace = 100000
+[[teams.acme.channels]]
+name = "room"
+type = "matrix"
+homeserver = "{synapse.url}"
+access_token = {{ env = "MATRIX" }}
+room = "{room}"
+events = ["*"]
+[[teams.acme.channels]]
+name = "mail"
+type = "email"
+to = ["design@example.com"]
+sender = "Penpot <penpot@example.com>"
+smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
+events = ["*"]
+""",
+    )
+    service.environ = {"SLACK": TOKEN, "MATRIX": bot.token}
+    service.start()
+    yield Team(service, slack_server, reader, room, mail)
+    service.stop()
+
+
+def test_every_kind_of_event_reaches_slack_matrix_and_mail_in_order(team: Team) -> None:
+    for name in ORDER:
+        assert team.service.post(sample(name)) == 204
+    wait_until(lambda: team.service.run("log", "--state", "sent").returncode == 0, 5)
+    wait_until(lambda: len(team.mail.mails) == len(ORDER), 10)
+    wait_until(team.delivered, 10)
+    slack, matrix, mail = team.slack_texts(), team.matrix_texts(), team.mail_texts()
+    assert len(slack) == len(matrix) == len(mail) == len(ORDER) == 24
+    for texts in zip(slack, matrix, mail, strict=True):
+        for text in texts:
+            assert not UUID.search(without_links(text)), text
+            assert text.strip()
+    position = ORDER.index("create-comment-thread")
+    quoted = "@Grace Hopper the headline is hard to read on the photo."
+    for texts in (slack, matrix, mail):
+        assert quoted in texts[position].replace("\r\n", " ")
+    subjects = [mail.parsed()["subject"] for mail in team.mail.mails]
+    assert len(set(subjects)) > 20
+
+
+def test_what_an_event_taught_is_used_in_those_that_come_later(team: Team) -> None:
+    for case in ("create-comment-thread/plain", "update-file/plain", "create-comment/plain"):
+        assert team.service.post((PAYLOADS / f"{case}.json").read_bytes()) == 204
+    assert team.service.post((PAYLOADS / "delete-file/plain.json").read_bytes()) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 4, 10)
+    *_, reply, deleted = team.matrix_texts()
+    for known in ("Zoë Müller-O'Neill", "Landing page", "Page 1", "#15", "hero spacing looks off"):
+        assert known in reply
+    assert deleted.startswith("Ada Lovelace deleted the file Landing page")
+    content = team.reader.messages(team.room)[2]["content"]
+    assert content["m.mentions"] == {}
+    link = "http://penpot.example/#/workspace?"
+    assert link in content["formatted_body"]
+    for part in ("team-id=2f6a1c10", "file-id=4c8d3e30", "page-id=5d9e4f40", "comment-id=c0000001"):
+        assert part in content["formatted_body"]
+
+
+def test_what_is_not_known_is_worded_around(team: Team) -> None:
+    for case in ("link-file-to-library/plain", "move-project/plain", "create-comment/plain"):
+        assert team.service.post((PAYLOADS / f"{case}.json").read_bytes()) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 3, 10)
+    for text in team.matrix_texts():
+        assert not UUID.search(without_links(text))
+        assert "None" not in text
+    assert team.matrix_texts()[0].startswith("Someone ")
+
+
+def test_markup_in_names_and_comments_stays_text_everywhere(team: Team) -> None:
+    hostile = "<!channel> <@U123> @room [x](http://evil.example) *bold* <b>html</b>\nSubject: x"
+    body = json.loads((PAYLOADS / "create-comment" / "plain.json").read_bytes())
+    body["props"] |= {"content": hostile, "ownerFullname": hostile, "ownerId": body["profileId"]}
+    assert team.service.post(json.dumps(body).encode()) == 204
+    wait_until(team.delivered, 10)
+    (message,) = team.slack.slack.messages
+    assert "<!channel>" not in message["text"]
+    assert "&lt;!channel&gt;" in message["text"]
+    (event,) = team.reader.messages(team.room)
+    assert "<b>html" not in event["content"]["formatted_body"]
+    assert "evil.example)" in event["content"]["body"]
+    assert team.reader.pings() == []
+    (mail,) = team.mail.mails
+    assert mail.parsed().get_all("subject") == [mail.parsed()["subject"]]
+    assert "\n" not in mail.parsed()["subject"]
+
+
+def test_a_wait_for_a_server_that_is_down_loses_nothing(team: Team) -> None:
+
+    limited = Answer(b"", 429, headers=(("Retry-After", "1"),))
+    team.slack.slack.next.extend([Answer(b"busy", 503), limited])
+    numbered = [comment(number) for number in range(5)]
+    for body in numbered:
+        assert team.service.post(body) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 5, 10)
+    wait_until(team.delivered, 15)
+    assert numbers(team.slack_texts()) == [0, 1, 2, 3, 4]
+    assert "503" in team.service.log.read_text()
+
+
+def comment(number: int) -> bytes:
+    body = json.loads((PAYLOADS / "create-comment" / "plain.json").read_bytes())
+    body["props"]["content"] = f"This is no {number}."
+    return json.dumps(body).encode()
+
+
+def numbers(texts: list[str]) -> list[int]:
+    return [int(found[1]) for text in texts if (found := re.search(r"This is no (\d+)", text))]
+
+
+def test_after_kills_at_any_moment_all_that_was_acknowledged_is_delivered(team: Team) -> None:
+    """Matrix and mail never double: the transaction id, the Message-ID. Slack, which knows no
+    such id, doubles at most the one message that was under way, each time."""
+    kills = 8
+    acknowledged: list[int] = []
+    done = threading.Event()
+
+    def penpot() -> None:
+        with httpx.Client(headers=JSON, timeout=5) as client:
+            for number in range(100_000):
+                if done.is_set():
+                    return
+                try:
+                    if client.post(team.service.hook, content=comment(number)).status_code == 204:
+                        acknowledged.append(number)
+                except httpx.HTTPError:
+                    time.sleep(0.02)
+
+    sending = threading.Thread(target=penpot)
+    sending.start()
+    chance = random.Random(7)
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.05, 0.4))
+        team.service.kill()
+        team.service.start()
+    time.sleep(0.2)
+    done.set()
+    sending.join()
+    assert len(acknowledged) > 50
+    wait_until(lambda: len(set(numbers(team.slack_texts()))) >= len(acknowledged), 60)
+    wait_until(team.delivered, 60)
+
+    slack, matrix = Counter(numbers(team.slack_texts())), Counter(numbers(team.matrix_texts()))
+    mail = {parsed["message-id"]: parsed for parsed in (m.parsed() for m in team.mail.mails)}
+    mailed = Counter(numbers([str(parsed.get_body(("plain",))) for parsed in mail.values()]))
+    for arrived in (slack, matrix, mailed):
+        assert set(acknowledged) <= set(arrived)
+    assert max(matrix.values()) == 1
+    assert max(mailed.values()) == 1
+    assert sum(slack.values()) - len(slack) <= kills
+    for texts in (team.slack_texts(), team.matrix_texts()):
+        firsts = list(dict.fromkeys(numbers(texts)))
+        assert firsts == sorted(firsts)
+
+
+def test_a_users_template_is_taken_without_a_restart(team: Team, tmp_path: Path) -> None:
+    team.service.stop()
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    config = team.service.config
+    config.write_text(f'[templates]\npath = "{folder}"\n' + config.read_text())
+    team.service.start()
+    (folder / "create-project.md.j2").write_text(
+        '{% extends "builtin/create-project.md.j2" %}'
+        "{% block title %}A new home: {{ project }}{% endblock %}"
+    )
+    assert team.service.post(sample("create-project")) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 1, 10)
+    assert team.matrix_texts()[0].startswith("A new home: ")
+    (folder / "create-project.md.j2").write_text("{% block title %}{{ nonsense }}{% endblock %}")
+    body = json.loads(sample("create-project")) | {"createdAt": "2026-01-01T00:00:00Z"}
+    assert team.service.post(json.dumps(body).encode()) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 2, 10)
+    assert "created the project" in team.matrix_texts()[1]
+    wait_until(lambda: "create-project.md.j2:1: 'nonsense' is undefined" in log_of(team), 5)
+    metrics = httpx.get(f"{team.service.url}/metrics").text
+    assert "relay_template_problems_total" in metrics
+
+
+def log_of(team: Team) -> str:
+    return team.service.log.read_text()
+
+
+def test_the_service_stops_at_once_and_no_secret_is_in_its_log(team: Team) -> None:
+    assert team.service.post(comment(1)) == 204
+    wait_until(team.delivered, 10)
+    assert team.service.stop() < 2
+    for secret in (TOKEN, team.service.environ["MATRIX"]):
+        assert secret not in log_of(team)
+    team.service.start()
