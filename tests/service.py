@@ -102,8 +102,11 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(folder: Path, channels: str, *, extra: str = "") -> Iterator[Service]:
+def running(
+    folder: Path, channels: str, *, extra: str = "", environ: dict[str, str] | None = None
+) -> Iterator[Service]:
     service = Service(folder, channels, extra=extra)
+    service.environ = environ or {}
     service.start()
     try:
         yield service

@@ -1,0 +1,252 @@
+"""Every command of the command line, as a person calls it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.penpot.events import CATALOGUE
+from relay.reference import VARIABLES
+from tests.servers.fixtures import RunningSlack
+from tests.servers.slack import TOKEN
+from tests.servers.smtp import MailServer
+from tests.service import SECRET, Service, running, wait_until
+
+PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
+LOG = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\n'
+
+
+def relay(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in an empty folder, with these RELAY_ variables alone."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "relay", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env=clean | environ,
+    )
+
+
+def slack_channel(server: RunningSlack, name: str, room: str) -> str:
+    return (
+        f'[[teams.acme.channels]]\nname = "{name}"\ntype = "slack"\ntoken = {{ env = "SLACK" }}\n'
+        f'channel = "{room}"\napi_url = "{server.api_url}"\n'
+    )
+
+
+def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
+    service = Service(tmp_path, LOG + 'events = ["comments", "!create-comment"]\n')
+    run = service.run("check")
+    assert run.returncode == 0
+    assert run.stdout.splitlines() == [
+        "team acme",
+        f"  hook     http://localhost:{service.port}/hooks/acme/{SECRET}",
+        "  channel  log (stdout): comments, !create-comment",
+    ]
+    assert "teams.acme.secret stands in the file itself" in run.stderr
+
+
+def test_check_tells_every_fault_and_ends_with_1(tmp_path: Path) -> None:
+    run = Service(tmp_path, LOG + 'pace = 0\nevents = ["x"]\n').run("check")
+    assert run.returncode == 1
+    assert run.stdout == ""
+    faults = run.stderr.splitlines()
+    assert len(faults) == 2
+    assert "teams.acme.channels[0].pace = 0: must be greater than 0" in run.stderr
+    assert "teams.acme.channels[0].events" in run.stderr
+
+
+def test_serve_does_not_start_with_a_wrong_config(tmp_path: Path) -> None:
+    run = Service(tmp_path, "nonsense = 1\n").run("serve")
+    assert run.returncode == 1
+    assert run.stderr.endswith(
+        "teams.acme.nonsense = 1: unknown key; known: channels, secret, team_id\n"
+    )
+    assert not (tmp_path / "relay.db").exists()
+
+
+def test_check_tells_a_templates_fault_with_file_and_line(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "create-comment.md.j2").write_text("{% block title %}\n{{ autor }}{% endblock %}")
+    (folder / "create-coment.md.j2").write_text("hello")
+    service = Service(tmp_path, LOG, extra=f'[templates]\npath = "{folder}"')
+    run = service.run("check")
+    assert run.returncode == 1
+    assert "create-comment.md.j2:2: 'autor' is undefined" in run.stderr
+    assert "create-coment.md.j2" in run.stderr
+    assert "create-comment" in run.stderr
+
+
+def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
+    run = relay("check", folder=tmp_path, RELAY_SECRET=SECRET, RELAY_STDOUT="1")
+    assert run.returncode == 0
+    assert f"/hooks/default/{SECRET}" in run.stdout
+
+
+def test_the_demo_shows_one_message_of_each_kind_and_ends(tmp_path: Path) -> None:
+    run = relay("demo", "--once", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    shown = [line.split()[1].rstrip(":") for line in run.stdout.splitlines() if line[:1] == "─"]
+    assert set(shown[:-1]) == set(CATALOGUE)
+    assert "Try next:" in run.stdout
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
+def test_preview_prints_what_a_channel_would_get(tmp_path: Path, kind: str) -> None:
+    run = relay("preview", "create-comment", "--channel", kind, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "Landing page" in run.stdout
+    if kind == "slack":
+        assert json.loads(run.stdout)["blocks"][0]["type"] == "rich_text"
+    if kind == "matrix":
+        assert json.loads(run.stdout)["format"] == "org.matrix.custom.html"
+    if kind == "email":
+        assert "Subject: " in run.stdout
+
+
+def test_preview_shows_all_events_and_a_payload_of_ones_own(tmp_path: Path) -> None:
+    assert relay("preview", folder=tmp_path).stdout.count("Open in Penpot") > 20
+    for form in ("json", "transit.json"):
+        payload = PAYLOADS / "create-comment-thread" / f"mention-one.{form}"
+        run = relay("preview", "--payload", str(payload), folder=tmp_path)
+        assert "@Zoë Müller-O'Neill could you check the 24px padding here?" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["create-coment"], "create-coment is no event of the catalogue"),
+        (["create-comment", "--channel", "irc"], "irc is none of: slack, matrix, email, stdout"),
+        (["--payload", __file__], "not JSON"),
+    ],
+)
+def test_preview_says_what_it_can_not_show(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    run = relay("preview", *arguments, folder=tmp_path)
+    assert run.returncode == 1
+    assert words in run.stderr
+
+
+def test_events_lists_the_catalogue(tmp_path: Path) -> None:
+    run = relay("events", folder=tmp_path)
+    for name in CATALOGUE:
+        assert name in run.stdout
+    assert " - update-file " in run.stdout
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_events_tells_each_variable_of_an_event(tmp_path: Path, name: str) -> None:
+    from relay.reference import describe
+
+    text = describe(name)
+    for variable in ("event", *CATALOGUE[name].variables):
+        assert f"\n  {variable} " in text
+    assert set(CATALOGUE[name].variables) <= set(VARIABLES)
+
+
+def test_events_helps_with_a_misspelled_name(tmp_path: Path) -> None:
+    run = relay("events", "create-coment", folder=tmp_path)
+    assert run.returncode == 1
+    assert "did you mean create-comment?" in run.stderr
+
+
+def test_send_posts_a_test_message_and_tells_the_answer(
+    tmp_path: Path, slack_server: RunningSlack, mail_server: Callable[..., MailServer]
+) -> None:
+    mail = mail_server()
+    service = Service(
+        tmp_path,
+        slack_channel(slack_server, "design", "C0DESIGN0")
+        + slack_channel(slack_server, "general", "C0GENERAL")
+        + '[[teams.acme.channels]]\nname = "mail"\ntype = "email"\nto = ["d@example.com"]\n'
+        f'sender = "p@example.com"\nsmtp = {{ host = "127.0.0.1", port = {mail.port}, '
+        'tls = "none" }\n',
+    )
+    service.environ = {"SLACK": TOKEN}
+    run = service.run("send", "acme")
+    assert run.returncode == 1
+    assert "acme/design: sent (" in run.stdout
+    assert "acme/mail: sent (<" in run.stdout
+    assert "acme/general: not sent: not_in_channel" in run.stderr
+    assert service.run("send", "acme", "--channel", "mail").returncode == 0
+    assert len(mail.mails) == 2
+    assert mail.mails[0].parsed()["subject"] == "A test from Relay"
+    assert len(slack_server.slack.messages) == 1
+    assert "none of: acme" in service.run("send", "nobody").stderr
+    assert (
+        "has no channel nope; it has: design"
+        in service.run("send", "acme", "--channel", "nope").stderr
+    )
+
+
+def test_doctor_says_in_words_what_is_wrong_and_what_to_do(
+    tmp_path: Path, slack_server: RunningSlack
+) -> None:
+    service = Service(
+        tmp_path,
+        slack_channel(slack_server, "design", "#design")
+        + slack_channel(slack_server, "general", "#general"),
+    )
+    service.environ = {"SLACK": TOKEN}
+    run = service.run("doctor")
+    assert run.returncode == 1
+    assert "WRONG  acme/general: The bot is not in #general: invite it with /invite @" in run.stdout
+    assert "ok  acme/design: " in run.stdout
+    assert "ok  store: sqlite:///" in run.stdout
+    assert "WRONG  penpot: http://penpot.example does not answer" in run.stdout
+    assert slack_server.slack.messages == []
+    assert TOKEN not in run.stdout + run.stderr
+
+
+def test_log_and_resend_bring_a_dead_message_back(
+    tmp_path: Path, slack_server: RunningSlack
+) -> None:
+    with running(
+        tmp_path,
+        slack_channel(slack_server, "design", "C0DESIGN0") + LOG,
+        environ={"SLACK": TOKEN},
+    ) as service:
+        slack_server.slack.next.extend(["msg_too_long", "msg_too_long"])
+        assert service.post((PAYLOADS / "create-file" / "frontend.json").read_bytes()) == 204
+        wait_until(lambda: "msg_too_long" in service.run("log", "--state", "dead").stdout, 10)
+        line = next(
+            line for line in service.run("log").stdout.splitlines() if "msg_too_long" in line
+        )
+        assert "acme/design  dead" in line
+        run = service.run("resend", line.split()[0])
+        assert run.stdout == "1 put back\n"
+        wait_until(lambda: "dead" in service.run("log").stdout, 10)
+        assert service.run("resend", "--dead").stdout == "1 put back\n"
+        wait_until(lambda: len(slack_server.slack.messages) == 1, 10)
+        assert "no such delivery: 99" in service.run("resend", "99").stderr
+        assert service.run("resend").returncode == 2
+        assert service.run("log", "--team", "nobody").stdout == ""
+
+
+def test_health_asks_the_running_service(tmp_path: Path) -> None:
+    with running(tmp_path, LOG) as service:
+        assert service.run("health").stdout == "ok\n"
+    run = service.run("health")
+    assert run.returncode == 1
+    assert "no answer at port" in run.stderr
+
+
+def test_a_second_service_on_one_store_is_told_why_it_does_not_start(tmp_path: Path) -> None:
+    with running(tmp_path, LOG) as service:
+        run = service.run("serve")
+        assert run.returncode == 1
+        assert "is in use by another `relay serve`" in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert relay("--version", folder=tmp_path).stdout.startswith("relay, version 0.")
