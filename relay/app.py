@@ -41,7 +41,9 @@ def build(config: Config) -> Starlette:
         retention=retention,
         metrics=metrics,
     )
-    fan_out = FanOut(config, store, Templates(config.templates.path), lanes, metrics)
+    templates = Templates(config.templates.path)
+    fan_out = FanOut(config, store, templates, lanes, metrics, lambda: hook.crowded)
+    hook = Hook(config, store, fan_out.wake, metrics)
     housekeeping = Housekeeping(store, retention)
     tasks: list[asyncio.Task[None]] = []
 
@@ -81,7 +83,6 @@ def build(config: Config) -> Starlette:
     async def numbers(request: Request) -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    hook = Hook(config, store, fan_out.wake, metrics)
     return Starlette(
         routes=[
             Route("/hooks/{team}/{secret}", hook, methods=["HEAD", "POST"]),

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 BODY_TIME = 30.0
 """Seconds that a body may take to arrive; Penpot itself gives up after 4."""
+CROWD = 8
+"""Requests under way at once from which intake counts as crowded; Penpot sends one at a time."""
 
 _NOBODY = Secret("no team has this secret, but comparing with it takes as long")
 
@@ -49,6 +51,12 @@ class Hook:
         self._stored = stored
         self._metrics = metrics
         self._one_large = asyncio.Lock()
+        self._under_way = 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many requests are under way that other work should stand back."""
+        return self._under_way >= CROWD
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,6 +70,7 @@ class Hook:
             self._metrics.answered(team, 200)
             await _answer(send, 200)
             return
+        self._under_way += 1
         try:
             await self._take(team, scope, receive)
         except _Refused as refusal:
@@ -69,6 +78,8 @@ class Hook:
             self._metrics.answered(team, refusal.status)
             await _answer(send, refusal.status, str(refusal))
             return
+        finally:
+            self._under_way -= 1
         self._metrics.answered(team, 204)
         await _answer(send, 204)
 

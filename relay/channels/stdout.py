@@ -45,8 +45,13 @@ class StdoutChannel:
 
 
 def render(message: Message) -> str:
-    """The message as text: its body, which tells all that the title does, and its footer."""
-    parts = (to_text(parse(markdown), links=True) for markdown in (message.body, message.footer))
+    """The message as text: its body, which tells all that the title does, and its footer.
+
+    Where the message leads to a place in Penpot, only that address is shown, on a line of its
+    own: a terminal can't hide the others behind their words.
+    """
+    links = not message.url
+    parts = (to_text(parse(markdown), links=links) for markdown in (message.body, message.footer))
     text = "\n\n".join(filter(None, parts)) or message.title
     text = _QUOTE.sub(lambda marks: "│ " * marks[1].count(">"), text)
-    return _CONTROLS.sub(" ", text)
+    return _CONTROLS.sub(" ", f"{text}\n{message.url}" if message.url else text)

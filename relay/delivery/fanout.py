@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from relay.config import Config
@@ -22,6 +23,8 @@ BATCH = 64
 """Events that are written in one transaction, at the most."""
 LARGE_BODY = 64 * 1024
 """Bytes from which a body is decoded beside the event loop."""
+BREATH = 0.02
+"""Seconds between two events while intake is crowded."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be read or written."""
 
@@ -46,9 +49,18 @@ class FanOut:
     """One task that turns stored events into deliveries."""
 
     def __init__(
-        self, config: Config, store: Store, templates: Templates, lanes: Lanes, metrics: Metrics
+        self,
+        config: Config,
+        store: Store,
+        templates: Templates,
+        lanes: Lanes,
+        metrics: Metrics,
+        stand_back: Callable[[], bool],
     ) -> None:
+        """While ``stand_back`` says so, the fan-out goes on only now and then: what is stored can
+        wait, Penpot can't."""
         self._config = config
+        self._stand_back = stand_back
         self._store = store
         self._templates = templates
         self._lanes = lanes
@@ -83,7 +95,7 @@ class FanOut:
         batch = []
         for stored in await self._store.stored(BATCH):
             batch.append(await self._plan(stored))
-            await asyncio.sleep(0)  # intake comes first
+            await asyncio.sleep(BREATH if self._stand_back() else 0)
         if not batch:
             return False
         await self._store.fanned_out(batch)

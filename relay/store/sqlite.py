@@ -245,7 +245,7 @@ class SqliteStore:
                 "EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id AND state = ?)"
             )
             values.append(state)
-        columns = _EVENT.replace("body", f"substr(body, 1, {EXCERPT})")
+        columns = _EVENT.replace("body", f"coalesce(substr(body, 1, {EXCERPT}), x'')")
         sql = f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         of_event = f"SELECT {_DELIVERY} FROM deliveries WHERE event_id = ? ORDER BY id"
 

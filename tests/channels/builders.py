@@ -1,0 +1,120 @@
+"""Channels and messages for the tests."""
+
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from relay.channels import open_channel
+from relay.channels.base import Channel, Failure
+from relay.config import AnyChannel, EmailSettings, MatrixSettings, SlackSettings, Smtp
+from relay.messages.message import Message
+from relay.secret import Secret
+from tests.servers.slack import TOKEN
+from tests.servers.smtp import PASSWORD, USERNAME
+
+MATRIX_TOKEN = "syt_SecretTokenOfTheTests"
+
+MESSAGE = Message(
+    title="Ada commented on Landing page",
+    body=(
+        "**Ada Lovelace** commented on [Landing page](https://penpot.example/#/view?a=1&b=2)\n\n"
+        "> The button is *too* small\\.\\\n> \\<\\!channel\\> please"
+    ),
+    footer="Website · Acme · [Open in Penpot](https://penpot.example/#/view?a=1&b=2)",
+    url="https://penpot.example/#/view?a=1&b=2",
+    event="create-comment-thread",
+    team="acme",
+    at="2026-07-25T08:17:02.555Z",
+)
+
+
+def slack_bot(api_url: str, channel: str = "C0DESIGN0", token: str = TOKEN) -> SlackSettings:
+    return SlackSettings(
+        type="slack", name="design", token=Secret(token), channel=channel, api_url=api_url
+    )
+
+
+def slack_hook(url: str) -> SlackSettings:
+    return SlackSettings(type="slack", name="design", webhook_url=Secret(url))
+
+
+def matrix(homeserver: str, room: str = "!room:relay.test", token: str = "") -> MatrixSettings:
+    return MatrixSettings(
+        type="matrix",
+        name="room",
+        homeserver=homeserver,
+        access_token=Secret(token or MATRIX_TOKEN),
+        room=room,
+    )
+
+
+def email(
+    port: int,
+    tls: str = "none",
+    *,
+    to: tuple[str, ...] = ("design@example.com",),
+    sender: str = "Penpot <penpot@example.com>",
+    login: bool = False,
+    password: str = PASSWORD,
+    ca_file: Path | None = None,
+) -> EmailSettings:
+    options: dict[str, Any] = {"ca_file": str(ca_file)} if ca_file else {}
+    credentials: dict[str, Any] = {}
+    if login:
+        credentials = {"username": USERNAME, "password": Secret(password)}
+    smtp = Smtp(host="127.0.0.1", port=port, tls=tls, **credentials)
+    return EmailSettings(type="email", name="mail", to=to, sender=sender, smtp=smtp, **options)
+
+
+@asynccontextmanager
+async def opened(settings: AnyChannel) -> AsyncIterator[Channel]:
+    """The channel, closed at the end."""
+    channel = open_channel(settings)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+async def refusal(settings: AnyChannel, message: Message = MESSAGE) -> Failure:
+    """The failure of sending one message, which must not show a secret."""
+    async with opened(settings) as channel:
+        try:
+            receipt = await channel.send(message, "delivery-1")
+        except Failure as failure:
+            assert_leaks_no_secret(failure, settings)
+            return failure
+        raise AssertionError(f"the message was taken: {receipt}")
+
+
+async def findings(settings: AnyChannel) -> str:
+    """What ``check`` finds, a line each, with a mark in front."""
+    async with opened(settings) as channel:
+        found = await channel.check()
+    text = "\n".join(f"{'ok' if finding.ok else 'no'} {finding.text}" for finding in found)
+    assert not any(secret in text for secret in secrets_of(settings))
+    return text
+
+
+def secrets_of(settings: AnyChannel) -> list[str]:
+    """Every secret of the settings, and of a webhook's URL the part that is one."""
+    match settings:
+        case SlackSettings(token=Secret() as token):
+            return [token.reveal()]
+        case SlackSettings(webhook_url=Secret() as url):
+            return [url.reveal(), url.reveal().rpartition("/")[2]]
+        case MatrixSettings():
+            return [settings.access_token.reveal()]
+        case EmailSettings(smtp=Smtp(password=Secret() as password)):
+            return [password.reveal()]
+    return []
+
+
+def assert_leaks_no_secret(failure: Failure, settings: AnyChannel) -> None:
+    """Neither what a person reads of a failure nor its traceback holds a secret."""
+    shown = [str(failure), repr(failure), failure.reason, failure.detail]
+    shown += traceback.format_exception(failure)
+    for secret in secrets_of(settings):
+        assert not any(secret in text for text in shown)

@@ -1,0 +1,295 @@
+"""Matrix: against a real Synapse, and against hostile text."""
+
+import json
+import secrets
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from relay.channels import matrix as module
+from relay.channels.base import Channel, Failure
+from relay.config import MatrixSettings
+from relay.messages.message import Message
+from tests.channels.builders import MESSAGE, findings, opened, refusal
+from tests.channels.builders import matrix as settings_of
+from tests.channels.texts import messages
+from tests.servers.fixtures import Authority
+from tests.servers.loopback import Answer, Request, Threaded, in_thread, listen
+from tests.servers.synapse import Person, Synapse
+
+pytestmark = pytest.mark.anyio
+
+
+class Room:
+    """Ada's room on the homeserver, and a bot that Relay posts as."""
+
+    def __init__(self, synapse: Synapse, **options: object) -> None:
+        self.synapse = synapse
+        self.ada = synapse.register("ada")
+        self.bot = synapse.register("relay")
+        self.id = self.ada.create_room(**options)  # type: ignore[arg-type]
+
+    def settings(self, room: str = "", bot: Person | None = None) -> MatrixSettings:
+        token = (bot or self.bot).token
+        return settings_of(self.synapse.url, room or self.id, token)
+
+
+@pytest.fixture
+def room(synapse: Synapse) -> Room:
+    """A private room that the bot is in."""
+    made = Room(synapse)
+    made.ada.invite(made.id, made.bot.id)
+    made.bot.join(made.id)
+    return made
+
+
+async def test_another_member_reads_the_message_and_is_not_pinged(room: Room) -> None:
+    ada = room.ada.id
+    message = replace(MESSAGE, body=f"**Bot** says {ada} and @room\n\n{MESSAGE.body}")
+    async with opened(room.settings()) as channel:
+        receipt = await channel.send(message, "delivery-1")
+    [event] = room.ada.messages(room.id)
+    assert event["event_id"] == receipt.id
+    assert event["sender"] == room.bot.id
+    assert event["content"] == {
+        "msgtype": "m.text",
+        "m.mentions": {},
+        "body": f"Bot says {ada} and @room\n\n"
+        "Ada Lovelace commented on Landing page (https://penpot.example/#/view?a=1&b=2)\n\n"
+        "> The button is too small.\n> <!channel> please\n\n"
+        "Website · Acme · Open in Penpot (https://penpot.example/#/view?a=1&b=2)",
+        "format": "org.matrix.custom.html",
+        "formatted_body": f"<p><strong>Bot</strong> says {ada} and @room</p>"
+        "<p><strong>Ada Lovelace</strong> commented on "
+        '<a href="https://penpot.example/#/view?a=1&amp;b=2">Landing page</a></p>'
+        "<blockquote><p>The button is <em>too</em> small.<br>&lt;!channel&gt; please</p>"
+        "</blockquote>"
+        "<p><sub>Website · Acme · "
+        '<a href="https://penpot.example/#/view?a=1&amp;b=2">Open in Penpot</a></sub></p>',
+    }
+    assert room.ada.pings() == []
+
+
+async def test_the_same_delivery_sent_again_is_one_message(room: Room) -> None:
+    key = f"team/{secrets.token_hex(4)}/ü?#"
+    async with opened(room.settings()) as channel:
+        first = await channel.send(MESSAGE, key)
+    async with opened(room.settings()) as restarted:
+        again = await restarted.send(MESSAGE, key)
+        other = await restarted.send(MESSAGE, key + "2")
+    assert first == again != other
+    assert len(room.ada.messages(room.id)) == 2
+
+
+async def test_an_invitation_is_accepted(synapse: Synapse) -> None:
+    room = Room(synapse)
+    room.ada.invite(room.id, room.bot.id)
+    assert "is invited to" in await findings(room.settings())
+    async with opened(room.settings()) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+    assert len(room.ada.messages(room.id)) == 1
+
+
+async def test_a_public_room_is_joined_by_its_alias(synapse: Synapse) -> None:
+    name = f"design-{secrets.token_hex(4)}"
+    room = Room(synapse, public=True, alias=name)
+    async with opened(room.settings(f"#{name}:relay.test")) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+    assert len(room.ada.messages(room.id)) == 1
+
+
+async def test_an_alias_that_moved_is_followed_when_the_old_room_is_closed(room: Room) -> None:
+    alias = f"#moving-{secrets.token_hex(4)}:relay.test"
+    room.ada.call("PUT", f"/_matrix/client/v3/directory/room/{alias.replace('#', '%23')}",
+                  {"room_id": room.id})  # fmt: skip
+    async with opened(room.settings(alias)) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+        new = room.ada.create_room(invite=(room.bot.id,))
+        room.ada.point_alias(alias, new)
+        room.ada.kick(room.id, room.bot.id)
+        await channel.send(MESSAGE, "delivery-2")
+    assert len(room.ada.messages(room.id)) == 1
+    assert len(room.ada.messages(new)) == 1
+
+
+async def test_a_room_that_is_closed_to_the_bot_is_waited_for(synapse: Synapse) -> None:
+    room = Room(synapse)
+    failure = await refusal(room.settings())
+    assert (failure.verdict, failure.reason) == ("retry", "M_FORBIDDEN")
+    assert "invite it" in failure.detail
+    text = await findings(room.settings())
+    assert f"ok The access token is that of {room.bot.id}." in text
+    assert f"no {room.bot.id} is not in {room.id}: invite it there" in text
+
+
+async def test_a_room_that_is_not_known_is_waited_for(room: Room) -> None:
+    for named in ("#nowhere:relay.test", "!nowhere:relay.test"):
+        failure = await refusal(room.settings(named))
+        assert (failure.verdict, failure.reason in ("M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN")) == (
+            "retry",
+            True,
+        )
+    assert "no The homeserver knows no room #nowhere:relay.test: check the alias." in (
+        await findings(room.settings("#nowhere:relay.test"))
+    )
+
+
+async def test_a_user_without_the_power_to_post_is_told_so(room: Room) -> None:
+    room.ada.set_state(room.id, "m.room.power_levels", {"events_default": 50, "users": {}})
+    failure = await refusal(room.settings())
+    assert (failure.verdict, failure.reason) == ("retry", "M_FORBIDDEN")
+    text = await findings(room.settings())
+    assert "its power level there is 0, messages need 50" in text
+    assert f"ok {room.ada.id} can post" in await findings(room.settings(bot=room.ada))
+
+
+async def test_check_finds_a_good_room_and_posts_nothing(room: Room) -> None:
+    text = await findings(room.settings())
+    assert text == (
+        f"ok The access token is that of {room.bot.id}.\nok {room.bot.id} can post to {room.id}."
+    )
+    assert room.ada.messages(room.id) == []
+
+
+async def test_check_mentions_encryption(room: Room) -> None:
+    room.ada.set_state(room.id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+    assert "is encrypted" in await findings(room.settings())
+
+
+async def test_a_token_that_was_logged_out_is_waited_for(room: Room) -> None:
+    room.bot.logout()
+    failure = await refusal(room.settings())
+    assert (failure.verdict, failure.reason) == ("retry", "M_UNKNOWN_TOKEN")
+    assert "no Matrix: the access token is not valid" in await findings(room.settings())
+
+
+async def flood(channel: Channel) -> None:
+    for number in range(10):
+        await channel.send(MESSAGE, f"delivery-{number}")
+
+
+async def test_a_rate_limit_tells_how_long_to_wait(room: Room) -> None:
+    room.synapse.limit(room.bot, per_second=1, burst=3)
+    async with opened(room.settings()) as channel:
+        with pytest.raises(Failure) as caught:
+            await flood(channel)
+    assert (caught.value.verdict, caught.value.reason) == ("retry", "M_LIMIT_EXCEEDED")
+    assert caught.value.after is not None
+    assert 0 < caught.value.after <= 10
+
+
+async def test_the_longest_message_fits_into_an_event(room: Room) -> None:
+    worst = Message("t", "\\\\" * 20_000 + "\n\n" + "[“\\&”](https://x.example/&&&&) " * 2000)
+    async with opened(room.settings()) as channel:
+        await channel.send(worst, "delivery-1")
+        await channel.send(Message("t", "> &\\\n" * 12_000), "delivery-2")
+        await channel.send(Message("t", "- &\n" * 12_000), "delivery-3")
+        await channel.send(replace(MESSAGE, override="<p>" * 70_000), "delivery-4")
+        await channel.send(Message("Only rules", "---\n\n" * 15_000), "delivery-5")
+    contents = [event["content"] for event in room.ada.messages(room.id)]
+    assert all(len(content["body"]) > 100 for content in contents[:4])
+    assert contents[4]["body"] == "Only rules"
+    assert contents[0]["body"].endswith("…")
+    assert "<strong>Ada Lovelace</strong>" in contents[3]["formatted_body"]
+
+
+async def test_an_override_is_the_formatted_body(room: Room) -> None:
+    async with opened(room.settings()) as channel:
+        await channel.send(replace(MESSAGE, override="<h3>Ours</h3>"), "delivery-1")
+    [event] = room.ada.messages(room.id)
+    assert event["content"]["formatted_body"] == "<h3>Ours</h3>"
+    assert event["content"]["body"].startswith("Ada Lovelace commented on")
+
+
+async def test_a_private_authority_is_trusted_by_its_file_alone(authority: Authority) -> None:
+    def answer(_: Request) -> Answer:
+        return Answer.of({"event_id": "$1"})
+
+    certificate = authority.certificate()
+    with Threaded(lambda: listen(answer, tls=certificate)) as server:
+        url = server.url.replace("http:", "https:")
+        untrusted = settings_of(url)
+        failure = await refusal(untrusted)
+        assert (failure.verdict, failure.reason) == ("retry", "tls")
+        assert "ca_file" in failure.detail
+        async with opened(untrusted.model_copy(update={"ca_file": authority.ca_file})) as channel:
+            assert (await channel.send(MESSAGE, "delivery-1")).id == "$1"
+
+
+def test_a_file_without_a_certificate_is_an_error_at_once(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.write_text("nothing")
+    settings = settings_of("https://matrix.example").model_copy(update={"ca_file": empty})
+    with pytest.raises(ValueError, match="holds no certificate"):
+        module.MatrixChannel(settings)
+
+
+async def test_what_stands_in_a_name_stays_one_part_of_the_path() -> None:
+    seen: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        seen.append(request.path)
+        return Answer.of({"event_id": "$1", "room_id": "!r/../x?y:relay.test"})
+
+    with in_thread(answer) as server:
+        async with opened(settings_of(server.url, "#a/../b?c%2f:relay.test")) as channel:
+            await channel.send(MESSAGE, "a/../b")
+    v3 = "/_matrix/client/v3"
+    assert seen == [
+        f"{v3}/directory/room/%23a%2F..%2Fb%3Fc%252f%3Arelay.test",
+        f"{v3}/rooms/%21r%2F..%2Fx%3Fy%3Arelay.test/send/m.room.message/relay.a%2F..%2Fb",
+    ]
+
+
+# Any text
+
+ALLOWED = {
+    "p": set(),
+    "strong": set(),
+    "blockquote": set(),
+    "br": set(),
+    "sub": set(),
+    "a": {"href"},
+}
+
+
+class Tags(HTMLParser):
+    """Collects what a client would make of HTML."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.other: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_comment(self, data: str) -> None:
+        self.other.append(data)
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+@settings(deadline=None)
+@given(messages)
+def test_no_text_becomes_markup_or_a_mention(message: Message) -> None:
+    content = module.render(message)
+    assert content["m.mentions"] == {}
+    assert len(json.dumps(content, ensure_ascii=False).encode()) < 50_000
+    tags = Tags()
+    tags.feed(content["formatted_body"])
+    tags.close()
+    assert tags.open == []
+    assert tags.other == []
+    for tag, attributes in tags.found:
+        assert attributes.keys() == ALLOWED[tag]
+        assert attributes.get("href", message.url) == message.url

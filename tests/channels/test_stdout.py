@@ -1,0 +1,58 @@
+"""Standard output: what a person reads."""
+
+import io
+import sys
+
+import pytest
+
+from relay.config import StdoutSettings
+from relay.messages.message import Message
+from tests.channels.builders import MESSAGE, findings, opened, refusal
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = StdoutSettings(type="stdout", name="log")
+
+
+async def test_a_message_is_printed_as_a_person_reads_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with opened(SETTINGS) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+        receipt = await channel.send(Message("Only a title", ""), "delivery-2")
+    assert capsys.readouterr().out == (
+        "Ada Lovelace commented on Landing page\n\n"
+        "│ The button is too small.\n│ <!channel> please\n\n"
+        "Website · Acme · Open in Penpot\n"
+        "https://penpot.example/#/view?a=1&b=2\n\n"
+        "Only a title\n\n"
+    )
+    assert receipt.id == "delivery-2"
+
+
+async def test_a_terminal_is_given_no_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    async with opened(SETTINGS) as channel:
+        await channel.send(Message("a\x1b[2Jb\x07\x9b31m", ""), "delivery-1")
+    assert capsys.readouterr().out == "a [2Jb  31m\n\n"
+
+
+async def test_an_output_without_unicode_shows_what_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    async with opened(SETTINGS) as channel:
+        await channel.send(Message("Größe", ""), "delivery-1")
+    assert output.buffer.getvalue() == b"Gr??e\n\n"  # type: ignore[attr-defined]
+
+
+async def test_a_closed_output_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    failure = await refusal(SETTINGS)
+    assert (failure.verdict, failure.reason) == ("retry", "output")
+
+
+async def test_check_is_always_good() -> None:
+    assert (await findings(SETTINGS)).startswith("ok ")
