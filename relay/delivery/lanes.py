@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from relay.channels.base import Channel, Failure
 from relay.delivery.pace import Pace, pause
@@ -135,7 +135,7 @@ class Lanes:
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("lane %s: delivery %d", name, delivery.id)
             return await self._fail(name, delivery, Failure("retry", "bug", type(error).__name__))
-        await self._store.sent(delivery.id, receipt.id)
+        await self._note(lambda: self._store.sent(delivery.id, receipt.id))
         self._metrics.sent(name, time.monotonic() - started)
         log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
         return True
@@ -155,14 +155,29 @@ class Lanes:
             attempts,
             wait,
         )
-        await self._store.failed(delivery.id, str(failure), time.time() + wait)
+        next_at = time.time() + wait
+        await self._note(lambda: self._store.failed(delivery.id, str(failure), next_at))
         return False
 
     async def _bury(self, name: str, delivery: Delivery, reason: str, detail: str) -> None:
         error = f"{reason}: {detail}" if detail else reason
         log.error("lane %s: delivery %d is dead: %s", name, delivery.id, error)
-        await self._store.dead(delivery.id, error)
+        await self._note(lambda: self._store.dead(delivery.id, error))
         self._metrics.dead(name, reason)
+
+    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what became of a send, as often as it takes: a store that is away for a while
+        must not make the lane send the message again."""
+        while True:
+            try:
+                await write()
+            except StoreUnavailable as error:
+                if self._stop.is_set():
+                    raise
+                log.warning("what became of a message can't be written: %s", error)
+                await pause(STORE_PAUSE, self._stop)
+            else:
+                return
 
     def _channel(self, name: str) -> tuple[Channel, Pace]:
         if name not in self._channels:

@@ -13,7 +13,7 @@ from relay.delivery import lanes as lanes_module
 from relay.delivery.lanes import Lanes
 from relay.messages.message import Message
 from relay.metrics import Metrics
-from relay.store.base import Delivery, FannedOut, NewDelivery, NewEvent
+from relay.store.base import Delivery, FannedOut, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -231,6 +231,24 @@ async def test_a_bug_in_a_channel_costs_no_message(
     await house.settled()
     assert house.titles("a") == ["first", "second"]
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "STORE_PAUSE", 0.01)
+    sent, away = house.store.sent, [StoreUnavailable("disk full")] * 3
+
+    async def failing(delivery_id: int, receipt: str) -> None:
+        if away:
+            raise away.pop()
+        await sent(delivery_id, receipt)
+
+    monkeypatch.setattr(house.store, "sent", failing)
+    await house.put("a", "first", "second")
+    await house.settled()
+    assert house.titles("a") == ["first", "second"]
+    assert away == []
 
 
 async def test_what_another_process_put_back_is_found(

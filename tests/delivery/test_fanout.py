@@ -1,0 +1,184 @@
+"""The fan-out, on a real store: what becomes of each event, and why."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.config import Config
+from relay.delivery import fanout
+from relay.delivery.fanout import FanOut
+from relay.delivery.lanes import Lanes
+from relay.messages.message import Message
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.penpot.samples import sample
+from relay.store.base import Delivery, NewEvent, StoredEvent, StoreUnavailable
+from relay.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "a-secret-of-24-characters"
+
+
+def config(**channels: list[str]) -> Config:
+    return Config.model_validate(
+        {
+            "teams": {
+                "acme": {
+                    "secret": SECRET,
+                    "channels": [
+                        {"name": name, "type": "stdout", "events": events}
+                        for name, events in channels.items()
+                    ],
+                }
+            }
+        }
+    )
+
+
+class House:
+    """A store with a fan-out whose lanes stand still."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.running: asyncio.Task[None] | None = None
+
+    def start(self, settings: Config, crowded: bool = False) -> None:
+        metrics = Metrics()
+        lanes = Lanes(self.store, [], pytest.fail, lambda _: None, retention=1, metrics=metrics)
+        self.fan_out = FanOut(
+            settings, self.store, Templates(), lanes, metrics, stand_back=lambda: crowded
+        )
+        self.running = asyncio.create_task(self.fan_out.run())
+
+    async def put(self, *bodies: bytes, team: str = "acme") -> None:
+        for body in bodies:
+            digest = body[:2000] + team.encode()
+            await self.store.accept(
+                NewEvent(team, "application/json", body, digest, "x", received_at=time.time())
+            )
+        self.fan_out.wake()
+
+    async def settled(self) -> list[tuple[StoredEvent, list[Delivery]]]:
+        """All events with their deliveries, oldest first, when none is left to fan out."""
+        async with asyncio.timeout(5):
+            while await self.store.stored(1):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        entries = await self.store.log(team=None, state=None, limit=1000)
+        return [(entry.event, list(entry.deliveries)) for entry in reversed(entries)]
+
+    async def end(self) -> None:
+        self.fan_out.stop()
+        assert self.running is not None
+        await self.running
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    house = House(store)
+    yield house
+    await house.end()
+    await store.close()
+
+
+async def test_each_channel_that_takes_an_event_gets_one_delivery(house: House) -> None:
+    house.start(config(all=["*"], comments=["comments"], fonts=["fonts"]))
+    await house.put(sample("create-comment"), sample("delete-font"))
+    (_, comments), (_, fonts) = await house.settled()
+    assert [delivery.lane for delivery in comments] == ["acme/all", "acme/comments"]
+    assert [delivery.lane for delivery in fonts] == ["acme/all", "acme/fonts"]
+    keys = {delivery.key for delivery in (*comments, *fonts)}
+    assert len(keys) == 4
+    message = Message.loads(comments[0].message)
+    assert message.event == "create-comment"
+    assert message.team == "acme"
+    assert message.thread == json.loads(sample("create-comment"))["props"]["threadId"]
+
+
+async def test_an_event_that_no_channel_takes_is_ignored_with_the_reason(house: House) -> None:
+    house.start(config(all=["*", "!update-file"], fonts=["fonts"]))
+    await house.put(sample("update-file"))
+    ((event, deliveries),) = await house.settled()
+    assert (event.state, deliveries) == ("ignored", [])
+    assert event.reason == "not chosen: all by !update-file, fonts"
+
+
+async def test_events_of_a_team_that_left_the_config_are_ignored(house: House) -> None:
+    house.start(config(all=["*"]))
+    await house.put(sample("update-file"), team="gone")
+    ((event, _),) = await house.settled()
+    assert (event.state, event.reason) == ("ignored", "its team is not in the config")
+
+
+async def test_what_can_not_be_read_does_not_hold_up_what_comes_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    normalize = fanout.normalize
+
+    def failing(body: Any) -> Any:
+        if body.get("name") == "bug":
+            raise ZeroDivisionError
+        return normalize(body)
+
+    monkeypatch.setattr(fanout, "normalize", failing)
+    house.start(config(all=["*"]))
+    await house.put(b'{"name": 1}', b"[", b'{"name": "bug"}', sample("delete-font"))
+    outcome = [(event.state, event.reason) for event, _ in await house.settled()]
+    assert outcome == [
+        ("unreadable", "the body has no name"),
+        ("unreadable", "not JSON: Expecting value at character 1"),
+        ("unreadable", "bug: ZeroDivisionError"),
+        ("fanned-out", ""),
+    ]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_names_are_remembered_across_a_restart(house: House) -> None:
+    house.start(config(all=["*"]))
+    await house.put(sample("create-comment-thread"), sample("update-file"))
+    await house.settled()
+    await house.end()
+    house.start(config(all=["*"]))
+    await house.put(sample("create-comment"))
+    *_, (_, (delivery,)) = await house.settled()
+    assert "Landing page" in Message.loads(delivery.message).title
+
+
+async def test_a_store_that_fails_loses_neither_events_nor_names(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "STORE_PAUSE", 0.01)
+    write, away = house.store.fanned_out, [StoreUnavailable("disk full")] * 3
+
+    async def failing(batch: Any) -> None:
+        if away:
+            raise away.pop()
+        await write(batch)
+
+    monkeypatch.setattr(house.store, "fanned_out", failing)
+    house.start(config(all=["*"]))
+    await house.put(sample("create-comment-thread"), sample("update-file"), sample("delete-font"))
+    outcome = await house.settled()
+    assert [event.state for event, _ in outcome] == ["fanned-out"] * 3
+    assert away == []
+    await house.end()
+    house.start(config(all=["*"]))
+    await house.put(sample("create-comment"))
+    *_, (_, (delivery,)) = await house.settled()
+    assert "Landing page" in Message.loads(delivery.message).title
+
+
+async def test_a_crowded_intake_slows_the_fan_out_and_never_stops_it(house: House) -> None:
+    house.start(config(all=["*"]), crowded=True)
+    started = time.monotonic()
+    await house.put(*(sample(name) for name in ("create-comment", "delete-font", "update-file")))
+    outcome = await house.settled()
+    assert len(outcome) == 3
+    assert time.monotonic() - started >= 2 * fanout.BREATH
