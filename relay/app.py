@@ -18,6 +18,7 @@ from relay.delivery.lanes import Lanes
 from relay.intake import Hook
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
+from relay.process import leave_what_is_loaded_alone
 from relay.store import store_at
 from relay.store.base import StoreUnavailable
 
@@ -58,6 +59,7 @@ def build(config: Config) -> Starlette:
         tasks.extend(asyncio.create_task(run, name=name) for name, run in running.items())
         for task in tasks:
             task.add_done_callback(_tell_end)
+        leave_what_is_loaded_alone()
         try:
             yield
         finally:

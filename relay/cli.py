@@ -56,7 +56,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 @CONFIG
 def serve(path: str | None) -> None:
     """Run the service: HTTP, fan-out and lanes in one process."""
-    from relay.allocator import give_large_buffers_back
+    from relay.process import give_large_buffers_back
     from relay.server import server
 
     config = _load(path)

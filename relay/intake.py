@@ -19,7 +19,7 @@ from relay.store.base import NewEvent, Store, StoreUnavailable
 log = logging.getLogger(__name__)
 
 BODY_TIME = 30.0
-"""Seconds that a body may take to arrive; Penpot itself gives up after 4."""
+"""Seconds that a large body may take, while others wait; Penpot itself gives up after 4."""
 CROWD = 8
 """Requests under way at once from which intake counts as crowded; Penpot sends one at a time."""
 
@@ -94,10 +94,7 @@ class Hook:
         if length.isdigit() and int(length) > self._max_body:
             raise _Refused(413, f"The body is larger than {self._max_body} bytes")
         try:
-            async with asyncio.timeout(BODY_TIME):
-                await self._read_and_keep(team, content_type, receive)
-        except TimeoutError as error:
-            raise _Refused(408, f"The body did not arrive in {BODY_TIME:.0f} s") from error
+            await self._read_and_keep(team, content_type, receive)
         except StoreUnavailable as error:
             log.critical("an event of team %s could not be kept: %s", team, error)
             raise _Refused(503, "The event could not be kept") from error
@@ -111,8 +108,12 @@ class Hook:
             await self._keep(team, content_type, bytes(body))
             return
         async with self._one_large:  # so that memory stays bounded
-            while more:
-                more = await self._receive(receive, body)
+            try:
+                async with asyncio.timeout(BODY_TIME):
+                    while more:
+                        more = await self._receive(receive, body)
+            except TimeoutError as error:
+                raise _Refused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
             whole = bytes(body)
             body.clear()
             await self._keep(team, content_type, whole)

@@ -1,6 +1,7 @@
 """The numbers that Prometheus reads at ``/metrics``."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -13,9 +14,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
+        requests = Counter(
             "relay_requests", "Answers at the hook", ["team", "status"], registry=registry
         )
+        self._answers = cache(requests.labels)
         self._events = Counter(
             "relay_events",
             "Events by what became of them",
@@ -47,7 +49,7 @@ class Metrics:
 
     def answered(self, team: str, status: int) -> None:
         """The hook answered; ``team`` is empty where none was named rightly."""
-        self._requests.labels(team, str(status)).inc()
+        self._answers(team, status).inc()
 
     def event(self, team: str, name: str, state: str) -> None:
         """An event got its state."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 FactKey = tuple[str, str]
 """Kind and id of something in Penpot that has a name."""
@@ -16,8 +16,7 @@ class StoreMisfit(Exception):
     """The store is not one that this Relay can use; the text says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """A body as it was received, for ``accept``."""
 
     team: str

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from relay.store.base import NewEvent, StoreUnavailable
@@ -14,12 +15,12 @@ from relay.store.base import NewEvent, StoreUnavailable
 T = TypeVar("T")
 
 _ACCEPT = (
-    "INSERT INTO events"
-    " (team, digest, name, content_type, body, received_at, state, reason)"
-    " VALUES {} ON CONFLICT (team, digest) DO NOTHING"
+    f"INSERT INTO events ({', '.join(NewEvent._fields)}) VALUES {{}}"
+    " ON CONFLICT (team, digest) DO NOTHING"
 )
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
-_STRIDES = (64, 16, 4, 1)
+_ROW = f"({', '.join('?' for _ in NewEvent._fields)})"
+AT_ONCE = 64
+"""Events in one statement, at the most. Python keeps each statement of its size prepared."""
 
 
 @dataclass(slots=True)
@@ -82,7 +83,10 @@ class Writer:
                 self._loop.call_soon_threadsafe(_resolve, batch, outcome)
 
     def _commit(self, batch: list[_Job[Any]]) -> list[Any]:
+        alone = len(batch) <= AT_ONCE and all(isinstance(job.work, NewEvent) for job in batch)
         try:
+            if alone:  # one statement is a transaction by itself
+                return self._work(batch)
             self._connection.execute("BEGIN IMMEDIATE")
             outcome = self._work(batch)
             self._connection.execute("COMMIT")
@@ -115,25 +119,10 @@ class Writer:
         return outcome
 
     def _accept(self, events: list[NewEvent]) -> None:
-        position = 0
-        while position < len(events):
-            stride = next(size for size in _STRIDES if size <= len(events) - position)
-            values = [
-                value
-                for event in events[position : position + stride]
-                for value in (
-                    event.team,
-                    event.digest,
-                    event.name,
-                    event.content_type,
-                    event.body,
-                    event.received_at,
-                    event.state,
-                    event.reason,
-                )
-            ]
-            self._connection.execute(_ACCEPT.format(", ".join([_ROW] * stride)), values)
-            position += stride
+        for first in range(0, len(events), AT_ONCE):
+            part = events[first : first + AT_ONCE]
+            rows = ", ".join([_ROW] * len(part))
+            self._connection.execute(_ACCEPT.format(rows), list(chain.from_iterable(part)))
 
 
 def _resolve(batch: list[_Job[Any]], outcome: list[Any]) -> None:

@@ -1,0 +1,287 @@
+"""The README says what is so."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import unquote
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from relay.cli import main
+from relay.config import AnyChannel, Config, Record, Smtp
+from relay.configfile import load
+from relay.doctor import template_problems
+from relay.environment import KNOWN
+from relay.messages.environments import MarkdownEnvironment, TemplateFiles
+from relay.messages.templates import Environments, builtin_folder
+from relay.metrics import Metrics
+from relay.penpot.events import CATALOGUE, GROUPS
+from relay.penpot.selection import DEFAULT
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECRET = "x" * 24
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _section(heading: str) -> str:
+    level = heading.partition(" ")[0]
+    text = README.split(f"\n{heading}\n")[1]
+    return re.split(rf"^#{{2,{len(level)}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def _rows(text: str, head: str) -> list[list[str]]:
+    """The cells of the table that begins with this line."""
+    lines = iter(text[text.index(head) :].splitlines()[2:])
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    assert rows
+    return rows
+
+
+def _code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# The config
+
+
+def _config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        inner = field.annotation
+        if name == "teams":
+            inner, key = get_args(inner)[1], "teams.NAME"
+        if isinstance(inner, type) and issubclass(inner, Record):
+            yield from _config_keys(inner, f"{key}.")
+        else:
+            yield key, field
+
+
+def _channel_keys() -> Iterator[tuple[str, str, Any]]:
+    models = get_args(get_args(AnyChannel)[0])
+    shared = set.intersection(*(set(model.model_fields) for model in models))
+    for key in shared:
+        yield "all", key, models[0].model_fields[key]
+    for model in models:
+        (kind,) = get_args(model.model_fields["type"].annotation)
+        for key, field in model.model_fields.items():
+            if field.annotation is Smtp:
+                yield from ((kind, *found) for found in _config_keys(Smtp, f"{key}."))
+            elif key not in shared:
+                yield kind, key, field
+
+
+def _told_default(cell: str, field: Any) -> None:
+    """Hold a cell of the column "default" against the field."""
+    if field.is_required():
+        assert cell == "required"
+    elif (literal := re.fullmatch(r"`(.+)`", cell)) is not None:
+        value = literal[1].strip('"')
+        model = type("One", (Record,), {"__annotations__": {"x": field.rebuild_annotation()}})
+        raw = int(value) if value.isdigit() and field.annotation is int else value
+        assert model(x=raw).x == field.default, cell
+    else:
+        assert field.default in (None, "", ()), cell
+        assert field.default is not PydanticUndefined
+
+
+def test_every_key_of_the_config_has_its_row_and_default() -> None:
+    rows = _rows(README, "| key | default | meaning |")
+    told = {_code(row[0])[0]: row[1] for row in rows}
+    fields = dict(_config_keys(Config))
+    assert told.keys() == fields.keys()
+    for key, cell in told.items():
+        if key != "teams.NAME.channels":
+            _told_default(cell, fields[key])
+
+
+def test_every_key_of_a_channel_has_its_row_and_default() -> None:
+    rows = _rows(README, "| type | key | default | meaning |")
+    told = {(row[0], _code(row[1])[0]): row[2] for row in rows}
+    fields = {(kind, key): field for kind, key, field in _channel_keys()}
+    assert told.keys() == fields.keys()
+    for key, cell in told.items():
+        if key not in {("all", "events"), ("all", "pace"), ("email", "smtp.port")}:
+            _told_default(cell, fields[key])
+
+
+def _example(parts: list[str], folder: Path) -> Config:
+    text = "\n".join(parts).replace("/run/secrets/smtp", str(folder / "smtp"))
+    (folder / "smtp").write_text("password")
+    (folder / "relay.toml").write_text(text, encoding="utf-8")
+    environ = dict.fromkeys(re.findall(r'env = "(\w+)"', text), SECRET)
+    return load(str(folder / "relay.toml"), environ)
+
+
+def test_the_examples_make_one_config(tmp_path: Path) -> None:
+    config = _example(_blocks("toml"), tmp_path)
+    types = {channel.type for channel in config.teams["acme"].channels}
+    assert types == {"slack", "matrix", "email", "stdout"}
+
+
+def test_each_channels_example_works_alone(tmp_path: Path) -> None:
+    begin, *channels = _blocks("toml")
+    for channel in channels:
+        assert len(_example([begin, channel], tmp_path).teams["acme"].channels) == 1
+
+
+def test_every_variable_has_its_row_and_says_whether_it_is_secret() -> None:
+    rows = _rows(README, "| variable | secret | meaning |")
+    told = {name: row[1] for row in rows for name in _code(row[0])}
+    twins = {name.removesuffix("_FILE") for name in KNOWN if name.endswith("_FILE")}
+    assert told.keys() == KNOWN - {f"{name}_FILE" for name in twins}
+    assert {name for name, secret in told.items() if secret == "yes"} == twins
+
+
+def test_no_variable_is_named_that_is_not_read() -> None:
+    assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", README)) <= KNOWN
+
+
+def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:
+    text = _section("### Choosing events")
+    (default,) = re.findall(r"^By default (.*?)\. ", text, re.MULTILINE | re.DOTALL)
+    assert ["*", *(f"!{name}" for name in _code(default))] == list(DEFAULT)
+    (groups,) = re.findall(r"names groups \((.*?)\)", text, re.DOTALL)
+    assert _code(groups) == list(GROUPS)
+    assert f"the {len(CATALOGUE)} kinds" in text
+
+
+# The command line
+
+
+def _commands() -> Iterator[str]:
+    shown = re.findall(r"^\$ (relay .*?)(?: +#.*)?$", "\n".join(_blocks("console")), re.MULTILINE)
+    yield from shown
+    yield from re.findall(r"`(relay [a-z][^`]*)`", _prose(README))
+
+
+@pytest.mark.parametrize("line", sorted(set(_commands())))
+def test_a_command_line_that_is_shown_can_be_given(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("body.json").write_text("{}")
+    _, name, *arguments = shlex.split(line)
+    parsed = main.commands[name].make_context(name, arguments).params  # refuses what is not known
+    assert parsed.get("event") in {None, *CATALOGUE}
+    if "ids" in parsed and arguments:
+        assert parsed["ids"] or parsed["dead"]
+
+
+def test_the_table_of_commands_is_whole() -> None:
+    rows = _rows(_section("## Commands"), "| command | does |")
+    told = [_code(row[0])[0].split()[1] for row in rows]
+    assert sorted(told) == sorted(main.commands)
+
+
+def test_the_commands_without_a_config_are_named() -> None:
+    without = {
+        name
+        for name, command in main.commands.items()
+        if "path" not in {parameter.name for parameter in command.params}
+    }
+    (said,) = re.findall(r"^All but (.*?) take `--config FILE`", README, re.MULTILINE)
+    assert set(_code(said)) == without
+
+
+# Templates
+
+
+def test_the_templates_that_are_shown_are_good(tmp_path: Path) -> None:
+    shown = re.findall(
+        r"^`(templates/\S+\.j2)`\n\n```jinja\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+    )
+    assert len(shown) == len(_blocks("jinja")) == 2
+    for name, text in shown:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (tmp_path / "relay.toml").write_text(
+        f'[templates]\npath = "{tmp_path}/templates"\n[teams.acme]\nsecret = "{SECRET}"\n'
+    )
+    assert template_problems(load(str(tmp_path / "relay.toml"), {})) == []
+
+
+def test_the_filters_are_there(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^- \*\*Filters:\*\* (.*?)Jinja's own", README, re.MULTILINE | re.DOTALL)
+    expressions = _code(line)
+    assert len(expressions) == 4
+    environment = MarkdownEnvironment(TemplateFiles((), builtin_folder()))
+    for expression in expressions:
+        environment.from_string(expression)  # a filter that is not known is an error
+
+
+def test_the_builtin_templates_that_are_named_exist() -> None:
+    files = Environments((), builtin_folder()).files
+    text = _prose(_section("## Your own words"))
+    named = [name for name in _code(text) if name.endswith(".md.j2") and "<" not in name]
+    assert {"base.md.j2", "_words.md.j2"} <= set(named)
+    for name in named:
+        assert files.find(Path(name).name), name
+
+
+# The service
+
+
+def test_the_answers_of_the_hook_are_all_there() -> None:
+    rows = _rows(README, "| request | answer |")
+    told = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
+    source = (ROOT / "relay" / "intake.py").read_text(encoding="utf-8")
+    given = {
+        int(status) for status in re.findall(r"(?:_Refused\(\s*|_answer\(send, )(\d{3})\b", source)
+    }
+    assert given >= {200, 204, 400, 404, 413, 415, 503}
+    assert told == given | {405}  # Starlette's, see tests/test_intake.py
+
+
+def test_the_metrics_are_all_there() -> None:
+    told = {_code(row[0])[0] for row in _rows(README, "| metric | counts |")}
+    text = Metrics().text().decode()
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
+    given = {name for name in kinds if not name.endswith("_created")}
+    assert told == given
+
+
+# Links
+
+
+def test_every_link_into_the_repository_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) >= 10
+    for link in links:
+        assert (ROOT / unquote(link)).exists(), link
+
+
+def test_every_link_inside_the_page_leads_to_a_heading() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
+        for line in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+
+
+def test_the_pictures_are_small() -> None:
+    for picture in (ROOT / "tests" / "pictures").glob("*.png"):
+        assert picture.stat().st_size < 200_000, picture.name
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    from relay import __version__
+
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.M)
