@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from relay import __version__
 from relay.channels import open_channel
 from relay.config import Config
 from relay.delivery.fanout import FanOut
@@ -60,14 +61,25 @@ def build(config: Config) -> Starlette:
         for task in tasks:
             task.add_done_callback(_tell_end)
         leave_what_is_loaded_alone()
+        log.info(
+            "Relay %s: %d teams, %d channels, listening on %s:%d, store %s",
+            __version__,
+            len(config.teams),
+            len(settings),
+            config.server.host,
+            config.server.port,
+            config.store.url,
+        )
         try:
             yield
         finally:
+            log.info("stopping")
             housekeeping.stop()
             fan_out.stop()
             await lanes.stop(GRACE)
             await asyncio.gather(*tasks, return_exceptions=True)
             await store.close()
+            log.info("stopped")
 
     async def health(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -87,7 +99,7 @@ def build(config: Config) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/hooks/{team}/{secret}", hook, methods=["HEAD", "POST"]),
+            Route("/hooks/{team}/{secret}", hook),
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", numbers),

@@ -36,9 +36,9 @@ def main() -> None:
     """Penpot's events, in the team's chat."""
 
 
-def _load(path: str | None) -> Config:
+def _load(path: str | None, *, secrets: bool = True) -> Config:
     try:
-        return load(path)
+        return load(path, secrets=secrets)
     except ConfigError as error:
         for fault in error.faults:
             click.echo(str(fault), err=True)
@@ -55,7 +55,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 @main.command()
 @CONFIG
 def serve(path: str | None) -> None:
-    """Run the service: HTTP, fan-out and lanes in one process."""
+    """Run the service."""
     from relay.process import give_large_buffers_back
     from relay.server import server
 
@@ -77,7 +77,7 @@ async def _open_and_close(store: Store) -> None:
 @main.command()
 @CONFIG
 def check(path: str | None) -> None:
-    """Read the config and all templates; tell every fault, or what is set up."""
+    """Read config and templates; tell every fault."""
     from relay.doctor import template_problems
 
     config = _load(path)
@@ -100,7 +100,7 @@ def check(path: str | None) -> None:
 @main.command()
 @click.option("--once", is_flag=True, help="End after the samples.")
 def demo(once: bool) -> None:
-    """Show one message of each kind, through the whole service."""
+    """Show one message of each kind of event."""
     from relay.demo import run
 
     set_up("error", "text")
@@ -120,7 +120,10 @@ def demo(once: bool) -> None:
 def preview(
     path: str | None, event: str | None, kind: str | None, team: str | None, payload: Path | None
 ) -> None:
-    """Print what a channel would get for EVENT (all events without it)."""
+    """Print what a channel would get.
+
+    For EVENT, or for one event of each kind.
+    """
     from relay.preview import PreviewError, previews
 
     config = (
@@ -143,7 +146,7 @@ def preview(
 @click.argument("team")
 @click.option("--channel", "only", help="This channel alone; all of the team by default.")
 def send(path: str | None, team: str, only: str | None) -> None:
-    """Send a test message for real, and tell what the server answered."""
+    """Send a test message for real."""
     from relay.trial import send_test
 
     config = _load(path)
@@ -165,7 +168,7 @@ def send(path: str | None, team: str, only: str | None) -> None:
 @main.command()
 @click.argument("event", required=False)
 def events(event: str | None) -> None:
-    """The catalogue: each event, when Penpot sends it, its template variables."""
+    """Penpot's events and their template variables."""
     from relay.reference import describe, listing
 
     try:
@@ -184,8 +187,11 @@ def events(event: str | None) -> None:
 )
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 def log(path: str | None, team: str | None, state: str | None, limit: int) -> None:
-    """Recent events and their deliveries, newest first."""
-    _run(_log(_load(path), team, state, limit))
+    """Recent events and their deliveries."""
+    config = _load(path, secrets=False)
+    if team is not None and team not in config.teams:
+        raise click.BadParameter(f"--team {team} is none of: {', '.join(config.teams)}")
+    _run(_log(config, team, state, limit))
 
 
 async def _log(config: Config, team: str | None, state: str | None, limit: int) -> None:
@@ -195,6 +201,8 @@ async def _log(config: Config, team: str | None, state: str | None, limit: int) 
         entries = await store.log(team=team, state=state, limit=limit)
     finally:
         await store.close()
+    if not entries:
+        click.echo("no such events" if team or state else "no events yet", err=True)
     for entry in entries:
         event = entry.event
         why = f" ({event.reason})" if event.reason else ""
@@ -217,10 +225,13 @@ def _clock(seconds: float) -> str:
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
 @click.option("--dead", is_flag=True, help="All dead deliveries.")
 def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
-    """Put deliveries back in their lane, by the numbers that `relay log` shows."""
+    """Send deliveries again.
+
+    By the numbers that `relay log` shows.
+    """
     if bool(ids) == dead:
         raise click.UsageError("name deliveries by their ID, or say --dead")
-    _run(_resend(_load(path), ids))
+    _run(_resend(_load(path, secrets=False), ids))
 
 
 async def _resend(config: Config, ids: tuple[int, ...]) -> None:
@@ -239,7 +250,7 @@ async def _resend(config: Config, ids: tuple[int, ...]) -> None:
 @main.command()
 @CONFIG
 def doctor(path: str | None) -> None:
-    """Ask every channel and Penpot whether all is good, without posting."""
+    """Ask channels and Penpot whether all is good."""
     if not _run(_doctor(_load(path))):
         sys.exit(1)
 
@@ -249,7 +260,8 @@ async def _doctor(config: Config) -> bool:
 
     good = True
     async for place, finding in examine(config):
-        click.echo(f"{'ok' if finding.ok else 'WRONG':>5}  {place}: {finding.text}")
+        mark = "note" if place == "config" else "ok" if finding.ok else "WRONG"
+        click.echo(f"{mark:>5}  {place}: {finding.text}")
         good = good and finding.ok
     return good
 
@@ -257,8 +269,8 @@ async def _doctor(config: Config) -> bool:
 @main.command()
 @CONFIG
 def health(path: str | None) -> None:
-    """Ask the running service whether it is well; for the container's health check."""
-    port = _load(path).server.port
+    """Ask the running service whether it is well."""
+    port = _load(path, secrets=False).server.port
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=3) as answer:
             click.echo(answer.read().decode().strip())

@@ -24,6 +24,8 @@ from relay.penpot.events import GROUPS
 from relay.penpot.selection import Selection, is_known
 from relay.secret import Secret
 
+DEFAULT_TEAM = "default"
+"""The key of the one team that the environment alone describes."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -101,6 +103,12 @@ def _path(value: object) -> Path:
     return Path(value)
 
 
+def _folder(value: Path) -> Path:
+    if not value.is_dir():
+        raise ValueError("must be a folder that exists")
+    return value
+
+
 def _readable(value: Path) -> Path:
     try:
         value.open("rb").close()
@@ -111,7 +119,7 @@ def _readable(value: Path) -> Path:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-FolderPath = Annotated[Path, BeforeValidator(_path)]
+FolderPath = Annotated[Path, AfterValidator(_folder), BeforeValidator(_path)]
 CaFile = Annotated[Path, AfterValidator(_readable), BeforeValidator(_path)]
 MailAddress = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
@@ -234,6 +242,7 @@ class Team(Record):
     """``[teams.<key>]``: one Penpot team, its hook's secret and its channels."""
 
     secret: Annotated[Secret, AfterValidator(_hook_secret)]
+    name: Annotated[str, StringConstraints(max_length=250)] = ""
     team_id: Annotated[
         str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
     ] = ""
@@ -249,6 +258,11 @@ class Config(Record):
     templates: Templates = Templates()
     log: Log = Log()
     teams: Annotated[dict[Name, Team], Field(min_length=1)]
+
+    def team_name(self, team: str) -> str:
+        """What people call a team: its ``name``, else its key. The team of the environment alone
+        has no key that a person chose."""
+        return self.teams[team].name or ("" if team == DEFAULT_TEAM else team)
 
     def hook_path(self, team: str) -> str:
         """The path of a team's hook, with its secret: only for the administrator's eyes."""

@@ -15,6 +15,10 @@ from relay.config import AnyChannel, Config
 from relay.environment import from_environment
 from relay.secret import Secret
 
+NO_CONFIG = (
+    "is not here: write one, name one with --config or RELAY_CONFIG, or set RELAY_SECRET (make one "
+    "with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))') and a channel's variables"
+)
 SECRETS = frozenset({"secret", "token", "access_token", "webhook_url", "password"})
 """Keys whose value is never shown."""
 
@@ -42,11 +46,17 @@ class ConfigError(Exception):
         self.faults = faults
 
 
-def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    path: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    secrets: bool = True,
+) -> Config:
     """The config from ``path``, else ``RELAY_CONFIG``, else ``relay.toml`` here, else from the
     ``RELAY_*`` variables alone.
 
-    Raises ``ConfigError`` with every fault.
+    With ``secrets`` false those of a file are not read: for commands that need none, called where
+    the service's environment is not at hand. Raises ``ConfigError`` with every fault.
     """
     environ = os.environ if environ is None else environ
     chosen = path or environ.get("RELAY_CONFIG")
@@ -54,6 +64,8 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> C
         chosen = "relay.toml"
     if chosen is None:
         raw, names, faults = from_environment(environ)
+        if not any(name.startswith("RELAY_") for name in environ):
+            raise ConfigError([Fault("relay.toml", "file", None, NO_CONFIG)])
         found = [Fault("environment", name, value, rule) for name, value, rule in faults]
         return _build(raw, "environment", environ, names, found)
     try:
@@ -63,7 +75,7 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> C
         raise ConfigError([Fault(chosen, "file", None, rule)]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([Fault(chosen, "file", None, f"is not TOML: {error}")]) from error
-    return _build(raw, chosen, environ, {}, [])
+    return _build(raw, chosen, environ if secrets else None, {}, [])
 
 
 def warnings(config: Config) -> list[str]:
@@ -92,7 +104,7 @@ def warnings(config: Config) -> list[str]:
 def _build(
     raw: dict[str, Any],
     file: str,
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
     names: Mapping[str, str],
     faults: list[Fault],
 ) -> Config:
@@ -117,9 +129,10 @@ def _build(
 
 
 def _resolve_secrets(
-    node: Any, key: str, environ: Mapping[str, str]
+    node: Any, key: str, environ: Mapping[str, str] | None
 ) -> tuple[Any, list[tuple[str, object, str]]]:
-    """``node`` with each ``{ env = … }`` and ``{ file = … }`` of a secret's key read."""
+    """``node`` with each ``{ env = … }`` and ``{ file = … }`` of a secret's key read; without
+    an ``environ`` something stands in for each."""
     faults: list[tuple[str, object, str]] = []
     if isinstance(node, list):
         parts = [_resolve_secrets(item, f"{key}[{i}]", environ) for i, item in enumerate(node)]
@@ -128,6 +141,8 @@ def _resolve_secrets(
         return node, faults
     if key.rpartition(".")[2] in SECRETS and len(node) == 1:
         ((source, name),) = node.items()
+        if environ is None:
+            return Secret("not-read-by-this-command"), faults
         if source == "env" and isinstance(name, str):
             text, rule = environ.get(name, ""), f"the environment variable {name} is not set"
         elif source == "file" and isinstance(name, str):
@@ -205,6 +220,8 @@ def _fault(file: str, details: ErrorDetails, names: Mapping[str, str]) -> Fault:
         rule = str(details["ctx"]["error"])
     elif kind == "string_pattern_mismatch":
         rule = _PATTERNS.get(key.rpartition(".")[2], f"must match {details['ctx']['pattern']}")
+    elif kind == "tuple_type":
+        rule = 'must be a list, such as ["…"]'
     else:
         rule = details["msg"].replace("Input should", "must")
     return Fault(file, names.get(key, key), value, rule[:1].lower() + rule[1:])

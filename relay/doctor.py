@@ -16,7 +16,7 @@ from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
 from relay.penpot.api import TIMEOUT, Penpot, PenpotError
 from relay.store import store_at
-from relay.store.base import StoreMisfit, StoreUnavailable
+from relay.store.base import StoreMisfit, StoreMissing, StoreUnavailable
 
 PATIENCE = 20.0
 """Seconds that one channel has to answer."""
@@ -25,7 +25,7 @@ PATIENCE = 20.0
 async def examine(config: Config) -> AsyncIterator[tuple[str, Finding]]:
     """Look at everything without posting; yields (what was looked at, finding)."""
     for warning in warnings(config):
-        yield "config", Finding(True, f"note: {warning}")
+        yield "config", Finding(True, warning)
     yield "store", await _store(config)
     problems = template_problems(config)
     for problem in problems:
@@ -52,6 +52,8 @@ async def _store(config: Config) -> Finding:
     store = store_at(config.store.url)
     try:
         await store.open(service=False)
+    except StoreMissing as error:
+        return Finding(True, f"{error}; `relay serve` makes it")
     except StoreMisfit as error:
         return Finding(False, f"{error} (user {os.getuid()} must be able to write there)")
     try:

@@ -19,6 +19,7 @@ _PLAIN = {
     "RELAY_LOG_FORMAT": "log.format",
     "RELAY_SECRET": "teams.default.secret",
     "RELAY_TEAM_ID": "teams.default.team_id",
+    "RELAY_TEAM_NAME": "teams.default.name",
 }
 _CHANNELS = {
     "slack": {
@@ -54,6 +55,7 @@ _SECRETS = frozenset(
     }
 )
 _NUMBERS = frozenset({"RELAY_PORT", "RELAY_EMAIL_SMTP_PORT"})
+_OFF = frozenset({"0", "false", "no", "off"})
 _ALONE = frozenset({"RELAY_CONFIG", "RELAY_EVENTS"})
 
 KNOWN = frozenset(
@@ -83,6 +85,8 @@ def from_environment(
     channels: list[dict[str, Any]] = []
     for kind, variables in _CHANNELS.items():
         if not given.keys() & {part for name in variables for part in (name, f"{name}_FILE")}:
+            continue
+        if kind == "stdout" and given["RELAY_STDOUT"].lower() in _OFF:
             continue
         channel: dict[str, Any] = {"name": kind, "type": kind}
         prefix = f"teams.default.channels[{len(channels)}]"

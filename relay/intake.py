@@ -60,6 +60,9 @@ class Hook:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["method"] not in ("HEAD", "POST"):
+            await _answer(send, 405, "This is a hook for Penpot: add its address to a team there")
+            return
         team, secret = scope["path_params"]["team"], scope["path_params"]["secret"]
         known = self._secrets.get(team)
         if not (known or _NOBODY).matches(secret) or known is None:
@@ -156,5 +159,7 @@ async def _answer(send: Send, status: int, reason: str = "") -> None:
         headers.append((b"content-length", str(len(body)).encode()))
     if status not in (200, 204, 400):
         headers.append((b"connection", b"close"))  # what is left of the body is not read
+    if status == 405:
+        headers.append((b"allow", b"HEAD, POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,7 +3,14 @@
 from collections.abc import Collection, Mapping
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from relay.penpot.events import CATALOGUE
 
@@ -13,6 +20,7 @@ class Metrics:
     nobody outside can make them grow."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         requests = Counter(
             "relay_requests", "Answers at the hook", ["team", "status"], registry=registry

@@ -13,6 +13,7 @@ from relay.messages.message import Message
 from relay.messages.templates import Templates as TemplateSet
 from relay.penpot.events import CATALOGUE, Event, NotAnEvent, normalize
 from relay.penpot.wire import UnreadableBody, decode
+from relay.reference import unknown
 
 KINDS = ("slack", "matrix", "email", "stdout")
 
@@ -32,7 +33,7 @@ def previews(
     if kind not in KINDS:
         raise PreviewError(f"--channel {kind} is none of: {', '.join(KINDS)}")
     if name is not None and name not in CATALOGUE and payload is None:
-        raise PreviewError(f"{name} is no event of the catalogue; `relay events` lists them")
+        raise PreviewError(unknown(name))
     if config is not None and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     team = team or (next(iter(config.teams)) if config else "acme")

@@ -44,6 +44,13 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+def unknown(name: str) -> str:
+    """What to say of a name that the catalogue does not have."""
+    close = difflib.get_close_matches(name, list(CATALOGUE), n=1)
+    hint = f"did you mean {close[0]}?" if close else "`relay events` lists them"
+    return f"{name} is no event of the catalogue: {hint}"
+
+
 def describe(name: str) -> str:
     """One kind of event with its template variables.
 
@@ -51,9 +58,7 @@ def describe(name: str) -> str:
     """
     kind = CATALOGUE.get(name)
     if kind is None:
-        close = difflib.get_close_matches(name, list(CATALOGUE), n=1)
-        hint = f"did you mean {close[0]}?" if close else "`relay events` lists them"
-        raise KeyError(f"{name} is no event of the catalogue: {hint}")
+        raise KeyError(unknown(name))
     lines = [f"{kind.name} ({kind.group})", kind.when]
     if kind.note:
         lines += textwrap.wrap(kind.note, 80)

@@ -66,7 +66,7 @@ def test_serve_does_not_start_with_a_wrong_config(tmp_path: Path) -> None:
     run = Service(tmp_path, "nonsense = 1\n").run("serve")
     assert run.returncode == 1
     assert run.stderr.endswith(
-        "teams.acme.nonsense = 1: unknown key; known: channels, secret, team_id\n"
+        "teams.acme.nonsense = 1: unknown key; known: channels, name, secret, team_id\n"
     )
     assert not (tmp_path / "relay.db").exists()
 
@@ -123,7 +123,7 @@ def test_preview_shows_all_events_and_a_payload_of_ones_own(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["create-coment"], "create-coment is no event of the catalogue"),
+        (["create-coment"], "did you mean create-comment?"),
         (["create-comment", "--channel", "irc"], "irc is none of: slack, matrix, email, stdout"),
         (["--payload", __file__], "not JSON"),
     ],
@@ -201,7 +201,8 @@ def test_doctor_says_in_words_what_is_wrong_and_what_to_do(
     assert run.returncode == 1
     assert "WRONG  acme/general: The bot is not in #general: invite it with /invite @" in run.stdout
     assert "ok  acme/design: " in run.stdout
-    assert "ok  store: sqlite:///" in run.stdout
+    assert "ok  store: there is no store at" in run.stdout
+    assert " note  config: teams.acme.secret stands in the file itself" in run.stdout
     assert "WRONG  penpot: http://penpot.example does not answer" in run.stdout
     assert slack_server.slack.messages == []
     assert TOKEN not in run.stdout + run.stderr
@@ -229,7 +230,42 @@ def test_log_and_resend_bring_a_dead_message_back(
         wait_until(lambda: len(slack_server.slack.messages) == 1, 10)
         assert "no such delivery: 99" in service.run("resend", "99").stderr
         assert service.run("resend").returncode == 2
-        assert service.run("log", "--team", "nobody").stdout == ""
+        assert "--team nobody is none of: acme" in service.run("log", "--team", "nobody").stderr
+        assert service.run("log", "--state", "unreadable").stderr == "no such events\n"
+        assert (tmp_path / "relay.db").stat().st_mode & 0o777 == 0o600
+        service.environ.clear()
+        for command in (["log"], ["resend", "1"], ["health"]):
+            assert service.run(*command).returncode == 0
+        assert "variable SLACK is not set" in service.run("check").stderr
+
+
+def test_commands_that_look_into_the_store_make_none(tmp_path: Path) -> None:
+    service = Service(tmp_path, LOG)
+    for command in ("log", "doctor"):
+        assert "there is no store at" in "".join(
+            service.run(command).stdout + service.run(command).stderr
+        )
+    assert not (tmp_path / "relay.db").exists()
+
+
+def test_without_any_config_it_is_told_what_there_could_be(tmp_path: Path) -> None:
+    run = relay("serve", folder=tmp_path)
+    assert run.returncode == 1
+    for words in (
+        "relay.toml",
+        "--config",
+        "RELAY_CONFIG",
+        "RELAY_SECRET",
+        "secrets.token_urlsafe",
+    ):
+        assert words in run.stderr
+
+
+def test_the_log_says_when_it_starts_and_when_it_stops(tmp_path: Path) -> None:
+    with running(tmp_path, LOG) as service:
+        started = service.log.read_text()
+    assert f"1 teams, 1 channels, listening on 127.0.0.1:{service.port}" in started
+    assert service.log.read_text().rstrip().endswith("stopped")
 
 
 def test_health_asks_the_running_service(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ MAIL = CHANNEL + 'type = "email"\nsender = "p@example.com"\nto = ["d@example.com
 SMTP = '\nsmtp = { host = "h" }\n'
 
 CASES = {
+    "folder of templates": (
+        TEAM + '[templates]\npath = "/does/not/exist"',
+        ['templates.path = "/does/not/exist": must be a folder that exists'],
+    ),
+    "no list": (
+        CHANNEL + 'type = "stdout"\nevents = "comments"',
+        ['teams.acme.channels[0].events = "comments": must be a list, such as ["…"]'],
+    ),
     "no team": ("", ["teams: is required"]),
     "team without secret": ("[teams.acme]", ["teams.acme.secret: is required"]),
     "unknown key": (
@@ -307,7 +315,9 @@ def test_the_environments_faults_name_the_variable(
         "environment: RELAY_*: name a channel: RELAY_SLACK_WEBHOOK_URL, RELAY_SLACK_TOKEN, "
         "RELAY_MATRIX_ROOM, RELAY_EMAIL_TO or RELAY_STDOUT=1"
     ]
-    assert faults(None, {}) == ["environment: RELAY_SECRET: is required"]
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "0"}
+    assert "name a channel" in faults(None, environ)[0]
+    assert faults(None, {"RELAY_STDOUT": "1"}) == ["environment: RELAY_SECRET: is required"]
 
 
 def test_relay_toml_in_the_working_directory_is_taken(

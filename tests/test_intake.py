@@ -78,7 +78,9 @@ def test_an_unknown_team_and_a_wrong_secret_take_the_same_time(service: Service)
 
 
 def test_other_methods_are_refused(service: Service) -> None:
-    assert httpx.get(service.hook).status_code == 405
+    answer = httpx.get(service.hook)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, POST")
+    assert "add its address to a team" in answer.text
     assert httpx.put(service.hook, content=b"{}").status_code == 405
 
 

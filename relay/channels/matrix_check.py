@@ -1,8 +1,10 @@
 """What ``relay doctor`` asks a homeserver, without posting."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeAlias
 from urllib.parse import quote
+from uuid import uuid4
 
 from relay.channels.base import Failure, Finding
 
@@ -59,9 +61,11 @@ async def _membership(call: Call, state: str, user: str) -> str:
     found = await _state(call, f"{state}/m.room.member/{quote(user, safe='')}")
     if found:
         return str(found.get("membership", ""))
-    # Who is only invited may not read a room's state; the invitation comes with a sync.
-    only_invites = '{"room":{"timeline":{"limit":0},"state":{"types":[]}},"presence":{"types":[]}}'
-    sync = await call("GET", f"sync?timeout=0&filter={quote(only_invites, safe='')}")
+    # Who is only invited may not read a room's state; the invitation comes with a sync. Synapse
+    # answers equal syncs out of a cache for two minutes, so each one is made different.
+    timeline = {"limit": 0, "not_types": [uuid4().hex]}
+    only_invites = {"room": {"timeline": timeline, "state": {"types": []}}}
+    sync = await call("GET", f"sync?timeout=0&filter={quote(json.dumps(only_invites), safe='')}")
     invited = sync.get("rooms", {}).get("invite", {})
     room = state.split("/")[1]
     return "invite" if any(quote(name, safe="") == room for name in invited) else ""

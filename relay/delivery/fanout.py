@@ -10,6 +10,7 @@ from relay.config import Config
 from relay.delivery.lanes import Lanes
 from relay.delivery.memory import Memory
 from relay.delivery.pace import pause
+from relay.messages.rendering import Problem
 from relay.messages.templates import Rendered, Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event, NotAnEvent, normalize
@@ -129,9 +130,12 @@ class FanOut:
         settings = self._config.teams.get(stored.team)
         if settings is None:
             return FannedOut(stored.id, stored.team, "ignored", "its team is not in the config")
-        enriched = await self._memory.enriched(event, stored.team, settings.team_id)
+        enriched = await self._memory.enriched(
+            event, stored.team, self._config.team_name(stored.team), settings.team_id
+        )
         facts = await self._memory.learned(event, stored.team)
         messages: dict[str, str] = {}
+        problems: set[Problem] = set()
         deliveries = []
         passed = []
         for channel in settings.channels:
@@ -140,18 +144,18 @@ class FanOut:
                 passed.append(f"{channel.name} by {entry}" if entry else channel.name)
                 continue
             if channel.type not in messages:
-                messages[channel.type] = self._render(enriched, stored.team, channel.type)
+                rendered = render(
+                    self._config, self._templates, enriched, stored.team, channel.type
+                )
+                messages[channel.type] = rendered.message.dumps()
+                problems.update(rendered.problems)
             lane = f"{stored.team}/{channel.name}"
             deliveries.append(NewDelivery(lane, uuid.uuid4().hex, messages[channel.type]))
+        for problem in problems:
+            log.error("template %s", problem)
+            self._metrics.template_problem(problem.file)
         state = "fanned-out" if deliveries else "ignored"
         reason = f"not chosen: {', '.join(passed)}" if passed else ""
         if not settings.channels:
             reason = "the team has no channels"
         return FannedOut(stored.id, stored.team, state, reason, deliveries, facts)
-
-    def _render(self, event: Event, team: str, kind: str) -> str:
-        rendered = render(self._config, self._templates, event, team, kind)
-        for problem in rendered.problems:
-            log.error("template %s", problem)
-            self._metrics.template_problem(problem.file)
-        return rendered.message.dumps()

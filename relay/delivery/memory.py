@@ -18,11 +18,12 @@ class Memory:
         self._store = store
         self._facts: OrderedDict[tuple[str, FactKey], Fact] = OrderedDict()
 
-    async def enriched(self, event: Event, team: str, team_id: str) -> Event:
-        """``event`` with all names that are known; ``team`` is its key in the config."""
+    async def enriched(self, event: Event, team: str, team_name: str, team_id: str) -> Event:
+        """``event`` with all names that are known; ``team`` is its key in the config, ``team_name``
+        and ``team_id`` are what the config tells of it."""
         known: dict[FactKey, Fact] = {}
         while True:
-            richer, missing = enrich(event, known, team_key=team, team_id=team_id)
+            richer, missing = enrich(event, known, team_key=team_name, team_id=team_id)
             if not missing:
                 return richer
             known |= await self._look_up(team, missing)

@@ -41,7 +41,13 @@ def check(
         for path in sorted(folder.glob("*.j2")):
             problems += _of_file(path, environments, known, given)
         problems += _of_samples(environments, given)
-    return list(dict.fromkeys(problems))
+    return [one for one in dict.fromkeys(problems) if not any(_says_more(p, one) for p in problems)]
+
+
+def _says_more(problem: Problem, than: Problem) -> bool:
+    """Whether a problem is the same with a hint."""
+    same_place = (problem.file, problem.line) == (than.file, than.line)
+    return same_place and problem.text != than.text and problem.text.startswith(than.text)
 
 
 def _sets(

@@ -16,6 +16,10 @@ class StoreMisfit(Exception):
     """The store is not one that this Relay can use; the text says why and what to do."""
 
 
+class StoreMissing(StoreMisfit):
+    """There is no store yet."""
+
+
 class NewEvent(NamedTuple):
     """A body as it was received, for ``accept``."""
 

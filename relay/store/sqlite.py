@@ -19,6 +19,7 @@ from relay.store.base import (
     NewEvent,
     StoredEvent,
     StoreMisfit,
+    StoreMissing,
     StoreUnavailable,
 )
 from relay.store.schema import upgrade
@@ -53,9 +54,12 @@ class SqliteStore:
         """See ``Store``; with ``service`` false beside a running service."""
         with contextlib.ExitStack() as opened:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
                 if service:
+                    self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     opened.enter_context(self._lock())
+                    self._path.touch(mode=0o600)  # people's comments will stand in it
+                elif not self._path.exists():
+                    raise StoreMissing(f"there is no store at {self._path} yet")
                 writing = await asyncio.to_thread(self._connect)
                 opened.callback(writing.close)
                 self._reader = await asyncio.to_thread(self._connect)

@@ -86,8 +86,9 @@ async def test_the_same_delivery_sent_again_is_one_message(room: Room) -> None:
 
 async def test_an_invitation_is_accepted(synapse: Synapse) -> None:
     room = Room(synapse)
+    assert "invite it there" in await findings(room.settings())
     room.ada.invite(room.id, room.bot.id)
-    assert "is invited to" in await findings(room.settings())
+    assert "is invited to" in await findings(room.settings())  # also right after the first look
     async with opened(room.settings()) as channel:
         await channel.send(MESSAGE, "delivery-1")
     assert len(room.ada.messages(room.id)) == 1

@@ -102,6 +102,17 @@ async def test_each_channel_that_takes_an_event_gets_one_delivery(house: House) 
     assert message.thread == json.loads(sample("create-comment"))["props"]["threadId"]
 
 
+async def test_only_a_team_that_a_person_named_is_named(house: House) -> None:
+    team = {"secret": SECRET, "channels": [{"name": "all", "type": "stdout"}]}
+    teams = {"default": team, "named": team | {"name": "X&Y"}}
+    house.start(Config.model_validate({"teams": teams}))
+    await house.put(sample("delete-font"), team="default")
+    await house.put(sample("delete-font"), team="named")
+    (_, (unnamed,)), (_, (named,)) = await house.settled()
+    assert "default" not in Message.loads(unnamed.message).footer
+    assert "X\\&Y" in Message.loads(named.message).footer
+
+
 async def test_an_event_that_no_channel_takes_is_ignored_with_the_reason(house: House) -> None:
     house.start(config(all=["*", "!update-file"], fonts=["fonts"]))
     await house.put(sample("update-file"))
