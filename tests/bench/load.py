@@ -29,7 +29,7 @@ BODY = json.dumps(
             "content": PAD,
             "mentions": [],
         },
-        "createdAt": "2026-07-25T08:16:01.321Z",
+        "createdAt": "TIME",
         "profileId": "6eaf5050-5d0e-81a4-8006-9a5f00000001",
         "trackedAt": "RUN",
     }
@@ -76,7 +76,13 @@ class Load:
             if not self.sent:
                 self.done.set()
             return
-        body = BODY.replace("NUMBER", f"{number:012x}").replace("RUN", str(self.run))
+        seconds, millis = divmod(number, 1000)
+        minutes, seconds = divmod(seconds, 60)
+        body = (
+            BODY.replace("NUMBER", f"{number:012x}")
+            .replace("RUN", str(self.run))
+            .replace("TIME", f"2026-07-25T08:{minutes:02}:{seconds:02}.{millis:03}Z")
+        )
         client.transport.write(
             (
                 f"POST {self.path} HTTP/1.1\r\nHost: relay\r\ncontent-type: application/json\r\n"
