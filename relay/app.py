@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from relay import __version__
-from relay.channels import open_channel
+from relay.channels import channel_class, open_channel
 from relay.config import Config
 from relay.delivery.fanout import FanOut
 from relay.delivery.housekeeping import Housekeeping
@@ -60,6 +60,8 @@ def build(config: Config) -> Starlette:
         tasks.extend(asyncio.create_task(run, name=name) for name, run in running.items())
         for task in tasks:
             task.add_done_callback(_tell_end)
+        for channel in settings.values():
+            channel_class(channel.type)  # now, not with the first message
         leave_what_is_loaded_alone()
         log.info(
             "Relay %s: %d teams, %d channels, listening on %s:%d, store %s",

@@ -1,29 +1,32 @@
 """Channels: where messages go."""
 
+from collections.abc import Callable
+from importlib import import_module
+
 from relay.channels.base import Channel
 from relay.config import AnyChannel
+
+
+_CLASSES = {
+    "slack": "SlackChannel",
+    "matrix": "MatrixChannel",
+    "email": "EmailChannel",
+    "stdout": "StdoutChannel",
+}
 
 
 def open_channel(settings: AnyChannel) -> Channel:
     """The channel that the settings describe. Nothing is connected yet.
 
-    Only the module of that kind is imported: aiohttp with slack-sdk alone takes 15 MB.
     Raises ``ValueError`` where ``ca_file`` holds no certificate.
     """
-    match settings.type:
-        case "slack":
-            from relay.channels.slack import SlackChannel
+    channel: Channel = channel_class(settings.type)(settings)
+    return channel
 
-            return SlackChannel(settings)
-        case "matrix":
-            from relay.channels.matrix import MatrixChannel
 
-            return MatrixChannel(settings)
-        case "email":
-            from relay.channels.email import EmailChannel
-
-            return EmailChannel(settings)
-        case "stdout":
-            from relay.channels.stdout import StdoutChannel
-
-            return StdoutChannel(settings)
+def channel_class(kind: str) -> Callable[..., Channel]:
+    """The class for a kind of channel. Its module is imported only now: aiohttp with slack-sdk
+    alone takes 11 MB."""
+    module = import_module(f"relay.channels.{kind}")
+    found: Callable[..., Channel] = getattr(module, _CLASSES[kind])
+    return found

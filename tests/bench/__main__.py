@@ -185,7 +185,7 @@ async def fanout() -> None:
                 per_second=round(sink.count / took),
                 seconds=round(took, 1),
                 posting=round(posted, 1),
-                peak_MB=round(service.peak_memory() / 2**20, 1),
+                peak_MiB=round(service.peak_memory() / 2**20, 1),
                 fsync_ms=fsync_ms(),
             )
 
@@ -204,8 +204,8 @@ async def memory() -> None:
             say(
                 "memory",
                 ready_s=round(ready, 2),
-                fresh_MB=round(before / 2**20, 1),
-                idle_MB=round(service.memory() / 2**20, 1),
+                fresh_MiB=round(before / 2**20, 1),
+                idle_MiB=round(service.memory() / 2**20, 1),
             )
 
 
