@@ -6,7 +6,6 @@ from importlib import import_module
 from relay.channels.base import Channel
 from relay.config import AnyChannel
 
-
 _CLASSES = {
     "slack": "SlackChannel",
     "matrix": "MatrixChannel",
