@@ -38,6 +38,7 @@ def build(config: Config) -> Starlette:
     lanes = Lanes(
         store,
         settings,
+        [name for name, channel in settings.items() if channel.in_threads],
         lambda name: open_channel(settings[name]),
         lambda name: settings[name].pace,
         retention=retention,

@@ -183,6 +183,11 @@ class ChannelSettings(Record):
         """Which events the channel takes."""
         return Selection.of(self.events)
 
+    @property
+    def in_threads(self) -> bool:
+        """Whether the messages of a Penpot comment thread form a thread in the channel."""
+        return False
+
 
 class SlackSettings(ChannelSettings):
     """A Slack channel: by bot token, or by incoming webhook."""
@@ -192,6 +197,13 @@ class SlackSettings(ChannelSettings):
     channel: Annotated[str, StringConstraints(pattern=r"^(#[^\s#]+|[CDGU][A-Z0-9]{2,})$")] = ""
     webhook_url: Secret | None = None
     api_url: HttpUrl = "https://slack.com/api"
+    threads: bool = True
+    broadcast: bool = False
+
+    @property
+    def in_threads(self) -> bool:
+        """With a bot token only: an incoming webhook does not learn what its message is called."""
+        return self.threads and self.token is not None
 
 
 class MatrixSettings(ChannelSettings):
@@ -201,6 +213,12 @@ class MatrixSettings(ChannelSettings):
     homeserver: HttpUrl
     access_token: Secret
     room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")]
+    threads: bool = True
+
+    @property
+    def in_threads(self) -> bool:
+        """As the config says."""
+        return self.threads
 
 
 class Smtp(Record):
@@ -225,6 +243,12 @@ class EmailSettings(ChannelSettings):
     to: Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple), Field(min_length=1)]
     sender: MailAddress
     smtp: Smtp
+    threads: bool = True
+
+    @property
+    def in_threads(self) -> bool:
+        """As the config says."""
+        return self.threads
 
 
 class StdoutSettings(ChannelSettings):

@@ -196,6 +196,8 @@ def _slack_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, o
         yield f"{key}.token", None, "one of token and webhook_url is required"
     elif "token" in channel and "channel" not in channel:
         yield f"{key}.channel", None, 'is required with token: an id or "#name"'
+    elif "webhook_url" in channel and channel.get("broadcast") is True:
+        yield f"{key}.broadcast", True, "goes with token only: an incoming webhook has no threads"
     elif "webhook_url" in channel and "channel" in channel:
         rule = "goes with token only: an incoming webhook has its channel built in"
         yield f"{key}.channel", channel["channel"], rule

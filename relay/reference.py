@@ -16,7 +16,8 @@ VARIABLES = {
     "files": "several files; each has name, id, url",
     "page": "the page of a comment: page.name, page.id, page.url",
     "thread": "the comment thread: thread.number, thread.name (#15), thread.url, thread.first (its "
-    "first comment), thread.resolved, thread.id",
+    "first comment), thread.begun (whether the message stands under the thread's first one in the "
+    "channel), thread.resolved, thread.id",
     "comment": "the comment: comment.text, comment.url, comment.mentions (ids), comment.id",
     "library": "the shared library: library.name, library.id, library.url",
     "font": "the font: font.name, font.style, font.weight, font.id, font.url",

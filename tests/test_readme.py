@@ -93,7 +93,8 @@ def _told_default(cell: str, field: Any) -> None:
     elif (literal := re.fullmatch(r"`(.+)`", cell)) is not None:
         value = literal[1].strip('"')
         model = type("One", (Record,), {"__annotations__": {"x": field.rebuild_annotation()}})
-        raw = int(value) if value.isdigit() and field.annotation is int else value
+        raw: Any = int(value) if value.isdigit() and field.annotation is int else value
+        raw = {"true": True, "false": False}.get(value, raw)
         assert model(x=raw).x == field.default, cell
     else:
         assert field.default in (None, "", ()), cell

@@ -132,16 +132,43 @@ def test_what_an_event_taught_is_used_in_those_that_come_later(team: Team) -> No
         assert team.service.post((PAYLOADS / f"{case}.json").read_bytes()) == 204
     assert team.service.post((PAYLOADS / "delete-file/plain.json").read_bytes()) == 204
     wait_until(lambda: len(team.matrix_texts()) == 4, 10)
-    *_, reply, deleted = team.matrix_texts()
+    wait_until(lambda: len(team.mail_texts()) == 4, 10)
+    *_, reply, _ = team.mail_texts()
+    *_, deleted = team.matrix_texts()
     for known in ("Zoë Müller-O'Neill", "Landing page", "Page 1", "#15", "hero spacing looks off"):
         assert known in reply
     assert deleted.startswith("Ada Lovelace deleted the file Landing page")
-    content = team.reader.messages(team.room)[2]["content"]
+    content = team.reader.messages(team.room)[0]["content"]
     assert content["m.mentions"] == {}
-    link = "http://penpot.example/#/workspace?"
-    assert link in content["formatted_body"]
+    assert "http://penpot.example/#/workspace?" in reply
     for part in ("team-id=2f6a1c10", "file-id=4c8d3e30", "page-id=5d9e4f40", "comment-id=c0000001"):
-        assert part in content["formatted_body"]
+        assert part in reply
+
+
+def test_the_replies_to_a_comment_stand_under_it_also_across_a_restart(team: Team) -> None:
+    start = (PAYLOADS / "create-comment-thread" / "plain.json").read_bytes()
+    for body in (start, comment(1)):
+        assert team.service.post(body) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 2 and len(team.mail_texts()) == 2, 10)
+    wait_until(team.delivered, 10)
+    team.service.stop()
+    team.service.start()
+    assert team.service.post(comment(2)) == 204
+    wait_until(lambda: len(team.matrix_texts()) == 3 and len(team.mail_texts()) == 3, 10)
+    wait_until(team.delivered, 10)
+
+    root, *replies = team.slack.slack.messages
+    assert "thread_ts" not in root
+    assert {reply["thread_ts"] for reply in replies} == {"1700000000.000001"}
+    first, *events = team.reader.messages(team.room)
+    roots = {event["content"]["m.relates_to"]["event_id"] for event in events}
+    assert roots == {first["event_id"]}
+    one, two, three = (mail.parsed() for mail in team.mail.mails)
+    assert two["References"] == one["Message-ID"]
+    assert three["In-Reply-To"] == two["Message-ID"]
+    for text in (team.slack_texts()[2], team.matrix_texts()[2]):
+        assert "replied" in text
+        assert "Landing page" not in text
 
 
 def test_what_is_not_known_is_worded_around(team: Team) -> None:

@@ -1,7 +1,7 @@
 """What every channel is: a Message in, a Receipt or a Failure out."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from relay.messages.message import Message
 
@@ -15,18 +15,34 @@ class Receipt:
     server tells none (Slack's incoming webhooks)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """Where a Penpot comment thread stands in a channel: receipts of its messages there."""
+
+    root: str
+    """That of its first message."""
+    last: str
+    """That of the message before this one."""
+    title: str
+    """The first message's title: the subject of its mails."""
+
+
+Verdict: TypeAlias = Literal["retry", "dead", "rootless"]
+
+
 class Failure(Exception):
     """A send that did not succeed.
 
     ``verdict`` says what to do with the message. ``retry``: keep it and try again, the whole
     lane waits. ``dead``: this very message can never be delivered, set it aside and go on.
+    ``rootless``: the thread that it should stand in is gone, let it begin a new one.
     What an administrator can mend (a revoked token, a bot that was removed from the room) is
     ``retry``: the message waits for the repair.
     """
 
     def __init__(
         self,
-        verdict: Literal["retry", "dead"],
+        verdict: Verdict,
         reason: str,
         detail: str = "",
         after: float | None = None,
@@ -59,8 +75,8 @@ class Channel(Protocol):
     pace: ClassVar[float | None]
     """Messages a minute that the server documents as its limit; None without one."""
 
-    async def send(self, message: Message, key: str) -> Receipt:
-        """Deliver ``message``.
+    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
+        """Deliver ``message``, as a reply in ``thread`` where one is given.
 
         ``key`` names the delivery and stays the same when it is tried again, also after a
         crash: Matrix's transaction id and a mail's Message-ID are made from it.

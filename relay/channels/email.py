@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from relay.channels import tls
-from relay.channels.base import Failure, Finding, Receipt
+from relay.channels.base import Failure, Finding, Receipt, Thread
 from relay.channels.email_errors import failure
 from relay.channels.email_message import compose
 from relay.channels.failures import words
@@ -41,13 +41,13 @@ class EmailChannel:
         password = settings.smtp.password
         self._secret = password.reveal() if password else ""
 
-    async def send(self, message: Message, key: str) -> Receipt:
+    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
         """Send the mail, with a ``Message-ID`` made of ``key``: a mail that is sent again
         has the same one, by which mailboxes know it.
 
         Some recipients that are refused are a warning in the log; all are a ``Failure``.
         """
-        mail = compose(message, key, self._sender, self._to)
+        mail = compose(message, key, self._sender, self._to, thread)
         async with self._session() as smtp:
             refused, _ = await smtp.sendmail(
                 self._sender.addr_spec,

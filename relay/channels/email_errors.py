@@ -14,8 +14,8 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
-from relay.channels.base import Failure
-from relay.channels.failures import Verdict, from_network, words
+from relay.channels.base import Failure, Verdict
+from relay.channels.failures import from_network, words
 
 # Wants a login or refuses it (RFC 4954 section 6), wherever in the talk it says so.
 _CREDENTIALS = frozenset({530, 534, 535, 538})

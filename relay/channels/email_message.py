@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from html import escape
 
+from relay.channels.base import Thread
 from relay.messages.graphemes import shorten
 from relay.messages.html import to_html
 from relay.messages.markdown import Block, Document, Paragraph, Text, parse
@@ -63,14 +64,28 @@ _BUTTON_STYLE = (
 _FOOTER_STYLE = "margin-top: 24px; font-size: 13px; color: #6f6f78;"
 
 
-def compose(message: Message, key: str, sender: Address, to: Sequence[Address]) -> EmailMessage:
-    """The mail, ready for ``as_bytes``. Its ``Message-ID`` depends on ``key`` alone."""
+def compose(
+    message: Message,
+    key: str,
+    sender: Address,
+    to: Sequence[Address],
+    thread: Thread | None = None,
+) -> EmailMessage:
+    """The mail, ready for ``as_bytes``. Its ``Message-ID`` depends on ``key`` alone.
+
+    A mail in a ``thread`` has the subject of the thread's first, since some mailboxes keep
+    together only what has one subject.
+    """
     mail = EmailMessage(_POLICY)
     mail["From"] = sender
     mail["To"] = to
-    mail["Subject"] = shorten(_line(message.title), _SUBJECT) or "Penpot"
+    title = message.title if thread is None else f"Re: {thread.title}"
+    mail["Subject"] = shorten(_line(title), _SUBJECT) or "Penpot"
     mail["Date"] = _date(message.at)
     mail["Message-ID"] = message_id(key, sender)
+    if thread is not None:  # RFC 5322, section 3.6.4
+        mail["In-Reply-To"] = thread.last
+        mail["References"] = " ".join(dict.fromkeys((thread.root, thread.last)))
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
     for header, value in (("X-Penpot-Event", message.event), ("X-Penpot-Team", message.team)):
         if token := _NOT_IN_TOKEN.sub("-", value).strip("-")[:100]:

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isnan
-from typing import Literal
 
-from relay.channels.base import Failure
+from relay.channels.base import Failure, Verdict
 
-Verdict = Literal["retry", "dead"]
 Rules = dict[str, tuple[Verdict, str]]
 """A server's error words, each with what to do and a sentence about it."""
 

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from relay.channels import slack_blocks, slack_check, tls
-from relay.channels.base import Failure, Finding, Receipt
+from relay.channels.base import Failure, Finding, Receipt, Thread
 from relay.channels.failures import from_network, from_status
 from relay.channels.slack_errors import NOT_ITS_BLOCKS, failure
 from relay.config import SlackSettings
@@ -78,6 +78,7 @@ class SlackChannel:
         self._channel = settings.channel
         self._secret = secret.reveal()
         self._by_bot = settings.token is not None
+        self._broadcast = settings.broadcast
         url = f"{settings.api_url}/" if self._by_bot else self._secret
         shared: dict[str, Any] = {
             "ssl": tls.context(settings.ca_file) if url.startswith("https:") else None,
@@ -91,7 +92,7 @@ class SlackChannel:
             self._client = AsyncWebhookClient(url, **shared)
         self._client.proxy = _proxy(url)
 
-    async def send(self, message: Message, key: str) -> Receipt:
+    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
         """Post the message. Slack has no idempotency key, so ``key`` is not used: a message
         that was in flight when Relay was killed may be posted twice.
 
@@ -99,14 +100,14 @@ class SlackChannel:
         """
         if message.override:
             try:
-                return await self._post(slack_blocks.override(message))
+                return await self._post(slack_blocks.override(message), thread)
             except ValueError as error:
                 self._complain(message, str(error))
             except Failure as refused:
                 if refused.reason not in NOT_ITS_BLOCKS:
                     raise
                 self._complain(message, str(refused))
-        return await self._post(slack_blocks.render(message))
+        return await self._post(slack_blocks.render(message), thread)
 
     async def check(self) -> list[Finding]:
         """Ask who the token belongs to and whether that bot may post to the channel."""
@@ -134,9 +135,11 @@ class SlackChannel:
             raise from_status(response.status_code, "Slack")
         return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
 
-    async def _post(self, body: dict[str, Any]) -> Receipt:
+    async def _post(self, body: dict[str, Any], thread: Thread | None) -> Receipt:
         if self._by_bot:
             body = {"channel": self._channel} | _OPTIONS | body
+            if thread is not None:
+                body |= {"thread_ts": thread.root, "reply_broadcast": self._broadcast}
             return Receipt(str((await self.call("chat.postMessage", json=body)).get("ts", "")))
         await self._hook(_OPTIONS | body)
         return Receipt("")

@@ -4,7 +4,7 @@ import re
 import sys
 from typing import ClassVar
 
-from relay.channels.base import Failure, Finding, Receipt
+from relay.channels.base import Failure, Finding, Receipt, Thread
 from relay.config import StdoutSettings
 from relay.messages.markdown import parse
 from relay.messages.message import Message
@@ -24,7 +24,7 @@ class StdoutChannel:
     def __init__(self, settings: StdoutSettings) -> None:
         self._name = settings.name
 
-    async def send(self, message: Message, key: str) -> Receipt:
+    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
         """Print it, with a blank line after it. The receipt's id is ``key``."""
         encoding = sys.stdout.encoding or "utf-8"
         text = render(message).encode(encoding, "replace").decode(encoding)

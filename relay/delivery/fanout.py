@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from relay.config import Config
@@ -67,6 +68,7 @@ class FanOut:
         self._lanes = lanes
         self._metrics = metrics
         self._memory = Memory(store)
+        self._batch: list[FannedOut] = []
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -93,7 +95,7 @@ class FanOut:
 
     async def _fan_out(self) -> bool:
         """One batch; False when nothing was stored."""
-        batch = []
+        self._batch = batch = list[FannedOut]()
         for stored in await self._store.stored(BATCH):
             batch.append(await self._plan(stored))
             await asyncio.sleep(BREATH if self._stand_back() else 0)
@@ -125,6 +127,23 @@ class FanOut:
         )
         return plan
 
+    async def _begun(self, thread: str) -> set[str]:
+        """The lanes in which a message of a thread stands already, or is on its way."""
+        if not thread:
+            return set()
+        lanes = await self._store.threads(thread)
+        return lanes | {
+            delivery.lane
+            for plan in self._batch
+            for delivery in plan.deliveries
+            if delivery.thread == thread
+        }
+
+    def _render(self, event: Event, team: str, kind: str, begun: bool) -> Rendered:
+        if begun and kind != "email":  # a mail is read by itself, also in a thread
+            event = replace(event, thread=replace(event.thread, begun=True))
+        return render(self._config, self._templates, event, team, kind)
+
     async def _plan_readable(self, stored: StoredEvent) -> FannedOut:
         event = normalize(await read(stored.body, stored.content_type))
         settings = self._config.teams.get(stored.team)
@@ -134,7 +153,8 @@ class FanOut:
             event, stored.team, self._config.team_name(stored.team), settings.team_id
         )
         facts = await self._memory.learned(event, stored.team)
-        messages: dict[str, str] = {}
+        begun = await self._begun(event.thread.id)
+        messages: dict[tuple[str, bool], str] = {}
         problems: set[Problem] = set()
         deliveries = []
         passed = []
@@ -143,14 +163,14 @@ class FanOut:
                 entry = channel.selection.deciding(event.name, event.group)
                 passed.append(f"{channel.name} by {entry}" if entry else channel.name)
                 continue
-            if channel.type not in messages:
-                rendered = render(
-                    self._config, self._templates, enriched, stored.team, channel.type
-                )
-                messages[channel.type] = rendered.message.dumps()
-                problems.update(rendered.problems)
             lane = f"{stored.team}/{channel.name}"
-            deliveries.append(NewDelivery(lane, uuid.uuid4().hex, messages[channel.type]))
+            kind = channel.type, lane in begun
+            if kind not in messages:
+                rendered = self._render(enriched, stored.team, *kind)
+                messages[kind] = rendered.message.dumps()
+                problems.update(rendered.problems)
+            thread = event.thread.id if channel.in_threads else ""
+            deliveries.append(NewDelivery(lane, uuid.uuid4().hex, messages[kind], thread))
         for problem in problems:
             log.error("template %s", problem)
             self._metrics.template_problem(problem.file)

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from relay.channels.base import Channel, Failure
+from relay.channels.base import Channel, Failure, Thread
 from relay.delivery.pace import Pace, pause
 from relay.delivery.retry import delay
 from relay.messages.message import Message
@@ -34,17 +34,20 @@ class Lanes:
         self,
         store: Store,
         names: Iterable[str],
+        threaded: Iterable[str],
         open_channel: Callable[[str], Channel],
         pace: Callable[[str], float | None],
         *,
         retention: float,
         metrics: Metrics,
     ) -> None:
-        """``names``: the lanes of the config. ``open_channel`` makes a lane's channel when its
+        """``names``: the lanes of the config; ``threaded``: those whose channels have threads.
+        ``open_channel`` makes a lane's channel when its
         first message goes out; ``pace`` tells the messages a minute that its config allows, None
         for the server's documented pace. ``retention`` in seconds."""
         self._store = store
         self._names = frozenset(names)
+        self._threaded = frozenset(threaded)
         self._open_channel = open_channel
         self._pace = pace
         self._retention = retention
@@ -124,25 +127,54 @@ class Lanes:
             await pause(min(wait, SWEEP), self._stop)
             return False
         try:
-            channel, pace = self._channel(name)
-            await pause(pace.take(), self._stop)
-            if self._stop.is_set():
-                return False
-            started = time.monotonic()
-            receipt = await channel.send(Message.loads(delivery.message), delivery.key)
+            return await self._send(name, delivery)
         except Failure as failure:
             return await self._fail(name, delivery, failure)
+        except StoreUnavailable:
+            raise
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("lane %s: delivery %d", name, delivery.id)
             return await self._fail(name, delivery, Failure("retry", "bug", type(error).__name__))
-        await self._note(lambda: self._store.sent(delivery.id, receipt.id))
+
+    async def _send(self, name: str, delivery: Delivery) -> bool:
+        """Send a message and write its receipt; False when it stays waiting.
+
+        Raises what the channel raises.
+        """
+        message = Message.loads(delivery.message)
+        thread = message.thread if name in self._threaded else ""
+        place = await self._store.thread(name, thread) if thread else None
+        channel, pace = self._channel(name)
+        await pause(pace.take(), self._stop)
+        if self._stop.is_set():
+            return False
+        started = time.monotonic()
+        try:
+            receipt = await channel.send(
+                message,
+                delivery.key,
+                Thread(place.root, place.last, place.title) if place else None,
+            )
+        except Failure as failure:
+            if failure.verdict != "rootless" or place is None:
+                raise
+            log.warning(
+                "lane %s: delivery %d begins its thread anew: %s", name, delivery.id, failure
+            )
+            await self._store.forget_thread(name, thread)
+            return False
+        await self._note(
+            lambda: self._store.sent(
+                delivery.id, receipt.id, lane=name, thread=thread, title=message.title
+            )
+        )
         self._metrics.sent(name, time.monotonic() - started)
         log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
         return True
 
     async def _fail(self, name: str, delivery: Delivery, failure: Failure) -> bool:
         self._metrics.failed(name, failure.reason)
-        if failure.verdict == "dead":
+        if failure.verdict != "retry":
             await self._bury(name, delivery, failure.reason, failure.detail)
             return True
         attempts = delivery.attempts + 1

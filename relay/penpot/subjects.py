@@ -49,6 +49,9 @@ class Thread:
     first: str = ""
     """The first comment's text, plain; empty where it is not known."""
     resolved: bool | None = None
+    begun: bool = False
+    """Whether the message will stand under the thread's first in the channel, so that file, page
+    and first comment need not be told again."""
 
     @property
     def name(self) -> str:

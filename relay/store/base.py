@@ -58,6 +58,18 @@ class NewDelivery:
     key: str
     """Names the delivery outside of the store, unique for ever (Matrix's transaction id)."""
     message: str
+    thread: str = ""
+    """Id of the Penpot comment thread that it belongs to in this lane; empty for no thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPlace:
+    """Where a Penpot comment thread stands in a lane: the receipts of its first and of its last
+    message there, and the first one's title. All are empty until the first is sent."""
+
+    root: str
+    last: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +153,24 @@ class Store(Protocol):
         """Every lane that has deliveries waiting, with their number."""
         ...
 
-    async def sent(self, delivery_id: int, receipt: str) -> None:
-        """A message was taken by its server, which called it ``receipt``."""
+    async def sent(
+        self, delivery_id: int, receipt: str, *, lane: str = "", thread: str = "", title: str = ""
+    ) -> None:
+        """A message was taken by its server, which called it ``receipt``; where it stands in a
+        ``thread`` of its ``lane`` it is the thread's last from now on, and its first where the
+        thread had none."""
+        ...
+
+    async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
+        """Where a thread stands in a lane; None until a message of it is sent there."""
+        ...
+
+    async def threads(self, thread: str) -> set[str]:
+        """The lanes in which a thread was begun, sent or still waiting."""
+        ...
+
+    async def forget_thread(self, lane: str, thread: str) -> None:
+        """The thread's first message is gone from the channel: the next one begins it anew."""
         ...
 
     async def failed(self, delivery_id: int, error: str, next_at: float) -> None:

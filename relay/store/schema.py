@@ -48,6 +48,17 @@ STEPS = (
     CREATE TABLE probe (at REAL NOT NULL);
     INSERT INTO probe VALUES (0);
     """,
+    # 2: where Penpot's comment threads stand in the lanes
+    """
+    CREATE TABLE threads (
+        lane TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        root TEXT NOT NULL,
+        last TEXT NOT NULL,
+        title TEXT NOT NULL,
+        PRIMARY KEY (thread, lane)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -21,6 +21,7 @@ from relay.store.base import (
     StoreMisfit,
     StoreMissing,
     StoreUnavailable,
+    ThreadPlace,
 )
 from relay.store.schema import upgrade
 from relay.store.writer import Writer
@@ -35,6 +36,15 @@ EXCERPT = 1000
 """Bytes of a body that the log shows."""
 _EVENT = "id, team, content_type, body, name, state, reason, received_at"
 _DELIVERY = "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at"
+_SETTLE = (
+    "UPDATE deliveries SET state = ?, error = ?, receipt = ?, next_at = ?,"
+    " attempts = attempts + 1 WHERE id = ?"
+)
+_JOIN = (
+    "INSERT INTO threads (lane, thread, root, last, title) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET last = excluded.last,"
+    " title = iif(root = '', excluded.title, title), root = iif(root = '', excluded.root, root)"
+)
 _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
@@ -137,6 +147,9 @@ class SqliteStore:
             for item in batch
             for new in item.deliveries
         ]
+        threads = [
+            (new.lane, new.thread) for item in batch for new in item.deliveries if new.thread
+        ]
         facts = [
             (item.team, kind, id_, fields, now)
             for item in batch
@@ -149,6 +162,11 @@ class SqliteStore:
                 "INSERT INTO deliveries (event_id, lane, key, message, state, attempts, next_at,"
                 " error, receipt, created_at) VALUES (?, ?, ?, ?, 'waiting', 0, 0, '', '', ?)",
                 deliveries,
+            )
+            db.executemany(
+                "INSERT INTO threads (lane, thread, root, last, title) VALUES (?, ?, '', '', '')"
+                " ON CONFLICT DO NOTHING",
+                threads,
             )
             db.executemany(
                 "INSERT INTO facts (team, kind, id, fields, learned_at) VALUES (?, ?, ?, ?, ?)"
@@ -183,9 +201,34 @@ class SqliteStore:
         sql = "SELECT lane, count(*) FROM deliveries WHERE state = 'waiting' GROUP BY lane"
         return dict(await self._read(lambda db: db.execute(sql).fetchall()))
 
-    async def sent(self, delivery_id: int, receipt: str) -> None:
+    async def sent(
+        self, delivery_id: int, receipt: str, *, lane: str = "", thread: str = "", title: str = ""
+    ) -> None:
         """See ``Store``."""
-        await self._settle(delivery_id, "sent", receipt=receipt)
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_SETTLE, ("sent", "", receipt, 0.0, delivery_id))
+            if thread:
+                db.execute(_JOIN, (lane, thread, receipt, receipt, title))
+
+        await self._writer.do(work)
+
+    async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
+        """See ``Store``."""
+        sql = "SELECT root, last, title FROM threads WHERE lane = ? AND thread = ? AND root <> ''"
+        row = await self._read(lambda db: db.execute(sql, (lane, thread)).fetchone())
+        return None if row is None else ThreadPlace(*row)
+
+    async def threads(self, thread: str) -> set[str]:
+        """See ``Store``."""
+        sql = "SELECT lane FROM threads WHERE thread = ?"
+        rows = await self._read(lambda db: db.execute(sql, (thread,)).fetchall())
+        return {lane for (lane,) in rows}
+
+    async def forget_thread(self, lane: str, thread: str) -> None:
+        """See ``Store``."""
+        sql = "DELETE FROM threads WHERE lane = ? AND thread = ?"
+        await self._writer.do(lambda db: db.execute(sql, (lane, thread)) and None)
 
     async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
         """See ``Store``."""
@@ -201,15 +244,10 @@ class SqliteStore:
         state: str,
         *,
         error: str = "",
-        receipt: str = "",
         next_at: float = 0.0,
     ) -> None:
-        sql = (
-            "UPDATE deliveries SET state = ?, error = ?, receipt = ?, next_at = ?,"
-            " attempts = attempts + 1 WHERE id = ?"
-        )
-        values = (state, error, receipt, next_at, delivery_id)
-        await self._writer.do(lambda db: db.execute(sql, values) and None)
+        values = (state, error, "", next_at, delivery_id)
+        await self._writer.do(lambda db: db.execute(_SETTLE, values) and None)
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """See ``Store``."""

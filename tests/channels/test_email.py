@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 
+from relay.channels.base import Thread
 from relay.channels.email_message import compose
 from relay.messages.message import Message
 from tests.channels import builders
@@ -37,6 +38,23 @@ def text_of(mail: EmailMessage) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n")
+
+
+async def test_mails_of_a_thread_are_kept_together_by_headers_and_subject(
+    mail_server: Start,
+) -> None:
+    server = mail_server()
+    async with opened(builders.email(server.port)) as channel:
+        first = await channel.send(MESSAGE, "delivery-1")
+        reply = replace(MESSAGE, title="Bob replied on Landing page")
+        place = Thread(first.id, first.id, MESSAGE.title)
+        second = await channel.send(reply, "delivery-2", place)
+        await channel.send(reply, "delivery-3", replace(place, last=second.id))
+    one, two, three = (mail.parsed() for mail in server.mails)
+    assert "In-Reply-To" not in one
+    assert (two["In-Reply-To"], two["References"]) == (first.id, first.id)
+    assert (three["In-Reply-To"], three["References"]) == (second.id, f"{first.id} {second.id}")
+    assert two["Subject"] == three["Subject"] == f"Re: {one['Subject']}"
 
 
 async def test_a_mailbox_gets_a_mail_that_reads_well(mail_server: Start) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from relay.channels import matrix as module
-from relay.channels.base import Channel, Failure
+from relay.channels.base import Channel, Failure, Thread
 from relay.config import MatrixSettings
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, findings, opened, refusal
@@ -82,6 +82,31 @@ async def test_the_same_delivery_sent_again_is_one_message(room: Room) -> None:
         other = await restarted.send(MESSAGE, key + "2")
     assert first == again != other
     assert len(room.ada.messages(room.id)) == 2
+
+
+async def test_a_reply_stands_in_its_thread(room: Room) -> None:
+    async with opened(room.settings()) as channel:
+        root = (await channel.send(MESSAGE, "delivery-1")).id
+        first = (await channel.send(MESSAGE, "delivery-2", Thread(root, root, ""))).id
+        second = (await channel.send(MESSAGE, "delivery-3", Thread(root, first, ""))).id
+    path = f"/_matrix/client/v1/rooms/{room.id}/relations/{root}/m.thread"
+    seen = room.ada.call("GET", path)["chunk"]
+    assert [event["event_id"] for event in seen] == [second, first]
+    assert seen[0]["content"]["m.relates_to"] == {
+        "rel_type": "m.thread",
+        "event_id": root,
+        "is_falling_back": True,
+        "m.in_reply_to": {"event_id": first},
+    }
+
+
+async def test_a_reply_to_a_message_of_another_room_says_that_its_root_is_gone(
+    room: Room,
+) -> None:
+    async with opened(room.settings()) as channel:
+        with pytest.raises(Failure) as caught:
+            await channel.send(MESSAGE, "delivery-2", Thread("$gone", "$gone", ""))
+    assert caught.value.verdict == "rootless", caught.value
 
 
 async def test_an_invitation_is_accepted(synapse: Synapse) -> None:

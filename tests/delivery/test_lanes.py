@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from relay.channels.base import Failure, Finding, Receipt
+from relay.channels.base import Failure, Finding, Receipt, Thread
 from relay.delivery import lanes as lanes_module
 from relay.delivery.lanes import Lanes
 from relay.messages.message import Message
@@ -30,11 +30,12 @@ class Scripted:
     def __init__(self, answers: Iterator[Answer]) -> None:
         self.answers = answers
         self.taken: list[tuple[str, str]] = []
+        self.threads: list[Thread | None] = []
         self.under_way = 0
         self.slow = asyncio.Event()
         self.slow.set()
 
-    async def send(self, message: Message, key: str) -> Receipt:
+    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
         self.under_way += 1
         assert self.under_way == 1, "one send at a time"
         try:
@@ -43,6 +44,7 @@ class Scripted:
             if isinstance(answer, Exception):
                 raise answer
             self.taken.append((message.title, key))
+            self.threads.append(thread)
             return Receipt(f"receipt of {message.title}")
         finally:
             self.under_way -= 1
@@ -62,21 +64,29 @@ class House:
         self.channels: dict[str, Scripted] = {}
         self.scripts: dict[str, list[Answer]] = {}
         self.lanes = Lanes(
-            store, ["a", "b"], self.open, lambda _: None, retention=retention, metrics=Metrics()
+            store,
+            ["a", "b"],
+            ["a"],
+            self.open,
+            lambda _: None,
+            retention=retention,
+            metrics=Metrics(),
         )
 
     def open(self, name: str) -> Scripted:
         self.channels[name] = Scripted(iter(self.scripts.get(name, [])))
         return self.channels[name]
 
-    async def put(self, lane: str, *titles: str) -> None:
+    async def put(self, lane: str, *titles: str, thread: str = "") -> None:
         for title in titles:
             digest = f"{lane} {title} {time.time()}".encode()
             await self.store.accept(
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored(1)
-            delivery = NewDelivery(lane, f"key of {title}", Message(title, "").dumps())
+            delivery = NewDelivery(
+                lane, f"key of {title}", Message(title, "", thread=thread).dumps(), thread
+            )
             await self.store.fanned_out(
                 [FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])]
             )
@@ -239,16 +249,47 @@ async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
     monkeypatch.setattr(lanes_module, "STORE_PAUSE", 0.01)
     sent, away = house.store.sent, [StoreUnavailable("disk full")] * 3
 
-    async def failing(delivery_id: int, receipt: str) -> None:
+    async def failing(delivery_id: int, receipt: str, **where: str) -> None:
         if away:
             raise away.pop()
-        await sent(delivery_id, receipt)
+        await sent(delivery_id, receipt, **where)
 
     monkeypatch.setattr(house.store, "sent", failing)
     await house.put("a", "first", "second")
     await house.settled()
     assert house.titles("a") == ["first", "second"]
     assert away == []
+
+
+async def test_messages_of_a_thread_stand_under_its_first(house: House) -> None:
+    await house.put("a", "first", "second", thread="t1")
+    await house.put("a", "other", thread="t2")
+    await house.put("a", "none")
+    await house.put("a", "third", thread="t1")
+    await house.settled()
+    first, second = "receipt of first", "receipt of second"
+    assert house.channels["a"].threads == [
+        None,
+        Thread(first, first, "first"),
+        None,
+        None,
+        Thread(first, second, "first"),
+    ]
+
+
+async def test_a_channel_without_threads_gets_none(house: House) -> None:
+    await house.put("b", "first", "second", thread="t1")
+    await house.settled()
+    assert house.channels["b"].threads == [None, None]
+
+
+async def test_a_reply_whose_root_is_gone_begins_a_new_thread(house: House) -> None:
+    house.scripts["a"] = ["ok", Failure("rootless", "thread_not_found")]
+    await house.put("a", "first", "second", "third", thread="t1")
+    await house.settled()
+    second = "receipt of second"
+    assert house.titles("a") == ["first", "second", "third"]
+    assert house.channels["a"].threads[1:] == [None, Thread(second, second, "second")]
 
 
 async def test_what_another_process_put_back_is_found(

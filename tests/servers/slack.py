@@ -106,6 +106,8 @@ class Slack:
     next: deque[Answer | str] = field(default_factory=deque)
     """Answers or error words for the calls to come; after them it is itself again."""
     received: list[tuple[float, bytes]] = field(default_factory=list)
+    posted: set[str] = field(default_factory=set)
+    """What the posted messages are called; who takes one out has deleted it."""
 
     @property
     def messages(self) -> list[Any]:
@@ -145,6 +147,7 @@ class Slack:
         if webhook:
             return Answer(b"ok", content_type="text/html; charset=utf-8")
         ts = f"{1700000000 + len(self.received) // 1000000}.{len(self.received) % 1000000:06}"
+        self.posted.add(ts)
         return Answer(b'{"ok":true,"channel":"C0DESIGN0","ts":"%b"}' % ts.encode())
 
     def _method(self, request: Request) -> Answer:
@@ -180,6 +183,8 @@ class Slack:
         if not room.is_member:
             raise Refused("not_in_channel")
         _check_message(arguments, _ARGUMENTS)
+        if "thread_ts" in arguments and arguments["thread_ts"] not in self.posted:
+            raise Refused("thread_not_found")
         return self._take(request.body, webhook=False)
 
     def _webhook(self, request: Request) -> Answer:

@@ -15,7 +15,9 @@ from relay.store.base import (
     Store,
     StoreMisfit,
     StoreUnavailable,
+    ThreadPlace,
 )
+from relay.store.schema import STEPS
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +123,41 @@ async def test_a_dead_delivery_can_be_put_back_under_a_new_key(store: Store) -> 
     assert delivery.key != f"key-{delivery.event_id}-lane"
     await store.sent(delivery_id, "")
     assert await store.resend([delivery_id, 999]) == [delivery_id]
+
+
+async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None:
+    await store.accept(event(1))
+    (stored,) = await store.stored(1)
+    new = [NewDelivery("a", "k1", "m", "t"), NewDelivery("a", "k2", "m", "t")]
+    await store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", new)])
+    assert await store.threads("t") == {"a"}
+    assert await store.threads("u") == set()
+    assert await store.thread("a", "t") is None
+    first, second = await store.waiting("a", 10)
+    await store.sent(first.id, "r1", lane="a", thread="t", title="First")
+    assert await store.thread("a", "t") == ThreadPlace("r1", "r1", "First")
+    await store.sent(second.id, "r2", lane="a", thread="t", title="Second")
+    assert await store.thread("a", "t") == ThreadPlace("r1", "r2", "First")
+    assert await store.thread("b", "t") is None
+    await store.forget_thread("a", "t")
+    assert await store.thread("a", "t") is None
+
+
+async def test_a_store_of_the_first_schema_is_brought_up(path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript(STEPS[0] + "PRAGMA user_version = 1;")
+    connection.execute(
+        "INSERT INTO events"
+        " VALUES (1, 'acme', x'00', 'x', 'application/json', x'', 0, 'stored', '')"
+    )
+    connection.commit()
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    assert len(await store.stored(10)) == 1
+    await store.forget_thread("a", "t")
+    await store.close()
 
 
 async def test_facts_are_kept_by_team_and_replaced(store: Store) -> None:
