@@ -16,6 +16,7 @@ from relay.config import Config
 from relay.delivery.fanout import FanOut
 from relay.delivery.housekeeping import Housekeeping
 from relay.delivery.lanes import Lanes
+from relay.delivery.plan import Planner
 from relay.intake import Hook
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -45,7 +46,8 @@ def build(config: Config) -> Starlette:
         metrics=metrics,
     )
     templates = Templates(config.templates.path)
-    fan_out = FanOut(config, store, templates, lanes, metrics, lambda: hook.crowded)
+    planner = Planner(config, store, templates, metrics)
+    fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
     hook = Hook(config, store, fan_out.wake, metrics)
     housekeeping = Housekeeping(store, retention)
     tasks: list[asyncio.Task[None]] = []
@@ -100,7 +102,7 @@ def build(config: Config) -> Starlette:
     async def numbers(request: Request) -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(
+    application = Starlette(
         routes=[
             Route("/hooks/{team}/{secret}", hook),
             Route("/healthz", health),
@@ -109,6 +111,8 @@ def build(config: Config) -> Starlette:
         ],
         lifespan=lifespan,
     )
+    application.router.redirect_slashes = False  # a redirect would tell the secret again
+    return application
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:

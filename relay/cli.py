@@ -222,7 +222,7 @@ def _clock(seconds: float) -> str:
 
 @main.command()
 @CONFIG
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
 @click.option("--dead", is_flag=True, help="All dead deliveries.")
 def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
     """Send deliveries again.
@@ -270,9 +270,12 @@ async def _doctor(config: Config) -> bool:
 @CONFIG
 def health(path: str | None) -> None:
     """Ask the running service whether it is well."""
-    port = _load(path, secrets=False).server.port
+    server = _load(path, secrets=False).server
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/healthz"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=3) as answer:
+        with direct.open(url, timeout=3) as answer:
             click.echo(answer.read().decode().strip())
     except (urllib.error.URLError, OSError) as error:
-        raise click.ClickException(f"no answer at port {port}: {error}") from error
+        raise click.ClickException(f"no answer at {url}: {error}") from error

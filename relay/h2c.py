@@ -10,19 +10,21 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of one request's head that are read at the most; httptools has no limit of its own."""
+"""Bytes that are read at the most without a head or a piece of a body being complete; httptools
+has no limit of its own, for heads nor for the trailers of a chunked body."""
 
 
 class H2cBlindProtocol(HttpToolsProtocol):
     """HTTP/1.1 that reads a request with an ``Upgrade`` as if it had none."""
 
-    _head_size = 0
-    _in_head = False
+    _unread = 0
+    _moved = False
 
     def data_received(self, data: bytes) -> None:
         """Feed ``data``; where the parser stops for an upgrade, feed it the head again without
         the upgrade, and then what came behind the head."""
         self._unset_keepalive_if_required()
+        self._moved = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -31,23 +33,24 @@ class H2cBlindProtocol(HttpToolsProtocol):
                 return
             head = self._head_without_upgrade()
             self.parser = httptools.HttpRequestParser(self)
+            # as uvicorn makes its own
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self.data_received(head + data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
         else:
-            self._head_size += len(data) if self._in_head else 0
-            if self._head_size > HEAD_LIMIT:
-                self._refuse("The request's head is too large.")
+            self._unread = 0 if self._moved else self._unread + len(data)
+            if self._unread > HEAD_LIMIT:
+                self._refuse("The request's head or trailer is too large.")
 
-    def on_message_begin(self) -> None:
-        """Begin to count a head's bytes."""
-        self._in_head = True
-        self._head_size = 0
-        super().on_message_begin()
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._moved = True
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Start the request, unless it comes again without its upgrade."""
-        self._in_head = False
+        self._moved = True
         if self.parser.should_upgrade():
             self.scope["method"] = self.parser.get_method().decode("ascii")
         else:
@@ -55,6 +58,7 @@ class H2cBlindProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the request's body, unless the request has not been started."""
+        self._moved = True
         if not self.parser.should_upgrade():
             super().on_message_complete()
 

@@ -1,15 +1,16 @@
 """The hook endpoint: authenticate, read, keep, answer. Nothing slow stands before the answer."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from starlette.types import Receive, Scope, Send
 
 from relay.config import Config
-from relay.delivery.fanout import LARGE_BODY, read
+from relay.delivery.plan import LARGE_BODY, read
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.wire import UnreadableBody, media_type
@@ -19,7 +20,7 @@ from relay.store.base import NewEvent, Store, StoreUnavailable
 log = logging.getLogger(__name__)
 
 BODY_TIME = 30.0
-"""Seconds that a large body may take, while others wait; Penpot itself gives up after 4."""
+"""Seconds that what follows a body's first piece may take; Penpot itself gives up after 4."""
 CROWD = 8
 """Requests under way at once from which intake counts as crowded; Penpot sends one at a time."""
 
@@ -104,19 +105,20 @@ class Hook:
 
     async def _read_and_keep(self, team: str, content_type: str, receive: Receive) -> None:
         body = bytearray()
+        if not await self._receive(receive, body):
+            await self._keep(team, content_type, bytes(body))
+            return
         more = True
-        while more and len(body) <= LARGE_BODY:
-            more = await self._receive(receive, body)
+        async with _in_time():
+            while more and len(body) <= LARGE_BODY:
+                more = await self._receive(receive, body)
         if len(body) <= LARGE_BODY:
             await self._keep(team, content_type, bytes(body))
             return
         async with self._one_large:  # so that memory stays bounded
-            try:
-                async with asyncio.timeout(BODY_TIME):
-                    while more:
-                        more = await self._receive(receive, body)
-            except TimeoutError as error:
-                raise _Refused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
+            async with _in_time():
+                while more:
+                    more = await self._receive(receive, body)
             whole = bytes(body)
             body.clear()
             await self._keep(team, content_type, whole)
@@ -141,6 +143,15 @@ class Hook:
             self._metrics.event(team, name, state)
             raise _Refused(400, reason)
         self._stored()
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            yield
+    except TimeoutError as error:
+        raise _Refused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
 
 
 async def _identify(body: bytes, content_type: str) -> tuple[str, str, str]:

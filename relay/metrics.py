@@ -14,12 +14,16 @@ from prometheus_client import (
 
 from relay.penpot.events import CATALOGUE
 
+REASONS = 200
+"""Different reasons of failures that get a label of their own."""
+
 
 class Metrics:
-    """One service's counters. Labels hold names of the config and of the catalogue only, so
-    nobody outside can make them grow."""
+    """One service's counters. Labels hold names of the config, of the catalogue and of the
+    channels' error tables; a server that makes up reasons is cut off at ``REASONS``."""
 
     def __init__(self) -> None:
+        self._reasons: set[str] = set()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         requests = Counter(
@@ -70,11 +74,16 @@ class Metrics:
 
     def failed(self, lane: str, reason: str) -> None:
         """A try failed."""
-        self._failures.labels(lane, reason).inc()
+        self._failures.labels(lane, self._known(reason)).inc()
 
     def dead(self, lane: str, reason: str) -> None:
         """A message was set aside."""
-        self._dead.labels(lane, reason).inc()
+        self._dead.labels(lane, self._known(reason)).inc()
+
+    def _known(self, reason: str) -> str:
+        if len(self._reasons) < REASONS:
+            self._reasons.add(reason)
+        return reason if reason in self._reasons else "other"
 
     def template_problem(self, template: str) -> None:
         """A template failed."""

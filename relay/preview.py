@@ -7,11 +7,12 @@ from email.policy import SMTP
 from pathlib import Path
 
 from relay.config import Config, Penpot, Templates
-from relay.delivery.fanout import render
+from relay.delivery.plan import render
 from relay.examples import enriched, example, examples
 from relay.messages.message import Message
 from relay.messages.templates import Templates as TemplateSet
 from relay.penpot.events import CATALOGUE, Event, NotAnEvent, normalize
+from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, decode
 from relay.reference import unknown
 
@@ -41,7 +42,8 @@ def previews(
     settings = config or Config.model_construct(penpot=Penpot())
     events = [_event(payload)] if payload else [example(name)] if name else examples()
     for event in events:
-        rendered = render(settings, templates, event, team, kind)
+        linked = add_links(event, settings.penpot.url)
+        rendered = render(templates, linked, team, kind)
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
         yield _shown(kind, rendered.message)

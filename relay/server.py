@@ -6,6 +6,9 @@ from relay.app import build
 from relay.config import Config
 from relay.h2c import H2cBlindProtocol
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept. Java's client closes its own after 30, and does not
+repeat a POST on a connection that was closed under it."""
 STOP_TIME = 1
 """Seconds that open requests have when the service stops."""
 
@@ -24,6 +27,7 @@ def server(config: Config) -> uvicorn.Server:
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=STOP_TIME,
         )
     )

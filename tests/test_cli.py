@@ -230,6 +230,7 @@ def test_log_and_resend_bring_a_dead_message_back(
         wait_until(lambda: len(slack_server.slack.messages) == 1, 10)
         assert "no such delivery: 99" in service.run("resend", "99").stderr
         assert service.run("resend").returncode == 2
+        assert "is not in the range" in service.run("resend", "9" * 20).stderr
         assert "--team nobody is none of: acme" in service.run("log", "--team", "nobody").stderr
         assert service.run("log", "--state", "unreadable").stderr == "no such events\n"
         assert (tmp_path / "relay.db").stat().st_mode & 0o777 == 0o600
@@ -270,10 +271,11 @@ def test_the_log_says_when_it_starts_and_when_it_stops(tmp_path: Path) -> None:
 
 def test_health_asks_the_running_service(tmp_path: Path) -> None:
     with running(tmp_path, LOG) as service:
+        service.environ = {"http_proxy": "http://127.0.0.1:1"}  # which it must not ask
         assert service.run("health").stdout == "ok\n"
     run = service.run("health")
     assert run.returncode == 1
-    assert "no answer at port" in run.stderr
+    assert f"no answer at http://127.0.0.1:{service.port}/healthz" in run.stderr
 
 
 def test_a_second_service_on_one_store_is_told_why_it_does_not_start(tmp_path: Path) -> None:

@@ -157,6 +157,24 @@ def test_what_is_no_request_is_refused(port: int, hostile: bytes) -> None:
     assert exchange(port, request(b"still here")).startswith(b"HTTP/1.1 200 ")
 
 
+def test_endless_trailers_are_refused(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    sent = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(head)
+        with contextlib.suppress(ConnectionError):  # closed while we are still sending
+            while sent < 1000:
+                connection.sendall(b"a: " + b"b" * 60_000 + b"\r\n")
+                time.sleep(0.001)
+                sent += 1
+    assert sent < 100
+
+
+def test_what_follows_a_last_request_is_left_alone_with_and_without_an_upgrade(port: int) -> None:
+    for extra in (b"Connection: close\r\n", UPGRADE.replace(b"Upgrade, ", b"close, Upgrade, ")):
+        assert exchange(port, request(b"x", extra) + b"more").startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java: default-jdk-headless is missing")
 def test_a_real_java_client_is_understood(port: int, echo: Echo) -> None:
     """As Penpot's backend does it: java.net.http.HttpClient with its defaults."""

@@ -1,7 +1,11 @@
 """The process's own output as a channel: for the demo, for a container's log, for trying."""
 
+import asyncio
+import contextlib
 import re
 import sys
+import threading
+from collections.abc import Callable
 from typing import ClassVar
 
 from relay.channels.base import Failure, Finding, Receipt, Thread
@@ -29,9 +33,7 @@ class StdoutChannel:
         encoding = sys.stdout.encoding or "utf-8"
         text = render(message).encode(encoding, "replace").decode(encoding)
         try:
-            # One write, so that lanes that print at the same time stay apart.
-            sys.stdout.write(text + "\n\n")
-            sys.stdout.flush()
+            await _in_thread(lambda: _print(text))
         except (OSError, ValueError) as error:
             raise Failure("retry", "output", "standard output is closed or full") from error
         return Receipt(key)
@@ -42,6 +44,39 @@ class StdoutChannel:
 
     async def close(self) -> None:
         """Nothing to give back."""
+
+
+def _print(text: str) -> None:
+    # One write, so that lanes that print at the same time stay apart.
+    sys.stdout.write(text + "\n\n")
+    sys.stdout.flush()
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run ``work`` in a daemon thread: a reader that stalls holds up the lane, and neither the
+    service nor its end, as one in the loop's own threads would."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def run() -> None:
+        error: Exception | None = None
+        try:
+            work()
+        except Exception as raised:  # noqa: BLE001 - handed on to who waits
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, error)
+
+    def tell(error: Exception | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="stdout", daemon=True).start()
+    await done
 
 
 def render(message: Message) -> str:

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from relay.store.base import StoreMisfit
+from relay.store.base import StoreMisfit, StoreMissing
 
 STEPS = (
     # 1: events, deliveries, and what events taught
@@ -67,15 +67,27 @@ def upgrade(connection: sqlite3.Connection, path: str) -> None:
 
     Raises ``StoreMisfit`` where a newer Relay wrote it.
     """
+    if check(connection, path) < len(STEPS):
+        connection.execute("BEGIN IMMEDIATE")
+        version = check(connection, path)  # another may have done it while we waited
+        for step in "".join(STEPS[version:]).split(";"):
+            connection.execute(step)
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute("COMMIT")
+
+
+def require(connection: sqlite3.Connection, path: str) -> None:
+    """Raise ``StoreMisfit`` unless the file has today's schema: only the service upgrades it."""
+    if check(connection, path) < len(STEPS):
+        raise StoreMissing(f"the store at {path} has not been brought up to date yet")
+
+
+def check(connection: sqlite3.Connection, path: str) -> int:
+    """The file's version of the schema. Raises ``StoreMisfit`` where it is a newer one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(STEPS):
         raise StoreMisfit(
             f"{path} was written by a newer Relay (schema {version}, this one knows "
             f"{len(STEPS)}): run that version, or name another file in store.url"
         )
-    if version == len(STEPS):
-        return
-    steps = "".join(STEPS[version:])
-    connection.executescript(
-        f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {len(STEPS)}; COMMIT;"
-    )
+    return int(version)

@@ -23,8 +23,8 @@ from relay.store.base import (
     StoreUnavailable,
     ThreadPlace,
 )
-from relay.store.schema import upgrade
-from relay.store.writer import Writer
+from relay.store.schema import require, upgrade
+from relay.store.writer import Writer, unavailable
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class SqliteStore:
                     self._path.touch(mode=0o600)  # people's comments will stand in it
                 elif not self._path.exists():
                     raise StoreMissing(f"there is no store at {self._path} yet")
-                writing = await asyncio.to_thread(self._connect)
+                writing = await asyncio.to_thread(self._connect, upgrading=service)
                 opened.callback(writing.close)
                 self._reader = await asyncio.to_thread(self._connect)
                 opened.callback(self._reader.close)
@@ -98,14 +98,17 @@ class SqliteStore:
                 ) from error
             yield
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *, upgrading: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=LOCK_WAIT, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            upgrade(connection, str(self._path))
+            if upgrading:
+                connection.execute("PRAGMA journal_mode = WAL")  # the file keeps it
+                upgrade(connection, str(self._path))
+            else:
+                require(connection, str(self._path))
         except BaseException:
             connection.close()
             raise
@@ -115,8 +118,10 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._reading, query, self._reader)
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable(str(error)) from error
+        except sqlite3.DatabaseError as error:
+            if unavailable(error):
+                raise StoreUnavailable(str(error)) from error
+            raise
 
     async def accept(self, event: NewEvent) -> None:
         """See ``Store``."""

@@ -90,11 +90,10 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             outcome = self._work(batch)
             self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:  # disk full, file locked: so for all of them
+        except Exception as error:  # noqa: BLE001 - it is told to who asked
             self._roll_back()
-            return [StoreUnavailable(str(error))] * len(batch)
-        except Exception as error:  # noqa: BLE001 - it is the job's, and told to who asked
-            self._roll_back()
+            if unavailable(error):
+                return [StoreUnavailable(str(error))] * len(batch)
             if len(batch) == 1:
                 return [error]
             return [result for job in batch for result in self._commit([job])]
@@ -123,6 +122,12 @@ class Writer:
             part = events[first : first + AT_ONCE]
             rows = ", ".join([_ROW] * len(part))
             self._connection.execute(_ACCEPT.format(rows), list(chain.from_iterable(part)))
+
+
+def unavailable(error: Exception) -> bool:
+    """Whether an error is the file's (full, locked, corrupt) and not that of what was asked."""
+    wrong = sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, wrong)
 
 
 def _resolve(batch: list[_Job[Any]], outcome: list[Any]) -> None:

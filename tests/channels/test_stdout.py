@@ -1,7 +1,10 @@
 """Standard output: what a person reads."""
 
+import asyncio
 import io
+import os
 import sys
+import time
 
 import pytest
 
@@ -56,3 +59,27 @@ async def test_a_closed_output_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_check_is_always_good() -> None:
     assert (await findings(SETTINGS)).startswith("ok ")
+
+
+async def test_a_reader_that_stalls_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    while True:
+        try:
+            os.write(writing, b"x" * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(writing, True)
+    with os.fdopen(writing, "w") as stalled, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", stalled)
+        async with opened(SETTINGS) as channel:
+            sending = asyncio.create_task(channel.send(MESSAGE, "delivery-1"))
+            started = time.monotonic()
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - started < 1
+            assert not sending.done()
+            while not sending.done():
+                os.read(reading, 65536)
+                await asyncio.sleep(0.01)
+            assert (await sending).id == "delivery-1"
+    os.close(reading)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from relay.config import Config
-from relay.delivery import fanout
+from relay.delivery import fanout, plan
 from relay.delivery.fanout import FanOut
 from relay.delivery.lanes import Lanes
+from relay.delivery.plan import Planner
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -51,9 +52,8 @@ class House:
     def start(self, settings: Config, crowded: bool = False) -> None:
         metrics = Metrics()
         lanes = Lanes(self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=metrics)
-        self.fan_out = FanOut(
-            settings, self.store, Templates(), lanes, metrics, stand_back=lambda: crowded
-        )
+        planner = Planner(settings, self.store, Templates(), metrics)
+        self.fan_out = FanOut(planner, self.store, lanes, metrics, stand_back=lambda: crowded)
         self.running = asyncio.create_task(self.fan_out.run())
 
     async def put(self, *bodies: bytes, team: str = "acme") -> None:
@@ -131,14 +131,14 @@ async def test_events_of_a_team_that_left_the_config_are_ignored(house: House) -
 async def test_what_can_not_be_read_does_not_hold_up_what_comes_behind(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    normalize = fanout.normalize
+    normalize = plan.normalize
 
     def failing(body: Any) -> Any:
         if body.get("name") == "bug":
             raise ZeroDivisionError
         return normalize(body)
 
-    monkeypatch.setattr(fanout, "normalize", failing)
+    monkeypatch.setattr(plan, "normalize", failing)
     house.start(config(all=["*"]))
     await house.put(b'{"name": 1}', b"[", b'{"name": "bug"}', sample("delete-font"))
     outcome = [(event.state, event.reason) for event, _ in await house.settled()]
@@ -205,6 +205,24 @@ async def test_a_store_that_fails_loses_neither_events_nor_names(
     await house.put(sample("create-comment"))
     *_, (_, (delivery,)) = await house.settled()
     assert "Landing page" in Message.loads(delivery.message).title
+
+
+async def test_a_plan_that_can_not_be_stored_does_not_hold_up_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = house.store.fanned_out
+
+    async def failing(batch: Any) -> None:
+        if any(plan.deliveries and plan.event_id == 2 for plan in batch):
+            raise OverflowError
+        await write(batch)
+
+    monkeypatch.setattr(house.store, "fanned_out", failing)
+    house.start(config(all=["*"]))
+    await house.put(sample("create-comment-thread"), sample("update-file"), sample("delete-font"))
+    outcome = [(event.state, event.reason) for event, _ in await house.settled()]
+    assert outcome == [("fanned-out", ""), ("unreadable", "bug: OverflowError"), ("fanned-out", "")]
+    assert "OverflowError" in caplog.text
 
 
 async def test_a_crowded_intake_slows_the_fan_out_and_never_stops_it(house: House) -> None:

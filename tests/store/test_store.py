@@ -1,10 +1,12 @@
 """One conformance suite for every kind of store."""
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from relay.store import store_at
@@ -256,9 +258,42 @@ async def test_a_locked_file_is_unavailable_and_nothing_is_half_written(
     assert await store.stored(10) == []
 
 
-async def test_one_bad_job_does_not_spoil_those_that_gathered_with_it(store: Store) -> None:
-    import anyio
+async def test_a_file_that_breaks_under_the_service_is_unavailable(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
 
+    monkeypatch.setattr("relay.store.writer.Writer._work", broken)
+    monkeypatch.setattr("relay.store.sqlite.StoredEvent", broken)
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        await store.accept(event(1))
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        await store.resend([1])
+    monkeypatch.undo()
+    await store.accept(event(1))
+
+
+async def look(path: Path) -> None:
+    for _ in range(20):
+        beside = SqliteStore(path)
+        with contextlib.suppress(StoreMisfit):
+            await beside.open(service=False)
+            await beside.close()
+
+
+async def test_a_store_is_made_by_one_while_others_look(path: Path) -> None:
+    for number in range(10):
+        fresh = path.with_name(f"{number}.db")
+        service = SqliteStore(fresh)
+        async with anyio.create_task_group() as group:
+            group.start_soon(look, fresh)
+            group.start_soon(look, fresh)
+            await service.open()
+        await service.close()
+
+
+async def test_one_bad_job_does_not_spoil_those_that_gathered_with_it(store: Store) -> None:
     async def bad() -> None:
         with pytest.raises(sqlite3.IntegrityError):
             await store.accept(event(1, body=None))

@@ -1,0 +1,129 @@
+"""Planning: from a body as Penpot sent it to the messages for a team's channels."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from relay.config import Config
+from relay.delivery.memory import Memory
+from relay.messages.rendering import Problem
+from relay.messages.templates import Rendered, Templates
+from relay.metrics import Metrics
+from relay.penpot.events import Event, NotAnEvent, normalize
+from relay.penpot.links import add_links
+from relay.penpot.wire import UnreadableBody, decode
+from relay.store.base import FannedOut, NewDelivery, Store, StoredEvent, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+LARGE_BODY = 64 * 1024
+"""Bytes from which a body is decoded beside the event loop."""
+
+
+def render(templates: Templates, event: Event, team: str, kind: str) -> Rendered:
+    """The message about ``event``, which has its links, for one kind of channel."""
+    return templates.render(event.name, event.variables(), team=team, channel_kind=kind)
+
+
+async def read(body: bytes, content_type: str) -> Any:
+    """The plain values in a body; large ones are decoded in a thread.
+
+    Raises ``UnreadableBody``.
+    """
+    if len(body) < LARGE_BODY:
+        return decode(body, content_type)
+    return await asyncio.to_thread(decode, body, content_type)
+
+
+def bug(event_id: int, team: str, error: Exception) -> FannedOut:
+    """What is written of an event that Relay's own code fails on."""
+    return FannedOut(event_id, team, "unreadable", f"bug: {type(error).__name__}")
+
+
+class Planner:
+    """Decides what becomes of an event: decode, normalize, enrich, choose channels, render."""
+
+    def __init__(
+        self, config: Config, store: Store, templates: Templates, metrics: Metrics
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._templates = templates
+        self._metrics = metrics
+        self._memory = Memory(store)
+
+    def forget(self) -> None:
+        """Drop the names at hand: what the last plans taught could not be stored."""
+        self._memory.forget()
+
+    async def plan(self, stored: StoredEvent, ahead: Sequence[FannedOut]) -> FannedOut:
+        """What becomes of one event; ``ahead`` are the plans before it that are not stored yet.
+
+        Raises ``StoreUnavailable``, and nothing else: one event must not hold up those behind.
+        """
+        try:
+            return await self._plan(stored, ahead)
+        except (UnreadableBody, NotAnEvent) as error:
+            return FannedOut(stored.id, stored.team, "unreadable", str(error))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.exception("event %d", stored.id)
+            return bug(stored.id, stored.team, error)
+
+    async def _plan(self, stored: StoredEvent, ahead: Sequence[FannedOut]) -> FannedOut:
+        event = normalize(await read(stored.body, stored.content_type))
+        team = self._config.teams.get(stored.team)
+        if team is None:
+            return FannedOut(stored.id, stored.team, "ignored", "its team is not in the config")
+        name = self._config.team_name(stored.team)
+        enriched = await self._memory.enriched(event, stored.team, name, team.team_id)
+        linked = add_links(enriched, self._config.penpot.url)
+        facts = await self._memory.learned(event, stored.team)
+        begun = await self._begun(event.thread.id, ahead)
+        messages: dict[tuple[str, bool], str] = {}
+        problems: set[Problem] = set()
+        deliveries = []
+        passed = []
+        for channel in team.channels:
+            if not channel.selection.takes(event.name, event.group):
+                entry = channel.selection.deciding(event.name, event.group)
+                passed.append(f"{channel.name} by {entry}" if entry else channel.name)
+                continue
+            lane = f"{stored.team}/{channel.name}"
+            kind = channel.type, lane in begun
+            if kind not in messages:
+                rendered = self._render(linked, stored.team, *kind)
+                messages[kind] = rendered.message.dumps()
+                problems.update(rendered.problems)
+                await asyncio.sleep(0)  # rendering is what takes time
+            thread = event.thread.id if channel.in_threads else ""
+            deliveries.append(NewDelivery(lane, uuid.uuid4().hex, messages[kind], thread))
+        for problem in problems:
+            log.error("template %s", problem)
+            self._metrics.template_problem(problem.file)
+        state = "fanned-out" if deliveries else "ignored"
+        reason = f"not chosen: {', '.join(passed)}" if passed else ""
+        if not team.channels:
+            reason = "the team has no channels"
+        return FannedOut(stored.id, stored.team, state, reason, deliveries, facts)
+
+    async def _begun(self, thread: str, ahead: Sequence[FannedOut]) -> set[str]:
+        """The lanes in which a message of a thread stands already, or is on its way."""
+        if not thread:
+            return set()
+        lanes = await self._store.threads(thread)
+        return lanes | {
+            delivery.lane
+            for plan in ahead
+            for delivery in plan.deliveries
+            if delivery.thread == thread
+        }
+
+    def _render(self, event: Event, team: str, kind: str, begun: bool) -> Rendered:
+        if begun and kind != "email":  # a mail is read by itself, also in a thread
+            event = replace(event, thread=replace(event.thread, begun=True))
+        return render(self._templates, event, team, kind)
