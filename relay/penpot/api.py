@@ -1,61 +1,226 @@
-"""Penpot's RPC API, as far as Relay asks it."""
+"""Penpot's RPC API, as far as Relay asks it: names, threads, webhooks.
 
-from typing import Any
+Paths and headers are those of Penpot's ``backend/src/app``: ``rpc.clj``, ``http/middleware.clj``.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 
+from relay.penpot.answers import (
+    CommentThread,
+    File,
+    Profile,
+    Project,
+    Row,
+    Template,
+    Webhook,
+    many,
+    one,
+)
+from relay.penpot.rpc import BAD_TOKEN, Answer, Busy, PenpotError, Refused, Unexpected
+from relay.penpot.text import uuid
+
+__all__ = ["TIMEOUT", "Busy", "Penpot", "PenpotError", "Refused", "Unexpected"]
+
 TIMEOUT = 5.0
-"""Seconds for one call."""
+"""Seconds for one call, from the first byte sent to the last one read."""
+MAX_ANSWER = 8 * 1024 * 1024
+"""Most bytes of an answer."""
+AT_ONCE = 8
+"""Most calls under way; Penpot's own limit, where it is on, is 10 per profile."""
+
+_PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
+_TOKEN = re.compile(r"[!-~]+")
+
+T = TypeVar("T")
+R = TypeVar("R", CommentThread, Project)
+
 _ANONYMOUS = "00000000-0000-0000-0000-000000000000"
 
 
-class PenpotError(Exception):
-    """A call that did not succeed; the text says why, without the token."""
-
-
 class Penpot:
-    """A client with an access token.
+    """A client with an access token. It reads only, and never asks for a whole file.
 
-    The calls and answers are those of Penpot 2.12 and later (``/api/main/methods``), which
-    every version still answers at ``/api/rpc/command`` too.
+    Lookups give None where Penpot has nothing under that id *or* the token's user may not see
+    it: Penpot answers both alike. They raise ``PenpotError``. The same lookup asked for again
+    while it is under way is one call; giving up on it leaves it to the others, and to its time-out.
     """
 
-    def __init__(self, url: str, token: str) -> None:
-        """``url`` is Penpot's public address, ``token`` an access token of one of its users."""
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = TIMEOUT,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """``url`` is Penpot's public address, ``token`` an access token of one of its users.
+
+        ``timeout`` is in seconds and for a whole call; ``tls`` replaces the default authorities.
+        """
+        self._url = url.rstrip("/")
+        self._timeout = timeout
+        self._path = _PATHS[0]
+        # Anything else in a header raises errors that show it.
+        self._is_token = _TOKEN.fullmatch(token) is not None
         self._client = httpx.AsyncClient(
-            base_url=f"{url}/api/rpc/command",
             headers={
                 "accept": "application/json",
-                "authorization": f"Token {token}",
+                "accept-encoding": "identity",  # bounded as it is on the wire
+                "authorization": f"Token {token}" if self._is_token else "",
+                "user-agent": "penpot-relay",
                 "x-client": "relay",
             },
-            timeout=TIMEOUT,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
+            timeout=timeout,
+            verify=(tls or True) if self._url.startswith("https:") else False,
         )
+        self._under_way: dict[tuple[str, ...], asyncio.Task[Any]] = {}
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """End what is under way and give the connections back."""
+        tasks = tuple(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
 
-    async def profile(self) -> str:
-        """The full name of the token's user.
+    async def profile(self) -> Profile:
+        """The token's user. A bad token raises ``Refused``, as everywhere.
 
-        Penpot answers a bad token with an anonymous profile, not with an error: that raises
-        ``PenpotError`` too.
+        Penpot answers this one call to a bad token too, with an anonymous profile.
         """
-        profile = await self._call("get-profile", {})
-        if profile.get("id") in (None, _ANONYMOUS):
-            raise PenpotError("the access token is unknown to Penpot, expired or revoked")
-        return str(profile.get("fullname", ""))
 
-    async def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        profile = await self._ask("get-profile", _profile)
+        if profile is None:
+            raise Unexpected("get-profile was answered with nothing")
+        return profile
+
+    async def comment_thread(self, file_id: str, thread_id: str) -> CommentThread | None:
+        """A thread with its file, project, team, page, number and first comment."""
+        read = partial(_same, of=CommentThread.of, asked=thread_id)
+        return await self._ask("get-comment-thread", read, fileId=file_id, id=thread_id)
+
+    async def team_members(self, team_id: str) -> tuple[Profile, ...] | None:
+        """A team's members as it is now; who left is not among them."""
+        return await self._ask("get-team-members", _list(Profile.of), teamId=team_id)
+
+    async def project(self, project_id: str) -> Project | None:
+        """A project by its id."""
+        read = partial(_same, of=Project.of, asked=project_id)
+        return await self._ask("get-project", read, id=project_id)
+
+    async def projects(self, team_id: str) -> tuple[Project, ...] | None:
+        """All projects of a team, with those that were deleted and can be restored."""
+        return await self._ask("get-projects", _list(Project.of), teamId=team_id)
+
+    async def project_files(self, project_id: str) -> tuple[File, ...] | None:
+        """All files of a project."""
+        return await self._ask("get-project-files", _list(File.of), projectId=project_id)
+
+    async def file_libraries(self, file_id: str) -> tuple[File, ...] | None:
+        """The libraries that a file is linked to."""
+        return await self._ask("get-file-libraries", _list(File.of), fileId=file_id)
+
+    async def builtin_templates(self) -> tuple[Template, ...] | None:
+        """The templates that ``clone-template`` names by id."""
+        return await self._ask("get-builtin-templates", _list(Template.of))
+
+    async def webhooks(self, team_id: str) -> tuple[Webhook, ...] | None:
+        """A team's webhooks, with how their last deliveries went."""
+        return await self._ask("get-webhooks", _list(Webhook.of), teamId=team_id)
+
+    async def _ask(self, method: str, read: Callable[[Any], T | None], **ids: str) -> T | None:
+        """One lookup; an id that is none is nothing that Penpot could have."""
+        params = {name: uuid(value) for name, value in ids.items()}
+        if not all(params.values()):
+            return None
+        key = (method, *params.values())
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._call(method, read, params))
+            self._under_way[key] = task
+            task.add_done_callback(partial(self._forget, key))
         try:
-            answer = await self._client.post(f"/{method}", json=params)
+            found: T | None = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and caller is not None and not caller.cancelling():
+                raise Busy(f"{method} was given up: Relay is stopping") from None
+            raise
+        return found
+
+    def _forget(self, key: tuple[str, ...], task: asyncio.Task[Any]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # seen, also where everyone who asked has given up
+
+    async def _call(
+        self, method: str, read: Callable[[Any], T | None], params: dict[str, str]
+    ) -> T | None:
+        if not self._is_token:
+            raise Refused("the access token holds characters that none has, or nothing")
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._post_where_known(method, params)
+        except (TimeoutError, httpx.TimeoutException):
+            raise Busy(f"{method}: no answer within {self._timeout:g} s") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise Unexpected("penpot.url is no address that can be called") from None
         except httpx.HTTPError as error:
-            raise PenpotError(f"no answer: {type(error).__name__}") from error
-        if answer.status_code != 200:
-            raise PenpotError(f"{method} was answered {answer.status_code}")
+            raise Busy(f"{method}: no answer ({type(error).__name__})") from None
+        if answer.is_nothing:
+            return None
+        if answer.status != 200:
+            raise answer.error(method)
         try:
-            values = answer.json()
+            return read(answer.values())
         except ValueError as error:
-            raise PenpotError(f"{method} was not answered in JSON") from error
-        return values if isinstance(values, dict) else {}
+            raise Unexpected(f"{method} was answered with something else: {error}") from None
+
+    async def _post_where_known(self, method: str, params: dict[str, str]) -> Answer:
+        """The answer of the path that knows the method, which is the first to try from then on."""
+        first = self._path
+        for path in sorted(_PATHS, key=lambda path: path != first):
+            answer = await self._post(path, method, params)
+            if not answer.is_of_no_method:
+                if answer.status == 200 or answer.is_nothing:
+                    self._path = path
+                break
+        return answer
+
+    async def _post(self, path: str, method: str, params: dict[str, str]) -> Answer:
+        url = f"{self._url}{path}/{method}"
+        async with self._client.stream("POST", url, json=params) as answer:
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise Unexpected(f"{method} was answered in an encoding that was not asked for")
+            body = bytearray()
+            async for chunk in answer.aiter_raw():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise Unexpected(f"{method} was answered with more than {MAX_ANSWER} bytes")
+        return Answer(answer.status_code, answer.headers, bytes(body))
+
+
+def _profile(value: Any) -> Profile:
+    if isinstance(value, dict) and value.get("id") == _ANONYMOUS:
+        raise Refused(BAD_TOKEN)
+    return one(value, Profile.of)
+
+
+def _list(of: Callable[[Row], T | None]) -> Callable[[Any], tuple[T, ...]]:
+    return partial(many, of=of)
+
+
+def _same(value: Any, of: Callable[[Row], R | None], asked: str) -> R:
+    record = one(value, of)
+    if record.id != uuid(asked):
+        raise ValueError("it has another id")
+    return record

@@ -1,0 +1,139 @@
+"""Records from whatever comes."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.penpot.answers import (
+    CommentThread,
+    File,
+    Profile,
+    Project,
+    Template,
+    Webhook,
+    many,
+    one,
+)
+from tests.penpot.rows import uri_parts
+
+KINDS = [CommentThread, File, Profile, Project, Template, Webhook]
+ID = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()))
+    | st.sampled_from([ID, ID.upper(), "2026-07-25T08:17:02.555Z", "9999-12-31T23:59:59-23:00"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+names = st.sampled_from(
+    [
+        "id",
+        "profileId",
+        "teamId",
+        "fileId",
+        "projectId",
+        "pageId",
+        "frameId",
+        "ownerId",
+        "name",
+        "fullname",
+        "email",
+        "fileName",
+        "pageName",
+        "ownerFullname",
+        "ownerEmail",
+        "content",
+        "mentions",
+        "participants",
+        "seqn",
+        "countComments",
+        "isResolved",
+        "createdAt",
+        "modifiedAt",
+        "deletedAt",
+        "isDefault",
+        "isShared",
+        "thumbnailId",
+        "uri",
+        "mtype",
+        "isActive",
+        "errorCode",
+        "errorCount",
+    ]
+)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, tuple):
+        return [text for inner in value for text in _texts(inner)]
+    if isinstance(value, Profile):
+        return [value.id, value.name, value.email]
+    assert value is None or isinstance(value, bool | int | datetime)
+    return []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(row=st.dictionaries(names, anything, max_size=12), has_id=st.booleans())
+def test_any_row_is_a_clean_record_or_none(kind: Any, row: dict[str, Any], has_id: bool) -> None:
+    record = kind.of(row | {"id": ID} if has_id else row)
+    assert record is not None or not has_id
+    for field in fields(record) if record is not None else ():
+        for text in _texts(getattr(record, field.name)):
+            text.encode()
+            breaks = "\n" if field.name == "first" else ""
+            assert all(char.isprintable() or char in breaks for char in text if char < "\xa0")
+    found = many([row, 7, None, []], kind.of)
+    assert len(found) <= 1
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 7, {}, {"id": "x"}, {"name": "without an id"}])
+def test_no_record_is_an_error_where_one_is_asked_for(value: Any) -> None:
+    with pytest.raises(ValueError, match="an object with an id was expected"):
+        one(value, Project.of)
+
+
+@pytest.mark.parametrize("value", [None, "x", 7, {}, {"id": ID}])
+def test_no_list_is_an_error_where_one_is_asked_for(value: Any) -> None:
+    with pytest.raises(ValueError, match="a list was expected"):
+        many(value, Project.of)
+
+
+@pytest.mark.parametrize("uri", [
+    "https://relay.example.com/hooks/acme/secret",
+    "http://relay:8080/hooks/acme/secret?a=1&b=2",
+    "https://user:word@relay.example.com:8443/?x#y",
+    "https://[2001:db8::1]:8443/hooks/acme/secret",
+    "https://relay.example.com",
+])  # fmt: skip
+def test_a_webhooks_uri_is_text_again(uri: str) -> None:
+    for told in (uri, uri_parts(uri)):
+        webhook = Webhook.of({"id": ID, "uri": told})
+        assert webhook is not None
+        assert webhook.uri == uri
+
+
+def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
+    thread = CommentThread.of(
+        {
+            "id": ID.upper(),
+            "content": f"Ask @[Ada Lovelace]({ID})\r\nplease",
+            "frameId": "00000000-0000-0000-0000-000000000000",
+            "seqn": True,
+            "createdAt": "2026-07-25T10:17:02+02:00",
+        }
+    )
+    assert thread == CommentThread(
+        ID,
+        first="Ask @Ada Lovelace\nplease",
+        created_at=datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC),
+    )

@@ -1,0 +1,448 @@
+"""The RPC client, against the stand-in."""
+
+import asyncio
+import json
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from relay.penpot import api
+from relay.penpot.answers import File, Profile, Template
+from relay.penpot.api import AT_ONCE, MAX_ANSWER, Busy, Penpot, PenpotError, Refused, Unexpected
+from relay.penpot.rpc import LONGEST_REST, MAX_VALUES
+from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
+from tests.penpot.world import Webhook, World
+from tests.servers.loopback import Answer, Request, in_thread
+
+pytestmark = pytest.mark.anyio
+
+NOBODY = "11111111-2222-4333-8444-555555555555"
+HOOK = "https://relay.example.com:8443/hooks/acme/TheHooksOwnSecret?a=1"
+THREAD = "c0000001-5d0e-81a4-8006-9b0000000001"
+GARBAGE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"id": [['
+JSON = "application/json"
+
+
+@pytest.fixture(params=[False, True], ids=["2.12-and-later", "older"])
+def penpot(request: pytest.FixtureRequest) -> Iterator[StandIn]:
+    with StandIn(old=request.param) as penpot:
+        yield penpot
+
+
+@pytest.fixture
+def newer() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
+
+
+@asynccontextmanager
+async def client(
+    penpot: StandIn | str, token: str = TOKEN, patience: float = 5
+) -> AsyncIterator[Penpot]:
+    asked = Penpot(penpot if isinstance(penpot, str) else penpot.url, token, timeout=patience)
+    try:
+        yield asked
+    finally:
+        await asked.close()
+
+
+class Ids:
+    """The ids that the tests ask for."""
+
+    def __init__(self, world: World) -> None:
+        self.acme = world.by_name("teams", "acme")
+        self.web = world.by_name("projects", "web")
+        self.landing = world.by_name("files", "landing")
+        self.ada = world.by_name("profiles", "ada")
+
+
+# Every lookup by an id, with the method that it calls.
+LOOKUPS: dict[str, Callable[[Penpot, Ids], Awaitable[Any]]] = {
+    "get-comment-thread": lambda asked, ids: asked.comment_thread(ids.landing, THREAD),
+    "get-team-members": lambda asked, ids: asked.team_members(ids.acme),
+    "get-project": lambda asked, ids: asked.project(ids.web),
+    "get-projects": lambda asked, ids: asked.projects(ids.acme),
+    "get-project-files": lambda asked, ids: asked.project_files(ids.web),
+    "get-file-libraries": lambda asked, ids: asked.file_libraries(ids.landing),
+    "get-webhooks": lambda asked, ids: asked.webhooks(ids.acme),
+}
+METHODS = LOOKUPS | {
+    "get-profile": lambda asked, ids: asked.profile(),
+    "get-builtin-templates": lambda asked, ids: asked.builtin_templates(),
+}
+
+
+async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
+    world, ids = penpot.world, Ids(penpot.world)
+    kit = world.by_name("files", "lib")
+    world.files[ids.landing].libraries = [kit]
+    world.files[ids.landing].thumbnail = NOBODY
+    world.webhooks[NOBODY] = Webhook(NOBODY, ids.acme, HOOK, error_code="timeout", error_count=2)
+    world.projects[ids.web].deleted = datetime(2026, 7, 20, tzinfo=UTC)
+    async with client(penpot) as asked:
+        me = await asked.profile()
+        thread = await asked.comment_thread(ids.landing, THREAD)
+        members = await asked.team_members(ids.acme)
+        project = await asked.project(ids.web)
+        projects = await asked.projects(ids.acme)
+        files = await asked.project_files(ids.web)
+        libraries = await asked.file_libraries(ids.landing)
+        templates = await asked.builtin_templates()
+        webhooks = await asked.webhooks(ids.acme)
+
+    assert me == Profile(world.me, "Relay", "relay@example.com")
+    assert str(me) == "Relay"
+    assert thread is not None
+    assert (thread.id, thread.number, thread.resolved) == (THREAD, 15, False)
+    assert (thread.file_id, thread.file_name) == (ids.landing, "Landing page")
+    assert (thread.project_id, thread.team_id) == (ids.web, ids.acme)
+    assert (thread.page_id, thread.page_name) == (world.by_name("pages", "p1"), "Page 1")
+    assert thread.first == world.threads[THREAD].comments[0].content
+    assert thread.owner == Profile(ids.ada, "Ada Lovelace", "ada@example.com")
+    assert thread.comments == 6
+    assert ids.ada in thread.participants
+    assert thread.created_at == world.threads[THREAD].created
+    assert members is not None
+    assert Profile(ids.ada, "Ada Lovelace", "ada@example.com") in members
+    assert len(members) == 7
+    assert project is not None
+    assert (project.name, project.team_id) == ("Website Redesign", ids.acme)
+    assert projects is not None
+    assert [(found.id, found.is_deleted) for found in projects if found.is_deleted] == [
+        (ids.web, True)
+    ]
+    assert [found.name for found in projects if found.is_default] == ["Drafts"]
+    assert files is not None
+    assert [found.thumbnail_id for found in files if found.id == ids.landing] == [NOBODY]
+    assert "line one line two with tab - item" in {found.name for found in files}
+    assert libraries is not None
+    assert [(found.id, found.name) for found in libraries] == [(kit, "Acme UI Kit 📚")]
+    assert isinstance(libraries[0], File)
+    assert libraries[0].is_shared
+    assert templates is not None
+    assert templates[0] == Template("welcome", "Welcome to Penpot")
+    assert webhooks is not None
+    (webhook,) = webhooks
+    assert webhook.uri == HOOK
+    assert (webhook.is_active, webhook.error_code, webhook.error_count) == (True, "timeout", 2)
+    assert "TheHooksOwnSecret" not in repr(webhook)
+    assert {call.method for call in penpot.calls} == set(METHODS)
+
+
+async def test_a_penpot_before_2_12_is_found_out_once(penpot: StandIn) -> None:
+    ids = Ids(penpot.world)
+    async with client(penpot) as asked:
+        for _ in range(3):
+            await asked.project(ids.web)
+    paths = [call.path for call in penpot.calls]
+    assert paths == ([NEWER, OLDER, OLDER, OLDER] if penpot.old else [NEWER] * 3)
+
+
+async def test_a_penpot_that_is_away_at_first_is_not_taken_for_an_older_one(
+    newer: StandIn,
+) -> None:
+    ids = Ids(newer.world)
+    newer.faults["*"] = Fault(answer=Answer(b"404 page not found", 404, "text/plain"), times=2)
+    async with client(newer) as asked:
+        with pytest.raises(Unexpected, match=r"is penpot\.url the address of a Penpot"):
+            await asked.project(ids.web)
+        assert await asked.project(ids.web) is not None
+    assert [call.path for call in newer.calls] == [NEWER, OLDER, NEWER]
+
+
+async def test_a_penpot_that_asks_for_a_client_name_gets_one(newer: StandIn) -> None:
+    newer.needs_client = True
+    async with client(newer) as asked:
+        assert (await asked.profile()).name == "Relay"
+    (call,) = newer.calls
+    assert call.headers["x-client"] == "relay"
+    assert "cookie" not in call.headers
+
+
+@pytest.mark.parametrize("method", LOOKUPS)
+async def test_what_the_user_may_not_see_is_none(penpot: StandIn, method: str) -> None:
+    ids = Ids(penpot.world)
+    async with client(penpot) as asked:
+        assert await LOOKUPS[method](asked, ids) is not None
+        del penpot.world.teams[ids.acme].members[penpot.world.me]
+        assert await LOOKUPS[method](asked, ids) is None
+
+
+async def test_what_does_not_exist_is_none(penpot: StandIn) -> None:
+    ids = Ids(penpot.world)
+    async with client(penpot) as asked:
+        assert await asked.comment_thread(ids.landing, NOBODY) is None  # 204
+        assert await asked.project(NOBODY) is None  # 404
+        calls = len(penpot.calls)
+        assert await asked.project("") is None
+        assert await asked.comment_thread(ids.landing, "../get-file") is None
+    assert len(penpot.calls) == calls
+
+
+FAULTS = [
+    (Fault(status=400), Unexpected),
+    (Fault(status=401), Refused),
+    (Fault(status=403), Refused),
+    (Fault(status=409), Unexpected),
+    (Fault(status=413), Unexpected),
+    (Fault(status=429), Busy),
+    (Fault(status=500), Busy),
+    (Fault(status=502), Busy),
+    (Fault(status=503), Busy),
+    (Fault(status=504), Busy),
+    (Fault(cut=True), Busy),
+    (Fault(garbage=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Busy),
+    (Fault(garbage=b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), Busy),
+    (Fault(garbage=GARBAGE), Unexpected),
+    (Fault(answer=Answer(b"<html>", content_type="text/html")), Unexpected),
+    (Fault(answer=Answer(b"", content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b"\xff\xfe", content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b'"a word"', content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b'{"id": "no uuid"}', content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b"[" * 100_000, content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b"[" + b"0," * MAX_VALUES + b"0]", content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b"[" + b"9" * 5000 + b"]", content_type=JSON)), Unexpected),
+    (Fault(answer=Answer(b"[]", headers={"Content-Encoding": "gzip"})), Unexpected),
+    (Fault(answer=Answer(b"", 404)), Unexpected),
+    (Fault(answer=Answer(b'{"type":"not-found"}', 404)), Unexpected),
+]
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
+async def test_each_fault_is_one_of_three(
+    newer: StandIn, fault: Fault, error: type[PenpotError]
+) -> None:
+    newer.faults["*"] = fault
+    async with client(newer) as asked:
+        for method, look_up in METHODS.items():
+            with pytest.raises(PenpotError) as caught:
+                await look_up(asked, Ids(newer.world))
+            assert type(caught.value) is error, method
+        del newer.faults["*"]
+        assert (await asked.profile()).name == "Relay"
+
+
+async def test_a_refused_token_is_told_for_every_method(penpot: StandIn) -> None:
+    async with client(penpot, token="eyJ.another") as asked:
+        for look_up in METHODS.values():
+            with pytest.raises(Refused, match="unknown to Penpot, expired or revoked"):
+                await look_up(asked, Ids(penpot.world))
+
+
+@pytest.mark.parametrize("token", ["", "with space", "two\nlines", "ünïcode", "nul\x00"])
+async def test_what_can_be_no_token_is_refused_without_a_call(newer: StandIn, token: str) -> None:
+    async with client(newer, token=token) as asked:
+        with pytest.raises(Refused, match="characters that none has"):
+            await asked.profile()
+    assert newer.calls == []
+
+
+async def test_a_penpot_that_is_down_is_busy_and_found_again(newer: StandIn) -> None:
+    async with client(newer) as asked:
+        await asked.profile()
+        with newer.down(), pytest.raises(Busy, match="no answer"):
+            await asked.profile()
+        assert (await asked.profile()).name == "Relay"
+
+
+@pytest.mark.parametrize("fault", [Fault(hang=True), Fault(delay=5)])
+async def test_a_penpot_that_hangs_is_busy_after_the_time_out(newer: StandIn, fault: Fault) -> None:
+    newer.faults["*"] = fault
+    begin = time.monotonic()
+    async with client(newer, patience=0.2) as asked:
+        with pytest.raises(Busy, match=r"no answer within 0\.2 s"):
+            await asked.profile()
+    assert time.monotonic() - begin < 2
+
+
+@asynccontextmanager
+async def endless(chunk: bytes, pause: float) -> AsyncIterator[str]:
+    """A server whose answer never ends; its address."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(pause)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.sleep(3 * pause)  # it sees that nobody listens
+
+
+async def test_an_answer_in_drops_is_busy_after_the_time_out_too() -> None:
+    async with endless(b" ", 0.02) as url, client(url, patience=0.3) as asked:
+        with pytest.raises(Busy, match="no answer within"):
+            await asked.profile()
+
+
+async def test_an_answer_without_end_is_read_to_the_limit_only() -> None:
+    async with endless(b" " * 65536, 0) as url, client(url) as asked:
+        with pytest.raises(Unexpected, match=f"more than {MAX_ANSWER} bytes"):
+            await asked.profile()
+
+
+async def test_a_long_answer_within_the_limit_is_read(newer: StandIn) -> None:
+    ids = Ids(newer.world)
+    rows = [{"id": NOBODY, "fullname": "x" * 250, "email": f"{n}@x.example"} for n in range(20_000)]
+    newer.faults["*"] = Fault(answer=Answer(json.dumps(rows).encode(), content_type=JSON))
+    async with client(newer) as asked:
+        members = await asked.team_members(ids.acme)
+    assert members is not None
+    assert len(members) == 20_000
+
+
+async def test_a_redirect_is_not_followed_with_the_token(newer: StandIn) -> None:
+    elsewhere: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        elsewhere.append(request)
+        return Answer.of({})
+
+    with in_thread(answer) as other:
+        newer.faults["*"] = Fault(answer=Answer(b"", 307, headers={"Location": other.url}))
+        async with client(newer) as asked:
+            with pytest.raises(Unexpected, match=r"307: penpot\.url should be"):
+                await asked.profile()
+    assert elsewhere == []
+
+
+@pytest.mark.parametrize(("headers", "least", "most"), [
+    ({"x-rate-limit-remaining": "default=0", "x-rate-limit-reset": "default={20}"}, 15, 20),
+    ({"x-rate-limit-remaining": "a=0&b=7", "x-rate-limit-reset": "a={20}&b={90}"}, 15, 20),
+    ({"x-rate-limit-reset": "default={9999999}"}, LONGEST_REST, LONGEST_REST),
+    ({"x-rate-limit-reset": "default={-9}"}, None, None),
+    ({"x-rate-limit-reset": "default=nan&b=inf&c=%00"}, None, None),
+    ({"retry-after": "7"}, 7, 7),
+    ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, None),
+    ({}, None, None),
+])  # fmt: skip
+async def test_the_time_to_wait_is_told_where_penpot_tells_it(
+    newer: StandIn, headers: dict[str, str], least: float | None, most: float | None
+) -> None:
+    told = {name: _at(value) for name, value in headers.items()}
+    newer.faults["*"] = Fault(answer=Answer(b"", 429, headers=told))
+    async with client(newer) as asked:
+        with pytest.raises(Busy) as caught:
+            await asked.profile()
+    after = caught.value.after
+    assert after is None if least is None or most is None else least <= (after or 0) <= most
+
+
+async def test_one_lookup_at_a_time_for_the_same_thing(newer: StandIn) -> None:
+    ids, newer.latency = Ids(newer.world), 0.1
+    async with client(newer) as asked:
+        found = await asyncio.gather(
+            *(asked.project(ids.web) for _ in range(20)),
+            *(asked.project(ids.web.upper()) for _ in range(20)),
+            asked.project(newer.world.by_name("projects", "app")),
+            asked.project_files(ids.web),
+        )
+        assert found[0] is not None
+        assert all(project == found[0] for project in found[:40])
+        assert newer.count("get-project") == 2
+        assert newer.count("get-project-files") == 1
+        newer.world.projects[ids.web].name = "Renamed"
+        again = await asked.project(ids.web)
+    assert again is not None
+    assert again.name == "Renamed"
+
+
+async def test_who_gives_up_does_not_take_the_lookup_from_the_others(newer: StandIn) -> None:
+    ids, newer.latency = Ids(newer.world), 0.3
+    async with client(newer) as asked:
+
+        async def impatient() -> None:
+            async with asyncio.timeout(0.05):
+                await asked.project(ids.web)
+
+        hasty, patient = await asyncio.gather(
+            impatient(), asked.project(ids.web), return_exceptions=True
+        )
+    assert isinstance(hasty, TimeoutError)
+    assert not isinstance(patient, BaseException)
+    assert patient is not None
+    assert newer.count("get-project") == 1
+
+
+async def test_a_failed_lookup_fails_for_all_who_wait_and_is_made_anew(newer: StandIn) -> None:
+    ids = Ids(newer.world)
+    newer.faults["get-project"] = Fault(status=500, times=1, delay=0.1)
+    async with client(newer) as asked:
+        found = await asyncio.gather(
+            *(asked.project(ids.web) for _ in range(5)), return_exceptions=True
+        )
+        assert [type(error) for error in found] == [Busy] * 5
+        assert await asked.project(ids.web) is not None
+    assert newer.count("get-project") == 2
+
+
+async def test_many_lookups_take_turns(newer: StandIn) -> None:
+    ids, newer.latency = Ids(newer.world), 0.02
+    async with client(newer) as asked:
+        threads = [f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(40)]
+        await asyncio.gather(*(asked.comment_thread(ids.landing, thread) for thread in threads))
+    assert newer.count("get-comment-thread") == 40
+    assert 1 < newer.most_at_once <= AT_ONCE
+
+
+async def test_closing_ends_what_is_under_way(newer: StandIn) -> None:
+    newer.faults["*"] = Fault(hang=True)
+    asked = Penpot(newer.url, TOKEN)
+    waiting = asyncio.create_task(asked.profile())
+    await asyncio.sleep(0.1)
+    await asked.close()
+    with pytest.raises(Busy, match="Relay is stopping"):
+        await waiting
+
+
+async def test_an_answer_about_something_else_is_not_taken(newer: StandIn) -> None:
+    ids = Ids(newer.world)
+    other = {"id": NOBODY, "name": "Another project"}
+    newer.faults["*"] = Fault(answer=Answer(json.dumps(other).encode(), content_type=JSON))
+    async with client(newer) as asked:
+        with pytest.raises(Unexpected, match="it has another id"):
+            await asked.project(ids.web)
+
+
+async def test_the_token_is_in_no_text(newer: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for chatty in ("httpx", "httpcore"):  # as logs.set_up has it
+        caplog.set_level(logging.WARNING, chatty)
+    told = json.dumps({"code": TOKEN, "hint": TOKEN, "type": TOKEN}).encode()
+    echoes = [Answer(told, status, JSON) for status in (200, 400, 401, 403, 404, 500)]
+    echoes += [Answer(b"", 302, headers={"Location": f"/{TOKEN}"})]
+    texts = [repr(vars(api))]
+    async with client(newer) as asked:
+        texts.append(repr(asked))
+        for fault in [fault for fault, _ in FAULTS] + [Fault(answer=echo) for echo in echoes]:
+            newer.faults["*"] = fault
+            with pytest.raises(PenpotError) as caught:
+                await asked.profile()
+            error = caught.value
+            texts += [str(error), repr(error), "".join(traceback.format_exception(error))]
+    async with client(newer, token=f"{TOKEN}\nü") as asked:
+        with pytest.raises(Refused) as refused:
+            await asked.profile()
+        texts.append("".join(traceback.format_exception(refused.value)))
+    shown = "".join(texts) + caplog.text
+    assert "get-profile" in shown
+    assert TOKEN not in shown
+    assert TOKEN[:20] not in shown
+
+
+def _at(value: str) -> str:
+    """``{20}`` as the second since 1970 that is 20 seconds away."""
+    parts = [part.partition("}") for part in value.split("{")]
+    first, *rest = parts
+    return first[0] + "".join(f"{int(time.time()) + int(n)}{end}" for n, _, end in rest)
