@@ -1,15 +1,11 @@
 """The store in a SQLite file: the default, for one machine."""
 
-import asyncio
-import contextlib
-import fcntl
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from relay.store.base import (
     Delivery,
@@ -18,18 +14,11 @@ from relay.store.base import (
     FannedOut,
     NewEvent,
     StoredEvent,
-    StoreMisfit,
-    StoreMissing,
     StoreUnavailable,
     ThreadPlace,
 )
-from relay.store.schema import require, upgrade
-from relay.store.writer import Writer, unavailable
+from relay.store.file import SqliteFile
 
-T = TypeVar("T")
-
-LOCK_WAIT = 3.0
-"""Seconds to wait for another process's write; Penpot waits 4 for its answer."""
 AT_ONCE = 4 * 1024 * 1024
 """Bytes of bodies after which no further event is read in one go."""
 EXCERPT = 1000
@@ -49,83 +38,23 @@ _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
 class SqliteStore:
-    """Events, deliveries and names in one file, in WAL mode with ``synchronous=FULL``.
-
-    One thread writes (``Writer``), another reads. Other processes, such as ``relay log`` and
-    ``relay resend``, may have the file open at the same time.
-    """
+    """Events, deliveries and names in one file."""
 
     def __init__(self, path: Path) -> None:
         """``path`` names the file; it and its folder are made where they are missing."""
-        self._path = path
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._file = SqliteFile(path)
 
     async def open(self, *, service: bool = True) -> None:
         """See ``Store``; with ``service`` false beside a running service."""
-        with contextlib.ExitStack() as opened:
-            try:
-                if service:
-                    self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    opened.enter_context(self._lock())
-                    self._path.touch(mode=0o600)  # people's comments will stand in it
-                elif not self._path.exists():
-                    raise StoreMissing(f"there is no store at {self._path} yet")
-                writing = await asyncio.to_thread(self._connect, upgrading=service)
-                opened.callback(writing.close)
-                self._reader = await asyncio.to_thread(self._connect)
-                opened.callback(self._reader.close)
-            except (OSError, sqlite3.Error) as error:
-                raise StoreMisfit(f"{self._path} can't be opened: {error}") from error
-            self._writer = Writer(writing)
-            self._opened = opened.pop_all()
+        await self._file.open(service=service)
 
     async def close(self) -> None:
         """See ``Store``."""
-        await self._writer.close()
-        await asyncio.to_thread(self._reading.shutdown)
-        self._opened.close()
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Keep every other service out."""
-        with self._path.with_name(self._path.name + "-lock").open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreMisfit(
-                    f"{self._path} is in use by another `relay serve`: stop that one, or name "
-                    "another file in store.url"
-                ) from error
-            yield
-
-    def _connect(self, *, upgrading: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=LOCK_WAIT, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA synchronous = FULL")
-            if upgrading:
-                connection.execute("PRAGMA journal_mode = WAL")  # the file keeps it
-                upgrade(connection, str(self._path))
-            else:
-                require(connection, str(self._path))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._reading, query, self._reader)
-        except sqlite3.DatabaseError as error:
-            if unavailable(error):
-                raise StoreUnavailable(str(error)) from error
-            raise
+        await self._file.close()
 
     async def accept(self, event: NewEvent) -> None:
         """See ``Store``."""
-        await self._writer.accept(event)
+        await self._file.accept(event)
 
     async def stored(self, limit: int) -> list[StoredEvent]:
         """See ``Store``."""
@@ -141,7 +70,7 @@ class SqliteStore:
                     break
             return found
 
-        return await self._read(query)
+        return await self._file.read(query)
 
     async def fanned_out(self, batch: Sequence[FannedOut]) -> None:
         """See ``Store``."""
@@ -180,7 +109,7 @@ class SqliteStore:
                 facts,
             )
 
-        await self._writer.do(work)
+        await self._file.write(work)
 
     async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
         """See ``Store``."""
@@ -190,7 +119,7 @@ class SqliteStore:
             found = {key: db.execute(sql, (team, *key)).fetchone() for key in keys}
             return {key: row[0] for key, row in found.items() if row is not None}
 
-        return await self._read(query)
+        return await self._file.read(query)
 
     async def waiting(self, lane: str, limit: int) -> list[Delivery]:
         """See ``Store``."""
@@ -198,13 +127,13 @@ class SqliteStore:
             f"SELECT {_DELIVERY} FROM deliveries"
             " WHERE state = 'waiting' AND lane = ? ORDER BY id LIMIT ?"
         )
-        rows = await self._read(lambda db: db.execute(sql, (lane, limit)).fetchall())
+        rows = await self._file.read(lambda db: db.execute(sql, (lane, limit)).fetchall())
         return [Delivery(*row) for row in rows]
 
     async def waiting_lanes(self) -> dict[str, int]:
         """See ``Store``."""
         sql = "SELECT lane, count(*) FROM deliveries WHERE state = 'waiting' GROUP BY lane"
-        return dict(await self._read(lambda db: db.execute(sql).fetchall()))
+        return dict(await self._file.read(lambda db: db.execute(sql).fetchall()))
 
     async def sent(
         self, delivery_id: int, receipt: str, *, lane: str = "", thread: str = "", title: str = ""
@@ -216,24 +145,24 @@ class SqliteStore:
             if thread:
                 db.execute(_JOIN, (lane, thread, receipt, receipt, title))
 
-        await self._writer.do(work)
+        await self._file.write(work)
 
     async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
         """See ``Store``."""
         sql = "SELECT root, last, title FROM threads WHERE lane = ? AND thread = ? AND root <> ''"
-        row = await self._read(lambda db: db.execute(sql, (lane, thread)).fetchone())
+        row = await self._file.read(lambda db: db.execute(sql, (lane, thread)).fetchone())
         return None if row is None else ThreadPlace(*row)
 
     async def threads(self, thread: str) -> set[str]:
         """See ``Store``."""
         sql = "SELECT lane FROM threads WHERE thread = ?"
-        rows = await self._read(lambda db: db.execute(sql, (thread,)).fetchall())
+        rows = await self._file.read(lambda db: db.execute(sql, (thread,)).fetchall())
         return {lane for (lane,) in rows}
 
     async def forget_thread(self, lane: str, thread: str) -> None:
         """See ``Store``."""
         sql = "DELETE FROM threads WHERE lane = ? AND thread = ?"
-        await self._writer.do(lambda db: db.execute(sql, (lane, thread)) and None)
+        await self._file.write(lambda db: db.execute(sql, (lane, thread)) and None)
 
     async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
         """See ``Store``."""
@@ -252,7 +181,7 @@ class SqliteStore:
         next_at: float = 0.0,
     ) -> None:
         values = (state, error, "", next_at, delivery_id)
-        await self._writer.do(lambda db: db.execute(_SETTLE, values) and None)
+        await self._file.write(lambda db: db.execute(_SETTLE, values) and None)
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """See ``Store``."""
@@ -270,12 +199,12 @@ class SqliteStore:
                 if db.execute(sql, (uuid.uuid4().hex, now, id_)).rowcount
             ]
 
-        return await self._writer.do(work)
+        return await self._file.write(work)
 
     async def resend_dead(self, lane: str | None = None) -> list[int]:
         """See ``Store``."""
         sql = "SELECT id FROM deliveries WHERE state = 'dead' AND (? IS NULL OR lane = ?)"
-        rows = await self._read(lambda db: db.execute(sql, (lane, lane)).fetchall())
+        rows = await self._file.read(lambda db: db.execute(sql, (lane, lane)).fetchall())
         return await self.resend([id_ for (id_,) in rows])
 
     async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
@@ -303,7 +232,7 @@ class SqliteStore:
                 for event in events
             ]
 
-        return await self._read(query)
+        return await self._file.read(query)
 
     async def prune(self, before: float, limit: int) -> int:
         """See ``Store``."""
@@ -319,12 +248,12 @@ class SqliteStore:
             db.executemany("DELETE FROM events WHERE id = ?", ids)
             return len(ids)
 
-        return await self._writer.do(work)
+        return await self._file.write(work)
 
     async def probe(self) -> None:
         """See ``Store``."""
         now = time.time()
-        await self._writer.do(lambda db: db.execute("UPDATE probe SET at = ?", (now,)) and None)
-        (at,) = await self._read(lambda db: db.execute("SELECT at FROM probe").fetchone())
+        await self._file.write(lambda db: db.execute("UPDATE probe SET at = ?", (now,)) and None)
+        (at,) = await self._file.read(lambda db: db.execute("SELECT at FROM probe").fetchone())
         if at < now:
             raise StoreUnavailable("what was written is not what is read")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("relay.store.sqlite.LOCK_WAIT", 0.2)
+    monkeypatch.setattr("relay.store.file.LOCK_WAIT", 0.2)
     return tmp_path / "folder" / "relay.db"
 
 
