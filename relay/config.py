@@ -4,11 +4,12 @@ Reading a file or the environment into these records is ``relay/configfile.py``.
 """
 
 import re
+import ssl
 from datetime import timedelta
 from email.policy import default as policy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -36,11 +37,22 @@ def _duration(value: object) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
+def _web_address(value: str) -> SplitResult | None:
+    """The parts of a web address; None where it is none. Raises nothing: the texts of
+    ``urlsplit``'s errors repeat what may be a password."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if good and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
+
+
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _web_address(value)
+    if parts is None:
         raise ValueError('must be a web address such as "https://design.example.com"')
-    if parts.query or parts.fragment or parts.username:
+    if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("must be a plain web address, without user, query or #fragment")
     return value.rstrip("/")
 
@@ -67,25 +79,53 @@ def _hook_secret(value: Secret) -> Secret:
     return value
 
 
-def _events(entries: tuple[str, ...]) -> tuple[str, ...]:
-    for entry in entries:
-        if not is_known(entry):
-            raise ValueError(
-                f'"{entry}" fits no event: use a group '
-                f"({', '.join(GROUPS)}), a name that `relay events` lists, or a glob; "
-                'with "!" in front it takes away'
-            )
-    return entries
+def _token(value: Secret) -> Secret:
+    if not re.fullmatch(r"[!-~]+", value.reveal()):  # it goes into an HTTP header
+        raise ValueError(
+            "must be printable ASCII without spaces: was all of it copied, and only it?"
+        )
+    return value
+
+
+def _password(value: Secret) -> Secret:
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value.reveal()):
+        raise ValueError("must be text in UTF-8, on one line and without control characters")
+    return value
+
+
+def _webhook_url(value: Secret) -> Secret:
+    address = value.reveal()
+    if not re.fullmatch(r"[!-~]+", address) or _web_address(address) is None:
+        raise ValueError(
+            'must be the address of an incoming webhook: "https://hooks.slack.com/services/…", '
+            "in ASCII without spaces"
+        )
+    return value
+
+
+def _event(entry: str) -> str:
+    if not is_known(entry):
+        raise ValueError(
+            f"fits no event: use a group ({', '.join(GROUPS)}), a name that `relay events` lists, "
+            'or a glob; with "!" in front it takes away'
+        )
+    return entry
 
 
 def _address(value: str) -> str:
     header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
+    addresses: Any = () if header is None else header.addresses
+    for address in addresses:
+        if not (address.username + address.domain).isascii():  # it would need SMTPUTF8 (RFC 6531)
+            raise ValueError(
+                'must be an address in ASCII: write a domain such as "exämple.com" as xn--…; '
+                "before the @ there is no other way to write it"
+            )
     if (
-        header is None
+        len(addresses) != 1
         or header.defects
-        or len(header.addresses) != 1
-        or not header.addresses[0].username
-        or not header.addresses[0].domain
+        or not addresses[0].username
+        or not addresses[0].domain
     ):
         raise ValueError(
             'must be one mail address such as "design@example.com" or "Penpot <penpot@example.com>"'
@@ -109,23 +149,36 @@ def _folder(value: Path) -> Path:
     return value
 
 
-def _readable(value: Path) -> Path:
+def _authority(value: Path) -> Path:
     try:
         value.open("rb").close()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except ssl.SSLError as error:
+        raise ValueError("must hold certificates in PEM form") from error
     except OSError as error:
         raise ValueError(f"must be a file that can be read ({error.strerror})") from error
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[^\s/@\x00-\x1f\x7f-\x9f]+", value):
+        raise ValueError('must be a host\'s name or IP address alone, such as "smtp.example.com"')
     return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 FolderPath = Annotated[Path, AfterValidator(_folder), BeforeValidator(_path)]
-CaFile = Annotated[Path, AfterValidator(_readable), BeforeValidator(_path)]
+CaFile = Annotated[Path, AfterValidator(_authority), BeforeValidator(_path)]
+Token = Annotated[Secret, AfterValidator(_token)]
+Password = Annotated[Secret, AfterValidator(_password)]
+WebhookUrl = Annotated[Secret, AfterValidator(_webhook_url)]
+Host = Annotated[str, AfterValidator(_host)]
 MailAddress = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 Size = Annotated[ByteSize, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Events = Annotated[tuple[str, ...], BeforeValidator(_tuple), AfterValidator(_events)]
+Events = Annotated[tuple[Annotated[str, AfterValidator(_event)], ...], BeforeValidator(_tuple)]
 
 
 class Record(BaseModel):
@@ -154,7 +207,7 @@ class Penpot(Record):
     """``[penpot]``: the Penpot that calls."""
 
     url: HttpUrl = "https://design.penpot.app"
-    access_token: Secret | None = None
+    access_token: Token | None = None
 
 
 class Templates(Record):
@@ -193,9 +246,9 @@ class SlackSettings(ChannelSettings):
     """A Slack channel: by bot token, or by incoming webhook."""
 
     type: Literal["slack"]
-    token: Secret | None = None
+    token: Token | None = None
     channel: Annotated[str, StringConstraints(pattern=r"^(#[^\s#]+|[CDGU][A-Z0-9]{2,})$")] = ""
-    webhook_url: Secret | None = None
+    webhook_url: WebhookUrl | None = None
     api_url: HttpUrl = "https://slack.com/api"
     threads: bool = True
     broadcast: bool = False
@@ -211,7 +264,7 @@ class MatrixSettings(ChannelSettings):
 
     type: Literal["matrix"]
     homeserver: HttpUrl
-    access_token: Secret
+    access_token: Token
     room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")]
     threads: bool = True
 
@@ -224,10 +277,10 @@ class MatrixSettings(ChannelSettings):
 class Smtp(Record):
     """``smtp``: the server that takes the mail."""
 
-    host: Annotated[str, StringConstraints(min_length=1)]
+    host: Host
     port: Port | None = None
     username: str = ""
-    password: Secret | None = None
+    password: Password | None = None
     tls: Literal["starttls", "tls", "none"] = "starttls"
 
     @property

@@ -2,9 +2,10 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,16 +22,25 @@ NO_CONFIG = (
 )
 SECRETS = frozenset({"secret", "token", "access_token", "webhook_url", "password"})
 """Keys whose value is never shown."""
+_LOOKS_SECRET = re.compile(
+    r""" : .* @                           # user and password of an address
+    | hooks\.slack | /services/           # a Slack webhook's
+    | \b ( xox | xapp- | syt_ | mat_ )    # how tokens of Slack and of homeservers begin
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+"""A secret that stands where none belongs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong with a config: where, what stands there (None: nothing), what
-    would be right."""
+    would be right. Its text and its repr show no secret; nor has an unknown key a value, for it may
+    be a secret's key, mistyped."""
 
     file: str
     key: str
-    value: object
+    value: object = field(repr=False)
     rule: str
 
     def __str__(self) -> str:
@@ -110,7 +120,7 @@ def _build(
 ) -> Config:
     resolved, secret_faults = _resolve_secrets(raw, "", environ)
     faults = faults + [Fault(file, names.get(k, k), v, rule) for k, v, rule in secret_faults]
-    missing = {key for key, _, _ in secret_faults}
+    missing = {names.get(key, key) for key, _, _ in secret_faults}
     config = None
     try:
         config = Config.model_validate(resolved)
@@ -142,9 +152,10 @@ def _resolve_secrets(
     if key.rpartition(".")[2] in SECRETS and len(node) == 1:
         ((source, name),) = node.items()
         if environ is None:
-            return Secret("not-read-by-this-command"), faults
+            return Secret(_NOT_READ.get(key.rpartition(".")[2], "not-read-by-this-command")), faults
         if source == "env" and isinstance(name, str):
-            text, rule = environ.get(name, ""), f"the environment variable {name} is not set"
+            variable = f"the environment variable {name}" if _is_name(name) else "what env names"
+            text, rule = environ.get(name, ""), f"{variable} is not set"
         elif source == "file" and isinstance(name, str):
             text, rule = _read_secret(name)
         else:
@@ -157,6 +168,14 @@ def _resolve_secrets(
         result[name], found = _resolve_secrets(value, f"{key}.{name}" if key else name, environ)
         faults += found
     return result, faults
+
+
+def _is_name(text: str) -> bool:
+    """Whether this is a variable's name and hardly the secret itself."""
+    return text.isidentifier() and not _LOOKS_SECRET.search(text)
+
+
+_NOT_READ = {"webhook_url": "https://not-read.invalid/"}
 
 
 def _read_secret(name: str) -> tuple[str, str]:
@@ -204,31 +223,36 @@ def _slack_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, o
 
 
 def _fault(file: str, details: ErrorDetails, names: Mapping[str, str]) -> Fault:
-    key, model = _locate(details["loc"])
+    place, model = _locate(details["loc"])
+    listed = re.sub(r"\[\d+\]$", "", place)  # a variable holds a whole list
+    key = names.get(place) or names.get(listed, place)
     kind, value = details["type"], details["input"]
     if kind == "missing":
-        return Fault(file, names.get(key, key), None, "is required")
+        return Fault(file, key, None, "is required")
     if kind == "extra_forbidden":
         known = sorted(model.model_fields) if model is not None else []
         close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
         hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
-        return Fault(file, key, value, f"unknown key{hint}")
+        return Fault(file, key, None, f"unknown key{hint}")
     if kind == "union_tag_not_found":
         return Fault(file, f"{key}.type", None, f"is required: one of {', '.join(_KINDS)}")
     if kind == "union_tag_invalid":
         told = value.get("type") if isinstance(value, dict) else value
         return Fault(file, f"{key}.type", told, f"must be one of {', '.join(_KINDS)}")
+    if kind in _NO_TABLE:  # ``smtp = "smtp://user:password@host"``: who knows what stands there
+        return Fault(file, key, None, "must be a table")
     if kind == "value_error":
         rule = str(details["ctx"]["error"])
     elif kind == "string_pattern_mismatch":
-        rule = _PATTERNS.get(key.rpartition(".")[2], f"must match {details['ctx']['pattern']}")
+        rule = _PATTERNS.get(place.rpartition(".")[2], f"must match {details['ctx']['pattern']}")
     elif kind == "tuple_type":
         rule = 'must be a list, such as ["…"]'
     else:
         rule = details["msg"].replace("Input should", "must")
-    return Fault(file, names.get(key, key), value, rule[:1].lower() + rule[1:])
+    return Fault(file, key, value, rule[:1].lower() + rule[1:])
 
 
+_NO_TABLE = frozenset({"model_type", "model_attributes_type", "dict_type"})
 _PATTERNS = {
     "channel": 'must be a channel\'s id such as "C0123456789" or its name such as "#design"',
     "room": 'must be a room\'s id such as "!abc:example.org" or "#alias:example.org"',
@@ -274,7 +298,9 @@ def _record_below(model: type[BaseModel] | None, key: str) -> type[BaseModel] | 
 def _show(key: str, value: object) -> str:
     if key.rpartition(".")[2] in SECRETS or "SECRET" in key or "TOKEN" in key or "PASSW" in key:
         return "***"
-    if isinstance(value, dict):
-        return "{…}"
+    if isinstance(value, dict | list | tuple):  # of whatever
+        return "{…}" if isinstance(value, dict) else "[…]"
+    if _LOOKS_SECRET.search(str(value)):
+        return "***"
     text = f'"{value}"' if isinstance(value, str | Path) else str(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

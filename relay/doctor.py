@@ -70,7 +70,7 @@ async def _penpot_answers(url: str) -> Finding:
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=True) as client:
             answer = await client.get(url)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Finding(
             False,
             f"{url} does not answer ({type(error).__name__}): links in messages go there, so "
@@ -97,11 +97,20 @@ async def _token(url: str, token: str) -> Finding:
 
 
 async def _channel(settings: AnyChannel) -> list[Finding]:
-    channel = open_channel(settings)
+    """What a channel finds. Whatever goes wrong in one channel, the others are told of: so it
+    becomes a finding, by its type alone, for its text may repeat an answer or an address."""
+    try:
+        channel = open_channel(settings)
+    except Exception as error:  # noqa: BLE001 - see above
+        return [Finding(False, f"can't be set up ({type(error).__name__}): check its settings")]
     try:
         async with asyncio.timeout(PATIENCE):
-            return await channel.check()
+            try:
+                return await channel.check()
+            finally:
+                await channel.close()
     except TimeoutError:
         return [Finding(False, f"no answer within {PATIENCE:.0f} s: is the address right?")]
-    finally:
-        await channel.close()
+    except Exception as error:  # noqa: BLE001 - see above
+        what = "gave an answer that Relay can't read"
+        return [Finding(False, f"{what} ({type(error).__name__}): is the address right?")]

@@ -77,7 +77,7 @@ def from_environment(
     for name in sorted(given.keys() - KNOWN):
         close = difflib.get_close_matches(name, sorted(KNOWN), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        faults.append((name, given[name], f"unknown variable{hint}"))
+        faults.append((name, None, f"unknown variable{hint}"))  # it may hold a secret
     raw: dict[str, Any] = {}
     names: dict[str, str] = {"teams": "RELAY_SECRET", "teams.default.secret": "RELAY_SECRET"}
     for name, key in _PLAIN.items():

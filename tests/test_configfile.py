@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.configfile import ConfigError, load, warnings
+from relay.environment import KNOWN
 from relay.secret import Secret
 
 SECRET = "a-secret-of-24-characters"
@@ -99,11 +100,11 @@ CASES = {
     "team without secret": ("[teams.acme]", ["teams.acme.secret: is required"]),
     "unknown key": (
         TEAM + "[server]\nprot = 1",
-        ["server.prot = 1: unknown key; did you mean port?"],
+        ["server.prot: unknown key; did you mean port?"],
     ),
     "unknown table": (
         TEAM + "[sever]",
-        ["sever = {…}: unknown key; did you mean server?"],
+        ["sever: unknown key; did you mean server?"],
     ),
     "wrong type": (
         TEAM + '[server]\nport = "8080"',
@@ -183,7 +184,7 @@ CASES = {
     "events": (
         CHANNEL + 'type = "stdout"\nevents = ["comment"]',
         [
-            "teams.acme.channels[0].events = ['comment']: \"comment\" fits no event: use a group "
+            'teams.acme.channels[0].events[0] = "comment": fits no event: use a group '
             "(comments, files, projects, libraries, fonts, transfers), a name that `relay events` "
             'lists, or a glob; with "!" in front it takes away'
         ],
@@ -193,7 +194,7 @@ CASES = {
         ["teams.acme.channels[0].token: one of token and webhook_url is required"],
     ),
     "slack with both": (
-        SLACK + 'token = "a"\nchannel = "#c"\nwebhook_url = "b"',
+        SLACK + 'token = "a"\nchannel = "#c"\nwebhook_url = "https://h"',
         ["teams.acme.channels[0].webhook_url: at most one of token and webhook_url may be there"],
     ),
     "slack without channel": (
@@ -208,7 +209,7 @@ CASES = {
         ],
     ),
     "slack's webhook with a channel": (
-        SLACK + 'webhook_url = "a"\nchannel = "#c"',
+        SLACK + 'webhook_url = "https://h"\nchannel = "#c"',
         [
             'teams.acme.channels[0].channel = "#c": goes with token only: an incoming webhook has '
             "its channel built in"
@@ -226,6 +227,57 @@ CASES = {
         [
             'teams.acme.channels[0].to[0] = "design": must be one mail address such as '
             '"design@example.com" or "Penpot <penpot@example.com>"'
+        ],
+    ),
+    "mail address that is not ASCII": (
+        MAIL.replace("d@example.com", "d@exämple.com").replace("p@", "pö@") + SMTP,
+        [
+            f'teams.acme.channels[0].{key} = "{value}": must be an address in ASCII: write a '
+            'domain such as "exämple.com" as xn--…; before the @ there is no other way to write it'
+            for key, value in (("to[0]", "d@exämple.com"), ("sender", "pö@example.com"))
+        ],
+    ),
+    "token that fits into no header": (
+        SLACK + 'token = "xoxb-é"\nchannel = "#c"',
+        [
+            "teams.acme.channels[0].token = ***: must be printable ASCII without spaces: was all "
+            "of it copied, and only it?"
+        ],
+    ),
+    "access tokens that fit into no header": (
+        '[penpot]\naccess_token = "a\\u0007"\n' + MATRIX.replace('"t"', '"a b"') + 'room = "#a:b"',
+        [
+            f"{key} = ***: must be printable ASCII without spaces: was all of it copied, and only "
+            "it?"
+            for key in ("penpot.access_token", "teams.acme.channels[0].access_token")
+        ],
+    ),
+    "webhook without address": (
+        SLACK + 'webhook_url = "T000/B000/hunter2"',
+        [
+            "teams.acme.channels[0].webhook_url = ***: must be the address of an incoming webhook: "
+            '"https://hooks.slack.com/services/…", in ASCII without spaces'
+        ],
+    ),
+    "password of two lines": (
+        MAIL + 'smtp = { host = "h", username = "u", password = "hunter2\\nx" }',
+        [
+            "teams.acme.channels[0].smtp.password = ***: must be text in UTF-8, on one line and "
+            "without control characters"
+        ],
+    ),
+    "mail server with a scheme": (
+        MAIL + 'smtp = { host = "smtp://example.com" }',
+        [
+            'teams.acme.channels[0].smtp.host = "smtp://example.com": must be a host\'s name or IP '
+            'address alone, such as "smtp.example.com"'
+        ],
+    ),
+    "port that is none": (
+        TEAM + '[penpot]\nurl = "https://example.com:99999"',
+        [
+            'penpot.url = "https://example.com:99999": must be a web address such as '
+            '"https://design.example.com"'
         ],
     ),
     "kind of TLS": (
@@ -258,6 +310,103 @@ CASES = {
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_a_fault_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert faults(write(tmp_path, text), {}) == expected
+
+
+def test_an_authority_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    text = f'{CHANNEL}type = "stdout"\nca_file = "{authority}"'
+    assert faults(write(tmp_path, text), {}) == [
+        f'teams.acme.channels[0].ca_file = "{authority}": must hold certificates in PEM form'
+    ]
+
+
+def slips(word: str) -> list[str]:
+    """A word with a letter too few, two of them swapped, one doubled, or its parts joined."""
+    found = {word[:i] + word[i + 1 :] for i in range(len(word))}
+    found |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(len(word) - 1)}
+    found |= {word[:i] + word[i] + word[i:] for i in range(len(word))}
+    found |= {word.replace("_", ""), word.replace("_", "-"), word.upper(), word.split("_")[0]}
+    return sorted(found - {word})
+
+
+KEYS = ("secret", "token", "access_token", "webhook_url", "password", "bot_token", "smtp_pass")
+TABLES = {
+    "top": "LINE\n" + TEAM,
+    "server": TEAM + "[server]\nLINE",
+    "penpot": TEAM + "[penpot]\nLINE",
+    "team": TEAM + "LINE",
+    "teams": TEAM + "[teams]\nLINE",
+    "slack": SLACK + "LINE",
+    "matrix": MATRIX + 'room = "#a:b"\nLINE',
+    "mail": MAIL + SMTP + "LINE",
+    "smtp": MAIL + 'smtp = { host = "h", LINE }',
+}
+VALUES = ('"hunter2"', '"xoxb-hunter2"', '["hunter2"]', '{ plain = "hunter2" }', "2718281828")
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("key", KEYS)
+def test_a_mistyped_key_does_not_show_what_stands_behind_it(
+    tmp_path: Path, table: str, key: str
+) -> None:
+    for slip in slips(key):
+        for value in VALUES:
+            text = TABLES[table].replace("LINE", f"{slip} = {value}")
+            with pytest.raises(ConfigError) as caught:
+                load(write(tmp_path, text), {})
+            shown = f"{caught.value}{caught.value.faults}"
+            assert "hunter2" not in shown, text
+            assert "2718281828" not in shown, text
+
+
+MISPLACED = {
+    "smtp as text": MAIL + 'smtp = "smtp://user:hunter2@mail.example.com"',
+    "smtp's host": MAIL + 'smtp = { host = "smtp://user:hunter2@mail.example.com" }',
+    "homeserver": MATRIX.replace("https://", "https://bot:hunter2@") + 'room = "#a:b"',
+    "password alone": MATRIX.replace("https://", "https://:hunter2@") + 'room = "#a:b"',
+    "slash in it": MATRIX.replace("https://", "https://bot:x/hunter2@") + 'room = "#a:b"',
+    "odd letter in it": MATRIX.replace("https://", "https://bot:hunter2℀@") + 'room = "#a:b"',
+    "public address": TEAM + '[server]\npublic_url = "user:hunter2@relay.example.com"',
+    "store": TEAM + '[store]\nurl = "postgresql://relay:hunter2@db/relay"',
+    "token as channel": SLACK + 'token = "t"\nchannel = "xoxb-hunter2"',
+    "webhook as channel": SLACK + 'token = "t"\nchannel = "hooks.slack.com/services/T/B/hunter2"',
+    "token as event": CHANNEL + 'type = "stdout"\nevents = ["xoxb-hunter2"]',
+    "token as variable": '[teams.acme]\nsecret = { env = "xoxb-hunter2" }',
+    "channels as text": TEAM + 'channels = ["https://hooks.slack.com/services/T/B/hunter2"]',
+    "team as list": '[[teams.acme]]\nsecret = "hunter2"',
+    "teams as list": '[[teams]]\nname = "acme"\nsecret = "hunter2"',
+    "list for a text": TEAM + '[server]\nhost = [{ password = "hunter2" }]',
+}
+
+
+@pytest.mark.parametrize("text", MISPLACED.values(), ids=MISPLACED)
+def test_a_secret_in_the_wrong_place_is_a_fault_that_does_not_show_it(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text), {})
+    assert "hunter2" not in f"{caught.value}{caught.value.faults}"
+
+
+def test_a_mistyped_variable_does_not_show_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secrets = [name.removesuffix("_FILE") for name in KNOWN if name.endswith("_FILE")]
+    for name in ("RELAY_SLACK_WEBHOOK", "RELAY_SMTP_PASS", *secrets):
+        for slip in slips(name):
+            if slip.startswith("RELAY_") and slip not in KNOWN:
+                environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1", slip: "hunter2"}
+                (fault,) = faults(None, environ)
+                assert fault.startswith(f"environment: {slip}: unknown variable")
+                assert "hunter2" not in fault
+
+
+def test_a_command_that_reads_no_secrets_misses_none(tmp_path: Path) -> None:
+    hook = f'{CHANNEL}type = "slack"\nwebhook_url = {{ env = "HOOK" }}\n'
+    text = (hook + GOOD.partition("[teams.acme]")[0]).replace(f'"{SECRET}"', '{ env = "SECRET" }')
+    assert load(write(tmp_path, text), {}, secrets=False).lanes().keys() == {"acme/a"}
 
 
 def test_a_file_that_is_no_toml_tells_the_line(tmp_path: Path) -> None:
@@ -308,13 +457,17 @@ def test_the_environments_faults_name_the_variable(
     monkeypatch.chdir(tmp_path)
     environ = {"RELAY_SECRET": SECRET, "RELAY_PROT": "1", "RELAY_SLACK_TOKEN": "xoxb"}
     assert faults(None, environ) == [
-        'environment: RELAY_PROT = "1": unknown variable; did you mean RELAY_PORT?',
+        "environment: RELAY_PROT: unknown variable; did you mean RELAY_PORT?",
         'environment: RELAY_SLACK_CHANNEL: is required with token: an id or "#name"',
     ]
     assert faults(None, {"RELAY_SECRET": SECRET}) == [
         "environment: RELAY_*: name a channel: RELAY_SLACK_WEBHOOK_URL, RELAY_SLACK_TOKEN, "
         "RELAY_MATRIX_ROOM, RELAY_EMAIL_TO or RELAY_STDOUT=1"
     ]
+    environ = {"RELAY_SECRET_FILE": "/does/not/exist", "RELAY_STDOUT": "1", "RELAY_EVENTS": "*,x"}
+    missing, event = faults(None, environ)
+    assert missing.startswith("environment: RELAY_SECRET_FILE: the file /does/not/exist can't be")
+    assert event.startswith('environment: RELAY_EVENTS = "x": fits no event')
     environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "0"}
     assert "name a channel" in faults(None, environ)[0]
     assert faults(None, {"RELAY_STDOUT": "1"}) == ["environment: RELAY_SECRET: is required"]

@@ -126,6 +126,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     (folder / "smtp").write_text("password")
     (folder / "relay.toml").write_text(text, encoding="utf-8")
     environ = dict.fromkeys(re.findall(r'env = "(\w+)"', text), SECRET)
+    environ["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
     return load(str(folder / "relay.toml"), environ)
 
 

@@ -2,17 +2,25 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
 from email.utils import getaddresses
+from math import inf
 from typing import Any, ClassVar
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException
+from aiosmtplib import (
+    SMTP,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
 
 from relay.channels import tls
 from relay.channels.base import Failure, Finding, Receipt, Thread
-from relay.channels.email_errors import failure
+from relay.channels.email_errors import failure, verdict
 from relay.channels.email_message import compose
 from relay.channels.failures import words
 from relay.config import EmailSettings
@@ -20,6 +28,10 @@ from relay.messages.message import Message
 
 _STEP = 30.0  # seconds for one answer; a server that looks for spam takes its time
 _WHOLE = 90.0
+
+_PATIENCE = 2 * 3600.0
+"""Seconds that one recipient may hold up the others: greylisting takes minutes, seldom more than
+an hour (RFC 6647)."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,23 +52,30 @@ class EmailChannel:
         self._tls = None if settings.smtp.tls == "none" else tls.context(settings.ca_file)
         password = settings.smtp.password
         self._secret = password.reveal() if password else ""
+        self._refused_since: dict[str, float] = {}
 
     async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
         """Send the mail, with a ``Message-ID`` made of ``key``: a mail that is sent again
         has the same one, by which mailboxes know it.
 
-        Some recipients that are refused are a warning in the log; all are a ``Failure``.
+        A recipient that is refused for good is a warning in the log, and the others get the
+        mail. One that is refused for now (greylisting), or for what can be mended, is a
+        ``Failure`` before anybody has the mail: so all get it in order, and none twice. Who has
+        been refused like that for two hours without a break is passed over, with a warning,
+        until the server takes mail for them again: a mailbox that is full must not keep the
+        mail from the others. After a restart the two hours begin anew. When the server takes no
+        recipient at all it is a ``Failure``, however long that lasts.
         """
         mail = compose(message, key, self._sender, self._to, thread)
+        content = mail.as_bytes()
         async with self._session() as smtp:
-            refused, _ = await smtp.sendmail(
-                self._sender.addr_spec,
-                [to.addr_spec for to in self._to],
-                mail.as_bytes(),
-            )
-        for recipient, (code, told) in refused.items():
-            told = words(str(told), self._secret)
-            _log.warning("the mail server refuses %s: %s %s", recipient, code, told)
+            size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
+            await smtp.mail(self._sender.addr_spec, options=size)
+            passed_over = await self._recipients(smtp)
+            await smtp.data(content)
+        for refusal in passed_over:
+            told = words(f"{refusal.code} {refusal.message}", self._secret)
+            _log.warning("the mail server refuses %s: %s", refusal.recipient, told)
         return Receipt(str(mail["Message-ID"]))
 
     async def check(self) -> list[Finding]:
@@ -98,9 +117,12 @@ class EmailChannel:
                 transport = smtp.transport
                 await self._secure(smtp)
                 transport = smtp.transport
-                yield smtp
-                with suppress(SMTPException):  # the mail is taken, whatever comes of this
-                    await smtp.quit(timeout=2)
+                try:
+                    yield smtp
+                except (SMTPResponseException, SMTPRecipientsRefused):
+                    await _quit(smtp)
+                    raise
+                await _quit(smtp)
         except (SMTPException, OSError, TimeoutError) as error:
             raise failure(error, secret=self._secret) from None
         finally:
@@ -125,6 +147,29 @@ class EmailChannel:
                 raise Failure("retry", "auth", text)
             await smtp.login(self._smtp.username, self._secret)
 
+    async def _recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
+        """Name the recipients to the server: those that it refuses and the mail goes without.
+        Raises a refusal that the mail waits for, or all when all are refused."""
+        refused = []
+        for to in self._to:
+            try:
+                await smtp.rcpt(to.addr_spec)
+            except SMTPRecipientRefused as error:
+                refused.append(error)
+        if len(refused) == len(self._to):  # nobody holds up anybody
+            raise SMTPRecipientsRefused(refused)
+        now = time.monotonic()
+        since = {
+            refusal.recipient: self._refused_since.get(refusal.recipient, now)
+            for refusal in refused
+            if verdict(refusal) == "retry"
+        }
+        self._refused_since = since
+        for refusal in refused:
+            if now - since.get(refusal.recipient, -inf) < _PATIENCE:
+                raise refusal
+        return refused
+
     def _connected(self) -> str:
         server = f"{self._smtp.host}:{self._smtp.server_port}"
         secured = {"starttls": "with STARTTLS", "tls": "with TLS", "none": "without encryption"}
@@ -138,6 +183,11 @@ class EmailChannel:
             told = words(f"{error.code} {error.message}", self._secret)
             return Finding(ok=False, text=f"The mail server refuses {address}: {told}.")
         return Finding(ok=True, text=f"The mail server takes mail for {address}.")
+
+
+async def _quit(smtp: SMTP) -> None:
+    with suppress(SMTPException):  # the mail is taken or refused, whatever comes of this
+        await smtp.quit(timeout=2)
 
 
 def _address(text: str) -> Address:

@@ -26,20 +26,22 @@ _SERVER = "the mail server"
 
 def failure(error: Exception, *, secret: str) -> Failure:
     """What an error of aiosmtplib or of the network means."""
-    about = ""
+    whom = "a recipient, so nobody has the mail yet"
     if isinstance(error, SMTPRecipientsRefused):
         # One that is refused only for now makes the mail worth another try.
-        error = min(error.recipients, key=lambda refusal: _verdict(refusal) == "dead")
-        about = f"{error.recipient}: "
+        error = min(error.recipients, key=lambda refusal: verdict(refusal) == "dead")
+        whom = "all recipients"
+    about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
     if not isinstance(error, SMTPResponseException):
         return from_network(error, _SERVER)
     told = words(f"{about}{error.message}", secret)
     if error.code < 200:  # aiosmtplib's -1: what came was no SMTP
         return Failure("retry", "answer", f"{_SERVER} gave an answer that is no SMTP")
-    return Failure(_verdict(error), str(error.code), f"{_meaning(error)} ({told})")
+    return Failure(verdict(error), str(error.code), f"{_meaning(error, whom)} ({told})")
 
 
-def _verdict(error: SMTPResponseException) -> Verdict:
+def verdict(error: SMTPResponseException) -> Verdict:
+    """What to do after one refusal."""
     if error.code < 500 or error.code in _CREDENTIALS:
         return "retry"
     match error:
@@ -54,14 +56,14 @@ def _verdict(error: SMTPResponseException) -> Verdict:
             return "retry"
 
 
-def _meaning(error: SMTPResponseException) -> str:
+def _meaning(error: SMTPResponseException, whom: str) -> str:
     if error.code == 530:
         return f"{_SERVER} wants a login: give smtp.username and smtp.password"
     if isinstance(error, SMTPAuthenticationError) or error.code in _CREDENTIALS:
         return f"{_SERVER} refuses username or password"
     match error:
         case SMTPRecipientRefused():
-            return f"{_SERVER} refuses all recipients"
+            return f"{_SERVER} refuses {whom}"
         case SMTPSenderRefused() if error.code != _TOO_BIG:
             return f"{_SERVER} refuses the sender: check sender in the config"
         case SMTPSenderRefused() | SMTPDataError():

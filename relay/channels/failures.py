@@ -16,7 +16,8 @@ from relay.channels.base import Failure, Verdict
 Rules = dict[str, tuple[Verdict, str]]
 """A server's error words, each with what to do and a sentence about it."""
 
-_LONGEST_WAIT = 24 * 3600.0
+LONGEST_WAIT = 24 * 3600.0
+"""Seconds: whoever asks for more is asked again after a day."""
 _NOT_SHOWN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
@@ -39,11 +40,11 @@ def seconds(retry_after: str | None) -> float | None:
         wait = float(retry_after)
     except ValueError:
         try:
-            date = parsedate_to_datetime(retry_after)
-        except ValueError:
+            date = parsedate_to_datetime(retry_after).astimezone(UTC)
+        except (ValueError, OverflowError):  # no date, or one outside of the years 1 to 9999
             return None
-        wait = (date.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return None if isnan(wait) else min(max(wait, 0.0), _LONGEST_WAIT)
+        wait = (date - datetime.now(UTC)).total_seconds()
+    return None if isnan(wait) else min(max(wait, 0.0), LONGEST_WAIT)
 
 
 def from_status(status: int, server: str, after: float | None = None) -> Failure:

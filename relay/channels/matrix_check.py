@@ -66,7 +66,7 @@ async def _membership(call: Call, state: str, user: str) -> str:
     timeline = {"limit": 0, "not_types": [uuid4().hex]}
     only_invites = {"room": {"timeline": timeline, "state": {"types": []}}}
     sync = await call("GET", f"sync?timeout=0&filter={quote(json.dumps(only_invites), safe='')}")
-    invited = sync.get("rooms", {}).get("invite", {})
+    invited = _map(_map(sync.get("rooms")).get("invite"))
     room = state.split("/")[1]
     return "invite" if any(quote(name, safe="") == room for name in invited) else ""
 
@@ -84,12 +84,12 @@ async def _state(call: Call, path: str) -> dict[str, Any]:
 async def _power(call: Call, state: str, user: str, named: str) -> Finding:
     create = await _state(call, f"{state}/m.room.create/?format=event")
     levels = await _state(call, f"{state}/m.room.power_levels/")
-    content = create.get("content", {})
-    creators = [create.get("sender"), *content.get("additional_creators", ())]
-    version = str(content.get("room_version", "1"))
-    rules_all = version.isdecimal() and int(version) >= _CREATORS_RULE and user in creators
-    has = levels.get("users", {}).get(user, levels.get("users_default", 0))
-    needs = levels.get("events", {}).get("m.room.message", levels.get("events_default", 0))
+    content = _map(create.get("content"))
+    more = content.get("additional_creators")
+    creators = [create.get("sender"), *(more if isinstance(more, list) else ())]
+    rules_all = _level(content.get("room_version")) >= _CREATORS_RULE and user in creators
+    has = _level(_map(levels.get("users")).get(user, levels.get("users_default")))
+    needs = _level(_map(levels.get("events")).get("m.room.message", levels.get("events_default")))
     if not rules_all and has < needs:
         text = (
             f"{user} may not post to {named}: its power level there is {has}, messages need "
@@ -97,3 +97,19 @@ async def _power(call: Call, state: str, user: str, named: str) -> Finding:
         )
         return Finding(ok=False, text=text)
     return Finding(ok=True, text=f"{user} can post to {named}.")
+
+
+def _map(value: object) -> dict[str, Any]:
+    """What should be a map, and is taken for an empty one where it isn't: rooms hold what some
+    client once wrote."""
+    return value if isinstance(value, dict) else {}
+
+
+def _level(value: object) -> int:
+    """A power level; 0, the default, where it is none. In rooms before version 10 it may be
+    text: https://spec.matrix.org/latest/rooms/v10/
+    """
+    try:
+        return int(value) if isinstance(value, int | float | str) else 0
+    except (ValueError, OverflowError):
+        return 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.channels.base import Failure
-from relay.channels.failures import Rules, from_status, seconds, words
+from relay.channels.failures import LONGEST_WAIT, Rules, from_status, seconds, words
 
 _TOKEN = "give Relay the access token of a logged-in user"  # noqa: S105 - no token
 _ADDRESS = "check homeserver in the config: it is the address of the client-server API"
@@ -59,7 +59,8 @@ def failure(answer: object, status: int, headers: Mapping[str, str], *, secret: 
         code = answer.get("errcode")
         asked = answer.get("retry_after_ms")  # what servers sent before the header
         if after is None and isinstance(asked, int | float):
-            after = seconds(str(asked / 1000))
+            # Bounded first: an integer of JSON may be too large for a float.
+            after = seconds(str(min(max(asked, 0), LONGEST_WAIT * 1000) / 1000))
     if (
         not isinstance(code, str)
         or not code

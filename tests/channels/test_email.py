@@ -14,7 +14,8 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 
-from relay.channels.base import Thread
+from relay.channels import email as module
+from relay.channels.base import Failure, Thread
 from relay.channels.email_message import compose
 from relay.messages.message import Message
 from tests.channels import builders
@@ -160,11 +161,61 @@ async def test_a_refused_recipient_beside_an_accepted_one_is_a_warning(
     assert "refuses gone@example.com: 550 5.1.1 no such user" in caplog.text
 
 
-async def test_one_recipient_that_is_refused_for_now_makes_another_try(mail_server: Start) -> None:
-    replies = {"gone@example.com": "550 5.1.1 no", "ada@example.com": "451 4.7.1 greylisted"}
-    server = mail_server(replies=replies)
+GREY = "450 4.7.1 greylisted"
+
+
+async def test_nobody_has_the_mail_while_one_recipient_is_refused_for_now(
+    mail_server: Start,
+) -> None:
+    server = mail_server(replies={"gone@example.com": GREY})
+    async with opened(builders.email(server.port, to=TWO)) as channel:
+        with pytest.raises(Failure) as caught:
+            await channel.send(MESSAGE, "delivery-1")
+        assert (caught.value.verdict, caught.value.reason) == ("retry", "450")
+        assert "nobody has the mail yet (gone@example.com: 4.7.1" in caught.value.detail
+        assert server.mails == []
+        del server.replies["gone@example.com"]
+        await channel.send(MESSAGE, "delivery-1")
+    assert [mail.recipients for mail in server.mails] == [list(TWO)]
+
+
+async def test_a_recipient_that_is_refused_for_hours_no_longer_holds_up_the_others(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    server = mail_server(replies={"gone@example.com": "452 4.2.2 mailbox full"})
+    async with opened(builders.email(server.port, to=TWO)) as channel:
+
+        async def sends(key: str) -> bool:
+            try:
+                await channel.send(MESSAGE, key)
+            except Failure:
+                return False
+            return True
+
+        assert not await sends("delivery-1")
+        now += module._PATIENCE - 1
+        assert not await sends("delivery-1")
+        now += 1
+        assert await sends("delivery-1")
+        assert await sends("delivery-2")
+        assert "refuses gone@example.com: 452 4.2.2 mailbox full" in caplog.text
+        full = server.replies.pop("gone@example.com")
+        assert await sends("delivery-3")
+        server.replies["gone@example.com"] = full
+        assert not await sends("delivery-4")
+    assert [len(mail.recipients) for mail in server.mails] == [1, 1, 2]
+
+
+async def test_a_server_that_takes_no_recipient_is_waited_for_without_end(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.0)
+    server = mail_server(replies={"ada@example.com": GREY, "gone@example.com": "550 5.1.1 no"})
     failure = await refusal(builders.email(server.port, to=TWO))
-    assert (failure.verdict, failure.reason) == ("retry", "451")
+    assert (failure.verdict, failure.reason) == ("retry", "450")
+    assert "refuses all recipients" in failure.detail
 
 
 # What check says

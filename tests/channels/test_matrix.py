@@ -172,6 +172,38 @@ async def test_a_user_without_the_power_to_post_is_told_so(room: Room) -> None:
     assert f"ok {room.ada.id} can post" in await findings(room.settings(bot=room.ada))
 
 
+USER = "@relay:relay.test"
+
+
+@pytest.mark.parametrize(
+    ("levels", "may"),
+    [
+        ({"users": {USER: "100"}, "events": {"m.room.message": "9"}}, True),
+        ({"users": {USER: "9"}, "events_default": "50"}, False),
+        ({"users": [], "events": None, "users_default": {}, "events_default": 50}, False),
+        ({"users": "x", "events": {"m.room.message": [1]}, "events_default": "much"}, True),
+    ],
+)
+async def test_odd_power_levels_do_not_hide_what_else_is_found(
+    levels: dict[str, object], may: bool
+) -> None:
+    state = {
+        "account/whoami": {"user_id": USER},
+        "m.room.member": {"membership": "join"},
+        "m.room.create": {"content": {"room_version": "x", "additional_creators": 1}},
+        "m.room.power_levels": levels,
+        "m.room.encryption": {"algorithm": "m.megolm.v1.aes-sha2"},
+    }
+
+    def answer(request: Request) -> Answer:
+        return Answer.of(next(state[part] for part in state if part in request.path))
+
+    with in_thread(answer) as server:
+        text = await findings(settings_of(server.url))
+    assert ("can post to" in text, "may not post to" in text) == (may, not may)
+    assert "is encrypted" in text
+
+
 async def test_check_finds_a_good_room_and_posts_nothing(room: Room) -> None:
     text = await findings(room.settings())
     assert text == (

@@ -130,6 +130,20 @@ CASES = [
         "M_LIMIT_EXCEEDED",
         37.0,
     ),
+    Case(
+        "matrix",
+        Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": int("9" * 400)}, 429),
+        "retry",
+        "M_LIMIT_EXCEEDED",
+        86400.0,
+    ),
+    Case(
+        "matrix",
+        Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": -int("9" * 400)}, 429),
+        "retry",
+        "M_LIMIT_EXCEEDED",
+        0.0,
+    ),
     Case("matrix", Answer(HTML, 429, "text/html", SLOW), "retry", "ratelimited", 37.0),
     Case("matrix", Answer(HTML, 502, "text/html"), "retry", "http-502"),
     Case("matrix", Answer(HTML, 404, "text/html"), "retry", "http-404", words="address"),
@@ -282,7 +296,16 @@ def test_what_slack_tells_beside_its_word_reaches_the_reader_without_the_secret(
 
 @pytest.mark.parametrize(
     ("header", "wait"),
-    [("0", 0.0), ("-5", 0.0), ("1e9", 86400.0), ("nan", None), ("soon", None), ("", None)],
+    [
+        ("0", 0.0),
+        ("-5", 0.0),
+        ("1e9", 86400.0),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+    ],
 )
 def test_odd_waits_become_sensible_ones(header: str, wait: float | None) -> None:
     failure = matrix_errors.failure({}, 429, {"Retry-After": header}, secret="x")

@@ -1,0 +1,60 @@
+"""``relay doctor``: one channel's trouble costs no other finding."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.config import AnyChannel, Config, Server, StdoutSettings, StoreSettings, Team
+from relay.config import Penpot as PenpotSettings
+from relay.doctor import examine
+from relay.secret import Secret
+from tests.channels import builders
+from tests.servers.loopback import Answer, Request, in_thread
+
+pytestmark = pytest.mark.anyio
+
+
+def odd(request: Request) -> Answer:
+    """A server that answers Slack's calls in shapes that Slack has not."""
+    if request.path.endswith("auth.test"):
+        return Answer.of({"ok": True, "user": "relay"})
+    return Answer.of({"ok": True, "channels": {builders.MATRIX_TOKEN: 1}})
+
+
+async def found(
+    channel: AnyChannel, penpot: str, folder: Path
+) -> dict[str, list[tuple[bool, str]]]:
+    """What is found about the channel and about one beside it."""
+    log = StdoutSettings(type="stdout", name="log")
+    config = Config(
+        server=Server(public_url="https://relay.example.com"),
+        store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
+        penpot=PenpotSettings(url=penpot),
+        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"), channels=(channel, log))},
+    )
+    findings: dict[str, list[tuple[bool, str]]] = {}
+    async for place, finding in examine(config):
+        findings.setdefault(place, []).append((finding.ok, finding.text))
+    return findings
+
+
+async def test_an_answer_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+    with in_thread(odd) as server:
+        slack = builders.slack_bot(f"{server.url}/api", "#design")
+        findings = await found(slack, server.url, tmp_path)
+    assert findings["acme/design"] == [
+        (
+            False,
+            "gave an answer that Relay can't read (AttributeError): is the address right?",
+        )
+    ]
+    assert findings["acme/log"] == [(True, "Messages are printed to standard output.")]
+
+
+async def test_a_channel_that_cannot_be_set_up_is_a_finding(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.pem"
+    with in_thread(odd) as server:
+        matrix = builders.matrix("https://matrix.example.org").model_copy(update={"ca_file": gone})
+        findings = await found(matrix, server.url, tmp_path)
+    assert findings["acme/room"] == [(False, "can't be set up (ValueError): check its settings")]
+    assert findings["acme/log"] == [(True, "Messages are printed to standard output.")]
