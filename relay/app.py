@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,6 +24,9 @@ from relay.metrics import Metrics
 from relay.process import leave_what_is_loaded_alone
 from relay.store import store_at
 from relay.store.base import StoreUnavailable
+
+if TYPE_CHECKING:
+    from relay.penpot.api import Penpot
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +50,7 @@ def build(config: Config) -> Starlette:
         metrics=metrics,
     )
     templates = Templates(config.templates.path)
-    planner = Planner(config, store, templates, metrics)
+    planner = Planner(config, store, templates, metrics, _penpot(config))
     fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
     hook = Hook(config, store, fan_out.wake, metrics)
     housekeeping = Housekeeping(store, retention)
@@ -83,6 +87,7 @@ def build(config: Config) -> Starlette:
             fan_out.stop()
             await lanes.stop(GRACE)
             await asyncio.gather(*tasks, return_exceptions=True)
+            await planner.close()
             await store.close()
             log.info("stopped")
 
@@ -113,6 +118,15 @@ def build(config: Config) -> Starlette:
     )
     application.router.redirect_slashes = False  # a redirect would tell the secret again
     return application
+
+
+def _penpot(config: Config) -> "Penpot | None":
+    """The API, where there is a token for it; httpx is only loaded then."""
+    if config.penpot.access_token is None:
+        return None
+    from relay.penpot.api import Penpot
+
+    return Penpot(config.penpot.url, config.penpot.access_token.reveal())
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:

@@ -58,6 +58,12 @@ class Metrics:
             ["template"],
             registry=registry,
         )
+        self._lookups = Counter(
+            "relay_lookups",
+            "Calls to Penpot for names, by what they came to",
+            ["method", "outcome"],
+            registry=registry,
+        )
 
     def answered(self, team: str, status: int) -> None:
         """The hook answered; ``team`` is empty where none was named rightly."""
@@ -88,6 +94,10 @@ class Metrics:
     def template_problem(self, template: str) -> None:
         """A template failed."""
         self._templates.labels(template).inc()
+
+    def lookup(self, method: str, outcome: str) -> None:
+        """A call to Penpot ended: found, nothing, busy, refused or unexpected."""
+        self._lookups.labels(method, outcome).inc()
 
     def backlog(self, waiting: Mapping[str, int], lanes: Collection[str]) -> None:
         """How many messages wait in each lane."""

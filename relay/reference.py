@@ -8,12 +8,13 @@ from relay.penpot.selection import Selection
 
 VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most telling "
-    "place in Penpot), event.props (all that Penpot sent)",
+    "place in Penpot), event.props (all that Penpot sent, with long texts and lists cut), "
+    "event.file_count (how many files it is about)",
     "actor": "who did it: actor.name, actor.id",
     "team": "the Penpot team: team.name, team.id, team.url",
     "project": "the project: project.name, project.id, project.url",
     "file": "the file: file.name, file.id, file.url",
-    "files": "several files; each has name, id, url",
+    "files": "several files, the first 100 of event.file_count; each has name, id, url",
     "page": "the page of a comment: page.name, page.id, page.url",
     "thread": "the comment thread: thread.number, thread.name (#15), thread.url, thread.first (its "
     "first comment), thread.begun (whether the message stands under the thread's first one in the "

@@ -3,7 +3,6 @@
 import json
 import socket
 import sqlite3
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from relay.config import Config
+from relay.intake import Hook
+from relay.metrics import Metrics
+from relay.secret import Secret
+from relay.store.base import Store
 from tests.service import JSON, SECRET, Service, running, wait_until
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
@@ -66,15 +70,27 @@ def test_an_unknown_team_and_a_wrong_secret_look_alike(
     }
 
 
-def test_an_unknown_team_and_a_wrong_secret_take_the_same_time(service: Service) -> None:
-    times: dict[str, list[float]] = {"nobody/" + SECRET: [], "acme/" + "w" * len(SECRET): []}
-    for _ in range(60):
-        for path, taken in times.items():
-            started = time.perf_counter()
-            httpx.head(f"{service.url}/hooks/{path}")
-            taken.append(time.perf_counter() - started)
-    one, other = (statistics.median(taken) for taken in times.values())
-    assert 0.7 < one / other < 1.4
+@pytest.mark.anyio
+async def test_an_unknown_team_and_a_wrong_secret_cost_the_same_comparison(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+    matches = Secret.matches
+
+    def noting(self: Secret, other: str) -> bool:
+        compared.append(other)
+        return matches(self, other)
+
+    async def send(message: object) -> None:
+        pass
+
+    monkeypatch.setattr(Secret, "matches", noting)
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
+    hook = Hook(config, Store, pytest.fail, Metrics())  # type: ignore[type-abstract, arg-type]
+    for team in ("nobody", "acme"):
+        scope = {"method": "HEAD", "path_params": {"team": team, "secret": "wrong"}}
+        await hook(scope, pytest.fail, send)
+    assert compared == ["wrong", "wrong"]
 
 
 def test_other_methods_are_refused(service: Service) -> None:
@@ -148,6 +164,12 @@ def test_a_chunked_body_over_the_limit_is_413(service: Service) -> None:
     assert answer.status_code == 413
 
 
+def test_a_trailing_slash_is_not_redirected(service: Service) -> None:
+    answer = httpx.post(f"{service.hook}/", content=body(), headers=JSON)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_a_body_of_9_mb_is_taken(service: Service) -> None:
     assert service.post(body(name="Large", padding="x" * 9_000_000)) == 204
     wait_until(lambda: "Large" in service.output.read_text(), 5)
@@ -187,6 +209,9 @@ HOSTILE = {
     "escapes": b'{"name": "x", "props": {"a": "' + rb"\u0041" * 2_700_000 + b'"}}',
     "truncated": b'{"name": "create-comment", "props": {"content": "' + b"z" * 1_000_000,
     "invalid UTF-8": b'{"name": "x", "props": {"a": "' + b"\xff" * 15_000_000 + b'"}}',
+    "a long template": body("clone-template", templateId="a-" * 7_900_000),
+    "many files": body("move-files", ids=[f"{n:08}-0000-4000-8000-{n:012}" for n in range(29_000)]),
+    "mentions without an end": body("create-comment", content="@[" * 10_000),
     "transit: nested sets": b'["~#set",' * 1_500_000,
     "transit: cached keys": b'["^ ","~:name","x","~:props",["^ "' + b',"~:abcd",1' * 1_300_000,
     "transit: a bomb": b'["^ ","~:name","x","~:props",[' + b'["~#cmap",[[],[]]],' * 800_000,
@@ -195,26 +220,39 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_body_blocks_nobody_and_stays_in_bounds(service: Service, name: str) -> None:
-    sent = HOSTILE[name]
+    # The better of two: on a busy machine anyone may have to wait for a turn.
+    assert slowest_head(service, name, "once") < 0.1 or slowest_head(service, name, "again") < 0.1
+    assert service.peak_memory() < 200e6
+
+
+def slowest_head(service: Service, name: str, attempt: str) -> float:
+    """Seconds that Penpot's HEAD waits at most, until the hostile event was made a message too."""
+    sent = HOSTILE[name] + b" " * len(attempt)  # another body each time: the same would be dropped
     headers = TRANSIT if name.startswith("transit") else JSON
+    behind = f"Behind {name} {attempt}".replace("-", " ")  # as an unknown event's name is told
     answers: list[int] = []
-    sending = threading.Thread(
-        target=lambda: answers.append(
-            httpx.post(service.hook, content=sent, headers=headers, timeout=30).status_code
-        )
-    )
+
+    def send() -> None:
+        for content, kind in ((sent, headers), (body(name=behind), JSON)):
+            answer = httpx.post(service.hook, content=content, headers=kind, timeout=30)
+            answers.append(answer.status_code)
+
+    sending = threading.Thread(target=send)
     slowest = 0.0
+    end = time.monotonic() + 30
     with httpx.Client() as client:
         client.head(service.hook)
         sending.start()
-        while sending.is_alive():
+        # Events become messages in their order.
+        while sending.is_alive() or behind not in service.output.read_text():
+            assert time.monotonic() < end
             started = time.perf_counter()
             assert client.head(service.hook).status_code == 200
             slowest = max(slowest, time.perf_counter() - started)
             time.sleep(0.002)
     assert answers[0] in (204, 400)
-    assert slowest < 0.1
-    assert service.peak_memory() < 200e6
+    assert answers[1] == 204
+    return slowest
 
 
 def test_the_hooks_secret_is_in_no_log(service: Service) -> None:

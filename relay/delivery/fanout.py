@@ -8,7 +8,7 @@ from relay.delivery.lanes import Lanes
 from relay.delivery.pace import pause
 from relay.delivery.plan import Planner, bug
 from relay.metrics import Metrics
-from relay.store.base import FannedOut, Store, StoreUnavailable
+from relay.store.base import FannedOut, Store, StoredEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +59,27 @@ class FanOut:
                     await self._woken.wait()
             except StoreUnavailable as error:
                 log.warning("fan-out waits for the store: %s", error)
-                self._planner.forget()
+                await self._planner.forget()
                 await pause(STORE_PAUSE, self._stop)
 
     async def _fan_out(self) -> bool:
-        """One batch; False when nothing was stored."""
+        """One batch; False when nothing was stored.
+
+        An event that Penpot is asked about holds up those behind it, as their order is kept, but
+        none before it.
+        """
         batch: list[FannedOut] = []
         names: dict[int, str] = {}
-        for stored in await self._store.stored(BATCH):
+        events = await self._store.stored(BATCH)
+        await self._planner.prepare(events)
+        for stored in events:
             if self._stop.is_set():
                 break
+            if not await self._planner.is_prepared(stored):
+                if batch:
+                    break
+                if not await self._is_next(stored, alone=len(events) < BATCH):
+                    return True
             batch.append(await self._planner.plan(stored, batch))
             names[stored.id] = stored.name
             await asyncio.sleep(BREATH if self._stand_back() else 0)
@@ -77,15 +88,28 @@ class FanOut:
             self._tell(plan, names[plan.event_id])
         return bool(batch)
 
+    async def _is_next(self, stored: StoredEvent, *, alone: bool) -> bool:
+        """Wait for what is asked about an event; False when something else is to be done before.
+
+        Where it waits ``alone``, events that come meanwhile can be asked about as well.
+        """
+        prepared = asyncio.create_task(self._planner.prepared(stored))
+        woken = asyncio.create_task((self._woken if alone else self._stop).wait())
+        await asyncio.wait({prepared, woken}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (prepared, woken):
+            task.cancel()
+        return prepared.done()
+
     async def _write(self, batch: list[FannedOut]) -> list[FannedOut]:
         """Store plans; what was stored. In the place of one that can't be stands that it can't."""
         try:
             await self._store.fanned_out(batch)
+            self._planner.kept()
         except StoreUnavailable:
             raise
         except Exception as error:
             log.exception("fan-out")
-            self._planner.forget()
+            await self._planner.forget()
             if len(batch) > 1:
                 return [plan for each in batch for plan in await self._write([each])]
             batch = [bug(batch[0].event_id, batch[0].team, error)]

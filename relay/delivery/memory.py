@@ -1,7 +1,7 @@
-"""Memory: the names that events taught, from the store, with the most used at hand."""
+"""Memory: the names that events and Penpot's API told, from the store, the most used at hand."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from relay.penpot.events import Event
 from relay.penpot.names import Fact, enrich, taught
@@ -17,6 +17,9 @@ class Memory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._facts: OrderedDict[tuple[str, FactKey], Fact] = OrderedDict()
+        # What Penpot's API told: not in a plan yet, and in plans that are not stored yet.
+        self._found: dict[tuple[str, FactKey], Fact] = {}
+        self._handed: dict[tuple[str, FactKey], Fact] = {}
 
     async def enriched(self, event: Event, team: str, team_name: str, team_id: str) -> Event:
         """``event`` with all names that are known; ``team`` is its key in the config, ``team_name``
@@ -29,9 +32,11 @@ class Memory:
             known |= await self._look_up(team, missing)
 
     async def learned(self, event: Event, team: str) -> dict[FactKey, str]:
-        """What ``event`` teaches that was not known, as the store keeps it.
+        """What ``event`` teaches that was not known, and what was ``found`` since the last time,
+        as the store keeps it.
 
-        It counts as known from now on; ``forget`` when it could not be stored.
+        It counts as known from now on; ``forget`` when it could not be stored, ``kept`` when it
+        was.
         """
         facts = taught(event)
         known = await self._look_up(team, {fact.key for fact in facts})
@@ -43,14 +48,40 @@ class Memory:
                 known[key] = merged
                 self._keep(team, key, merged)
                 news[key] = merged.dumps()
+        for owner, key in [found for found in self._found if found[0] == team]:
+            fact = self._handed[owner, key] = self._found.pop((owner, key))
+            news.setdefault(key, self._facts.get((owner, key), fact).dumps())
         return news
 
+    async def found(self, team: str, facts: Collection[Fact]) -> None:
+        """Take what Penpot's API told where nothing is known: what events told in their order
+        is not touched, or the old name of what is renamed would be lost before it is told."""
+        known = await self._look_up(team, {fact.key for fact in facts})
+        for fact in facts:
+            merged = Fact.merged(fact, known[fact.key])
+            if merged != known[fact.key]:
+                known[fact.key] = merged
+                self._keep(team, fact.key, merged)
+                self._found[team, fact.key] = merged
+
+    async def has_names(self, team: str, keys: Collection[FactKey]) -> bool:
+        """Whether all of these have a name."""
+        known = await self._look_up(team, keys) if keys else {}
+        return all(fact.name for fact in known.values())
+
+    def kept(self) -> None:
+        """All plans so far are stored, with what was found."""
+        self._handed.clear()
+
     def forget(self) -> None:
-        """Drop what is at hand; the store has the truth."""
+        """Drop what is at hand; the store has the truth, but for what was found."""
         self._facts.clear()
+        self._found = self._handed | self._found
+        self._handed = {}
 
     async def _look_up(self, team: str, keys: Iterable[FactKey]) -> dict[FactKey, Fact]:
-        found: dict[FactKey, Fact] = {}
+        """Facts as they are when this returns, whoever else learns meanwhile."""
+        facts: dict[FactKey, Fact] = {}
         unread: list[FactKey] = []
         for key in keys:
             fact = self._facts.get((team, key))
@@ -58,13 +89,19 @@ class Memory:
                 unread.append(key)
             else:
                 self._facts.move_to_end((team, key))
-                found[key] = fact
+                facts[key] = fact
         if unread:
             stored = await self._store.facts(team, unread)
+            for key in facts:
+                facts[key] = self._facts.get((team, key), facts[key])
             for key in unread:
-                found[key] = Fact.loads(*key, stored[key]) if key in stored else Fact(*key)
-                self._keep(team, key, found[key])
-        return found
+                fact = self._facts.get((team, key))
+                if fact is None:
+                    fact = Fact.loads(*key, stored[key]) if key in stored else Fact(*key)
+                    fact = Fact.merged(self._found.get((team, key)), fact)
+                    self._keep(team, key, fact)
+                facts[key] = fact
+        return facts
 
     def _keep(self, team: str, key: FactKey, fact: Fact) -> None:
         self._facts[team, key] = fact

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from relay.config import Config
+from relay.delivery.lookups import Lookups
 from relay.delivery.memory import Memory
 from relay.messages.rendering import Problem
 from relay.messages.templates import Rendered, Templates
@@ -16,6 +18,9 @@ from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, decode
 from relay.store.base import FannedOut, NewDelivery, Store, StoredEvent, StoreUnavailable
+
+if TYPE_CHECKING:
+    from relay.penpot.api import Penpot
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +48,104 @@ def bug(event_id: int, team: str, error: Exception) -> FannedOut:
     return FannedOut(event_id, team, "unreadable", f"bug: {type(error).__name__}")
 
 
+class _Preparation:
+    """An event that is being read, and asked about."""
+
+    def __init__(self, work: Callable[[Callable[[], None]], Coroutine[Any, Any, Event]]) -> None:
+        self.asks = asyncio.Event()
+        """Set when it has begun to ask Penpot, or has ended."""
+        self.task = asyncio.create_task(work(self.asks.set))
+        self.task.add_done_callback(lambda _: self.asks.set())
+
+
 class Planner:
-    """Decides what becomes of an event: decode, normalize, enrich, choose channels, render."""
+    """Decides what becomes of an event: decode, normalize, enrich, choose channels, render.
+
+    With an API to ask, events are prepared side by side and ahead of their turn: ``prepare`` them,
+    and ``plan`` each when it ``is_prepared`` or has to wait no longer.
+    """
 
     def __init__(
-        self, config: Config, store: Store, templates: Templates, metrics: Metrics
+        self,
+        config: Config,
+        store: Store,
+        templates: Templates,
+        metrics: Metrics,
+        penpot: "Penpot | None" = None,
     ) -> None:
+        """``penpot`` is closed with the planner."""
         self._config = config
         self._store = store
         self._templates = templates
         self._metrics = metrics
         self._memory = Memory(store)
+        self._lookups = Lookups(penpot, self._memory, metrics) if penpot is not None else None
+        self._ahead: dict[int, _Preparation] = {}
 
-    def forget(self) -> None:
+    async def close(self) -> None:
+        """Give up all preparations, and the API."""
+        await self._give_up(list(self._ahead))
+        if self._lookups is not None:
+            await self._lookups.close()
+
+    def kept(self) -> None:
+        """All plans so far are stored."""
+        self._memory.kept()
+
+    async def forget(self) -> None:
         """Drop the names at hand: what the last plans taught could not be stored."""
+        await self._give_up(list(self._ahead))
         self._memory.forget()
+
+    async def prepare(self, events: Sequence[StoredEvent]) -> None:
+        """Begin to ask about the events that wait; without an API to ask this does nothing."""
+        if self._lookups is None:
+            return
+        if gone := self._ahead.keys() - {stored.id for stored in events}:
+            await self._give_up(gone)
+        for stored in events:
+            if stored.id not in self._ahead:
+                self._ahead[stored.id] = _Preparation(partial(self._prepare, stored))
+
+    async def is_prepared(self, stored: StoredEvent) -> bool:
+        """Whether an event can be planned without waiting for Penpot."""
+        ahead = self._ahead.get(stored.id)
+        if ahead is None:
+            return True
+        await ahead.asks.wait()
+        return ahead.task.done()
+
+    async def prepared(self, stored: StoredEvent) -> None:
+        """Wait for an event's preparation."""
+        if stored.id in self._ahead:
+            await asyncio.wait({self._ahead[stored.id].task})
+
+    async def _give_up(self, ids: Collection[int]) -> None:
+        tasks = [self._ahead.pop(id_).task for id_ in ids]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _prepare(self, stored: StoredEvent, asks: Callable[[], None]) -> Event:
+        """The event in a body, once all that can be known of it is.
+
+        Raises ``UnreadableBody``, ``NotAnEvent``, ``StoreUnavailable``.
+        """
+        event = normalize(await read(stored.body, stored.content_type))
+        team = self._config.teams.get(stored.team)
+        if self._lookups is None or team is None:
+            return event
+        if not any(channel.selection.takes(event.name, event.group) for channel in team.channels):
+            return event
+        try:
+            return await self._lookups.fill(
+                event, stored.team, team.team_id, stored.received_at, asks
+            )
+        except StoreUnavailable:
+            raise
+        except Exception:  # names are worth having, no message is worth losing for them
+            log.exception("lookups for event %d", stored.id)
+            return event
 
     async def plan(self, stored: StoredEvent, ahead: Sequence[FannedOut]) -> FannedOut:
         """What becomes of one event; ``ahead`` are the plans before it that are not stored yet.
@@ -75,7 +163,8 @@ class Planner:
             return bug(stored.id, stored.team, error)
 
     async def _plan(self, stored: StoredEvent, ahead: Sequence[FannedOut]) -> FannedOut:
-        event = normalize(await read(stored.body, stored.content_type))
+        ahead_of_turn = self._ahead.pop(stored.id, None)
+        event = await (ahead_of_turn.task if ahead_of_turn else self._prepare(stored, lambda: None))
         team = self._config.teams.get(stored.team)
         if team is None:
             return FannedOut(stored.id, stored.team, "ignored", "its team is not in the config")

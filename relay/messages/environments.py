@@ -127,6 +127,14 @@ class _TextEnvironment(ImmutableSandboxedEnvironment):
         for name in _FOR_HTML_ONLY:
             del self.filters[name]
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """``str.format`` and ``format_map`` without the mark that Jinja would give their result
+        again: what they put in is not escaped."""
+        formatted = super().wrap_str_format(value)
+        if formatted is None:
+            return None
+        return lambda *arguments, **named: str(formatted(*arguments, **named))
+
     def joined(self, parts: Iterable[object]) -> str:
         """What ``a ~ b`` gives."""
         escape = self.finalize

@@ -14,6 +14,8 @@ _NOT_TEXT = re.compile("[\ud800-\udfff]")
 # Overrides and isolates reorder what stands around them. Marks (U+200E, U+200F, U+061C) don't.
 _REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_URL = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\x9f\u2028\u2029]')
+_SLACK = 1000
+"""Characters that cleaning may take from a text without a reader missing any."""
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 
@@ -85,14 +87,25 @@ def lines(value: object) -> list[str]:
 
 def readable(value: object) -> str:
     """``value`` in words, with its line ends, without characters that reorder or aren't text."""
+    return _NOT_TEXT.sub("\ufffd", _REORDERING.sub("", _words(value)))
+
+
+def beginning(value: object, length: int) -> tuple[str, bool]:
+    """As much of ``readable(value)`` as ``length`` characters of clean text can need, and whether
+    that is all of it. The rest, which may be megabytes, is not looked at."""
+    text = _words(value).lstrip()
+    enough = 2 * max(length, 0) + _SLACK
+    return readable(text[:enough]), len(text) <= enough
+
+
+def _words(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds")
-    text = value if isinstance(value, str) else str(value)
-    return _NOT_TEXT.sub("\ufffd", _REORDERING.sub("", text))
+    return value if isinstance(value, str) else str(value)
 
 
 def web_address(url: str, schemes: tuple[str, ...] = ("http://", "https://")) -> str:

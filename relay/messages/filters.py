@@ -5,8 +5,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import groupby
 
-from relay.messages.escape import Markdown, escape, lines, one_line, readable, web_address
-from relay.messages.graphemes import shorten
+from relay.messages.escape import (
+    Markdown,
+    beginning,
+    escape,
+    lines,
+    one_line,
+    readable,
+    web_address,
+)
+from relay.messages.graphemes import ELLIPSIS, shorten
 from relay.messages.markdown import parse
 from relay.messages.plain import to_text
 
@@ -23,18 +31,25 @@ def link(text: object, url: object = None) -> Markdown:
     return Markdown(f"[{label}](<{_ENTITY.sub('&amp;', target)}>)") if label and target else label
 
 
+MOST_LINES = 400
+"""Lines of a quotation; Penpot's longest comment has fewer."""
+
+
 def quote(text: object, length: int = 10_000) -> Markdown:
     """``text`` as a quotation, with its line ends and paragraphs; nothing for an empty text.
 
-    It stands on lines of its own. Plain text is cut after ``length`` characters.
+    It stands on lines of its own. Plain text is cut after ``length`` characters and after
+    ``MOST_LINES`` lines.
     """
     if isinstance(text, Markdown):
         quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
     else:
+        begun, whole = beginning(text, length)
+        found = lines(shorten(begun.strip(), length, whole=whole))
+        if len(found) > MOST_LINES:
+            found[MOST_LINES:] = [ELLIPSIS]
         paragraphs = (
-            "\\\n> ".join(map(escape, group))
-            for filled, group in groupby(lines(shorten(readable(text).strip(), length)), bool)
-            if filled
+            "\\\n> ".join(map(escape, group)) for filled, group in groupby(found, bool) if filled
         )
         quoted = "\n>\n> ".join(paragraphs)
         quoted = f"> {quoted}" if quoted else ""
@@ -62,7 +77,8 @@ def truncate(value: object, length: int = 80) -> Markdown:
     """One line of at most ``length`` characters, with "…" where it was cut; without styles."""
     if isinstance(value, Markdown):
         value = to_text(parse(value), links=False)
-    return escape(shorten(one_line(value), length))
+    text, whole = beginning(value, length)
+    return escape(shorten(one_line(text), length, whole=whole))
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:

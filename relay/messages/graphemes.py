@@ -12,9 +12,12 @@ _JOINER = "\u200d"
 _LONGEST = 64  # characters; a longer pile of marks is no character that anyone reads
 
 
-def shorten(text: str, length: int) -> str:
-    """``text`` in at most ``length`` characters, with "…" at its end where it was cut."""
-    if len(text) <= length:
+def shorten(text: str, length: int, *, whole: bool = True) -> str:
+    """``text`` in at most ``length`` characters, with "…" at its end where it was cut.
+
+    It is not ``whole`` where it was cut before: then it ends in "…" however short it is.
+    """
+    if whole and len(text) <= length:
         return text
     if length < 1:
         return ""

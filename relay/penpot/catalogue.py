@@ -43,7 +43,8 @@ def _kinds() -> Iterable[Kind]:
         "comments",
         "Someone leaves a first comment at a place in a file.",
         _COMMENT,
-        "The file's name is known once another event has told it. A page without a name is falsy.",
+        "The file's name is known once another event has told it, or from Penpot with an access "
+        "token. A page without a name is falsy.",
     )
     yield Kind(
         "create-comment",
@@ -51,14 +52,14 @@ def _kinds() -> Iterable[Kind]:
         "Someone replies in a comment thread.",
         _COMMENT,
         "The page and the thread's number and first comment (thread.first) are remembered from the "
-        "thread's own event.",
+        "thread's own event, or asked of Penpot with an access token.",
     )
     yield Kind(
         "create-file",
         "files",
         "Someone creates a file.",
         _FILE,
-        "Penpot does not tell the new file's id, so there is no link to it.",
+        "Penpot does not tell the new file's id: a link needs an access token to find it with.",
     )
     yield Kind(
         "rename-file",
@@ -86,7 +87,7 @@ def _kinds() -> Iterable[Kind]:
         "projects",
         "Someone creates a project.",
         _PROJECT,
-        "Penpot does not tell the new project's id, so there is no link to it.",
+        "Penpot does not tell the new project's id: a link needs an access token to find it with.",
     )
     yield Kind(
         "rename-project",
@@ -121,14 +122,16 @@ def _kinds() -> Iterable[Kind]:
         "libraries",
         "Someone connects a file to a shared library.",
         (*_FILE, "library"),
-        "Penpot tells ids only: the names are known once other events have told them.",
+        "Penpot tells ids only: the names are known once other events have told them, or from "
+        "Penpot with an access token.",
     )
     yield Kind(
         "unlink-file-from-library",
         "libraries",
         "Someone disconnects a file from a shared library.",
         (*_FILE, "library"),
-        "Penpot tells ids only: the names are known once other events have told them.",
+        "Penpot tells ids only: the names are known once other events have told them, or from "
+        "Penpot with an access token.",
     )
     yield Kind(
         "create-font-variant",
@@ -158,14 +161,14 @@ def _kinds() -> Iterable[Kind]:
         "transfers",
         "Someone duplicates a file.",
         (*_FILE, "previous"),
-        "file is the copy (Penpot does not tell its id), previous the original.",
+        "file is the copy (with an id where an access token finds it), previous the original.",
     )
     yield Kind(
         "duplicate-project",
         "transfers",
         "Someone duplicates a project with its files.",
         (*_PROJECT, "previous"),
-        "project is the copy (Penpot does not tell its id), previous the original.",
+        "project is the copy (with an id where an access token finds it), previous the original.",
     )
     yield Kind(
         "move-files",
@@ -186,8 +189,9 @@ def _kinds() -> Iterable[Kind]:
         "clone-template",
         "transfers",
         "Someone adds one of Penpot's ready-made libraries or templates to a project.",
-        _PROJECT,
-        f"event.props.templateId is the template's short name. {_EARLY}",
+        (*_PROJECT, "previous"),
+        "event.props.templateId is the template's short name, previous the template with its full "
+        f"name where an access token lets Relay ask for it. {_EARLY}",
     )
     yield Kind(
         "import-binfile",

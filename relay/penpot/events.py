@@ -1,13 +1,14 @@
 """Event: what happened in Penpot, in the same form for every version and encoding."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from heapq import nsmallest
 from typing import Any
 
 from relay.penpot.catalogue import CATALOGUE, GROUPS, Kind
-from relay.penpot.subjects import Comment, Font, Person, Subject, Thread
-from relay.penpot.text import one_line, plain_mentions, plain_text, uuid
+from relay.penpot.subjects import MOST_FILES, Comment, Font, Person, Subject, Thread
+from relay.penpot.text import MAX_NAME, bounded, one_line, plain_mentions, plain_text, uuid
 
 __all__ = [
     "CATALOGUE",
@@ -24,6 +25,9 @@ __all__ = [
     "normalize",
     "plain_mentions",
 ]
+
+
+_MOST_MENTIONS = 100
 
 
 class NotAnEvent(ValueError):
@@ -48,7 +52,10 @@ class Event:
     """The project of the file, or the project that it is about; the destination of a move."""
     file: Subject = field(default_factory=Subject)
     files: tuple[Subject, ...] = ()
-    """All files of an event that can be about several: move-files, import-binfile."""
+    """The files of an event that can be about several (move-files, import-binfile), the first
+    ``MOST_FILES`` at most."""
+    more_files: int = 0
+    """How many files it is about besides those in ``files``."""
     page: Subject = field(default_factory=Subject)
     thread: Thread = field(default_factory=Thread)
     comment: Comment = field(default_factory=Comment)
@@ -57,7 +64,8 @@ class Event:
     previous: Subject = field(default_factory=Subject)
     """What was before: the old name, or the original of a copy."""
     props: Mapping[str, Any] = field(default_factory=dict)
-    """What Penpot sent, with camelCase keys; nothing in it is cleaned."""
+    """What Penpot sent, with camelCase keys, in bounds (``text.bounded``); nothing in it is
+    cleaned."""
 
     def variables(self) -> dict[str, Any]:
         """What templates get."""
@@ -67,6 +75,7 @@ class Event:
                 "group": self.group,
                 "at": self.at,
                 "url": self.url,
+                "file_count": len(self.files) + self.more_files,
                 "props": self.props,
             },
             "actor": self.actor,
@@ -118,7 +127,7 @@ def normalize(body: Any) -> Event:
         library=Subject(uuid(props.get("libraryId"))),
         font=Font(uuid(props.get("fontId")), one_line(props.get("fontFamily"))),
         thread=Thread(uuid(props.get("threadId")), _number(props.get("seqn"))),
-        props=props,
+        props=bounded(props),
     )
     shape = _SHAPES.get(name) or _likely_shape(name)
     return shape(event, props) if shape else event
@@ -133,13 +142,13 @@ def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
         first=text,
         resolved=resolved if isinstance(resolved, bool) else None,
     )
-    comment = Comment(uuid(props.get("commentId")), text, mentions=_ids(props.get("mentions")))
+    comment = Comment(uuid(props.get("commentId")), text, mentions=_mentioned(props))
     return replace(event, actor=_author(event, props), thread=thread, comment=comment)
 
 
 def _comment_created(event: Event, props: Mapping[str, Any]) -> Event:
     text = plain_text(props.get("content"))
-    comment = Comment(uuid(props.get("id")), text, mentions=_ids(props.get("mentions")))
+    comment = Comment(uuid(props.get("id")), text, mentions=_mentioned(props))
     return replace(event, actor=_author(event, props), comment=comment)
 
 
@@ -203,18 +212,25 @@ def _project_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
-    files = tuple(map(Subject, _ids(props.get("ids"))))
-    return replace(event, files=files, file=files[0] if len(files) == 1 else Subject())
+    ids = _ids(props.get("ids"))
+    files = tuple(map(Subject, _first(ids, MOST_FILES)))
+    return replace(
+        event,
+        files=files,
+        more_files=len(ids) - len(files),
+        file=files[0] if len(files) == 1 else Subject(),
+    )
 
 
 def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
     """An API client may send a map of names; its keys are ids that the import replaces."""
     told = props.get("name")
-    names = told.values() if isinstance(told, Mapping) else ()
-    files = tuple(Subject(name=line) for line in map(one_line, names) if line)
-    if len(files) == 1:
-        return replace(event, files=files, file=Subject(event.file.id, files[0].name))
-    return replace(event, files=files, file=Subject(event.file.id, one_line(told)))
+    values = told.values() if isinstance(told, Mapping) else ()
+    names = [name for name in values if isinstance(name, str) and name[:MAX_NAME].strip()]
+    files = tuple(Subject(name=line) for line in map(one_line, names[:MOST_FILES]) if line)
+    more = len(names[MOST_FILES:])
+    name = files[0].name if len(files) == 1 and not more else one_line(told)
+    return replace(event, files=files, more_files=more, file=Subject(event.file.id, name))
 
 
 _Shape = Callable[[Event, Mapping[str, Any]], Event]
@@ -264,11 +280,20 @@ def _itself(props: Mapping[str, Any]) -> Subject:
     return Subject(uuid(props.get("id")), one_line(props.get("name")))
 
 
-def _ids(values: Any) -> tuple[str, ...]:
-    """The UUIDs of a set; sorted, as its order is arbitrary."""
+def _mentioned(props: Mapping[str, Any]) -> tuple[str, ...]:
+    return _first(_ids(props.get("mentions")), _MOST_MENTIONS)
+
+
+def _ids(values: Any) -> set[str]:
+    """The UUIDs of a set."""
     if not isinstance(values, list | tuple):
-        return ()
-    return tuple(sorted({found for found in map(uuid, values) if found}))
+        return set()
+    return {found for found in map(uuid, values) if found}
+
+
+def _first(ids: Iterable[str], most: int) -> tuple[str, ...]:
+    """The first ids in their own order, as that of a set is arbitrary."""
+    return tuple(nsmallest(most, ids))
 
 
 def _number(value: Any) -> int | None:

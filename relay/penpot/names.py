@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from relay.penpot.events import Event, Font, Person, Subject, Thread
+from relay.penpot.text import one_line
 
 Key = tuple[str, str]
 """Kind and id of a fact."""
 
-MOST_FILES: Final = 100
-"""So many files of one event are looked up and learned; Penpot moves any number at once."""
-_LONGEST_FIRST: Final = 750
-_OWN_TEAM: Final = ("own-team", "")
+LONGEST_FIRST: Final = 750
+"""Characters of a thread's first comment that are remembered."""
+OWN_TEAM: Final = ("own-team", "")
+"""Key of the team that the webhook belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Fact:
     """What is known about one thing; the fields that are not known are empty.
 
     Kinds, with their ``refs``: person (email), file (project), project (team), page (file),
-    thread (file, page, number, first), team, font, and own-team (team; its id is empty): the team
-    that the webhook belongs to.
+    thread (file, page, number, first), team, font, template (its id is a word), and own-team (team;
+    its id is empty): the team that the webhook belongs to.
     """
 
     kind: str
@@ -83,20 +84,20 @@ def taught(event: Event) -> tuple[Fact, ...]:
             file=event.file.id,
             page=event.page.id,
             number="" if event.thread.number is None else str(event.thread.number),
-            first=event.thread.first[:_LONGEST_FIRST],
+            first=event.thread.first[:LONGEST_FIRST],
         ),
         Fact.of("team", event.team.id, event.team.name),
         Fact.of("font", event.font.id, event.font.name),
         *(
             Fact.of("file", file.id, file.name, project=event.project.id)
-            for file in event.files[:MOST_FILES]
+            for file in event.files
             if file.id != event.file.id
         ),
     ]
     known = [fact for fact in facts if fact.id and (fact.name or fact.refs)]
     if event.team.id:
         # Penpot tells an event only to the webhooks of the team that it names.
-        known.append(Fact.of(*_OWN_TEAM, team=event.team.id))
+        known.append(Fact.of(*OWN_TEAM, team=event.team.id))
     return tuple(known)
 
 
@@ -118,6 +119,9 @@ def enrich(
         event = replace(event, project=replace(event.project, id=project))
     elif event.name == "duplicate-project":
         event = replace(event, previous=memory.named("project", event.previous))
+    elif event.name == "clone-template":
+        template = Subject(one_line(event.props.get("templateId"), 100))
+        event = replace(event, previous=memory.named("template", template))
     elif event.name == "rename-file":
         event = replace(event, previous=memory.old_name("file", event.file))
     elif event.name == "update-font":
@@ -125,8 +129,7 @@ def enrich(
     event = memory.file_with_project(event)
     event = replace(
         event,
-        files=tuple(memory.named("file", file) for file in event.files[:MOST_FILES])
-        + event.files[MOST_FILES:],
+        files=tuple(memory.named("file", file) for file in event.files),
         library=memory.named("file", event.library),
         project=memory.named("project", event.project),
     )
@@ -151,7 +154,7 @@ class _Memory:
 
     def own_team(self) -> str:
         """Id of the hook's own team."""
-        return self._found(_OWN_TEAM).ref("team")
+        return self._found(OWN_TEAM).ref("team")
 
     def _found(self, key: Key) -> Fact:
         found = self._known.get(key)

@@ -236,4 +236,5 @@ def known() -> dict[Key, Fact]:
         for fact in taught(normalize(body)):
             older = facts.get(fact.key)
             facts[fact.key] = Fact.merged(fact, older) if older else fact
-    return facts
+    template = Fact.of("template", "wireframing-kit", "Wireframe library")  # as Penpot tells it
+    return facts | {template.key: template}

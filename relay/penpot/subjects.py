@@ -1,6 +1,10 @@
 """What events are about: people, files, threads and so on, as templates get them."""
 
 from dataclasses import dataclass
+from typing import Final
+
+MOST_FILES: Final = 100
+"""So many files of one event are told, looked up and learned; Penpot moves any number at once."""
 
 
 @dataclass(frozen=True, slots=True)

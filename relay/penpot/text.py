@@ -1,15 +1,24 @@
-"""Cleaning what people wrote: names become one line, comments become plain text."""
+"""Cleaning what people wrote: names become one line, comments become plain text, and what is kept
+as it was sent gets bounds."""
 
 import re
+from collections.abc import Mapping
+from itertools import islice
+from operator import is_
 from typing import Any
 
 MAX_NAME = 1000
 """Longest name, in characters; Penpot's own limit is 250."""
 MAX_TEXT = 10_000
 """Longest comment, in characters; Penpot's own limit is 750 (none before 2.2)."""
+MAX_ENTRIES = 1000
+"""Most entries of a list or map that is kept as it was sent."""
+MAX_SENT = 100_000
+"""Most characters in all of it; Penpot's own events have some hundreds, ``ids`` of files aside."""
+_LONGEST_KEY = 250
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_ID = re.compile(_UUID, re.IGNORECASE)
+_ID = re.compile(_UUID)
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
 # Lone surrogates can't be encoded; the rest would turn the text around them, in messages too.
@@ -19,19 +28,22 @@ _REMOVE = re.compile(f"[{_REMOVED}]")
 _TO_SPACE = re.compile(f"[{_CONTROLS}]+")
 _TO_BREAK = re.compile(f"\r\n|[{_BREAKS}]")
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-# The first form is Penpot's own (comments.clj) with bounds, as its price is the square of them; the
-# second is a name with a bracket in it, which Penpot writes and does not find again.
+# The first form is Penpot's own (comments.clj), the second a name with a bracket in it, which
+# Penpot writes and does not find again. A name goes up to the next "@[" and an id up to the next
+# bracket, so that no part of a text is looked through twice.
 _MENTION = re.compile(
-    rf"@\[([^\]]{{0,300}})\]\([^)]{{0,300}}\)|@\[([^\n]{{0,300}}?)\]\({_UUID}\)", re.IGNORECASE
+    r"@\[((?:[^\]@]|@(?!\[)){0,300}+)\]\([^()]{0,300}+\)"
+    rf"|@\[((?:[^\n@]|@(?!\[)){{0,300}}?)\]\({_UUID}\)",
+    re.IGNORECASE,
 )
 
 
 def uuid(value: Any) -> str:
     """A UUID in lower case; empty for anything else and for Penpot's "none", the zero UUID."""
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not isinstance(value, str) or len(value) != len(_NO_ID):
         return ""
     value = value.lower()
-    return "" if value == _NO_ID else value
+    return value if _ID.fullmatch(value) and value != _NO_ID else ""
 
 
 def one_line(value: Any, longest: int = MAX_NAME) -> str:
@@ -51,6 +63,43 @@ def plain_text(value: Any) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
+def bounded(value: Any) -> Any:
+    """``value`` as it was sent, in bounds; itself where it is within them.
+
+    Strings end after ``MAX_TEXT`` characters, lists and maps after ``MAX_ENTRIES`` entries, and
+    all strings together after ``MAX_SENT`` characters. The depth is kept.
+    """
+    return _Bounds().within(value)
+
+
+class _Bounds:
+    def __init__(self) -> None:
+        self._left = MAX_SENT
+
+    def within(self, value: Any) -> Any:
+        if isinstance(value, str):
+            longest = min(MAX_TEXT, self._left)
+            kept = value if len(value) <= longest else value[:longest]
+            self._left -= len(kept)
+            return kept
+        if isinstance(value, Mapping):
+            return self._map(value)
+        if isinstance(value, list | tuple):
+            items = [self.within(item) for item in islice(value, MAX_ENTRIES)]
+            return value if len(items) == len(value) and all(map(is_, items, value)) else items
+        return value
+
+    def _map(self, value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        kept = {}
+        for key, item in islice(value.items(), MAX_ENTRIES):
+            size = len(key) if isinstance(key, str) else 0
+            if size <= min(_LONGEST_KEY, self._left):
+                self._left -= size
+                kept[key] = self.within(item)
+        same = len(kept) == len(value) and all(map(is_, kept.values(), value.values()))
+        return value if same else kept
+
+
 def plain_mentions(text: str) -> str:
     """A comment's text with each mention, ``@[Name](uuid)``, as ``@Name``."""
     return _MENTION.sub(_mention, text)
@@ -58,4 +107,4 @@ def plain_mentions(text: str) -> str:
 
 def _mention(match: re.Match[str]) -> str:
     name = one_line(match[1] or match[2])
-    return "@someone" if not name or _ID.fullmatch(name) else f"@{name}"
+    return "@someone" if not name or _ID.fullmatch(name.lower()) else f"@{name}"

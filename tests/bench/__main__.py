@@ -1,7 +1,7 @@
 """The figures of the README, each from one run on this machine.
 
     make bench                    all of them
-    python -m tests.bench NAME    one: accepts, latency, fanout, memory, backlog, send
+    python -m tests.bench NAME    one: accepts, latency, lookups, fanout, memory, backlog
 
 Loopback only, bounded in count and time. Where the disk is not to be measured, set
 ``RELAY_BENCH_FOLDER=/dev/shm``.
@@ -24,9 +24,16 @@ import uvloop
 
 from tests.bench import load
 from tests.bench.sink import Sink, open_sink
+from tests.penpot.standin import TOKEN, StandIn
+from tests.penpot.world import Comment, Person, Thread
 from tests.service import JSON, Service, free_port, wait_until
 
 FOLDER = os.environ.get("RELAY_BENCH_FOLDER")
+TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
+FILE = "4c8d3e30-5d0e-81a4-8006-9a3f00000001"
+PAGE = "5d9e4f40-5d0e-81a4-8006-9a4f00000001"
+THREAD = "c0000001-5d0e-81a4-8006-"
+PERSON = "6eaf5050-5d0e-81a4-8007-"
 
 
 def say(what: str, **figures: object) -> None:
@@ -44,9 +51,14 @@ def slack(port: int, count: int, events: str = '["*"]') -> str:
 
 
 @contextlib.contextmanager
-def relay(channels: str, *, start: bool = True) -> Iterator[Service]:
+def relay(
+    channels: str, *, start: bool = True, penpot: str = "", extra: str = ""
+) -> Iterator[Service]:
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-        service = Service(Path(folder), channels, extra='[log]\nlevel = "warning"')
+        service = Service(Path(folder), channels, extra=f'{extra}\n[log]\nlevel = "warning"')
+        if penpot:
+            told = service.config.read_text()
+            service.config.write_text(told.replace("http://penpot.example", penpot))
         if start:
             service.start()
         try:
@@ -114,7 +126,7 @@ def comment(number: int) -> bytes:
             "name": "create-comment-thread",
             "props": {
                 "id": f"c0000001-5d0e-81a4-8006-{number:012x}",
-                "fileId": "4c8d3e30-5d0e-81a4-8006-9a3f00000001",
+                "fileId": FILE,
                 "pageId": "5d9e4f40-5d0e-81a4-8006-9a4f00000001",
                 "pageName": "Page 1",
                 "ownerId": "6eaf5050-5d0e-81a4-8006-9a5f00000001",
@@ -156,6 +168,64 @@ async def latency() -> None:
                 **quantiles([sink.arrived[n] - at for n, at in sent.items()]),
                 fsync_ms=fsync_ms(),
             )
+
+
+async def lookups() -> None:
+    """From sending an event to its arrival, at 20 a second for 30 s, with an API that takes 50 ms:
+    replies in threads that are not known, then in the same threads; 10 people comment."""
+    with StandIn(latency=0.05) as penpot:
+        members = penpot.world.teams[TEAM].members
+        for person in range(10):
+            penpot.world.people[f"{PERSON}{person:012x}"] = Person(
+                f"{PERSON}{person:012x}", f"Person {person}", f"p{person}@example.com"
+            )
+            members[f"{PERSON}{person:012x}"] = "editor"
+        for number in range(600):
+            thread = f"{THREAD}{number:012x}"
+            first = Comment(thread, f"{PERSON}{number % 10:012x}", "The first comment.")
+            penpot.world.threads[thread] = Thread(thread, FILE, PAGE, "Page 1", number + 1, [first])
+        extra = f'access_token = "{TOKEN}"'
+        async with open_sink() as (sink, port), httpx.AsyncClient() as client:
+            with relay(slack(port, 1), penpot=penpot.url, extra=extra) as service:
+                for turn, what in enumerate(("cold", "known")):
+                    sent: dict[int, float] = {}
+                    calls = len(penpot.calls)
+                    started = time.perf_counter() + 0.5
+                    for number in range(turn * 600, turn * 600 + 600):
+                        await asyncio.sleep(started + number % 600 / 20 - time.perf_counter())
+                        sent[number] = time.perf_counter()
+                        answer = await client.post(
+                            service.hook, content=reply(number), headers=JSON
+                        )
+                        assert answer.status_code == 204
+                    await sink.reach(600 * (turn + 1), 10)
+                    say(
+                        "lookups",
+                        names=what,
+                        **quantiles([sink.arrived[n] - at for n, at in sent.items()]),
+                        calls=len(penpot.calls) - calls,
+                        fsync_ms=fsync_ms(),
+                    )
+
+
+def reply(number: int) -> bytes:
+    """A reply in one of 600 threads, by one of 10 people of whom it tells the id alone."""
+    person = f"{PERSON}{number % 10:012x}"
+    return json.dumps(
+        {
+            "name": "create-comment",
+            "props": {
+                "id": f"c0000003-5d0e-81a4-8006-{number:012x}",
+                "threadId": f"{THREAD}{number % 600:012x}",
+                "fileId": FILE,
+                "content": f"This is no {number}. " + load.PAD,
+                "mentions": [],
+            },
+            "createdAt": "2026-07-25T08:16:01.321Z",
+            "profileId": person,
+            "trackedAt": "2026-07-25T08:16:01.234Z",
+        }
+    ).encode()
 
 
 async def post_all(service: Service, first: int, count: int) -> None:
@@ -245,6 +315,7 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "memory": memory,
     "accepts": accepts,
     "latency": latency,
+    "lookups": lookups,
     "fanout": fanout,
     "backlog": backlog,
 }

@@ -62,7 +62,7 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
         ("update-project-pin", "Ada Lovelace pinned the project Website"),
         ("move-project", "Ada Lovelace moved the project Website to Acme"),
         ("duplicate-file", "Ada Lovelace duplicated the file Old name as Landing page"),
-        ("clone-template", "Ada Lovelace started adding the template wireframing kit to the project Website"),  # noqa: E501
+        ("clone-template", "Ada Lovelace started adding the template Old name to the project Website"),  # noqa: E501
         ("import-binfile", "Ada Lovelace started importing 3 files into the project Website"),
         ("export-binfile", "Ada Lovelace started exporting the file Landing page"),
         ("create-font-variant", "Ada Lovelace uploaded the font Inter · 700 · italic"),
@@ -87,6 +87,7 @@ def test_the_title_of(name: str, title: str) -> None:
         ("update-project-pin", {"props": {"isPinned": False}}, "Someone unpinned a project"),
         ("update-project-pin", {}, "Someone pinned or unpinned a project"),
         ("clone-template", {"props": {"templateId": 3}}, "Someone started adding the template 3 to a project"),  # noqa: E501
+        ("clone-template", {"props": {"templateId": "a-kit"}}, "Someone started adding the template a kit to a project"),  # noqa: E501
         ("create-comment", {"actor": Person(ID, "Ada")}, "Ada replied on a file"),
         ("", {}, "Someone: something new"),
     ],
@@ -120,6 +121,15 @@ def test_a_reply_is_told_with_what_it_replies_to() -> None:
 def test_a_comment_without_text_says_so() -> None:
     _, body, _ = read("create-comment-thread", unknown("create-comment-thread"))
     assert body == "Someone commented on a file\n\nThe comment has no text"
+
+
+def test_files_that_are_not_listed_are_counted() -> None:
+    files = (subject("File"),) * 100
+    title, body, _ = read("move-files", known("move-files", files=files, more_files=28_900))
+    assert title == "Ada Lovelace moved 29000 files to Website"
+    assert body.endswith("- and 28995 more")
+    title, _, _ = read("import-binfile", known("import-binfile", files=files, more_files=28_900))
+    assert title == "Ada Lovelace started importing 29000 files into the project Website"
 
 
 def test_moved_files_are_listed_up_to_five() -> None:

@@ -160,3 +160,96 @@ def test_a_file_that_is_no_template_is_named(
 def test_what_a_template_gives_is_marked_as_markdown() -> None:
     environment = MarkdownEnvironment(TemplateFiles((), Path()))
     assert isinstance(environment.from_string("*a*").render(), Markdown)
+
+
+FOREIGN = "*[x](http://evil.example)* <!here>"
+MARKED = (
+    "{% set line %}New: {} {k} %s a{% endset %}",
+    "{% macro line() %}New {}{k}%s{% endmacro %}",
+)
+
+
+@pytest.mark.parametrize(
+    ("environment", "template"),
+    [
+        (environment, f"{start}{{{{ {use} }}}}")
+        for environment in (MarkdownEnvironment, SlackJsonEnvironment)
+        for start, line in zip(MARKED, ("line", "line()"), strict=True)
+        for use in (
+            f"{line}.format(n, k=n)",
+            f"({line} ~ '').format(n, k=n)",
+            f"{line}['format'](n, k=n)",
+            f"({line} | attr('format'))(n, k=n)",
+            f"({line} | replace('{{}}', '')).format(n, k=n)",
+            f"'{{}}'.format({line} ~ n)",
+            f"({line} | replace('{{}}', '')).format_map({{'k': n}})",
+            f"{line}.replace('{{}}', '').format_map({{'k': n}})",
+            f"{line} | format(n)",
+            f"{line} % n",
+            f"{line}.join([n, n])",
+            f"[n, {line}] | join({line})",
+            f"{line} + n",
+            f"n + {line}",
+            f"{line}.replace('New', n)",
+            f"{line} | replace('New', n)",
+            f"{line} | indent(n)",
+            f"n | wordwrap(5, wrapstring={line})",
+            f"{line}.center(90, n[0]) ~ n",
+            f"{line} | default(n) ~ n",
+        )
+    ],
+)  # fmt: skip
+def test_no_method_of_marked_text_lets_other_text_through(
+    environment: type[MarkdownEnvironment], template: str
+) -> None:
+    text = environment(TemplateFiles((), Path())).from_string(template).render(n=FOREIGN)
+    assert "<!" not in text.replace("\\<\\!", "")
+    if environment is MarkdownEnvironment:
+        plain = text.replace("\\*", "").replace("\\[", "")
+        assert "*" not in plain
+        assert "[" not in plain
+
+
+@pytest.mark.parametrize("environment", [MarkdownEnvironment, SlackJsonEnvironment])
+@pytest.mark.parametrize("name", [name for name in dir(str) if not name.startswith("_")])
+def test_what_any_method_of_a_string_gives_is_marked_only_where_it_is_escaped(
+    environment: type[MarkdownEnvironment], name: str
+) -> None:
+    sandbox = environment(TemplateFiles((), Path()))
+    marked = sandbox.concat(["New: {k} %s a"])
+    assert type(marked) is not str
+    method = sandbox.getattr(marked, name)
+    calls = 0
+    for arguments in (
+        (),
+        ("a",),
+        (200,),
+        (FOREIGN,),
+        (FOREIGN, FOREIGN),
+        ("a", FOREIGN),
+        (90, "*"),
+        ([FOREIGN, FOREIGN],),
+        ({"k": FOREIGN, "0": FOREIGN, 97: FOREIGN},),
+    ):
+        for named in ({}, {"k": FOREIGN}):
+            try:
+                result = method(*arguments, **named)
+            except (TypeError, LookupError, ValueError):
+                continue
+            calls += 1
+            for part in result if isinstance(result, list | tuple) else [result]:
+                if type(part) is type(marked):
+                    assert "*" not in part.replace("\\*", "")
+                    assert "<" not in part.replace("\\<", "")
+    assert calls
+
+
+@pytest.mark.parametrize("use", ["format(n, k=n)", "replace('{}', '').format_map({'k': n})"])
+def test_in_html_what_is_formatted_in_is_escaped(use: str) -> None:
+    environment = HtmlEnvironment(TemplateFiles((), Path()))
+    template = environment.from_string(
+        "{% set line %}<b>{k}</b>{}{% endset %}{{ line." + use + "}}"
+    )
+    text = template.render(n="<i>")
+    assert "<b>&lt;i&gt;</b>" in text
+    assert "<i>" not in text

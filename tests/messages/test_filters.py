@@ -1,13 +1,16 @@
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.messages.escape import Markdown, clean, lines
+from relay.messages.escape import Markdown, clean, lines, one_line
 from relay.messages.filters import join, link, quote, truncate, when
 from relay.messages.markdown import LineBreak, Paragraph, Quote, Text, parse
+from relay.messages.plain import to_text
 from tests.messages.texts import any_text
 
 
@@ -109,7 +112,7 @@ def test_what_is_no_date_is_told_as_it_is(value: object, told: str) -> None:
 @given(any_text, st.integers(0, 20))
 def test_a_shortened_text_has_at_most_that_length_and_says_so(text: str, length: int) -> None:
     found = "".join(part.text for block in parse(truncate(text, length)) for part in block.inlines)
-    whole = clean(text).strip()
+    whole = clean(one_line(text))
     # Two more characters isolate a text with right-to-left letters.
     assert len(found) <= length + 2
     assert found == whole or found.rstrip("\u2069").endswith("…") or length == 0
@@ -122,3 +125,33 @@ def test_shortened_markdown_loses_its_styles_not_its_text() -> None:
 def test_joined_values_are_escaped_one_by_one() -> None:
     assert join(["*", Markdown("*a*")], ", ") == "\\*\\, *a*"
     assert join(["*", Markdown("*a*")]) == "\\**a*"
+
+
+@pytest.mark.parametrize("shorten", [truncate, quote])
+def test_of_a_long_text_only_the_beginning_is_looked_at(shorten: Any) -> None:
+    def cost(text: str) -> float:
+        start = time.thread_time()
+        shorten(text, 20)
+        return time.thread_time() - start
+
+    assert min(cost("a b\u202e" * 4_000_000) for _ in range(3)) < 0.02
+
+
+@pytest.mark.parametrize("shorten", [truncate, quote])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u202e" * 5000 + "b", "…"),
+        ("a" + "\u202e" * 5000 + "b", "a…"),
+        (" " * 5000 + "a", "a"),
+    ],
+)
+def test_a_text_of_what_is_not_seen_is_told_to_be_cut(shorten: Any, text: str, shown: str) -> None:
+    assert to_text(parse(shorten(text, 20)), links=False).removeprefix("> ") == shown
+
+
+def test_a_quotation_of_many_lines_ends() -> None:
+    (quoted,) = parse(quote("a\n" * 5000))
+    text = to_text((quoted,), links=False)
+    assert text.count("\n") == 400
+    assert text.endswith("…")

@@ -42,6 +42,7 @@ def _memory() -> dict[tuple[str, str], Fact]:
             for number in (1, 2)
         ),
         Fact.of("page", WORLD["pages"]["p1"]["id"], "Page 1"),
+        Fact.of("template", "welcome", "Welcome to Penpot"),
     ]
     return {fact.key: fact for fact in facts}
 

@@ -1,19 +1,27 @@
-"""What a hostile body of 16 MiB costs at most: the event loop stands still while it is read."""
+"""What a hostile body of 16 MiB costs at most: the event loop stands still for part of it."""
 
 import contextlib
 import gc
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from relay.messages.markdown import _parse_cached
+from relay.messages.message import Message
+from relay.messages.templates import Templates
 from relay.penpot.events import NotAnEvent, normalize
+from relay.penpot.links import add_links
+from relay.penpot.names import Fact, Key, enrich
 from relay.penpot.wire import MAX_VALUES, MAX_WIDE, UnreadableBody, decode
 
 CPU = 0.5
 """Seconds; measured are 0.09 at most on a free core of a small server. Five times that, as this
 is no benchmark: what it must catch is the square of something, which costs seconds."""
+RENDERING = 0.1
+"""Seconds from decoded values to a message; measured are 0.025 at most."""
 MEMORY = 80 * 1024 * 1024
 """Bytes on top of the body; measured are 72 MiB at most."""
 
@@ -178,3 +186,69 @@ def test_a_hostile_body_costs_little_memory(name: str) -> None:
         tracemalloc.stop()
 
     assert peak < MEMORY
+
+
+_MANY_IDS = [_uuid((number * M61**2) % (1 << 128)) for number in range(1, 29_001)]
+RENDERED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a long template": (
+        "clone-template",
+        {"templateId": "a-" * 7_900_000},
+        "Someone started adding the template a a a",
+    ),
+    "a template of what is not seen": (
+        "clone-template",
+        {"templateId": "-" * 15_800_000},
+        "Someone started adding a template",
+    ),
+    "many files": (
+        "move-files",
+        {"ids": _MANY_IDS, "teamId": _uuid(1)},
+        "Someone moved 29000 files to another project",
+    ),
+    "many names": (
+        "import-binfile",
+        {"name": dict.fromkeys(_MANY_IDS, "n" * 480)},
+        "Someone started importing 29000 files into a project",
+    ),
+    "many mentioned": (
+        "create-comment",
+        {"content": "x", "mentions": _MANY_IDS},
+        "Someone replied on a file",
+    ),
+    **{
+        name: ("create-comment", {"content": content}, "Someone replied on a file")
+        for name, content in {
+            "mentions without an end": "@[" * 10_000,
+            "mentions without an id": ("@[" * 140 + "](") * 72,
+            "mentions with half an id": "@[](" * 5000,
+            "mentions with brackets": "@[a]" * 5000,
+        }.items()
+    },
+}
+
+
+@pytest.mark.usefixtures("_own_garbage")
+@pytest.mark.parametrize("name", RENDERED)
+def test_a_message_about_a_hostile_event_costs_little_time(name: str) -> None:
+    event_name, props, title = RENDERED[name]
+    templates = Templates()
+    templates.render("x", {}, team="acme", channel_kind="slack")
+
+    def message() -> Message:
+        event = normalize({"name": event_name, "props": props})
+        known: dict[Key, Fact] = {}
+        for _ in range(6):
+            event, missing = enrich(event, known, team_key="acme")
+            known |= {key: Fact(*key) for key in missing}
+        variables = add_links(event, "https://p.example").variables()
+        return templates.render(event_name, variables, team="acme", channel_kind="slack").message
+
+    def cost() -> float:
+        _parse_cached.cache_clear()
+        start = time.thread_time()
+        message()
+        return time.thread_time() - start
+
+    assert message().title.startswith(title)
+    assert len(message().dumps()) < 100_000
+    assert min(cost() for _ in range(3)) < RENDERING

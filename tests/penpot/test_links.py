@@ -6,6 +6,7 @@ import pytest
 
 from relay.penpot.events import Event, Subject, normalize
 from relay.penpot.links import add_links
+from relay.penpot.subjects import MOST_FILES
 
 BASE = "https://design.penpot.app"
 TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
@@ -105,6 +106,15 @@ def test_libraries_files_and_originals_have_their_own_links() -> None:
     assert moved.files == (Subject(FILE, url=AT_FILE),)
     assert copied.previous == Subject(FILE, url=AT_FILE)
     assert copied_project.previous == Subject(PROJECT, url=AT_PROJECT)
+
+
+def test_of_very_many_files_the_first_are_linked() -> None:
+    ids = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(MOST_FILES + 5)]
+
+    event = _linked("move-files", teamId=TEAM, ids=ids[::-1])
+
+    assert [file.id for file in event.files if file.url] == ids[:MOST_FILES]
+    assert len(event.files) == MOST_FILES
 
 
 @pytest.mark.parametrize("base", [BASE, f"{BASE}/", f"{BASE}/#/", f"{BASE}/#"])

@@ -55,6 +55,7 @@ def test_the_story_names_everyone_and_everything_once_it_was_told() -> None:
         "update-file": {"project"},
         "import-binfile": {"files"},
         "move-files": {"file"},
+        "clone-template": {"previous"},
     }
 
 

@@ -1,0 +1,536 @@
+"""What is asked of Penpot for a message, what it costs, and that it never costs the message."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.config import Config
+from relay.delivery import fanout, lookups
+from relay.delivery.fanout import FanOut
+from relay.delivery.lanes import Lanes
+from relay.delivery.plan import Planner
+from relay.messages.message import Message
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.penpot.api import Penpot
+from relay.store.base import NewEvent, StoreUnavailable
+from relay.store.sqlite import SqliteStore
+from tests.penpot.standin import TOKEN, Fault, StandIn
+from tests.penpot.world import Comment, File, Project, Thread
+from tests.service import Service, wait_until
+
+pytestmark = pytest.mark.anyio
+
+PAYLOADS = Path(__file__).parents[1] / "penpot" / "payloads"
+SECRET = "a-secret-of-24-characters"
+ACME = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
+RND = "2f6a1c10-5d0e-81a4-8006-9a1f00000002"
+LANDING = "4c8d3e30-5d0e-81a4-8006-9a3f00000001"
+KIT = "4c8d3e30-5d0e-81a4-8006-9a3f00000007"
+WEB = "3b7c2d20-5d0e-81a4-8006-9a2f00000001"
+STRANGER = "11111111-2222-4333-8444-555555555555"
+NEW = "4c8d3e30-5d0e-81a4-8006-9a3f00000aaa"
+
+
+def body(case: str, **props: Any) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((PAYLOADS / f"{case}.json").read_bytes())
+    values["props"] |= props
+    return values
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
+
+
+class House:
+    """A store with a fan-out that asks the stand-in, and lanes that stand still."""
+
+    def __init__(self, store: SqliteStore, penpot: StandIn) -> None:
+        self.store = store
+        self.penpot = penpot
+        self.metrics = Metrics()
+        self.count = 0
+
+    def start(self, *, token: str = TOKEN, team_id: str = "", events: str = "*") -> None:
+        channel = {"name": "all", "type": "stdout", "events": [events]}
+        team = {"secret": SECRET, "channels": [channel]} | ({"team_id": team_id} if team_id else {})
+        config = Config.model_validate(
+            {"penpot": {"url": "http://p.example"}, "teams": {"acme": team}}
+        )
+        lanes = Lanes(
+            self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=self.metrics
+        )
+        api = Penpot(self.penpot.url, token)
+        self.planner = Planner(config, self.store, Templates(), self.metrics, api)
+        self.fan_out = FanOut(
+            self.planner, self.store, lanes, self.metrics, stand_back=lambda: False
+        )
+        self.running = asyncio.create_task(self.fan_out.run())
+
+    async def end(self) -> None:
+        self.fan_out.stop()
+        await self.running
+        await self.planner.close()
+
+    async def put(self, *bodies: dict[str, Any]) -> None:
+        for values in bodies:
+            self.count += 1
+            content = json.dumps(values).encode()
+            digest = f"{self.count}".encode()
+            now = time.time()
+            await self.store.accept(
+                NewEvent("acme", "application/json", content, digest, "x", received_at=now)
+            )
+        self.fan_out.wake()
+
+    async def messages(self, seconds: float = 8) -> list[Message]:
+        """All messages, oldest first, when every event is fanned out; bodies without escapes."""
+        async with asyncio.timeout(seconds):
+            while await self.store.stored(1):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        entries = await self.store.log(team=None, state=None, limit=5000)
+        found = [delivery for entry in reversed(entries) for delivery in entry.deliveries]
+        messages = [Message.loads(delivery.message) for delivery in found]
+        return [replace(one, body=one.body.replace("\\", "")) for one in messages]
+
+    async def told(self, *bodies: dict[str, Any]) -> str:
+        """Title, body and footer of the last message when these have come."""
+        await self.put(*bodies)
+        last = (await self.messages())[-1]
+        return f"{last.title}\n{last.body}\n{last.footer}"
+
+    def counted(self, outcome: str) -> int:
+        text = self.metrics.text().decode()
+        lines = [line for line in text.splitlines() if f'outcome="{outcome}"' in line]
+        return sum(int(float(line.rpartition(" ")[2])) for line in lines)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, penpot: StandIn) -> AsyncIterator[House]:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    house = House(store, penpot)
+    yield house
+    await house.end()
+    await store.close()
+
+
+def methods(penpot: StandIn) -> list[str]:
+    return sorted(call.method for call in penpot.calls)
+
+
+# What is told
+
+
+async def test_a_bare_reply_gets_its_whole_place_from_one_call_for_the_thread(house: House) -> None:
+    house.start()
+    told = await house.told(body("create-comment/plain"))
+    for known in ("Landing page", "Page 1", "#15", "hero spacing looks off", "Website Redesign"):
+        assert known in told
+    assert f"team-id={ACME}" in told
+    assert methods(house.penpot) == ["get-comment-thread", "get-project"]
+
+
+async def test_who_deleted_a_file_is_named(house: House) -> None:
+    house.start()
+    told = await house.told(body("delete-file/plain"))
+    assert "Ada Lovelace" in told
+    assert "Website Redesign" in told
+    assert methods(house.penpot) == ["get-project", "get-team-members"]
+
+
+async def test_a_link_to_a_library_names_both_though_it_tells_ids_alone(house: House) -> None:
+    house.penpot.world.files[LANDING].libraries.append(KIT)
+    house.start()
+    told = await house.told(body("link-file-to-library/plain"))
+    for known in ("Ada Lovelace", "Landing page", "Acme UI Kit"):
+        assert known in told
+
+
+async def test_a_library_that_was_taken_away_is_found_among_the_teams_files(house: House) -> None:
+    house.start(team_id=ACME)
+    told = await house.told(body("unlink-file-from-library/plain"))
+    for known in ("Ada Lovelace", "Landing page", "Acme UI Kit"):
+        assert known in told
+
+
+async def test_moved_files_are_named_with_their_new_project(house: House) -> None:
+    moved = body("move-files/many")
+    for file in moved["props"]["ids"]:
+        house.penpot.world.files[file].project = moved["props"]["projectId"]
+    house.start()
+    told = await house.told(moved)
+    for known in ("李小龍", "モバイルアプリ", "Landing page", "Acme UI Kit"):
+        assert known in told
+
+
+async def test_a_template_is_called_what_penpot_calls_it(house: House) -> None:
+    house.start()
+    told = await house.told(body("clone-template/plain"))
+    for known in ("Ada Lovelace", "Welcome to Penpot", "Website Redesign"):
+        assert known in told
+
+
+async def test_mentioned_people_are_learned_before_they_are_needed(house: House) -> None:
+    house.start()
+    await house.told(body("create-comment/mention"))
+    (grace,) = body("create-comment/mention")["props"]["mentions"][:1]
+    facts = await house.store.facts("acme", [("person", grace)])
+    assert house.penpot.world.people[grace].email in facts["person", grace]
+
+
+@pytest.mark.parametrize(
+    "case", ["create-file/frontend", "duplicate-file/plain", "import-binfile/v3-upload"]
+)
+async def test_a_new_file_without_an_id_is_found_and_linked(house: House, case: str) -> None:
+    event = body(case)
+    at = datetime.fromisoformat(event["trackedAt"])
+    name = event["props"]["name"]
+    for id_, made in ((NEW, at + timedelta(milliseconds=40)), (STRANGER, at - timedelta(hours=1))):
+        house.penpot.world.files[id_] = File(id_, WEB, name, created=made)
+    house.start(team_id=ACME)
+    told = await house.told(event)
+    assert f"file-id={NEW}" in told
+    assert STRANGER not in told
+    assert "Ada Lovelace" in told
+
+
+async def test_the_second_of_two_copies_of_one_name_gets_its_own_link(house: House) -> None:
+    events = [body("duplicate-file/plain"), body("duplicate-file/plain")]
+    ids = [NEW, STRANGER]
+    for seconds, (event, id_) in enumerate(zip(events, ids, strict=True)):
+        at = datetime.fromisoformat(event["trackedAt"]) + timedelta(seconds=3 * seconds)
+        event["trackedAt"] = at.isoformat()
+        made = at + timedelta(milliseconds=40)
+        house.penpot.world.files[id_] = File(id_, WEB, event["props"]["name"], created=made)
+    house.start(team_id=ACME)
+    await house.put(*events)
+    for message, id_ in zip(await house.messages(), ids, strict=True):
+        assert f"file-id={id_}" in message.body + message.title
+
+
+async def test_a_new_project_without_an_id_is_found_and_linked(house: House) -> None:
+    event = body("create-project/frontend")
+    at = datetime.fromisoformat(event["trackedAt"]) + timedelta(milliseconds=40)
+    name, team = event["props"]["name"], event["props"]["teamId"]
+    house.penpot.world.projects[NEW] = Project(NEW, team, name, created=at, modified=at)
+    house.start()
+    assert f"project-id={NEW}" in await house.told(event)
+
+
+async def test_a_rename_keeps_the_old_name_that_an_event_told(house: House) -> None:
+    house.start(team_id=ACME)
+    renamed = body("rename-file/plain", id=LANDING)
+    house.penpot.world.files[LANDING].name = renamed["props"]["name"]
+    told = await house.told(
+        body("update-file/plain", id=LANDING, name="The old name"),
+        body("create-comment/plain"),
+        renamed,
+    )
+    assert "The old name" in told
+
+
+async def test_nothing_of_another_team_is_told(house: House) -> None:
+    house.start(team_id=RND)
+    told = await house.told(body("create-comment/plain"), body("delete-file/plain"))
+    assert "Website Redesign" not in told
+    assert "hero spacing" not in (await house.messages())[0].body
+
+
+async def test_what_no_channel_takes_is_not_asked_about(house: House) -> None:
+    house.start(events="fonts")
+    await house.put(body("create-comment/plain"))
+    await house.messages()
+    assert house.penpot.calls == []
+
+
+# What it costs
+
+
+async def test_names_are_asked_for_once_and_known_after_a_restart(house: House) -> None:
+    house.start()
+    await house.told(body("create-comment/plain"), body("delete-file/plain"))
+    asked = len(house.penpot.calls)
+    assert asked <= 3  # the thread's owner may be who deletes
+    await house.told(body("create-comment/plain"), body("delete-file/plain"))
+    await house.end()
+    house.start()
+    told = await house.told(body("create-comment/plain"))
+    assert "hero spacing looks off" in told
+    assert "Ada Lovelace" in await house.told(body("delete-file/plain"))
+    assert len(house.penpot.calls) == asked
+
+
+async def test_names_that_could_not_be_stored_are_not_asked_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "STORE_PAUSE", 0.01)
+    write, away = house.store.fanned_out, [StoreUnavailable("disk full")] * 3
+
+    async def failing(batch: Any) -> None:
+        if away:
+            raise away.pop()
+        await write(batch)
+
+    monkeypatch.setattr(house.store, "fanned_out", failing)
+    house.start()
+    assert "Landing page" in await house.told(body("create-comment/plain"))
+    await house.end()
+    house.start()
+    assert "Ada Lovelace" in await house.told(body("delete-file/plain"))
+    assert house.penpot.count("get-comment-thread") == 1
+    assert house.penpot.count("get-project") == 1
+
+
+async def test_many_comments_cost_one_call_for_each_thread_and_the_people_once(
+    house: House,
+) -> None:
+    people = list(house.penpot.world.people.values())
+    events = []
+    for number in range(200):
+        thread = f"c0000001-5d0e-81a4-8006-{number:012x}"
+        who = people[number % len(people)]
+        first = Comment(str(uuid.uuid4()), who.id, f"First of {number}")
+        house.penpot.world.threads[thread] = Thread(
+            thread, LANDING, "5d9e4f40-5d0e-81a4-8006-9a4f00000001", "Page 1", number, [first]
+        )
+        event = body("create-comment/plain", threadId=thread, mentions=[people[0].id])
+        for key in ("ownerId", "ownerFullname", "ownerEmail"):
+            del event["props"][key]
+        events.append(event | {"profileId": who.id})
+    house.start()
+    await house.put(*events)
+    messages = await house.messages()
+    assert len(messages) == 200
+    for number, message in enumerate(messages):
+        assert f"First of {number}" in message.body
+        assert people[number % len(people)].fullname.split()[0] in message.title
+    assert house.penpot.count("get-comment-thread") == 200
+    assert len(house.penpot.calls) <= 200 + 12
+
+
+async def test_who_is_no_member_is_not_asked_for_again_and_again(house: House) -> None:
+    house.start()
+    for _ in range(3):
+        await house.put(body("delete-file/plain") | {"profileId": STRANGER})
+        await house.messages()
+    assert house.penpot.count("get-team-members") == 1
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (Fault(status=400), "unexpected"),
+        (Fault(status=401), "refused"),
+        (Fault(status=403), "refused"),
+        (Fault(status=404), "nothing"),
+        (Fault(status=204), "nothing"),
+        (Fault(status=429), "busy"),
+        (Fault(status=500), "busy"),
+        (Fault(status=503), "busy"),
+        (Fault(cut=True), "busy"),
+        (Fault(garbage=b"SSH-2.0-OpenSSH_9.2\r\n"), "busy"),
+    ],
+    ids=lambda value: str(getattr(value, "status", "")) or None,
+)
+async def test_the_message_goes_out_whatever_penpot_answers(
+    house: House, fault: Fault, outcome: str
+) -> None:
+    house.penpot.faults["*"] = fault
+    house.start(team_id=ACME)
+    await house.put(body("create-comment/plain"), body("delete-file/plain"))
+    reply, deleted = await house.messages()
+    assert "Fixed, please look again." in reply.body
+    assert "Landing page" in deleted.title
+    assert house.counted(outcome) >= 1
+    before = len(house.penpot.calls)
+    await house.put(body("create-comment/plain"))
+    assert len(await house.messages()) == 3
+    assert len(house.penpot.calls) == before  # one more of the same costs nothing
+
+
+async def test_a_penpot_that_is_not_there_costs_nothing(house: House) -> None:
+    house.start()
+    with house.penpot.down():
+        await house.put(*[body("create-comment/plain")] * 50)
+        assert len(await house.messages(2)) == 50
+    assert house.counted("busy") >= 1
+
+
+async def test_a_permission_that_is_lost_is_a_name_that_is_not_known(house: House) -> None:
+    del house.penpot.world.teams[ACME].members[house.penpot.world.me]
+    house.start()
+    assert "replied" in await house.told(body("create-comment/plain"))
+    assert house.counted("nothing") >= 1
+
+
+async def test_a_penpot_that_hangs_holds_up_one_event_and_not_the_next(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.penpot.faults["*"] = Fault(hang=True)
+    house.start()
+    started = time.monotonic()
+    await house.put(*(body("create-comment/plain", content=f"No {n}") for n in range(200)))
+    assert len(await house.messages()) == 200
+    assert lookups.BUDGET - 0.1 <= time.monotonic() - started < lookups.BUDGET + 1.5
+    started = time.monotonic()
+    await house.put(body("delete-file/plain"))
+    *messages, _ = await house.messages()
+    assert time.monotonic() - started < 0.3
+    numbers = [f"No {n}" in message.body for n, message in enumerate(messages)]
+    assert all(numbers)
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warned) == 1
+
+
+async def test_a_penpot_that_is_slow_is_still_asked(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    events, event_of = [], body("create-comment/plain")
+    for number in range(70):  # more than it answers within the budget
+        thread = f"c0000001-5d0e-81a4-8006-{number:012x}"
+        first = Comment(thread, event_of["profileId"], f"First of {number}")
+        house.penpot.world.threads[thread] = Thread(
+            thread, LANDING, "5d9e4f40-5d0e-81a4-8006-9a4f00000001", "Page 1", number, [first]
+        )
+        events.append(body("create-comment/plain", threadId=thread))
+    house.penpot.latency = 0.35
+    house.start()
+    await house.put(*events)
+    messages = await house.messages()
+    assert "First of 0" in messages[0].body
+    assert "First of 60" not in messages[60].body
+    async with asyncio.timeout(5):  # what came too late for its message is known to the next
+        while house.counted("found") < 71:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert "First of 60" in await house.told(events[60])
+    assert house.penpot.count("get-comment-thread") == 70
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_events_before_the_one_that_is_asked_about_do_not_wait(house: House) -> None:
+    house.start()
+    await house.told(body("create-comment/plain"))
+    house.penpot.latency = 0.5
+    await house.put(body("create-comment/plain"), body("clone-template/plain"))
+    await asyncio.sleep(0.25)
+    assert [stored.id for stored in await house.store.stored(9)] == [3]
+    assert "Welcome to Penpot" in await house.told()
+
+
+async def test_events_that_come_while_one_is_asked_about_are_asked_about_at_once(
+    house: House,
+) -> None:
+    house.start()
+    house.penpot.latency = 0.3
+    started = time.monotonic()
+    for case in ("clone-template/plain", "create-comment/plain", "create-project/frontend"):
+        await house.put(body(case))
+        await asyncio.sleep(0.05)
+    await house.messages()
+    assert house.penpot.most_at_once >= 3
+    assert time.monotonic() - started < 1.2
+
+
+async def test_a_refused_token_is_told_once_and_so_is_that_it_works_again(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "REFUSED_REST", 0.2)
+    caplog.set_level(logging.INFO, "relay")
+    house.start(token="revoked")
+    for _ in range(3):
+        await house.put(*[body("create-comment/plain")] * 5)
+        await house.messages()
+        await asyncio.sleep(0.25)
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "penpot.access_token" in errors[0].getMessage()
+    assert "revoked" not in caplog.text.replace("expired or revoked", "")
+    house.penpot.token = "revoked"
+    assert "Landing page" in await house.told(body("create-comment/plain"))
+    again = [record for record in caplog.records if "answers again" in record.getMessage()]
+    assert len(again) == 1
+    assert again[0].levelno == logging.INFO
+
+
+async def test_a_limit_is_heeded_for_as_long_as_penpot_says(house: House) -> None:
+    house.penpot.faults["*"] = Fault(status=429, times=1)  # it tells 30 s
+    house.start()
+    await house.put(body("clone-template/plain"))
+    await house.messages()
+    asked = len(house.penpot.calls)
+    await house.put(body("create-comment/plain"), body("delete-file/plain"))
+    await house.messages()
+    assert len(house.penpot.calls) == asked
+
+
+async def test_a_fault_of_relays_own_costs_no_message(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(lookups, "wanted", failing)
+    house.start()
+    assert "replied" in await house.told(body("create-comment/plain"))
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_it_stops_at_once_while_penpot_hangs(house: House) -> None:
+    house.penpot.faults["*"] = Fault(hang=True)
+    house.start()
+    await house.put(body("create-comment/plain"))
+    await asyncio.sleep(0.2)
+    started = time.monotonic()
+    await house.end()
+    assert time.monotonic() - started < 0.5
+    assert len(await house.store.stored(9)) == 1  # and it is asked about at the next start
+    house.penpot.faults.clear()
+    house.start()
+    assert "Landing page" in await house.told()
+
+
+# The whole
+
+
+def test_a_service_with_a_token_names_what_events_do_not(tmp_path: Path, penpot: StandIn) -> None:
+    channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+    service = Service(tmp_path, channel, extra=f'access_token = "{TOKEN}"')
+    config = service.config.read_text()
+    service.config.write_text(config.replace("http://penpot.example", penpot.url))
+    service.start()
+    try:
+        for case in ("create-comment/plain", "delete-file/plain"):
+            assert service.post(json.dumps(body(case)).encode()) == 204
+        wait_until(lambda: "deleted" in service.output.read_text(), 5)
+    finally:
+        service.stop()
+    text = service.output.read_text()
+    for known in ("hero spacing looks off", "Ada Lovelace", "Website Redesign"):
+        assert known in text
+    assert penpot.count("get-comment-thread") == penpot.count("get-project") == 1
+
+
+def test_without_a_token_no_http_client_is_loaded() -> None:
+    code = (
+        "import sys; from relay.app import build; from relay.config import Config\n"
+        f"build(Config.model_validate({{'teams': {{'acme': {{'secret': '{SECRET}'}}}}}}))\n"
+        "sys.exit('httpx' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
