@@ -392,7 +392,7 @@ async def test_a_penpot_that_hangs_holds_up_one_event_and_not_the_next(
     started = time.monotonic()
     await house.put(body("delete-file/plain"))
     *messages, _ = await house.messages()
-    assert time.monotonic() - started < 0.3
+    assert time.monotonic() - started < lookups.BUDGET / 2
     numbers = [f"No {n}" in message.body for n, message in enumerate(messages)]
     assert all(numbers)
     warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -403,7 +403,7 @@ async def test_a_penpot_that_is_slow_is_still_asked(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     events, event_of = [], body("create-comment/plain")
-    for number in range(70):  # more than it answers within the budget
+    for number in range(70):  # more than it answers within the budget of one event
         thread = f"c0000001-5d0e-81a4-8006-{number:012x}"
         first = Comment(thread, event_of["profileId"], f"First of {number}")
         house.penpot.world.threads[thread] = Thread(
@@ -414,8 +414,8 @@ async def test_a_penpot_that_is_slow_is_still_asked(
     house.start()
     await house.put(*events)
     messages = await house.messages()
+    assert len(messages) == 70
     assert "First of 0" in messages[0].body
-    assert "First of 60" not in messages[60].body
     async with asyncio.timeout(5):  # what came too late for its message is known to the next
         while house.counted("found") < 71:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -445,7 +445,7 @@ async def test_events_that_come_while_one_is_asked_about_are_asked_about_at_once
         await asyncio.sleep(0.05)
     await house.messages()
     assert house.penpot.most_at_once >= 3
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 2.0
 
 
 async def test_a_refused_token_is_told_once_and_so_is_that_it_works_again(
@@ -499,7 +499,7 @@ async def test_it_stops_at_once_while_penpot_hangs(house: House) -> None:
     await asyncio.sleep(0.2)
     started = time.monotonic()
     await house.end()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < lookups.BUDGET / 2
     assert len(await house.store.stored(9)) == 1  # and it is asked about at the next start
     house.penpot.faults.clear()
     house.start()
