@@ -14,7 +14,7 @@ from relay.examples import variables
 from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
-from relay.penpot.api import TIMEOUT, Penpot, PenpotError
+from relay.penpot.api import TIMEOUT, Penpot, PenpotError, Refused
 from relay.store import store_at
 from relay.store.base import StoreMisfit, StoreMissing, StoreUnavailable
 
@@ -85,12 +85,14 @@ async def _token(url: str, token: str) -> Finding:
     penpot = Penpot(url, token)
     try:
         name = await penpot.profile()
-    except PenpotError as error:
+    except Refused as error:
         return Finding(
             False,
             f"penpot.access_token: {error}. Make one under Your account → Access tokens "
             "(needs enable-access-tokens in PENPOT_FLAGS)",
         )
+    except PenpotError as error:
+        return Finding(False, f"Penpot's API can't be asked: {error}")
     finally:
         await penpot.close()
     return Finding(True, f"the access token is good; it belongs to {name}")

@@ -9,6 +9,8 @@ from relay.config import Penpot as PenpotSettings
 from relay.doctor import examine
 from relay.secret import Secret
 from tests.channels import builders
+from tests.penpot.standin import TOKEN as STAND_INS
+from tests.penpot.standin import Fault, StandIn
 from tests.servers.loopback import Answer, Request, in_thread
 
 pytestmark = pytest.mark.anyio
@@ -58,3 +60,28 @@ async def test_a_channel_that_cannot_be_set_up_is_a_finding(tmp_path: Path) -> N
         findings = await found(matrix, server.url, tmp_path)
     assert findings["acme/room"] == [(False, "can't be set up (ValueError): check its settings")]
     assert findings["acme/log"] == [(True, "Messages are printed to standard output.")]
+
+
+async def test_a_refused_token_is_told_apart_from_a_penpot_that_is_away(tmp_path: Path) -> None:
+    with StandIn() as penpot:
+        for token, words in (
+            (STAND_INS, "it belongs to"),
+            ("wrong", "Make one under Your account"),
+        ):
+            told = await asked_with(token, penpot.url, tmp_path)
+            assert words in told
+            assert token not in told
+        penpot.faults["*"] = Fault(status=503)
+        assert "Make one" not in await asked_with(STAND_INS, penpot.url, tmp_path)
+
+
+async def asked_with(token: str, url: str, folder: Path) -> str:
+    """What is found about Penpot with a token."""
+    config = Config(
+        store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
+        penpot=PenpotSettings(url=url, access_token=Secret(token)),
+        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"))},
+    )
+    return "\n".join(
+        [finding.text async for place, finding in examine(config) if place == "penpot"]
+    )
