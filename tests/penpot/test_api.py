@@ -25,7 +25,10 @@ pytestmark = pytest.mark.anyio
 NOBODY = "11111111-2222-4333-8444-555555555555"
 HOOK = "https://relay.example.com:8443/hooks/acme/TheHooksOwnSecret?a=1"
 THREAD = "c0000001-5d0e-81a4-8006-9b0000000001"
-GARBAGE = b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"id": [['
+GARBAGE = (
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 9\r\n\r\n{"id": [['
+)
 JSON = "application/json"
 
 
