@@ -7,10 +7,11 @@ columns are absent from an answer, and older versions know fewer of them, so onl
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self, TypeVar
 from urllib.parse import urlunsplit
 
+from relay.penpot import values
 from relay.penpot.text import one_line, plain_text, uuid
 
 T = TypeVar("T")
@@ -82,19 +83,19 @@ class CommentThread:
             page_id=uuid(row.get("pageId")),
             page_name=one_line(row.get("pageName")),
             frame_id=uuid(row.get("frameId")),
-            number=_number(row.get("seqn")),
+            number=values.number(row.get("seqn")),
             first=plain_text(row.get("content")),
-            mentions=_ids(row.get("mentions")),
-            participants=_ids(row.get("participants")),
+            mentions=tuple(sorted(values.ids(row.get("mentions")))),
+            participants=tuple(sorted(values.ids(row.get("participants")))),
             owner=Profile(
                 owner, one_line(row.get("ownerFullname")), one_line(row.get("ownerEmail"))
             )
             if owner
             else None,
-            comments=_number(row.get("countComments")),
+            comments=values.number(row.get("countComments")),
             resolved=_flag(row.get("isResolved")),
-            created_at=_instant(row.get("createdAt")),
-            modified_at=_instant(row.get("modifiedAt")),
+            created_at=values.instant(row.get("createdAt")),
+            modified_at=values.instant(row.get("modifiedAt")),
         )
 
 
@@ -124,8 +125,8 @@ class Project:
             team_id=uuid(row.get("teamId")),
             is_default=row.get("isDefault") is True,
             is_deleted=row.get("deletedAt") is not None,
-            created_at=_instant(row.get("createdAt")),
-            modified_at=_instant(row.get("modifiedAt")),
+            created_at=values.instant(row.get("createdAt")),
+            modified_at=values.instant(row.get("modifiedAt")),
         )
 
 
@@ -157,8 +158,8 @@ class File:
             team_id=uuid(row.get("teamId")),
             is_shared=row.get("isShared") is True,
             thumbnail_id=uuid(row.get("thumbnailId")),
-            created_at=_instant(row.get("createdAt")),
-            modified_at=_instant(row.get("modifiedAt")),
+            created_at=values.instant(row.get("createdAt")),
+            modified_at=values.instant(row.get("modifiedAt")),
         )
 
 
@@ -203,7 +204,7 @@ class Webhook:
             mtype=one_line(row.get("mtype")),
             is_active=row.get("isActive") is True,
             error_code=one_line(row.get("errorCode")),
-            error_count=_number(row.get("errorCount")) or 0,
+            error_count=values.number(row.get("errorCount")) or 0,
             profile_id=uuid(row.get("profileId")),
         )
 
@@ -244,29 +245,5 @@ def _uri(value: Any) -> str:
     return urlunsplit((part["scheme"], place, part["path"], part["query"], part["fragment"]))
 
 
-def _ids(value: Any) -> tuple[str, ...]:
-    """The UUIDs of a set; sorted, as its order is arbitrary."""
-    if not isinstance(value, list):
-        return ()
-    return tuple(sorted({found for found in map(uuid, value) if found}))
-
-
-def _number(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value < 1_000_000_000 else None
-
-
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
-
-
-def _instant(value: Any) -> datetime | None:
-    """A time in UTC, from Penpot's ISO 8601."""
-    if not isinstance(value, str) or len(value) > 40:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import nsmallest
 from typing import Any
 
+from relay.penpot import values
 from relay.penpot.catalogue import CATALOGUE, GROUPS, Kind
 from relay.penpot.subjects import MOST_FILES, Comment, Font, Person, Subject, Thread
 from relay.penpot.text import MAX_NAME, bounded, one_line, plain_mentions, plain_text, uuid
@@ -118,7 +119,7 @@ def normalize(body: Any) -> Event:
     event = Event(
         name=name,
         group=kind.group if kind else "",
-        at=_instant(body.get("trackedAt")) or _instant(body.get("createdAt")),
+        at=values.instant(body.get("trackedAt")) or values.instant(body.get("createdAt")),
         actor=Person(uuid(body.get("profileId")) or uuid(props.get("profileId"))),
         team=Subject(uuid(props.get("teamId")), one_line(props.get("teamName"))),
         project=Subject(uuid(props.get("projectId")), one_line(props.get("projectName"))),
@@ -126,7 +127,7 @@ def normalize(body: Any) -> Event:
         page=Subject(uuid(props.get("pageId")), one_line(props.get("pageName"))),
         library=Subject(uuid(props.get("libraryId"))),
         font=Font(uuid(props.get("fontId")), one_line(props.get("fontFamily"))),
-        thread=Thread(uuid(props.get("threadId")), _number(props.get("seqn"))),
+        thread=Thread(uuid(props.get("threadId")), values.number(props.get("seqn"))),
         props=bounded(props),
     )
     shape = _SHAPES.get(name) or _likely_shape(name)
@@ -138,7 +139,7 @@ def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
     text = plain_text(props.get("content"))
     thread = Thread(
         id=uuid(props.get("id")),
-        number=_number(props.get("seqn")),
+        number=values.number(props.get("seqn")),
         first=text,
         resolved=resolved if isinstance(resolved, bool) else None,
     )
@@ -196,7 +197,7 @@ def _of_font(event: Event, props: Mapping[str, Any]) -> Event:
 def _font_variant_created(event: Event, props: Mapping[str, Any]) -> Event:
     style = one_line(props.get("fontStyle"))
     return replace(
-        event, font=replace(event.font, style=style, weight=_number(props.get("fontWeight")))
+        event, font=replace(event.font, style=style, weight=values.number(props.get("fontWeight")))
     )
 
 
@@ -212,7 +213,7 @@ def _project_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
-    ids = _ids(props.get("ids"))
+    ids = values.ids(props.get("ids"))
     files = tuple(map(Subject, _first(ids, MOST_FILES)))
     return replace(
         event,
@@ -281,34 +282,9 @@ def _itself(props: Mapping[str, Any]) -> Subject:
 
 
 def _mentioned(props: Mapping[str, Any]) -> tuple[str, ...]:
-    return _first(_ids(props.get("mentions")), _MOST_MENTIONS)
-
-
-def _ids(values: Any) -> set[str]:
-    """The UUIDs of a set."""
-    if not isinstance(values, list | tuple):
-        return set()
-    return {found for found in map(uuid, values) if found}
+    return _first(values.ids(props.get("mentions")), _MOST_MENTIONS)
 
 
 def _first(ids: Iterable[str], most: int) -> tuple[str, ...]:
     """The first ids in their own order, as that of a set is arbitrary."""
     return tuple(nsmallest(most, ids))
-
-
-def _number(value: Any) -> int | None:
-    """A small whole number that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value < 1_000_000_000 else None
-
-
-def _instant(value: Any) -> datetime | None:
-    """A time in UTC, from Penpot's ISO 8601."""
-    if not isinstance(value, str) or len(value) > 40:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
