@@ -17,6 +17,7 @@ from relay.config import Config
 from relay.delivery.fanout import FanOut
 from relay.delivery.housekeeping import Housekeeping
 from relay.delivery.lanes import Lanes
+from relay.delivery.notes import StoreNotes
 from relay.delivery.plan import Planner
 from relay.intake import Hook
 from relay.messages.templates import Templates
@@ -36,7 +37,7 @@ GRACE = 3.5
 
 def build(config: Config) -> Starlette:
     """The whole service for a config. The store is opened when the application starts."""
-    store = store_at(config.store.url)
+    store = store_at(config.store.url.reveal())
     metrics = Metrics()
     settings = config.lanes()
     retention = config.store.retention.total_seconds()
@@ -44,10 +45,11 @@ def build(config: Config) -> Starlette:
         store,
         settings,
         [name for name, channel in settings.items() if channel.in_threads],
-        lambda name: open_channel(settings[name]),
+        lambda name: open_channel(settings[name], StoreNotes(store)),
         lambda name: settings[name].pace,
         retention=retention,
         metrics=metrics,
+        pictures=lambda media: planner.picture(media),
     )
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))
@@ -77,7 +79,7 @@ def build(config: Config) -> Starlette:
             len(settings),
             config.server.host,
             config.server.port,
-            config.store.url,
+            config.store.place,
         )
         try:
             yield

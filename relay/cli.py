@@ -62,7 +62,7 @@ def serve(path: str | None) -> None:
     config = _load(path)
     set_up(config.log.level, config.log.format)
     give_large_buffers_back()
-    _run(_open_and_close(store_at(config.store.url)))
+    _run(_open_and_close(store_at(config.store.url.reveal())))
     listening = server(config)
     listening.run()
     if not listening.started:
@@ -195,7 +195,7 @@ def log(path: str | None, team: str | None, state: str | None, limit: int) -> No
 
 
 async def _log(config: Config, team: str | None, state: str | None, limit: int) -> None:
-    store = store_at(config.store.url)
+    store = store_at(config.store.url.reveal())
     await store.open(service=False)
     try:
         entries = await store.log(team=team, state=state, limit=limit)
@@ -235,7 +235,7 @@ def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
 
 
 async def _resend(config: Config, ids: tuple[int, ...]) -> None:
-    store = store_at(config.store.url)
+    store = store_at(config.store.url.reveal())
     await store.open(service=False)
     try:
         found = await store.resend(ids) if ids else await store.resend_dead()

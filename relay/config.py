@@ -27,6 +27,7 @@ from relay.secret import Secret
 
 DEFAULT_TEAM = "default"
 """The key of the one team that the environment alone describes."""
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -64,9 +65,15 @@ def _public_url(value: str) -> str:
     return value
 
 
-def _store_url(value: str) -> str:
-    if not value.startswith("sqlite:///") or value == "sqlite:///":
-        raise ValueError('must be "sqlite:///relative/path.db" or "sqlite:////absolute/path.db"')
+def _store_url(value: Secret) -> Secret:
+    url = value.reveal()
+    if re.fullmatch(r"postgres(ql)?://[^\s]+", url):
+        return value
+    if not url.startswith("sqlite:///") or url == "sqlite:///":
+        raise ValueError(
+            'must be "sqlite:///relative/path.db", "sqlite:////absolute/path.db", '
+            'or "postgresql://user:password@host/database"'
+        )
     return value
 
 
@@ -131,6 +138,20 @@ def _address(value: str) -> str:
             'must be one mail address such as "design@example.com" or "Penpot <penpot@example.com>"'
         )
     return value
+
+
+def _person_address(value: str) -> str:
+    if value != _address(value) or "<" in value:
+        raise ValueError('must be one bare mail address such as "ada@example.com"')
+    return value
+
+
+def _person_key(value: str) -> str:
+    if not re.fullmatch(rf"{_UUID}|[^@\s<>]+@[^@\s<>]+", value):
+        raise ValueError(
+            "must be a person's mail address in Penpot, or the id of their Penpot profile"
+        )
+    return value.lower()
 
 
 def _tuple(value: object) -> object:
@@ -199,8 +220,14 @@ class Server(Record):
 class StoreSettings(Record):
     """``[store]``: where events and deliveries are kept, and how long."""
 
-    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:///data/relay.db"
+    url: Annotated[Secret, AfterValidator(_store_url)] = Secret("sqlite:///data/relay.db")
     retention: Duration = timedelta(days=30)
+
+    @property
+    def place(self) -> str:
+        """The address without what may be a secret: fit for a log."""
+        parts = urlsplit(self.url.reveal())
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Penpot(Record):
@@ -229,6 +256,7 @@ class ChannelSettings(Record):
     name: Name
     events: Events = ()
     pace: Annotated[float, Field(gt=0)] | None = None
+    share_emails: bool = False
     ca_file: CaFile | None = None
 
     @property
@@ -239,6 +267,16 @@ class ChannelSettings(Record):
     @property
     def in_threads(self) -> bool:
         """Whether the messages of a Penpot comment thread form a thread in the channel."""
+        return False
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether messages go to those whom a comment mentions, each by themselves."""
+        return False
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether messages carry the thumbnail of the file or board that they are about."""
         return False
 
 
@@ -252,11 +290,23 @@ class SlackSettings(ChannelSettings):
     api_url: HttpUrl = "https://slack.com/api"
     threads: bool = True
     broadcast: bool = False
+    direct: Literal["", "mentioned"] = ""
+    thumbnails: bool = False
 
     @property
     def in_threads(self) -> bool:
         """With a bot token only: an incoming webhook does not learn what its message is called."""
-        return self.threads and self.token is not None
+        return self.threads and self.token is not None and not self.direct
+
+    @property
+    def is_direct(self) -> bool:
+        """As the config says."""
+        return self.direct != ""
+
+    @property
+    def has_pictures(self) -> bool:
+        """As the config says."""
+        return self.thumbnails
 
 
 class MatrixSettings(ChannelSettings):
@@ -265,13 +315,25 @@ class MatrixSettings(ChannelSettings):
     type: Literal["matrix"]
     homeserver: HttpUrl
     access_token: Token
-    room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")]
+    room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")] = ""
     threads: bool = True
+    direct: Literal["", "mentioned"] = ""
+    thumbnails: bool = False
 
     @property
     def in_threads(self) -> bool:
         """As the config says."""
-        return self.threads
+        return self.threads and not self.direct
+
+    @property
+    def is_direct(self) -> bool:
+        """As the config says."""
+        return self.direct != ""
+
+    @property
+    def has_pictures(self) -> bool:
+        """As the config says."""
+        return self.thumbnails
 
 
 class Smtp(Record):
@@ -297,11 +359,18 @@ class EmailSettings(ChannelSettings):
     sender: MailAddress
     smtp: Smtp
     threads: bool = True
+    mention_by_mail: bool = False
+    thumbnails: bool = False
 
     @property
     def in_threads(self) -> bool:
         """As the config says."""
         return self.threads
+
+    @property
+    def has_pictures(self) -> bool:
+        """As the config says."""
+        return self.thumbnails
 
 
 class StdoutSettings(ChannelSettings):
@@ -315,14 +384,20 @@ AnyChannel: TypeAlias = Annotated[
 ]
 
 
+class Person(Record):
+    """``[people]``: where somebody of Penpot is found elsewhere."""
+
+    slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{2,}$")] = ""
+    matrix: Annotated[str, StringConstraints(pattern=r"^@[^\s:]+:[^\s]+$")] = ""
+    email: Annotated[str, AfterValidator(_person_address)] = ""
+
+
 class Team(Record):
     """``[teams.<key>]``: one Penpot team, its hook's secret and its channels."""
 
     secret: Annotated[Secret, AfterValidator(_hook_secret)]
     name: Annotated[str, StringConstraints(max_length=250)] = ""
-    team_id: Annotated[
-        str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
-    ] = ""
+    team_id: Annotated[str, StringConstraints(pattern=rf"^{_UUID}$")] = ""
     channels: Annotated[tuple[AnyChannel, ...], BeforeValidator(_tuple)] = ()
 
 
@@ -334,6 +409,7 @@ class Config(Record):
     penpot: Penpot = Penpot()
     templates: Templates = Templates()
     log: Log = Log()
+    people: dict[Annotated[str, AfterValidator(_person_key)], Person] = {}
     teams: Annotated[dict[Name, Team], Field(min_length=1)]
 
     def team_name(self, team: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -85,13 +86,15 @@ def load(
         raise ConfigError([Fault(chosen, "file", None, rule)]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([Fault(chosen, "file", None, f"is not TOML: {error}")]) from error
-    return _build(raw, chosen, environ if secrets else None, {}, [])
+    return _build(raw, chosen, environ, {}, [], secrets=secrets)
 
 
 def warnings(config: Config) -> list[str]:
     """What a config may say but better would not."""
     found = []
     plain = [("penpot.access_token", config.penpot.access_token)]
+    if urlsplit(config.store.url.reveal()).password:
+        plain.append(("store.url", config.store.url))
     for name, team in config.teams.items():
         plain.append((f"teams.{name}.secret", team.secret))
         if not team.channels:
@@ -114,11 +117,13 @@ def warnings(config: Config) -> list[str]:
 def _build(
     raw: dict[str, Any],
     file: str,
-    environ: Mapping[str, str] | None,
+    environ: Mapping[str, str],
     names: Mapping[str, str],
     faults: list[Fault],
+    *,
+    secrets: bool = True,
 ) -> Config:
-    resolved, secret_faults = _resolve_secrets(raw, "", environ)
+    resolved, secret_faults = _resolve_secrets(raw, "", environ, secrets=secrets)
     faults = faults + [Fault(file, names.get(k, k), v, rule) for k, v, rule in secret_faults]
     missing = {names.get(key, key) for key, _, _ in secret_faults}
     config = None
@@ -139,19 +144,22 @@ def _build(
 
 
 def _resolve_secrets(
-    node: Any, key: str, environ: Mapping[str, str] | None
+    node: Any, key: str, environ: Mapping[str, str], *, secrets: bool
 ) -> tuple[Any, list[tuple[str, object, str]]]:
     """``node`` with each ``{ env = … }`` and ``{ file = … }`` of a secret's key read; without
-    an ``environ`` something stands in for each."""
+    ``secrets`` something stands in for each but the store's address, which every command needs."""
     faults: list[tuple[str, object, str]] = []
     if isinstance(node, list):
-        parts = [_resolve_secrets(item, f"{key}[{i}]", environ) for i, item in enumerate(node)]
+        parts = [
+            _resolve_secrets(item, f"{key}[{i}]", environ, secrets=secrets)
+            for i, item in enumerate(node)
+        ]
         return [part for part, _ in parts], [fault for _, found in parts for fault in found]
     if not isinstance(node, dict):
         return node, faults
-    if key.rpartition(".")[2] in SECRETS and len(node) == 1:
+    if (key.rpartition(".")[2] in SECRETS or key == "store.url") and len(node) == 1:
         ((source, name),) = node.items()
-        if environ is None:
+        if not secrets and key != "store.url":
             return Secret(_NOT_READ.get(key.rpartition(".")[2], "not-read-by-this-command")), faults
         if source == "env" and isinstance(name, str):
             variable = f"the environment variable {name}" if _is_name(name) else "what env names"
@@ -165,7 +173,8 @@ def _resolve_secrets(
         return Secret(text), faults
     result = {}
     for name, value in node.items():
-        result[name], found = _resolve_secrets(value, f"{key}.{name}" if key else name, environ)
+        below = f"{key}.{name}" if key else name
+        result[name], found = _resolve_secrets(value, below, environ, secrets=secrets)
         faults += found
     return result, faults
 
@@ -188,6 +197,9 @@ def _read_secret(name: str) -> tuple[str, str]:
 def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
     """What one key says about another. Looks at the raw tables, so that these faults are told
     together with those of single keys."""
+    yield from _people_faults(raw.get("people"))
+    penpot = raw.get("penpot")
+    asked = isinstance(penpot, dict) and "access_token" in penpot
     teams = raw.get("teams")
     for team, settings in teams.items() if isinstance(teams, dict) else ():
         channels = settings.get("channels") if isinstance(settings, dict) else None
@@ -202,10 +214,37 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
             seen.add(name if isinstance(name, str) else None)
             if channel.get("type") == "slack":
                 yield from _slack_faults(key, channel)
+            elif channel.get("type") == "matrix":
+                yield from _matrix_faults(key, channel)
+            if channel.get("thumbnails") is True and not asked:
+                rule = "needs penpot.access_token: pictures are asked of Penpot with it"
+                yield f"{key}.thumbnails", True, rule
             smtp = channel.get("smtp")
             if isinstance(smtp, dict) and ("username" in smtp) != ("password" in smtp):
                 absent = "password" if "username" in smtp else "username"
                 yield f"{key}.smtp.{absent}", None, "goes together with the other of the two"
+
+
+
+def _people_faults(people: object) -> Iterator[tuple[str, object, str]]:
+    """Two people can't be the same one elsewhere."""
+    seen: dict[tuple[str, str], str] = {}
+    for person, places in people.items() if isinstance(people, dict) else ():
+        for kind, value in places.items() if isinstance(places, dict) else ():
+            if not isinstance(value, str):
+                continue
+            other = seen.setdefault((kind, value.lower()), person)
+            if other != person:
+                yield f'people."{person}".{kind}', value, f'is that of "{other}" already'
+
+
+def _matrix_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+    if channel.get("direct"):
+        if "room" in channel:
+            rule = "goes without direct: direct messages have rooms of their own"
+            yield f"{key}.room", channel["room"], rule
+    elif "room" not in channel:
+        yield f"{key}.room", None, 'is required: "!id:server" or "#alias:server"'
 
 
 def _slack_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
@@ -213,8 +252,18 @@ def _slack_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, o
         yield f"{key}.webhook_url", None, "at most one of token and webhook_url may be there"
     elif "token" not in channel and "webhook_url" not in channel:
         yield f"{key}.token", None, "one of token and webhook_url is required"
+    elif "token" in channel and channel.get("direct"):
+        if "channel" in channel:
+            rule = "goes without direct: each person is written to directly"
+            yield f"{key}.channel", channel["channel"], rule
+        if channel.get("broadcast") is True:
+            yield f"{key}.broadcast", True, "goes without direct: there is no channel to show it in"
     elif "token" in channel and "channel" not in channel:
         yield f"{key}.channel", None, 'is required with token: an id or "#name"'
+    elif "webhook_url" in channel and (channel.get("direct") or channel.get("thumbnails") is True):
+        name = "direct" if channel.get("direct") else "thumbnails"
+        rule = "goes with token only: an incoming webhook can do nothing but post to its channel"
+        yield f"{key}.{name}", channel[name], rule
     elif "webhook_url" in channel and channel.get("broadcast") is True:
         yield f"{key}.broadcast", True, "goes with token only: an incoming webhook has no threads"
     elif "webhook_url" in channel and "channel" in channel:
@@ -257,6 +306,8 @@ _PATTERNS = {
     "channel": 'must be a channel\'s id such as "C0123456789" or its name such as "#design"',
     "room": 'must be a room\'s id such as "!abc:example.org" or "#alias:example.org"',
     "team_id": "must be the UUID of a Penpot team (the team-id in its address)",
+    "slack": 'must be a Slack member\'s id such as "U0123456789" (profile, ⋮, Copy member ID)',
+    "matrix": 'must be a Matrix id such as "@ada:example.org"',
     "name": "must be letters, digits, dot, dash and underscore, beginning with a letter or digit",
 }
 _CHANNELS: dict[str, type[BaseModel]] = {
@@ -277,7 +328,8 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, type[BaseModel] | None]:
         elif part in _CHANNELS and index and isinstance(loc[index - 1], int):
             model = _CHANNELS[part]  # the tag of the union: not in the file
         elif part != "[key]":
-            path += f".{part}" if path else part
+            shown = part if re.fullmatch(r"[\w-]+", part, re.ASCII) else f'"{part}"'
+            path += f".{shown}" if path else shown
             if index + 1 < len(loc):
                 model = _record_below(model, part)
     return path, model

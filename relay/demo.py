@@ -42,7 +42,7 @@ async def run(*, once: bool) -> None:
         )
         listening = server(config)
         serving = asyncio.create_task(listening.serve())
-        watch = store_at(config.store.url)
+        watch = store_at(config.store.url.reveal())
         try:
             await _start(listening)
             await watch.open(service=False)

@@ -49,7 +49,7 @@ def template_problems(config: Config) -> list[Problem]:
 
 
 async def _store(config: Config) -> Finding:
-    store = store_at(config.store.url)
+    store = store_at(config.store.url.reveal())
     try:
         await store.open(service=False)
     except StoreMissing as error:
@@ -63,7 +63,7 @@ async def _store(config: Config) -> Finding:
         return Finding(False, f"can't be written: {error}")
     finally:
         await store.close()
-    return Finding(True, f"{config.store.url} is writable; {waiting} messages wait")
+    return Finding(True, f"{config.store.place} is writable; {waiting} messages wait")
 
 
 async def _penpot_answers(url: str) -> Finding:

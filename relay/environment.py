@@ -47,6 +47,7 @@ _CHANNELS = {
 _SECRETS = frozenset(
     {
         "RELAY_SECRET",
+        "RELAY_STORE_URL",
         "RELAY_PENPOT_ACCESS_TOKEN",
         "RELAY_SLACK_WEBHOOK_URL",
         "RELAY_SLACK_TOKEN",

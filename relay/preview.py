@@ -7,7 +7,7 @@ from email.policy import SMTP
 from pathlib import Path
 
 from relay.config import Config, Penpot, Templates
-from relay.delivery.plan import render
+from relay.delivery.wording import render
 from relay.examples import enriched, example, examples
 from relay.messages.message import Message
 from relay.messages.templates import Templates as TemplateSet

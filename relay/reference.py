@@ -10,16 +10,20 @@ VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most telling "
     "place in Penpot), event.props (all that Penpot sent, with long texts and lists cut), "
     "event.file_count (how many files it is about)",
-    "actor": "who did it: actor.name, actor.id",
+    "actor": "who did it: actor.name, actor.id, actor.email (only where the channel says "
+    "share_emails = true)",
     "team": "the Penpot team: team.name, team.id, team.url",
     "project": "the project: project.name, project.id, project.url",
-    "file": "the file: file.name, file.id, file.url",
+    "file": "the file: file.name, file.id, file.url, file.thumbnail (the address of its picture in "
+    "Penpot, only where a channel of the team says thumbnails = true)",
     "files": "several files, the first 100 of event.file_count; each has name, id, url",
     "page": "the page of a comment: page.name, page.id, page.url",
     "thread": "the comment thread: thread.number, thread.name (#15), thread.url, thread.first (its "
     "first comment), thread.begun (whether the message stands under the thread's first one in the "
-    "channel), thread.resolved, thread.id",
-    "comment": "the comment: comment.text, comment.url, comment.mentions (ids), comment.id",
+    "channel), thread.resolved (true, false, or none where it is not known), thread.board (id), "
+    "thread.id",
+    "comment": "the comment: comment.text, comment.url, comment.mentions (the "
+    "people, each with name, id, email as for actor), comment.id",
     "library": "the shared library: library.name, library.id, library.url",
     "font": "the font: font.name, font.style, font.weight, font.id, font.url",
     "previous": "what was before, the old name or the original: previous.name, previous.id, "

@@ -130,7 +130,68 @@ CASES = {
     "store of another kind": (
         TEAM + '[store]\nurl = "mysql://x"',
         [
-            'store.url = "mysql://x": must be "sqlite:///relative/path.db" or "sqlite:////absolute/path.db"'
+            'store.url = "mysql://x": must be "sqlite:///relative/path.db", '
+            '"sqlite:////absolute/path.db", or "postgresql://user:password@host/database"'
+        ],
+    ),
+    "people": (
+        TEAM
+        + """[people]
+        "Ada@example.com" = { slack = "U0ADA", matrix = "@ada:m.example.org" }
+        "bob@example.com" = { slack = "U0ADA", email = "not one", telephone = "1" }
+        "eve" = { matrix = "eve" }""",
+        [
+            'people."bob@example.com".email = "not one": must be one mail address such as '
+            '"design@example.com" or "Penpot <penpot@example.com>"',
+            'people."bob@example.com".telephone: unknown key; known: email, matrix, slack',
+            'people.eve = "eve": must be a person\'s mail address in Penpot, or the id of their '
+            "Penpot profile",
+            'people.eve.matrix = "eve": must be a Matrix id such as "@ada:example.org"',
+            'people."bob@example.com".slack = "U0ADA": is that of "Ada@example.com" already',
+        ],
+    ),
+    "person with a name": (
+        TEAM + '[people]\n"a@b.c" = { slack = "@ada", email = "Ada <ada@example.com>" }',
+        [
+            'people."a@b.c".slack = "@ada": must be a Slack member\'s id such as "U0123456789" '
+            "(profile, ⋮, Copy member ID)",
+            'people."a@b.c".email = "Ada <ada@example.com>": must be one bare mail address such as '
+            '"ada@example.com"',
+        ],
+    ),
+    "direct in a channel": (
+        SLACK + 'token = "t"\nchannel = "#a"\ndirect = "mentioned"\nbroadcast = true',
+        [
+            'teams.acme.channels[0].channel = "#a": goes without direct: each person is written to '
+            "directly",
+            "teams.acme.channels[0].broadcast = True: goes without direct: there is no channel to "
+            "show it in",
+        ],
+    ),
+    "direct by webhook": (
+        SLACK + 'webhook_url = "https://h/x"\ndirect = "mentioned"',
+        [
+            'teams.acme.channels[0].direct = "mentioned": goes with token only: an incoming '
+            "webhook can do nothing but post to its channel"
+        ],
+    ),
+    "direct to all": (
+        MATRIX + 'direct = "all"\nroom = "!a:m"',
+        [
+            "teams.acme.channels[0].direct = \"all\": must be '' or 'mentioned'",
+            'teams.acme.channels[0].room = "!a:m": goes without direct: direct messages have rooms '
+            "of their own",
+        ],
+    ),
+    "no room": (
+        MATRIX,
+        ['teams.acme.channels[0].room: is required: "!id:server" or "#alias:server"'],
+    ),
+    "pictures without a token": (
+        MAIL + SMTP + "thumbnails = true",
+        [
+            "teams.acme.channels[0].thumbnails = True: needs penpot.access_token: pictures are "
+            "asked of Penpot with it"
         ],
     ),
     "duration without unit": (
@@ -368,7 +429,7 @@ MISPLACED = {
     "slash in it": MATRIX.replace("https://", "https://bot:x/hunter2@") + 'room = "#a:b"',
     "odd letter in it": MATRIX.replace("https://", "https://bot:hunter2℀@") + 'room = "#a:b"',
     "public address": TEAM + '[server]\npublic_url = "user:hunter2@relay.example.com"',
-    "store": TEAM + '[store]\nurl = "postgresql://relay:hunter2@db/relay"',
+    "store": TEAM + '[store]\nurl = "mysql://relay:hunter2@db/relay"',
     "token as channel": SLACK + 'token = "t"\nchannel = "xoxb-hunter2"',
     "webhook as channel": SLACK + 'token = "t"\nchannel = "hooks.slack.com/services/T/B/hunter2"',
     "token as event": CHANNEL + 'type = "stdout"\nevents = ["xoxb-hunter2"]',
@@ -479,3 +540,28 @@ def test_relay_toml_in_the_working_directory_is_taken(
     monkeypatch.chdir(tmp_path)
     write(tmp_path, TEAM)
     assert list(load(None, {"RELAY_SECRET": "ignored"}).teams) == ["acme"]
+
+
+def test_the_password_of_a_database_stays_hidden(tmp_path: Path) -> None:
+    url = "postgresql://relay:hunter2@db.example.org:5432/relay?sslmode=require"
+    plain = load(write(tmp_path, f'{TEAM}[store]\nurl = "{url}"'))
+    named = write(tmp_path, TEAM + '[store]\nurl = { env = "DATABASE_URL" }')
+    from_environment = load(named, {"DATABASE_URL": url}, secrets=False)
+
+    for config in (plain, from_environment):
+        assert config.store.url.reveal() == url
+        assert config.store.place == "postgresql://db.example.org:5432/relay"
+        assert "hunter2" not in repr(config) + str(config)
+    assert any(warning.startswith("store.url stands in the file") for warning in warnings(plain))
+    assert not any("store.url" in warning for warning in warnings(from_environment))
+    with pytest.raises(ConfigError, match=r"store\.url: .* DATABASE_URL is not set"):
+        load(named, {"OTHER": "x"}, secrets=False)
+
+
+def test_a_password_may_also_come_from_a_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://relay:hunter2@db/relay")
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}
+
+    config = load(None, environ | {"RELAY_STORE_URL_FILE": str(tmp_path / "url")})
+
+    assert config.store.place == "postgresql://db/relay"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from relay.channels.base import Channel
+from relay.channels.base import Channel, Forgetful, Notes
 from relay.config import AnyChannel
 
 _CLASSES = {
@@ -14,12 +14,13 @@ _CLASSES = {
 }
 
 
-def open_channel(settings: AnyChannel) -> Channel:
-    """The channel that the settings describe. Nothing is connected yet.
+def open_channel(settings: AnyChannel, notes: Notes | None = None) -> Channel:
+    """The channel that the settings describe. Nothing is connected yet. ``notes`` is what it
+    remembers; without them it forgets.
 
     Raises ``ValueError`` where ``ca_file`` holds no certificate.
     """
-    channel: Channel = channel_class(settings.type)(settings)
+    channel: Channel = channel_class(settings.type)(settings, notes or Forgetful())
     return channel
 
 

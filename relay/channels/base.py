@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from relay.messages.message import Message
+from relay.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,44 @@ class Thread:
     """The first message's title: the subject of its mails."""
 
 
-Verdict: TypeAlias = Literal["retry", "dead", "rootless"]
+class Notes(Protocol):
+    """What a channel remembers across restarts: such as whom an address belongs to."""
+
+    async def get(self, key: str, age: float) -> str | None:
+        """The value kept under ``key``, unless it is older than ``age`` seconds; None without."""
+        ...
+
+    async def keep(self, key: str, value: str) -> None:
+        """Keep a value under ``key``."""
+        ...
+
+
+class Forgetful:
+    """Notes that last as long as the channel: for a channel that is opened for a moment."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, str] = {}
+
+    async def get(self, key: str, age: float) -> str | None:
+        """See ``Notes``."""
+        return self._notes.get(key)
+
+    async def keep(self, key: str, value: str) -> None:
+        """See ``Notes``."""
+        self._notes[key] = value
+
+
+Verdict: TypeAlias = Literal["retry", "broken", "dead", "rootless"]
 
 
 class Failure(Exception):
     """A send that did not succeed.
 
     ``verdict`` says what to do with the message. ``retry``: keep it and try again, the whole
-    lane waits. ``dead``: this very message can never be delivered, set it aside and go on.
-    ``rootless``: the thread that it should stand in is gone, let it begin a new one.
-    What an administrator can mend (a revoked token, a bot that was removed from the room) is
-    ``retry``: the message waits for the repair.
+    lane waits. ``broken``: the same, and no message can go out before a person mends something (a
+    revoked token, a bot that was removed from the room), so one has to be told. ``dead``: this very
+    message can never be delivered, set it aside and go on. ``rootless``: the thread that it should
+    stand in is gone, let it begin a new one.
     """
 
     def __init__(
@@ -75,8 +103,15 @@ class Channel(Protocol):
     pace: ClassVar[float | None]
     """Messages a minute that the server documents as its limit; None without one."""
 
-    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
-        """Deliver ``message``, as a reply in ``thread`` where one is given.
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
+        """Deliver ``message``, as a reply in ``thread`` where one is given, with ``picture`` where
+        there is one. A picture or a ping that fails does not cost the message.
 
         ``key`` names the delivery and stays the same when it is tried again, also after a
         crash: Matrix's transaction id and a mail's Message-ID are made from it.

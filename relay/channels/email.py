@@ -19,12 +19,13 @@ from aiosmtplib import (
 )
 
 from relay.channels import tls
-from relay.channels.base import Failure, Finding, Receipt, Thread
+from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
 from relay.channels.email_errors import failure, verdict
 from relay.channels.email_message import compose
 from relay.channels.failures import words
 from relay.config import EmailSettings
 from relay.messages.message import Message
+from relay.picture import Picture
 
 _STEP = 30.0  # seconds for one answer; a server that looks for spam takes its time
 _WHOLE = 90.0
@@ -45,7 +46,7 @@ class EmailChannel:
     kind: ClassVar[str] = "email"
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: EmailSettings) -> None:
+    def __init__(self, settings: EmailSettings, notes: Notes) -> None:
         self._smtp = settings.smtp
         self._sender = _address(settings.sender)
         self._to = tuple(map(_address, settings.to))
@@ -54,7 +55,13 @@ class EmailChannel:
         self._secret = password.reveal() if password else ""
         self._refused_since: dict[str, float] = {}
 
-    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
         """Send the mail, with a ``Message-ID`` made of ``key``: a mail that is sent again
         has the same one, by which mailboxes know it.
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from relay.channels import matrix_check, tls
-from relay.channels.base import Failure, Finding, Receipt, Thread
+from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
 from relay.channels.failures import from_network
 from relay.channels.matrix_errors import failure
 from relay.config import MatrixSettings
@@ -19,6 +19,7 @@ from relay.messages.html import inlines_to_html, to_html
 from relay.messages.markdown import Block, Document, Paragraph, parse
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, to_text
+from relay.picture import Picture
 
 _TIMEOUT = 15.0  # seconds for a whole call
 _LONGEST_ANSWER = 1024 * 1024
@@ -41,7 +42,7 @@ class MatrixChannel:
     # Every homeserver has its own limits and tells them with M_LIMIT_EXCEEDED.
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: MatrixSettings) -> None:
+    def __init__(self, settings: MatrixSettings, notes: Notes) -> None:
         self._named = settings.room
         self._room = "" if settings.room.startswith("#") else settings.room
         self._secret = settings.access_token.reveal()
@@ -53,7 +54,13 @@ class MatrixChannel:
             verify=tls.context(settings.ca_file) if secure else False,
         )
 
-    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
         """Post the message, with ``key`` in its transaction id: the homeserver posts it once.
 
         Where the user is not in the room it joins: as the guest of an invitation, or where

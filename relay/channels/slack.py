@@ -1,31 +1,25 @@
 """Slack, by bot token (chat.postMessage) or by incoming webhook."""
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.webhook.async_client import AsyncWebhookClient
-
-from relay.channels import slack_blocks, slack_check, tls
-from relay.channels.base import Failure, Finding, Receipt, Thread
-from relay.channels.failures import from_network, from_status
-from relay.channels.slack_errors import NOT_ITS_BLOCKS, failure
+from relay.channels import slack_blocks, slack_check
+from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
+from relay.channels.slack_api import SlackApi
+from relay.channels.slack_errors import NOT_ITS_BLOCKS
+from relay.channels.slack_files import SlackFiles
+from relay.channels.slack_people import SlackPeople, digest
 from relay.config import SlackSettings
-from relay.messages.message import Message
+from relay.messages.message import Mention, Message
+from relay.picture import Picture
 
-_TIMEOUT = 15.0  # seconds for a whole call
-_LONGEST_ANSWER = 1024 * 1024
+_PICTURE = 2.0  # seconds for an upload
+_MOMENTS = (0.0, 0.3, 0.7)  # seconds before each try to show it
+_DIRECT_LASTS = 365 * 24 * 3600.0
 
 _log = logging.getLogger(__name__)
-
-# The SDK writes a webhook's URL into its debug log, and builds those lines on every call unless
-# the level of its logger itself is higher.
-_sdk_log = logging.getLogger("relay.channels.slack.sdk")
-_sdk_log.setLevel(logging.WARNING)
 
 # Nothing in a message is read as markup, nothing is unfolded below it.
 _OPTIONS: dict[str, Any] = {
@@ -37,32 +31,6 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-class _Answer(aiohttp.ClientResponse):
-    """An answer that is read up to a limit, since the SDK reads whatever comes."""
-
-    async def read(self) -> bytes:
-        if self._body is None:
-            body = bytearray()
-            async for part in self.content.iter_any():
-                body += part
-                if len(body) > _LONGEST_ANSWER:
-                    self.close()
-                    raise aiohttp.ClientPayloadError("longer than any answer of Slack")
-            self._body = bytes(body)
-        return self._body
-
-
-async def _stay(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Follow no redirect: it would repeat the call as a GET, without the message."""
-    response = await handler(request)
-    if 300 <= response.status < 400:
-        response.close()
-        raise from_status(response.status, "Slack")
-    return response
-
-
 class SlackChannel:
     """A Slack channel."""
 
@@ -71,127 +39,130 @@ class SlackChannel:
     # https://docs.slack.dev/apis/web-api/rate-limits
     pace: ClassVar[float | None] = 60.0
 
-    def __init__(self, settings: SlackSettings) -> None:
-        secret = settings.token or settings.webhook_url
-        if secret is None:
-            raise ValueError("a Slack channel needs token or webhook_url")
+    def __init__(self, settings: SlackSettings, notes: Notes) -> None:
+        self._settings = settings
         self._channel = settings.channel
-        self._secret = secret.reveal()
         self._by_bot = settings.token is not None
         self._broadcast = settings.broadcast
-        url = f"{settings.api_url}/" if self._by_bot else self._secret
-        shared: dict[str, Any] = {
-            "ssl": tls.context(settings.ca_file) if url.startswith("https:") else None,
-            "logger": _sdk_log,
-            "retry_handlers": [],  # the lane tries again, in order
-        }
-        self._client: AsyncWebClient | AsyncWebhookClient
-        if self._by_bot:
-            self._client = AsyncWebClient(self._secret, base_url=url, **shared)
-        else:
-            self._client = AsyncWebhookClient(url, **shared)
-        self._client.proxy = _proxy(url)
+        self._api = SlackApi(settings)
+        self._notes = notes
+        self._workspace = digest(settings.api_url + self._api.secret)
+        call = self._api.call if self._by_bot else None
+        self._people = SlackPeople(call, notes, self._workspace)
+        self._files = SlackFiles(self._api.call, self._api.put, notes, self._workspace)
+        self._told: set[str] = set()
 
-    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
         """Post the message. Slack has no idempotency key, so ``key`` is not used: a message
         that was in flight when Relay was killed may be posted twice.
 
         Blocks of an override that can't be used give way to the message's own.
         """
+        if message.to is not None:
+            return await self._send_directly(message, message.to, picture)
+        return await self._send_to(self._channel, message, thread, picture)
+
+    async def _send_directly(
+        self, message: Message, person: Mention, picture: Picture | None
+    ) -> Receipt:
+        user = await self._people.find(person)
+        note = f"slack-direct/{self._workspace}/{user}"
+        channel = await self._notes.get(note, _DIRECT_LASTS)
+        if channel:
+            try:
+                return await self._send_to(channel, message, None, picture)
+            except Failure as refused:
+                if refused.reason != "channel_not_found":
+                    raise
+        opened = (await self._api.call("conversations.open", json={"users": user})).get("channel")
+        channel = str(opened.get("id", "")) if isinstance(opened, dict) else ""
+        await self._notes.keep(note, channel)
+        return await self._send_to(channel, message, None, picture)
+
+    async def _send_to(
+        self, channel: str, message: Message, thread: Thread | None, picture: Picture | None
+    ) -> Receipt:
+        pings = await self._people.pings(message.mentions)
         if message.override:
             try:
-                return await self._post(slack_blocks.override(message), thread)
+                return await self._post(channel, slack_blocks.override(message, pings), thread)
             except ValueError as error:
                 self._complain(message, str(error))
             except Failure as refused:
                 if refused.reason not in NOT_ITS_BLOCKS:
                     raise
                 self._complain(message, str(refused))
-        return await self._post(slack_blocks.render(message), thread)
+        elif picture is not None and self._by_bot:
+            receipt = await self._post_with(picture, channel, message, pings, thread)
+            if receipt is not None:
+                return receipt
+        return await self._post(channel, slack_blocks.render(message, pings), thread)
+
+    async def _post_with(
+        self,
+        picture: Picture,
+        channel: str,
+        message: Message,
+        pings: Mapping[str, str],
+        thread: Thread | None,
+    ) -> Receipt | None:
+        """Post the message with a picture; None where Slack does not take the picture in time.
+
+        Slack looks at an uploaded file a moment later, and refuses blocks that show it before
+        (github.com/slackapi/slack-github-action/issues/413).
+        """
+        try:
+            async with asyncio.timeout(_PICTURE):
+                image = await self._files.block(picture, message.file or "Thumbnail")
+        except Failure as failure:
+            self._without_picture(str(failure))
+            return None
+        except TimeoutError:
+            self._without_picture("the upload takes too long")
+            return None
+        body = slack_blocks.render(message, pings, image)
+        why = ""
+        for wait in _MOMENTS:
+            await asyncio.sleep(wait)
+            try:
+                return await self._post(channel, body, thread)
+            except Failure as refused:
+                if refused.reason not in NOT_ITS_BLOCKS:
+                    raise
+                why = str(refused)
+        await self._files.forget(picture)
+        self._without_picture(why)
+        return None
+
+    def _without_picture(self, why: str) -> None:
+        if why not in self._told:
+            self._told.add(why)
+            _log.warning("Slack gets messages without pictures: %s", why)
 
     async def check(self) -> list[Finding]:
         """Ask who the token belongs to and whether that bot may post to the channel."""
         if not self._by_bot:
-            return [slack_check.webhook(self._secret)]
-        return await slack_check.bot(self.call, self._channel)
+            return [slack_check.webhook(self._api.secret)]
+        return await slack_check.bot(self._api.call, self._settings)
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client.session is not None:
-            await self._client.session.close()
+        await self._api.close()
 
-    async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Call a method of Slack's Web API: what it answered, and in ``scopes`` what the token
-        may do. Raises ``Failure``."""
-        assert isinstance(self._client, AsyncWebClient)  # noqa: S101 - for the type checker
-        self._connect()
-        try:
-            response = await self._client.api_call(method, **arguments)
-        except SlackApiError as error:
-            raise self._refused(error.response) from None
-        except Exception as error:  # noqa: BLE001 - see _failed
-            raise self._failed(error) from None
-        if not isinstance(response.data, dict):
-            raise from_status(response.status_code, "Slack")
-        return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
-
-    async def _post(self, body: dict[str, Any], thread: Thread | None) -> Receipt:
+    async def _post(self, channel: str, body: dict[str, Any], thread: Thread | None) -> Receipt:
         if self._by_bot:
-            body = {"channel": self._channel} | _OPTIONS | body
+            body = {"channel": channel} | _OPTIONS | body
             if thread is not None:
                 body |= {"thread_ts": thread.root, "reply_broadcast": self._broadcast}
-            return Receipt(str((await self.call("chat.postMessage", json=body)).get("ts", "")))
-        await self._hook(_OPTIONS | body)
+            return Receipt(str((await self._api.call("chat.postMessage", json=body)).get("ts", "")))
+        await self._api.hook(_OPTIONS | body)
         return Receipt("")
-
-    async def _hook(self, body: dict[str, Any]) -> None:
-        assert isinstance(self._client, AsyncWebhookClient)  # noqa: S101 - for the type checker
-        self._connect()
-        try:
-            response = await self._client.send_dict(body)
-        except Exception as error:  # noqa: BLE001 - see _failed
-            raise self._failed(error) from None
-        word = response.body.strip()
-        if response.status_code != 200 or word != "ok":
-            raise failure(word, response.status_code, response.headers, secret=self._secret)
-
-    def _connect(self) -> None:
-        """Give the SDK a session to keep: it would open one for each call. Made late, since it
-        needs the running loop."""
-        if self._client.session is None:
-            self._client.session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
-                response_class=_Answer,
-                middlewares=(_stay,),
-            )
-
-    def _refused(self, response: Any) -> Failure:
-        """An answer that is no success; where it is no JSON, the SDK hands over aiohttp's."""
-        status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
-        data = getattr(response, "data", None)
-        data = data if isinstance(data, dict) else {}
-        metadata = data.get("response_metadata")
-        told = metadata.get("messages") if isinstance(metadata, dict) else None
-        more = "; ".join(map(str, told)) if isinstance(told, list) else ""
-        if isinstance(data.get("needed"), str):
-            more = f"needed: {data['needed']}"
-        return failure(data.get("error"), status, response.headers, more, secret=self._secret)
-
-    def _failed(self, error: Exception) -> Failure:
-        """Anything else that left the SDK: it lets through what aiohttp raises, and raises
-        AttributeError and the like on answers that are not its JSON."""
-        if isinstance(error, Failure):
-            return error
-        if isinstance(error, (aiohttp.ClientError, OSError, TimeoutError)):
-            return from_network(error, "Slack")
-        return from_status(200, "Slack")
 
     def _complain(self, message: Message, why: str) -> None:
         _log.warning("the Slack template of %s is not used: %s", message.event, why)
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for this address. The SDK looks there too, but does
-    not heed NO_PROXY."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)

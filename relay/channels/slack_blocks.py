@@ -10,8 +10,10 @@ https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -30,6 +32,7 @@ from relay.messages.markdown import (
     Text,
     parse,
 )
+from relay.messages.mentions import with_all, with_people
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, to_text
 
@@ -47,13 +50,16 @@ _JSON = 11_000
 _CONTEXT = 10
 _DEEPEST_LIST = 8
 
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 _UNFORMATTED = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
 _NOT_IN_URL = re.compile(r"[<>|\s]")
 
 
-def render(message: Message) -> Json:
-    """The ``text`` and ``blocks`` of a message."""
-    document, footer = parse(message.body), _footer(message.footer)
+def render(message: Message, pings: Mapping[str, str] = _NOBODY, image: Json | None = None) -> Json:
+    """The ``text`` and ``blocks`` of a message. ``pings`` are Slack's ids of those who are pinged,
+    by their profile in Penpot; ``image`` is a block that stands before the footer."""
+    document = _with_pings(message, pings)
+    footer = [*filter(None, [image]), *_footer(message.footer)]
     limit = min(_TEXT, length(document))
     blocks = [*_blocks(cut(document, limit)), *footer]
     while len(blocks) > _BLOCKS or _size(blocks) > _JSON:
@@ -68,8 +74,18 @@ def render(message: Message) -> Json:
     return {"text": text, "blocks": blocks} if blocks else {"text": text}
 
 
-def override(message: Message) -> Json:
-    """The same from the message's own Block Kit JSON. Raises ``ValueError`` where it is none."""
+def _with_pings(message: Message, pings: Mapping[str, str]) -> Document:
+    """The body in which ``profile`` is Slack's id of whom it pings, and stands nowhere else."""
+    pinged = [one for one in message.mentions if one.id in pings]
+    return with_people(
+        with_all(parse(message.body), pinged),
+        lambda part: replace(part, profile=pings.get(part.profile, "")),
+    )
+
+
+def override(message: Message, pings: Mapping[str, str] = _NOBODY) -> Json:
+    """The same from the message's own Block Kit JSON, with a line for those who are pinged and do
+    not stand in it. Raises ``ValueError`` where it is none."""
     value = json.loads(message.override)
     if isinstance(value, list):
         value = {"blocks": value}
@@ -77,7 +93,10 @@ def override(message: Message) -> Json:
         case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
             text = others.get("text") or _notification(message)
             if isinstance(text, str):
-                return {"text": text, "blocks": blocks}
+                absent = [user for user in pings.values() if f'"{user}"' not in message.override]
+                users = [{"type": "user", "user_id": user} for user in absent]
+                more = [_rich_text([_section(users)])] if users else []
+                return {"text": text, "blocks": [*blocks, *more]}
     raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
 
 
@@ -192,11 +211,7 @@ def _flat(block: Block) -> Iterator[Inline]:
             yield from inlines
         case Heading(_, inlines):
             for part in inlines:
-                yield (
-                    Text(part.text, True, part.italic, part.strike, part.code, part.url)
-                    if (isinstance(part, Text))
-                    else part
-                )
+                yield replace(part, bold=True) if isinstance(part, Text) else part
         case Quote(blocks):
             yield from _joined(blocks)
         case ListBlock(items, start):
@@ -226,13 +241,16 @@ def _inlines(inlines: Iterable[Inline]) -> list[Json]:
         element = _text(inline.text)
         if inline.url:
             element = {"type": "link", "url": inline.url, "text": inline.text}
+        elif inline.profile:
+            element = {"type": "user", "user_id": inline.profile}
         style = {
             name: True for name in ("bold", "italic", "strike", "code") if getattr(inline, name)
         }
         if style:
             element["style"] = style
         last = found[-1] if found else None
-        if last and not style and not inline.url and last.keys() == element.keys():
+        literal = element.keys() == {"type", "text"}
+        if last and literal and last.keys() == element.keys():
             last["text"] += inline.text
         else:
             found.append(element)

@@ -1,10 +1,11 @@
 """What ``relay doctor`` asks Slack, without posting."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Set
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from relay.channels.base import Failure, Finding
+from relay.config import SlackSettings
 
 Call: TypeAlias = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 """``SlackChannel.call``."""
@@ -26,21 +27,25 @@ def webhook(url: str) -> Finding:
     return Finding(ok=True, text=text)
 
 
-async def bot(call: Call, channel: str) -> list[Finding]:
-    """Whether the token is good and its bot may post to ``channel`` (an id or ``#name``)."""
+async def bot(call: Call, settings: SlackSettings) -> list[Finding]:
+    """Whether the token is good, its bot may post to the channel, and its app has the scopes that
+    the settings need."""
     try:
-        return [finding async for finding in _bot(call, channel)]
+        return [finding async for finding in _bot(call, settings)]
     except Failure as error:
         return [Finding(ok=False, text=f"Slack: {error.detail} ({error.reason}).")]
 
 
-async def _bot(call: Call, channel: str) -> AsyncIterator[Finding]:
+async def _bot(call: Call, settings: SlackSettings) -> AsyncIterator[Finding]:
+    channel = settings.channel
     who = await call("auth.test")
     name, scopes = str(who.get("user", "?")), set(str(who["scopes"]).split(","))
     yield Finding(ok=True, text=f'The token is that of @{name} in "{who.get("team", "?")}".')
-    if who["scopes"] and "chat:write" not in scopes:
-        text = "The Slack app lacks the scope chat:write: add it and install the app again."
-        yield Finding(ok=False, text=text)
+    if who["scopes"]:
+        for finding in _scopes(scopes, settings):
+            yield finding
+    if settings.is_direct:
+        return
     try:
         found = await (_find(call, channel[1:]) if channel[0] == "#" else _info(call, channel))
     except Failure as error:
@@ -55,6 +60,26 @@ async def _bot(call: Call, channel: str) -> AsyncIterator[Finding]:
             raise
         found = None
     yield _room(found, channel, name, anywhere="chat:write.public" in scopes)
+
+
+def _scopes(scopes: Set[str], settings: SlackSettings) -> Iterator[Finding]:
+    """What the app lacks, and for what."""
+    needed = {"chat:write": "post"}
+    if settings.is_direct:
+        needed |= {"im:write": 'write to people (direct = "mentioned")'}
+    if settings.thumbnails:
+        needed |= {"files:write": "show pictures (thumbnails = true)"}
+    for scope, purpose in needed.items():
+        if scope not in scopes:
+            text = f"The Slack app lacks the scope {scope} to {purpose}: add it and install the app"
+            yield Finding(ok=False, text=f"{text} again.")
+    if lacks := sorted({"users:read", "users:read.email"} - scopes):
+        text = (
+            "Only people in [people] are found in Slack. To find others by the mail address that "
+            f"they have in Penpot, add the scope{'s' * (len(lacks) > 1)} {' and '.join(lacks)} and "
+            "install the app again."
+        )
+        yield Finding(ok=True, text=text)
 
 
 def _room(room: dict[str, Any] | None, named: str, bot: str, *, anywhere: bool) -> Finding:

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import ClassVar
 
-from relay.channels.base import Failure, Finding, Receipt, Thread
+from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
 from relay.config import StdoutSettings
 from relay.messages.markdown import parse
 from relay.messages.message import Message
 from relay.messages.plain import to_text
+from relay.picture import Picture
 
 # A terminal obeys control characters; a message has no business with any but its line ends.
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -25,10 +26,16 @@ class StdoutChannel:
     kind: ClassVar[str] = "stdout"
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: StdoutSettings) -> None:
+    def __init__(self, settings: StdoutSettings, notes: Notes) -> None:
         self._name = settings.name
 
-    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
         """Print it, with a blank line after it. The receipt's id is ``key``."""
         encoding = sys.stdout.encoding or "utf-8"
         text = render(message).encode(encoding, "replace").decode(encoding)

@@ -10,6 +10,7 @@ from relay.delivery.pace import Pace, pause
 from relay.delivery.retry import delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
+from relay.picture import Picture
 from relay.store.base import Delivery, Store, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,10 @@ SWEEP = 5.0
 """Seconds between two looks for deliveries that another process put back."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be written."""
+
+
+async def _no_picture(media: str) -> Picture | None:
+    return None
 
 
 class Lanes:
@@ -40,11 +45,12 @@ class Lanes:
         *,
         retention: float,
         metrics: Metrics,
+        pictures: Callable[[str], Awaitable[Picture | None]] = _no_picture,
     ) -> None:
         """``names``: the lanes of the config; ``threaded``: those whose channels have threads.
-        ``open_channel`` makes a lane's channel when its
-        first message goes out; ``pace`` tells the messages a minute that its config allows, None
-        for the server's documented pace. ``retention`` in seconds."""
+        ``open_channel`` makes a lane's channel when its first message goes out; ``pace`` tells the
+        messages a minute that its config allows, None for the server's documented pace.
+        ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot."""
         self._store = store
         self._names = frozenset(names)
         self._threaded = frozenset(threaded)
@@ -52,6 +58,7 @@ class Lanes:
         self._pace = pace
         self._retention = retention
         self._metrics = metrics
+        self._pictures = pictures
         self._channels: dict[str, tuple[Channel, Pace]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
@@ -142,18 +149,22 @@ class Lanes:
         Raises what the channel raises.
         """
         message = Message.loads(delivery.message)
-        thread = message.thread if name in self._threaded else ""
+        thread = message.thread if name in self._threaded and message.to is None else ""
         place = await self._store.thread(name, thread) if thread else None
+        if place is not None:
+            message = message.in_thread()
         channel, pace = self._channel(name)
         await pause(pace.take(), self._stop)
         if self._stop.is_set():
             return False
+        picture = await self._pictures(message.picture) if message.picture else None
         started = time.monotonic()
         try:
             receipt = await channel.send(
                 message,
                 delivery.key,
                 Thread(place.root, place.last, place.title) if place else None,
+                picture,
             )
         except Failure as failure:
             if failure.verdict != "rootless" or place is None:
@@ -165,7 +176,7 @@ class Lanes:
             return False
         await self._note(
             lambda: self._store.sent(
-                delivery.id, receipt.id, lane=name, thread=thread, title=message.title
+                [delivery.id], receipt.id, lane=name, thread=thread, title=message.title
             )
         )
         self._metrics.sent(name, time.monotonic() - started)

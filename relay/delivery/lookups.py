@@ -35,7 +35,7 @@ from relay.penpot.wants import (
     told,
     wanted,
 )
-from relay.store.base import StoreUnavailable
+from relay.store.base import Store, StoreUnavailable
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import Penpot
@@ -53,6 +53,12 @@ ODD_REST = 300.0
 QUIET = 300.0
 """Seconds in which the same is not asked again, whatever the answer was."""
 
+NAMES_LAST = 24 * 3600.0
+"""Seconds after which a team's people are asked for again: no event tells that somebody has another
+name by now."""
+STATE = "penpot"
+"""Key of the store's note about whether Penpot answers, for `relay doctor`."""
+
 _REMEMBERED = 10_000  # calls
 _MOST_TAUGHT = 500  # facts of one answer that are kept though no event needs them yet
 _ROUNDS = 6  # such as: the library → the team's projects → their files → the people
@@ -62,10 +68,11 @@ _ALL = ""
 class Lookups:
     """Asks Penpot what the memory lacks, and tells the memory."""
 
-    def __init__(self, penpot: "Penpot", memory: Memory, metrics: Metrics) -> None:
+    def __init__(self, penpot: "Penpot", memory: Memory, store: Store, metrics: Metrics) -> None:
         """``penpot`` is closed with the lookups."""
         self._penpot = penpot
         self._memory = memory
+        self._store = store
         self._metrics = metrics
         self._ways: Mapping[str, Callable[..., Coroutine[Any, Any, Any]]] = {
             THREAD: penpot.comment_thread,
@@ -83,10 +90,13 @@ class Lookups:
         self._last_answer = 0.0
         self._failing_since: float | None = None
         self._is_refused = False
+        self._told = ""  # the state that the store was told of
+        self._telling: asyncio.Task[None] | None = None
+        self._people_checked: dict[tuple[str, str], float] = {}
 
     async def close(self) -> None:
         """Give up what is under way."""
-        tasks = tuple(self._under_way.values())
+        tasks = [*self._under_way.values(), *filter(None, [self._telling])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,7 +111,7 @@ class Lookups:
         ``team`` is the hook's key in the config, ``team_id`` the id there, if any. ``asks`` is
         called when it is going to take a while. Raises ``StoreUnavailable``.
         """
-        if self._is_resting(_ALL):
+        if self.is_resting:
             return event
         started = time.monotonic()
         at = event.at or datetime.fromtimestamp(received_at, UTC) - timedelta(minutes=1)
@@ -121,6 +131,7 @@ class Lookups:
                         calls.add(new)
                     calls = {call for call in calls - done if not self._is_resting(call.method)}
                     if not calls:
+                        await self._look_after_people(seen, team, team_id)
                         break
                     asks()
                     done |= calls
@@ -132,8 +143,21 @@ class Lookups:
                 self._rest(_ALL, Busy(f"nothing was answered within {BUDGET:g} s"))
         return event
 
+    async def _look_after_people(self, seen: Event, team: str, team_id: str) -> None:
+        """Ask for a team's people once a day, without waiting for the answer."""
+        key = team, seen.team.id
+        if not seen.team.id or time.monotonic() < self._people_checked.get(key, 0.0):
+            return
+        self._people_checked[key] = time.monotonic() + NAMES_LAST / 24
+        call = Call(MEMBERS, (seen.team.id,))
+        note = await self._store.note(_asked_key(team, call))
+        if note is None:  # what is known is of today
+            await self._store.keep_note(_asked_key(team, call), "")
+        elif time.time() - note.at > NAMES_LAST:
+            self._begun(team, team_id, call)
+
     async def _wanted(self, seen: Event, team: str) -> set[Call]:
-        people = [("person", person) for person in seen.comment.mentions]
+        people = [("person", person.id) for person in seen.comment.mentions]
         nameless = bool(seen.actor.id and not seen.actor.name)
         nameless = nameless or not await self._memory.has_names(team, people)
         return wanted(seen, nameless, self._projects.get((team, seen.team.id)))
@@ -187,6 +211,8 @@ class Lookups:
                 self._projects[team, call.ids[0]] = newest(answer)
             facts = islice(told(call, answer, team_id), _MOST_TAUGHT)
             await self._memory.found(team, list(facts))
+            if call.method == MEMBERS:
+                await self._store.keep_note(_asked_key(team, call), "")
         self._remember(team, call)
         return answer
 
@@ -201,13 +227,18 @@ class Lookups:
     ) -> None:
         """What this event needs of answers that are too long to keep all of them."""
         needed = {seen.file.id, seen.library.id, seen.previous.id, seen.actor.id}
-        needed |= {file.id for file in seen.files} | set(seen.comment.mentions)
+        needed |= {file.id for file in seen.files} | {person.id for person in seen.comment.mentions}
         for call, answer in answers.items():
             if isinstance(answer, tuple) and len(answer) > _MOST_TAUGHT // 2:
                 facts = [fact for fact in told(call, answer, team_id) if fact.id in needed]
                 await self._memory.found(team, facts)
 
     # When not to ask
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether Penpot is not asked at all for now."""
+        return self._is_resting(_ALL)
 
     def _is_resting(self, method: str) -> bool:
         now = time.monotonic()
@@ -225,6 +256,7 @@ class Lookups:
         self._rests[method] = max(now + seconds, self._rests.get(method, 0.0))
         if method == _ALL:
             self._failing_since = now
+            self._tell(str(error))
         if isinstance(error, Refused):
             self._is_refused = True
             if worse:
@@ -245,6 +277,25 @@ class Lookups:
             self._is_refused = False
             self._rests.pop(_ALL, None)
             log.info("Penpot answers again: names are asked for")
+        self._tell("")
+
+    def _tell(self, state: str) -> None:
+        """Note in the store why Penpot is not asked, or that it is."""
+        if state != self._told:
+            self._told = state
+            if self._telling is not None:
+                self._telling.cancel()
+            self._telling = asyncio.create_task(self._note(state))
+
+    async def _note(self, state: str) -> None:
+        try:
+            await self._store.keep_note(STATE, state)
+        except StoreUnavailable as error:
+            log.warning("the store can't be told of Penpot's state: %s", error)
+
+
+def _asked_key(team: str, call: Call) -> str:
+    return "/".join(("asked", call.method, team, *call.ids))
 
 
 def _with_moment(event: Event, seen: Event, answers: Mapping[Call, Any], at: datetime) -> Event:

@@ -54,11 +54,13 @@ class Memory:
         return news
 
     async def found(self, team: str, facts: Collection[Fact]) -> None:
-        """Take what Penpot's API told where nothing is known: what events told in their order
+        """Take what Penpot's API told: of people whatever it is, for no event tells that somebody
+        has another name by now; of all else where nothing is known: what events told in their order
         is not touched, or the old name of what is renamed would be lost before it is told."""
         known = await self._look_up(team, {fact.key for fact in facts})
         for fact in facts:
-            merged = Fact.merged(fact, known[fact.key])
+            old = known[fact.key]
+            merged = Fact.merged(old, fact) if fact.kind == "person" else Fact.merged(fact, old)
             if merged != known[fact.key]:
                 known[fact.key] = merged
                 self._keep(team, fact.key, merged)

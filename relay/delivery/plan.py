@@ -2,21 +2,25 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay.config import Config
-from relay.delivery.lookups import Lookups
+from relay.config import Config, Team
+from relay.delivery.lookups import BUDGET, Lookups
 from relay.delivery.memory import Memory
-from relay.messages.rendering import Problem
-from relay.messages.templates import Rendered, Templates
+from relay.delivery.people import pinged
+from relay.delivery.pictures import Pictures
+from relay.delivery.wording import Wording
+from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, decode
+from relay.picture import Picture
 from relay.store.base import FannedOut, NewDelivery, Store, StoredEvent, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -26,11 +30,6 @@ log = logging.getLogger(__name__)
 
 LARGE_BODY = 64 * 1024
 """Bytes from which a body is decoded beside the event loop."""
-
-
-def render(templates: Templates, event: Event, team: str, kind: str) -> Rendered:
-    """The message about ``event``, which has its links, for one kind of channel."""
-    return templates.render(event.name, event.variables(), team=team, channel_kind=kind)
 
 
 async def read(body: bytes, content_type: str) -> Any:
@@ -79,14 +78,21 @@ class Planner:
         self._templates = templates
         self._metrics = metrics
         self._memory = Memory(store)
-        self._lookups = Lookups(penpot, self._memory, metrics) if penpot is not None else None
+        self._lookups = Lookups(penpot, self._memory, store, metrics) if penpot else None
+        self._pictures = Pictures(penpot, metrics) if penpot else None
         self._ahead: dict[int, _Preparation] = {}
 
     async def close(self) -> None:
         """Give up all preparations, and the API."""
         await self._give_up(list(self._ahead))
+        if self._pictures is not None:
+            await self._pictures.close()
         if self._lookups is not None:
             await self._lookups.close()
+
+    async def picture(self, media: str) -> Picture | None:
+        """The picture of that id in Penpot; None where it can't be had in time."""
+        return await self._pictures.get(media) if self._pictures is not None else None
 
     def kept(self) -> None:
         """All plans so far are stored."""
@@ -135,17 +141,33 @@ class Planner:
         team = self._config.teams.get(stored.team)
         if self._lookups is None or team is None:
             return event
-        if not any(channel.selection.takes(event.name, event.group) for channel in team.channels):
+        taking = [one for one in team.channels if one.selection.takes(event.name, event.group)]
+        if not taking:
             return event
+        end = time.monotonic() + BUDGET
         try:
-            return await self._lookups.fill(
+            event = await self._lookups.fill(
                 event, stored.team, team.team_id, stored.received_at, asks
             )
+            if any(channel.has_pictures for channel in taking):
+                event = await self._with_picture(event, stored.team, team, end, asks)
         except StoreUnavailable:
             raise
         except Exception:  # names are worth having, no message is worth losing for them
             log.exception("lookups for event %d", stored.id)
+        return event
+
+    async def _with_picture(
+        self, event: Event, key: str, team: Team, end: float, asks: Callable[[], None]
+    ) -> Event:
+        """The event with the id of its file's or board's thumbnail, if that is there in time."""
+        patience = end - time.monotonic()
+        if self._pictures is None or self._lookups is None or self._lookups.is_resting:
             return event
+        asks()
+        seen = await self._memory.enriched(event, key, "", team.team_id)
+        found = await self._pictures.of(seen, patience)
+        return replace(event, file=replace(event.file, thumbnail=found))
 
     async def plan(self, stored: StoredEvent, ahead: Sequence[FannedOut]) -> FannedOut:
         """What becomes of one event; ``ahead`` are the plans before it that are not stored yet.
@@ -172,9 +194,8 @@ class Planner:
         enriched = await self._memory.enriched(event, stored.team, name, team.team_id)
         linked = add_links(enriched, self._config.penpot.url)
         facts = await self._memory.learned(event, stored.team)
-        begun = await self._begun(event.thread.id, ahead)
-        messages: dict[tuple[str, bool], str] = {}
-        problems: set[Problem] = set()
+        people = pinged(linked, self._config.people)
+        wording = Wording(self._templates, linked, stored.team, people, event.file.thumbnail)
         deliveries = []
         passed = []
         for channel in team.channels:
@@ -182,15 +203,12 @@ class Planner:
                 entry = channel.selection.deciding(event.name, event.group)
                 passed.append(f"{channel.name} by {entry}" if entry else channel.name)
                 continue
+            messages = await wording.messages(channel)
+            if not messages:
+                passed.append(f"{channel.name}: nobody is mentioned")
             lane = f"{stored.team}/{channel.name}"
-            kind = channel.type, lane in begun
-            if kind not in messages:
-                rendered = self._render(linked, stored.team, *kind)
-                messages[kind] = rendered.message.dumps()
-                problems.update(rendered.problems)
-                await asyncio.sleep(0)  # rendering is what takes time
-            thread = event.thread.id if channel.in_threads else ""
-            deliveries.append(NewDelivery(lane, uuid.uuid4().hex, messages[kind], thread))
+            deliveries += [NewDelivery(lane, uuid.uuid4().hex, message) for message in messages]
+        problems = wording.problems
         for problem in problems:
             log.error("template %s", problem)
             self._metrics.template_problem(problem.file)
@@ -199,20 +217,3 @@ class Planner:
         if not team.channels:
             reason = "the team has no channels"
         return FannedOut(stored.id, stored.team, state, reason, deliveries, facts)
-
-    async def _begun(self, thread: str, ahead: Sequence[FannedOut]) -> set[str]:
-        """The lanes in which a message of a thread stands already, or is on its way."""
-        if not thread:
-            return set()
-        lanes = await self._store.threads(thread)
-        return lanes | {
-            delivery.lane
-            for plan in ahead
-            for delivery in plan.deliveries
-            if delivery.thread == thread
-        }
-
-    def _render(self, event: Event, team: str, kind: str, begun: bool) -> Rendered:
-        if begun and kind != "email":  # a mail is read by itself, also in a thread
-            event = replace(event, thread=replace(event.thread, begun=True))
-        return render(self._templates, event, team, kind)

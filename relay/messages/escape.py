@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import SupportsIndex
 from urllib.parse import quote as percent_encoded
@@ -16,6 +16,10 @@ _REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_URL = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\x9f\u2028\u2029]')
 _SLACK = 1000
 """Characters that cleaning may take from a text without a reader missing any."""
+_MENTION, _END_OF_MENTION = "\ufdd0", "\ufdd1"
+_MARKED = re.compile(f"{_MENTION}([^{_END_OF_MENTION}]*){_END_OF_MENTION}?")
+PROFILE = "penpot-profile:"
+"""The scheme of a link that stands for somebody who is mentioned; a profile's id follows."""
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 
@@ -59,7 +63,41 @@ def escape(value: object) -> Markdown:
     """
     if isinstance(value, Markdown):
         return value
+    text, people = marked(value)
+    return with_mentions(literal(text), people)
+
+
+def literal(value: object) -> Markdown:
+    """``value`` as ``escape`` gives it, with the marks of ``marked`` still in it."""
     return Markdown(_PUNCTUATION.sub(r"\\\1", clean(value)))
+
+
+def marked(value: object) -> tuple[object, Iterator[str]]:
+    """A comment's text with marks around each ``@Name`` that mentions somebody, and their ids in
+    order; any other value as it is. Cut it, clean it and escape it, then call ``with_mentions``.
+
+    A comment is a ``str`` with ``mentions``: begin, end and id of each.
+    """
+    places = getattr(value, "mentions", ()) if isinstance(value, str) else ()
+    if not isinstance(value, str) or not places or _MENTION in value or _END_OF_MENTION in value:
+        return value, iter(())
+    text, done = "", 0
+    for begin, end, _ in places:
+        text += f"{value[done:begin]}{_MENTION}{value[begin:end]}{_END_OF_MENTION}"
+        done = end
+    return text + value[done:], iter([person for _, _, person in places])
+
+
+def with_mentions(text: Markdown, people: Iterator[str]) -> Markdown:
+    """The Markdown with a link in the place of each mark; ``people`` is what ``marked`` gave. One
+    that was cut in two is plain text."""
+
+    def linked(match: re.Match[str]) -> str:
+        person = next(people, "")
+        whole = match[0].endswith(_END_OF_MENTION) and person
+        return f"[{match[1]}](<{PROFILE}{person}>)" if whole else match[1]
+
+    return Markdown(_MARKED.sub(linked, text)) if _MENTION in text else text
 
 
 def clean(value: object) -> str:

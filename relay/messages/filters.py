@@ -10,9 +10,12 @@ from relay.messages.escape import (
     beginning,
     escape,
     lines,
+    literal,
+    marked,
     one_line,
     readable,
     web_address,
+    with_mentions,
 )
 from relay.messages.graphemes import ELLIPSIS, shorten
 from relay.messages.markdown import parse
@@ -44,15 +47,16 @@ def quote(text: object, length: int = 10_000) -> Markdown:
     if isinstance(text, Markdown):
         quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
     else:
-        begun, whole = beginning(text, length)
+        words, people = marked(text)
+        begun, whole = beginning(words, length)
         found = lines(shorten(begun.strip(), length, whole=whole))
         if len(found) > MOST_LINES:
             found[MOST_LINES:] = [ELLIPSIS]
         paragraphs = (
-            "\\\n> ".join(map(escape, group)) for filled, group in groupby(found, bool) if filled
+            "\\\n> ".join(map(literal, group)) for filled, group in groupby(found, bool) if filled
         )
         quoted = "\n>\n> ".join(paragraphs)
-        quoted = f"> {quoted}" if quoted else ""
+        quoted = with_mentions(Markdown(f"> {quoted}" if quoted else ""), people)
     # A line that follows at once would be read as part of the quotation.
     return Markdown(f"{quoted}\n" if quoted else "")
 
@@ -77,8 +81,9 @@ def truncate(value: object, length: int = 80) -> Markdown:
     """One line of at most ``length`` characters, with "…" where it was cut; without styles."""
     if isinstance(value, Markdown):
         value = to_text(parse(value), links=False)
-    text, whole = beginning(value, length)
-    return escape(shorten(one_line(text), length, whole=whole))
+    words, people = marked(value)
+    text, whole = beginning(words, length)
+    return with_mentions(literal(shorten(one_line(text), length, whole=whole)), people)
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:

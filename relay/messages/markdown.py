@@ -12,7 +12,7 @@ from typing import TypeAlias
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from relay.messages.escape import web_address
+from relay.messages.escape import PROFILE, web_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Text:
     code: bool = False
     url: str = ""
     """Where it links to (http, https or mailto); empty for text that is no link."""
+    profile: str = ""
+    """Id of the Penpot profile of who is mentioned here; empty for text that mentions nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case "s_open" | "s_close":
                 style = replace(style, strike=opens)
             case "link_open" | "link_close":
-                style = replace(style, url=_followed(token, "href") if opens else "")
+                url, profile = _target(token) if opens else ("", "")
+                style = replace(style, url=url, profile=profile)
             case "hardbreak":
                 inlines.append(LineBreak())
             case "softbreak":
@@ -183,6 +186,14 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case _:
                 _append(inlines, replace(style, text=token.content))
     return tuple(inlines)
+
+
+def _target(token: Token) -> tuple[str, str]:
+    """Where a link leads to, and whom it stands for: one of the two."""
+    address = str(token.attrGet("href") or "")
+    if address.startswith(PROFILE):
+        return "", address.removeprefix(PROFILE)
+    return _followed(token, "href"), ""
 
 
 def _followed(token: Token, attribute: str) -> str:

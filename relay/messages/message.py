@@ -1,7 +1,24 @@
 """Message: what a channel is handed."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Somebody whom a comment mentions, with what the config and Penpot know of them."""
+
+    id: str
+    """The Penpot profile's id."""
+    name: str = ""
+    email: str = ""
+    """The address in Penpot; empty where it is not known."""
+    slack: str = ""
+    """The Slack user's id that the config names."""
+    matrix: str = ""
+    """The Matrix id that the config names."""
+    mail: str = ""
+    """Where mail goes to: the address that the config names, else the one in Penpot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,26 @@ class Message:
     override: str = ""
     """What a template for one kind of channel rendered, in that channel's own form
     (Block Kit JSON for Slack, HTML for Matrix and mail); empty without such a template."""
+    brief: tuple[str, str] | None = None
+    """Body and footer for where it stands under the first message of its thread, so that file, page
+    and first comment need not be told again; None where they are the same."""
+    mentions: tuple[Mention, ...] = ()
+    """Who is to be pinged: those whom the event names as mentioned, without its author. In the
+    body their names are links to ``penpot-profile:<id>``."""
+    to: Mention | None = None
+    """Whom it goes to directly; None for the channel's own place."""
+    picture: str = ""
+    """Id of the picture in Penpot that goes with it; empty for none."""
+    file: str = ""
+    """Name of the file that it is about; digests are grouped by it."""
+    actor: str = ""
+    """Name of who did it; digests are grouped by it."""
+
+    def in_thread(self) -> "Message":
+        """The message as it stands under the first one of its thread."""
+        if self.brief is None:
+            return self
+        return replace(self, body=self.brief[0], footer=self.brief[1], brief=None)
 
     def dumps(self) -> str:
         """The message as JSON text, for the store."""
@@ -41,4 +78,9 @@ class Message:
     def loads(cls, text: str) -> "Message":
         """The message that ``dumps`` wrote."""
         fields = {"title": "", "body": ""} | json.loads(text)
+        if "brief" in fields:
+            fields["brief"] = tuple(fields["brief"])
+        fields["mentions"] = tuple(Mention(**one) for one in fields.get("mentions", ()))
+        if "to" in fields:
+            fields["to"] = Mention(**fields["to"])
         return cls(**fields)

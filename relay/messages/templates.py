@@ -179,6 +179,8 @@ def _message(
         at=_iso(at) if isinstance(at, datetime) else str(at or ""),
         thread=str(_field(variables.get("thread"), "id") or ""),
         override=override,
+        file=str(variables.get("file") or ""),
+        actor=str(variables.get("actor") or ""),
     )
 
 

@@ -228,6 +228,21 @@ def many(value: Any, of: Callable[[Row], T | None]) -> tuple[T, ...]:
     return tuple(record for record in records if record is not None)
 
 
+def boards(value: Any, file: str) -> dict[tuple[str, str], str]:
+    """The thumbnails in an answer of ``get-file-object-thumbnails``: page and board → picture.
+
+    Its keys are ``file/page/board/tag``. Raises ``ValueError`` where the value is no object.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("an object was expected")  # noqa: TRY004 - from outside
+    found = {}
+    for key, media in value.items():
+        match key.split("/"):
+            case [of, page, board, "frame"] if uuid(of) == file and uuid(media):
+                found[uuid(page), uuid(board)] = uuid(media)
+    return found
+
+
 def _uri(value: Any) -> str:
     """A URI from text or from the parts that the JSON of ``get-webhooks`` has it in.
 

@@ -6,9 +6,10 @@ Paths and headers are those of Penpot's ``backend/src/app``: ``rpc.clj``, ``http
 import asyncio
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -20,11 +21,14 @@ from relay.penpot.answers import (
     Row,
     Template,
     Webhook,
+    boards,
     many,
     one,
 )
+from relay.penpot.assets import LARGEST, picture
 from relay.penpot.rpc import BAD_TOKEN, Answer, Busy, PenpotError, Refused, Unexpected
 from relay.penpot.text import uuid
+from relay.picture import Picture
 
 __all__ = ["TIMEOUT", "Busy", "Penpot", "PenpotError", "Refused", "Unexpected"]
 
@@ -35,6 +39,10 @@ MAX_ANSWER = 8 * 1024 * 1024
 AT_ONCE = 8
 """Most calls under way; Penpot's own limit, where it is on, is 10 per profile."""
 
+ASSET: Final = "asset"
+"""What downloads of pictures are called in metrics and errors; they are no method."""
+
+_NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 _PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -133,19 +141,46 @@ class Penpot:
         """The templates that ``clone-template`` names by id."""
         return await self._ask("get-builtin-templates", _list(Template.of))
 
+    async def object_thumbnails(self, file_id: str) -> dict[tuple[str, str], str] | None:
+        """The thumbnails of a file's boards: page and board → id of the picture."""
+        read = partial(boards, file=uuid(file_id))
+        return await self._ask("get-file-object-thumbnails", read, {"tag": "frame"}, fileId=file_id)
+
+    async def asset(self, media_id: str) -> Picture | None:
+        """A picture by its id; None where Penpot has none."""
+        media = uuid(media_id)
+        if not media:
+            return None
+        answer = await self._bounded(ASSET, partial(self._fetch, "GET", f"/assets/by-id/{media}"))
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise answer.error(ASSET)
+        try:
+            return picture(answer.body)
+        except ValueError as error:
+            raise Unexpected(f"{ASSET} was answered with something else: {error}") from None
+
     async def webhooks(self, team_id: str) -> tuple[Webhook, ...] | None:
         """A team's webhooks, with how their last deliveries went."""
         return await self._ask("get-webhooks", _list(Webhook.of), teamId=team_id)
 
-    async def _ask(self, method: str, read: Callable[[Any], T | None], **ids: str) -> T | None:
-        """One lookup; an id that is none is nothing that Penpot could have."""
+    async def _ask(
+        self,
+        method: str,
+        read: Callable[[Any], T | None],
+        more: Mapping[str, str] = _NOTHING_MORE,
+        **ids: str,
+    ) -> T | None:
+        """One lookup; an id that is none is nothing that Penpot could have. ``more`` are parameters
+        that are always the same for a method."""
         params = {name: uuid(value) for name, value in ids.items()}
         if not all(params.values()):
             return None
         key = (method, *params.values())
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._call(method, read, params))
+            task = asyncio.create_task(self._call(method, read, params | dict(more)))
             self._under_way[key] = task
             task.add_done_callback(partial(self._forget, key))
         try:
@@ -165,17 +200,7 @@ class Penpot:
     async def _call(
         self, method: str, read: Callable[[Any], T | None], params: dict[str, str]
     ) -> T | None:
-        if not self._is_token:
-            raise Refused("the access token holds characters that none has, or nothing")
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._post_where_known(method, params)
-        except (TimeoutError, httpx.TimeoutException):
-            raise Busy(f"{method}: no answer within {self._timeout:g} s") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Unexpected("penpot.url is no address that can be called") from None
-        except httpx.HTTPError as error:
-            raise Busy(f"{method}: no answer ({type(error).__name__})") from None
+        answer = await self._bounded(method, partial(self._post_where_known, method, params))
         if answer.is_nothing:
             return None
         if answer.status != 200:
@@ -184,6 +209,20 @@ class Penpot:
             return read(answer.values())
         except ValueError as error:
             raise Unexpected(f"{method} was answered with something else: {error}") from None
+
+    async def _bounded(self, method: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer, in time. Raises ``PenpotError``."""
+        if not self._is_token:
+            raise Refused("the access token holds characters that none has, or nothing")
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work()
+        except (TimeoutError, httpx.TimeoutException):
+            raise Busy(f"{method}: no answer within {self._timeout:g} s") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise Unexpected("penpot.url is no address that can be called") from None
+        except httpx.HTTPError as error:
+            raise Busy(f"{method}: no answer ({type(error).__name__})") from None
 
     async def _post_where_known(self, method: str, params: dict[str, str]) -> Answer:
         """The answer of the path that knows the method, which is the first to try from then on."""
@@ -197,15 +236,20 @@ class Penpot:
         return answer
 
     async def _post(self, path: str, method: str, params: dict[str, str]) -> Answer:
-        url = f"{self._url}{path}/{method}"
-        async with self._client.stream("POST", url, json=params) as answer:
+        return await self._fetch("POST", f"{path}/{method}", params)
+
+    async def _fetch(self, verb: str, path: str, params: dict[str, str] | None = None) -> Answer:
+        """One request, of which no more is read than an answer may have."""
+        most = LARGEST if params is None else MAX_ANSWER
+        what = ASSET if params is None else path.rpartition("/")[2]
+        async with self._client.stream(verb, self._url + path, json=params) as answer:
             if answer.headers.get("content-encoding", "identity") != "identity":
-                raise Unexpected(f"{method} was answered in an encoding that was not asked for")
+                raise Unexpected(f"{what} was answered in an encoding that was not asked for")
             body = bytearray()
             async for chunk in answer.aiter_raw():
                 body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise Unexpected(f"{method} was answered with more than {MAX_ANSWER} bytes")
+                if len(body) > most:
+                    raise Unexpected(f"{what} was answered with more than {most} bytes")
         return Answer(answer.status_code, answer.headers, bytes(body))
 
 

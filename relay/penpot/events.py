@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.penpot import values
 from relay.penpot.catalogue import CATALOGUE, GROUPS, Kind
-from relay.penpot.subjects import MOST_FILES, Comment, Font, Person, Subject, Thread
+from relay.penpot.subjects import MOST_FILES, Comment, File, Font, Person, Subject, Thread
 from relay.penpot.text import MAX_NAME, bounded, one_line, plain_mentions, plain_text, uuid
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "GROUPS",
     "Comment",
     "Event",
+    "File",
     "Font",
     "Kind",
     "NotAnEvent",
@@ -51,7 +52,7 @@ class Event:
     team: Subject = field(default_factory=Subject)
     project: Subject = field(default_factory=Subject)
     """The project of the file, or the project that it is about; the destination of a move."""
-    file: Subject = field(default_factory=Subject)
+    file: File = field(default_factory=File)
     files: tuple[Subject, ...] = ()
     """The files of an event that can be about several (move-files, import-binfile), the first
     ``MOST_FILES`` at most."""
@@ -67,6 +68,16 @@ class Event:
     props: Mapping[str, Any] = field(default_factory=dict)
     """What Penpot sent, with camelCase keys, in bounds (``text.bounded``); nothing in it is
     cleaned."""
+
+    def without_emails(self) -> "Event":
+        """The event as a channel may show it that is not to show people's mail addresses."""
+        mentions = tuple(replace(person, email="") for person in self.comment.mentions)
+        return replace(
+            self,
+            actor=replace(self.actor, email=""),
+            comment=replace(self.comment, mentions=mentions),
+            props={key: value for key, value in self.props.items() if key != "ownerEmail"},
+        )
 
     def variables(self) -> dict[str, Any]:
         """What templates get."""
@@ -123,7 +134,7 @@ def normalize(body: Any) -> Event:
         actor=Person(uuid(body.get("profileId")) or uuid(props.get("profileId"))),
         team=Subject(uuid(props.get("teamId")), one_line(props.get("teamName"))),
         project=Subject(uuid(props.get("projectId")), one_line(props.get("projectName"))),
-        file=Subject(uuid(props.get("fileId")), one_line(props.get("fileName"))),
+        file=File(uuid(props.get("fileId")), one_line(props.get("fileName"))),
         page=Subject(uuid(props.get("pageId")), one_line(props.get("pageName"))),
         library=Subject(uuid(props.get("libraryId"))),
         font=Font(uuid(props.get("fontId")), one_line(props.get("fontFamily"))),
@@ -141,6 +152,7 @@ def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
         id=uuid(props.get("id")),
         number=values.number(props.get("seqn")),
         first=text,
+        board=uuid(props.get("frameId")),
         resolved=resolved if isinstance(resolved, bool) else None,
     )
     comment = Comment(uuid(props.get("commentId")), text, mentions=_mentioned(props))
@@ -164,11 +176,11 @@ def _author(event: Event, props: Mapping[str, Any]) -> Person:
 
 
 def _of_file(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, file=_itself(props))
+    return replace(event, file=_the_file(props))
 
 
 def _file_shared(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, file=_itself(props), library=_itself(props))
+    return replace(event, file=_the_file(props), library=_itself(props))
 
 
 def _of_project(event: Event, props: Mapping[str, Any]) -> Event:
@@ -203,7 +215,7 @@ def _font_variant_created(event: Event, props: Mapping[str, Any]) -> Event:
 
 def _file_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
     """The copy's id is not told: ``fileId`` is the original."""
-    copy = Subject(name=one_line(props.get("name")))
+    copy = File(name=one_line(props.get("name")))
     return replace(event, file=copy, previous=Subject(event.file.id))
 
 
@@ -219,7 +231,7 @@ def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
         event,
         files=files,
         more_files=len(ids) - len(files),
-        file=files[0] if len(files) == 1 else Subject(),
+        file=File(files[0].id) if len(files) == 1 else File(),
     )
 
 
@@ -231,7 +243,7 @@ def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
     files = tuple(Subject(name=line) for line in map(one_line, names[:MOST_FILES]) if line)
     more = len(names[MOST_FILES:])
     name = files[0].name if len(files) == 1 and not more else one_line(told)
-    return replace(event, files=files, more_files=more, file=Subject(event.file.id, name))
+    return replace(event, files=files, more_files=more, file=File(event.file.id, name))
 
 
 _Shape = Callable[[Event, Mapping[str, Any]], Event]
@@ -281,8 +293,12 @@ def _itself(props: Mapping[str, Any]) -> Subject:
     return Subject(uuid(props.get("id")), one_line(props.get("name")))
 
 
-def _mentioned(props: Mapping[str, Any]) -> tuple[str, ...]:
-    return _first(values.ids(props.get("mentions")), _MOST_MENTIONS)
+def _the_file(props: Mapping[str, Any]) -> File:
+    return File(uuid(props.get("id")), one_line(props.get("name")))
+
+
+def _mentioned(props: Mapping[str, Any]) -> tuple[Person, ...]:
+    return tuple(map(Person, _first(values.ids(props.get("mentions")), _MOST_MENTIONS)))
 
 
 def _first(ids: Iterable[str], most: int) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def add_links(event: Event, base_url: str) -> Event:
         url=thread or place or file or fonts or project or team,
         team=replace(event.team, url=team),
         project=replace(event.project, url=project),
-        file=replace(event.file, url=file),
+        file=replace(event.file, url=file, thumbnail=links.asset(event.file.thumbnail)),
         files=tuple(replace(one, url=links.file(one.id)) for one in event.files),
         page=replace(event.page, url=place),
         thread=replace(event.thread, url=thread),
@@ -90,6 +90,10 @@ class _Links:
         if not project or not self._team:
             return ""
         return self._link("/dashboard/files", ("team-id", self._team), ("project-id", project))
+
+    def asset(self, media: str) -> str:
+        """A picture; only who is logged in to Penpot can see that of a file."""
+        return f"{self._base}/assets/by-id/{media}" if media else ""
 
     def dashboard(self, section: str) -> str:
         """One of the team's pages: recent, fonts, libraries …"""

@@ -27,8 +27,8 @@ class Fact:
     """What is known about one thing; the fields that are not known are empty.
 
     Kinds, with their ``refs``: person (email), file (project), project (team), page (file),
-    thread (file, page, number, first), team, font, template (its id is a word), and own-team (team;
-    its id is empty): the team that the webhook belongs to.
+    thread (file, page, number, first, board), team, font, template (its id is a word), and own-team
+    (team; its id is empty): the team that the webhook belongs to.
     """
 
     kind: str
@@ -85,6 +85,7 @@ def taught(event: Event) -> tuple[Fact, ...]:
             page=event.page.id,
             number="" if event.thread.number is None else str(event.thread.number),
             first=event.thread.first[:LONGEST_FIRST],
+            board=event.thread.board,
         ),
         Fact.of("team", event.team.id, event.team.name),
         Fact.of("font", event.font.id, event.font.name),
@@ -113,6 +114,8 @@ def enrich(
     memory = _Memory(known)
     event = replace(event, actor=memory.person(event.actor), font=memory.font(event.font))
     event = memory.thread_with_place(event)
+    mentions = tuple(map(memory.person, event.comment.mentions))
+    event = replace(event, comment=replace(event.comment, mentions=mentions))
     if event.name == "duplicate-file":
         event = replace(event, previous=memory.named("file", event.previous))
         project = event.project.id or memory.fact("file", event.previous.id).ref("project")
@@ -189,6 +192,7 @@ class _Memory:
             event.thread,
             number=int(number) if event.thread.number is None and number else event.thread.number,
             first=event.thread.first or fact.ref("first"),
+            board=event.thread.board or fact.ref("board"),
         )
         page = replace(event.page, id=event.page.id or fact.ref("page"))
         file = event.file.id or fact.ref("file") or self.fact("page", page.id).ref("file")

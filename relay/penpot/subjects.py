@@ -26,6 +26,15 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class File(Subject):
+    """A file."""
+
+    thumbnail: str = ""
+    """Where Penpot has a picture of it, or of the board that a comment stands on; empty where there
+    is none, or none was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person(Subject):
     """Who did it."""
 
@@ -53,9 +62,11 @@ class Thread:
     first: str = ""
     """The first comment's text, plain; empty where it is not known."""
     resolved: bool | None = None
+    board: str = ""
+    """Id of the board that it stands on; empty where it stands on none, or that is not known."""
     begun: bool = False
-    """Whether the message will stand under the thread's first in the channel, so that file, page
-    and first comment need not be told again."""
+    """Whether the message stands under the thread's first in the channel, so that file, page and
+    first comment need not be told again."""
 
     @property
     def name(self) -> str:
@@ -75,10 +86,10 @@ class Comment:
 
     id: str = ""
     text: str = ""
-    """Plain text; mentions stand in it as ``@Name``."""
+    """Plain text; mentions stand in it as ``@Name``. As Penpot sent it these are ``Words``."""
     url: str = ""
-    mentions: tuple[str, ...] = ()
-    """Ids of the mentioned people, as Penpot tells them beside the text; sorted."""
+    mentions: tuple[Person, ...] = ()
+    """The mentioned people, as Penpot tells them beside the text; sorted by their ids."""
 
     def __bool__(self) -> bool:
         return bool(self.text.strip())

@@ -2,7 +2,7 @@
 as it was sent gets bounds."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from operator import is_
 from typing import Any
@@ -22,7 +22,8 @@ _ID = re.compile(_UUID)
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
 # Lone surrogates can't be encoded; the rest would turn the text around them, in messages too.
-_REMOVED = "\ud800-\udfff\u202a-\u202e\u2066-\u2069"
+# (And two characters that are none, by which relay.messages marks where somebody is mentioned.)
+_REMOVED = "\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufdd0\ufdd1"
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 _REMOVE = re.compile(f"[{_REMOVED}]")
 _TO_SPACE = re.compile(f"[{_CONTROLS}]+")
@@ -32,10 +33,24 @@ _NOT_IN_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 # Penpot writes and does not find again. A name goes up to the next "@[" and an id up to the next
 # bracket, so that no part of a text is looked through twice.
 _MENTION = re.compile(
-    r"@\[((?:[^\]@]|@(?!\[)){0,300}+)\]\([^()]{0,300}+\)"
-    rf"|@\[((?:[^\n@]|@(?!\[)){{0,300}}?)\]\({_UUID}\)",
+    r"@\[((?:[^\]@]|@(?!\[)){0,300}+)\]\(([^()]{0,300}+)\)"
+    rf"|@\[((?:[^\n@]|@(?!\[)){{0,300}}?)\]\(({_UUID})\)",
     re.IGNORECASE,
 )
+
+
+class Words(str):
+    """A comment as plain text, which knows where it mentions somebody. What is made of it (a part,
+    a copy in capitals) is text that does not."""
+
+    mentions: tuple[tuple[int, int, str], ...]
+    """Where each ``@Name`` begins and ends, and the id of the profile; in order."""
+
+    def __new__(cls, text: str, mentions: Iterable[tuple[int, int, str]] = ()) -> "Words":
+        """The text with its mentions."""
+        words = super().__new__(cls, text)
+        words.mentions = tuple(mentions)
+        return words
 
 
 def uuid(value: Any) -> str:
@@ -53,14 +68,28 @@ def one_line(value: Any, longest: int = MAX_NAME) -> str:
     return _TO_SPACE.sub(" ", _REMOVE.sub("", value[:longest])).strip()
 
 
-def plain_text(value: Any) -> str:
+def plain_text(value: Any) -> Words:
     r"""A comment as plain text with ``\n`` as its only control character."""
     if not isinstance(value, str):
-        return ""
-    text = plain_mentions(value[: 2 * MAX_TEXT])
+        return Words("")
+    sent = value[: 2 * MAX_TEXT]
+    text, done, mentions = "", 0, []
+    for match in _MENTION.finditer(sent):
+        text += _without_controls(sent[done : match.start()])
+        begin = len(text)
+        text += _mention(match)
+        if person := uuid(match[2] or match[4]):
+            mentions.append((begin, len(text), person))
+        done = match.end()
+    text += _without_controls(sent[done:])
+    if len(text) > MAX_TEXT:
+        text = text[: MAX_TEXT - 1] + "…"
+    return Words(text, (place for place in mentions if place[1] < MAX_TEXT))
+
+
+def _without_controls(text: str) -> str:
     text = _TO_BREAK.sub("\n", _REMOVE.sub("", text)).replace("\t", " ")
-    text = _NOT_IN_TEXT.sub("", text)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return _NOT_IN_TEXT.sub("", text)
 
 
 def bounded(value: Any) -> Any:
@@ -106,5 +135,5 @@ def plain_mentions(text: str) -> str:
 
 
 def _mention(match: re.Match[str]) -> str:
-    name = one_line(match[1] or match[2])
+    name = one_line(match[1] or match[3])
     return "@someone" if not name or _ID.fullmatch(name.lower()) else f"@{name}"

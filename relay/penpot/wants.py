@@ -146,4 +146,5 @@ def _thread(one: CommentThread) -> Fact:
         page=one.page_id,
         number="" if one.number is None else str(one.number),
         first=one.first[:LONGEST_FIRST],
+        board=one.frame_id,
     )

@@ -1,7 +1,8 @@
 """What is kept, and the Store protocol that SQLite and PostgreSQL both speak."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 FactKey = tuple[str, str]
@@ -10,6 +11,10 @@ FactKey = tuple[str, str]
 
 class StoreUnavailable(Exception):
     """The store can't be read or written now: disk full, file locked, database gone."""
+
+
+class LeaseLost(Exception):
+    """Another replica serves the lane, or the fan-out, by now: nothing was written."""
 
 
 class StoreMisfit(Exception):
@@ -58,14 +63,12 @@ class NewDelivery:
     key: str
     """Names the delivery outside of the store, unique for ever (Matrix's transaction id)."""
     message: str
-    thread: str = ""
-    """Id of the Penpot comment thread that it belongs to in this lane; empty for no thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadPlace:
     """Where a Penpot comment thread stands in a lane: the receipts of its first and of its last
-    message there, and the first one's title. All are empty until the first is sent."""
+    message there, and the first one's title."""
 
     root: str
     last: str
@@ -100,6 +103,16 @@ class Delivery:
     error: str
     receipt: str
     created_at: float
+    digest: str = ""
+    """Key of the digest that it goes out in; empty for a message by itself."""
+
+
+class Note(NamedTuple):
+    """Something that a part of Relay wants to remember, and when it was written, in seconds since
+    1970."""
+
+    value: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,13 @@ class Store(Protocol):
 
     Every method that changes something returns when the change is on disk, and raises
     ``StoreUnavailable`` where that can't be done; then nothing of it has happened.
+
+    Several replicas of Relay may work on one store where it is ``shared``. The fan-out and each
+    lane are then served by the one that holds the lease of that name; what it writes for them
+    without the lease raises ``LeaseLost``.
     """
+
+    shared: bool
 
     async def open(self) -> None:
         """Open for the service: upgrade the schema, and keep every other service out.
@@ -154,19 +173,25 @@ class Store(Protocol):
         ...
 
     async def sent(
-        self, delivery_id: int, receipt: str, *, lane: str = "", thread: str = "", title: str = ""
+        self,
+        delivery_ids: Sequence[int],
+        receipt: str,
+        *,
+        lane: str = "",
+        thread: str = "",
+        title: str = "",
     ) -> None:
-        """A message was taken by its server, which called it ``receipt``; where it stands in a
-        ``thread`` of its ``lane`` it is the thread's last from now on, and its first where the
-        thread had none."""
+        """A message was taken by its server, which called it ``receipt``: that of one delivery, or
+        a digest of several. Where it stands in a ``thread`` of its ``lane`` it is the thread's last
+        from now on, and its first where the thread had none."""
+        ...
+
+    async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
+        """These deliveries of one lane go out together from now on, as the digest of that key."""
         ...
 
     async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
         """Where a thread stands in a lane; None until a message of it is sent there."""
-        ...
-
-    async def threads(self, thread: str) -> set[str]:
-        """The lanes in which a thread was begun, sent or still waiting."""
         ...
 
     async def forget_thread(self, lane: str, thread: str) -> None:
@@ -197,6 +222,41 @@ class Store(Protocol):
     async def prune(self, before: float, limit: int) -> int:
         """Delete up to ``limit`` events from before that time, with their deliveries, unless
         one of these was put back later and waits; how many there were."""
+        ...
+
+    async def announce(self, team: str, name: str, deliveries: Sequence[NewDelivery]) -> None:
+        """Keep an event of Relay's own, fanned out already, with its deliveries."""
+        ...
+
+    async def note(self, key: str) -> Note | None:
+        """What was remembered under ``key``."""
+        ...
+
+    async def keep_note(self, key: str, value: str) -> None:
+        """Remember a value under ``key``, in the place of what was there."""
+        ...
+
+    async def lease(self, name: str) -> bool:
+        """Take the lease of that name, or keep it; False while another replica that is alive has
+        it. It is kept alive until it is released, or the store closed."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Give a lease back."""
+        ...
+
+    def watch(
+        self, on_events: Callable[[], None], on_lanes: Callable[[Collection[str]], None]
+    ) -> None:
+        """From ``open`` on call these when another process stored events, or messages for lanes.
+        A hint that may get lost: who waits looks by itself from time to time."""
+        ...
+
+    async def backup(self, path: Path) -> None:
+        """Write a copy of everything, as of one moment, into a new file.
+
+        Raises ``StoreMisfit`` where this kind of store has another way, which the text tells.
+        """
         ...
 
     async def probe(self) -> None:

@@ -59,6 +59,16 @@ STEPS = (
         PRIMARY KEY (thread, lane)
     ) WITHOUT ROWID;
     """,
+    # 3: digests, and what parts of Relay remember; threads stand in their table once they are sent
+    """
+    ALTER TABLE deliveries ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+    CREATE TABLE notes (
+        key TEXT NOT NULL PRIMARY KEY,
+        value TEXT NOT NULL,
+        at REAL NOT NULL
+    ) WITHOUT ROWID;
+    DELETE FROM threads WHERE root = '';
+    """,
 )
 
 

@@ -1,9 +1,10 @@
 """The store in a SQLite file: the default, for one machine."""
 
+import contextlib
 import sqlite3
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from relay.store.base import (
     Entry,
     FactKey,
     FannedOut,
+    NewDelivery,
     NewEvent,
+    Note,
     StoredEvent,
+    StoreMisfit,
     StoreUnavailable,
     ThreadPlace,
 )
@@ -24,21 +28,28 @@ AT_ONCE = 4 * 1024 * 1024
 EXCERPT = 1000
 """Bytes of a body that the log shows."""
 _EVENT = "id, team, content_type, body, name, state, reason, received_at"
-_DELIVERY = "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at"
+_DELIVERY = (
+    "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at, digest"
+)
+_SEND = (
+    "INSERT INTO deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
+    " receipt, created_at) VALUES (?, ?, ?, ?, 'waiting', 0, 0, '', '', ?)"
+)
 _SETTLE = (
     "UPDATE deliveries SET state = ?, error = ?, receipt = ?, next_at = ?,"
     " attempts = attempts + 1 WHERE id = ?"
 )
 _JOIN = (
     "INSERT INTO threads (lane, thread, root, last, title) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET last = excluded.last,"
-    " title = iif(root = '', excluded.title, title), root = iif(root = '', excluded.root, root)"
+    " ON CONFLICT DO UPDATE SET last = excluded.last"
 )
 _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
 class SqliteStore:
-    """Events, deliveries and names in one file."""
+    """Events, deliveries and names in one file, for one service at a time."""
+
+    shared = False
 
     def __init__(self, path: Path) -> None:
         """``path`` names the file; it and its folder are made where they are missing."""
@@ -81,9 +92,6 @@ class SqliteStore:
             for item in batch
             for new in item.deliveries
         ]
-        threads = [
-            (new.lane, new.thread) for item in batch for new in item.deliveries if new.thread
-        ]
         facts = [
             (item.team, kind, id_, fields, now)
             for item in batch
@@ -92,16 +100,7 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany("UPDATE events SET state = ?, reason = ? WHERE id = ?", states)
-            db.executemany(
-                "INSERT INTO deliveries (event_id, lane, key, message, state, attempts, next_at,"
-                " error, receipt, created_at) VALUES (?, ?, ?, ?, 'waiting', 0, 0, '', '', ?)",
-                deliveries,
-            )
-            db.executemany(
-                "INSERT INTO threads (lane, thread, root, last, title) VALUES (?, ?, '', '', '')"
-                " ON CONFLICT DO NOTHING",
-                threads,
-            )
+            db.executemany(_SEND, deliveries)
             db.executemany(
                 "INSERT INTO facts (team, kind, id, fields, learned_at) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET fields = excluded.fields,"
@@ -136,28 +135,34 @@ class SqliteStore:
         return dict(await self._file.read(lambda db: db.execute(sql).fetchall()))
 
     async def sent(
-        self, delivery_id: int, receipt: str, *, lane: str = "", thread: str = "", title: str = ""
+        self,
+        delivery_ids: Sequence[int],
+        receipt: str,
+        *,
+        lane: str = "",
+        thread: str = "",
+        title: str = "",
     ) -> None:
         """See ``Store``."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(_SETTLE, ("sent", "", receipt, 0.0, delivery_id))
+            db.executemany(_SETTLE, [("sent", "", receipt, 0.0, id_) for id_ in delivery_ids])
             if thread:
                 db.execute(_JOIN, (lane, thread, receipt, receipt, title))
 
         await self._file.write(work)
+
+    async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
+        """See ``Store``."""
+        sql = "UPDATE deliveries SET digest = ? WHERE id = ?"
+        values = [(digest, id_) for id_ in delivery_ids]
+        await self._file.write(lambda db: db.executemany(sql, values) and None)
 
     async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
         """See ``Store``."""
         sql = "SELECT root, last, title FROM threads WHERE lane = ? AND thread = ? AND root <> ''"
         row = await self._file.read(lambda db: db.execute(sql, (lane, thread)).fetchone())
         return None if row is None else ThreadPlace(*row)
-
-    async def threads(self, thread: str) -> set[str]:
-        """See ``Store``."""
-        sql = "SELECT lane FROM threads WHERE thread = ?"
-        rows = await self._file.read(lambda db: db.execute(sql, (thread,)).fetchall())
-        return {lane for (lane,) in rows}
 
     async def forget_thread(self, lane: str, thread: str) -> None:
         """See ``Store``."""
@@ -189,8 +194,8 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> list[int]:
             # a new key: servers that know the old one would take it for a repetition
             sql = (
-                "UPDATE deliveries SET state = 'waiting', key = ?, attempts = 0, next_at = 0,"
-                " created_at = ? WHERE id = ?"
+                "UPDATE deliveries SET state = 'waiting', key = ?, digest = '', attempts = 0,"
+                " next_at = 0, created_at = ? WHERE id = ?"
             )
             now = time.time()
             return [
@@ -250,6 +255,50 @@ class SqliteStore:
 
         return await self._file.write(work)
 
+    async def announce(self, team: str, name: str, deliveries: Sequence[NewDelivery]) -> None:
+        """See ``Store``."""
+        event = NewEvent(
+            team, "", b"", uuid.uuid4().bytes, name, "fanned-out", received_at=time.time()
+        )
+        columns = ", ".join(event._fields)
+        marks = ", ".join("?" for _ in event)
+
+        def work(db: sqlite3.Connection) -> None:
+            id_ = db.execute(f"INSERT INTO events ({columns}) VALUES ({marks})", event).lastrowid
+            rows = [(id_, one.lane, one.key, one.message, event.received_at) for one in deliveries]
+            db.executemany(_SEND, rows)
+
+        await self._file.write(work)
+
+    async def note(self, key: str) -> Note | None:
+        """See ``Store``."""
+        sql = "SELECT value, at FROM notes WHERE key = ?"
+        row = await self._file.read(lambda db: db.execute(sql, (key,)).fetchone())
+        return None if row is None else Note(*row)
+
+    async def keep_note(self, key: str, value: str) -> None:
+        """See ``Store``."""
+        sql = "INSERT OR REPLACE INTO notes (key, value, at) VALUES (?, ?, ?)"
+        values = key, value, time.time()
+        await self._file.write(lambda db: db.execute(sql, values) and None)
+
+    async def lease(self, name: str) -> bool:
+        """See ``Store``. The file's lock keeps every other service out, so all leases are ours."""
+        return True
+
+    async def release(self, name: str) -> None:
+        """See ``Store``."""
+
+    def watch(
+        self, on_events: Callable[[], None], on_lanes: Callable[[Collection[str]], None]
+    ) -> None:
+        """See ``Store``. Nobody else stores events; `relay resend` puts deliveries back, which the
+        lanes look for."""
+
+    async def backup(self, path: Path) -> None:
+        """See ``Store``."""
+        await self._file.read(lambda db: _copy(db, path))
+
     async def probe(self) -> None:
         """See ``Store``."""
         now = time.time()
@@ -257,3 +306,12 @@ class SqliteStore:
         (at,) = await self._file.read(lambda db: db.execute("SELECT at FROM probe").fetchone())
         if at < now:
             raise StoreUnavailable("what was written is not what is read")
+
+
+def _copy(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise StoreMisfit(f"{path} can't be made: {error.strerror}") from error
+    with contextlib.closing(sqlite3.connect(path)) as copy:
+        db.backup(copy)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from relay.channels import matrix as module
-from relay.channels.base import Channel, Failure, Thread
+from relay.channels.base import Channel, Failure, Forgetful, Thread
 from relay.config import MatrixSettings
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, findings, opened, refusal
@@ -282,7 +282,7 @@ def test_a_file_without_a_certificate_is_an_error_at_once(tmp_path: Path) -> Non
     empty.write_text("nothing")
     settings = settings_of("https://matrix.example").model_copy(update={"ca_file": empty})
     with pytest.raises(ValueError, match="holds no certificate"):
-        module.MatrixChannel(settings)
+        module.MatrixChannel(settings, Forgetful())
 
 
 async def test_what_stands_in_a_name_stays_one_part_of_the_path() -> None:

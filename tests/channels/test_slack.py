@@ -122,8 +122,8 @@ async def test_one_connection_serves_many_messages(slack_server: RunningSlack) -
         assert isinstance(channel, SlackChannel)
         for number in range(3):
             await channel.send(MESSAGE, f"delivery-{number}")
-        assert channel._client.session is not None
-        connector = channel._client.session.connector
+        assert channel._api._client.session is not None
+        connector = channel._api._client.session.connector
         assert connector is not None
         assert sum(len(idle) for idle in connector._conns.values()) == 1
 

@@ -151,27 +151,6 @@ async def test_what_can_not_be_read_does_not_hold_up_what_comes_behind(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_reply_is_short_where_its_thread_was_begun(house: House) -> None:
-    settings = {"name": "chat", "type": "matrix", "homeserver": "http://m.example"}
-    channels = [
-        settings | {"access_token": "t", "room": "!a:m.example"},
-        {"name": "flat", "type": "stdout"},
-    ]
-    team = {"secret": SECRET, "channels": channels}
-    house.start(Config.model_validate({"teams": {"acme": team}}))
-    start, reply = sample("create-comment-thread"), sample("create-comment")
-    again = json.dumps(json.loads(reply) | {"createdAt": "2026-01-01T00:00:00Z"}).encode()
-    other = json.loads(reply)
-    other["props"]["threadId"] = "93b5c7d4-8a3c-81b0-8004-6c22a8d16eff"
-    await house.put(start, reply, again, json.dumps(other).encode())
-    outcome = [deliveries for _, deliveries in await house.settled()]
-    bodies = [[Message.loads(delivery.message).body for delivery in each] for each in outcome]
-    begun = ["headline" in chat or "file" in chat for chat, _ in bodies]
-    assert begun == [True, False, False, True]
-    assert all("Landing page" in flat or "file" in flat for _, flat in bodies)
-    assert await house.store.threads(json.loads(reply)["props"]["threadId"]) == {"acme/chat"}
-
-
 async def test_names_are_remembered_across_a_restart(house: House) -> None:
     house.start(config(all=["*"]))
     await house.put(sample("create-comment-thread"), sample("update-file"))

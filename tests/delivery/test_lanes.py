@@ -13,6 +13,7 @@ from relay.delivery import lanes as lanes_module
 from relay.delivery.lanes import Lanes
 from relay.messages.message import Message
 from relay.metrics import Metrics
+from relay.picture import Picture
 from relay.store.base import Delivery, FannedOut, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 
@@ -35,7 +36,13 @@ class Scripted:
         self.slow = asyncio.Event()
         self.slow.set()
 
-    async def send(self, message: Message, key: str, thread: Thread | None = None) -> Receipt:
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
         self.under_way += 1
         assert self.under_way == 1, "one send at a time"
         try:
@@ -85,7 +92,7 @@ class House:
             )
             (stored,) = await self.store.stored(1)
             delivery = NewDelivery(
-                lane, f"key of {title}", Message(title, "", thread=thread).dumps(), thread
+                lane, f"key of {title}", Message(title, "", thread=thread).dumps()
             )
             await self.store.fanned_out(
                 [FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])]

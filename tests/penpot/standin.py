@@ -194,6 +194,10 @@ class StandIn:
                 finally:
                     self._busy -= 1
         if request.path.startswith("/assets/by-id/"):
+            await asyncio.sleep(self.latency)
+            fault = self._fault("asset") if "asset" in self.faults else None
+            if fault is not None and (broken := await self._broken(fault, _plain)) is not None:
+                return broken
             return self._asset(request)
         if request.path == "/":
             return Answer(b"<!doctype html><title>Penpot</title>", content_type=_HTML)
@@ -206,20 +210,23 @@ class StandIn:
         encode = functools.partial(_encode, request)
         await asyncio.sleep(self.latency)
         fault = self._fault(method)
-        if fault is not None:
-            await asyncio.sleep(60 if fault.hang else fault.delay)
-            if fault.cut:
-                return b""
-            if fault.garbage is not None:
-                return fault.garbage
-            if fault.answer is not None:
-                return fault.answer
-            if fault.status is not None:
-                return _failure(fault.status, encode)
+        if fault is not None and (broken := await self._broken(fault, encode)) is not None:
+            return broken
         try:
             return encode(await self._value(request, path, method, params))
         except Failed as failed:
             return _failure(failed.status, encode, failed.body)
+
+    async def _broken(self, fault: Fault, encode: Any) -> Answer | bytes | None:
+        """What a fault answers; None where the right answer follows."""
+        await asyncio.sleep(60 if fault.hang else fault.delay)
+        if fault.cut:
+            return b""
+        if fault.garbage is not None:
+            return fault.garbage
+        if fault.answer is not None:
+            return fault.answer
+        return None if fault.status is None else _failure(fault.status, encode)
 
     def _fault(self, method: str) -> Fault | None:
         key = method if method in self.faults else "*"
@@ -252,6 +259,10 @@ class StandIn:
         if not asset.is_public and request.headers.get("authorization") != f"Token {self.token}":
             return Answer(b"", 401)
         return Answer(asset.content, content_type=asset.type)
+
+
+def _plain(value: Any, status: int = 200) -> Answer:
+    return Answer(json.dumps(value).encode(), status, "application/json")
 
 
 def _params(request: Request) -> dict[str, Any]:

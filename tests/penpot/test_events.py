@@ -16,6 +16,7 @@ from relay.penpot.events import (
     CATALOGUE,
     Comment,
     Event,
+    File,
     Font,
     NotAnEvent,
     Person,
@@ -27,7 +28,7 @@ from relay.penpot.events import (
 from relay.penpot.links import add_links
 from relay.penpot.names import Fact, enrich, taught
 from relay.penpot.subjects import MOST_FILES
-from relay.penpot.text import MAX_ENTRIES, MAX_NAME, MAX_SENT, MAX_TEXT
+from relay.penpot.text import MAX_ENTRIES, MAX_NAME, MAX_SENT, MAX_TEXT, Words, plain_text
 from relay.penpot.wire import decode
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -88,7 +89,7 @@ def test_a_case_becomes_the_event_that_its_maker_expects(path: Path, body: Path)
     assert event.thread.number == expect["thread-seqn"]
     assert event.comment.id == (expect["comment-id"] or "")
     assert event.comment.text == plain_mentions(expect["text"] or "")
-    assert list(event.comment.mentions) == sorted(expect["mentioned-ids"] or [])
+    assert [person.id for person in event.comment.mentions] == sorted(expect["mentioned-ids"] or [])
     shared = expect["file-id"] if name == "set-file-shared" else ""
     assert event.library.id == (expect["library-id"] or shared)
     assert event.font.name == (expect["font-family"] or "")
@@ -122,7 +123,7 @@ def test_older_versions_tell_less_in_other_shapes(version: str) -> None:
     assert reply.thread.id == OLD_THREAD
     assert bool(thread.actor) == (version == "v2.5-2.13")
     assert events["rename-file"].file.name == "Überblick / v2"
-    assert events["update-file"].file == Subject(LANDING, "Landing page")
+    assert events["update-file"].file == File(LANDING, "Landing page")
     assert events["delete-project"].project == Subject(WEB, "Website Redesign")
 
 
@@ -195,11 +196,11 @@ def test_what_is_small_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize(("name", "field", "subject"), [
-    ("restore-file", "file", Subject(LANDING, "Landing page")),
+    ("restore-file", "file", File(LANDING, "Landing page")),
     ("archive-project", "project", Subject(LANDING, "Landing page")),
     ("rename-page", "page", Subject(LANDING, "Landing page")),
     ("rename-team", "team", Subject(LANDING, "Landing page")),
-    ("paint-it-black", "file", Subject(ZOE)),
+    ("paint-it-black", "file", File(ZOE)),
     ("resolve-comment-thread", "thread", Thread(LANDING, 7, resolved=True)),
     ("delete-comment", "comment", Comment(LANDING)),
 ])  # fmt: skip
@@ -236,7 +237,7 @@ def _body(event: str, /, **props: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("props", "field", "value"), [
     ({"content": "hi"}, "mentions", ()),
     ({"content": "hi", "mentions": "all"}, "mentions", ()),
-    ({"content": "hi", "mentions": [ADA.upper(), ADA, 3, None, "x"]}, "mentions", (ADA,)),
+    ({"content": "hi", "mentions": [ADA.upper(), ADA, 3, None, "x"]}, "mentions", (Person(ADA),)),
     ({"content": ""}, "text", ""),
     ({"content": None}, "text", ""),
     ({"content": {"a": 1}}, "text", ""),
@@ -265,7 +266,7 @@ def test_odd_comments_lose_only_what_is_odd(props: Any, field: str, value: Any) 
 def test_names_are_one_clean_line(sent: Any, name: str) -> None:
     event = normalize(_body("rename-file", id=LANDING, name=sent))
 
-    assert event.file == Subject(LANDING, name)
+    assert event.file == File(LANDING, name)
 
 
 @pytest.mark.parametrize("seqn", [None, "15", 1.5, True, -1, 10**12, [15]])
@@ -412,3 +413,34 @@ def test_anything_becomes_a_clean_event_or_none(body: Any, earlier: list[Any]) -
     assert all(map(_is_clean, _texts(final)))
     assert all(_is_clean(text, "\n") for text in (final.comment.text, final.thread.first))
     json.dumps([*_texts(final), final.url, final.comment.text], ensure_ascii=False).encode()
+
+
+def test_a_comment_knows_where_it_mentions_whom() -> None:
+    text = f"@[Zoë]({ZOE})\r\nask @[a]b]({ADA.upper()}) or @[Nobody](x), not @Zoë\ufdd0"
+
+    words = normalize(_body("create-comment", content=text)).comment.text
+
+    assert isinstance(words, Words)
+    assert words == "@Zoë\nask @a]b or @Nobody, not @Zoë"
+    assert [(words[begin:end], person) for begin, end, person in words.mentions] == [
+        ("@Zoë", ZOE),
+        ("@a]b", ADA),
+    ]
+
+
+def test_a_mention_that_is_cut_off_is_no_mention() -> None:
+    words = plain_text("x" * (MAX_TEXT - 3) + f"@[Zoë]({ZOE})")
+
+    assert words.endswith("x@Z…")
+    assert words.mentions == ()
+
+
+def test_mail_addresses_are_kept_from_who_is_not_to_show_them() -> None:
+    event = _event(PAYLOADS / "create-comment" / "mention.json")
+    assert event.actor.email
+    assert "ownerEmail" in event.props
+
+    shown = event.without_emails()
+
+    assert "@example" not in json.dumps(shown.variables(), default=str)
+    assert (shown.actor.name, shown.comment) == (event.actor.name, event.comment)

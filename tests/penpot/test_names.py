@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.penpot.events import Event, Person, Subject, normalize
+from relay.penpot.events import Event, File, Person, Subject, normalize
 from relay.penpot.names import Fact, Key, enrich, taught
 from relay.penpot.subjects import MOST_FILES
 
@@ -79,7 +79,7 @@ def test_a_reply_is_told_with_its_whole_place(memory: Memory) -> None:
     assert event.actor == Person(BOB)
     assert (event.thread.number, event.thread.first) == (15, "First!")
     assert event.page == Subject(PAGE, "Home")
-    assert event.file == Subject(FILE, "Landing page")
+    assert event.file == File(FILE, "Landing page")
     assert event.project == Subject(PROJECT, "Website")
     assert event.team == Subject(TEAM, "acme")
     assert memory.rounds <= 6
@@ -88,29 +88,29 @@ def test_a_reply_is_told_with_its_whole_place(memory: Memory) -> None:
 def test_what_no_event_has_told_stays_unknown() -> None:
     event = Memory().tell(_event("create-comment", threadId=THREAD, fileId=FILE, content="ok"))
 
-    assert (event.actor, event.file, event.thread.id) == (Person(ADA), Subject(FILE), THREAD)
+    assert (event.actor, event.file, event.thread.id) == (Person(ADA), File(FILE), THREAD)
     assert not any((event.actor, event.file, event.project, event.page, event.thread))
     assert event.team == Subject("", "acme")
 
 
 @pytest.mark.parametrize(("event", "field", "subject"), [
-    (_event("export-binfile", fileId=FILE), "file", Subject(FILE, "Landing page")),
+    (_event("export-binfile", fileId=FILE), "file", File(FILE, "Landing page")),
     (_event("export-binfile", fileId=FILE), "project", Subject(PROJECT, "Website")),
     (_event("clone-template", projectId=PROJECT), "project", Subject(PROJECT, "Website")),
     (_event("update-project-pin", id=PROJECT), "project", Subject(PROJECT, "Website")),
     (_event("link-file-to-library", fileId=FILE, libraryId=KIT), "library", Subject(KIT, "UI Kit")),
     (_event("duplicate-file", fileId=FILE, name="Copy"), "previous", Subject(FILE, "Landing page")),
-    (_event("duplicate-file", fileId=FILE, name="Copy"), "file", Subject("", "Copy")),
+    (_event("duplicate-file", fileId=FILE, name="Copy"), "file", File("", "Copy")),
     (_event("duplicate-file", fileId=FILE, name="Copy"), "project", Subject(PROJECT, "Website")),
     (_event("duplicate-project", projectId=PROJECT), "previous", Subject(PROJECT, "Website")),
     (_event("rename-file", id=FILE, name="New"), "previous", Subject(FILE, "Landing page")),
-    (_event("rename-file", id=FILE, name="New"), "file", Subject(FILE, "New")),
+    (_event("rename-file", id=FILE, name="New"), "file", File(FILE, "New")),
     (_event("rename-file", id=FILE, name="Landing page"), "previous", Subject()),
     (_event("rename-file", id=ADA, name="New"), "previous", Subject()),
     (_event("update-font", id=FONT, name="Inter Tight"), "previous", Subject(FONT, "Inter")),
     (_event("move-files", ids=[FILE, KIT], projectId=PROJECT), "files",
      (Subject(FILE, "Landing page"), Subject(KIT, "UI Kit"))),
-    (_event("move-files", ids=[KIT]), "file", Subject(KIT, "UI Kit")),
+    (_event("move-files", ids=[KIT]), "file", File(KIT, "UI Kit")),
 ])  # fmt: skip
 def test_what_earlier_events_told_is_used(
     memory: Memory, event: Event, field: str, subject: Any

@@ -29,7 +29,17 @@ from tests.servers.slack_rules import block_faults, too_long
 
 TOKEN = "xoxb-0123456789-0123456789012-SecretTokenOfTheTests"
 WEBHOOK_PATH = "/services/T0TEAM000/B0HOOK000/SecretPathOfTheTests00"
-SCOPES = frozenset({"chat:write", "channels:read", "groups:read", "users:read.email"})
+SCOPES = frozenset(
+    {
+        "chat:write",
+        "channels:read",
+        "groups:read",
+        "im:write",
+        "users:read",
+        "users:read.email",
+        "files:write",
+    }
+)
 
 # The arguments of chat.postMessage; Slack ignores others, this server does not.
 _ARGUMENTS = frozenset(
@@ -101,6 +111,15 @@ class Slack:
     scopes: frozenset[str] = SCOPES
     rooms: list[Room] = field(default_factory=_default_rooms)
     users: dict[str, str] = field(default_factory=lambda: {"ada@example.com": "U0ADA0000"})
+    user: dict[str, Any] = field(default_factory=dict)
+    """What else is told of a user who is looked up."""
+    slow_files: int = 0
+    """How many messages are refused before a file that was uploaded can be shown."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """By id, what was uploaded; shown once the upload is complete."""
+    complete: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+    """The methods that were called, in order."""
     page: int = 2
     """How many channels one page of conversations.list holds."""
     next: deque[Answer | str] = field(default_factory=deque)
@@ -129,6 +148,8 @@ class Slack:
                 raise Refused(planned)
             if webhook:
                 return self._webhook(request)
+            if request.path.startswith("/upload/"):
+                return self._upload(request)
             return self._method(request)
         except Refused as refused:
             word = str(refused)
@@ -157,7 +178,11 @@ class Slack:
             "/api/conversations.info": self._conversations_info,
             "/api/conversations.list": self._conversations_list,
             "/api/users.lookupByEmail": self._lookup_by_email,
+            "/api/conversations.open": self._conversations_open,
+            "/api/files.getUploadURLExternal": self._upload_address,
+            "/api/files.completeUploadExternal": self._upload_complete,
         }
+        self.calls.append(request.path.removeprefix("/api/"))
         if request.path not in methods:
             raise Refused("unknown_method")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -183,6 +208,7 @@ class Slack:
         if not room.is_member:
             raise Refused("not_in_channel")
         _check_message(arguments, _ARGUMENTS)
+        self._check_files(arguments.get("blocks") or [])
         if "thread_ts" in arguments and arguments["thread_ts"] not in self.posted:
             raise Refused("thread_not_found")
         return self._take(request.body, webhook=False)
@@ -238,7 +264,53 @@ class Slack:
         self._needs("users:read.email")
         if arguments.get("email") not in self.users:
             raise Refused("users_not_found")
-        return Answer.of({"ok": True, "user": {"id": self.users[arguments["email"]]}})
+        return Answer.of({"ok": True, "user": {"id": self.users[arguments["email"]]} | self.user})
+
+    def _conversations_open(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        """https://docs.slack.dev/reference/methods/conversations.open"""
+        self._needs("im:write")
+        if arguments.keys() != {"users"} or arguments["users"] not in self.users.values():
+            raise Refused("user_not_found")
+        room = Room(f"D{arguments['users'][1:]}", "")
+        if room not in self.rooms:
+            self.rooms.append(room)
+        return Answer.of({"ok": True, "channel": {"id": room.id}})
+
+    def _upload_address(self, request: Request, arguments: dict[str, Any]) -> Answer:
+        """https://docs.slack.dev/reference/methods/files.getUploadURLExternal"""
+        self._needs("files:write")
+        if arguments.keys() != {"filename", "length"} or int(arguments["length"]) < 1:
+            raise Refused("invalid_arguments")
+        file = f"F0FILE{len(self.files):04}"
+        self.files[file] = b"-" * int(arguments["length"])
+        url = f"http://{request.headers['host']}/upload/{file}"
+        return Answer.of({"ok": True, "upload_url": url, "file_id": file})
+
+    def _upload(self, request: Request) -> Answer:
+        file = request.path.removeprefix("/upload/")
+        if len(self.files.get(file, b"")) != len(request.body):
+            return Answer(b"no", 400)
+        self.files[file] = request.body
+        return Answer(b"OK - 1", content_type="text/plain")
+
+    def _upload_complete(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        """https://docs.slack.dev/reference/methods/files.completeUploadExternal"""
+        self._needs("files:write")
+        ids = [file["id"] for file in arguments["files"]]
+        if arguments.keys() != {"files"} or not all(self.files[file].strip(b"-") for file in ids):
+            raise Refused("file_not_found")
+        self.complete.update(ids)
+        return Answer.of({"ok": True, "files": arguments["files"]})
+
+    def _check_files(self, blocks: list[dict[str, Any]]) -> None:
+        """A file is shown once Slack has looked at it, a moment after its upload."""
+        for block in blocks:
+            if "slack_file" not in block:
+                continue
+            if block["slack_file"]["id"] not in self.complete or self.slow_files > 0:
+                self.slow_files -= 1
+                fault = "[ERROR] invalid slack file [json-pointer:/blocks/0/slack_file]"
+                raise Refused("invalid_blocks", fault)
 
     def _room(self, wanted: object, *, by_name: bool = True) -> Room:
         for room in self.rooms:

@@ -6,6 +6,7 @@ from about 13,170 characters on (github.com/slackapi/bolt-js/issues/2509), which
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,8 +65,23 @@ def _block(block: Any) -> Iterator[str]:
     checks = {"rich_text": _rich_text, "section": _section, "context": _context, "header": _header}
     if kind in checks:
         yield from checks[kind](block)
-    elif kind not in {"divider", "image", "actions", "markdown", "video"}:
+    elif kind == "image":
+        yield from _image(block)
+    elif kind not in {"divider", "actions", "markdown", "video"}:
         yield f"unsupported type: {kind}"
+
+
+def _image(block: dict[str, Any]) -> Iterator[str]:
+    """https://docs.slack.dev/reference/block-kit/blocks/image-block"""
+    yield from _keys(block, {"type", "alt_text", "image_url", "slack_file", "title", "block_id"})
+    words = block.get("alt_text")
+    if not isinstance(words, str) or not words or len(words) > 2000:
+        yield "an image's alt_text has 1 to 2000 characters"
+    if ("image_url" in block) == ("slack_file" in block):
+        yield "an image has an image_url or a slack_file"
+    file = block.get("slack_file", {"id": "F00000000"})
+    if not re.fullmatch("F[A-Z0-9]{8,}", str(file.get("id", ""))) or len(file) != 1:
+        yield "input must match regex pattern: ^[F][A-Z0-9]{8,}$"
 
 
 def _keys(value: dict[str, Any], allowed: set[str]) -> Iterator[str]:

@@ -99,7 +99,7 @@ async def one_delivery(store: Store) -> int:
 
 
 async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
-    await store.sent(await one_delivery(store), "$event")
+    await store.sent([await one_delivery(store)], "$event")
     assert await store.waiting_lanes() == {}
     (entry,) = await store.log(team=None, state="sent", limit=10)
     (delivery,) = entry.deliveries
@@ -123,22 +123,20 @@ async def test_a_dead_delivery_can_be_put_back_under_a_new_key(store: Store) -> 
     (delivery,) = await store.waiting("lane", 1)
     assert delivery.attempts == 0
     assert delivery.key != f"key-{delivery.event_id}-lane"
-    await store.sent(delivery_id, "")
+    await store.sent([delivery_id], "")
     assert await store.resend([delivery_id, 999]) == [delivery_id]
 
 
 async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None:
     await store.accept(event(1))
     (stored,) = await store.stored(1)
-    new = [NewDelivery("a", "k1", "m", "t"), NewDelivery("a", "k2", "m", "t")]
+    new = [NewDelivery("a", "k1", "m"), NewDelivery("a", "k2", "m")]
     await store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", new)])
-    assert await store.threads("t") == {"a"}
-    assert await store.threads("u") == set()
     assert await store.thread("a", "t") is None
     first, second = await store.waiting("a", 10)
-    await store.sent(first.id, "r1", lane="a", thread="t", title="First")
+    await store.sent([first.id], "r1", lane="a", thread="t", title="First")
     assert await store.thread("a", "t") == ThreadPlace("r1", "r1", "First")
-    await store.sent(second.id, "r2", lane="a", thread="t", title="Second")
+    await store.sent([second.id], "r2", lane="a", thread="t", title="Second")
     assert await store.thread("a", "t") == ThreadPlace("r1", "r2", "First")
     assert await store.thread("b", "t") is None
     await store.forget_thread("a", "t")
@@ -162,6 +160,101 @@ async def test_a_store_of_the_first_schema_is_brought_up(path: Path) -> None:
     await store.close()
 
 
+async def test_a_store_of_the_second_schema_keeps_its_threads(path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript("".join(STEPS[:2]) + "PRAGMA user_version = 2;")
+    threads = [("a", "t", "r", "l", "T"), ("a", "u", "", "", "")]
+    connection.executemany("INSERT INTO threads VALUES (?, ?, ?, ?, ?)", threads)
+    connection.execute(
+        "INSERT INTO deliveries VALUES (7, 1, 'a', 'k', 'm', 'waiting', 0, 0, '', '', 0)"
+    )
+    connection.commit()
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    assert await store.thread("a", "t") == ThreadPlace("r", "l", "T")
+    assert await store.thread("a", "u") is None
+    (delivery,) = await store.waiting("a", 10)
+    assert (delivery.id, delivery.message, delivery.digest) == (7, "m", "")
+    await store.close()
+
+
+async def test_an_upgrade_that_fails_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript("".join(STEPS[:2]) + "PRAGMA user_version = 2;")
+    before = list(connection.iterdump())
+    monkeypatch.setattr(
+        "relay.store.schema.STEPS",
+        (*STEPS, "CREATE TABLE more (x); INSERT INTO nowhere VALUES (1);"),
+    )
+    with pytest.raises(StoreMisfit, match="nowhere"):
+        await SqliteStore(path).open()
+    assert list(connection.iterdump()) == before
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    connection.close()
+
+
+async def test_what_goes_out_together_stays_together(store: Store) -> None:
+    for number in range(3):
+        await store.accept(event(number))
+        (stored,) = await store.stored(1)
+        await store.fanned_out([planned(stored.id, "a")])
+    first, second, third = [delivery.id for delivery in await store.waiting("a", 10)]
+    await store.bundle([first, second], "together")
+    assert [one.digest for one in await store.waiting("a", 10)] == ["together", "together", ""]
+    await store.sent([first, second], "receipt")
+    assert [one.id for one in await store.waiting("a", 10)] == [third]
+    sent = [one for entry in await store.log(team=None, state="sent", limit=9)
+            for one in entry.deliveries]  # fmt: skip
+    assert {(one.id, one.receipt) for one in sent} == {(first, "receipt"), (second, "receipt")}
+    assert await store.resend([first]) == [first]
+    assert (await store.waiting("a", 1))[0].digest == ""
+
+
+async def test_relay_tells_something_of_its_own(store: Store) -> None:
+    await store.announce("acme", "lane-broken", [NewDelivery("acme/ops", "k", "m")])
+    await store.announce("acme", "lane-broken", [NewDelivery("acme/ops", "l", "m")])
+    assert await store.stored(10) == []
+    assert [one.key for one in await store.waiting("acme/ops", 10)] == ["k", "l"]
+    newest, _ = await store.log(team="acme", state="fanned-out", limit=10)
+    assert (newest.event.name, newest.event.body) == ("lane-broken", b"")
+
+
+async def test_notes_are_kept_with_their_age(store: Store) -> None:
+    assert await store.note("a") is None
+    begun = time.time()
+    await store.keep_note("a", "one")
+    await store.keep_note("a", "two")
+    note = await store.note("a")
+    assert note is not None
+    assert note.value == "two"
+    assert begun <= note.at <= time.time()
+    assert await store.note("b") is None
+
+
+async def test_a_backup_holds_all_and_takes_no_other_files_place(
+    store: Store, tmp_path: Path
+) -> None:
+    await store.accept(event(1))
+    copy = tmp_path / "copy.db"
+    await store.backup(copy)
+    await store.accept(event(2))
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreMisfit, match="File exists"):
+        await store.backup(copy)
+    other = SqliteStore(copy)
+    await other.open()
+    assert len(await other.stored(10)) == 1
+    await other.close()
+
+
 async def test_facts_are_kept_by_team_and_replaced(store: Store) -> None:
     ada, bob = ("person", "1"), ("person", "2")
     for name in ("Ada", "Ada Lovelace"):
@@ -177,7 +270,7 @@ async def test_prune_takes_old_events_in_steps_and_nothing_that_was_put_back(sto
     ids = [stored.id for stored in await store.stored(10)]
     await store.fanned_out([planned(id_, "lane") for id_ in ids])
     for delivery in await store.waiting("lane", 10):
-        await store.sent(delivery.id, "")
+        await store.sent([delivery.id], "")
     (oldest, *_) = (await store.log(team=None, state=None, limit=10))[::-1]
     await store.resend([oldest.deliveries[0].id])
     assert await store.prune(2000.0, 3) == 3

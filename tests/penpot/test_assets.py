@@ -1,0 +1,119 @@
+"""Thumbnails: where Penpot has them, and what their bytes are."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from relay.penpot.api import Busy, Penpot, PenpotError, Refused, Unexpected
+from relay.penpot.assets import LARGEST, picture
+from tests.penpot.paint import board
+from tests.penpot.standin import TOKEN, Fault, StandIn
+from tests.penpot.world import Asset
+from tests.servers.loopback import Answer
+
+pytestmark = pytest.mark.anyio
+
+PICTURE, FRAME = "a0000000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000002"
+NOBODY = "a0000000-0000-4000-8000-00000000000f"
+JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc4\0\x03a\xff\xc2\0\x0b\x08" + struct.pack(">HH", 30, 40)
+VP8 = b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 40 | 0x4000, 30)
+VP8L = b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f" + struct.pack("<I", 39 | 29 << 14)
+VP8X = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\x27\0\0\x1d\0\0"
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
+
+
+async def asset(penpot: StandIn, id_: str = PICTURE, token: str = TOKEN) -> object:
+    penpot.world.assets[PICTURE] = Asset(board())
+    asked = Penpot(penpot.url, token, timeout=0.5)
+    try:
+        return await asked.asset(id_)
+    finally:
+        await asked.close()
+
+
+async def test_a_picture_comes_with_its_type_and_size(penpot: StandIn) -> None:
+    assert await asset(penpot) == picture(board())
+    assert await asset(penpot, NOBODY) is None
+    assert await asset(penpot, "../../etc/passwd") is None
+    with pytest.raises(Refused, match="unknown to Penpot"):
+        await asset(penpot, token="another")
+
+
+async def test_boards_have_pictures_of_their_own(penpot: StandIn) -> None:
+    landing, page = penpot.world.by_name("files", "landing"), penpot.world.by_name("pages", "p1")
+    penpot.world.files[landing].boards = {
+        f"{page}/{FRAME}": PICTURE,
+        f"{page}/": PICTURE,
+        "odd": PICTURE,
+        f"{page}/{NOBODY}": "no id",
+    }
+    asked = Penpot(penpot.url, TOKEN)
+    found = await asked.object_thumbnails(landing)
+    penpot.faults["get-file-object-thumbnails"] = Fault(
+        answer=Answer(b"[]", 200, "application/json")
+    )
+    with pytest.raises(Unexpected, match="an object was expected"):
+        await asked.object_thumbnails(landing)
+    await asked.close()
+
+    assert found is not None
+    assert found[page, FRAME] == PICTURE
+    assert all(media == PICTURE for media in found.values())
+
+
+FAULTS: list[tuple[Fault, type[PenpotError], str]] = [
+    (Fault(status=429), Busy, "429"),
+    (Fault(status=500), Busy, "500"),
+    (Fault(status=403), Refused, "403"),
+    (Fault(hang=True), Busy, "no answer within 0.5 s"),
+    (Fault(cut=True), Busy, "no answer"),
+    (Fault(garbage=b"HTTP/1.1 what\r\n\r\n"), Busy, "no answer"),
+    (Fault(answer=Answer(b"", 302, headers={"location": "/"})), Unexpected, "penpot.url should be"),
+    (Fault(answer=Answer(b"<html>Log in</html>", 200, "image/png")), Unexpected, "no picture"),
+    (Fault(answer=Answer(b"<svg/>", 200, "image/svg+xml")), Unexpected, "no picture"),
+    (Fault(answer=Answer(b"", 200, "image/png")), Unexpected, "no picture"),
+    (Fault(answer=Answer(board() + bytes(LARGEST), 200)), Unexpected, f"more than {LARGEST} bytes"),
+]
+
+
+@pytest.mark.parametrize(("fault", "error", "text"), FAULTS)
+async def test_what_is_no_picture_is_an_error(
+    penpot: StandIn, fault: Fault, error: type[PenpotError], text: str
+) -> None:
+    penpot.faults["asset"] = fault
+
+    with pytest.raises(error, match=text) as caught:
+        await asset(penpot)
+
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 40, 30), "image/png"),
+    (b"GIF89a" + struct.pack("<HH", 40, 30), "image/gif"),
+    (JPEG, "image/jpeg"),
+    (VP8, "image/webp"),
+    (VP8L, "image/webp"),
+    (VP8X, "image/webp"),
+])  # fmt: skip
+def test_bytes_tell_what_they_are(content: bytes, kind: str) -> None:
+    found = picture(content)
+
+    assert (found.type, found.width, found.height) == (kind, 40, 30)
+    assert found.content == content
+    assert found.extension == kind.removeprefix("image/")
+    for end in range(len(content)):
+        with pytest.raises(ValueError, match="picture"):
+            picture(content[:end])
+
+
+@pytest.mark.parametrize("size", [(0, 30), (40, 0), (10_001, 30), (40, 2**31)])
+def test_a_picture_has_a_size_that_can_be_shown(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="pixels"):
+        picture(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size))
