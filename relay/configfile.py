@@ -225,7 +225,6 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
                 yield f"{key}.smtp.{absent}", None, "goes together with the other of the two"
 
 
-
 def _people_faults(people: object) -> Iterator[tuple[str, object, str]]:
     """Two people can't be the same one elsewhere."""
     seen: dict[tuple[str, str], str] = {}

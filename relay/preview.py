@@ -68,9 +68,9 @@ def _shown(kind: str, message: Message) -> str:
             )
             return json.dumps(arguments, indent=2, ensure_ascii=False)
         case "matrix":
-            from relay.channels import matrix
+            from relay.channels import matrix_content
 
-            return json.dumps(matrix.render(message), indent=2, ensure_ascii=False)
+            return json.dumps(matrix_content.render(message), indent=2, ensure_ascii=False)
         case "email":
             from relay.channels import email_message
 

@@ -21,7 +21,7 @@ from aiosmtplib import (
 from relay.channels import tls
 from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
 from relay.channels.email_errors import failure, verdict
-from relay.channels.email_message import compose
+from relay.channels.email_message import compose, mailbox
 from relay.channels.failures import words
 from relay.config import EmailSettings
 from relay.messages.message import Message
@@ -50,6 +50,7 @@ class EmailChannel:
         self._smtp = settings.smtp
         self._sender = _address(settings.sender)
         self._to = tuple(map(_address, settings.to))
+        self._mention_by_mail = settings.mention_by_mail
         self._tls = None if settings.smtp.tls == "none" else tls.context(settings.ca_file)
         password = settings.smtp.password
         self._secret = password.reveal() if password else ""
@@ -73,17 +74,36 @@ class EmailChannel:
         mail from the others. After a restart the two hours begin anew. When the server takes no
         recipient at all it is a ``Failure``, however long that lasts.
         """
-        mail = compose(message, key, self._sender, self._to, thread)
+        copies = self._copies(message)
+        mail = compose(message, key, self._sender, self._to, thread, copies=copies, picture=picture)
         content = mail.as_bytes()
         async with self._session() as smtp:
             size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
             await smtp.mail(self._sender.addr_spec, options=size)
             passed_over = await self._recipients(smtp)
+            for copy in copies:
+                with suppress(SMTPRecipientRefused):  # a copy holds up nobody
+                    await smtp.rcpt(copy.addr_spec)
             await smtp.data(content)
         for refusal in passed_over:
             told = words(f"{refusal.code} {refusal.message}", self._secret)
             _log.warning("the mail server refuses %s: %s", refusal.recipient, told)
         return Receipt(str(mail["Message-ID"]))
+
+    def _copies(self, message: Message) -> list[Address]:
+        """Where the mentioned get the mail, other than those who get it anyway."""
+        if not self._mention_by_mail:
+            return []
+        told = {to.addr_spec.lower() for to in self._to}
+        found = []
+        for person in message.mentions:
+            address = mailbox(person)
+            if address is None and person.mail:
+                _log.warning("%s has an address that no mail is sent to", person.name)
+            elif address is not None and address.addr_spec.lower() not in told:
+                told.add(address.addr_spec.lower())
+                found.append(address)
+        return found
 
     async def check(self) -> list[Finding]:
         """Talk to the server as far as the recipients, then take everything back."""

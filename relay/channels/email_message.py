@@ -14,8 +14,10 @@ from relay.channels.base import Thread
 from relay.messages.graphemes import shorten
 from relay.messages.html import to_html
 from relay.messages.markdown import Block, Document, Paragraph, Text, parse
-from relay.messages.message import Message
+from relay.messages.mentions import with_people
+from relay.messages.message import Mention, Message
 from relay.messages.plain import cut, to_text
+from relay.picture import Picture
 
 _SUBJECT = 200  # characters; mail programs show less
 _TEXT = 100_000
@@ -23,6 +25,11 @@ _TEXT = 100_000
 # A header is one line; \s and the rest are all that any reader of mail takes for a line's end.
 _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# An address in its plain form (RFC 5321, 4.1.2: Dot-string and Domain), in ASCII.
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
 _NOT_IN_TOKEN = re.compile(r"[^A-Za-z0-9._-]+")
 
 # 7bit: text that isn't ASCII in short lines is sent as quoted-printable or base64, so that no
@@ -56,6 +63,8 @@ _BODY_STYLE = (
     "margin: 0; padding: 24px; background: #ffffff; color: #1f1f23; "
     "font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', sans-serif;"
 )
+_WIDEST = 480  # pixels of a picture
+_IMAGE_STYLE = "max-width: 100%; height: auto; border-radius: 8px; border: 1px solid #8080804d;"
 _QUOTE_STYLE = "margin: 16px 0; padding: 0 0 0 14px; border-left: 3px solid #6911d4;"
 _BUTTON_STYLE = (
     "display: inline-block; padding: 8px 16px; border-radius: 8px; "
@@ -70,8 +79,12 @@ def compose(
     sender: Address,
     to: Sequence[Address],
     thread: Thread | None = None,
+    *,
+    copies: Sequence[Address] = (),
+    picture: Picture | None = None,
 ) -> EmailMessage:
-    """The mail, ready for ``as_bytes``. Its ``Message-ID`` depends on ``key`` alone.
+    """The mail, ready for ``as_bytes``. Its ``Message-ID`` depends on ``key`` alone. ``copies`` are
+    those of the mentioned who get it as well.
 
     A mail in a ``thread`` has the subject of the thread's first, since some mailboxes keep
     together only what has one subject.
@@ -79,6 +92,8 @@ def compose(
     mail = EmailMessage(_POLICY)
     mail["From"] = sender
     mail["To"] = to
+    if copies:
+        mail["Cc"] = copies
     title = message.title if thread is None else f"Re: {thread.title}"
     mail["Subject"] = shorten(_line(title), _SUBJECT) or "Penpot"
     mail["Date"] = _date(message.at)
@@ -92,13 +107,49 @@ def compose(
             mail[header] = token
     body, footer = cut(parse(message.body), _TEXT), parse(message.footer)
     mail.set_content(_clean(_plain(message, body, footer)))
-    mail.add_alternative(_clean(message.override or _html(message, body, footer)), subtype="html")
+    shown = None if message.override else picture
+    html = message.override or _html(message, body, footer, _image(message, key, shown))
+    mail.add_alternative(_clean(html), subtype="html")
+    if shown is not None:
+        _, part = mail.iter_parts()
+        part.add_related(
+            shown.content,
+            "image",
+            shown.extension,
+            cid=f"<{_content_id(key)}>",
+            disposition="inline",
+            filename=f"thumbnail.{shown.extension}",
+        )
     return mail
+
+
+def mailbox(person: Mention) -> Address | None:
+    """Where somebody who is mentioned gets mail; None where that is no address that every server
+    takes."""
+    local, _, domain = person.mail.rpartition("@")
+    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+        return None
+    return Address(_line(person.name), local, domain)
 
 
 def message_id(key: str, sender: Address) -> str:
     """The ``Message-ID`` of the delivery ``key``, with its angle brackets."""
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{sender.domain}>"
+
+
+def _content_id(key: str) -> str:
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:40]}@thumbnail"
+
+
+def _image(message: Message, key: str, picture: Picture | None) -> str:
+    if picture is None:
+        return ""
+    width = min(picture.width, _WIDEST)
+    words = escape(_line(message.file) or "Thumbnail")
+    return (
+        f'<p><img src="cid:{_content_id(key)}" alt="{words}" width="{width}" '
+        f'style="{_IMAGE_STYLE}"></p>\n'
+    )
 
 
 def _line(text: str) -> str:
@@ -130,10 +181,13 @@ def _plain(message: Message, body: Document, footer: Document) -> str:
     return f"{text}\n\n-- \n{small}\n" if small else f"{text}\n"
 
 
-def _html(message: Message, body: Document, footer: Document) -> str:
+def _html(message: Message, body: Document, footer: Document, image: str) -> str:
+    pinged = {one.id for one in message.mentions}
+    body = with_people(body, lambda part: replace(part, bold=part.bold or part.profile in pinged))
     # Text is escaped, so that this tag is never someone's words.
     html = to_html(body) or f"<p>{escape(message.title)}</p>"
     html = html.replace("<blockquote>", f'<blockquote style="{_QUOTE_STYLE}">')
+    html += image
     button = small = ""
     if message.url.startswith(("http://", "https://")):
         link = f'<a class="button" href="{escape(message.url)}" style="{_BUTTON_STYLE}">'

@@ -9,7 +9,7 @@ from uuid import uuid4
 from relay.channels.base import Failure, Finding
 
 Call: TypeAlias = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
-"""``MatrixChannel.call``."""
+"""``MatrixApi.call``."""
 
 # From this version on a room's creators may do everything and have no power level:
 # https://spec.matrix.org/latest/rooms/v12/
@@ -17,7 +17,8 @@ _CREATORS_RULE = 12
 
 
 async def check(call: Call, named: str) -> list[Finding]:
-    """Whether the token is good and its user may post to the room ``named`` (an id or alias)."""
+    """Whether the token is good and its user may post to the room ``named``: an id or alias, or
+    empty where it writes to people directly."""
     try:
         return [finding async for finding in _check(call, named)]
     except Failure as error:
@@ -27,6 +28,8 @@ async def check(call: Call, named: str) -> list[Finding]:
 async def _check(call: Call, named: str) -> AsyncIterator[Finding]:
     user = str((await call("GET", "account/whoami")).get("user_id", ""))
     yield Finding(ok=True, text=f"The access token is that of {user}.")
+    if not named:
+        return  # direct messages: rooms are made when there is something to say
     room = named
     if named.startswith("#"):
         try:

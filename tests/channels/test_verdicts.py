@@ -209,11 +209,11 @@ HTTP = ["hook", "matrix", "slack"]
 
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     import relay.channels.email
-    import relay.channels.matrix
+    import relay.channels.matrix_api
     import relay.channels.slack_api
 
     monkeypatch.setattr(relay.channels.email, "_STEP", 0.3)
-    monkeypatch.setattr(relay.channels.matrix, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(relay.channels.matrix_api, "_TIMEOUT", 0.3)
     monkeypatch.setattr(relay.channels.slack_api, "_TIMEOUT", 0.3)
 
 
