@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import httpx
 
@@ -10,6 +11,7 @@ from relay.channels import open_channel
 from relay.channels.base import Finding
 from relay.config import AnyChannel, Config
 from relay.configfile import warnings
+from relay.delivery.lookups import STATE
 from relay.examples import variables
 from relay.messages.check import check
 from relay.messages.rendering import Problem
@@ -26,7 +28,8 @@ async def examine(config: Config) -> AsyncIterator[tuple[str, Finding]]:
     """Look at everything without posting; yields (what was looked at, finding)."""
     for warning in warnings(config):
         yield "config", Finding(True, warning)
-    yield "store", await _store(config)
+    async for place, finding in _store(config):
+        yield place, finding
     problems = template_problems(config)
     for problem in problems:
         yield "templates", Finding(False, str(problem))
@@ -48,22 +51,31 @@ def template_problems(config: Config) -> list[Problem]:
     return check(templates, variables(config.penpot.url), config.teams)
 
 
-async def _store(config: Config) -> Finding:
+async def _store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
+    """The store, and what the service notes there."""
     store = store_at(config.store.url.reveal())
     try:
         await store.open(service=False)
     except StoreMissing as error:
-        return Finding(True, f"{error}; `relay serve` makes it")
+        yield "store", Finding(True, f"{error}; `relay serve` makes it")
+        return
     except StoreMisfit as error:
-        return Finding(False, f"{error} (user {os.getuid()} must be able to write there)")
+        text = f"{error} (user {os.getuid()} must be able to write there)"
+        yield "store", Finding(False, text)
+        return
     try:
         await store.probe()
         waiting = sum((await store.waiting_lanes()).values())
+        yield "store", Finding(True, f"{config.store.place} is writable; {waiting} messages wait")
+        note = await store.note(STATE) if config.penpot.access_token is not None else None
+        if note is not None and note.value:
+            since = datetime.fromtimestamp(note.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            text = f"the service has paused its lookups since {since}: {note.value}"
+            yield "penpot", Finding(False, f"{text}. Messages have the names that are known.")
     except StoreUnavailable as error:
-        return Finding(False, f"can't be written: {error}")
+        yield "store", Finding(False, f"can't be written: {error}")
     finally:
         await store.close()
-    return Finding(True, f"{config.store.place} is writable; {waiting} messages wait")
 
 
 async def _penpot_answers(url: str) -> Finding:

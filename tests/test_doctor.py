@@ -1,13 +1,16 @@
 """``relay doctor``: one channel's trouble costs no other finding."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from relay.config import AnyChannel, Config, Server, StdoutSettings, StoreSettings, Team
 from relay.config import Penpot as PenpotSettings
+from relay.delivery.lookups import STATE
 from relay.doctor import examine
 from relay.secret import Secret
+from relay.store.sqlite import SqliteStore
 from tests.channels import builders
 from tests.penpot.standin import TOKEN as STAND_INS
 from tests.penpot.standin import Fault, StandIn
@@ -85,3 +88,19 @@ async def asked_with(token: str, url: str, folder: Path) -> str:
     return "\n".join(
         [finding.text async for place, finding in examine(config) if place == "penpot"]
     )
+
+
+async def test_the_services_own_trouble_with_penpot_is_told(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    await store.keep_note(STATE, "the access token is unknown to Penpot, expired or revoked")
+    await store.close()
+    with StandIn() as penpot:
+        told = await asked_with(STAND_INS, penpot.url, tmp_path)
+        assert re.search(
+            r"paused its lookups since \d{4}-.* UTC: the access token is unknown", told
+        )
+        await store.open()
+        await store.keep_note(STATE, "")
+        await store.close()
+        assert "paused" not in await asked_with(STAND_INS, penpot.url, tmp_path)

@@ -90,7 +90,7 @@ class Lookups:
         self._last_answer = 0.0
         self._failing_since: float | None = None
         self._is_refused = False
-        self._told = ""  # the state that the store was told of
+        self._told: str | None = None  # the state that the store was told of
         self._telling: asyncio.Task[None] | None = None
         self._people_checked: dict[tuple[str, str], float] = {}
 

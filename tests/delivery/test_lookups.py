@@ -534,3 +534,52 @@ def test_without_a_token_no_http_client_is_loaded() -> None:
         "sys.exit('httpx' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_the_store_is_told_whether_penpot_answers(house: House) -> None:
+    house.penpot.faults["*"] = Fault(status=401)
+    house.start()
+    await house.told(body("create-comment/plain"))
+    await wait_for_note(house, "the access token is unknown to Penpot, expired or revoked")
+    await house.end()
+    house.penpot.faults.clear()
+    house.start()
+    await house.told(body("create-comment/plain", id=NEW))
+    await wait_for_note(house, "")
+
+
+async def wait_for_note(house: House, value: str) -> None:
+    async with asyncio.timeout(5):
+        note = None
+        while note is None or note.value != value:
+            await asyncio.sleep(0.01)
+            note = await house.store.note(lookups.STATE)
+
+
+async def test_a_teams_people_are_asked_for_again_after_a_day(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.start()
+    await house.told(body("delete-file/plain"))
+    assert house.penpot.count("get-team-members") == 1
+    person = next(iter(house.penpot.world.people.values()))
+    await house.end()
+
+    house.start()
+    await house.told(body("delete-file/plain", modifiedAt="2026-01-01T00:00:00Z"))
+    await asyncio.sleep(0.2)
+    assert house.penpot.count("get-team-members") == 1
+    await house.end()
+
+    for one in house.penpot.world.people.values():
+        one.fullname = f"New {one.fullname}"
+    monkeypatch.setattr(lookups, "NAMES_LAST", 0.0)
+    house.start()
+    before = await house.told(body("delete-file/plain", modifiedAt="2026-01-02T00:00:00Z"))
+    assert "New " not in before
+    async with asyncio.timeout(5):
+        told = ""
+        while "New " not in told:
+            await asyncio.sleep(0.05)
+            told = await house.told(body("delete-file/plain", createdAt=uuid.uuid4().hex))
+    assert person.fullname.startswith("New ")

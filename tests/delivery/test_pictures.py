@@ -1,0 +1,122 @@
+"""Thumbnails: found, fetched in time, and never worth a message."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from relay.delivery import pictures
+from relay.delivery.pictures import Pictures
+from relay.metrics import Metrics
+from relay.penpot.api import Penpot
+from relay.penpot.assets import picture
+from relay.penpot.events import Event, File, Subject, Thread
+from tests.penpot.paint import board
+from tests.penpot.standin import TOKEN, Fault, StandIn
+from tests.penpot.world import Asset
+
+pytestmark = pytest.mark.anyio
+
+OF_FILE, OF_BOARD = (f"a0000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
+FRAME = "a0000000-0000-4000-8000-000000000003"
+
+
+class House:
+    """The stand-in with thumbnails, and an event about its landing page."""
+
+    def __init__(self, penpot: StandIn) -> None:
+        self.penpot = penpot
+        landing, page = (
+            penpot.world.by_name("files", "landing"),
+            penpot.world.by_name("pages", "p1"),
+        )
+        penpot.world.files[landing].thumbnail = OF_FILE
+        penpot.world.files[landing].boards[f"{page}/{FRAME}"] = OF_BOARD
+        penpot.world.assets = {OF_FILE: Asset(board(40, 30)), OF_BOARD: Asset(board(80, 60))}
+        self.metrics = Metrics()
+        self.api = Penpot(penpot.url, TOKEN)
+        self.pictures = Pictures(self.api, self.metrics)
+        self.event = Event(
+            "create-comment",
+            "comments",
+            file=File(landing),
+            project=Subject(penpot.world.by_name("projects", "web")),
+            page=Subject(page),
+            thread=Thread("t", board=FRAME),
+        )
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    with StandIn() as penpot:
+        house = House(penpot)
+        yield house
+        await house.pictures.close()
+        await house.api.close()
+
+
+async def test_a_comment_shows_its_board_and_else_its_file(house: House) -> None:
+    on_none = replace(house.event, thread=Thread("t"))
+    elsewhere = replace(house.event, thread=Thread("t", board=OF_FILE))
+
+    assert await house.pictures.of(house.event, 2) == OF_BOARD
+    assert await house.pictures.of(on_none, 2) == OF_FILE
+    assert await house.pictures.of(elsewhere, 2) == OF_FILE
+    assert await house.pictures.get(OF_BOARD) == picture(board(80, 60))
+    assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
+
+
+async def test_what_is_at_hand_is_not_asked_for_again(house: House) -> None:
+    found = await asyncio.gather(*(house.pictures.of(house.event, 2) for _ in range(20)))
+    calls = len(house.penpot.calls)
+    await house.pictures.of(house.event, 2)
+
+    assert set(found) == {OF_BOARD}
+    assert house.penpot.count("get-file-object-thumbnails") == 1
+    assert len(house.penpot.calls) == calls
+
+
+@pytest.mark.parametrize("event", ["delete-file", "create-project", "update-font"])
+async def test_what_has_no_picture_is_not_asked_for(house: House, event: str) -> None:
+    group = {"delete-file": "files", "create-project": "projects", "update-font": "fonts"}[event]
+
+    assert await house.pictures.of(replace(house.event, name=event, group=group), 2) == ""
+    assert house.penpot.calls == []
+
+
+@pytest.mark.parametrize("method", ["get-file-object-thumbnails", "get-project-files", "asset"])
+async def test_a_slow_answer_is_not_waited_for(house: House, method: str) -> None:
+    house.penpot.faults[method] = Fault(hang=True)
+    event = house.event if method != "get-project-files" else replace(
+        house.event, thread=Thread("t")
+    )  # fmt: skip
+    begun = time.monotonic()
+
+    assert await house.pictures.of(event, 0.2) == ""
+    assert time.monotonic() - begun < 1
+
+
+async def test_after_a_failure_penpot_has_a_rest(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.penpot.faults["asset"] = Fault(status=500)
+
+    assert await house.pictures.of(house.event, 2) == ""
+    house.penpot.faults.clear()
+    assert await house.pictures.get(OF_FILE) is None
+    assert caplog.text.count("without pictures for a minute") == 1
+    assert b'method="asset",outcome="busy"' in house.metrics.text()
+
+    monkeypatch.setattr(house.pictures, "_rests_until", 0.0)
+    assert await house.pictures.of(house.event, 2) == OF_BOARD
+
+
+async def test_pictures_at_hand_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "AT_HAND", len(board(80, 60)) + 1)
+    await house.pictures.get(OF_FILE)
+    await house.pictures.get(OF_BOARD)
+
+    assert list(house.pictures._pictures) == [OF_BOARD]
+    assert house.pictures._size == len(board(80, 60))
