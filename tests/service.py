@@ -18,15 +18,23 @@ JSON = {"content-type": "application/json"}
 class Service:
     """``relay serve`` with a config, started and stopped at will on the same port and store."""
 
-    def __init__(self, folder: Path, channels: str, *, extra: str = "") -> None:
-        """``channels`` and ``extra`` are TOML: the tables of team acme's channels, and more."""
+    def __init__(
+        self,
+        folder: Path,
+        channels: str,
+        *,
+        extra: str = "",
+        penpot: str = 'url = "http://penpot.example"',
+    ) -> None:
+        """``channels``, ``extra`` and ``penpot`` are TOML: the tables of team acme's channels, more
+        tables, and the keys of ``[penpot]``."""
         self.folder = folder
         self.port = free_port()
         self.config = folder / "relay.toml"
         self.config.write_text(
             f'[server]\nhost = "127.0.0.1"\nport = {self.port}\n'
             f'[store]\nurl = "sqlite:///{folder}/relay.db"\n'
-            f'[penpot]\nurl = "http://penpot.example"\n{extra}\n'
+            f"[penpot]\n{penpot}\n{extra}\n"
             f'[teams.acme]\nsecret = "{SECRET}"\n{channels}'
         )
         self.output = folder / "stdout"
@@ -103,9 +111,9 @@ class Service:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, channels: str, *, extra: str = "", environ: dict[str, str] | None = None
+    folder: Path, channels: str, *, environ: dict[str, str] | None = None, **tables: str
 ) -> Iterator[Service]:
-    service = Service(folder, channels, extra=extra)
+    service = Service(folder, channels, **tables)
     service.environ = environ or {}
     service.start()
     try:

@@ -63,10 +63,9 @@ class Message:
     """Name of who did it; digests are grouped by it."""
 
     def in_thread(self) -> "Message":
-        """The message as it stands under the first one of its thread."""
-        if self.brief is None:
-            return self
-        return replace(self, body=self.brief[0], footer=self.brief[1], brief=None)
+        """The message as it stands under the first one of its thread, which has the picture."""
+        body, footer = self.brief or (self.body, self.footer)
+        return replace(self, body=body, footer=footer, brief=None, picture="")
 
     def dumps(self) -> str:
         """The message as JSON text, for the store."""

@@ -93,5 +93,5 @@ def test_a_message_comes_back_from_the_store_as_it_was() -> None:
 
     assert Message.loads(message.dumps()) == message
     assert Message.loads('{"title": "old"}') == Message("old", "")
-    assert message.in_thread().body == "Short"
+    assert (message.in_thread().body, message.in_thread().picture) == ("Short", "")
     assert Message("a", "b").in_thread() == Message("a", "b")

@@ -6,9 +6,12 @@ one that is not known is an error, so that nothing is left out in silence.
 
 import re
 import subprocess
+from base64 import b64encode
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from tests.servers.slack import Slack
 
 WIDTH = 600
 
@@ -18,7 +21,11 @@ _PAGE = """\
 <style>
 body { margin: 0; background: #fff; color: #1d1c1d; font: 15px/1.46668 Lato, Inter, sans-serif; }
 header { padding: 13px 20px; border-bottom: 1px solid #ddd; font-size: 18px; font-weight: 800; }
-header span { color: #616061; font-weight: 400; margin-right: 2px; }
+header span { color: #616061; font-weight: 400; font-size: 13px; margin-left: 6px; }
+.replies { margin: 6px 20px; color: #616061; font-size: 13px; display: flex; gap: 12px; }
+.replies::after { content: ""; flex: 1; height: 1px; margin: auto; background: #ddd; }
+.user { padding: 0 2px 1px; border-radius: 3px; background: #f2c74466; color: #1264a3; }
+img { display: block; width: 240px; margin: 6px 0; border-radius: 8px; }
 article { position: relative; padding: 10px 20px 4px 72px; }
 article:last-child { padding-bottom: 18px; }
 .icon { position: absolute; left: 20px; top: 13px; width: 36px; height: 36px; border-radius: 8px;
@@ -33,16 +40,18 @@ a { color: #1264a3; text-decoration: none; }
   border-radius: 8px; background: #ddd; }
 .context { color: #616061; font-size: 13px; line-height: 1.38463; padding: 4px 0; }
 </style>
-<header><span>#</span>design</header>
+<header>Thread <span>#design</span></header>
 """
 
 _TAGS = {"bold": "b", "italic": "i", "strike": "s", "code": "code"}
 
 
-def picture(messages: list[Any], folder: Path, path: Path) -> None:
-    """Take a picture of the messages in headless Chromium, at twice the size."""
+def picture(slack: Slack, folder: Path, path: Path) -> None:
+    """Take a picture of a thread in headless Chromium, at twice the size."""
     page = folder / "slack.html"
-    page.write_text(_PAGE + "".join(map(_message, messages)), encoding="utf-8")
+    first, *replies = (_message(message, slack) for message in slack.messages)
+    divider = f'<div class="replies">{len(replies)} replies</div>\n'
+    page.write_text(_PAGE + first + divider + "".join(replies), encoding="utf-8")
     subprocess.run(
         [
             "chromium",
@@ -66,16 +75,20 @@ def picture(messages: list[Any], folder: Path, path: Path) -> None:
     )
 
 
-def _message(message: Any) -> str:
-    blocks = "".join(map(_block, message["blocks"]))
+def _message(message: Any, slack: Slack) -> str:
+    blocks = "".join(_block(block, slack) for block in message["blocks"])
     return (
         '<article><div class="icon">P</div><span class="name">Penpot</span> '
         f'<span class="app">APP</span> <span class="time">9:30 AM</span>{blocks}</article>\n'
     )
 
 
-def _block(block: Any) -> str:
+def _block(block: Any, slack: Slack) -> str:
     match block["type"]:
+        case "image":
+            content = b64encode(slack.files[block["slack_file"]["id"]]).decode()
+            words = escape(block["alt_text"])
+            return f'<img src="data:image/png;base64,{content}" alt="{words}">'
         case "rich_text":
             return "".join(map(_part, block["elements"]))
         case "context":
@@ -94,6 +107,8 @@ def _part(part: Any) -> str:
 
 
 def _element(element: Any) -> str:
+    if element["type"] == "user":
+        return '<span class="user">@Ada Lovelace</span>'
     text = escape(element["text"]).replace("\n", "<br>")
     for style in element.get("style", {}):
         text = f"<{_TAGS[style]}>{text}</{_TAGS[style]}>"

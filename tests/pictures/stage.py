@@ -6,18 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from relay.penpot.samples import sample
+from tests.penpot.standin import TOKEN as PENPOT_TOKEN
+from tests.penpot.standin import StandIn
+from tests.penpot.story import prepare, replies
 from tests.servers.loopback import in_thread
 from tests.servers.slack import TOKEN, Slack
 from tests.servers.smtp import Mail, MailServer
 from tests.servers.synapse import Person, Synapse
 from tests.service import running, wait_until
-
-STORY = ("update-file", "rename-project", "create-comment-thread", "create-comment", "rename-file")
-"""The first two only teach Relay the names of the file and of its project."""
-SHOWN = STORY[2:]
 
 
 @dataclass
@@ -27,13 +24,13 @@ class Told:
     homeserver: str
     reader: Person
     room: str
-    slack: list[Any]
+    slack: Slack
     mails: list[Mail]
 
 
 @contextlib.contextmanager
 def told() -> Iterator[Told]:
-    """The story, told to every channel; Synapse runs on while the pictures are made."""
+    """A thread, told to every channel; Synapse runs on while the pictures are made."""
     slack = Slack()
     with contextlib.ExitStack() as servers:
         folder = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="relay-pictures-")))
@@ -49,15 +46,18 @@ def told() -> Iterator[Told]:
                 {"displayname": name},
             )
         room = reader.create_room(name="Design", topic="What happens in Penpot", invite=(bot.id,))
-        events = ", ".join(f'"{name}"' for name in SHOWN)
+        penpot = servers.enter_context(StandIn())
+        prepare(penpot.world)
         channels = f"""
+[people]
+"ada@example.com" = {{ matrix = "{reader.id}" }}
 [[teams.acme.channels]]
 name = "slack"
 type = "slack"
 token = "{TOKEN}"
 channel = "#design"
 api_url = "{slack_server.url}/api"
-events = [{events}]
+thumbnails = true
 
 [[teams.acme.channels]]
 name = "matrix"
@@ -65,7 +65,6 @@ type = "matrix"
 homeserver = "{synapse.url}"
 access_token = "{bot.token}"
 room = "{room}"
-events = [{events}]
 
 [[teams.acme.channels]]
 name = "mail"
@@ -73,13 +72,14 @@ type = "email"
 to = ["Ada Lovelace <ada@example.com>"]
 sender = "Penpot <penpot@example.com>"
 smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
-events = [{events}]
+thumbnails = true
 """
         (folder / "relay").mkdir()
-        relay = servers.enter_context(running(folder / "relay", channels))
-        for event in STORY:
-            assert relay.post(sample(event)) == 204
+        token = f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"'
+        relay = servers.enter_context(running(folder / "relay", channels, penpot=token))
+        for body in replies(penpot.world):
+            assert relay.post(body) == 204
         wait_until(
             lambda: len(slack.messages) == len(mail.mails) == len(reader.messages(room)) == 3, 20
         )
-        yield Told(synapse.url, reader, room, slack.messages, mail.mails)
+        yield Told(synapse.url, reader, room, slack, mail.mails)

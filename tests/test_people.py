@@ -1,0 +1,126 @@
+"""People, names and threads, end to end: a real service that asks a stand-in Penpot, and what a
+colleague then sees in Slack, in a Matrix room and in a mailbox."""
+
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+
+from tests.penpot.paint import board
+from tests.penpot.standin import TOKEN as PENPOT_TOKEN
+from tests.penpot.standin import StandIn
+from tests.penpot.story import FIRST, prepare, replies
+from tests.servers.fixtures import RunningSlack
+from tests.servers.slack import TOKEN
+from tests.servers.slack_rules import rich_inlines
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Synapse
+from tests.service import Service, wait_until
+
+
+def test_a_thread_reads_as_if_colleagues_wrote_it(
+    tmp_path: Path,
+    slack_server: RunningSlack,
+    synapse: Synapse,
+    mail_server: Callable[..., MailServer],
+) -> None:
+    ada, bot = synapse.register("ada"), synapse.register("bot")
+    room = ada.create_room(invite=(bot.id,))
+    mail = mail_server()
+    slack = slack_server.slack
+    with StandIn() as penpot:
+        prepare(penpot.world)
+        service = Service(
+            tmp_path,
+            f"""
+[people]
+"ada@example.com" = {{ matrix = "{ada.id}", email = "ada@home.example" }}
+[[teams.acme.channels]]
+name = "slack"
+type = "slack"
+token = "{TOKEN}"
+channel = "#design"
+api_url = "{slack_server.api_url}"
+thumbnails = true
+[[teams.acme.channels]]
+name = "direct"
+type = "slack"
+token = "{TOKEN}"
+direct = "mentioned"
+api_url = "{slack_server.api_url}"
+[[teams.acme.channels]]
+name = "room"
+type = "matrix"
+homeserver = "{synapse.url}"
+access_token = "{bot.token}"
+room = "{room}"
+thumbnails = true
+[[teams.acme.channels]]
+name = "mail"
+type = "email"
+to = ["design@example.com"]
+sender = "penpot@example.com"
+smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
+mention_by_mail = true
+thumbnails = true
+""",
+            penpot=f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"',
+        )
+        service.start()
+        try:
+            for body in replies(penpot.world):
+                assert service.post(body) == 204
+            wait_until(
+                lambda: (
+                    (len(slack.messages), len(ada.messages(room)), len(mail.mails)) == (4, 3, 3)
+                ),
+                20,
+            )
+        finally:
+            service.stop()
+        log = service.run("log").stdout
+
+    directly = [one for one in slack.messages if one["channel"].startswith("D")]
+    posted = [one for one in slack.messages if one not in directly]
+    first, *later = [slack_words(one) for one in posted]
+    assert f"Zoë Müller-O'Neill replied to “{FIRST}” on Landing page · Home · #15" in first
+    assert "✓ resolved" in first
+    assert "<U0ADA0000>, please look again." in first
+    assert later == [
+        "Ada Lovelace repliedMuch better, thank you!",
+        "Guest Reviewer repliedGood, I take it over into the mobile page.",
+    ]
+    roots = [one.get("thread_ts") for one in posted]
+    assert roots[0] is None
+    assert roots[1] == roots[2]
+    assert roots[1] in slack.posted
+    assert [sum(block["type"] == "image" for block in one["blocks"]) for one in posted] == [1, 0, 0]
+    assert slack.files[next(iter(slack.complete))] == board()
+    assert slack.calls.count("users.lookupByEmail") <= 2
+    assert [one["channel"] for one in directly] == ["D0ADA0000"]
+
+    events = ada.messages(room)
+    assert [event["content"]["m.mentions"] for event in events] == [
+        {"user_ids": [ada.id]},
+        {},
+        {},
+    ]
+    assert "<img src=" in events[0]["content"]["formatted_body"]
+    assert {event["content"].get("m.relates_to", {}).get("event_id") for event in events[1:]} == {
+        events[0]["event_id"]
+    }
+    assert len(ada.pings()) == 1
+    mails = [one.parsed() for one in mail.mails]
+    assert [one["Cc"] for one in mails] == ["Ada Lovelace <ada@home.example>", None, None]
+    assert mails[1]["In-Reply-To"] == mails[0]["Message-ID"]
+    assert has_picture(mails[0])
+    assert log.count("nobody is mentioned") == 2
+    assert PENPOT_TOKEN not in service.log.read_text()
+
+
+def slack_words(message: dict[str, object]) -> str:
+    found = rich_inlines(message["blocks"])
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in found)
+
+
+def has_picture(mail: EmailMessage) -> bool:
+    return any(part.get_content_type() == "image/png" for part in mail.walk())
