@@ -60,6 +60,7 @@ def build(config: Config) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        store.watch(fan_out.wake, lanes.wake)
         await store.open()
         running = {
             "lanes": lanes.run(),

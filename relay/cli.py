@@ -247,6 +247,29 @@ async def _resend(config: Config, ids: tuple[int, ...]) -> None:
         raise click.ClickException(f"no such delivery: {', '.join(map(str, unknown))}")
 
 
+@main.group("store")
+def store_() -> None:
+    """Look after the store."""
+
+
+@store_.command()
+@CONFIG
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(path: str | None, file: Path) -> None:
+    """Copy the store into FILE, also while the service runs."""
+    _run(_backup(_load(path, secrets=False), file))
+
+
+async def _backup(config: Config, file: Path) -> None:
+    store = store_at(config.store.url.reveal())
+    await store.open(service=False)
+    try:
+        await store.backup(file)
+    finally:
+        await store.close()
+    click.echo(f"{config.store.place} is copied to {file}")
+
+
 @main.command()
 @CONFIG
 def doctor(path: str | None) -> None:

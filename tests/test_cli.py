@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay.penpot.events import CATALOGUE
+from relay.penpot.samples import sample
 from relay.reference import VARIABLES
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
@@ -60,6 +61,18 @@ def test_check_tells_every_fault_and_ends_with_1(tmp_path: Path) -> None:
     assert len(faults) == 2
     assert "teams.acme.channels[0].pace = 0: must be greater than 0" in run.stderr
     assert "teams.acme.channels[0].events" in run.stderr
+
+
+def test_a_store_is_copied_while_the_service_runs(tmp_path: Path) -> None:
+    with running(tmp_path, "") as service:
+        assert service.post(sample("create-file")) == 204
+        done = service.run("store", "backup", str(tmp_path / "copy.db"))
+        assert done.stdout == f"sqlite:///{tmp_path}/relay.db is copied to {tmp_path}/copy.db\n"
+        again = service.run("store", "backup", str(tmp_path / "copy.db"))
+        assert (again.returncode, "File exists" in again.stderr) == (1, True)
+    copy = service.config.read_text().replace("relay.db", "copy.db")
+    service.config.write_text(copy)
+    assert "create-file" in service.run("log").stdout
 
 
 def test_serve_does_not_start_with_a_wrong_config(tmp_path: Path) -> None:

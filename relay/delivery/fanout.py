@@ -1,6 +1,7 @@
 """Fan-out: stored events, in their order, into one message for each channel that takes them."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ from relay.delivery.lanes import Lanes
 from relay.delivery.pace import pause
 from relay.delivery.plan import Planner, bug
 from relay.metrics import Metrics
-from relay.store.base import FannedOut, Store, StoredEvent, StoreUnavailable
+from relay.store.base import FannedOut, LeaseLost, Store, StoredEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,10 @@ BATCH = 64
 """Events that are written in one transaction, at the most."""
 BREATH = 0.02
 """Seconds between two events while intake is crowded."""
+LEASE = "fan-out"
+"""The lease of the one replica that fans out."""
+SWEEP = 2.0
+"""Seconds between two looks for events that other replicas stored, or left behind."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be read or written."""
 
@@ -55,12 +60,24 @@ class FanOut:
         while not self._stop.is_set():
             self._woken.clear()
             try:
-                if not await self._fan_out():
-                    await self._woken.wait()
+                if not await self._store.lease(LEASE):
+                    await self._planner.forget()
+                    await pause(SWEEP, self._stop)
+                elif not await self._fan_out():
+                    await self._rest()
+            except LeaseLost:
+                log.warning("another replica fans out by now")
+                await self._planner.forget()
             except StoreUnavailable as error:
                 log.warning("fan-out waits for the store: %s", error)
                 await self._planner.forget()
                 await pause(STORE_PAUSE, self._stop)
+
+    async def _rest(self) -> None:
+        """Wait until something is stored, here or by another replica."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SWEEP if self._store.shared else None):
+                await self._woken.wait()
 
     async def _fan_out(self) -> bool:
         """One batch; False when nothing was stored.
@@ -105,7 +122,7 @@ class FanOut:
         try:
             await self._store.fanned_out(batch)
             self._planner.kept()
-        except StoreUnavailable:
+        except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:
             log.exception("fan-out")

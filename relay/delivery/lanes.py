@@ -11,7 +11,7 @@ from relay.delivery.retry import delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, Store, StoreUnavailable
+from relay.store.base import Delivery, LeaseLost, Store, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,8 @@ READ_AHEAD = 32
 """Deliveries that a lane reads from the store at once."""
 SWEEP = 5.0
 """Seconds between two looks for deliveries that another process put back."""
+SHARED_SWEEP = 2.0
+"""The same where several replicas share the store, and one may have left its lanes behind."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be written."""
 
@@ -87,7 +89,7 @@ class Lanes:
                     log.warning(
                         "%d deliveries wait for %s, which is not in the config", waiting[name], name
                     )
-            await pause(SWEEP, self._stop)
+            await pause(SHARED_SWEEP if self._store.shared else SWEEP, self._stop)
 
     async def stop(self, grace: float) -> None:
         """End: what is being sent has ``grace`` seconds, what waits stays in the store."""
@@ -105,11 +107,31 @@ class Lanes:
         try:
             while name in self._woken and not self._stop.is_set():
                 self._woken.discard(name)
+                if not await self._has_lease(name):
+                    return
                 while not self._stop.is_set():
                     if not await self._send_next(name):
                         break
+                await self._release(name)
+        except LeaseLost:
+            log.warning("lane %s is served by another replica by now", name)
         finally:
             del self._tasks[name]
+
+    async def _has_lease(self, name: str) -> bool:
+        """Whether this replica may serve the lane; another may have it, or the store be away."""
+        try:
+            return await self._store.lease(f"lane:{name}")
+        except StoreUnavailable as error:
+            log.warning("lane %s waits for the store: %s", name, error)
+            await pause(STORE_PAUSE, self._stop)
+            return False
+
+    async def _release(self, name: str) -> None:
+        try:
+            await self._store.release(f"lane:{name}")
+        except StoreUnavailable as error:
+            log.warning("the lease of lane %s can't be given back: %s", name, error)
 
     async def _send_next(self, name: str) -> bool:
         """Send the lane's next messages; False when there are none."""
@@ -137,7 +159,7 @@ class Lanes:
             return await self._send(name, delivery)
         except Failure as failure:
             return await self._fail(name, delivery, failure)
-        except StoreUnavailable:
+        except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("lane %s: delivery %d", name, delivery.id)

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from tests.servers.loopback import in_thread
+from tests.servers.postgres import Postgres
 from tests.servers.slack import WEBHOOK_PATH, Slack
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Synapse
@@ -38,6 +39,13 @@ def slack_server() -> Iterator[RunningSlack]:
     slack = Slack()
     with in_thread(slack.handle) as server:
         yield RunningSlack(slack, server.url)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A database server for the whole run."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -31,12 +31,20 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "folder" / "relay.db"
 
 
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    store = store_at(f"sqlite:///{path}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
+    if request.param == "sqlite":
+        store = store_at(f"sqlite:///{path}")
+    else:
+        store = store_at(request.getfixturevalue("postgres").fresh())
     await store.open()
+    for name in ("fan-out", "lane:a", "lane:b", "lane:lane", "lane:acme/ops"):
+        assert await store.lease(name)
     yield store
     await store.close()
+
+
+sqlite_alone = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 def event(number: int, team: str = "acme", **changes: object) -> NewEvent:
@@ -236,6 +244,7 @@ async def test_notes_are_kept_with_their_age(store: Store) -> None:
     assert await store.note("b") is None
 
 
+@sqlite_alone
 async def test_a_backup_holds_all_and_takes_no_other_files_place(
     store: Store, tmp_path: Path
 ) -> None:
@@ -303,6 +312,7 @@ async def test_what_was_written_is_there_after_a_reopening(path: Path) -> None:
         await store.close()
 
 
+@sqlite_alone
 async def test_another_process_can_look_and_put_back_beside_the_service(
     store: Store, path: Path
 ) -> None:
@@ -315,6 +325,7 @@ async def test_another_process_can_look_and_put_back_beside_the_service(
     assert await store.waiting_lanes() == {"lane": 1}
 
 
+@sqlite_alone
 async def test_a_second_service_is_kept_out(store: Store, path: Path) -> None:
     with pytest.raises(StoreMisfit, match="in use by another `relay serve`"):
         await SqliteStore(path).open()
@@ -336,6 +347,7 @@ async def test_a_file_that_is_no_store_is_refused(path: Path) -> None:
         await SqliteStore(path).open()
 
 
+@sqlite_alone
 async def test_a_locked_file_is_unavailable_and_nothing_is_half_written(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +363,7 @@ async def test_a_locked_file_is_unavailable_and_nothing_is_half_written(
     assert await store.stored(10) == []
 
 
+@sqlite_alone
 async def test_a_file_that_breaks_under_the_service_is_unavailable(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +399,7 @@ async def test_a_store_is_made_by_one_while_others_look(path: Path) -> None:
         await service.close()
 
 
+@sqlite_alone
 async def test_one_bad_job_does_not_spoil_those_that_gathered_with_it(store: Store) -> None:
     async def bad() -> None:
         with pytest.raises(sqlite3.IntegrityError):

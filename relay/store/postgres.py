@@ -1,0 +1,366 @@
+"""The store in a PostgreSQL: for several replicas on one database."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from relay.store.base import (
+    Delivery,
+    Entry,
+    FactKey,
+    FannedOut,
+    NewDelivery,
+    NewEvent,
+    Note,
+    StoredEvent,
+    StoreMisfit,
+    StoreUnavailable,
+    ThreadPlace,
+)
+from relay.store.postgres_intake import Intake
+from relay.store.postgres_leases import Leases
+from relay.store.postgres_pool import PostgresPool
+from relay.store.postgres_watch import Watch
+
+AT_ONCE = 4 * 1024 * 1024
+"""Bytes of bodies after which no further event is read in one go."""
+EXCERPT = 1000
+"""Bytes of a body that the log shows."""
+FAN_OUT = "fan-out"
+
+_EVENT = "id, team, content_type, body, name, state, reason, received_at"
+_DELIVERY = (
+    "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at, digest"
+)
+_SEND = (
+    "INSERT INTO relay.deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
+    " receipt, created_at, digest)"
+    " SELECT event, lane, key, message, 'waiting', 0, 0, '', '', $5, ''"
+    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[])"
+    " AS new (event, lane, key, message)"
+)
+_SETTLE = (
+    "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
+    " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
+)
+_EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
+
+
+class PostgresStore:
+    """Events, deliveries and names in a database that several replicas share."""
+
+    shared = True
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self._pool = PostgresPool(url, place)
+        self._intake = Intake(self._pool)
+        self._leases = Leases(self._pool)
+        self._watch: Watch | None = None
+
+    async def open(self, *, service: bool = True) -> None:
+        """See ``Store``; with ``service`` false beside services that may run."""
+        await self._pool.open(service=service)
+        if not service:
+            return
+        try:
+            await self._leases.open()
+        except StoreUnavailable as error:
+            await self._pool.close()
+            raise StoreMisfit(f"{self._pool.place} can't be written: {error}") from None
+        if self._watch is not None:
+            self._watch.start()
+
+    async def close(self) -> None:
+        """See ``Store``."""
+        if self._watch is not None:
+            await self._watch.stop()
+        await self._intake.close()
+        await self._leases.close()
+        await self._pool.close()
+
+    async def accept(self, event: NewEvent) -> None:
+        """See ``Store``."""
+        await self._intake.accept(event)
+
+    async def stored(self, limit: int) -> list[StoredEvent]:
+        """See ``Store``."""
+        # The sizes first: bodies are read as far as they fit.
+        sizes = (
+            "SELECT id, octet_length(body) AS size FROM relay.events WHERE state = 'stored'"
+            " ORDER BY id LIMIT $1"
+        )
+        async with self._pool.connection() as connection:
+            ids: list[int] = []
+            size = 0
+            for row in await connection.fetch(sizes, limit):
+                ids.append(row["id"])
+                size += row["size"]
+                if size > AT_ONCE:
+                    break
+            sql = f"SELECT {_EVENT} FROM relay.events WHERE id = ANY($1::int8[]) ORDER BY id"
+            return [StoredEvent(*row) for row in await connection.fetch(sql, ids)]
+
+    async def fanned_out(self, batch: Sequence[FannedOut]) -> None:
+        """See ``Store``. What an earlier try has written, though its answer was lost, is not
+        written again."""
+        now = time.time()
+        ids = [item.event_id for item in batch]
+        async with self._pool.transaction() as connection:
+            await self._leases.require(connection, FAN_OUT)
+            sql = "SELECT id FROM relay.events WHERE id = ANY($1::int8[]) AND state = 'stored'"
+            fresh = {row["id"] for row in await connection.fetch(sql, ids)}
+            await connection.executemany(
+                "UPDATE relay.events SET state = $1, reason = $2 WHERE id = $3",
+                [(one.state, _text(one.reason), one.event_id) for one in batch],
+            )
+            new = [
+                (item.event_id, one.lane, one.key, _text(one.message))
+                for item in batch
+                if item.event_id in fresh
+                for one in item.deliveries
+            ]
+            if new:
+                await connection.execute(_SEND, *map(list, zip(*new, strict=True)), now)
+                await _tell(connection, {lane for _, lane, *_ in new})
+            await connection.executemany(
+                "INSERT INTO relay.facts VALUES ($1, $2, $3, $4, $5) ON CONFLICT (team, kind, id)"
+                " DO UPDATE SET fields = excluded.fields, learned_at = excluded.learned_at",
+                [
+                    (item.team, kind, id_, _text(fields), now)
+                    for item in batch
+                    for (kind, id_), fields in (item.facts or {}).items()
+                ],
+            )
+
+    async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
+        """See ``Store``."""
+        sql = (
+            "SELECT facts.kind, facts.id, fields FROM relay.facts JOIN"
+            " unnest($2::text[], $3::text[]) AS wanted (kind, id) USING (kind, id) WHERE team = $1"
+        )
+        kinds, ids = [kind for kind, _ in keys], [id_ for _, id_ in keys]
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(sql, team, kinds, ids)
+        return {(row["kind"], row["id"]): row["fields"] for row in rows}
+
+    async def waiting(self, lane: str, limit: int) -> list[Delivery]:
+        """See ``Store``."""
+        sql = (
+            f"SELECT {_DELIVERY} FROM relay.deliveries"
+            " WHERE state = 'waiting' AND lane = $1 ORDER BY id LIMIT $2"
+        )
+        async with self._pool.connection() as connection:
+            return [Delivery(*row) for row in await connection.fetch(sql, lane, limit)]
+
+    async def waiting_lanes(self) -> dict[str, int]:
+        """See ``Store``."""
+        sql = "SELECT lane, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY lane"
+        async with self._pool.connection() as connection:
+            return dict(await connection.fetch(sql))
+
+    async def sent(
+        self,
+        delivery_ids: Sequence[int],
+        receipt: str,
+        *,
+        lane: str = "",
+        thread: str = "",
+        title: str = "",
+    ) -> None:
+        """See ``Store``."""
+        async with self._pool.transaction() as connection:
+            await self._require_lanes(connection, delivery_ids)
+            await connection.execute(_SETTLE, delivery_ids, "sent", "", _text(receipt), 0.0)
+            if thread:
+                await connection.execute(
+                    "INSERT INTO relay.threads (lane, thread, root, last, title)"
+                    " VALUES ($1, $2, $3, $3, $4) ON CONFLICT (thread, lane)"
+                    " DO UPDATE SET last = excluded.last",
+                    lane,
+                    thread,
+                    _text(receipt),
+                    _text(title),
+                )
+
+    async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
+        """See ``Store``."""
+        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
+        async with self._pool.transaction() as connection:
+            await self._require_lanes(connection, delivery_ids)
+            await connection.execute(sql, delivery_ids, digest)
+
+    async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
+        """See ``Store``."""
+        sql = "SELECT root, last, title FROM relay.threads WHERE thread = $1 AND lane = $2"
+        async with self._pool.connection() as connection:
+            row = await connection.fetchrow(sql, thread, lane)
+        return None if row is None else ThreadPlace(*row)
+
+    async def forget_thread(self, lane: str, thread: str) -> None:
+        """See ``Store``."""
+        async with self._pool.transaction() as connection:
+            await self._leases.require(connection, f"lane:{lane}")
+            sql = "DELETE FROM relay.threads WHERE thread = $1 AND lane = $2"
+            await connection.execute(sql, thread, lane)
+
+    async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
+        """See ``Store``."""
+        await self._settle(delivery_id, "waiting", error, next_at)
+
+    async def dead(self, delivery_id: int, error: str) -> None:
+        """See ``Store``."""
+        await self._settle(delivery_id, "dead", error, 0.0)
+
+    async def _settle(self, delivery_id: int, state: str, error: str, next_at: float) -> None:
+        async with self._pool.transaction() as connection:
+            await self._require_lanes(connection, [delivery_id])
+            await connection.execute(_SETTLE, [delivery_id], state, _text(error), "", next_at)
+
+    async def _require_lanes(self, connection: Any, delivery_ids: Sequence[int]) -> None:
+        sql = "SELECT DISTINCT lane FROM relay.deliveries WHERE id = ANY($1::int8[])"
+        for (lane,) in await connection.fetch(sql, delivery_ids):
+            await self._leases.require(connection, f"lane:{lane}")
+
+    async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
+        """See ``Store``."""
+        # a new key: servers that know the old one would take it for a repetition
+        sql = (
+            "UPDATE relay.deliveries SET state = 'waiting', key = new.key, digest = '',"
+            " attempts = 0, next_at = 0, created_at = $3"
+            " FROM unnest($1::int8[], $2::text[]) AS new (id, key) WHERE deliveries.id = new.id"
+            " RETURNING deliveries.id, lane"
+        )
+        keys = [uuid.uuid4().hex for _ in delivery_ids]
+        async with self._pool.transaction() as connection:
+            rows = await connection.fetch(sql, delivery_ids, keys, time.time())
+            await _tell(connection, {row["lane"] for row in rows})
+        return sorted(row["id"] for row in rows)
+
+    async def resend_dead(self, lane: str | None = None) -> list[int]:
+        """See ``Store``."""
+        sql = (
+            "SELECT id FROM relay.deliveries"
+            " WHERE state = 'dead' AND ($1::text IS NULL OR lane = $1)"
+        )
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(sql, lane)
+        return await self.resend([row["id"] for row in rows])
+
+    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
+        """See ``Store``."""
+        where, values = ["true"], list[Any]()
+        if team is not None:
+            values.append(team)
+            where.append(f"team = ${len(values)}")
+        if state in _EVENT_STATES:
+            values.append(state)
+            where.append(f"state = ${len(values)}")
+        elif state is not None:
+            values.append(state)
+            where.append(
+                "EXISTS (SELECT FROM relay.deliveries"
+                f" WHERE event_id = events.id AND state = ${len(values)})"
+            )
+        columns = _EVENT.replace("body", f"substr(body, 1, {EXCERPT})")
+        sql = (
+            f"SELECT {columns} FROM relay.events WHERE {' AND '.join(where)}"
+            f" ORDER BY id DESC LIMIT ${len(values) + 1}"
+        )
+        of_events = (
+            f"SELECT {_DELIVERY} FROM relay.deliveries WHERE event_id = ANY($1::int8[]) ORDER BY id"
+        )
+        async with self._pool.connection() as connection:
+            events = [StoredEvent(*row) for row in await connection.fetch(sql, *values, limit)]
+            found: dict[int, list[Delivery]] = {event.id: [] for event in events}
+            for row in await connection.fetch(of_events, list(found)):
+                found[row["event_id"]].append(Delivery(*row))
+        return [Entry(event, found[event.id]) for event in events]
+
+    async def prune(self, before: float, limit: int) -> int:
+        """See ``Store``."""
+        sql = (
+            "SELECT id FROM relay.events WHERE received_at < $1 AND state <> 'stored'"
+            " AND NOT EXISTS (SELECT FROM relay.deliveries WHERE event_id = events.id"
+            " AND state = 'waiting' AND created_at >= $1)"
+            " ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+        )
+        async with self._pool.transaction() as connection:
+            ids = [row["id"] for row in await connection.fetch(sql, before, limit)]
+            for table, column in (("deliveries", "event_id"), ("events", "id")):
+                await connection.execute(
+                    f"DELETE FROM relay.{table} WHERE {column} = ANY($1::int8[])", ids
+                )
+        return len(ids)
+
+    async def announce(self, team: str, name: str, deliveries: Sequence[NewDelivery]) -> None:
+        """See ``Store``."""
+        now = time.time()
+        async with self._pool.transaction() as connection:
+            id_ = await connection.fetchval(
+                "INSERT INTO relay.events (team, content_type, body, digest, name, state, reason,"
+                " received_at) VALUES ($1, '', '', $2, $3, 'fanned-out', '', $4) RETURNING id",
+                team,
+                uuid.uuid4().bytes,
+                name,
+                now,
+            )
+            rows = [(id_, one.lane, one.key, _text(one.message)) for one in deliveries]
+            await connection.execute(_SEND, *map(list, zip(*rows, strict=True)), now)
+            await _tell(connection, {one.lane for one in deliveries})
+
+    async def note(self, key: str) -> Note | None:
+        """See ``Store``."""
+        async with self._pool.connection() as connection:
+            row = await connection.fetchrow("SELECT value, at FROM relay.notes WHERE key = $1", key)
+        return None if row is None else Note(*row)
+
+    async def keep_note(self, key: str, value: str) -> None:
+        """See ``Store``."""
+        sql = (
+            "INSERT INTO relay.notes VALUES ($1, $2, $3) ON CONFLICT (key)"
+            " DO UPDATE SET value = excluded.value, at = excluded.at"
+        )
+        async with self._pool.connection() as connection:
+            await connection.execute(sql, key, _text(value), time.time())
+
+    async def lease(self, name: str) -> bool:
+        """See ``Store``."""
+        return await self._leases.take(name)
+
+    async def release(self, name: str) -> None:
+        """See ``Store``."""
+        await self._leases.release(name)
+
+    def watch(
+        self, on_events: Callable[[], None], on_lanes: Callable[[Collection[str]], None]
+    ) -> None:
+        """See ``Store``."""
+        self._watch = Watch(self._pool, on_events, on_lanes)
+
+    async def backup(self, path: Path) -> None:
+        """See ``Store``."""
+        raise StoreMisfit(f"{self._pool.place} is backed up with pg_dump --schema=relay")
+
+    async def probe(self) -> None:
+        """See ``Store``."""
+        async with self._pool.transaction() as connection:
+            await connection.execute("UPDATE relay.probe SET at = $1", time.time())
+
+
+async def _tell(connection: Any, lanes: Collection[str]) -> None:
+    """Tell the other replicas that messages wait in these lanes; a long list is left out."""
+    payload = json.dumps(sorted(lanes))
+    await connection.execute(
+        "SELECT pg_notify('relay_lanes', $1)", payload if len(payload) < 7000 else "[]"
+    )
+
+
+def _text(text: str) -> str:
+    """Text that PostgreSQL can keep: it takes no NUL."""
+    return text.replace("\x00", "\ufffd")

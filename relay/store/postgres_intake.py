@@ -1,0 +1,68 @@
+"""Group commit for PostgreSQL: all events that have gathered go into one statement."""
+
+import asyncio
+from collections import deque
+
+from relay.store.base import NewEvent, StoreUnavailable
+from relay.store.postgres_pool import PostgresPool
+
+AT_ONCE = 256
+"""Events in one statement, at the most."""
+_ACCEPT = (
+    f"INSERT INTO relay.events ({', '.join(NewEvent._fields)})"
+    " SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
+    " $6::text[], $7::text[], $8::float8[]) ON CONFLICT (team, digest) DO NOTHING"
+)
+
+
+class Intake:
+    """Keeps events; who asks is answered when theirs is committed."""
+
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
+        self._waiting: deque[tuple[NewEvent, asyncio.Future[None]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def accept(self, event: NewEvent) -> None:
+        """See ``Store.accept``."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, done))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+        await done
+
+    async def close(self) -> None:
+        """Finish what was asked for."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                await self._commit(batch)
+        finally:
+            self._task = None
+
+    async def _commit(self, batch: list[tuple[NewEvent, asyncio.Future[None]]]) -> None:
+        error: Exception | None = None
+        columns = list(zip(*(event for event, _ in batch), strict=True))
+        try:
+            async with self._pool.transaction() as connection:
+                await connection.execute(_ACCEPT, *columns)
+                await connection.execute("SELECT pg_notify('relay_events', '')")
+        except StoreUnavailable as unavailable:
+            error = unavailable
+        except Exception as raised:  # noqa: BLE001 - it is told to who asked
+            if len(batch) > 1:  # one event that can't be stored is not the others' fault
+                for one in batch:
+                    await self._commit([one])
+                return
+            error = raised
+        for _, done in batch:
+            if done.cancelled():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)

@@ -1,0 +1,92 @@
+"""Leases: which replica of several serves the fan-out, and each lane."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from relay.store.base import LeaseLost, StoreUnavailable
+from relay.store.postgres_pool import PostgresPool
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+log = logging.getLogger(__name__)
+
+BEAT = 2.0
+"""Seconds between two signs of life."""
+LASTS = 6.0
+"""Seconds after its last sign of life when others may take what a replica holds."""
+
+_ALIVE = (
+    "INSERT INTO relay.replicas VALUES ($1, now() + make_interval(secs => $2))"
+    " ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at"
+)
+_TAKE = (
+    "INSERT INTO relay.leases AS held VALUES ($1, $2) ON CONFLICT (name) DO UPDATE"
+    " SET owner = excluded.owner WHERE held.owner = excluded.owner OR NOT EXISTS"
+    " (SELECT FROM relay.replicas WHERE owner = held.owner AND expires_at > now())"
+    " RETURNING owner"
+)
+
+
+class Leases:
+    """What this replica holds. All of it is kept alive by one row, so that a lease costs nothing
+    while it is held."""
+
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
+        self.owner = uuid.uuid4().hex
+        self._beating: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to give signs of life. Raises ``StoreUnavailable``."""
+        await self._beat()
+        self._beating = asyncio.create_task(self._keep_beating(), name="heartbeat")
+
+    async def close(self) -> None:
+        """Give everything back, where the database is there."""
+        if self._beating is None:
+            return
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            async with self._pool.transaction() as connection:
+                await connection.execute("DELETE FROM relay.leases WHERE owner = $1", self.owner)
+                await connection.execute("DELETE FROM relay.replicas WHERE owner = $1", self.owner)
+
+    async def take(self, name: str) -> bool:
+        """See ``Store.lease``."""
+        async with self._pool.connection() as connection:
+            return await connection.fetchval(_TAKE, name, self.owner) is not None
+
+    async def release(self, name: str) -> None:
+        """See ``Store.release``."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "DELETE FROM relay.leases WHERE name = $1 AND owner = $2", name, self.owner
+            )
+
+    async def require(self, connection: "PoolConnectionProxy[Any]", name: str) -> None:
+        """Hold up a take-over until the transaction ends. Raises ``LeaseLost``."""
+        owner = await connection.fetchval(
+            "SELECT owner FROM relay.leases WHERE name = $1 FOR SHARE", name
+        )
+        if owner != self.owner:
+            raise LeaseLost(name)
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                await self._beat()
+            except StoreUnavailable as error:
+                log.warning("no sign of life can be given: %s", error)
+
+    async def _beat(self) -> None:
+        async with self._pool.transaction() as connection:
+            await connection.execute(_ALIVE, self.owner, LASTS)
+            await connection.execute(
+                "DELETE FROM relay.replicas WHERE expires_at < now() - interval '1 day'"
+            )

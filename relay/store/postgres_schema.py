@@ -1,0 +1,101 @@
+"""PostgreSQL's schema, in numbered steps; all of it stands in a schema named ``relay``, so that it
+may share a database with others."""
+
+from typing import TYPE_CHECKING, Any
+
+from relay.store.base import StoreMisfit, StoreMissing
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+STEPS = (
+    """
+    CREATE TABLE relay.events (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        team text NOT NULL,
+        digest bytea NOT NULL,
+        name text NOT NULL,
+        content_type text NOT NULL,
+        body bytea NOT NULL,
+        received_at double precision NOT NULL,
+        state text NOT NULL,
+        reason text NOT NULL
+    );
+    CREATE UNIQUE INDEX events_once ON relay.events (team, digest);
+    CREATE INDEX events_age ON relay.events (received_at);
+    CREATE INDEX events_stored ON relay.events (id) WHERE state = 'stored';
+    CREATE TABLE relay.deliveries (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event_id bigint NOT NULL,
+        lane text NOT NULL,
+        key text NOT NULL,
+        message text NOT NULL,
+        state text NOT NULL,
+        attempts integer NOT NULL,
+        next_at double precision NOT NULL,
+        error text NOT NULL,
+        receipt text NOT NULL,
+        created_at double precision NOT NULL,
+        digest text NOT NULL
+    );
+    CREATE INDEX deliveries_waiting ON relay.deliveries (lane, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_dead ON relay.deliveries (lane, id) WHERE state = 'dead';
+    CREATE INDEX deliveries_of_event ON relay.deliveries (event_id);
+    CREATE TABLE relay.facts (
+        team text NOT NULL,
+        kind text NOT NULL,
+        id text NOT NULL,
+        fields text NOT NULL,
+        learned_at double precision NOT NULL,
+        PRIMARY KEY (team, kind, id)
+    );
+    CREATE TABLE relay.threads (
+        thread text NOT NULL,
+        lane text NOT NULL,
+        root text NOT NULL,
+        last text NOT NULL,
+        title text NOT NULL,
+        PRIMARY KEY (thread, lane)
+    );
+    CREATE TABLE relay.notes (
+        key text PRIMARY KEY,
+        value text NOT NULL,
+        at double precision NOT NULL
+    );
+    CREATE TABLE relay.probe (at double precision NOT NULL);
+    INSERT INTO relay.probe VALUES (0);
+    CREATE TABLE relay.replicas (owner text PRIMARY KEY, expires_at timestamptz NOT NULL);
+    CREATE TABLE relay.leases (name text PRIMARY KEY, owner text NOT NULL);
+    """,
+)
+_LOCK = 7_305_884_302  # any number that no other program uses for its own
+
+
+async def prepare(connection: "PoolConnectionProxy[Any]", place: str, *, service: bool) -> None:
+    """Have today's schema: the service makes or upgrades it, in one transaction.
+
+    Raises ``StoreMisfit`` where a newer Relay wrote it, ``StoreMissing`` where it is not there and
+    this is no service.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        known = await connection.fetchval("SELECT to_regclass('relay.version')")
+        version = await connection.fetchval("SELECT at FROM relay.version") if known else 0
+        if version > len(STEPS):
+            raise StoreMisfit(
+                f"{place} was written by a newer Relay (schema {version}, this one knows "
+                f"{len(STEPS)}): run that version, or name another database in store.url"
+            )
+        if version == len(STEPS):
+            return
+        if not service:
+            raise StoreMissing(f"there is no store of today's schema at {place} yet")
+        if not known:
+            await connection.execute(
+                "CREATE SCHEMA IF NOT EXISTS relay;"
+                " CREATE TABLE relay.version (at integer NOT NULL);"
+                " INSERT INTO relay.version VALUES (0)"
+            )
+        for step in STEPS[version:]:
+            await connection.execute(step)
+        await connection.execute("UPDATE relay.version SET at = $1", len(STEPS))

@@ -1,0 +1,236 @@
+"""PostgreSQL: several replicas on one database, and a database that goes away."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from relay.store import store_at
+from relay.store.base import (
+    FannedOut,
+    LeaseLost,
+    NewDelivery,
+    NewEvent,
+    StoreMisfit,
+    StoreMissing,
+    StoreUnavailable,
+)
+from relay.store.postgres import PostgresStore
+from relay.store.postgres_schema import STEPS
+from tests.servers.loopback import Answer, in_thread
+from tests.servers.postgres import Postgres
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> str:
+    return postgres.fresh()
+
+
+@asynccontextmanager
+async def replica(url: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def event(number: int, **changes: Any) -> NewEvent:
+    digest = number.to_bytes(24, "big")
+    fields = {"team": "acme", "content_type": "c", "body": b"b", "digest": digest, "name": "n"}
+    return NewEvent(**(fields | {"received_at": time.time()} | changes))
+
+
+async def with_delivery(store: PostgresStore, *lanes: str) -> list[int]:
+    await store.accept(event(1))
+    (stored,) = await store.stored(1)
+    assert await store.lease("fan-out")
+    new = [NewDelivery(lane, f"k{number}", "m") for number, lane in enumerate(lanes)]
+    await store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", new)])
+    return [delivery.id for lane in lanes for delivery in await store.waiting(lane, 9)]
+
+
+async def stops_beating(store: PostgresStore) -> None:
+    """The replica hangs: it gives no sign of life from now on, and its time is over."""
+    assert store._leases._beating is not None
+    store._leases._beating.cancel()
+    async with store._pool.connection() as connection:
+        await connection.execute("UPDATE relay.replicas SET expires_at = now()")
+
+
+async def test_a_lease_is_held_by_one_at_a_time(url: str) -> None:
+    async with replica(url) as one, replica(url) as other:
+        assert await one.lease("lane:a")
+        assert await one.lease("lane:a")
+        assert not await other.lease("lane:a")
+        assert await other.lease("lane:b")
+        await one.release("lane:b")
+        assert not await one.lease("lane:b")
+        await one.release("lane:a")
+        assert await other.lease("lane:a")
+
+
+async def test_who_ends_leaves_nothing_behind(url: str) -> None:
+    async with replica(url) as other:
+        async with replica(url) as one:
+            assert await one.lease("lane:a")
+        assert await other.lease("lane:a")
+
+
+async def test_the_late_receipt_of_a_replica_that_hung_is_fenced_off(url: str) -> None:
+    async with replica(url) as hung, replica(url) as other:
+        (delivery,) = await with_delivery(hung, "a")
+        assert await hung.lease("lane:a")
+        await stops_beating(hung)
+        await other._leases._beat()
+
+        assert await other.lease("lane:a")
+        assert await other.lease("fan-out")
+        for late in (
+            hung.sent([delivery], "late"),
+            hung.failed(delivery, "late", 0),
+            hung.dead(delivery, "late"),
+            hung.bundle([delivery], "late"),
+            hung.forget_thread("a", "t"),
+            hung.fanned_out([FannedOut(1, "acme", "ignored", "late")]),
+        ):
+            with pytest.raises(LeaseLost):
+                await late
+
+        (waiting,) = await other.waiting("a", 9)
+        assert (waiting.attempts, waiting.error) == (0, "")
+        await other.sent([delivery], "right")
+        assert not await hung.lease("lane:a")
+
+
+async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
+    async with replica(url) as other:
+        dead = PostgresStore(url)
+        await dead.open()
+        assert await dead.lease("lane:a")
+        assert dead._leases._beating is not None
+        dead._leases._beating.cancel()  # as by kill -9: nothing is given back
+        await dead._pool.close()
+        begun = time.monotonic()
+        async with asyncio.timeout(10):
+            while not await other.lease("lane:a"):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.2)
+
+        assert 2 < time.monotonic() - begun < 8
+
+
+async def test_an_event_is_fanned_out_once_though_the_answer_was_lost(url: str) -> None:
+    async with replica(url) as store:
+        (delivery,) = await with_delivery(store, "a")
+        again = [NewDelivery("a", "other", "m")]
+        await store.fanned_out([FannedOut(1, "acme", "fanned-out", "", again)])
+
+        assert [one.id for one in await store.waiting("a", 9)] == [delivery]
+
+
+async def test_what_one_stores_wakes_the_others(url: str) -> None:
+    events, lanes = asyncio.Event(), asyncio.Queue[set[str]]()
+    other = PostgresStore(url)
+    other.watch(events.set, lambda names: lanes.put_nowait(set(names)))
+    await other.open()
+    async with replica(url) as one, asyncio.timeout(5):
+        while not events.is_set():  # it may begin to listen a moment later
+            await one.accept(event(int(time.time() * 1000)))
+            await asyncio.sleep(0.05)
+        await one.announce("acme", "x", [NewDelivery("acme/ops", "k", "m")])
+        assert await lanes.get() == {"acme/ops"}
+    await other.close()
+
+
+async def test_replicas_that_start_together_make_one_schema(url: str) -> None:
+    stores = [PostgresStore(url) for _ in range(4)]
+    await asyncio.gather(*(store.open() for store in stores))
+    await stores[0].accept(event(1))
+    assert [len(await store.stored(9)) for store in stores] == [1, 1, 1, 1]
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_a_newer_schema_is_refused_and_none_is_made_by_a_look(url: str) -> None:
+    with pytest.raises(StoreMissing, match="no store of today's schema"):
+        await store_at(url).open(service=False)
+    async with replica(url) as store, store._pool.connection() as connection:
+        await connection.execute("UPDATE relay.version SET at = $1", len(STEPS) + 1)
+    with pytest.raises(StoreMisfit, match="written by a newer Relay"):
+        await store_at(url).open()
+
+
+async def test_connections_that_are_cut_are_made_anew(url: str) -> None:
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay'"
+    async with replica(url) as store:
+        admin = await asyncpg.connect(url)
+        await admin.execute(cut)
+        kept = 0
+        for number in range(20):
+            try:
+                await store.accept(event(number))
+                kept += 1
+            except StoreUnavailable:
+                await asyncio.sleep(0.05)
+        await admin.close()
+
+        assert kept >= 15
+        assert len(await store.stored(99)) >= kept
+
+
+async def test_a_database_that_hangs_is_unavailable_in_time(url: str) -> None:
+    async with replica(url) as store:
+        admin = await asyncpg.connect(url)
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE relay.events")
+            begun = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await store.accept(event(1))
+            assert time.monotonic() - begun < 3.5
+        await admin.close()
+
+        await store.accept(event(1))
+        assert len(await store.stored(9)) == 1
+
+
+async def test_a_pool_that_runs_dry_is_unavailable_in_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.postgres_pool.MOST", 2)
+    monkeypatch.setattr("relay.store.postgres_pool.PATIENCE", 0.3)
+    async with replica(url) as store:
+        async with store._pool.connection(), store._pool.connection():
+            with pytest.raises(StoreUnavailable):
+                await store.note("x")
+        assert await store.note("x") is None
+
+
+async def test_no_password_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with in_thread(lambda _: Answer(cut=True)) as server:
+        port = server.url.rpartition(":")[2]
+        for address in (f"127.0.0.1:{port}", "127.0.0.1:1", "no-such-host.invalid"):
+            with pytest.raises(StoreMisfit) as caught:
+                await store_at(f"postgresql://relay:hunter2@{address}/db").open()
+            assert "hunter2" not in str(caught.value) + caplog.text
+            assert address in str(caught.value)
+
+
+async def test_text_that_postgresql_can_not_keep_loses_only_that(url: str) -> None:
+    async with replica(url) as store:
+        (delivery,) = await with_delivery(store, "a")
+        assert await store.lease("lane:a")
+        await store.failed(delivery, "a\x00b", 0)
+        (found,) = await store.waiting("a", 9)
+        assert found.error == "a\ufffdb"
+
+
+async def test_a_backup_is_another_programs_work(url: str, tmp_path: Any) -> None:
+    async with replica(url) as store:
+        with pytest.raises(StoreMisfit, match="pg_dump"):
+            await store.backup(tmp_path / "copy")

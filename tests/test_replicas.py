@@ -1,0 +1,78 @@
+"""Several replicas on one PostgreSQL: each event told once, in order, also when one is killed."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import httpx
+
+from relay.penpot.samples import SAMPLES
+from tests.servers.fixtures import RunningSlack
+from tests.servers.postgres import Postgres
+from tests.servers.slack import TOKEN
+from tests.service import JSON, Service, wait_until
+
+
+def comment(number: int) -> bytes:
+    body = json.loads(json.dumps(SAMPLES["create-comment"]))
+    body["props"]["content"] = f"number {number:03}."
+    return json.dumps(body).encode()
+
+
+def numbers(slack: RunningSlack) -> list[int]:
+    text = json.dumps(slack.slack.messages)
+    return [int(found) for found in re.findall(r"number (\d+)", text)]
+
+
+def replica(folder: Path, url: str, slack: RunningSlack) -> Service:
+    folder.mkdir()
+    service = Service(
+        folder,
+        f"""
+[[teams.acme.channels]]
+name = "slack"
+type = "slack"
+token = "{TOKEN}"
+channel = "#design"
+api_url = "{slack.api_url}"
+pace = 3000
+""",
+    )
+    text = re.sub('url = "sqlite:.*"', f'url = "{url}"', service.config.read_text())
+    service.config.write_text(text)
+    service.start()
+    return service
+
+
+def test_replicas_tell_each_event_once_in_order_also_when_one_is_killed(
+    tmp_path: Path, postgres: Postgres, slack_server: RunningSlack
+) -> None:
+    url = postgres.fresh()
+    one = replica(tmp_path / "one", url, slack_server)
+    other = replica(tmp_path / "other", url, slack_server)
+    try:
+        with httpx.Client(headers=JSON) as penpot:
+            for number in range(100):
+                hook = (one, other)[number % 2].hook
+                assert penpot.post(hook, content=comment(number)).status_code == 204
+        wait_until(lambda: len(numbers(slack_server)) >= 10, 10)
+        one.kill()
+        killed = time.monotonic()
+        seen = len(set(numbers(slack_server)))
+        assert seen < 100
+        wait_until(lambda: len(set(numbers(slack_server))) > seen + 5, 12)
+        assert time.monotonic() - killed < 11
+        with httpx.Client(headers=JSON) as penpot:
+            for number in range(100, 120):
+                assert penpot.post(other.hook, content=comment(number)).status_code == 204
+        wait_until(lambda: len(set(numbers(slack_server))) == 120, 20)
+        log = other.run("log", "--limit", "200")
+        assert "waiting" not in log.stdout
+    finally:
+        other.stop()
+
+    told = numbers(slack_server)
+    doubled = len(told) - len(set(told))
+    assert doubled <= 1  # what was on its way when its replica was killed
+    assert list(dict.fromkeys(told)) == list(range(120))
