@@ -50,6 +50,8 @@ def build(config: Config) -> Starlette:
         retention=retention,
         metrics=metrics,
         pictures=lambda media: planner.picture(media),
+        digest_after=lambda name: settings[name].late_after,
+        alerts_to=config.alerts_to,
     )
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))

@@ -16,6 +16,7 @@ import click
 from relay import __version__
 from relay.config import Config
 from relay.configfile import ConfigError, load, warnings
+from relay.delivery.health import broken
 from relay.logs import set_up
 from relay.store import store_at
 from relay.store.base import Store, StoreMisfit, StoreUnavailable
@@ -199,8 +200,11 @@ async def _log(config: Config, team: str | None, state: str | None, limit: int) 
     await store.open(service=False)
     try:
         entries = await store.log(team=team, state=state, limit=limit)
+        stopped = await broken(store, config.lanes())
     finally:
         await store.close()
+    for lane, (since, why) in stopped.items():
+        click.echo(f"{lane} has stopped since {_clock(since)}: {why}", err=True)
     if not entries:
         click.echo("no such events" if team or state else "no events yet", err=True)
     for entry in entries:

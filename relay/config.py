@@ -5,6 +5,7 @@ Reading a file or the environment into these records is ``relay/configfile.py``.
 
 import re
 import ssl
+import sys
 from datetime import timedelta
 from email.policy import default as policy
 from pathlib import Path
@@ -256,6 +257,7 @@ class ChannelSettings(Record):
     name: Name
     events: Events = ()
     pace: Annotated[float, Field(gt=0)] | None = None
+    digest_after: Annotated[int, Field(ge=1, le=1000)] = 20
     share_emails: bool = False
     ca_file: CaFile | None = None
 
@@ -273,6 +275,12 @@ class ChannelSettings(Record):
     def is_direct(self) -> bool:
         """Whether messages go to those whom a comment mentions, each by themselves."""
         return False
+
+    @property
+    def late_after(self) -> int:
+        """So many messages may wait before they are put together; never where each has a reader of
+        its own."""
+        return sys.maxsize if self.is_direct else self.digest_after
 
     @property
     def has_pictures(self) -> bool:
@@ -399,6 +407,7 @@ class Team(Record):
     name: Annotated[str, StringConstraints(max_length=250)] = ""
     team_id: Annotated[str, StringConstraints(pattern=rf"^{_UUID}$")] = ""
     channels: Annotated[tuple[AnyChannel, ...], BeforeValidator(_tuple)] = ()
+    alerts_to: str = ""
 
 
 class Config(Record):
@@ -420,6 +429,12 @@ class Config(Record):
     def hook_path(self, team: str) -> str:
         """The path of a team's hook, with its secret: only for the administrator's eyes."""
         return f"/hooks/{team}/{self.teams[team].secret.reveal()}"
+
+    def alerts_to(self, lane: str) -> str | None:
+        """The lane that is told when ``lane`` has stopped; None for none."""
+        team = lane.partition("/")[0]
+        channel = self.teams[team].alerts_to
+        return f"{team}/{channel}" if channel else None
 
     def lanes(self) -> dict[str, AnyChannel]:
         """Every channel of every team by its lane's name, ``team/channel``."""

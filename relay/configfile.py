@@ -223,6 +223,7 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
             if isinstance(smtp, dict) and ("username" in smtp) != ("password" in smtp):
                 absent = "password" if "username" in smtp else "username"
                 yield f"{key}.smtp.{absent}", None, "goes together with the other of the two"
+        yield from _alert_faults(f"teams.{team}.alerts_to", settings, channels)
 
 
 def _people_faults(people: object) -> Iterator[tuple[str, object, str]]:
@@ -235,6 +236,20 @@ def _people_faults(people: object) -> Iterator[tuple[str, object, str]]:
             other = seen.setdefault((kind, value.lower()), person)
             if other != person:
                 yield f'people."{person}".{kind}', value, f'is that of "{other}" already'
+
+
+def _alert_faults(key: str, team: object, channels: object) -> Iterator[tuple[str, object, str]]:
+    """Alerts go to a channel of the team that is a place, not people."""
+    name = team.get("alerts_to") if isinstance(team, dict) else None
+    if not isinstance(name, str):
+        return
+    listed = (
+        [one for one in channels if isinstance(one, dict)] if isinstance(channels, list) else []
+    )
+    places = [str(one.get("name")) for one in listed if not one.get("direct")]
+    if name not in places:
+        known = ", ".join(places) or "it has none"
+        yield key, name, f"must be the name of one of the team's channels: {known}"
 
 
 def _matrix_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:

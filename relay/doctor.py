@@ -11,6 +11,7 @@ from relay.channels import open_channel
 from relay.channels.base import Finding
 from relay.config import AnyChannel, Config
 from relay.configfile import warnings
+from relay.delivery.health import broken
 from relay.delivery.lookups import STATE
 from relay.examples import variables
 from relay.messages.check import check
@@ -67,6 +68,8 @@ async def _store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
         await store.probe()
         waiting = sum((await store.waiting_lanes()).values())
         yield "store", Finding(True, f"{config.store.place} is writable; {waiting} messages wait")
+        for lane, (_, why) in (await broken(store, config.lanes())).items():
+            yield lane, Finding(False, f"has stopped, its messages wait: {why}")
         note = await store.note(STATE) if config.penpot.access_token is not None else None
         if note is not None and note.value:
             since = datetime.fromtimestamp(note.at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -52,6 +52,12 @@ class Metrics:
             registry=registry,
         )
         self._waiting = Gauge("relay_waiting", "Messages that wait", ["lane"], registry=registry)
+        self._broken = Gauge(
+            "relay_lane_broken", "1 while a lane has stopped", ["lane"], registry=registry
+        )
+        self._digests = Counter(
+            "relay_digests", "Messages that put several together", ["lane"], registry=registry
+        )
         self._templates = Counter(
             "relay_template_problems",
             "Templates that failed and were stood in for",
@@ -85,6 +91,14 @@ class Metrics:
     def dead(self, lane: str, reason: str) -> None:
         """A message was set aside."""
         self._dead.labels(lane, self._known(reason)).inc()
+
+    def broken(self, lane: str, *, is_broken: bool) -> None:
+        """A lane has stopped, or works."""
+        self._broken.labels(lane).set(is_broken)
+
+    def digest(self, lane: str) -> None:
+        """Several messages were taken as one."""
+        self._digests.labels(lane).inc()
 
     def _known(self, reason: str) -> str:
         if len(self._reasons) < REASONS:

@@ -194,6 +194,20 @@ CASES = {
             "asked of Penpot with it"
         ],
     ),
+    "alerts to nowhere": (
+        TEAM
+        + """alerts_to = "ops"
+        [[teams.acme.channels]]
+        name = "a"
+        type = "stdout"
+        [[teams.acme.channels]]
+        name = "ops"
+        type = "matrix"
+        homeserver = "https://m.example.org"
+        access_token = "t"
+        direct = "mentioned\"""",
+        ['teams.acme.alerts_to = "ops": must be the name of one of the team\'s channels: a'],
+    ),
     "duration without unit": (
         TEAM + '[store]\nretention = "30"',
         [

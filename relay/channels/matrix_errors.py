@@ -1,6 +1,6 @@
 """Matrix's ``errcode``: what to do, and a sentence for a person.
 
-What somebody can mend is ``retry``, so that messages wait for it; what is wrong with this one
+What only a person can mend is ``broken``, and messages wait for it; what is wrong with this one
 message is ``dead``. https://spec.matrix.org/latest/client-server-api/#standard-error-response
 """
 
@@ -17,24 +17,24 @@ _MALFORMED = "the homeserver can't read what Relay sent"
 RULES: Rules = {
     "M_LIMIT_EXCEEDED": ("retry", "the homeserver asks to send more slowly"),
     "M_RESOURCE_LIMIT_EXCEEDED": ("retry", "the homeserver has reached a limit of its own"),
-    "M_UNKNOWN_TOKEN": ("retry", f"the access token is not valid (any more): {_TOKEN}"),
-    "M_MISSING_TOKEN": ("retry", f"no access token reached the homeserver: {_TOKEN}"),
-    "M_UNAUTHORIZED": ("retry", f"the access token may not do this: {_TOKEN}"),
-    "M_USER_DEACTIVATED": ("retry", f"the user's account was deactivated: {_TOKEN}"),
-    "M_USER_LOCKED": ("retry", "the user's account is locked: have it unlocked"),
-    "M_USER_SUSPENDED": ("retry", "the user's account is suspended: have that lifted"),
+    "M_UNKNOWN_TOKEN": ("broken", f"the access token is not valid (any more): {_TOKEN}"),
+    "M_MISSING_TOKEN": ("broken", f"no access token reached the homeserver: {_TOKEN}"),
+    "M_UNAUTHORIZED": ("broken", f"the access token may not do this: {_TOKEN}"),
+    "M_USER_DEACTIVATED": ("broken", f"the user's account was deactivated: {_TOKEN}"),
+    "M_USER_LOCKED": ("broken", "the user's account is locked: have it unlocked"),
+    "M_USER_SUSPENDED": ("broken", "the user's account is suspended: have that lifted"),
     "M_USER_LIMIT_EXCEEDED": ("retry", "the user has reached a limit of the homeserver"),
-    "M_GUEST_ACCESS_FORBIDDEN": ("retry", f"a guest can't post: {_TOKEN}"),
-    "M_CONSENT_NOT_GIVEN": ("retry", "the user has not yet agreed to the homeserver's terms"),
-    "M_TERMS_NOT_SIGNED": ("retry", "the user has not yet agreed to the homeserver's terms"),
-    "M_FORBIDDEN": ("retry", "the user is not in the room or may not post there: invite it"),
-    "M_NOT_FOUND": ("retry", "the homeserver knows no such room"),
-    "M_BAD_ALIAS": ("retry", "the room's alias leads nowhere"),
+    "M_GUEST_ACCESS_FORBIDDEN": ("broken", f"a guest can't post: {_TOKEN}"),
+    "M_CONSENT_NOT_GIVEN": ("broken", "the user has not yet agreed to the homeserver's terms"),
+    "M_TERMS_NOT_SIGNED": ("broken", "the user has not yet agreed to the homeserver's terms"),
+    "M_FORBIDDEN": ("broken", "the user is not in the room or may not post there: invite it"),
+    "M_NOT_FOUND": ("broken", "the homeserver knows no such room"),
+    "M_BAD_ALIAS": ("broken", "the room's alias leads nowhere"),
     "M_INVALID_PARAM": ("retry", "the homeserver does not accept the room's name"),
     "M_INVALID_ROOM_STATE": ("retry", "the room's state forbids it"),
-    "M_INCOMPATIBLE_ROOM_VERSION": ("retry", "the homeserver is too old for the room"),
-    "M_UNSUPPORTED_ROOM_VERSION": ("retry", "the homeserver is too old for the room"),
-    "M_UNRECOGNIZED": ("retry", f"this is not a homeserver that Relay can talk to: {_ADDRESS}"),
+    "M_INCOMPATIBLE_ROOM_VERSION": ("broken", "the homeserver is too old for the room"),
+    "M_UNSUPPORTED_ROOM_VERSION": ("broken", "the homeserver is too old for the room"),
+    "M_UNRECOGNIZED": ("broken", f"this is not a homeserver that Relay can talk to: {_ADDRESS}"),
     "M_UNABLE_TO_AUTHORISE_JOIN": ("retry", "the homeserver can't tell whether the user may join"),
     "M_UNABLE_TO_GRANT_JOIN": ("retry", "no server in the room can let the user join"),
     "M_SERVER_NOT_TRUSTED": ("retry", "the homeserver does not trust the room's server"),

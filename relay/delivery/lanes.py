@@ -2,10 +2,15 @@
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 
 from relay.channels.base import Channel, Failure, Thread
+from relay.delivery import digest
+from relay.delivery.health import Health
 from relay.delivery.pace import Pace, pause
 from relay.delivery.retry import delay
 from relay.messages.message import Message
@@ -48,11 +53,15 @@ class Lanes:
         retention: float,
         metrics: Metrics,
         pictures: Callable[[str], Awaitable[Picture | None]] = _no_picture,
+        digest_after: Callable[[str], int] = lambda _: sys.maxsize,
+        alerts_to: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         """``names``: the lanes of the config; ``threaded``: those whose channels have threads.
         ``open_channel`` makes a lane's channel when its first message goes out; ``pace`` tells the
         messages a minute that its config allows, None for the server's documented pace.
-        ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot."""
+        ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot. A lane in
+        which more than ``digest_after`` messages wait puts them together; ``alerts_to`` tells the
+        lane that is told when another has stopped."""
         self._store = store
         self._names = frozenset(names)
         self._threaded = frozenset(threaded)
@@ -61,6 +70,9 @@ class Lanes:
         self._retention = retention
         self._metrics = metrics
         self._pictures = pictures
+        self._digest_after = digest_after
+        self._health = Health(store, metrics, alerts_to)
+        self._apart: dict[str, frozenset[int]] = {}
         self._channels: dict[str, tuple[Channel, Pace]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
@@ -136,9 +148,12 @@ class Lanes:
     async def _send_next(self, name: str) -> bool:
         """Send the lane's next messages; False when there are none."""
         try:
-            batch = await self._store.waiting(name, READ_AHEAD)
+            batch = await self._store.waiting(name, self._window(name))
+            if bundle := await self._bundled(name, batch):
+                await self._deliver(name, bundle)
+                return True
             for delivery in batch:
-                if self._stop.is_set() or not await self._deliver(name, delivery):
+                if self._stop.is_set() or not await self._deliver(name, [delivery]):
                     break
         except StoreUnavailable as error:
             log.warning("lane %s waits for the store: %s", name, error)
@@ -146,8 +161,35 @@ class Lanes:
             return True
         return bool(batch)
 
-    async def _deliver(self, name: str, delivery: Delivery) -> bool:
-        """One try at one delivery, when its time has come; False when it stays waiting."""
+    def _window(self, name: str) -> int:
+        """So many deliveries are read at once: one more tells that the lane is late."""
+        after = self._digest_after(name)
+        return READ_AHEAD if after == sys.maxsize else max(READ_AHEAD, after + 1)
+
+    async def _bundled(self, name: str, batch: Sequence[Delivery]) -> list[Delivery]:
+        """The deliveries that go out next where the lane is late, or was: those of a digest, which
+        the store knows before it is sent; none where each goes by itself."""
+        if not batch:
+            return []
+        if batch[0].digest:
+            return [delivery for delivery in batch if delivery.digest == batch[0].digest]
+        if len(batch) <= self._digest_after(name):
+            return []
+        # What was tried may have arrived, and what a digest was taken apart for goes by itself.
+        if batch[0].attempts or batch[0].id in self._apart.get(name, ()):
+            return [batch[0]]
+        messages = [Message.loads(delivery.message) for delivery in batch[: digest.MOST]]
+        members = batch[: digest.fitting(messages)]
+        if len(members) == 1:
+            return [batch[0]]
+        key = uuid.uuid4().hex
+        await self._store.bundle([member.id for member in members], key)
+        return [replace(member, digest=key) for member in members]
+
+    async def _deliver(self, name: str, deliveries: Sequence[Delivery]) -> bool:
+        """One try at one delivery, or at a digest of several, when its time has come; False when it
+        stays waiting."""
+        delivery = deliveries[0]
         if time.time() - delivery.created_at > self._retention:
             await self._bury(name, delivery, "expired", "waited longer than the retention")
             return True
@@ -156,21 +198,25 @@ class Lanes:
             await pause(min(wait, SWEEP), self._stop)
             return False
         try:
-            return await self._send(name, delivery)
+            return await self._send(name, deliveries)
         except Failure as failure:
-            return await self._fail(name, delivery, failure)
+            return await self._fail(name, deliveries, failure)
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("lane %s: delivery %d", name, delivery.id)
-            return await self._fail(name, delivery, Failure("retry", "bug", type(error).__name__))
+            bug = Failure("retry", "bug", type(error).__name__)
+            return await self._fail(name, deliveries, bug)
 
-    async def _send(self, name: str, delivery: Delivery) -> bool:
+    async def _send(self, name: str, deliveries: Sequence[Delivery]) -> bool:
         """Send a message and write its receipt; False when it stays waiting.
 
         Raises what the channel raises.
         """
+        delivery = deliveries[0]
         message = Message.loads(delivery.message)
+        if delivery.digest:
+            message = digest.together([Message.loads(one.message) for one in deliveries])
         thread = message.thread if name in self._threaded and message.to is None else ""
         place = await self._store.thread(name, thread) if thread else None
         if place is not None:
@@ -184,7 +230,7 @@ class Lanes:
         try:
             receipt = await channel.send(
                 message,
-                delivery.key,
+                delivery.digest or delivery.key,
                 Thread(place.root, place.last, place.title) if place else None,
                 picture,
             )
@@ -198,21 +244,45 @@ class Lanes:
             return False
         await self._note(
             lambda: self._store.sent(
-                [delivery.id], receipt.id, lane=name, thread=thread, title=message.title
+                [one.id for one in deliveries],
+                receipt.id,
+                lane=name,
+                thread=thread,
+                title=message.title,
             )
         )
         self._metrics.sent(name, time.monotonic() - started)
-        log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
+        if delivery.digest:
+            self._metrics.digest(name)
+            log.info("lane %s: a digest of %d deliveries sent", name, len(deliveries))
+        else:
+            log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
+        await self._note(lambda: self._health.works(name))
         return True
 
-    async def _fail(self, name: str, delivery: Delivery, failure: Failure) -> bool:
+    async def _fail(self, name: str, deliveries: Sequence[Delivery], failure: Failure) -> bool:
+        delivery = deliveries[0]
         self._metrics.failed(name, failure.reason)
-        if failure.verdict != "retry":
+        if failure.verdict not in ("retry", "broken"):
+            if delivery.digest:
+                log.warning("lane %s: a digest is taken apart: %s", name, failure)
+                ids = [one.id for one in deliveries]
+                self._apart[name] = frozenset(ids)
+                await self._note(lambda: self._store.bundle(ids, ""))
+                return False
             await self._bury(name, delivery, failure.reason, failure.detail)
             return True
         attempts = delivery.attempts + 1
         wait = delay(attempts, failure.after)
-        log.warning(
+        known = False
+
+        async def tell() -> None:
+            nonlocal known
+            known = await self._health.failed(name, failure)
+
+        await self._note(tell)
+        log.log(
+            logging.DEBUG if known else logging.WARNING,
             "lane %s: delivery %d failed (%s), try %d, next in %.0f s",
             name,
             delivery.id,

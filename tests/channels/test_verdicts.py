@@ -59,14 +59,14 @@ SLOW = {"Retry-After": "37"}
 
 CASES = [
     slack("ratelimited", "retry"),
-    slack("invalid_auth", "retry", "bot token"),
-    slack("token_revoked", "retry", "revoked"),
-    slack("account_inactive", "retry", "deleted"),
-    slack("missing_scope", "retry", "chat:write"),
-    slack("not_in_channel", "retry", "/invite"),
-    slack("channel_not_found", "retry"),
-    slack("is_archived", "retry", "unarchive"),
-    slack("restricted_action", "retry", "administrator"),
+    slack("invalid_auth", "broken", "bot token"),
+    slack("token_revoked", "broken", "revoked"),
+    slack("account_inactive", "broken", "deleted"),
+    slack("missing_scope", "broken", "chat:write"),
+    slack("not_in_channel", "broken", "/invite"),
+    slack("channel_not_found", "broken"),
+    slack("is_archived", "broken", "unarchive"),
+    slack("restricted_action", "broken", "administrator"),
     slack("internal_error", "retry"),
     slack("fatal_error", "retry"),
     slack("service_unavailable", "retry"),
@@ -88,13 +88,13 @@ CASES = [
     Case("slack", Answer(b"\xff\xfe", 200, "text/plain; charset=utf-8"), "retry", "answer"),
     Case("slack", Answer.of({"ok": False, "error": TOKEN}), "retry", "answer"),
     Case("slack", Answer(cut=True), "retry", "connect"),
-    hook(404, "no_service", "retry", "new webhook"),
-    hook(410, "channel_is_archived", "retry", "unarchive"),
-    hook(403, "action_prohibited", "retry", "administrator"),
-    hook(400, "posting_to_general_channel_denied", "retry", "#general"),
-    hook(400, "user_not_found", "retry"),
-    hook(403, "invalid_token", "retry"),
-    hook(404, "team_disabled", "retry"),
+    hook(404, "no_service", "broken", "new webhook"),
+    hook(410, "channel_is_archived", "broken", "unarchive"),
+    hook(403, "action_prohibited", "broken", "administrator"),
+    hook(400, "posting_to_general_channel_denied", "broken", "#general"),
+    hook(400, "user_not_found", "broken"),
+    hook(403, "invalid_token", "broken"),
+    hook(404, "team_disabled", "broken"),
     hook(500, "rollup_error", "retry"),
     hook(400, "invalid_payload", "dead"),
     hook(400, "invalid_blocks", "dead"),
@@ -105,12 +105,12 @@ CASES = [
     Case("hook", Answer(HTML, 502, "text/html"), "retry", "http-502"),
     Case("hook", Answer(b"\xff\xff", 200, "text/plain"), "retry", "answer"),
     Case("hook", Answer(cut=True), "retry", "connect"),
-    matrix(401, "M_UNKNOWN_TOKEN", "retry", "access token"),
-    matrix(403, "M_FORBIDDEN", "retry", "invite"),
-    matrix(404, "M_NOT_FOUND", "retry"),
-    matrix(403, "M_USER_DEACTIVATED", "retry", "deactivated"),
-    matrix(403, "M_CONSENT_NOT_GIVEN", "retry", "terms"),
-    matrix(404, "M_UNRECOGNIZED", "retry", "homeserver in the config"),
+    matrix(401, "M_UNKNOWN_TOKEN", "broken", "access token"),
+    matrix(403, "M_FORBIDDEN", "broken", "invite"),
+    matrix(404, "M_NOT_FOUND", "broken"),
+    matrix(403, "M_USER_DEACTIVATED", "broken", "deactivated"),
+    matrix(403, "M_CONSENT_NOT_GIVEN", "broken", "terms"),
+    matrix(404, "M_UNRECOGNIZED", "broken", "homeserver in the config"),
     matrix(500, "M_UNKNOWN", "retry"),
     matrix(400, "M_NEXT_YEARS_CODE", "retry"),
     matrix(413, "M_TOO_LARGE", "dead"),
@@ -277,7 +277,9 @@ async def test_a_server_without_tls_behind_an_https_address_is_tried_again(kind:
 
 
 def test_each_word_of_slack_has_a_sentence_and_what_can_be_mended_is_retried() -> None:
-    mendable = {word for word, (verdict, _) in slack_errors.RULES.items() if verdict == "retry"}
+    mendable = {
+        word for word, (verdict, _) in slack_errors.RULES.items() if verdict in ("retry", "broken")
+    }
     about_the_place = ("channel", "token", "auth", "team", "scope", "hook", "service", "workspace")
     for word, (_, sentence) in slack_errors.RULES.items():
         failure = slack_errors.failure(word, 200, {}, secret=TOKEN)

@@ -1,0 +1,332 @@
+"""Floods and broken lanes: late messages come as digests, a lane that has stopped says so once."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from relay.channels import slack_blocks
+from relay.channels.base import Failure, Finding, Receipt, Thread
+from relay.delivery import digest, health
+from relay.delivery import lanes as lanes_module
+from relay.delivery.health import broken
+from relay.delivery.lanes import Lanes
+from relay.messages.escape import escape
+from relay.messages.filters import quote
+from relay.messages.message import Mention, Message
+from relay.metrics import Metrics
+from relay.picture import Picture
+from relay.store.base import FannedOut, NewDelivery, NewEvent
+from relay.store.sqlite import SqliteStore
+from tests.servers.slack_rules import block_faults, rich_inlines, too_long
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Sink:
+    """A channel that takes what its script lets through."""
+
+    kind: ClassVar[str] = "sink"
+    pace: ClassVar[float | None] = None
+    taken: list[tuple[str, Message]] = field(default_factory=list)
+    refusals: list[Failure] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: list[str] = field(default_factory=list)
+
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: Thread | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
+        self.tried.append(key)
+        await self.open.wait()
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.taken.append((key, message))
+        return Receipt(key)
+
+    async def check(self) -> list[Finding]:
+        return []
+
+    async def close(self) -> None:
+        self.open.set()
+
+
+class House:
+    """A store with the lanes of one team, and a channel that tells of trouble."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.metrics = Metrics()
+        self.sinks = {"acme/a": Sink(), "acme/ops": Sink()}
+        self.sinks["acme/ops"].open.set()
+        self.start()
+
+    def start(self) -> None:
+        self.lanes = Lanes(
+            self.store,
+            self.sinks,
+            ["acme/a"],
+            self.sinks.__getitem__,
+            lambda _: None,
+            retention=3600,
+            metrics=self.metrics,
+            digest_after=lambda name: 20 if name == "acme/a" else sys.maxsize,
+            alerts_to=lambda name: "acme/ops",
+        )
+
+    @property
+    def sink(self) -> Sink:
+        return self.sinks["acme/a"]
+
+    async def put(self, messages: Iterable[Message]) -> None:
+        for number, message in enumerate(messages):
+            mark = f"{time.time()}{number}".encode()
+            await self.store.accept(
+                NewEvent("acme", "c", b"{}", mark, "x", received_at=time.time())
+            )
+            (stored,) = await self.store.stored(1)
+            delivery = NewDelivery("acme/a", f"key {number}", message.dumps())
+            plan = FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])
+            await self.store.fanned_out([plan])
+
+    async def settled(self) -> None:
+        self.lanes.wake(["acme/a", "acme/ops"])
+        async with asyncio.timeout(10):
+            while await self.store.waiting_lanes():
+                self.lanes.wake(await self.store.waiting_lanes())
+                await asyncio.sleep(0.002)
+
+    async def told(self, number: int) -> list[str]:
+        """What the other channel was told, when it is so much."""
+        async with asyncio.timeout(5):
+            while len(self.sinks["acme/ops"].taken) < number:
+                self.lanes.wake(["acme/ops"])
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.05)  # nor more
+        return [message.body.replace("\\", "") for _, message in self.sinks["acme/ops"].taken]
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr(lanes_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    house = House(store)
+    yield house
+    await house.lanes.stop(1.0)
+    await store.close()
+
+
+def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Message:
+    person = ("Ada", "Bob *B*")[number % 2]
+    name = f"File {number % files} <x>"
+    link = f"[{escape(name)}](<https://design.example.com/#/workspace?team-id=1&file-id={number}>)"
+    said = quote(text or f"comment number {number:03}. with some words & <!channel>")
+    body = f"**{escape(person)}** commented on {link}\n\n{said}"
+    return Message(f"T{number}", body, team="acme", file=name, actor=person, **more)
+
+
+def words(message: Message) -> str:
+    """What a reader in Slack gets."""
+    rendered = slack_blocks.render(message)
+    assert block_faults(rendered["blocks"]) == []
+    assert not too_long(rendered["blocks"])
+    return "".join(part.get("text", "") for part in rich_inlines(rendered["blocks"]))
+
+
+async def test_a_flood_comes_in_digests_with_the_text_of_every_comment(house: House) -> None:
+    await house.put(comment(number) for number in range(500))
+    house.sink.open.set()
+    await house.settled()
+
+    messages = [message for _, message in house.sink.taken]
+    assert len(messages) <= 60
+    shown = "\n".join(map(words, messages))
+    assert "…" not in shown
+    for number in range(500):
+        assert shown.count(f"comment number {number:03}. with some words & <!channel>") == 1
+    for name in ("File 0 <x>", "File 1 <x>", "File 2 <x>"):
+        places = [shown.index(f"number {n:03}.") for n in range(500) if f"File {n % 3} <x>" == name]
+        assert places == sorted(places)
+    digests = sum(message.event == "digest" for message in messages)
+    assert len(messages) - digests <= 20  # the last ones: the lane is not late any more
+    assert f'relay_digests_total{{lane="acme/a"}} {digests}.0' in house.metrics.text().decode()
+    deliveries = [one for entry in await house.store.log(team=None, state=None, limit=999)
+                  for one in entry.deliveries]  # fmt: skip
+    assert {one.state for one in deliveries} == {"sent"}
+    assert len({one.receipt for one in deliveries}) == len(messages)
+
+
+async def test_a_lane_that_is_not_late_sends_one_by_one(house: House) -> None:
+    await house.put(comment(number) for number in range(20))
+    house.sink.open.set()
+    await house.settled()
+
+    assert [message.title for _, message in house.sink.taken] == [f"T{n}" for n in range(20)]
+
+
+async def test_a_digest_is_grouped_by_file_and_pings_each_once() -> None:
+    ada = Mention("a", "Ada", slack="U0ADA")
+    messages = [comment(0), comment(1), comment(3), comment(4)]
+    messages = [Message(m.title, m.body, file=m.file, actor=m.actor, mentions=(ada,))
+                for m in messages]  # fmt: skip
+    one = digest.together(messages)
+
+    text = words(one)
+    order = [text.index(f"number 00{number}.") for number in (0, 3, 1, 4)]
+    assert order == sorted(order)
+    assert one.title == "4 events in 2 files"
+    assert one.mentions == (ada,)
+    assert digest.together(messages[:1]).title == "1 events, File 0 <x>"
+    assert digest.together([Message("T", "")]).body == "T"
+
+
+@pytest.mark.parametrize(("messages", "number"), [
+    ([comment(0, text="x" * 3000), comment(1)], 1),
+    ([comment(0), comment(1, text="x" * 3000)], 1),
+    ([comment(0), Message("T", "x", to=Mention("a"))], 1),
+    ([comment(0), comment(1)], 2),
+    ([comment(n, text="hi") for n in range(100)], None),
+])  # fmt: skip
+def test_what_fits_into_a_digest(messages: Sequence[Message], number: int | None) -> None:
+    fits = digest.fitting(messages)
+
+    assert fits == number if number else 5 < fits <= digest.MOST
+    if fits > 1:
+        assert "…" not in words(digest.together(messages[:fits]))
+
+
+async def test_a_digest_is_the_same_after_a_crash(house: House) -> None:
+    await house.put(comment(number) for number in range(60))
+    house.lanes.wake(["acme/a"])
+    async with asyncio.timeout(5):
+        while not house.sink.tried:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.002)
+    await house.lanes.stop(0.0)
+    house.sink.open = asyncio.Event()
+    house.sink.taken.clear()
+    (key,) = house.sink.tried
+    await house.put(comment(number) for number in range(60, 80))
+    house.start()
+    house.sink.open.set()
+    await house.settled()
+
+    first, message = house.sink.taken[0]
+    assert first == key
+    assert message.event == "digest"
+    shown = "\n".join(words(message) for _, message in house.sink.taken)
+    assert all(shown.count(f"number {number:03}.") == 1 for number in range(80))
+
+
+async def test_a_digest_that_is_refused_is_taken_apart(house: House) -> None:
+    await house.put(comment(number) for number in range(21))
+    house.sink.refusals = [Failure("dead", "invalid_blocks")]
+    house.sink.open.set()
+    await house.settled()
+
+    shown = "\n".join(words(message) for _, message in house.sink.taken)
+    assert all(shown.count(f"number {number:03}.") == 1 for number in range(21))
+    entries = await house.store.log(team=None, state="dead", limit=9)
+    assert entries == []
+
+
+async def test_what_was_tried_alone_stays_alone(house: House) -> None:
+    await house.put([comment(0)])
+    house.sink.refusals = [Failure("retry", "timeout")]
+    house.sink.open.set()
+    house.lanes.wake(["acme/a"])
+    await asyncio.sleep(0.02)
+    house.sink.open.clear()
+    await house.put(comment(number) for number in range(1, 40))
+    house.sink.open.set()
+    await house.settled()
+
+    assert house.sink.taken[0][1].title == "T0"
+
+
+async def test_a_lane_that_has_stopped_is_told_of_once_and_when_it_works_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    gone = Failure("broken", "not_in_channel", "the bot is not in *#a*: invite it with /invite")
+    house.sink.refusals = [gone] * 30
+    house.sink.open.set()
+    await house.put([comment(0)])
+    house.lanes.wake(["acme/a"])
+    async with asyncio.timeout(5):
+        while len(house.sink.refusals) > 5:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.002)
+    stopped = await broken(house.store, house.sinks)
+    assert stopped["acme/a"][1] == str(gone)
+    assert 'relay_lane_broken{lane="acme/a"} 1.0' in house.metrics.text().decode()
+    await house.settled()
+
+    assert await house.told(2) == [
+        "Messages to **a** have stopped: the bot is not in *#a*: invite it with /invite "
+        "(not_in_channel). They wait, and go out when this is mended.",
+        "Messages to **a** go out again.",
+    ]
+    assert await broken(house.store, house.sinks) == {}
+    assert 'relay_lane_broken{lane="acme/a"} 0.0' in house.metrics.text().decode()
+    warned = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert len(warned) == 2
+    assert [entry.event.name for entry in await house.store.log(team=None, state=None, limit=9)][
+        :2
+    ] == ["lane-mended", "lane-broken"]
+
+
+async def test_a_restart_neither_forgets_nor_tells_again(house: House) -> None:
+    house.sink.refusals = [Failure("broken", "revoked")] * 1000
+    house.sink.open.set()
+    await house.put([comment(0)])
+    house.lanes.wake(["acme/a"])
+    async with asyncio.timeout(5):
+        while "acme/a" not in await broken(house.store, house.sinks):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    await house.lanes.stop(1.0)
+    house.start()
+    house.lanes.wake(["acme/a"])
+    await asyncio.sleep(0.1)
+    house.sink.refusals.clear()
+    await house.settled()
+
+    assert [one.partition(":")[0] for one in await house.told(2)] == [
+        "Messages to **a** have stopped",
+        "Messages to **a** go out again.",
+    ]
+
+
+async def test_a_server_that_is_down_for_long_is_told_of_as_well(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.sink.refusals = [Failure("retry", "connect", "refuses connections")] * 3
+    house.sink.open.set()
+    await house.put([comment(0)])
+    await house.settled()
+    assert await house.told(0) == []
+
+    monkeypatch.setattr(health, "PATIENCE", 0.0)
+    house.sink.refusals = [Failure("retry", "connect", "refuses connections")] * 3
+    await house.put([comment(1)])
+    await house.settled()
+    assert len(await house.told(2)) == 2
+
+
+async def test_the_channel_that_tells_of_trouble_tells_nothing_of_its_own(house: House) -> None:
+    house.sinks["acme/ops"].refusals = [Failure("broken", "revoked")] * 3
+    await house.store.announce(
+        "acme", "x", [NewDelivery("acme/ops", "k", Message("T", "").dumps())]
+    )
+    await house.settled()
+
+    assert [message.title for _, message in house.sinks["acme/ops"].taken] == ["T"]
