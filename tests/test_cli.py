@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from relay.penpot.events import CATALOGUE
 from relay.penpot.samples import sample
 from relay.reference import VARIABLES
+from relay.store.schema import STEPS
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
@@ -61,6 +64,30 @@ def test_check_tells_every_fault_and_ends_with_1(tmp_path: Path) -> None:
     assert len(faults) == 2
     assert "teams.acme.channels[0].pace = 0: must be greater than 0" in run.stderr
     assert "teams.acme.channels[0].events" in run.stderr
+
+
+def test_a_lane_that_has_stopped_is_told_of(tmp_path: Path) -> None:
+    service = Service(
+        tmp_path,
+        """
+[[teams.acme.channels]]
+name = "design"
+type = "slack"
+token = "x"
+channel = "#a"
+api_url = "http://127.0.0.1:1"
+""",
+    )
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+        connection.executescript("".join(STEPS) + f"PRAGMA user_version = {len(STEPS)};")
+        why = "not_in_channel: invite it"
+        connection.execute("INSERT INTO notes VALUES ('lane/acme/design', ?, 0)", (why,))
+        connection.commit()
+
+    log = service.run("log")
+
+    assert log.stderr.startswith(f"acme/design has stopped since 1970-01-01 00:00:00: {why}\n")
+    assert f"acme/design: has stopped, its messages wait: {why}" in service.run("doctor").stdout
 
 
 def test_a_store_is_copied_while_the_service_runs(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Digests: the messages that wait in a lane that is late, put together."""
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from relay.messages.escape import escape
 from relay.messages.markdown import parse
@@ -30,8 +29,8 @@ def fitting(messages: Sequence[Message]) -> int:
 
 
 def together(messages: Sequence[Message]) -> Message:
-    """One message that tells what these tell: file by file, each file's in their order, a person's
-    after each other under one name. Every comment keeps its text."""
+    """One message that tells what these tell, file by file and each file's in their order, which a
+    conversation needs. Every comment keeps its text."""
     by_file: dict[str, list[Message]] = {}
     for message in messages:
         by_file.setdefault(message.file, []).append(message)
@@ -39,7 +38,7 @@ def together(messages: Sequence[Message]) -> Message:
     for file, entries in by_file.items():
         if file and len(by_file) > 1:
             parts.append(f"**{escape(file)}**")
-        parts += [_entry(entry) for _, run in groupby(entries, _actor) for entry in run]
+        parts += map(_entry, entries)
     last = messages[-1]
     return Message(
         title=_title(len(messages), [file for file in by_file if file]),
@@ -54,13 +53,8 @@ def together(messages: Sequence[Message]) -> Message:
 
 
 def _entry(message: Message) -> str:
-    """A reply in its brief form where several stand under their file; the title where a message has
-    no body."""
+    """A message as it is by itself, without its footer; its title where it has no body."""
     return (message.body or str(escape(message.title))).strip()
-
-
-def _actor(message: Message) -> str:
-    return message.actor
 
 
 def _title(count: int, files: Sequence[str]) -> str:

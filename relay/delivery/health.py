@@ -53,6 +53,10 @@ class Health:
             await self._tell(lane, BROKEN, f"Messages to {_name(lane)} have stopped", text)
         return False
 
+    def look_again(self, lane: str) -> None:
+        """Another replica may have served the lane meanwhile."""
+        self._broken.pop(lane, None)
+
     async def works(self, lane: str) -> None:
         """A message was taken. Raises ``StoreUnavailable``."""
         self._failing_since.pop(lane, None)

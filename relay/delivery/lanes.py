@@ -121,6 +121,8 @@ class Lanes:
                 self._woken.discard(name)
                 if not await self._has_lease(name):
                     return
+                if self._store.shared:
+                    self._health.look_again(name)
                 while not self._stop.is_set():
                     if not await self._send_next(name):
                         break

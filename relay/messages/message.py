@@ -1,7 +1,7 @@
 """Message: what a channel is handed."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,6 @@ class Message:
     """Id of the picture in Penpot that goes with it; empty for none."""
     file: str = ""
     """Name of the file that it is about; digests are grouped by it."""
-    actor: str = ""
-    """Name of who did it; digests are grouped by it."""
 
     def in_thread(self) -> "Message":
         """The message as it stands under the first one of its thread, which has the picture."""
@@ -75,11 +73,13 @@ class Message:
 
     @classmethod
     def loads(cls, text: str) -> "Message":
-        """The message that ``dumps`` wrote."""
-        fields = {"title": "", "body": ""} | json.loads(text)
-        if "brief" in fields:
-            fields["brief"] = tuple(fields["brief"])
-        fields["mentions"] = tuple(Mention(**one) for one in fields.get("mentions", ()))
-        if "to" in fields:
-            fields["to"] = Mention(**fields["to"])
-        return cls(**fields)
+        """The message that ``dumps`` wrote, here or in a Relay that knows more of messages."""
+        known = {field.name for field in fields(cls)}
+        found = {key: value for key, value in json.loads(text).items() if key in known}
+        found = {"title": "", "body": ""} | found
+        if "brief" in found:
+            found["brief"] = tuple(found["brief"])
+        found["mentions"] = tuple(Mention(**one) for one in found.get("mentions", ()))
+        if "to" in found:
+            found["to"] = Mention(**found["to"])
+        return cls(**found)

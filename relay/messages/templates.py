@@ -180,7 +180,6 @@ def _message(
         thread=str(_field(variables.get("thread"), "id") or ""),
         override=override,
         file=str(variables.get("file") or ""),
-        actor=str(variables.get("actor") or ""),
     )
 
 

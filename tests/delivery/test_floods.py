@@ -133,7 +133,7 @@ def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Mess
     link = f"[{escape(name)}](<https://design.example.com/#/workspace?team-id=1&file-id={number}>)"
     said = quote(text or f"comment number {number:03}. with some words & <!channel>")
     body = f"**{escape(person)}** commented on {link}\n\n{said}"
-    return Message(f"T{number}", body, team="acme", file=name, actor=person, **more)
+    return Message(f"T{number}", body, team="acme", file=name, **more)
 
 
 def words(message: Message) -> str:
@@ -178,7 +178,7 @@ async def test_a_lane_that_is_not_late_sends_one_by_one(house: House) -> None:
 async def test_a_digest_is_grouped_by_file_and_pings_each_once() -> None:
     ada = Mention("a", "Ada", slack="U0ADA")
     messages = [comment(0), comment(1), comment(3), comment(4)]
-    messages = [Message(m.title, m.body, file=m.file, actor=m.actor, mentions=(ada,))
+    messages = [Message(m.title, m.body, file=m.file, mentions=(ada,))
                 for m in messages]  # fmt: skip
     one = digest.together(messages)
 

@@ -88,10 +88,10 @@ def test_a_message_comes_back_from_the_store_as_it_was() -> None:
         to=Mention(ZOE),
         picture="p",
         file="F",
-        actor="A",
     )
 
     assert Message.loads(message.dumps()) == message
     assert Message.loads('{"title": "old"}') == Message("old", "")
+    assert Message.loads('{"title": "new", "smell": "roses"}') == Message("new", "")
     assert (message.in_thread().body, message.in_thread().picture) == ("Short", "")
     assert Message("a", "b").in_thread() == Message("a", "b")
