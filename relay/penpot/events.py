@@ -9,7 +9,7 @@ from typing import Any
 from relay.penpot import values
 from relay.penpot.catalogue import CATALOGUE, GROUPS, Kind
 from relay.penpot.subjects import MOST_FILES, Comment, File, Font, Person, Subject, Thread
-from relay.penpot.text import MAX_NAME, bounded, one_line, plain_mentions, plain_text, uuid
+from relay.penpot.text import MAX_NAME, bounded, one_line, plain_text, uuid
 
 __all__ = [
     "CATALOGUE",
@@ -25,7 +25,6 @@ __all__ = [
     "Thread",
     "name_of",
     "normalize",
-    "plain_mentions",
 ]
 
 

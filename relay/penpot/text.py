@@ -129,11 +129,6 @@ class _Bounds:
         return value if same else kept
 
 
-def plain_mentions(text: str) -> str:
-    """A comment's text with each mention, ``@[Name](uuid)``, as ``@Name``."""
-    return _MENTION.sub(_mention, text)
-
-
 def _mention(match: re.Match[str]) -> str:
     name = one_line(match[1] or match[3])
     return "@someone" if not name or _ID.fullmatch(name.lower()) else f"@{name}"
