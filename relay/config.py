@@ -257,7 +257,7 @@ class ChannelSettings(Record):
     name: Name
     events: Events = ()
     pace: Annotated[float, Field(gt=0)] | None = None
-    digest_after: Annotated[int, Field(ge=1, le=1000)] = 20
+    digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
     share_emails: bool = False
     ca_file: CaFile | None = None
 
@@ -280,7 +280,7 @@ class ChannelSettings(Record):
     def late_after(self) -> int:
         """So many messages may wait before they are put together; never where each has a reader of
         its own."""
-        return sys.maxsize if self.is_direct else self.digest_after
+        return sys.maxsize if self.is_direct or not self.digest_after else self.digest_after
 
     @property
     def has_pictures(self) -> bool:

@@ -73,6 +73,7 @@ class Lanes:
         self._digest_after = digest_after
         self._health = Health(store, metrics, alerts_to)
         self._apart: dict[str, frozenset[int]] = {}
+        self._begun: set[str] = set()
         self._channels: dict[str, tuple[Channel, Pace]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
@@ -121,6 +122,7 @@ class Lanes:
                 self._woken.discard(name)
                 if not await self._has_lease(name):
                     return
+                self._begun.add(name)
                 if self._store.shared:
                     self._health.look_again(name)
                 while not self._stop.is_set():
@@ -177,8 +179,11 @@ class Lanes:
             return [delivery for delivery in batch if delivery.digest == batch[0].digest]
         if len(batch) <= self._digest_after(name):
             return []
-        # What was tried may have arrived, and what a digest was taken apart for goes by itself.
-        if batch[0].attempts or batch[0].id in self._apart.get(name, ()):
+        # What was tried may have arrived, also by one that was killed or hung before its receipt;
+        # and what a digest was taken apart for goes by itself.
+        begun = name in self._begun
+        self._begun.discard(name)
+        if begun or batch[0].attempts or batch[0].id in self._apart.get(name, ()):
             return [batch[0]]
         messages = [Message.loads(delivery.message) for delivery in batch[: digest.MOST]]
         members = batch[: digest.fitting(messages)]

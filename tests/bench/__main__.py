@@ -46,7 +46,7 @@ def slack(port: int, count: int, events: str = '["*"]') -> str:
     return "".join(
         f'[[teams.acme.channels]]\nname = "c{number}"\ntype = "slack"\ntoken = "xoxb-bench"\n'
         f'channel = "C012345678{number}"\napi_url = "http://127.0.0.1:{port}/api/"\n'
-        f"pace = 1000000\nevents = {events}\n"
+        f"pace = 1000000\ndigest_after = 0\nevents = {events}\n"
         for number in range(count)
     )
 
