@@ -40,6 +40,8 @@ class SlackPeople:
         can't be found in time is not pinged."""
         found = {one.id: one.slack for one in people if one.slack}
         unknown = [one for one in people if not one.slack and one.email]
+        if not unknown:
+            return found
         try:
             async with asyncio.timeout(BUDGET):
                 for one in unknown:

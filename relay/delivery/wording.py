@@ -39,6 +39,7 @@ class Wording:
         self._people = tuple(people)
         self._picture = picture
         self._written: dict[tuple[str, bool, bool], Message] = {}
+        self._stored: dict[tuple[str, bool, bool, bool], str] = {}
 
     async def messages(self, channel: AnyChannel) -> list[str]:
         """What a channel gets, as the store keeps it: one message, or where it writes to people
@@ -50,6 +51,9 @@ class Wording:
         threaded = threaded and bool(self._event.thread.id)
         threaded = threaded and self._event.name != "create-comment-thread"
         look = channel.type, channel.share_emails, threaded
+        whole = *look, channel.has_pictures
+        if not channel.is_direct and whole in self._stored:
+            return [self._stored[whole]]
         if look not in self._written:
             self._written[look] = await self._write(*look)
         message = self._written[look]
@@ -57,7 +61,8 @@ class Wording:
             message = replace(message, picture=self._picture)
         if channel.is_direct:
             return [replace(message, to=person).dumps() for person in self._people]
-        return [replace(message, mentions=self._people).dumps()]
+        self._stored[whole] = replace(message, mentions=self._people).dumps()
+        return [self._stored[whole]]
 
     async def _write(self, kind: str, emails: bool, threaded: bool) -> Message:
         message = await self._rendered(self._event, kind, emails)
