@@ -23,6 +23,7 @@ from relay.intake import Hook
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.process import leave_what_is_loaded_alone
+from relay.role import Role
 from relay.store import store_at
 from relay.store.base import StoreUnavailable
 
@@ -35,8 +36,9 @@ GRACE = 3.5
 """Seconds that messages under way have to arrive when the service stops."""
 
 
-def build(config: Config) -> Starlette:
-    """The whole service for a config. The store is opened when the application starts."""
+def build(config: Config, role: Role = Role.ALL) -> Starlette:
+    """The service for a config, or the half of it that ``role`` names. The store is opened when the
+    application starts."""
     store = store_at(config.store.url.reveal())
     metrics = Metrics()
     settings = config.lanes()
@@ -56,28 +58,31 @@ def build(config: Config) -> Starlette:
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))
     fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
-    hook = Hook(config, store, fan_out.wake, metrics)
+    hook = Hook(config, store, fan_out.wake, metrics, is_open=role.takes)
     housekeeping = Housekeeping(store, retention)
     tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        store.watch(fan_out.wake, lanes.wake)
+        if role.delivers:
+            store.watch(fan_out.wake, lanes.wake)
         await store.open()
         running = {
-            "lanes": lanes.run(),
-            "fan-out": fan_out.run(),
-            "housekeeping": housekeeping.run(),
+            "lanes": lanes.run,
+            "fan-out": fan_out.run,
+            "housekeeping": housekeeping.run,
         }
-        tasks.extend(asyncio.create_task(run, name=name) for name, run in running.items())
+        if role.delivers:
+            tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
+            for channel in settings.values():
+                channel_class(channel.type)  # now, not with the first message
         for task in tasks:
             task.add_done_callback(_tell_end)
-        for channel in settings.values():
-            channel_class(channel.type)  # now, not with the first message
         leave_what_is_loaded_alone()
         log.info(
-            "Relay %s: %d teams, %d channels, listening on %s:%d, store %s",
+            "Relay %s, role %s: %d teams, %d channels, listening on %s:%d, store %s",
             __version__,
+            role,
             len(config.teams),
             len(settings),
             config.server.host,
@@ -101,7 +106,7 @@ def build(config: Config) -> Starlette:
 
     async def ready(request: Request) -> Response:
         ended = [task.get_name() for task in tasks if task.done()]
-        if ended or not tasks:
+        if ended or (role.delivers and not tasks):
             return PlainTextResponse(f"not running: {', '.join(ended)}\n", 503)
         try:
             await store.probe()

@@ -18,6 +18,7 @@ from relay.config import Config
 from relay.configfile import ConfigError, load, warnings
 from relay.delivery.health import broken
 from relay.logs import set_up
+from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreMisfit, StoreUnavailable
 
@@ -55,7 +56,16 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 @main.command()
 @CONFIG
-def serve(path: str | None) -> None:
+@click.option(
+    "--role",
+    "name",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.ALL.value,
+    envvar="RELAY_ROLE",
+    show_default=True,
+    help="Only take events, or only deliver them, where several share a PostgreSQL; or RELAY_ROLE.",
+)
+def serve(path: str | None, name: str) -> None:
     """Run the service."""
     from relay.process import give_large_buffers_back
     from relay.server import server
@@ -63,8 +73,17 @@ def serve(path: str | None) -> None:
     config = _load(path)
     set_up(config.log.level, config.log.format)
     give_large_buffers_back()
-    _run(_open_and_close(store_at(config.store.url.reveal())))
-    listening = server(config)
+    store = store_at(config.store.url.reveal())
+    role = Role(name)
+    if role is not Role.ALL and not store.shared:
+        raise click.BadParameter(
+            f"{name!r} is for several services on one store, but store.url is "
+            f'{config.store.place}, a file for one: name a PostgreSQL there ("postgresql://…"), or '
+            "leave the role at 'all'",
+            param_hint="--role",
+        )
+    _run(_open_and_close(store))
+    listening = server(config, role)
     listening.run()
     if not listening.started:
         sys.exit(1)

@@ -57,7 +57,7 @@ _SECRETS = frozenset(
 )
 _NUMBERS = frozenset({"RELAY_PORT", "RELAY_EMAIL_SMTP_PORT"})
 _OFF = frozenset({"0", "false", "no", "off"})
-_ALONE = frozenset({"RELAY_CONFIG", "RELAY_EVENTS"})
+_ALONE = frozenset({"RELAY_CONFIG", "RELAY_EVENTS", "RELAY_ROLE"})
 
 KNOWN = frozenset(
     {*_PLAIN, *_ALONE, *(name for names in _CHANNELS.values() for name in names)}

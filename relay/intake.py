@@ -43,14 +43,23 @@ class Hook:
     """
 
     def __init__(
-        self, config: Config, store: Store, stored: Callable[[], None], metrics: Metrics
+        self,
+        config: Config,
+        store: Store,
+        stored: Callable[[], None],
+        metrics: Metrics,
+        *,
+        is_open: bool = True,
     ) -> None:
-        """``stored`` is called after each event that was kept."""
+        """``stored`` is called after each event that was kept. A hook that is not open answers
+        ``503`` to who has the secret: the address is right, but the balancer should have chosen
+        another replica. A ``404`` would send a person after the secret instead."""
         self._secrets = {name: team.secret for name, team in config.teams.items()}
         self._max_body = int(config.server.max_body)
         self._store = store
         self._stored = stored
         self._metrics = metrics
+        self._is_open = is_open
         self._one_large = asyncio.Lock()
         self._under_way = 0
 
@@ -69,6 +78,11 @@ class Hook:
         if not (known or _NOBODY).matches(secret) or known is None:
             self._metrics.answered("", 404)
             await _answer(send, 404, "Not Found")
+            return
+        if not self._is_open:
+            log.error("team %s: a hook was called here, but --role deliver takes no events", team)
+            self._metrics.answered(team, 503)
+            await _answer(send, 503, "This replica only delivers: send hooks to the others")
             return
         if scope["method"] == "HEAD":
             self._metrics.answered(team, 200)

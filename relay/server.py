@@ -5,6 +5,7 @@ import uvicorn
 from relay.app import build
 from relay.config import Config
 from relay.h2c import H2cBlindProtocol
+from relay.role import Role
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept. Java's client closes its own after 30, and does not
@@ -13,11 +14,11 @@ STOP_TIME = 1
 """Seconds that open requests have when the service stops."""
 
 
-def server(config: Config) -> uvicorn.Server:
-    """The service, ready to run."""
+def server(config: Config, role: Role = Role.ALL) -> uvicorn.Server:
+    """The service, or a half of it, ready to run."""
     return uvicorn.Server(
         uvicorn.Config(
-            build(config),
+            build(config, role),
             host=config.server.host,
             port=config.server.port,
             http=H2cBlindProtocol,

@@ -102,6 +102,21 @@ def test_a_store_is_copied_while_the_service_runs(tmp_path: Path) -> None:
     assert "create-file" in service.run("log").stdout
 
 
+def test_serve_runs_no_half_on_a_store_for_one(tmp_path: Path) -> None:
+    service = Service(tmp_path, LOG)
+    for run in (
+        service.run("serve", "--role", "intake"),
+        relay("serve", "--config", str(service.config), folder=tmp_path, RELAY_ROLE="deliver"),
+    ):
+        assert run.returncode == 2
+        assert f"store.url is sqlite:///{tmp_path}/relay.db, a file for one" in run.stderr
+        assert '"postgresql://…"' in run.stderr
+    run = service.run("serve", "--role", "both")
+    assert run.returncode == 2
+    assert "'both' is not one of 'all', 'intake', 'deliver'" in run.stderr
+    assert not (tmp_path / "relay.db").exists()
+
+
 def test_serve_does_not_start_with_a_wrong_config(tmp_path: Path) -> None:
     run = Service(tmp_path, "nonsense = 1\n").run("serve")
     assert run.returncode == 1

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ def numbers(slack: RunningSlack) -> list[int]:
     return [int(found) for found in re.findall(r"number (\d+)", text)]
 
 
-def replica(folder: Path, url: str, slack: RunningSlack) -> Service:
+def replica(folder: Path, url: str, slack: RunningSlack, role: str = "all") -> Service:
     folder.mkdir()
     service = Service(
         folder,
@@ -41,6 +42,7 @@ pace = 3000
     )
     text = re.sub('url = "sqlite:.*"', f'url = "{url}"', service.config.read_text())
     service.config.write_text(text)
+    service.environ["RELAY_ROLE"] = role
     service.start()
     return service
 
@@ -76,3 +78,40 @@ def test_replicas_tell_each_event_once_in_order_also_when_one_is_killed(
     doubled = len(told) - len(set(told))
     assert doubled <= 1  # what was on its way when its replica was killed
     assert list(dict.fromkeys(told)) == list(range(120))
+
+
+def test_intake_and_delivery_run_apart(
+    tmp_path: Path, postgres: Postgres, slack_server: RunningSlack
+) -> None:
+    url = postgres.fresh()
+    with ExitStack() as running:
+
+        def start(name: str, role: str) -> Service:
+            service = replica(tmp_path / name, url, slack_server, role)
+            running.callback(service.stop)
+            return service
+
+        intake = start("intake", "intake")
+        for number in range(10):
+            assert intake.post(comment(number)) == 204
+        assert numbers(slack_server) == []  # nobody delivers yet
+        delivering = [start("one", "deliver"), start("other", "deliver")]
+        wait_until(lambda: len(numbers(slack_server)) == 10, 10)
+        told = []
+        for number in range(10, 20):
+            posted = time.monotonic()
+            assert intake.post(comment(number)) == 204
+            wait_until(lambda number=number: len(numbers(slack_server)) == number + 1, 5)
+            told.append(time.monotonic() - posted)
+        assert sorted(told)[5] < 1  # by word of the database, not by a look now and then
+        assert numbers(slack_server) == list(range(20))
+
+        for service in delivering:
+            for method in ("HEAD", "POST"):
+                answer = httpx.request(method, service.hook, content=comment(99), headers=JSON)
+                assert answer.status_code == 503
+            assert httpx.post(f"{service.hook}x", content=comment(99)).status_code == 404
+            assert httpx.get(f"{service.url}/healthz").status_code == 200
+        sent = [httpx.get(f"{service.url}/metrics").text for service in delivering]
+        assert any('relay_sent_total{lane="acme/slack"}' in text for text in sent)
+        assert "relay_sent_total{" not in httpx.get(f"{intake.url}/metrics").text
