@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
-from email.utils import getaddresses
 from math import inf
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from aiosmtplib import (
 from relay.channels import tls
 from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
 from relay.channels.email_errors import failure, verdict
-from relay.channels.email_message import compose, mailbox
+from relay.channels.email_message import address, compose, mailbox
 from relay.channels.failures import words
 from relay.config import EmailSettings
 from relay.messages.message import Message
@@ -48,8 +47,8 @@ class EmailChannel:
 
     def __init__(self, settings: EmailSettings, notes: Notes) -> None:
         self._smtp = settings.smtp
-        self._sender = _address(settings.sender)
-        self._to = tuple(map(_address, settings.to))
+        self._sender = address(settings.sender)
+        self._to = tuple(map(address, settings.to))
         self._mention_by_mail = settings.mention_by_mail
         self._tls = None if settings.smtp.tls == "none" else tls.context(settings.ca_file)
         password = settings.smtp.password
@@ -215,8 +214,3 @@ class EmailChannel:
 async def _quit(smtp: SMTP) -> None:
     with suppress(SMTPException):  # the mail is taken or refused, whatever comes of this
         await smtp.quit(timeout=2)
-
-
-def _address(text: str) -> Address:
-    name, address = getaddresses([text])[0]
-    return Address(display_name=name, addr_spec=address)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import getaddresses
 from html import escape
 
 from relay.channels.base import Thread
@@ -121,6 +122,12 @@ def compose(
             filename=f"thumbnail.{shown.extension}",
         )
     return mail
+
+
+def address(text: str) -> Address:
+    """The address that the config writes in one line, with or without a name."""
+    name, bare = getaddresses([text])[0]
+    return Address(display_name=name, addr_spec=bare)
 
 
 def mailbox(person: Mention) -> Address | None:

@@ -1,0 +1,1 @@
+"""The inspector: the pages in the browser."""
