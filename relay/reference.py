@@ -10,8 +10,8 @@ VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most telling "
     "place in Penpot), event.props (all that Penpot sent, with long texts and lists cut), "
     "event.file_count (how many files it is about)",
-    "actor": "who did it: actor.name, actor.id, actor.email (only where the channel says "
-    "share_emails = true)",
+    "actor": "who did it, where Penpot tells: actor.name, actor.id, actor.email (only where the "
+    "channel says share_emails = true)",
     "team": "the Penpot team: team.name, team.id, team.url",
     "project": "the project: project.name, project.id, project.url",
     "file": "the file: file.name, file.id, file.url, file.thumbnail (the address of its picture in "
@@ -22,8 +22,10 @@ VARIABLES = {
     "first comment), thread.begun (whether the message stands under the thread's first one in the "
     "channel), thread.resolved (true, false, or none where it is not known), thread.board (id), "
     "thread.id",
-    "comment": "the comment: comment.text, comment.url, comment.mentions (the "
-    "people, each with name, id, email as for actor), comment.id",
+    "comment": "the comment: comment.text, comment.url, comment.author and comment.mentions (the "
+    "people, each with name, id, email as for actor), comment.is_first (whether it is its "
+    "thread's first), comment.before (its text before it was edited), comment.edited (whether the "
+    "message has to say that it was), comment.id",
     "library": "the shared library: library.name, library.id, library.url",
     "font": "the font: font.name, font.style, font.weight, font.id, font.url",
     "previous": "what was before, the old name or the original: previous.name, previous.id, "
@@ -41,10 +43,15 @@ def listing() -> str:
     for group in GROUPS:
         lines.append(group)
         for kind in CATALOGUE.values():
-            if kind.group == group:
+            if kind.group == group and not kind.own:
                 mark = " " if default.takes(kind.name, group) else "-"
                 lines.append(f" {mark} {kind.name:<{width}}{kind.when}")
         lines.append("")
+    lines.append("What Penpot does not send: Relay finds it out with penpot.access_token")
+    for kind in CATALOGUE.values():
+        if kind.own:
+            lines.append(f"   {kind.name:<{width}}{kind.when} ({kind.group})")
+    lines.append("")
     lines.append("- is left out unless a channel's events list asks for it.")
     lines.append("`relay events NAME` tells what a template gets, `relay preview NAME` shows one.")
     return "\n".join(lines)

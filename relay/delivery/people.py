@@ -9,11 +9,11 @@ from relay.penpot.events import Event
 
 def pinged(event: Event, people: Mapping[str, Person]) -> tuple[Mention, ...]:
     """Who is to be pinged about an event, which has the names that are known: those that Penpot
-    names as mentioned, and never who wrote it. ``people`` is the config's, by mail address or
-    profile id, in lower case."""
+    names as mentioned, and never who wrote it or did it. ``people`` is the config's, by mail
+    address or profile id, in lower case."""
     found = []
     for person in event.comment.mentions:
-        if person.id == event.actor.id:
+        if person.id in (event.actor.id, event.comment.author.id):
             continue
         places = people.get(person.id) or people.get(person.email.lower()) or Person()
         found.append(

@@ -1,7 +1,8 @@
-"""The catalogue: the 24 kinds of event that Penpot's webhooks send.
+"""The catalogue: the 24 kinds of event that Penpot's webhooks send, and Relay's own.
 
 Source: the RPC commands marked ``::webhooks/event?`` in Penpot's backend; the list is the same
-from 1.17.0 to 2.18. ``relay events`` prints this, and a test holds it against what templates get.
+from 1.17.0 to 2.18. Relay's own kinds are what Penpot sends no webhook for; Relay finds it out with
+an access token. ``relay events`` prints this, and a test holds it against what templates get.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,24 +18,28 @@ class Kind:
     """One kind of event."""
 
     name: str
-    """Penpot's name, such as ``create-comment``."""
+    """Its name, such as ``create-comment``: Penpot's for what does it."""
     group: str
     """One of ``GROUPS``."""
     when: str
-    """One sentence: when Penpot sends it."""
+    """One sentence: when Penpot sends it, or what Relay has found out."""
     variables: tuple[str, ...]
     """The template variables that can be known for it, besides ``event``. All others are falsy."""
     note: str = ""
     """What a person who writes its template should know; may be empty."""
+    own: bool = False
+    """Whether it is of Relay's own making: Penpot does not send it."""
 
 
 _ALWAYS = ("actor", "team")
 _PROJECT = (*_ALWAYS, "project")
 _FILE = (*_PROJECT, "file")
 _COMMENT = (*_FILE, "page", "thread", "comment")
+_CHANGED = tuple(variable for variable in _COMMENT if variable != "actor")
 _FONT = (*_ALWAYS, "font")
 
 _EARLY = "Penpot sends it when the work begins, also if it fails later."
+_NOBODY = "Penpot does not tell who did it: actor is falsy, and comment.author who wrote the text."
 
 
 def _kinds() -> Iterable[Kind]:
@@ -207,7 +212,28 @@ def _kinds() -> Iterable[Kind]:
         _FILE,
         f"Not sent to a channel by default. {_EARLY}",
     )
+    yield from _own_kinds()
+
+
+def _own_kinds() -> Iterable[Kind]:
+    """What Penpot does not tell, and never who did it."""
+    first = "comment is the thread's first."
+    yield _own("resolve-comment-thread", "A comment thread was resolved.", first)
+    yield _own("reopen-comment-thread", "A comment thread that was resolved is open again.", first)
+    yield _own("delete-comment-thread", "A comment thread was deleted.", first)
+    yield _own(
+        "update-comment",
+        "The text of a comment was edited.",
+        "comment.text is the new text, comment.before the old one. A channel that can change the "
+        "comment's own message shows it by the template of create-comment or "
+        "create-comment-thread.",
+    )
+    yield _own("delete-comment", "A comment was deleted.")
+
+
+def _own(name: str, when: str, note: str = "") -> Kind:
+    return Kind(name, "comments", when, _CHANGED, f"{note} {_NOBODY}".strip(), own=True)
 
 
 CATALOGUE: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _kinds()})
-"""The kinds by Penpot's name, group by group."""
+"""The kinds by their name, group by group, Relay's own at the end."""

@@ -71,10 +71,11 @@ class Event:
     def without_emails(self) -> "Event":
         """The event as a channel may show it that is not to show people's mail addresses."""
         mentions = tuple(replace(person, email="") for person in self.comment.mentions)
+        author = replace(self.comment.author, email="")
         return replace(
             self,
             actor=replace(self.actor, email=""),
-            comment=replace(self.comment, mentions=mentions),
+            comment=replace(self.comment, mentions=mentions, author=author),
             props={key: value for key, value in self.props.items() if key != "ownerEmail"},
         )
 
@@ -145,6 +146,13 @@ def normalize(body: Any) -> Event:
 
 
 def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
+    event = _of_thread(event, props)
+    author = _author(props, event.actor.id)
+    return replace(event, actor=author, comment=replace(event.comment, author=author))
+
+
+def _of_thread(event: Event, props: Mapping[str, Any]) -> Event:
+    """Of a thread, with its first comment."""
     resolved = props.get("isResolved")
     text = plain_text(props.get("content"))
     thread = Thread(
@@ -154,21 +162,50 @@ def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
         board=uuid(props.get("frameId")),
         resolved=resolved if isinstance(resolved, bool) else None,
     )
-    comment = Comment(uuid(props.get("commentId")), text, mentions=_mentioned(props))
-    return replace(event, actor=_author(event, props), thread=thread, comment=comment)
+    comment = Comment(
+        uuid(props.get("commentId")),
+        text,
+        mentions=_mentioned(props),
+        author=_author(props),
+        is_first=True,
+    )
+    return replace(event, thread=thread, comment=comment)
+
+
+def _thread_resolved(event: Event, props: Mapping[str, Any]) -> Event:
+    event = _of_thread(event, props)
+    resolved = event.name == "resolve-comment-thread"
+    return replace(event, thread=replace(event.thread, resolved=resolved))
 
 
 def _comment_created(event: Event, props: Mapping[str, Any]) -> Event:
     text = plain_text(props.get("content"))
-    comment = Comment(uuid(props.get("id")), text, mentions=_mentioned(props))
-    return replace(event, actor=_author(event, props), comment=comment)
+    author = _author(props, event.actor.id)
+    comment = Comment(uuid(props.get("id")), text, mentions=_mentioned(props), author=author)
+    return replace(event, actor=author, comment=comment)
 
 
-def _author(event: Event, props: Mapping[str, Any]) -> Person:
+def _comment_changed(event: Event, props: Mapping[str, Any]) -> Event:
+    """Edited or deleted."""
+    text = plain_text(props.get("content"))
+    comment = Comment(
+        uuid(props.get("id")),
+        text,
+        mentions=_mentioned(props),
+        author=_author(props),
+        is_first=props.get("isFirst") is True,
+        before=plain_text(props.get("previousContent")),
+        edited=event.name == "update-comment",
+    )
+    thread = replace(event.thread, first=text) if comment.is_first else event.thread
+    return replace(event, thread=thread, comment=comment)
+
+
+def _author(props: Mapping[str, Any], sender: str = "") -> Person:
     """Who wrote a comment: its owner, should that ever be another than who sent it."""
     email = one_line(props.get("ownerEmail"))
     return Person(
-        id=uuid(props.get("ownerId")) or event.actor.id,
+        id=uuid(props.get("ownerId")) or sender,
         name=one_line(props.get("ownerFullname")),
         email=email if "@" in email and " " not in email else "",
     )
@@ -250,6 +287,11 @@ _Shape = Callable[[Event, Mapping[str, Any]], Event]
 _SHAPES: dict[str, _Shape] = {
     "create-comment-thread": _thread_created,
     "create-comment": _comment_created,
+    "resolve-comment-thread": _thread_resolved,
+    "reopen-comment-thread": _thread_resolved,
+    "delete-comment-thread": _of_thread,
+    "update-comment": _comment_changed,
+    "delete-comment": _comment_changed,
     "create-file": _of_file,
     "rename-file": _of_file,
     "delete-file": _of_file,

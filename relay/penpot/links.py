@@ -11,6 +11,7 @@ from relay.penpot.events import Event, Subject
 
 _WITHOUT_FILE = "delete-file"
 _WITHOUT_PROJECT = "delete-project"
+_WITHOUT_THREAD = "delete-comment-thread"
 
 
 def add_links(event: Event, base_url: str) -> Event:
@@ -27,6 +28,7 @@ def add_links(event: Event, base_url: str) -> Event:
     project = "" if event.name == _WITHOUT_PROJECT else links.project(event.project.id)
     file = "" if event.name == _WITHOUT_FILE else links.file(event.file.id)
     thread = links.thread(event.thread.id, event.file.id, page)
+    thread = "" if event.name == _WITHOUT_THREAD else thread
     fonts = links.dashboard("fonts") if event.group == "fonts" else ""
     place = links.file(event.file.id, page) if page else ""
     return replace(

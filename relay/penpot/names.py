@@ -20,6 +20,7 @@ LONGEST_FIRST: Final = 750
 """Characters of a thread's first comment that are remembered."""
 OWN_TEAM: Final = ("own-team", "")
 """Key of the team that the webhook belongs to."""
+_SAID: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class Fact:
     """What is known about one thing; the fields that are not known are empty.
 
     Kinds, with their ``refs``: person (email), file (project), project (team), page (file),
-    thread (file, page, number, first, board), team, font, template (its id is a word), and own-team
-    (team; its id is empty): the team that the webhook belongs to.
+    thread (file, page, number, first, board, resolved, edited), team, font, template (its id is a
+    word), and own-team (team; its id is empty): the team that the webhook belongs to.
     """
 
     kind: str
@@ -74,7 +75,10 @@ def taught(event: Event) -> tuple[Fact, ...]:
     # What an import into a file is called is not what that file is called.
     file_name = "" if event.name == "import-binfile" else event.file.name
     facts = [
-        Fact.of("person", event.actor.id, event.actor.name, email=event.actor.email),
+        *(
+            Fact.of("person", person.id, person.name, email=person.email)
+            for person in dict.fromkeys((event.actor, event.comment.author))
+        ),
         Fact.of("file", event.file.id, file_name, project=event.project.id),
         Fact.of("project", event.project.id, event.project.name, team=event.team.id),
         Fact.of("page", event.page.id, event.page.name, file=event.file.id),
@@ -86,6 +90,8 @@ def taught(event: Event) -> tuple[Fact, ...]:
             number="" if event.thread.number is None else str(event.thread.number),
             first=event.thread.first[:LONGEST_FIRST],
             board=event.thread.board,
+            resolved=_SAID[event.thread.resolved],
+            edited="yes" if event.comment.edited and event.comment.is_first else "",
         ),
         Fact.of("team", event.team.id, event.team.name),
         Fact.of("font", event.font.id, event.font.name),
@@ -115,7 +121,8 @@ def enrich(
     event = replace(event, actor=memory.person(event.actor), font=memory.font(event.font))
     event = memory.thread_with_place(event)
     mentions = tuple(map(memory.person, event.comment.mentions))
-    event = replace(event, comment=replace(event.comment, mentions=mentions))
+    author = memory.person(event.comment.author)
+    event = replace(event, comment=replace(event.comment, mentions=mentions, author=author))
     if event.name == "duplicate-file":
         event = replace(event, previous=memory.named("file", event.previous))
         project = event.project.id or memory.fact("file", event.previous.id).ref("project")
@@ -140,6 +147,10 @@ def enrich(
     named = memory.named("team", replace(event.team, id=team))
     event = replace(event, team=named if named else replace(named, name=team_key))
     return event, frozenset(memory.missing)
+
+
+def _known(told: bool | None, remembered: str) -> bool | None:
+    return {"yes": True, "no": False}.get(remembered) if told is None else told
 
 
 class _Memory:
@@ -193,7 +204,10 @@ class _Memory:
             number=int(number) if event.thread.number is None and number else event.thread.number,
             first=event.thread.first or fact.ref("first"),
             board=event.thread.board or fact.ref("board"),
+            resolved=_known(event.thread.resolved, fact.ref("resolved")),
         )
+        if event.comment.is_first and fact.ref("edited"):
+            event = replace(event, comment=replace(event.comment, edited=True))
         page = replace(event.page, id=event.page.id or fact.ref("page"))
         file = event.file.id or fact.ref("file") or self.fact("page", page.id).ref("file")
         return replace(

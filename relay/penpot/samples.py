@@ -1,4 +1,5 @@
-"""One realistic body for each kind of event, as Penpot sends it, out of one small world.
+"""One realistic body for each kind of event, as Penpot sends it or Relay makes it, out of one small
+world.
 
 Told in ``ORDER`` they make a story in which names that one event teaches appear in later ones.
 """
@@ -45,7 +46,7 @@ def _comment(person: str, name: str, email: str, text: str, *mentions: str) -> d
 
 
 def _story() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Event, actor and props, one after the other."""
+    """Event, actor (empty where nobody is told) and props, one after the other."""
     yield (
         "create-comment-thread",
         _ADA,
@@ -182,6 +183,42 @@ def _story() -> Iterator[tuple[str, str, dict[str, Any]]]:
         {"id": _OLD_DRAFT, "name": "Old draft", "projectId": _WEBSITE},
     )
     yield "delete-project", _ADA, {"id": _MOBILE, "name": "Mobile app 2024", "teamId": _TEAM}
+    yield from _own_story()
+
+
+def _own_story() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What Relay finds out about the thread: nobody is told to have done it."""
+    place = {
+        "fileName": "Landing page, autumn",
+        "projectId": _WEBSITE,
+        "teamId": _TEAM,
+        "pageId": _HOME,
+        "pageName": "Home",
+        "seqn": 12,
+    }
+    first = _comment(
+        _ADA,
+        "Ada Lovelace",
+        "ada@example.com",
+        f"@[Grace Hopper]({_GRACE}) the headline is hard to read on the photo. "
+        "Could we try the darker overlay?",
+        _GRACE,
+    )
+    said = "Good catch. I put in 60 % black, and the contrast is 7:1 now."
+    reply = _comment(
+        _GRACE,
+        "Grace Hopper",
+        "grace@example.com",
+        f"Good catch, @[Ada Lovelace]({_ADA}). I put in 70 % black, and the contrast is 9:1 now.",
+        _ADA,
+    )
+    thread = first | place | {"id": _THREAD, "frameId": _HERO}
+    answer = reply | place | {"id": _REPLY, "threadId": _THREAD, "isFirst": False}
+    yield "update-comment", "", answer | {"previousContent": said}
+    yield "resolve-comment-thread", "", thread | {"isResolved": True}
+    yield "reopen-comment-thread", "", thread | {"isResolved": False}
+    yield "delete-comment", "", answer
+    yield "delete-comment-thread", "", thread | {"isResolved": False}
 
 
 def _bodies() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -203,7 +240,7 @@ def _bodies() -> Iterator[tuple[str, dict[str, Any]]]:
                 "name": name,
                 "props": props,
                 "createdAt": _iso(at + timedelta(milliseconds=87)),
-                "profileId": actor,
+                **({"profileId": actor} if actor else {}),
                 "trackedAt": sent,
             },
         )

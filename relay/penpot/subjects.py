@@ -1,6 +1,6 @@
 """What events are about: people, files, threads and so on, as templates get them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 MOST_FILES: Final = 100
@@ -90,6 +90,14 @@ class Comment:
     url: str = ""
     mentions: tuple[Person, ...] = ()
     """The mentioned people, as Penpot tells them beside the text; sorted by their ids."""
+    author: Person = field(default_factory=Person)
+    """Who wrote it."""
+    is_first: bool = False
+    """Whether it is the first of its thread."""
+    before: str = ""
+    """Its text before it was edited, as ``text``; empty where it was not, or that is not known."""
+    edited: bool = False
+    """Whether a message that shows it has to say that its text is not what it was at first."""
 
     def __bool__(self) -> bool:
         return bool(self.text.strip())

@@ -27,7 +27,9 @@ def known(name: str, **other: Any) -> dict[str, Any]:
         "files": (landing, subject("Checkout"), Subject(ID)),
         "page": subject("Page 1"),
         "thread": Thread(ID, 15, "https://p.example/thread", "Is the hero too dark?"),
-        "comment": Comment(ID, "Please *lighten* it\nby 10%.\n\nThanks @Grace"),
+        "comment": Comment(
+            ID, "Please *lighten* it\nby 10%.\n\nThanks @Grace", author=Person(ID, "Ada Lovelace")
+        ),
         "library": subject("UI kit", "library"),
         "font": Font(ID, "Inter", style="italic", weight=700),
         "previous": subject("Old name"),
@@ -46,7 +48,7 @@ def unknown(name: str, **other: Any) -> dict[str, Any]:
         "file": bare,
         "page": bare,
         "thread": Thread(ID),
-        "comment": Comment(ID),
+        "comment": Comment(ID, author=Person(ID)),
         "library": bare,
         "font": Font(ID),
         "previous": bare,

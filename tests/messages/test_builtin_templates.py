@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from relay.messages.markdown import parse
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.penpot.events import CATALOGUE
-from relay.penpot.subjects import Person, Subject
+from relay.penpot.subjects import Comment, Person, Subject, Thread
 from tests.messages.samples import ID, known, subject, unknown
 from tests.messages.texts import any_text
 
@@ -44,8 +45,13 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
         assert ID not in text
         assert not re.search(r"\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
     assert "\n" not in title
-    assert title.startswith("Ada Lovelace" if variables is known else "Someone")
-    assert body.startswith(title.split()[0])
+    if name in CATALOGUE and CATALOGUE[name].own:  # nobody is told to have done it
+        assert title.startswith(("Thread #15 on", "A comment by Ada Lovelace on", "A "))
+        assert "Someone" not in body
+        assert body.startswith((title.split()[0], "✓", "↺"))
+    else:
+        assert title.startswith("Ada Lovelace" if variables is known else "Someone")
+        assert body.startswith(title.split()[0])
     assert footer == "" if variables is unknown else footer.endswith("(https://p.example/place)")
 
 
@@ -68,6 +74,11 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
         ("create-font-variant", "Ada Lovelace uploaded the font Inter · 700 · italic"),
         ("delete-font-variant", "Ada Lovelace deleted a variant of the font Inter"),
         ("publish-file-version", "Ada Lovelace: publish file version · Landing page"),
+        ("resolve-comment-thread", "Thread #15 on Landing page was resolved"),
+        ("reopen-comment-thread", "Thread #15 on Landing page was reopened"),
+        ("delete-comment-thread", "Thread #15 on Landing page was deleted"),
+        ("update-comment", "A comment by Ada Lovelace on Landing page was edited"),
+        ("delete-comment", "A comment by Ada Lovelace on Landing page was deleted"),
     ],
 )  # fmt: skip
 def test_the_title_of(name: str, title: str) -> None:
@@ -89,6 +100,8 @@ def test_the_title_of(name: str, title: str) -> None:
         ("clone-template", {"props": {"templateId": 3}}, "Someone started adding the template 3 to a project"),  # noqa: E501
         ("clone-template", {"props": {"templateId": "a-kit"}}, "Someone started adding the template a kit to a project"),  # noqa: E501
         ("create-comment", {"actor": Person(ID, "Ada")}, "Ada replied on a file"),
+        ("resolve-comment-thread", {}, "A thread on a file was resolved"),
+        ("delete-comment", {}, "A comment on a file was deleted"),
         ("", {}, "Someone: something new"),
     ],
 )  # fmt: skip
@@ -116,6 +129,58 @@ def test_a_reply_is_told_with_what_it_replies_to() -> None:
         "> Please *lighten* it\n> by 10%.\n>\n> Thanks @Grace",
         "Website · Acme · Open in Penpot (https://p.example/place)",
     )
+
+
+RESOLVED = Thread(ID, 15, "https://p.example/thread", "Is the hero too dark?", resolved=True)
+
+
+def test_a_message_says_that_its_thread_is_resolved_and_its_text_was_edited() -> None:
+    comment = Comment(ID, "Please lighten it", edited=True)
+    for name, begins in (
+        ("create-comment-thread", "Ada Lovelace commented on Landing page"),
+        ("create-comment", "Ada Lovelace replied to “Is the hero too dark?” on Landing page"),
+    ):
+        _, body, _ = read(name, known(name, thread=RESOLVED, comment=comment))
+        assert body == (
+            f"{begins} (https://p.example/file) · Page 1 · #15 (https://p.example/thread)"
+            " · edited · ✓ resolved\n\n> Please lighten it"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "by_itself", "in_its_thread"),
+    [
+        ("resolve-comment-thread", "✓ Resolved · “Is the hero too dark?” on {}", "✓ Resolved"),
+        ("reopen-comment-thread", "↺ Reopened · “Is the hero too dark?” on {}", "↺ Reopened"),
+        (
+            "update-comment",
+            "A comment by Ada Lovelace on {} was edited\n\n> Lighten it",
+            "A comment by Ada Lovelace was edited\n\n> Lighten it",
+        ),
+        (
+            "delete-comment",
+            "A comment by Ada Lovelace on {} was deleted",
+            "A comment by Ada Lovelace was deleted",
+        ),
+        (
+            "delete-comment-thread",
+            "Thread #15 (https://p.example/thread) on Landing page (https://p.example/file)"
+            " · Page 1 was deleted",
+            "Deleted",
+        ),
+    ],
+)
+def test_what_became_of_a_comment_is_told_in_a_line(
+    name: str, by_itself: str, in_its_thread: str
+) -> None:
+    place = "Landing page (https://p.example/file) · Page 1 · #15 (https://p.example/thread)"
+    comment = Comment(ID, "Lighten it", author=Person(ID, "Ada Lovelace"))
+    for begun, words in ((False, by_itself.format(place)), (True, in_its_thread)):
+        _, body, footer = read(
+            name, known(name, comment=comment, thread=replace(RESOLVED, begun=begun))
+        )
+        assert body == words
+        assert bool(footer) is not begun
 
 
 def test_a_comment_without_text_says_so() -> None:

@@ -200,8 +200,8 @@ def test_what_is_small_is_not_copied() -> None:
     ("rename-page", "page", Subject(LANDING, "Landing page")),
     ("rename-team", "team", Subject(LANDING, "Landing page")),
     ("paint-it-black", "file", File(ZOE)),
-    ("resolve-comment-thread", "thread", Thread(LANDING, 7, resolved=True)),
-    ("delete-comment", "comment", Comment(LANDING)),
+    ("pin-comment-thread", "thread", Thread(LANDING, 7, resolved=True)),
+    ("pin-comment", "comment", Comment(LANDING, author=Person(ADA))),
 ])  # fmt: skip
 def test_an_unknown_event_tells_what_its_name_and_the_common_keys_say(
     name: str, field: str, subject: Any
@@ -414,6 +414,28 @@ def test_anything_becomes_a_clean_event_or_none(body: Any, earlier: list[Any]) -
     json.dumps([*_texts(final), final.url, final.comment.text], ensure_ascii=False).encode()
 
 
+def test_what_relay_finds_out_tells_who_wrote_and_nobody_who_did_it() -> None:
+    thread = {"id": LANDING, "seqn": 7, "content": "Too dark", "ownerId": ADA, "isResolved": True}
+    comment = {"id": LANDING, "threadId": ZOE, "seqn": 7, "content": "Light", "ownerId": ADA}
+    comment |= {"previousContent": "Dark", "isFirst": True, "ownerFullname": "Ada"}
+
+    resolved = normalize({"name": "resolve-comment-thread", "props": thread})
+    reopened = normalize({"name": "reopen-comment-thread", "props": thread})
+    edited = normalize({"name": "update-comment", "props": comment})
+    deleted = normalize({"name": "delete-comment", "props": comment | {"isFirst": None}})
+
+    assert resolved.thread == Thread(LANDING, 7, first="Too dark", resolved=True)
+    assert resolved.comment == Comment(text="Too dark", author=Person(ADA), is_first=True)
+    assert reopened.thread.resolved is False
+    assert edited.thread == Thread(ZOE, 7, first="Light")
+    assert edited.comment == Comment(
+        LANDING, "Light", author=Person(ADA, "Ada"), is_first=True, before="Dark", edited=True
+    )
+    assert (deleted.thread.first, deleted.comment.is_first) == ("", False)
+    assert {one.actor for one in (resolved, reopened, edited, deleted)} == {Person()}
+    assert {one.group for one in (resolved, reopened, edited, deleted)} == {"comments"}
+
+
 def test_a_comment_knows_where_it_mentions_whom() -> None:
     text = f"@[Zoë]({ZOE})\r\nask @[a]b]({ADA.upper()}) or @[Nobody](x), not @Zoë\ufdd0"
 
@@ -442,4 +464,5 @@ def test_mail_addresses_are_kept_from_who_is_not_to_show_them() -> None:
     shown = event.without_emails()
 
     assert "@example" not in json.dumps(shown.variables(), default=str)
-    assert (shown.actor.name, shown.comment) == (event.actor.name, event.comment)
+    assert shown.actor.name == shown.comment.author.name == event.actor.name
+    assert shown.comment.text == event.comment.text

@@ -85,6 +85,20 @@ def test_a_reply_is_told_with_its_whole_place(memory: Memory) -> None:
     assert memory.rounds <= 6
 
 
+def test_what_became_of_a_thread_is_known_of_its_later_comments(memory: Memory) -> None:
+    reply = _event("create-comment", BOB, threadId=THREAD, content="ok")
+    memory.learn(_event("update-comment", threadId=THREAD, content="Darker", isFirst=True))
+    memory.learn(_event("resolve-comment-thread", id=THREAD, content="Darker"))
+
+    resolved = memory.tell(reply)
+    memory.learn(_event("reopen-comment-thread", id=THREAD, content="Darker"))
+    reopened = memory.tell(_event("reopen-comment-thread", id=THREAD, content="Darker"))
+
+    assert (resolved.thread.first, resolved.thread.resolved) == ("Darker", True)
+    assert (reopened.thread.resolved, reopened.comment.edited) == (False, True)
+    assert not resolved.comment.edited
+
+
 def test_what_no_event_has_told_stays_unknown() -> None:
     event = Memory().tell(_event("create-comment", threadId=THREAD, fileId=FILE, content="ok"))
 

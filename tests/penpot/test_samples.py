@@ -19,7 +19,7 @@ def test_every_kind_has_one_sample() -> None:
     assert sorted(ORDER) == sorted(CATALOGUE)
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", [name for name in ORDER if not CATALOGUE[name].own])
 def test_a_sample_has_the_keys_of_a_body_that_penpot_sent(name: str) -> None:
     body = decode(sample(name), "application/json")
     real = [
