@@ -100,6 +100,25 @@ class CommentThread:
 
 
 @dataclass(frozen=True, slots=True)
+class Team:
+    """A team of the token's user, from ``get-teams``."""
+
+    id: str
+    name: str = ""
+    can_edit: bool = False
+    """Whether the user is an editor there, or more."""
+
+    @classmethod
+    def of(cls, row: Row) -> Self | None:
+        """The record; None without an id."""
+        team, rights = uuid(row.get("id")), row.get("permissions")
+        if not team:
+            return None
+        can_edit = isinstance(rights, dict) and rights.get("canEdit") is True
+        return cls(team, one_line(row.get("name")), can_edit)
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """A project, from ``get-project`` and ``get-projects``."""
 

@@ -1,17 +1,8 @@
-"""Penpot's RPC API, as far as Relay asks it: names, threads, webhooks.
+"""Penpot's RPC API, as far as Relay asks it: names, comments, webhooks."""
 
-Paths and headers are those of Penpot's ``backend/src/app``: ``rpc.clj``, ``http/middleware.clj``.
-"""
-
-import asyncio
-import re
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Final, TypeVar
-
-import httpx
+from typing import Any, TypeVar
 
 from relay.penpot.answers import (
     CommentThread,
@@ -19,32 +10,30 @@ from relay.penpot.answers import (
     Profile,
     Project,
     Row,
+    Team,
     Template,
     Webhook,
     boards,
     many,
     one,
 )
-from relay.penpot.assets import LARGEST, picture
-from relay.penpot.rpc import BAD_TOKEN, Answer, Busy, PenpotError, Refused, Unexpected
+from relay.penpot.assets import picture
+from relay.penpot.client import ASSET, AT_ONCE, MAX_ANSWER, TIMEOUT, Client
+from relay.penpot.discussion import CommentRow, ThreadRow
+from relay.penpot.rpc import BAD_TOKEN, Busy, PenpotError, Refused, Unexpected
 from relay.penpot.text import uuid
 from relay.picture import Picture
 
-__all__ = ["TIMEOUT", "Busy", "Penpot", "PenpotError", "Refused", "Unexpected"]
-
-TIMEOUT = 5.0
-"""Seconds for one call, from the first byte sent to the last one read."""
-MAX_ANSWER = 8 * 1024 * 1024
-"""Most bytes of an answer."""
-AT_ONCE = 8
-"""Most calls under way; Penpot's own limit, where it is on, is 10 per profile."""
-
-ASSET: Final = "asset"
-"""What downloads of pictures are called in metrics and errors; they are no method."""
-
-_NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
-_PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
-_TOKEN = re.compile(r"[!-~]+")
+__all__ = [
+    "AT_ONCE",
+    "MAX_ANSWER",
+    "TIMEOUT",
+    "Busy",
+    "Penpot",
+    "PenpotError",
+    "Refused",
+    "Unexpected",
+]
 
 T = TypeVar("T")
 R = TypeVar("R", CommentThread, Project)
@@ -52,53 +41,12 @@ R = TypeVar("R", CommentThread, Project)
 _ANONYMOUS = "00000000-0000-0000-0000-000000000000"
 
 
-class Penpot:
-    """A client with an access token. It reads only, and never asks for a whole file.
+class Penpot(Client):
+    """A client that never asks for a whole file, and changes nothing but webhooks.
 
     Lookups give None where Penpot has nothing under that id *or* the token's user may not see
-    it: Penpot answers both alike. They raise ``PenpotError``. The same lookup asked for again
-    while it is under way is one call; giving up on it leaves it to the others, and to its time-out.
+    it: Penpot answers both alike. They raise ``PenpotError``.
     """
-
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        timeout: float = TIMEOUT,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """``url`` is Penpot's public address, ``token`` an access token of one of its users.
-
-        ``timeout`` is in seconds and for a whole call; ``tls`` replaces the default authorities.
-        """
-        self._url = url.rstrip("/")
-        self._timeout = timeout
-        self._path = _PATHS[0]
-        # Anything else in a header raises errors that show it.
-        self._is_token = _TOKEN.fullmatch(token) is not None
-        self._client = httpx.AsyncClient(
-            headers={
-                "accept": "application/json",
-                "accept-encoding": "identity",  # bounded as it is on the wire
-                "authorization": f"Token {token}" if self._is_token else "",
-                "user-agent": "penpot-relay",
-                "x-client": "relay",
-            },
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
-            timeout=timeout,
-            verify=(tls or True) if self._url.startswith("https:") else False,
-        )
-        self._under_way: dict[tuple[str, ...], asyncio.Task[Any]] = {}
-
-    async def close(self) -> None:
-        """End what is under way and give the connections back."""
-        tasks = tuple(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
 
     async def profile(self) -> Profile:
         """The token's user. A bad token raises ``Refused``, as everywhere.
@@ -161,96 +109,39 @@ class Penpot:
         except ValueError as error:
             raise Unexpected(f"{ASSET} was answered with something else: {error}") from None
 
+    async def teams(self) -> tuple[Team, ...] | None:
+        """The teams that the token's user is in."""
+        return await self._ask("get-teams", _list(Team.of))
+
+    async def comment_threads(self, file_id: str) -> tuple[ThreadRow, ...] | None:
+        """All threads of a file that have a comment."""
+        return await self._ask("get-comment-threads", _list(ThreadRow.of), fileId=file_id)
+
+    async def unread_threads(self, team_id: str) -> tuple[ThreadRow, ...] | None:
+        """The threads of a team in which the token's user has not read everything: all of them
+        where nobody ever reads with that account. Nothing, or those alone that mention the user,
+        where the account's notifications are set so."""
+        return await self._ask("get-unread-comment-threads", _list(ThreadRow.of), teamId=team_id)
+
+    async def comments(self, thread_id: str) -> tuple[CommentRow, ...] | None:
+        """A thread's comments, oldest first."""
+        return await self._ask("get-comments", _list(CommentRow.of), threadId=thread_id)
+
     async def webhooks(self, team_id: str) -> tuple[Webhook, ...] | None:
         """A team's webhooks, with how their last deliveries went."""
         return await self._ask("get-webhooks", _list(Webhook.of), teamId=team_id)
 
-    async def _ask(
-        self,
-        method: str,
-        read: Callable[[Any], T | None],
-        more: Mapping[str, str] = _NOTHING_MORE,
-        **ids: str,
-    ) -> T | None:
-        """One lookup; an id that is none is nothing that Penpot could have. ``more`` are parameters
-        that are always the same for a method."""
-        params = {name: uuid(value) for name, value in ids.items()}
-        if not all(params.values()):
-            return None
-        key = (method, *params.values())
-        task = self._under_way.get(key)
-        if task is None:
-            task = asyncio.create_task(self._call(method, read, params | dict(more)))
-            self._under_way[key] = task
-            task.add_done_callback(partial(self._forget, key))
-        try:
-            found: T | None = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if task.cancelled() and caller is not None and not caller.cancelling():
-                raise Busy(f"{method} was given up: Relay is stopping") from None
-            raise
-        return found
+    async def switch_on(self, webhook: Webhook) -> Webhook | None:
+        """Make a webhook active, with its errors forgotten; None where the token's user may not:
+        its maker may, and the team's editors. Penpot does not call the same address to try it."""
+        params = {"id": webhook.id, "uri": webhook.uri, "mtype": webhook.mtype, "isActive": True}
+        return await self._call("update-webhook", _one(Webhook.of), params)
 
-    def _forget(self, key: tuple[str, ...], task: asyncio.Task[Any]) -> None:
-        del self._under_way[key]
-        if not task.cancelled():
-            task.exception()  # seen, also where everyone who asked has given up
-
-    async def _call(
-        self, method: str, read: Callable[[Any], T | None], params: dict[str, str]
-    ) -> T | None:
-        answer = await self._bounded(method, partial(self._post_where_known, method, params))
-        if answer.is_nothing:
-            return None
-        if answer.status != 200:
-            raise answer.error(method)
-        try:
-            return read(answer.values())
-        except ValueError as error:
-            raise Unexpected(f"{method} was answered with something else: {error}") from None
-
-    async def _bounded(self, method: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer, in time. Raises ``PenpotError``."""
-        if not self._is_token:
-            raise Refused("the access token holds characters that none has, or nothing")
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await work()
-        except (TimeoutError, httpx.TimeoutException):
-            raise Busy(f"{method}: no answer within {self._timeout:g} s") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Unexpected("penpot.url is no address that can be called") from None
-        except httpx.HTTPError as error:
-            raise Busy(f"{method}: no answer ({type(error).__name__})") from None
-
-    async def _post_where_known(self, method: str, params: dict[str, str]) -> Answer:
-        """The answer of the path that knows the method, which is the first to try from then on."""
-        first = self._path
-        for path in sorted(_PATHS, key=lambda path: path != first):
-            answer = await self._post(path, method, params)
-            if not answer.is_of_no_method:
-                if answer.status == 200 or answer.is_nothing:
-                    self._path = path
-                break
-        return answer
-
-    async def _post(self, path: str, method: str, params: dict[str, str]) -> Answer:
-        return await self._fetch("POST", f"{path}/{method}", params)
-
-    async def _fetch(self, verb: str, path: str, params: dict[str, str] | None = None) -> Answer:
-        """One request, of which no more is read than an answer may have."""
-        most = LARGEST if params is None else MAX_ANSWER
-        what = ASSET if params is None else path.rpartition("/")[2]
-        async with self._client.stream(verb, self._url + path, json=params) as answer:
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                raise Unexpected(f"{what} was answered in an encoding that was not asked for")
-            body = bytearray()
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > most:
-                    raise Unexpected(f"{what} was answered with more than {most} bytes")
-        return Answer(answer.status_code, answer.headers, bytes(body))
+    async def create_webhook(self, team_id: str, uri: str) -> Webhook | None:
+        """A new active webhook that gets JSON. Penpot first asks the address with ``HEAD``, and
+        what it does not like there raises ``PenpotError``, with ``webhook-validation``."""
+        params = {"teamId": team_id, "uri": uri, "mtype": "application/json", "isActive": True}
+        return await self._call("create-webhook", _one(Webhook.of), params)
 
 
 def _profile(value: Any) -> Profile:
@@ -261,6 +152,10 @@ def _profile(value: Any) -> Profile:
 
 def _list(of: Callable[[Row], T | None]) -> Callable[[Any], tuple[T, ...]]:
     return partial(many, of=of)
+
+
+def _one(of: Callable[[Row], T | None]) -> Callable[[Any], T]:
+    return partial(one, of=of)
 
 
 def _same(value: Any, of: Callable[[Row], R | None], asked: str) -> R:

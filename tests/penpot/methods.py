@@ -6,14 +6,16 @@ After Penpot's ``backend/src/app/rpc/commands``.
 import re
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.penpot import rows
 from tests.penpot.sender import Sender
-from tests.penpot.world import File, Project, Team, Webhook, World, instant
+from tests.penpot.world import Comment, File, Project, Team, Thread, Webhook, World, instant
 
 Params = dict[str, Any]
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NO_IDS = ("uri", "mtype", "isActive", "searchTerm", "tag", "isResolved", "content")
 _MAX_WEBHOOKS = 8
 
 
@@ -31,7 +33,15 @@ def run(world: World, sender: Sender, method: str, params: Params) -> Any:
     required, function = METHODS[method]
     for name in required:
         value = params.get(name)
-        is_id = name not in ("uri", "mtype", "isActive", "searchTerm", "tag")
+        is_id = name not in (
+            "uri",
+            "mtype",
+            "isActive",
+            "searchTerm",
+            "tag",
+            "isResolved",
+            "content",
+        )
         if value is None or (is_id and not (isinstance(value, str) and _UUID.fullmatch(value))):
             raise Failed(400, "validation", "params-validation", explain=f"{name}: missing or bad")
     if method in ("create-webhook", "update-webhook"):
@@ -134,15 +144,32 @@ def _threads(world: World, params: Params) -> Any:
     """Asked for by team alone, it finds no file."""
     file = _my_file(world, params.get("fileId", ""))
     return [
-        rows.thread(world, thread) for thread in world.threads.values() if thread.file == file.id
+        rows.thread(world, thread)
+        for thread in list(world.threads.values())
+        if thread.file == file.id and thread.comments and not file.is_deleted
+    ]
+
+
+def _unread(world: World, params: Params) -> Any:
+    """Of the whole team, as far as the user wants to be told and has not read it."""
+    team = _my_team(world, params["teamId"])
+    found = [
+        rows.thread(world, thread)
+        for thread in list(world.threads.values())
+        if thread.comments
+        and not world.files[thread.file].is_deleted
+        and world.team_of_file(thread.file) == team.id
+    ]
+    return [
+        row
+        for row in found
+        if row["countUnreadComments"]
+        and (world.notify == "all" or (world.notify == "partial" and world.me in row["mentions"]))
     ]
 
 
 def _comments(world: World, params: Params) -> Any:
-    thread = world.threads.get(params["threadId"])
-    if thread is None:
-        raise _not_found()
-    _my_file(world, thread.file)
+    thread = _my_thread(world, params["threadId"])
     return [rows.comment(world, thread, comment) for comment in thread.comments]
 
 
@@ -211,6 +238,30 @@ def _thumbnails(world: World, params: Params) -> Any:
     return {f"{file.id}/{place}/{params['tag']}": asset for place, asset in file.boards.items()}
 
 
+def _update_thread(world: World, params: Params) -> Any:
+    """Penpot leaves the thread's time of change as it is."""
+    _my_thread(world, params["id"]).is_resolved = params["isResolved"]
+
+
+def _update_comment(world: World, params: Params) -> Any:
+    thread, comment = _my_comment(world, params["id"])
+    comment.content, comment.modified = params["content"], datetime.now(UTC)
+    thread.modified = comment.modified
+
+
+def _delete_comment(world: World, params: Params) -> Any:
+    """Neither here does the thread's time of change move."""
+    thread, comment = _my_comment(world, params["id"])
+    thread.comments.remove(comment)
+
+
+def _delete_thread(world: World, params: Params) -> Any:
+    thread = _my_thread(world, params["id"])
+    if thread.comments[0].owner != world.me:
+        raise Failed(400, "validation", "not-allowed")
+    del world.threads[thread.id]
+
+
 METHODS: dict[str, tuple[tuple[str, ...], Callable[[World, Params], Any]]] = {
     "get-profile": ((), _profile),
     "get-teams": ((), _teams),
@@ -223,6 +274,11 @@ METHODS: dict[str, tuple[tuple[str, ...], Callable[[World, Params], Any]]] = {
     "search-files": (("teamId", "searchTerm"), _search),
     "get-comment-thread": (("fileId", "id"), _one_thread),
     "get-comment-threads": ((), _threads),
+    "get-unread-comment-threads": (("teamId",), _unread),
+    "update-comment-thread": (("id", "isResolved"), _update_thread),
+    "update-comment": (("id", "content"), _update_comment),
+    "delete-comment": (("id",), _delete_comment),
+    "delete-comment-thread": (("id",), _delete_thread),
     "get-comments": (("threadId",), _comments),
     "get-profiles-for-file-comments": (("fileId",), _commenters),
     "get-file-libraries": (("fileId",), _libraries),
@@ -262,8 +318,29 @@ def _my_file(world: World, file: str) -> File:
     return found
 
 
+def _my_thread(world: World, thread: str) -> Thread:
+    found = world.threads.get(thread.lower())
+    if found is None:
+        raise _not_found()
+    _my_file(world, found.file)
+    return found
+
+
+def _my_comment(world: World, comment: str) -> tuple[Thread, Comment]:
+    """A comment that the user wrote, with its thread."""
+    for thread in world.threads.values():
+        for found in thread.comments:
+            if found.id == comment.lower():
+                _my_file(world, thread.file)
+                if found.owner != world.me:
+                    raise Failed(400, "validation", "not-allowed")
+                return thread, found
+    raise _not_found()
+
+
 def _files_of(world: World, project: str) -> list[File]:
-    return [file for file in world.files.values() if file.project == project]
+    files = list(world.files.values())
+    return [file for file in files if file.project == project and not file.is_deleted]
 
 
 def _check_hook(params: Params) -> None:

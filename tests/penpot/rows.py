@@ -85,7 +85,9 @@ def thread(world: World, thread: Thread) -> dict[str, Any]:
         "ownerEmail": owner.email,
         "ownerPhotoId": owner.photo,
         "countComments": len(thread.comments),
-        "countUnreadComments": len(thread.comments),
+        "countUnreadComments": sum(
+            comment.created >= (thread.read or thread.created) for comment in thread.comments
+        ),
         "createdAt": instant(thread.created),
         "modifiedAt": instant(thread.modified),
     }

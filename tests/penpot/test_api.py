@@ -17,7 +17,8 @@ from relay.penpot.answers import File, Profile, Template
 from relay.penpot.api import AT_ONCE, MAX_ANSWER, Busy, Penpot, PenpotError, Refused, Unexpected
 from relay.penpot.rpc import LONGEST_REST, MAX_VALUES
 from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
-from tests.penpot.world import Webhook, World
+from tests.penpot.streams import hook
+from tests.penpot.world import Webhook, World, instant
 from tests.servers.loopback import Answer, Request, in_thread
 
 pytestmark = pytest.mark.anyio
@@ -74,8 +75,12 @@ LOOKUPS: dict[str, Callable[[Penpot, Ids], Awaitable[Any]]] = {
     "get-project-files": lambda asked, ids: asked.project_files(ids.web),
     "get-file-libraries": lambda asked, ids: asked.file_libraries(ids.landing),
     "get-webhooks": lambda asked, ids: asked.webhooks(ids.acme),
+    "get-comment-threads": lambda asked, ids: asked.comment_threads(ids.landing),
+    "get-unread-comment-threads": lambda asked, ids: asked.unread_threads(ids.acme),
+    "get-comments": lambda asked, ids: asked.comments(THREAD),
 }
 METHODS = LOOKUPS | {
+    "get-teams": lambda asked, ids: asked.teams(),
     "get-profile": lambda asked, ids: asked.profile(),
     "get-builtin-templates": lambda asked, ids: asked.builtin_templates(),
 }
@@ -98,6 +103,10 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
         libraries = await asked.file_libraries(ids.landing)
         templates = await asked.builtin_templates()
         webhooks = await asked.webhooks(ids.acme)
+        teams = await asked.teams()
+        threads = await asked.comment_threads(ids.landing)
+        unread = await asked.unread_threads(ids.acme)
+        comments = await asked.comments(THREAD)
 
     assert me == Profile(world.me, "Relay", "relay@example.com")
     assert str(me) == "Relay"
@@ -135,7 +144,52 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
     assert webhook.uri == HOOK
     assert (webhook.is_active, webhook.error_code, webhook.error_count) == (True, "timeout", 2)
     assert "TheHooksOwnSecret" not in repr(webhook)
+    assert teams is not None
+    assert [(team.id, team.can_edit) for team in teams if team.id == ids.acme] == [
+        (ids.acme, False)
+    ]
+    assert threads is not None
+    assert unread is not None
+    assert {row.id for row in threads} < {row.id for row in unread}
+    (listed,) = [row for row in threads if row.id == THREAD]
+    assert (listed.file_id, listed.team_id, listed.comments) == (ids.landing, ids.acme, 6)
+    assert (listed.resolved, listed.unread) == (False, 6)
+    assert listed.modified_at == instant(world.threads[THREAD].modified)
+    assert comments is not None
+    assert [row.id for row in comments] == [one.id for one in world.threads[THREAD].comments]
+    assert comments[0].created_at == world.threads[THREAD].created
+    assert comments[0].owner_name == "Ada Lovelace"
     assert {call.method for call in penpot.calls} == set(METHODS)
+
+
+async def test_a_webhook_is_switched_on_at_the_address_that_it_has(penpot: StandIn) -> None:
+    world, ids = penpot.world, Ids(penpot.world)
+    world.webhooks[NOBODY] = Webhook(NOBODY, ids.acme, HOOK, "application/transit+json", False)
+    world.webhooks[NOBODY].error_code, world.webhooks[NOBODY].error_count = "timeout", 3
+    async with client(penpot) as asked:
+        (found,) = await asked.webhooks(ids.acme) or ()
+        assert await asked.switch_on(found) is None  # a viewer who has not made it
+        assert not world.webhooks[NOBODY].is_active
+        world.teams[ids.acme].members[world.me] = "editor"
+        switched = await asked.switch_on(found)
+    assert switched is not None
+    assert (switched.is_active, switched.error_count) == (True, 0)
+    hook = world.webhooks[NOBODY]
+    assert (hook.uri, hook.mtype, hook.is_active) == (HOOK, "application/transit+json", True)
+
+
+async def test_a_webhook_is_made_active_and_for_json(newer: StandIn) -> None:
+    ids = Ids(newer.world)
+    async with client(newer) as asked:
+        with hook(Answer(b"", 200)) as (url, _):
+            made = await asked.create_webhook(ids.acme, f"{url}/hooks/acme/secret")
+        with hook(Answer(b"", 404)) as (url, _), pytest.raises(Busy, match="webhook-validation"):
+            await asked.create_webhook(ids.acme, url)
+        with pytest.raises(Unexpected, match="webhook-validation"):
+            await asked.create_webhook(ids.acme, url)  # nobody listens there any more
+    assert made is not None
+    (kept,) = newer.world.webhooks.values()
+    assert (kept.id, kept.is_active, kept.mtype) == (made.id, True, "application/json")
 
 
 async def test_a_penpot_before_2_12_is_found_out_once(penpot: StandIn) -> None:

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,44 @@ def test_the_other_lookups_tell_of_the_same_world(penpot: StandIn) -> None:
     )
     people = call(penpot, "get-profiles-for-file-comments", fileId=landing).json()
     assert "Guest Reviewer" in {person["fullname"] for person in people}
+
+
+def test_resolving_and_deleting_leave_the_threads_time_as_it_is(penpot: StandIn) -> None:
+    world = penpot.world
+    landing, acme = world.by_name("files", "landing"), world.by_name("teams", "acme")
+    id_ = "c0000001-5d0e-81a4-8006-9b0000000001"
+    thread = world.threads[id_]
+
+    def row() -> dict[str, Any]:
+        listed = call(penpot, "get-comment-threads", fileId=landing).json()
+        return next(found for found in listed if found["id"] == id_)
+
+    before = row()
+    assert call(penpot, "update-comment-thread", id=id_, isResolved=True).status_code == 204
+    assert row() == before | {"isResolved": True}
+    last = thread.comments[-1]
+    assert call(penpot, "delete-comment", id=last.id).json()["code"] == "not-allowed"
+    assert call(penpot, "update-comment", id=last.id, content="x").json()["code"] == "not-allowed"
+    last.owner = world.me
+    assert call(penpot, "update-comment", id=last.id, content="x").status_code == 204
+    edited = row()
+    assert edited["modifiedAt"] > before["modifiedAt"]
+    assert call(penpot, "delete-comment", id=last.id).status_code == 204
+    assert (row()["countComments"], row()["modifiedAt"]) == (5, edited["modifiedAt"])
+    assert call(penpot, "delete-comment-thread", id=id_).json()["code"] == "not-allowed"
+    thread.comments[0].owner = world.me
+    assert call(penpot, "delete-comment-thread", id=id_).status_code == 204
+    assert call(penpot, "get-comments", threadId=id_).status_code == 404
+
+    other = next(found for found in world.threads.values() if found.file == landing)
+    other.read = other.comments[-1].created + timedelta(seconds=1)
+    unread = {
+        found["id"] for found in call(penpot, "get-unread-comment-threads", teamId=acme).json()
+    }
+    assert other.id not in unread
+    assert len(unread) > 5
+    world.notify = "none"
+    assert call(penpot, "get-unread-comment-threads", teamId=acme).json() == []
 
 
 def test_thumbnails_of_files_need_the_token_and_those_of_boards_do_not(penpot: StandIn) -> None:

@@ -51,6 +51,7 @@ class File:
     libraries: list[str] = field(default_factory=list)
     boards: dict[str, str] = field(default_factory=dict)
     """``<page>/<frame>`` → id of an asset."""
+    is_deleted: bool = False
 
 
 @dataclass
@@ -77,6 +78,8 @@ class Thread:
     is_resolved: bool = False
     created: datetime = LONG_AGO
     modified: datetime = LONG_AGO
+    read: datetime | None = None
+    """When the token's user has read it."""
 
 
 @dataclass
@@ -120,6 +123,8 @@ class World:
     assets: dict[str, Asset] = field(default_factory=dict)
     templates: dict[str, str] = field(default_factory=dict)
     me: str = "6eaf5050-5d0e-81a4-8006-9a5f000000ff"
+    notify: str = "all"
+    """The user's setting for comments on the dashboard: all, partial or none."""
 
     def team_of_file(self, file: str) -> str:
         """The id of a file's team; KeyError where there is none."""
