@@ -25,10 +25,11 @@ from relay.metrics import Metrics
 from relay.process import leave_what_is_loaded_alone
 from relay.role import Role
 from relay.store import store_at
-from relay.store.base import StoreUnavailable
+from relay.store.base import Store, StoreUnavailable
 
 if TYPE_CHECKING:
     from relay.penpot.api import Penpot
+    from relay.watch.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
     hook = Hook(config, store, fan_out.wake, metrics, is_open=role.takes)
     housekeeping = Housekeeping(store, retention)
+    watch = _watch(config, store, metrics)
     tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -72,6 +74,8 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             "fan-out": fan_out.run,
             "housekeeping": housekeeping.run,
         }
+        if watch is not None:
+            running["watch"] = watch.run
         if role.delivers:
             tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
             for channel in settings.values():
@@ -93,6 +97,8 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             yield
         finally:
             log.info("stopping")
+            if watch is not None:
+                watch.stop()
             housekeeping.stop()
             fan_out.stop()
             await lanes.stop(GRACE)
@@ -137,6 +143,17 @@ def _penpot(config: Config) -> "Penpot | None":
     from relay.penpot.api import Penpot
 
     return Penpot(config.penpot.url, config.penpot.access_token.reveal())
+
+
+def _watch(config: Config, store: Store, metrics: Metrics) -> "Watch | None":
+    """The watch, where the config has it."""
+    if config.penpot.access_token is None or not config.watch.enabled:
+        return None
+    from relay.watch.client import Counted
+    from relay.watch.watch import Watch
+
+    penpot = Counted(config.penpot.url, config.penpot.access_token, metrics)
+    return Watch(config, penpot, store, metrics)
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,10 @@ from relay.logs import set_up
 from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreMisfit, StoreUnavailable
+from relay.watch.hooks import troubles
+
+if TYPE_CHECKING:
+    from relay.watch.mending import Mend
 
 T = TypeVar("T")
 
@@ -220,10 +224,13 @@ async def _log(config: Config, team: str | None, state: str | None, limit: int) 
     try:
         entries = await store.log(team=team, state=state, limit=limit)
         stopped = await broken(store, config.lanes())
+        off = await troubles(store, config.teams) if config.penpot.access_token else {}
     finally:
         await store.close()
     for lane, (since, why) in stopped.items():
         click.echo(f"{lane} has stopped since {_clock(since)}: {why}", err=True)
+    for team, (since, why) in off.items():
+        click.echo(f"{team}, since {_clock(since)}: {why}", err=True)
     if not entries:
         click.echo("no such events" if team or state else "no events yet", err=True)
     for entry in entries:
@@ -295,21 +302,30 @@ async def _backup(config: Config, file: Path) -> None:
 
 @main.command()
 @CONFIG
-def doctor(path: str | None) -> None:
+@click.option("--fix", is_flag=True, help="Mend what can be mended, each after asking.")
+def doctor(path: str | None, fix: bool) -> None:
     """Ask channels and Penpot whether all is good."""
-    if not _run(_doctor(_load(path))):
+    if not _run(_doctor(_load(path), fix=fix)):
         sys.exit(1)
 
 
-async def _doctor(config: Config) -> bool:
-    from relay.doctor import examine
+async def _doctor(config: Config, *, fix: bool) -> bool:
+    from relay.doctor import examine, mended
 
-    good = True
-    async for place, finding in examine(config):
+    wrong = 0
+    mends: list[Mend] = []
+    async for place, finding in examine(config, mends):
         mark = "note" if place == "config" else "ok" if finding.ok else "WRONG"
         click.echo(f"{mark:>5}  {place}: {finding.text}")
-        good = good and finding.ok
-    return good
+        wrong += not finding.ok
+    if mends and not fix:
+        click.echo("`relay doctor --fix` can mend some of this", err=True)
+    for mend in mends if fix else ():
+        if click.confirm(mend.question):
+            finding = await mended(config, mend)
+            click.echo(f"{'ok' if finding.ok else 'WRONG':>5}  {mend.team}: {finding.text}")
+            wrong -= finding.ok
+    return wrong == 0
 
 
 @main.command()

@@ -392,6 +392,15 @@ AnyChannel: TypeAlias = Annotated[
 ]
 
 
+class Watch(Record):
+    """``[watch]``: what Relay finds out with ``penpot.access_token``."""
+
+    enabled: bool = True
+    hooks_every: Duration = timedelta(minutes=5)
+    catch_up_every: Duration = timedelta(minutes=15)
+    calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+
+
 class Person(Record):
     """``[people]``: where somebody of Penpot is found elsewhere."""
 
@@ -418,6 +427,7 @@ class Config(Record):
     penpot: Penpot = Penpot()
     templates: Templates = Templates()
     log: Log = Log()
+    watch: Watch = Watch()
     people: dict[Annotated[str, AfterValidator(_person_key)], Person] = {}
     teams: Annotated[dict[Name, Team], Field(min_length=1)]
 
@@ -435,6 +445,14 @@ class Config(Record):
         team = lane.partition("/")[0]
         channel = self.teams[team].alerts_to
         return f"{team}/{channel}" if channel else None
+
+    def told(self, team: str) -> str | None:
+        """The lane that is told what concerns a whole team: that of ``alerts_to``, else the first
+        that is a place and not people; None where there is none."""
+        settings = self.teams[team]
+        places = [channel.name for channel in settings.channels if not channel.is_direct]
+        name = settings.alerts_to or (places[0] if places else "")
+        return f"{team}/{name}" if name else None
 
     def lanes(self) -> dict[str, AnyChannel]:
         """Every channel of every team by its lane's name, ``team/channel``."""

@@ -1,6 +1,7 @@
 """``relay doctor``: what is wrong, in words, and what to do about it."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -19,14 +20,19 @@ from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
 from relay.penpot.api import TIMEOUT, Penpot, PenpotError, Refused
 from relay.store import store_at
-from relay.store.base import StoreMisfit, StoreMissing, StoreUnavailable
+from relay.store.base import Store, StoreMisfit, StoreMissing, StoreUnavailable
+from relay.watch import mending
+from relay.watch.mending import Mend
 
 PATIENCE = 20.0
 """Seconds that one channel has to answer."""
 
 
-async def examine(config: Config) -> AsyncIterator[tuple[str, Finding]]:
-    """Look at everything without posting; yields (what was looked at, finding)."""
+async def examine(
+    config: Config, mends: list[Mend] | None = None
+) -> AsyncIterator[tuple[str, Finding]]:
+    """Look at everything without posting; yields (what was looked at, finding). What can be done
+    about it at once is put into ``mends``."""
     for warning in warnings(config):
         yield "config", Finding(True, warning)
     async for place, finding in _store(config):
@@ -38,12 +44,28 @@ async def examine(config: Config) -> AsyncIterator[tuple[str, Finding]]:
         yield "templates", Finding(True, "all templates are good")
     yield "penpot", await _penpot_answers(config.penpot.url)
     if config.penpot.access_token is not None:
-        yield "penpot", await _token(config.penpot.url, config.penpot.access_token.reveal())
+        good = await _token(config.penpot.url, config.penpot.access_token.reveal())
+        yield "penpot", good
+        if good.ok:
+            async for team, found, mend in _hooks(config, config.penpot.access_token.reveal()):
+                yield team, found
+                if mend is not None and mends is not None:
+                    mends.append(mend)
     lanes = config.lanes()
     results = await asyncio.gather(*(_channel(settings) for settings in lanes.values()))
     for name, findings in zip(lanes, results, strict=True):
         for finding in findings:
             yield name, finding
+
+
+async def mended(config: Config, mend: Mend) -> Finding:
+    """Do what can be done; what came of it."""
+    assert config.penpot.access_token is not None  # noqa: S101 - else there is nothing to mend
+    penpot = Penpot(config.penpot.url, config.penpot.access_token.reveal())
+    try:
+        return await mend.work(penpot)
+    finally:
+        await penpot.close()
 
 
 def template_problems(config: Config) -> list[Problem]:
@@ -111,6 +133,24 @@ async def _token(url: str, token: str) -> Finding:
     finally:
         await penpot.close()
     return Finding(True, f"the access token is good; it belongs to {name}")
+
+
+async def _hooks(config: Config, token: str) -> AsyncIterator[tuple[str, Finding, Mend | None]]:
+    """Each team's webhook in Penpot."""
+    penpot = Penpot(config.penpot.url, token)
+    async with contextlib.AsyncExitStack() as opened:
+        opened.push_async_callback(penpot.close)
+        store: Store | None = None
+        with contextlib.suppress(StoreMisfit):  # which was told already
+            beside = store_at(config.store.url.reveal())
+            await beside.open(service=False)
+            opened.push_async_callback(beside.close)
+            store = beside
+        for team in config.teams:
+            try:
+                yield team, *await mending.look(config, penpot, store, team)
+            except (PenpotError, StoreUnavailable) as error:
+                yield team, Finding(False, f"its webhook can't be looked at: {error}"), None
 
 
 async def _channel(settings: AnyChannel) -> list[Finding]:

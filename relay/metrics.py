@@ -70,6 +70,24 @@ class Metrics:
             ["method", "outcome"],
             registry=registry,
         )
+        self._hooks = Gauge(
+            "relay_hook_active",
+            "1 while Penpot's webhook for the team is on",
+            ["team"],
+            registry=registry,
+        )
+        self._switched_on = Counter(
+            "relay_hook_switched_on",
+            "Webhooks that Penpot had switched off, and Relay on again",
+            ["team"],
+            registry=registry,
+        )
+        self._watched = Counter(
+            "relay_watch_calls",
+            "Calls to Penpot of the watch, by what they came to",
+            ["method", "outcome"],
+            registry=registry,
+        )
 
     def answered(self, team: str, status: int) -> None:
         """The hook answered; ``team`` is empty where none was named rightly."""
@@ -112,6 +130,18 @@ class Metrics:
     def lookup(self, method: str, outcome: str) -> None:
         """A call to Penpot ended: found, nothing, busy, refused or unexpected."""
         self._lookups.labels(method, outcome).inc()
+
+    def watched(self, method: str, outcome: str) -> None:
+        """A call of the watch ended: found, nothing, busy, refused or unexpected."""
+        self._watched.labels(method, outcome).inc()
+
+    def hook(self, team: str, *, is_active: bool) -> None:
+        """A team's webhook was looked at."""
+        self._hooks.labels(team).set(is_active)
+
+    def hook_switched_on(self, team: str) -> None:
+        """A team's webhook was off, and is on again."""
+        self._switched_on.labels(team).inc()
 
     def backlog(self, waiting: Mapping[str, int], lanes: Collection[str]) -> None:
         """How many messages wait in each lane."""

@@ -4,16 +4,22 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from relay.channels.base import Finding
+from relay.cli import main
 from relay.config import AnyChannel, Config, Server, StdoutSettings, StoreSettings, Team
 from relay.config import Penpot as PenpotSettings
 from relay.delivery.lookups import STATE
-from relay.doctor import examine
+from relay.doctor import examine, mended
 from relay.secret import Secret
 from relay.store.sqlite import SqliteStore
+from relay.watch.mending import Mend
 from tests.channels import builders
 from tests.penpot.standin import TOKEN as STAND_INS
 from tests.penpot.standin import Fault, StandIn
+from tests.penpot.streams import hook as hook_server
+from tests.penpot.world import Webhook
 from tests.servers.loopback import Answer, Request, in_thread
 
 pytestmark = pytest.mark.anyio
@@ -104,3 +110,121 @@ async def test_the_services_own_trouble_with_penpot_is_told(tmp_path: Path) -> N
         await store.keep_note(STATE, "")
         await store.close()
         assert "paused" not in await asked_with(STAND_INS, penpot.url, tmp_path)
+
+
+HOOK = "https://relay.example.com/hooks/acme/a-secret-of-24-characters"
+ID = "b0000000-0000-4000-8000-000000000001"
+
+
+def team_config(penpot: StandIn, folder: Path, **team: str) -> Config:
+    return Config(
+        server=Server(public_url="https://relay.example.com"),
+        store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
+        penpot=PenpotSettings(url=penpot.url, access_token=Secret(STAND_INS)),
+        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"), **team)},
+    )
+
+
+async def of_hook(config: Config) -> tuple[Finding, Mend | None]:
+    """What is found about the team's webhook, and what can be done about it."""
+    mends: list[Mend] = []
+    (found,) = [one async for place, one in examine(config, mends) if place == "acme"]
+    return found, mends[0] if mends else None
+
+
+async def test_a_hook_that_is_off_can_be_switched_on(tmp_path: Path) -> None:
+    with StandIn() as penpot:
+        world = penpot.world
+        acme = world.by_name("teams", "acme")
+        world.webhooks[ID] = hook = Webhook(ID, acme, HOOK, profile=world.me)
+        config = team_config(penpot, tmp_path)
+        found, mend = await of_hook(config)
+        assert (found, mend) == (Finding(True, "its webhook in Penpot is there and on"), None)
+        for error, words in (
+            ("ssl-validation-error", "it does not trust the certificate of Relay's address"),
+            ("blocked-request:uri target is not allowed", "PENPOT_SSRF_ALLOWED_HOSTS"),
+            ("something-new", r"its calls failed \(something-new\)"),
+            (None, "somebody switched it off, or left it off"),
+        ):
+            hook.is_active, hook.error_code = False, error
+            found, mend = await of_hook(config)
+            assert not found.ok
+            assert re.search(f"is off: .*{words}", found.text)
+        assert mend is not None
+        assert mend.question == "Switch the webhook of acme on?"
+        assert await mended(config, mend) == Finding(True, "its webhook in Penpot is on again")
+        assert hook.is_active
+        hook.profile, hook.is_active = "", False
+        outcome = await mended(config, mend)
+        assert (outcome.ok, "editors of the team may" in outcome.text) == (False, True)
+
+
+async def test_a_hook_that_is_not_there_can_be_made(tmp_path: Path) -> None:
+    with StandIn() as penpot, hook_server(Answer(b"", 200)) as (url, requests):
+        world = penpot.world
+        acme, rnd = world.by_name("teams", "acme"), world.by_name("teams", "rnd")
+        config = team_config(penpot, tmp_path)
+        found, mend = await of_hook(config)  # of which of two teams?
+        assert mend is None
+        assert "set team_id" in found.text
+        del world.teams[rnd].members[world.me]
+        _, mend = await of_hook(config)
+        assert mend is not None
+        assert mend.question == "Make the webhook of acme in Penpot, in the team “Acme Design”?"
+        config = team_config(penpot, tmp_path, team_id=acme)
+        found, mend = await of_hook(config)
+        assert mend is not None
+        assert found == Finding(False, "Penpot has no webhook for it")
+        refused = await mended(config, mend)  # Penpot does not find relay.example.com
+        assert not refused.ok
+        assert "is `relay serve` running" in refused.text
+        there = config.model_copy(update={"server": Server(public_url=url)})
+        _, mend = await of_hook(there)
+        assert mend is not None
+        assert await mended(there, mend) == Finding(True, "its webhook is made, and on")
+        (made,) = world.webhooks.values()
+        assert (made.uri, made.is_active) == (f"{url}{config.hook_path('acme')}", True)
+        assert [request.method for request in requests] == ["HEAD"]
+        found, mend = await of_hook(config)
+        assert (found.ok, mend) == (False, None)
+        assert f"Penpot calls its hook at {url}, which is not server.public_url" in found.text
+        found, mend = await of_hook(config.model_copy(update={"server": Server()}))
+        assert found.ok
+        world.webhooks.clear()
+        found, mend = await of_hook(config.model_copy(update={"server": Server()}))
+        assert mend is None
+        assert "once server.public_url tells" in found.text
+        del world.teams[acme].members[world.me]
+        found, mend = await of_hook(config)
+        assert (found.ok, mend) == (False, None)
+        assert "let that user in" in found.text
+
+
+def test_the_command_asks_before_it_mends(tmp_path: Path) -> None:
+    with StandIn() as penpot:
+        world = penpot.world
+        acme = world.by_name("teams", "acme")
+        world.webhooks[ID] = hook = Webhook(ID, acme, HOOK, is_active=False, profile=world.me)
+        config = tmp_path / "relay.toml"
+        config.write_text(
+            f'[server]\npublic_url = "https://relay.example.com"\n'
+            f'[store]\nurl = "sqlite:///{tmp_path}/relay.db"\n'
+            f'[penpot]\nurl = "{penpot.url}"\naccess_token = "{STAND_INS}"\n'
+            '[teams.acme]\nsecret = "a-secret-of-24-characters"\n'
+        )
+
+        def run(*more: str, says: str = "") -> Result:
+            arguments = ["doctor", "--config", str(config), *more]
+            return CliRunner().invoke(main, arguments, input=says)
+
+        looked = run()
+        assert looked.exit_code == 1
+        assert "can mend some of this" in looked.stderr
+        declined = run("--fix", says="n\n")
+        assert (declined.exit_code, hook.is_active) == (1, False)
+        done = run("--fix", says="y\n")
+        assert "Switch the webhook of acme on? [y/N]: y" in done.output
+        assert "   ok  acme: its webhook in Penpot is on again" in done.output
+        assert (done.exit_code, hook.is_active) == (0, True)
+        assert run().exit_code == 0
+        assert "a-secret-of-24" not in looked.output + done.output

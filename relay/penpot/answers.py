@@ -107,6 +107,8 @@ class Team:
     name: str = ""
     can_edit: bool = False
     """Whether the user is an editor there, or more."""
+    is_default: bool = False
+    """Whether it is the user's own, which nobody else is in."""
 
     @classmethod
     def of(cls, row: Row) -> Self | None:
@@ -115,7 +117,8 @@ class Team:
         if not team:
             return None
         can_edit = isinstance(rights, dict) and rights.get("canEdit") is True
-        return cls(team, one_line(row.get("name")), can_edit)
+        name = one_line(row.get("name"))
+        return cls(team, name, can_edit, row.get("isDefault") is True)
 
 
 @dataclass(frozen=True, slots=True)

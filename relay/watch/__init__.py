@@ -1,0 +1,1 @@
+"""The watch: what Penpot never tells, Relay finds out."""

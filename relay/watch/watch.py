@@ -1,0 +1,142 @@
+"""The watch: one task that asks Penpot, for all teams, what its webhooks do not tell."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from relay.config import Config
+from relay.delivery.pace import pause
+from relay.metrics import Metrics
+from relay.penpot.rpc import Busy, PenpotError, Refused
+from relay.store.base import LeaseLost, Store, StoreUnavailable
+from relay.watch.client import Counted
+from relay.watch.hooks import Hooks
+from relay.watch.pace import Budget, Rest
+from relay.watch.team import Job, TeamWatch
+
+log = logging.getLogger(__name__)
+
+LEASE = "watch"
+"""The lease of the one replica that watches."""
+AT_ONCE = 4
+"""Teams that are looked at side by side."""
+TURN = 3.0
+"""Seconds between two looks for something to do, at the most."""
+STORE_PAUSE = 5.0
+"""Seconds to wait when the store can't be used, or another replica watches."""
+REFUSED_REST = 300.0
+"""Seconds without a call after Penpot refused the token."""
+
+
+class Watch:
+    """Looks after the hooks of all teams."""
+
+    def __init__(
+        self,
+        config: Config,
+        penpot: Counted,
+        store: Store,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``penpot`` is closed with the watch; ``clock`` gives seconds since 1970."""
+        self._store = store
+        self._penpot = penpot
+        self._clock = clock
+        self._budget = Budget(config.watch.calls_per_minute, clock())
+        self._rest = Rest()
+        self._refused = False
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        penpot.spend = lambda: self._budget.spend(clock())
+        hooks = Hooks(config, penpot, store, metrics, clock)
+        self._teams = [
+            TeamWatch(config, penpot, store, hooks, team, clock) for team in config.teams
+        ]
+
+    def stop(self) -> None:
+        """End ``run`` now: what is under way is given up, and begun anew after the next start."""
+        self._stop.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def run(self) -> None:
+        """Watch, until ``stop``."""
+        self._task = asyncio.current_task()
+        try:
+            while not self._stop.is_set():
+                await pause(await self.turn(), self._stop)
+        finally:
+            await self._penpot.close()
+
+    async def turn(self) -> float:
+        """Do what is due; the seconds until there may be more."""
+        try:
+            if not await self._store.lease(LEASE):
+                return STORE_PAUSE
+            return await self._work()
+        except LeaseLost:
+            log.warning("another replica watches by now")
+        except StoreUnavailable as error:
+            log.warning("the watch waits for the store: %s", error)
+        return STORE_PAUSE
+
+    async def _work(self) -> float:
+        end = self._clock() + TURN
+        while (now := self._clock()) < end and not self._stop.is_set():
+            if self._rest.until > now:
+                return min(self._rest.until - now, TURN)
+            due = self._due(now)
+            if wait := self._budget.wait(now) if due else TURN:
+                return min(wait, TURN)
+            done = await asyncio.gather(
+                *(self._do(team, job) for team, job in due[:AT_ONCE]), return_exceptions=True
+            )
+            for outcome in done:
+                if outcome is not None:
+                    raise outcome
+        return 0.0
+
+    def _due(self, now: float) -> list[tuple[TeamWatch, Job]]:
+        """What is due, the most urgent first; one job of each team."""
+        jobs = [(team, team.next()) for team in self._teams]
+        due = [(team, job) for team, job in jobs if job.due <= now]
+        return sorted(due, key=lambda found: found[1].due + found[1].rank)
+
+    async def _do(self, team: TeamWatch, job: Job) -> None:
+        """One job. What fails for one team holds up no other, unless Penpot answers nobody.
+
+        Raises ``StoreUnavailable`` and ``LeaseLost``.
+        """
+        try:
+            await job.work()
+        except PenpotError as error:
+            self._failed(team, error)
+        except (StoreUnavailable, LeaseLost):
+            raise
+        except Exception:  # one team's trouble is not that of the others
+            log.exception("watching team %s", team.name)
+            team.rest.failed(self._clock())
+        else:
+            team.rest.worked()
+            self._works()
+
+    def _failed(self, team: TeamWatch, error: PenpotError) -> None:
+        now = self._clock()
+        if not team.rest.failures:
+            log.warning("team %s can't be watched for now: %s", team.name, error)
+        team.rest.failed(now)
+        if isinstance(error, Refused):
+            self._rest.until = now + REFUSED_REST
+            if not self._refused:
+                log.error("the watch rests, as Penpot refuses to be asked: %s", error)
+            self._refused = True
+        elif isinstance(error, Busy):
+            self._rest.failures += 1
+            if error.after or self._rest.failures > 1:  # not one team's trouble alone
+                self._rest.failed(now, error.after)
+
+    def _works(self) -> None:
+        self._rest.worked()
+        self._refused = False

@@ -1,0 +1,126 @@
+"""A stage for tests of the watch: a stand-in Penpot, a store, a clock that is set by hand."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from relay.config import Config, Penpot, Server, StdoutSettings, StoreSettings, Team
+from relay.config import Watch as WatchSettings
+from relay.messages.message import Message
+from relay.metrics import Metrics
+from relay.secret import Secret
+from relay.store.base import Store
+from relay.store.sqlite import SqliteStore
+from relay.watch.client import Counted
+from relay.watch.watch import Watch
+from tests.penpot.standin import TOKEN, StandIn
+from tests.penpot.world import Webhook
+
+SECRET = "a-secret-of-24-characters"
+PUBLIC = "https://relay.example.com"
+NOON = 1_785_000_000.0
+"""A moment in July 2026, after all that is in the stand-in's world."""
+LOG = StdoutSettings(type="stdout", name="log")
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def settings(penpot: str, folder: Path, **more: Any) -> Config:
+    """A config of one team; ``more`` replaces its tables."""
+    team = Team(secret=Secret(SECRET), channels=(LOG,))
+    tables: dict[str, Any] = {
+        "server": Server(public_url=PUBLIC),
+        "store": StoreSettings(url=Secret(f"sqlite:///{folder}/relay.db")),
+        "penpot": Penpot(url=penpot, access_token=Secret(TOKEN)),
+        "watch": WatchSettings(),
+        "teams": {"acme": team},
+    }
+    return Config(**(tables | more))
+
+
+class Stage:
+    """A watch that works when it is told to, on a store."""
+
+    def __init__(self, config: Config, penpot: StandIn, store: Store, clock: Clock) -> None:
+        self.config = config
+        self.penpot = penpot
+        self.world = penpot.world
+        self.store = store
+        self.clock = clock
+        self.metrics = Metrics()
+        self.acme = self.world.by_name("teams", "acme")
+        self._clients: list[Counted] = []
+        self.start()
+
+    def start(self) -> None:
+        """A watch as after a start of the service."""
+        token = self.config.penpot.access_token
+        assert token is not None
+        self._clients.append(Counted(self.penpot.url, token, self.metrics))
+        self.watch = Watch(self.config, self._clients[-1], self.store, self.metrics, self.clock)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let the watch work while that time passes."""
+        end = self.clock.now + seconds
+        while True:
+            wait = await self.watch.turn()
+            if self.clock.now >= end:
+                return
+            self.clock.now = min(self.clock.now + max(wait, 0.05), end)
+
+    def hook(self, *, active: bool | None = True, error: str | None = None) -> Webhook:
+        """Relay's webhook in Penpot, made by the token's user."""
+        webhook = Webhook(
+            "b0000000-0000-4000-8000-000000000001",
+            self.acme,
+            f"{PUBLIC}{self.config.hook_path('acme')}",
+            is_active=active,
+            profile=self.world.me,
+            error_code=error,
+            error_count=3 if error else 0,
+        )
+        self.world.webhooks[webhook.id] = webhook
+        return webhook
+
+    async def told(self, lane: str = "acme/log") -> list[Message]:
+        """What waits for a lane."""
+        return [Message.loads(one.message) for one in await self.store.waiting(lane, 1000)]
+
+    async def bodies(self, limit: int = 10_000) -> list[dict[str, Any]]:
+        """The events that wait for the fan-out, oldest first."""
+        entries = await self.store.stored(limit)
+        return [json.loads(entry.body) for entry in entries]
+
+    def number(self, metric: str) -> float:
+        """A value in the metrics; 0 where it is not there yet."""
+        for line in self.metrics.text().decode().splitlines():
+            if line.startswith(f"{metric} "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+
+@contextlib.asynccontextmanager
+async def stage(penpot: StandIn, folder: Path, **more: Any) -> AsyncIterator[Stage]:
+    """See ``Stage``."""
+    store = SqliteStore(folder / "relay.db")
+    await store.open()
+    opened = Stage(settings(penpot.url, folder, **more), penpot, store, Clock())
+    try:
+        yield opened
+    finally:
+        await opened.close()
+        await store.close()
