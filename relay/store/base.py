@@ -63,6 +63,21 @@ class NewDelivery:
     key: str
     """Names the delivery outside of the store, unique for ever (Matrix's transaction id)."""
     message: str
+    thread: str = ""
+    """Id of the Penpot comment thread of which it shows a comment; empty for all else."""
+    comment: str = ""
+    """The comment's id, empty for the thread's first."""
+
+
+class Shown(NamedTuple):
+    """A delivery that shows a comment of a thread, or changes how it is shown."""
+
+    delivery_id: int
+    comment: str
+    state: str
+    """waiting, sent or dead"""
+    receipt: str
+    """Of the message in the channel; empty where there is none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +207,10 @@ class Store(Protocol):
 
     async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
         """Where a thread stands in a lane; None until a message of it is sent there."""
+        ...
+
+    async def shown(self, lane: str, thread: str) -> list[Shown]:
+        """The deliveries of a lane that are about a thread's comments, in their order."""
         ...
 
     async def forget_thread(self, lane: str, thread: str) -> None:

@@ -16,6 +16,7 @@ from relay.store.base import (
     NewDelivery,
     NewEvent,
     Note,
+    Shown,
     StoredEvent,
     StoreMisfit,
     StoreUnavailable,
@@ -38,10 +39,10 @@ _DELIVERY = (
 )
 _SEND = (
     "INSERT INTO relay.deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
-    " receipt, created_at, digest)"
-    " SELECT event, lane, key, message, 'waiting', 0, 0, '', '', $5, ''"
-    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[])"
-    " AS new (event, lane, key, message)"
+    " receipt, created_at, digest, thread, comment)"
+    " SELECT event, lane, key, message, 'waiting', 0, 0, '', '', $7, '', thread, comment"
+    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
+    " AS new (event, lane, key, message, thread, comment)"
 )
 _SETTLE = (
     "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
@@ -120,7 +121,7 @@ class PostgresStore:
                 [(one.state, _text(one.reason), one.event_id) for one in batch],
             )
             new = [
-                (item.event_id, one.lane, one.key, _text(one.message))
+                (item.event_id, one.lane, one.key, _text(one.message), one.thread, one.comment)
                 for item in batch
                 if item.event_id in fresh
                 for one in item.deliveries
@@ -201,6 +202,15 @@ class PostgresStore:
         async with self._pool.connection() as connection:
             row = await connection.fetchrow(sql, thread, lane)
         return None if row is None else ThreadPlace(*row)
+
+    async def shown(self, lane: str, thread: str) -> list[Shown]:
+        """See ``Store``."""
+        sql = (
+            "SELECT id, comment, state, CASE digest WHEN '' THEN receipt ELSE '' END"
+            " FROM relay.deliveries WHERE thread = $1 AND thread <> '' AND lane = $2 ORDER BY id"
+        )
+        async with self._pool.connection() as connection:
+            return [Shown(*row) for row in await connection.fetch(sql, thread, lane)]
 
     async def forget_thread(self, lane: str, thread: str) -> None:
         """See ``Store``."""
@@ -310,7 +320,10 @@ class PostgresStore:
                 name,
                 now,
             )
-            rows = [(id_, one.lane, one.key, _text(one.message)) for one in deliveries]
+            rows = [
+                (id_, one.lane, one.key, _text(one.message), one.thread, one.comment)
+                for one in deliveries
+            ]
             await connection.execute(_SEND, *map(list, zip(*rows, strict=True)), now)
             await _tell(connection, {one.lane for one in deliveries})
 

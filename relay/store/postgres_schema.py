@@ -67,6 +67,11 @@ STEPS = (
     CREATE TABLE relay.replicas (owner text PRIMARY KEY, expires_at timestamptz NOT NULL);
     CREATE TABLE relay.leases (name text PRIMARY KEY, owner text NOT NULL);
     """,
+    """
+    ALTER TABLE relay.deliveries ADD COLUMN thread text NOT NULL DEFAULT '';
+    ALTER TABLE relay.deliveries ADD COLUMN comment text NOT NULL DEFAULT '';
+    CREATE INDEX deliveries_of_thread ON relay.deliveries (thread, lane) WHERE thread <> '';
+    """,
 )
 _LOCK = 7_305_884_302  # any number that no other program uses for its own
 

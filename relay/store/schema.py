@@ -69,6 +69,12 @@ STEPS = (
     ) WITHOUT ROWID;
     DELETE FROM threads WHERE root = '';
     """,
+    # 4: which comment a delivery shows, so that its message can be changed
+    """
+    ALTER TABLE deliveries ADD COLUMN thread TEXT NOT NULL DEFAULT '';
+    ALTER TABLE deliveries ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+    CREATE INDEX deliveries_of_thread ON deliveries (thread, lane) WHERE thread <> '';
+    """,
 )
 
 

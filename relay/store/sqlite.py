@@ -16,6 +16,7 @@ from relay.store.base import (
     NewDelivery,
     NewEvent,
     Note,
+    Shown,
     StoredEvent,
     StoreMisfit,
     StoreUnavailable,
@@ -33,7 +34,8 @@ _DELIVERY = (
 )
 _SEND = (
     "INSERT INTO deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
-    " receipt, created_at) VALUES (?, ?, ?, ?, 'waiting', 0, 0, '', '', ?)"
+    " receipt, created_at, thread, comment)"
+    " VALUES (?, ?, ?, ?, 'waiting', 0, 0, '', '', ?, ?, ?)"
 )
 _SETTLE = (
     "UPDATE deliveries SET state = ?, error = ?, receipt = ?, next_at = ?,"
@@ -88,7 +90,7 @@ class SqliteStore:
         now = time.time()
         states = [(item.state, item.reason, item.event_id) for item in batch]
         deliveries = [
-            (item.event_id, new.lane, new.key, new.message, now)
+            (item.event_id, new.lane, new.key, new.message, now, new.thread, new.comment)
             for item in batch
             for new in item.deliveries
         ]
@@ -163,6 +165,15 @@ class SqliteStore:
         sql = "SELECT root, last, title FROM threads WHERE lane = ? AND thread = ? AND root <> ''"
         row = await self._file.read(lambda db: db.execute(sql, (lane, thread)).fetchone())
         return None if row is None else ThreadPlace(*row)
+
+    async def shown(self, lane: str, thread: str) -> list[Shown]:
+        """See ``Store``."""
+        sql = (
+            "SELECT id, comment, state, CASE digest WHEN '' THEN receipt ELSE '' END"
+            " FROM deliveries WHERE thread = ? AND thread <> '' AND lane = ? ORDER BY id"
+        )
+        rows = await self._file.read(lambda db: db.execute(sql, (thread, lane)).fetchall())
+        return [Shown(*row) for row in rows]
 
     async def forget_thread(self, lane: str, thread: str) -> None:
         """See ``Store``."""
@@ -265,7 +276,10 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> None:
             id_ = db.execute(f"INSERT INTO events ({columns}) VALUES ({marks})", event).lastrowid
-            rows = [(id_, one.lane, one.key, one.message, event.received_at) for one in deliveries]
+            rows = [
+                (id_, one.lane, one.key, one.message, event.received_at, one.thread, one.comment)
+                for one in deliveries
+            ]
             db.executemany(_SEND, rows)
 
         await self._file.write(work)

@@ -14,6 +14,7 @@ from relay.store.base import (
     FannedOut,
     NewDelivery,
     NewEvent,
+    Shown,
     Store,
     StoreMisfit,
     StoreUnavailable,
@@ -149,6 +150,35 @@ async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None
     assert await store.thread("b", "t") is None
     await store.forget_thread("a", "t")
     assert await store.thread("a", "t") is None
+
+
+async def test_the_messages_of_a_threads_comments_are_found(store: Store) -> None:
+    for number in range(3):
+        await store.accept(event(number))
+    ids = [stored.id for stored in await store.stored(10)]
+    first = [NewDelivery(lane, f"k{lane}", "m", "t") for lane in ("a", "b")]
+    reply = [NewDelivery("a", "k3", "m", "t", "c")]
+    others = [NewDelivery("a", "k4", "m", "u", "c"), NewDelivery("a", "k5", "m")]
+    for id_, new in zip(ids, (first, reply, others), strict=True):
+        await store.fanned_out([FannedOut(id_, "acme", "fanned-out", "", new)])
+    one, two, *_ = [delivery.id for delivery in await store.waiting("a", 10)]
+    assert await store.shown("a", "t") == [
+        Shown(one, "", "waiting", ""),
+        Shown(two, "c", "waiting", ""),
+    ]
+    await store.sent([one], "r1")
+    await store.bundle([two], "together")
+    await store.sent([two], "r2")
+    assert await store.shown("a", "t") == [
+        Shown(one, "", "sent", "r1"),
+        Shown(two, "c", "sent", ""),
+    ]
+    assert len(await store.shown("b", "t")) == 1
+    assert await store.shown("a", "") == []
+    await store.announce("acme", "own", [NewDelivery("a", "k6", "m", "t", "d")])
+    assert [shown.comment for shown in await store.shown("a", "t")] == ["", "c", "d"]
+    await store.prune(time.time() + 1, 10)
+    assert await store.shown("a", "t") == []
 
 
 async def test_a_store_of_the_first_schema_is_brought_up(path: Path) -> None:
