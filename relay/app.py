@@ -104,6 +104,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             await lanes.stop(GRACE)
             await asyncio.gather(*tasks, return_exceptions=True)
             await planner.close()
+            templates.close()
             await store.close()
             log.info("stopped")
 

@@ -18,7 +18,8 @@ from relay.configfile import load
 from relay.doctor import template_problems
 from relay.environment import KNOWN
 from relay.messages.environments import MarkdownEnvironment, TemplateFiles
-from relay.messages.templates import Environments, builtin_folder
+from relay.messages.sets import Environments
+from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.events import CATALOGUE, GROUPS
 from relay.penpot.selection import DEFAULT

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from relay.config import AnyChannel
 from relay.messages.message import Mention, Message
@@ -75,7 +76,11 @@ class Wording:
         return message
 
     async def _rendered(self, event: Event, kind: str, emails: bool) -> Message:
-        rendered = render(self._templates, event, self._team, kind, emails=emails)
+        work = partial(render, self._templates, event, self._team, kind, emails=emails)
+        if self._templates.user is None:
+            rendered = work()
+            await asyncio.sleep(0)  # rendering is what takes time
+        else:
+            rendered = await asyncio.to_thread(work)
         self.problems.update(rendered.problems)
-        await asyncio.sleep(0)  # rendering is what takes time
         return rendered.message

@@ -9,7 +9,9 @@ loses its mark on the way is escaped once more: that shows, and lets nothing thr
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ MAX_SIZE = 1_000_000  # characters of a template, and of what it prints
 BUILTIN = "builtin"
 """The prefix under which a template reaches the built-in one of the same name."""
 
+_MOST_FILES = 10_000
 _FOR_HTML_ONLY = ("safe", "forceescape", "urlize", "xmlattr", "striptags")
 
 
@@ -39,10 +42,14 @@ class TemplateFiles(BaseLoader):
     An edited file is taken at once, and so is a new file that wins over one in use.
     """
 
-    def __init__(self, folders: Sequence[Path], builtin: Path) -> None:
+    def __init__(
+        self, folders: Sequence[Path], builtin: Path, typed: Mapping[str, str] | None = None
+    ) -> None:
+        """``typed`` are templates that stand in no file, by name; they win over all others."""
+        self.typed = typed or {}
         # Plain strings: each render asks for every file anew, and pathlib would double its time.
-        self._builtin = str(builtin)
-        self._folders = (*map(str, folders), self._builtin)
+        self.builtin = str(builtin)
+        self.folders = tuple(map(str, folders))
 
     def get_source(
         self, environment: Environment, template: str
@@ -50,6 +57,8 @@ class TemplateFiles(BaseLoader):
         path = self.find(template)
         if path is None:
             raise TemplateNotFound(template)
+        if template in self.typed:
+            return self.typed[template], path, lambda: True
         state = _state(path)
         with open(path, "rb") as file:
             content = file.read(MAX_SIZE + 1)
@@ -63,17 +72,33 @@ class TemplateFiles(BaseLoader):
         return source, path, lambda: self.find(template) == path and _state(path) == state
 
     def find(self, template: str) -> str | None:
-        """The path of a template's file; None where there is none."""
+        """The path of a template's file, or the name of one that is typed; None where there is
+        none."""
         pieces = split_template_path(template)  # refuses ".."
-        folders = self._folders
+        folders = (*self.folders, self.builtin)
         if pieces[:1] == [BUILTIN]:
-            pieces, folders = pieces[1:], (self._builtin,)
+            pieces, folders = pieces[1:], (self.builtin,)
+        elif template in self.typed:
+            return template
         name = "/".join(pieces)
         for folder in folders:
             path = f"{folder}/{name}"
             if os.path.isfile(path):
                 return path
         return None
+
+    def state(self) -> tuple[object, ...]:
+        """What changes when a user's file is edited, added or taken away."""
+        files = (one for folder in self.folders for one in _files(folder))
+        return tuple(sorted(islice(files, _MOST_FILES)))
+
+
+def _files(folder: str) -> Iterator[tuple[str, int, int]]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # taken away meanwhile
+                path = f"{place}/{name}"
+                yield path, *_state(path)
 
 
 def _state(path: str) -> tuple[int, int]:
@@ -82,23 +107,24 @@ def _state(path: str) -> tuple[int, int]:
 
 
 class _CodeGenerator(CodeGenerator):
-    """Takes away the tag that switches escaping off."""
+    """Takes away the tag that switches escaping off, and works nothing out as it compiles: that
+    loses its mark, and its line if it fails."""
 
     def visit_ScopedEvalContextModifier(  # noqa: N802 - Jinja's name
         self, node: ast.ScopedEvalContextModifier, frame: Frame
     ) -> None:
         self.fail("Escaping can't be switched: there is no tag 'autoescape'.", node.lineno)
 
-
-class _TextCodeGenerator(_CodeGenerator):
-    """Compiles ``a ~ b`` so that the parts are escaped one by one, constants too."""
-
     def _output_child_to_const(
         self, node: ast.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo
     ) -> str:
         if not isinstance(node, ast.TemplateData):
-            raise ast.Impossible  # worked out as it is compiled, it would lose its mark
+            raise ast.Impossible
         return super()._output_child_to_const(node, frame, finalize)
+
+
+class _TextCodeGenerator(_CodeGenerator):
+    """Compiles ``a ~ b`` so that the parts are escaped one by one, constants too."""
 
     def visit_Concat(self, node: ast.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         self.write("environment.joined((")
@@ -191,6 +217,7 @@ class HtmlEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(
             loader=loader,
+            optimized=False,
             finalize=lambda value: value if hasattr(value, "__html__") else clean(value),
             undefined=StrictUndefined,
             autoescape=True,

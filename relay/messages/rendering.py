@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
@@ -51,6 +52,16 @@ class OutputError(Exception):
         self.file = template.filename or template.name or ""
 
 
+class Failed(Exception):
+    """A template failed in its cell, where its problem was found."""
+
+    def __init__(self, problem: Problem, *, overran: bool) -> None:
+        """``overran``: it took more than a template may."""
+        super().__init__(str(problem))
+        self.problem = problem
+        self.overran = overran
+
+
 def sections(template: Template, variables: Mapping[str, Any]) -> Sections:
     """What a template gives between its marks; without marks all of it is the body.
 
@@ -86,8 +97,10 @@ def override(template: Template, variables: Mapping[str, Any]) -> str:
     return text
 
 
-def problem(error: Exception, name: str) -> Problem:
+def problem(error: BaseException, name: str) -> Problem:
     """Where in which template an error arose; ``name`` is the template that was rendered."""
+    if isinstance(error, Failed):
+        return error.problem
     if isinstance(error, OutputError):
         return Problem(error.file, 0, str(error))
     if isinstance(error, TemplateSyntaxError):
@@ -96,7 +109,7 @@ def problem(error: Exception, name: str) -> Problem:
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.endswith(".j2"):
-            file, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+            file, line = trace.tb_frame.f_code.co_filename, _line(trace)
         trace = trace.tb_next
     if isinstance(error, RecursionError):
         text = 'calls itself without end; to build on the built-in one, extend "builtin/…"'
@@ -105,6 +118,14 @@ def problem(error: Exception, name: str) -> Problem:
     else:
         text = str(error) or type(error).__name__
     return Problem(file, line, text)
+
+
+def _line(trace: TracebackType) -> int:
+    """The line in the template; Jinja has put it there already, unless that was cut short."""
+    template = trace.tb_frame.f_globals.get("__jinja_template__")
+    if template is None:
+        return trace.tb_lineno
+    return int(template.get_corresponding_lineno(trace.tb_lineno))
 
 
 def _text(template: Template, variables: Mapping[str, Any]) -> str:

@@ -2,38 +2,24 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-
-from relay.messages.environments import (
-    HtmlEnvironment,
-    MarkdownEnvironment,
-    SlackJsonEnvironment,
-    TemplateFiles,
-)
+from relay.messages.cell import Cell, Confined
 from relay.messages.escape import escape, one_line
 from relay.messages.graphemes import shorten
 from relay.messages.message import Message
-from relay.messages.rendering import MAX_TITLE, Problem, Sections, override, problem, sections
+from relay.messages.rendering import MAX_TITLE, Problem, Sections, problem
+from relay.messages.sets import MARKDOWN, OVERRIDES, Environments, TemplateSet
 
 GENERIC = "event"
 """The template for an event that has none of its own."""
-MARKDOWN = ".md.j2"
-OVERRIDES: Mapping[str, str] = {
-    "slack": ".slack.json.j2",
-    "matrix": ".matrix.html.j2",
-    "email": ".email.html.j2",
-}
-"""The ends of names of templates for one kind of channel alone."""
-
-_EVENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
+EVENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
+"""The names of events that can have a template of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,102 +30,111 @@ class Rendered:
     problems: tuple[Problem, ...] = ()
 
 
-class Environments:
-    """The environments over one list of folders."""
-
-    def __init__(self, folders: tuple[Path, ...], builtin: Path) -> None:
-        self.files = TemplateFiles(folders, builtin)
-
-    @cached_property
-    def markdown(self) -> MarkdownEnvironment:
-        return MarkdownEnvironment(self.files)
-
-    @cached_property
-    def json(self) -> SlackJsonEnvironment:
-        return SlackJsonEnvironment(self.files)
-
-    @cached_property
-    def html(self) -> HtmlEnvironment:
-        return HtmlEnvironment(self.files)
-
-    def of(self, name: str) -> Environment:
-        """The environment for a template's file name."""
-        if name.endswith(MARKDOWN):
-            return self.markdown
-        return self.json if name.endswith(".json.j2") else self.html
-
-
 class Templates:
     """The built-in templates and, before them, a user's own.
 
     ``<user>/<team>/<event>.md.j2`` wins over ``<user>/<event>.md.j2``, and that over the built-in
     one, which is always at hand as ``builtin/<event>.md.j2``. An event without a template gets
-    ``event.md.j2``. A file that is edited or added is taken without a restart.
+    ``event.md.j2``. A file that is edited or added is taken without a restart. The user's run in
+    a process of their own, within limits (``cell.py``); render them beside the event loop.
     """
 
     def __init__(self, user: Path | None = None, builtin: Path | None = None) -> None:
         self.user = user
         self.builtin = builtin or builtin_folder()
         self._own = Environments((), self.builtin)
-        self._users: dict[str, Environments] = {}
+        self._cell = Cell()
+        self._users: dict[str, TemplateSet] = {}
+
+    def close(self) -> None:
+        """End the process that the user's templates run in, if there is one."""
+        self._cell.close()
 
     def render(
-        self, event_name: str, variables: Mapping[str, Any], *, team: str, channel_kind: str
+        self,
+        event_name: str,
+        variables: Mapping[str, Any],
+        *,
+        team: str,
+        channel_kind: str,
+        typed: Mapping[str, str] | None = None,
     ) -> Rendered:
         """The message for an event.
 
         ``variables`` is what the template gets; ``team`` the team's key in the config and
         ``channel_kind`` a channel's type. If the user's template fails the built-in one is used,
         and if that fails a plain line; each failure is among the problems. Never raises for
-        anything that a template does.
+        anything that a template does. ``typed`` are templates to take before all files, by name,
+        such as ``rename-file.md.j2``; a problem in one has that name for its file.
         """
         problems: list[Problem] = []
         found = None
-        for environments in self._in_order(team):
-            name = template_name(environments, event_name, MARKDOWN)
+        sets = self._in_order(team, typed)
+        for templates in sets:
+            name = template_name(templates, event_name, MARKDOWN)
             try:
-                found = sections(environments.markdown.get_template(name), variables)
+                found = templates.sections(name, variables)
                 break
             except Exception as error:  # noqa: BLE001 - templates run a user's code
                 problems.append(problem(error, name))
         found = found or _plain_line(event_name, variables)
         own = ""
         if channel_kind in OVERRIDES:
-            own = self._override(event_name, variables, team, channel_kind, problems)
+            own = _override(sets, event_name, variables, OVERRIDES[channel_kind], problems)
         return Rendered(_message(event_name, variables, team, found, own), tuple(problems))
 
-    def environments(self, team: str = "") -> Environments:
-        """The environments of a team; of one without templates of its own, those of all."""
+    def faults(
+        self,
+        name: str,
+        known: Collection[str],
+        samples: Sequence[Mapping[str, Any]],
+        *,
+        team: str,
+        typed: Mapping[str, str],
+    ) -> list[Problem]:
+        """What is wrong with one of the ``typed`` templates, also where no event comes by; see
+        ``faults.py``."""
+        return self._confined(team, typed).faults(name, known, samples)
+
+    def of(self, team: str = "") -> TemplateSet:
+        """The templates of a team; of one without templates of its own, those of all."""
         if self.user is None:
             return self._own
         if not (team and os.path.isdir(self.user / team)):
             team = ""
-        folders = (self.user / team, self.user) if team else (self.user,)
         if team not in self._users:
-            self._users[team] = Environments(folders, self.builtin)
+            self._users[team] = self._confined(team)
         return self._users[team]
 
-    def _in_order(self, team: str) -> tuple[Environments, ...]:
-        environments = self.environments(team)
-        return (environments,) if environments is self._own else (environments, self._own)
+    def _in_order(self, team: str, typed: Mapping[str, str] | None) -> tuple[TemplateSet, ...]:
+        if typed:
+            return self._confined(team, typed), self._own
+        found = self.of(team)
+        return (found,) if found is self._own else (found, self._own)
 
-    def _override(
-        self,
-        event_name: str,
-        variables: Mapping[str, Any],
-        team: str,
-        channel_kind: str,
-        problems: list[Problem],
-    ) -> str:
-        for environments in self._in_order(team):
-            name = template_name(environments, event_name, OVERRIDES[channel_kind])
-            if environments.files.find(name) is None:
-                continue
-            try:
-                return override(environments.of(name).get_template(name), variables)
-            except Exception as error:  # noqa: BLE001 - templates run a user's code
-                problems.append(problem(error, name))
-        return ""
+    def _confined(self, team: str, typed: Mapping[str, str] | None = None) -> Confined:
+        folders = [self.user / team] if self.user and team else []
+        folders += [self.user] if self.user else []
+        return Confined(Environments(folders, self.builtin, typed), self._cell)
+
+
+def _override(
+    sets: Iterable[TemplateSet],
+    event_name: str,
+    variables: Mapping[str, Any],
+    end: str,
+    problems: list[Problem],
+) -> str:
+    """What the first template for one kind of channel gives that works; empty without any."""
+    for templates in sets:
+        name = template_name(templates, event_name, end)
+        if templates.files.find(name) is None:
+            continue
+        try:
+            return templates.override(name, variables)
+        except Exception as error:  # noqa: BLE001 - templates run a user's code
+            problems.append(problem(error, name))
+    return ""
 
 
 def builtin_folder() -> Path:
@@ -149,9 +144,9 @@ def builtin_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-def template_name(environments: Environments, event_name: str, end: str) -> str:
+def template_name(templates: TemplateSet, event_name: str, end: str) -> str:
     """The name of an event's template, or that of the generic one."""
-    if _EVENT_NAME.fullmatch(event_name) and environments.files.find(event_name + end):
+    if EVENT_NAME.fullmatch(event_name) and templates.files.find(event_name + end):
         return event_name + end
     return GENERIC + end
 

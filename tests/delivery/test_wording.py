@@ -1,6 +1,8 @@
 """The messages about one event: who is pinged, who is written to, and what channels may show."""
 
+import asyncio
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from relay.config import AnyChannel, Config, Person
 from relay.delivery.people import pinged
 from relay.delivery.wording import Wording
 from relay.examples import enriched, example
+from relay.messages import cell
 from relay.messages.message import Mention, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
@@ -168,6 +171,35 @@ async def test_looks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
         await wording.messages(channel(**settings))
 
     assert rendered == ["slack", "matrix", "slack"]
+
+
+async def test_a_users_template_that_takes_long_holds_nothing_else_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell, "SECONDS", 0.5)
+    (tmp_path / "create-file.md.j2").write_text("{{ 10 ** (10 ** 8) }}")
+    templates = Templates(tmp_path)
+    wording = Wording(templates, example("create-file"), "acme", (), "")
+    gaps = []
+
+    async def tick() -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0.01)
+            gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+
+    ticking = asyncio.create_task(tick())
+    started = time.monotonic()
+    (message,) = await wording.messages(channel(**SLACK))
+    took = time.monotonic() - started
+    ticking.cancel()
+    templates.close()
+
+    assert "created the file" in Message.loads(message).body
+    assert [one.text for one in wording.problems] == ["takes longer than 0.5 s"]
+    assert took > 0.5
+    assert max(gaps) < 0.3
 
 
 def test_a_person_may_be_named_by_profile_or_address() -> None:
