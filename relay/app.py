@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from relay import __version__
 from relay.channels import channel_class, open_channel
@@ -19,6 +20,9 @@ from relay.delivery.housekeeping import Housekeeping
 from relay.delivery.lanes import Lanes
 from relay.delivery.notes import StoreNotes
 from relay.delivery.plan import Planner
+from relay.inspector.context import Inspector
+from relay.inspector.door import Door
+from relay.inspector.sessions import Sessions
 from relay.intake import Hook
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -62,6 +66,8 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     hook = Hook(config, store, fan_out.wake, metrics, is_open=role.takes)
     housekeeping = Housekeeping(store, retention)
     watch = _watch(config, store, metrics)
+    wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
+    inspector = Inspector(config, store, templates, metrics, wake)
     tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -130,6 +136,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", numbers),
+            Route("/inspector{path:path}", Door(inspector, _pages)),
         ],
         lifespan=lifespan,
     )
@@ -155,6 +162,13 @@ def _watch(config: Config, store: Store, metrics: Metrics) -> "Watch | None":
 
     penpot = Counted(config.penpot.url, config.penpot.access_token, metrics)
     return Watch(config, penpot, store, metrics)
+
+
+def _pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
+    """The inspector's pages, which take memory that is only spent where somebody opens one."""
+    from relay.inspector.routes import pages
+
+    return pages(inspector, sessions)
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:

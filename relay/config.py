@@ -8,6 +8,7 @@ import ssl
 import sys
 from datetime import timedelta
 from email.policy import default as policy
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -99,6 +100,42 @@ def _password(value: Secret) -> Secret:
     if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value.reveal()):
         raise ValueError("must be text in UTF-8, on one line and without control characters")
     return value
+
+
+def _inspector_password(value: Secret) -> Secret:
+    text = value.reveal()
+    if text.startswith("$argon2"):
+        from argon2 import extract_parameters
+        from argon2.exceptions import InvalidHashError
+
+        try:
+            extract_parameters(text)
+        except InvalidHashError as error:
+            raise ValueError(
+                "begins as an argon2 hash does but is none: was all of it copied, and was no $ "
+                "taken away by a shell or by Compose (which wants $$)?"
+            ) from error
+    elif len(text) < 12:
+        raise ValueError("must have at least 12 characters, or be an argon2 hash")
+    return value
+
+
+def _proxy_header(value: str) -> str:
+    usual = "cookie", "host", "origin", "referer", "user-agent", "via", "x-forwarded-for"
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in usual:
+        raise ValueError(
+            'must be the name of a header that only the reverse proxy sets, such as "Remote-User"'
+        )
+    return value.lower()
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(
+            'must be an address or a network, such as "10.0.0.5" or "10.1.0.0/16"'
+        ) from error
 
 
 def _webhook_url(value: Secret) -> Secret:
@@ -194,6 +231,7 @@ FolderPath = Annotated[Path, AfterValidator(_folder), BeforeValidator(_path)]
 CaFile = Annotated[Path, AfterValidator(_authority), BeforeValidator(_path)]
 Token = Annotated[Secret, AfterValidator(_token)]
 Password = Annotated[Secret, AfterValidator(_password)]
+InspectorPassword = Annotated[Password, AfterValidator(_inspector_password)]
 WebhookUrl = Annotated[Secret, AfterValidator(_webhook_url)]
 Host = Annotated[str, AfterValidator(_host)]
 MailAddress = Annotated[str, AfterValidator(_address)]
@@ -242,6 +280,17 @@ class Templates(Record):
     """``[templates]``: the user's own."""
 
     path: FolderPath | None = None
+
+
+class Inspector(Record):
+    """``[inspector]``: the pages in the browser."""
+
+    password: InspectorPassword | None = None
+    trusted_header: Annotated[str, AfterValidator(_proxy_header)] = ""
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_tuple)
+    ] = ()
+    write_templates: bool = False
 
 
 class Log(Record):
@@ -417,6 +466,7 @@ class Team(Record):
     team_id: Annotated[str, StringConstraints(pattern=rf"^{_UUID}$")] = ""
     channels: Annotated[tuple[AnyChannel, ...], BeforeValidator(_tuple)] = ()
     alerts_to: str = ""
+    inspector_password: InspectorPassword | None = None
 
 
 class Config(Record):
@@ -426,6 +476,7 @@ class Config(Record):
     store: StoreSettings = StoreSettings()
     penpot: Penpot = Penpot()
     templates: Templates = Templates()
+    inspector: Inspector = Inspector()
     log: Log = Log()
     watch: Watch = Watch()
     people: dict[Annotated[str, AfterValidator(_person_key)], Person] = {}

@@ -21,7 +21,9 @@ NO_CONFIG = (
     "is not here: write one, name one with --config or RELAY_CONFIG, or set RELAY_SECRET (make one "
     "with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))') and a channel's variables"
 )
-SECRETS = frozenset({"secret", "token", "access_token", "webhook_url", "password"})
+SECRETS = frozenset(
+    {"secret", "token", "access_token", "webhook_url", "password", "inspector_password"}
+)
 """Keys whose value is never shown."""
 _LOOKS_SECRET = re.compile(
     r""" : .* @                           # user and password of an address
@@ -93,10 +95,14 @@ def warnings(config: Config) -> list[str]:
     """What a config may say but better would not."""
     found = []
     plain = [("penpot.access_token", config.penpot.access_token)]
+    if not _is_hash(config.inspector.password):
+        plain.append(("inspector.password", config.inspector.password))
     if urlsplit(config.store.url.reveal()).password:
         plain.append(("store.url", config.store.url))
     for name, team in config.teams.items():
         plain.append((f"teams.{name}.secret", team.secret))
+        if not _is_hash(team.inspector_password):
+            plain.append((f"teams.{name}.inspector_password", team.inspector_password))
         if not team.channels:
             found.append(f"teams.{name} has no channels: its events are kept and go nowhere")
         for channel in team.channels:
@@ -112,6 +118,11 @@ def warnings(config: Config) -> list[str]:
     if not config.server.public_url:
         found.append("server.public_url is not set: hook URLs are shown with localhost")
     return found
+
+
+def _is_hash(password: Secret | None) -> bool:
+    """Whether a password may stand in the file: its hash does not tell it."""
+    return password is not None and password.reveal().startswith("$argon2")
 
 
 def _build(
@@ -198,6 +209,7 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
     """What one key says about another. Looks at the raw tables, so that these faults are told
     together with those of single keys."""
     yield from _people_faults(raw.get("people"))
+    yield from _inspector_faults(raw.get("inspector"), raw.get("templates"))
     penpot = raw.get("penpot")
     asked = isinstance(penpot, dict) and "access_token" in penpot
     teams = raw.get("teams")
@@ -224,6 +236,18 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
                 absent = "password" if "username" in smtp else "username"
                 yield f"{key}.smtp.{absent}", None, "goes together with the other of the two"
         yield from _alert_faults(f"teams.{team}.alerts_to", settings, channels)
+
+
+def _inspector_faults(inspector: object, templates: object) -> Iterator[tuple[str, object, str]]:
+    """What the inspector may do only together with something else."""
+    if not isinstance(inspector, dict):
+        return
+    if "trusted_proxies" in inspector and "trusted_header" not in inspector:
+        yield "inspector.trusted_header", None, "goes together with trusted_proxies"
+    folder = isinstance(templates, dict) and "path" in templates
+    if inspector.get("write_templates") is True and not folder:
+        rule = "needs templates.path: the folder that is written to"
+        yield "inspector.write_templates", True, rule
 
 
 def _people_faults(people: object) -> Iterator[tuple[str, object, str]]:

@@ -579,3 +579,34 @@ def test_a_password_may_also_come_from_a_file_alone(tmp_path: Path) -> None:
     config = load(None, environ | {"RELAY_STORE_URL_FILE": str(tmp_path / "url")})
 
     assert config.store.place == "postgresql://db/relay"
+
+
+def test_what_the_inspector_takes_for_no_good(tmp_path: Path) -> None:
+    base = f'[teams.acme]\nsecret = "{SECRET}"\ninspector_password = "short"\n[inspector]\n'
+    path = write(
+        tmp_path,
+        f'{base}password = "$argon2id$v=19"\ntrusted_header = "Cookie"\n'
+        'trusted_proxies = ["10.0.0.5/8"]\nwrite_templates = true\n',
+    )
+    assert faults(path, {}) == [
+        "inspector.password = ***: begins as an argon2 hash does but is none: was all of it "
+        "copied, and was no $ taken away by a shell or by Compose (which wants $$)?",
+        'inspector.trusted_header = "Cookie": must be the name of a header that only the reverse '
+        'proxy sets, such as "Remote-User"',
+        'inspector.trusted_proxies[0] = "10.0.0.5/8": must be an address or a network, such as '
+        '"10.0.0.5" or "10.1.0.0/16"',
+        "teams.acme.inspector_password = ***: must have at least 12 characters, or be an argon2 "
+        "hash",
+        "inspector.write_templates = True: needs templates.path: the folder that is written to",
+    ]
+    path = write(tmp_path, f'{base.replace("short", "x" * 12)}trusted_proxies = ["10.0.0.5"]')
+    assert faults(path, {}) == ["inspector.trusted_header: goes together with trusted_proxies"]
+
+
+def test_the_inspectors_password_may_stand_in_the_file_as_a_hash(tmp_path: Path) -> None:
+    hashed = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21l$" + "A" * 43
+    text = f'[inspector]\npassword = "{{}}"\n[teams.acme]\nsecret = "{SECRET}"'
+    path = write(tmp_path, text.format(hashed))
+    assert not [told for told in warnings(load(path, {})) if "inspector" in told]
+    path = write(tmp_path, text.format("correct horse battery"))
+    assert [told for told in warnings(load(path, {})) if told.startswith("inspector.password")]

@@ -1,0 +1,59 @@
+"""What a page works on, and for whom."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from relay.config import Config
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """The parts of the running service that pages show."""
+
+    config: Config
+    store: Store
+    templates: Templates
+    metrics: Metrics
+    wake: Callable[[Collection[str]], None]
+    """To be called with the lanes that deliveries were put back into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who may look."""
+
+    team: str | None
+    """The one team that is shown to them, by its key; None for all."""
+    token: str
+    """What each of their forms has to bring along (``token``), so that no other site's can."""
+    name: str = ""
+    """What the reverse proxy calls them; empty for everybody else."""
+    has_session: bool = False
+    """Whether they have logged in here, and so can log out."""
+
+    def teams(self, config: Config) -> tuple[str, ...]:
+        """The keys of the teams that are shown to them."""
+        return tuple(config.teams) if self.team is None else (self.team,)
+
+    def may_see(self, team: str) -> bool:
+        """Whether a team, which may have left the config, is shown to them."""
+        return self.team in (None, team)
+
+
+def inspector_of(request: Request) -> Inspector:
+    """The service that a page shows."""
+    found = request.scope["inspector"]
+    assert isinstance(found, Inspector)  # noqa: S101 - Door puts it there
+    return found
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Who asks for a page."""
+    found = request.scope["viewer"]
+    assert isinstance(found, Viewer)  # noqa: S101 - Door puts it there
+    return found

@@ -1,0 +1,24 @@
+"""The list of the inspector's routes; loaded when somebody first opens a page."""
+
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from relay.inspector import assets, events
+from relay.inspector.context import Inspector
+from relay.inspector.login import Login
+from relay.inspector.pages import WithHeaders
+from relay.inspector.sessions import Sessions
+
+
+def pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
+    """The application behind the door."""
+    router = Router(
+        [
+            *assets.ROUTES,
+            *Login(inspector.config, sessions).routes(),
+            *events.ROUTES,
+        ],
+        redirect_slashes=False,
+    )
+    return GZipMiddleware(WithHeaders(router))

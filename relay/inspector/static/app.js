@@ -1,0 +1,42 @@
+// What pages do beyond htmx: times in the reader's own zone, and buttons that copy.
+"use strict";
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    const today = at.toDateString() === new Date().toDateString();
+    time.textContent = today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
+    time.title = whole.format(at);
+    time.dataset.local = "";
+  }
+}
+
+async function copy(button) {
+  const text = document.getElementById(button.dataset.copy).textContent;
+  const told = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    const range = document.createRange();
+    range.selectNodeContents(document.getElementById(button.dataset.copy));
+    const selection = window.getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+    button.textContent = "Selected: press Ctrl+C";
+  }
+  setTimeout(() => { button.textContent = told; }, 2500);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (button) copy(button);
+});
+document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt.parentElement ?? document));
+document.addEventListener("DOMContentLoaded", () => localTimes(document));
+window.relay = { localTimes };

@@ -1,0 +1,116 @@
+"""Who gets an answer, at the running service; and what a head of a request says about that."""
+
+import http.client
+from pathlib import Path
+
+import httpx
+import pytest
+
+from relay.inspector.access import Head
+from tests.inspector.conftest import STDOUT
+from tests.service import SECRET, Service, running
+
+PASSWORD = "correct horse battery"
+
+
+def _seen(answer: httpx.Response) -> tuple[int, bytes, set[tuple[str, str]]]:
+    headers = {(name, value) for name, value in answer.headers.items() if name != "date"}
+    return answer.status_code, answer.content, headers
+
+
+def test_a_browser_on_the_same_machine_sees_the_inspector(service: Service) -> None:
+    answer = httpx.get(f"{service.url}/inspector")
+    assert answer.status_code == 200
+    assert "<h1>Events</h1>" in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert "'unsafe" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+FORWARDED = [
+    {"x-forwarded-for": "203.0.113.7"},
+    {"x-forwarded-proto": "https"},
+    {"x-forwarded-host": "relay.example.com"},
+    {"forwarded": "for=203.0.113.7"},
+    {"via": "1.1 proxy"},
+    {"x-real-ip": "203.0.113.7"},
+    {"x-original-host": "relay.example.com"},
+    {"cf-connecting-ip": "203.0.113.7"},
+    {"host": "relay.example.com"},
+    {"host": "127.0.0.1.example.com"},
+    {"connection": "close"},
+    {"origin": "https://relay.example.com"},
+    {"origin": "null"},
+    {"referer": "https://relay.example.com/inspector"},
+]
+
+
+def test_a_forwarded_request_gets_what_a_path_gets_that_is_not_there(service: Service) -> None:
+    unknown = _seen(httpx.get(f"{service.url}/nothing"))
+    assert unknown[0] == 404
+    for headers in FORWARDED:
+        for path in ("/inspector", "/inspector/login", "/inspector/static/x/relay.css"):
+            answer = httpx.get(f"{service.url}{path}", headers=headers)
+            assert _seen(answer)[:2] == unknown[:2], headers
+            told = _seen(answer)[2]
+            assert told - {("connection", "close")} == unknown[2], headers
+
+
+def test_a_proxy_that_speaks_http_1_0_is_told_by_that(service: Service) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
+    connection.request("GET", "/inspector")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.7", "10.0.0.1", "172.17.0.1", "::ffff:10.0.0.1", ""])
+def test_who_comes_from_elsewhere_is_not_local(peer: str) -> None:
+    assert not Head(peer, "1.1", {"host": ["localhost"]}).is_local
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_who_comes_from_here_to_here_is_local(peer: str, host: str) -> None:
+    assert Head(peer, "1.1", {"host": [host]}).is_local
+
+
+def test_two_hosts_are_no_host() -> None:
+    assert not Head("127.0.0.1", "1.1", {"host": ["localhost", "evil.example"]}).is_local
+
+
+def test_a_form_of_another_site_changes_nothing(service: Service) -> None:
+    for headers in ({}, {"x-relay-token": "guessed"}, {"sec-fetch-site": "cross-site"}):
+        answer = httpx.post(f"{service.url}/inspector/logout", headers=headers)
+        assert answer.status_code == 403
+
+
+def test_with_a_password_everybody_else_is_sent_to_the_login(tmp_path: Path) -> None:
+    with running(tmp_path, STDOUT, extra=f'[inspector]\npassword = "{PASSWORD}"') as service:
+        for headers in ({}, {"x-forwarded-for": "203.0.113.7", "host": "relay.example.com"}):
+            answer = httpx.get(f"{service.url}/inspector/events/1?x=1", headers=headers)
+            assert answer.status_code == 303
+            there = "/inspector/login?next=%2Finspector%2Fevents%2F1%3Fx%3D1"
+            assert answer.headers["location"] == there
+        part = httpx.get(f"{service.url}/inspector", headers={"hx-request": "true"})
+        assert (part.status_code, part.headers["hx-redirect"]) == (401, "/inspector/login")
+
+
+def test_a_header_of_single_sign_on_is_believed_from_its_proxy_alone(tmp_path: Path) -> None:
+    told = {"remote-user": "ada", "x-forwarded-for": "203.0.113.7"}
+    sso = '[inspector]\ntrusted_header = "Remote-User"\n'
+    with running(tmp_path, STDOUT, extra=sso) as service:
+        assert "ada" in httpx.get(f"{service.url}/inspector", headers=told).text
+        for headers in (
+            {"remote-user": "", "x-forwarded-for": "203.0.113.7"},
+            {"x-forwarded-for": "203.0.113.7"},
+        ):
+            assert httpx.get(f"{service.url}/inspector", headers=headers).status_code == 404
+        twice = [("remote-user", "ada"), ("remote-user", "eve"), ("via", "1.1 proxy")]
+        assert httpx.get(f"{service.url}/inspector", headers=twice).status_code == 404
+    with running(tmp_path, STDOUT, extra=f'{sso}trusted_proxies = ["10.0.0.5"]') as service:
+        assert httpx.get(f"{service.url}/inspector", headers=told).status_code == 404
+
+
+def test_no_page_tells_a_secret(service: Service) -> None:
+    assert SECRET not in httpx.get(f"{service.url}/inspector").text
