@@ -26,7 +26,9 @@ def numbers(slack: RunningSlack) -> list[int]:
     return [int(found) for found in re.findall(r"number (\d+)", text)]
 
 
-def replica(folder: Path, url: str, slack: RunningSlack, role: str = "all") -> Service:
+def replica(
+    folder: Path, url: str, slack: RunningSlack, role: str = "all", pace: int = 3000
+) -> Service:
     folder.mkdir()
     service = Service(
         folder,
@@ -37,7 +39,8 @@ type = "slack"
 token = "{TOKEN}"
 channel = "#design"
 api_url = "{slack.api_url}"
-pace = 3000
+pace = {pace}
+digest_after = 0
 """,
     )
     text = re.sub('url = "sqlite:.*"', f'url = "{url}"', service.config.read_text())

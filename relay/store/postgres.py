@@ -44,6 +44,18 @@ _SEND = (
     " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
     " AS new (event, lane, key, message, thread, comment)"
 )
+_BECOME = (
+    "UPDATE relay.events SET state = new.state, reason = new.reason"
+    " FROM unnest($1::int8[], $2::text[], $3::text[]) AS new (id, state, reason)"
+    " WHERE events.id = new.id"
+)
+_LEARN = (
+    "INSERT INTO relay.facts (team, kind, id, fields, learned_at)"
+    " SELECT team, kind, id, fields, $5"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (team, kind, id, fields)"
+    " ON CONFLICT (team, kind, id)"
+    " DO UPDATE SET fields = excluded.fields, learned_at = excluded.learned_at"
+)
 _SETTLE = (
     "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
     " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
@@ -60,18 +72,22 @@ class PostgresStore:
         parts = urlsplit(url)
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._pool = PostgresPool(url, place)
-        self._intake = Intake(self._pool)
-        self._leases = Leases(self._pool)
+        self._front = PostgresPool(url, place, most=2)
+        self._intake = Intake(self._front)
+        self._leases = Leases(self._pool, self._front)
         self._watch: Watch | None = None
 
     async def open(self, *, service: bool = True) -> None:
         """See ``Store``; with ``service`` false beside services that may run."""
-        await self._pool.open(service=service)
+        await self._pool.prepare(service=service)
+        await self._pool.open()
         if not service:
             return
         try:
+            await self._front.open()
             await self._leases.open()
-        except StoreUnavailable as error:
+        except (StoreMisfit, StoreUnavailable) as error:
+            await self._front.close()
             await self._pool.close()
             raise StoreMisfit(f"{self._pool.place} can't be written: {error}") from None
         if self._watch is not None:
@@ -83,6 +99,7 @@ class PostgresStore:
             await self._watch.stop()
         await self._intake.close()
         await self._leases.close()
+        await self._front.close()
         await self._pool.close()
 
     async def accept(self, event: NewEvent) -> None:
@@ -116,10 +133,8 @@ class PostgresStore:
             await self._leases.require(connection, FAN_OUT)
             sql = "SELECT id FROM relay.events WHERE id = ANY($1::int8[]) AND state = 'stored'"
             fresh = {row["id"] for row in await connection.fetch(sql, ids)}
-            await connection.executemany(
-                "UPDATE relay.events SET state = $1, reason = $2 WHERE id = $3",
-                [(one.state, _text(one.reason), one.event_id) for one in batch],
-            )
+            states = [(one.event_id, one.state, _text(one.reason)) for one in batch]
+            await connection.execute(_BECOME, *_columns(states))
             new = [
                 (item.event_id, one.lane, one.key, _text(one.message), one.thread, one.comment)
                 for item in batch
@@ -127,17 +142,16 @@ class PostgresStore:
                 for one in item.deliveries
             ]
             if new:
-                await connection.execute(_SEND, *map(list, zip(*new, strict=True)), now)
+                await connection.execute(_SEND, *_columns(new), now)
                 await _tell(connection, {lane for _, lane, *_ in new})
-            await connection.executemany(
-                "INSERT INTO relay.facts VALUES ($1, $2, $3, $4, $5) ON CONFLICT (team, kind, id)"
-                " DO UPDATE SET fields = excluded.fields, learned_at = excluded.learned_at",
-                [
-                    (item.team, kind, id_, _text(fields), now)
-                    for item in batch
-                    for (kind, id_), fields in (item.facts or {}).items()
-                ],
-            )
+            facts = {
+                (item.team, *key): _text(fields)
+                for item in batch
+                for key, fields in (item.facts or {}).items()
+            }
+            if facts:
+                learned = [(*key, fields) for key, fields in facts.items()]
+                await connection.execute(_LEARN, *_columns(learned), now)
 
     async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
         """See ``Store``."""
@@ -324,7 +338,7 @@ class PostgresStore:
                 (id_, one.lane, one.key, _text(one.message), one.thread, one.comment)
                 for one in deliveries
             ]
-            await connection.execute(_SEND, *map(list, zip(*rows, strict=True)), now)
+            await connection.execute(_SEND, *_columns(rows), now)
             await _tell(connection, {one.lane for one in deliveries})
 
     async def note(self, key: str) -> Note | None:
@@ -362,8 +376,14 @@ class PostgresStore:
 
     async def probe(self) -> None:
         """See ``Store``."""
-        async with self._pool.transaction() as connection:
+        async with self._front.connection() as connection:
             await connection.execute("UPDATE relay.probe SET at = $1", time.time())
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """What ``unnest`` takes: one statement for all rows is one message, so that a replica that
+    hangs never leaves the server in the middle of one."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def _tell(connection: Any, lanes: Collection[str]) -> None:

@@ -1,4 +1,5 @@
-"""Group commit for PostgreSQL: all events that have gathered go into one statement."""
+"""Group commit for PostgreSQL: all events that have gathered go into one statement, again and again
+while the database is away, for as long as Penpot waits; it has no second try itself."""
 
 import asyncio
 from collections import deque
@@ -8,10 +9,15 @@ from relay.store.postgres_pool import PostgresPool
 
 AT_ONCE = 256
 """Events in one statement, at the most."""
+IN_TIME = 3.0
+"""Seconds until who asks is answered, whatever the database does: Penpot waits 4."""
+AGAIN = 0.1
+"""Seconds between two tries. A second one does no harm: the same body is kept once."""
 _ACCEPT = (
-    f"INSERT INTO relay.events ({', '.join(NewEvent._fields)})"
+    f"WITH kept AS (INSERT INTO relay.events ({', '.join(NewEvent._fields)})"
     " SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
-    " $6::text[], $7::text[], $8::float8[]) ON CONFLICT (team, digest) DO NOTHING"
+    " $6::text[], $7::text[], $8::float8[]) ON CONFLICT (team, digest) DO NOTHING)"
+    " SELECT pg_notify('relay_events', '')"
 )
 
 
@@ -22,14 +28,19 @@ class Intake:
         self._pool = pool
         self._waiting: deque[tuple[NewEvent, asyncio.Future[None]]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._trouble = ""
 
     async def accept(self, event: NewEvent) -> None:
-        """See ``Store.accept``."""
+        """See ``Store.accept``. One that is given up may be kept all the same."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, done))
         if self._task is None:
             self._task = asyncio.create_task(self._work())
-        await done
+        try:
+            async with asyncio.timeout(IN_TIME):
+                await done
+        except TimeoutError:
+            raise StoreUnavailable(self._trouble or "PostgreSQL: no answer in time") from None
 
     async def close(self) -> None:
         """Finish what was asked for."""
@@ -39,8 +50,9 @@ class Intake:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-                await self._commit(batch)
+                some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                if batch := [one for one in some if not one[1].cancelled()]:
+                    await self._commit(batch)
         finally:
             self._task = None
 
@@ -48,11 +60,14 @@ class Intake:
         error: Exception | None = None
         columns = list(zip(*(event for event, _ in batch), strict=True))
         try:
-            async with self._pool.transaction() as connection:
+            async with self._pool.connection() as connection:
                 await connection.execute(_ACCEPT, *columns)
-                await connection.execute("SELECT pg_notify('relay_events', '')")
+            self._trouble = ""
         except StoreUnavailable as unavailable:
-            error = unavailable
+            self._trouble = str(unavailable)
+            self._waiting.extendleft(reversed(batch))
+            await asyncio.sleep(AGAIN)
+            return
         except Exception as raised:  # noqa: BLE001 - it is told to who asked
             if len(batch) > 1:  # one event that can't be stored is not the others' fault
                 for one in batch:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ LASTS = 6.0
 """Seconds after its last sign of life when others may take what a replica holds."""
 
 _ALIVE = (
-    "INSERT INTO relay.replicas VALUES ($1, now() + make_interval(secs => $2))"
+    "WITH gone AS (DELETE FROM relay.replicas WHERE expires_at < now() - interval '1 day')"
+    " INSERT INTO relay.replicas VALUES ($1, now() + make_interval(secs => $2))"
     " ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at"
 )
 _TAKE = (
     "INSERT INTO relay.leases AS held VALUES ($1, $2) ON CONFLICT (name) DO UPDATE"
-    " SET owner = excluded.owner WHERE held.owner = excluded.owner OR NOT EXISTS"
-    " (SELECT FROM relay.replicas WHERE owner = held.owner AND expires_at > now())"
+    " SET owner = excluded.owner WHERE held.owner = excluded.owner OR ($3 AND NOT EXISTS"
+    " (SELECT FROM relay.replicas WHERE owner = held.owner AND expires_at > now()))"
     " RETURNING owner"
 )
 
@@ -35,8 +37,11 @@ class Leases:
     """What this replica holds. All of it is kept alive by one row, so that a lease costs nothing
     while it is held."""
 
-    def __init__(self, pool: PostgresPool) -> None:
+    def __init__(self, pool: PostgresPool, front: PostgresPool) -> None:
+        """Signs of life go through ``front``, where no lane stands before them."""
         self._pool = pool
+        self._front = front
+        self._patient_until = 0.0
         self.owner = uuid.uuid4().hex
         self._beating: asyncio.Task[None] | None = None
 
@@ -57,9 +62,11 @@ class Leases:
                 await connection.execute("DELETE FROM relay.replicas WHERE owner = $1", self.owner)
 
     async def take(self, name: str) -> bool:
-        """See ``Store.lease``."""
+        """See ``Store.lease``. Where the database was away for us it may have been so for all:
+        then the others have time to give a sign of life before anything is taken from them."""
+        may_take_over = time.monotonic() >= self._patient_until
         async with self._pool.connection() as connection:
-            return await connection.fetchval(_TAKE, name, self.owner) is not None
+            return await connection.fetchval(_TAKE, name, self.owner, may_take_over) is not None
 
     async def release(self, name: str) -> None:
         """See ``Store.release``."""
@@ -82,11 +89,9 @@ class Leases:
             try:
                 await self._beat()
             except StoreUnavailable as error:
+                self._patient_until = time.monotonic() + LASTS
                 log.warning("no sign of life can be given: %s", error)
 
     async def _beat(self) -> None:
-        async with self._pool.transaction() as connection:
+        async with self._front.connection() as connection:
             await connection.execute(_ALIVE, self.owner, LASTS)
-            await connection.execute(
-                "DELETE FROM relay.replicas WHERE expires_at < now() - interval '1 day'"
-            )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from relay.store.base import StoreMisfit, StoreMissing
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+    from asyncpg import Connection
 
 STEPS = (
     """
@@ -76,7 +76,7 @@ STEPS = (
 _LOCK = 7_305_884_302  # any number that no other program uses for its own
 
 
-async def prepare(connection: "PoolConnectionProxy[Any]", place: str, *, service: bool) -> None:
+async def prepare(connection: "Connection[Any]", place: str, *, service: bool) -> None:
     """Have today's schema: the service makes or upgrades it, in one transaction.
 
     Raises ``StoreMisfit`` where a newer Relay wrote it, ``StoreMissing`` where it is not there and

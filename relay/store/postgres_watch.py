@@ -53,6 +53,7 @@ class Watch:
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener("relay_events", self._hear_events)
                 await connection.add_listener("relay_lanes", self._hear_lanes)
+                self._on_events()  # what was told before is missed
                 await lost.wait()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 log.debug("the connection to listen on is lost: %s", type(error).__name__)

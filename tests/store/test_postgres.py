@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 import asyncpg
 import pytest
@@ -20,11 +20,18 @@ from relay.store.base import (
     StoreUnavailable,
 )
 from relay.store.postgres import PostgresStore
+from relay.store.postgres_intake import _ACCEPT
 from relay.store.postgres_schema import STEPS
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.postgres import Postgres
 
+T = TypeVar("T")
+
 pytestmark = pytest.mark.anyio
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'relay' AND datname = current_database()"
+)
 
 
 @pytest.fixture
@@ -117,6 +124,7 @@ async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
         assert await dead.lease("lane:a")
         assert dead._leases._beating is not None
         dead._leases._beating.cancel()  # as by kill -9: nothing is given back
+        await dead._front.close()
         await dead._pool.close()
         begun = time.monotonic()
         async with asyncio.timeout(10):
@@ -126,6 +134,32 @@ async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
         assert 2 < time.monotonic() - begun < 8
 
 
+async def test_a_replica_that_hangs_in_the_middle_of_a_write_lets_go(url: str) -> None:
+    async with replica(url) as other, replica(url) as hung:
+        (delivery,) = await with_delivery(hung, "a")
+        assert await hung.lease("lane:a")
+
+        async def write() -> None:
+            async with hung._pool.transaction() as connection:
+                await hung._leases.require(connection, "lane:a")
+                await stops_beating(hung)
+                begun = time.monotonic()
+                while not await taken(other, "lane:a"):
+                    assert time.monotonic() - begun < 10
+                await connection.execute("SELECT 1")
+
+        with pytest.raises(StoreUnavailable):
+            await write()
+        await other.sent([delivery], "right")
+
+
+async def taken(store: PostgresStore, name: str) -> bool:
+    try:
+        return await store.lease(name)
+    except StoreUnavailable:
+        return False
+
+
 async def test_an_event_is_fanned_out_once_though_the_answer_was_lost(url: str) -> None:
     async with replica(url) as store:
         (delivery,) = await with_delivery(store, "a")
@@ -133,6 +167,59 @@ async def test_an_event_is_fanned_out_once_though_the_answer_was_lost(url: str) 
         await store.fanned_out([FannedOut(1, "acme", "fanned-out", "", again)])
 
         assert [one.id for one in await store.waiting("a", 9)] == [delivery]
+
+
+async def test_what_was_answered_is_never_overtaken_whichever_replica_took_it(url: str) -> None:
+    """Each Penpot sends one event at a time, through any replica, and several Penpots at once."""
+    penpots, count = 6, 40
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(replica(url)) for _ in range(3)]
+        ended = asyncio.Event()
+
+        async def post(penpot: int) -> None:
+            for number in range(count):
+                digest = (penpot * count + number).to_bytes(24, "big")
+                store = stores[(penpot + number * 7) % 3]
+                await store.accept(event(0, digest=digest, team=str(penpot), name=str(number)))
+
+        async def fan_out() -> None:
+            last = False
+            while not last:
+                last = ended.is_set()
+                for store in stores:
+                    assert await store.lease("fan-out")
+                    while batch := [
+                        FannedOut(
+                            one.id,
+                            one.team,
+                            "fanned-out",
+                            deliveries=[NewDelivery("a", f"{one.team}/{one.name}", "m")],
+                        )
+                        for one in await store.stored(8)
+                    ]:
+                        await store.fanned_out(batch)
+                    await store.release("fan-out")
+
+        fanning = asyncio.create_task(fan_out())
+        await asyncio.gather(*map(post, range(penpots)))
+        ended.set()
+        await fanning
+        keys = [one.key.split("/") for one in await stores[0].waiting("a", 999)]
+
+    for penpot in range(penpots):
+        assert [int(number) for team, number in keys if team == str(penpot)] == list(range(count))
+
+
+async def test_only_what_was_not_answered_can_be_overtaken(url: str) -> None:
+    """A number is given out before its event is committed, so one that hangs there comes late: its
+    sender has no answer, and by its own account nothing of it has happened."""
+    async with replica(url) as one, replica(url) as other:
+        async with one._pool.transaction() as connection:
+            await connection.execute(_ACCEPT, *([value] for value in event(1)))
+            await other.accept(event(2))
+            await other.accept(event(3))
+            assert [stored.id for stored in await other.stored(9)] == [2, 3]
+        assert [stored.id for stored in await other.stored(9)] == [1, 2, 3]
 
 
 async def test_what_one_stores_wakes_the_others(url: str) -> None:
@@ -166,22 +253,24 @@ async def test_a_newer_schema_is_refused_and_none_is_made_by_a_look(url: str) ->
         await store_at(url).open()
 
 
-async def test_connections_that_are_cut_are_made_anew(url: str) -> None:
-    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay'"
+async def test_connections_that_are_cut_are_made_anew_before_penpot_gives_up(url: str) -> None:
     async with replica(url) as store:
         admin = await asyncpg.connect(url)
-        await admin.execute(cut)
-        kept = 0
         for number in range(20):
-            try:
-                await store.accept(event(number))
-                kept += 1
-            except StoreUnavailable:
-                await asyncio.sleep(0.05)
+            if not number % 5:
+                await admin.execute(CUT)
+            await store.accept(event(number))
         await admin.close()
+        assert len(await again(lambda: store.stored(99))) == 20
 
-        assert kept >= 15
-        assert len(await store.stored(99)) >= kept
+
+async def again(ask: Callable[[], Awaitable[T]]) -> T:
+    """An answer by one of the connections that are not cut."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable:
+            await asyncio.sleep(0.05)
 
 
 async def test_a_database_that_hangs_is_unavailable_in_time(url: str) -> None:
@@ -209,6 +298,89 @@ async def test_a_pool_that_runs_dry_is_unavailable_in_time(
             with pytest.raises(StoreUnavailable):
                 await store.note("x")
         assert await store.note("x") is None
+
+
+async def test_lanes_that_crowd_hold_up_neither_intake_nor_signs_of_life(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.postgres_pool.MOST", 1)
+    async with replica(url) as store, store._pool.connection():
+        begun = time.monotonic()
+        await store.accept(event(1))
+        await store._leases._beat()
+        await store.probe()
+        assert time.monotonic() - begun < 1
+
+
+async def test_who_hands_an_event_over_is_answered_in_time_whatever_happens(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.postgres_intake.IN_TIME", 0.5)
+    async with replica(url) as store:
+        admin = await asyncpg.connect(url)
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE relay.events")
+            begun = time.monotonic()
+            answers = await asyncio.gather(
+                *(store.accept(event(number)) for number in range(600)), return_exceptions=True
+            )
+            assert time.monotonic() - begun < 1.5
+            assert {type(answer) for answer in answers} == {StoreUnavailable}
+        await admin.close()
+
+        await store.accept(event(999))
+        names = await store.stored(9999)
+        assert 1 <= len(names) <= 257  # what was under way may be kept, what was given up is not
+
+
+async def test_a_database_that_only_reads_is_unavailable(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.postgres_intake.IN_TIME", 0.5)
+    async with replica(url) as store:
+        admin = await asyncpg.connect(url)
+        database = await admin.fetchval("SELECT current_database()")
+        await admin.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        await admin.execute(CUT)
+        with pytest.raises(StoreUnavailable, match="ReadOnlySQLTransactionError"):
+            await store.accept(event(1))
+        await admin.execute("SET default_transaction_read_only = off")
+        await admin.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+        await admin.execute(CUT)
+        await admin.close()
+        await store.accept(event(2))
+
+
+async def test_a_database_that_took_our_rights_is_unavailable(url: str) -> None:
+    async with replica(url) as store:
+        with pytest.raises(StoreUnavailable, match="InsufficientPrivilegeError"):
+            await as_somebody_else(store)
+
+
+async def as_somebody_else(store: PostgresStore) -> None:
+    async with store._pool.transaction() as connection:
+        await connection.execute("SET LOCAL ROLE pg_monitor")
+        await connection.execute("SELECT FROM relay.events")
+
+
+async def test_an_answer_means_on_disk_whatever_the_database_is_set_to(url: str) -> None:
+    admin = await asyncpg.connect(url)
+    database = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
+    await admin.close()
+    async with replica(url) as store, store._front.connection() as connection:
+        assert await connection.fetchval("SHOW synchronous_commit") == "on"
+
+
+async def test_an_upgrade_may_take_longer_than_a_statement(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replica(url) as store:
+        await store.accept(event(1))
+    monkeypatch.setattr("relay.store.postgres_pool.PATIENCE", 0.5)
+    monkeypatch.setattr("relay.store.postgres_schema.STEPS", (*STEPS, "SELECT pg_sleep(1.5)"))
+    async with replica(url) as store:
+        assert len(await store.stored(9)) == 1
 
 
 async def test_no_password_is_told(caplog: pytest.LogCaptureFixture) -> None:
