@@ -308,6 +308,7 @@ class ChannelSettings(Record):
     pace: Annotated[float, Field(gt=0)] | None = None
     digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
     share_emails: bool = False
+    edits: Literal["", "in-place", "messages", "none"] = ""
     ca_file: CaFile | None = None
 
     @property
@@ -324,6 +325,19 @@ class ChannelSettings(Record):
     def is_direct(self) -> bool:
         """Whether messages go to those whom a comment mentions, each by themselves."""
         return False
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether a message that was sent can be changed."""
+        return False
+
+    @property
+    def edits_told(self) -> str:
+        """How the channel tells that a comment was edited or deleted: as the config says, else in
+        the comment's own message where that can be done. Elsewhere it does not, as most edits are
+        slips of the pen; but those who are mentioned are told directly."""
+        default = "messages" if self.is_direct else "none"
+        return self.edits or ("in-place" if self.can_edit else default)
 
     @property
     def late_after(self) -> int:
@@ -361,6 +375,11 @@ class SlackSettings(ChannelSettings):
         return self.direct != ""
 
     @property
+    def can_edit(self) -> bool:
+        """With a bot token only, as for threads."""
+        return self.token is not None and not self.direct
+
+    @property
     def has_pictures(self) -> bool:
         """As the config says."""
         return self.thumbnails
@@ -386,6 +405,11 @@ class MatrixSettings(ChannelSettings):
     def is_direct(self) -> bool:
         """As the config says."""
         return self.direct != ""
+
+    @property
+    def can_edit(self) -> bool:
+        """In the room; what somebody was told directly stays."""
+        return not self.direct
 
     @property
     def has_pictures(self) -> bool:
@@ -434,6 +458,11 @@ class StdoutSettings(ChannelSettings):
     """The process's own output."""
 
     type: Literal["stdout"]
+
+    @property
+    def edits_told(self) -> str:
+        """A log tells all."""
+        return self.edits or "messages"
 
 
 AnyChannel: TypeAlias = Annotated[

@@ -228,6 +228,8 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
                 yield from _slack_faults(key, channel)
             elif channel.get("type") == "matrix":
                 yield from _matrix_faults(key, channel)
+            if channel.get("edits") == "in-place":
+                yield from _edit_faults(key, channel)
             if channel.get("thumbnails") is True and not asked:
                 rule = "needs penpot.access_token: pictures are asked of Penpot with it"
                 yield f"{key}.thumbnails", True, rule
@@ -248,6 +250,17 @@ def _inspector_faults(inspector: object, templates: object) -> Iterator[tuple[st
     if inspector.get("write_templates") is True and not folder:
         rule = "needs templates.path: the folder that is written to"
         yield "inspector.write_templates", True, rule
+
+
+def _edit_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+    """Only where a message can be changed."""
+    by_bot = channel.get("type") == "slack" and "token" in channel
+    if not by_bot and channel.get("type") != "matrix":
+        rule = 'goes with Slack by token and with Matrix only: here it is "messages" or "none"'
+        yield f"{key}.edits", "in-place", rule
+    elif channel.get("direct"):
+        rule = 'goes without direct: what somebody was told directly stays; "messages" or "none"'
+        yield f"{key}.edits", "in-place", rule
 
 
 def _people_faults(people: object) -> Iterator[tuple[str, object, str]]:

@@ -194,6 +194,20 @@ CASES = {
             "asked of Penpot with it"
         ],
     ),
+    "edits by mail": (
+        MAIL + SMTP + 'edits = "in-place"',
+        [
+            'teams.acme.channels[0].edits = "in-place": goes with Slack by token and with Matrix '
+            'only: here it is "messages" or "none"'
+        ],
+    ),
+    "edits of direct messages": (
+        MATRIX + 'direct = "mentioned"\nedits = "in-place"',
+        [
+            'teams.acme.channels[0].edits = "in-place": goes without direct: what somebody was '
+            'told directly stays; "messages" or "none"'
+        ],
+    ),
     "alerts to nowhere": (
         TEAM
         + """alerts_to = "ops"

@@ -1,7 +1,7 @@
 """What every channel is: a Message in, a Receipt or a Failure out."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from relay.messages.message import Message
 from relay.picture import Picture
@@ -55,7 +55,7 @@ class Forgetful:
         self._notes[key] = value
 
 
-Verdict: TypeAlias = Literal["retry", "broken", "dead", "rootless"]
+Verdict: TypeAlias = Literal["retry", "broken", "dead", "rootless", "gone", "fixed"]
 
 
 class Failure(Exception):
@@ -65,7 +65,8 @@ class Failure(Exception):
     lane waits. ``broken``: the same, and no message can go out before a person mends something (a
     revoked token, a bot that was removed from the room), so one has to be told. ``dead``: this very
     message can never be delivered, set it aside and go on. ``rootless``: the thread that it should
-    stand in is gone, let it begin a new one.
+    stand in is gone, let it begin a new one. Of a message that was to be changed: ``gone``, it is
+    not there any more, nothing is left to do; ``fixed``, it can't be changed, tell it otherwise.
     """
 
     def __init__(
@@ -93,6 +94,30 @@ class Finding:
     ok: bool
     text: str
     """What was found, in words; where it is not ok also what to do about it."""
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """A channel whose messages can be changed once they are sent."""
+
+    pings_in_edits: ClassVar[bool]
+    """Whether who is mentioned in a changed message for the first time is told of it."""
+
+    async def update(
+        self, receipt: str, message: Message, key: str, picture: Picture | None = None
+    ) -> None:
+        """Show ``message`` in the place of the one that the server called ``receipt``. Pings
+        nobody but ``message.change.news``, and these as far as ``pings_in_edits``.
+
+        ``key`` as for ``Channel.send``; doing it twice is as doing it once. Raises ``Failure``, and
+        nothing else.
+        """
+        ...
+
+    async def remove(self, receipt: str, message: Message, key: str) -> None:
+        """Take the message away. Where it can't be, because it begins a thread or would leave a
+        hole, ``message`` stands in its place. Else as ``update``."""
+        ...
 
 
 class Channel(Protocol):

@@ -39,10 +39,12 @@ class MatrixApi:
         """Close the connections."""
         await self._client.aclose()
 
-    async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, version: str = "v3"
+    ) -> dict[str, Any]:
         """One call, ``path`` below ``/_matrix/client/v3/``: the JSON object that
         was answered. Raises ``Failure``."""
-        url = f"{self._homeserver}/_matrix/client/v3/{path}"
+        url = f"{self._homeserver}/_matrix/client/{version}/{path}"
         return await self._answer(self._client.stream(method, url, json=body))
 
     async def upload(self, content: bytes, kind: str, name: str) -> dict[str, Any]:

@@ -66,6 +66,21 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
             limit //= 2
 
 
+def replacement(content: dict[str, Any], of: str, pinged: Collection[str]) -> dict[str, Any]:
+    """The content of an event that puts ``content`` in the place of that of the event ``of``. Only
+    the users ``pinged`` are told of it:
+    https://spec.matrix.org/latest/client-server-api/#event-replacements
+    """
+    new = {key: value for key, value in content.items() if key != "m.relates_to"}
+    return {
+        "msgtype": content["msgtype"],
+        "body": f"* {content['body']}",
+        "m.mentions": {"user_ids": list(pinged)} if pinged else {},
+        "m.new_content": new,
+        "m.relates_to": {"rel_type": "m.replace", "event_id": of},
+    }
+
+
 def relation(thread: Thread) -> dict[str, Any]:
     """A place in a thread; clients that know no threads show a reply to its last message:
     https://spec.matrix.org/latest/client-server-api/#threading

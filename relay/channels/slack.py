@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
 from relay.channels import slack_blocks, slack_check
 from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
@@ -17,9 +18,12 @@ from relay.picture import Picture
 
 _PICTURE = 2.0  # seconds for an upload
 _MOMENTS = (0.0, 0.3, 0.7)  # seconds before each try to show it
-_DIRECT_LASTS = 365 * 24 * 3600.0
+_DIRECT_LASTS = _ID_LASTS = 365 * 24 * 3600.0
 
 _log = logging.getLogger(__name__)
+
+_Put: TypeAlias = Callable[[dict[str, Any]], Coroutine[Any, Any, Receipt]]
+"""Hands Slack the text and blocks of a message. Raises ``Failure``."""
 
 # Nothing in a message is read as markup, nothing is unfolded below it.
 _OPTIONS: dict[str, Any] = {
@@ -38,6 +42,8 @@ class SlackChannel:
     # "chat.postMessage: one message per second per channel", and so for incoming webhooks:
     # https://docs.slack.dev/apis/web-api/rate-limits
     pace: ClassVar[float | None] = 60.0
+    # What is changed notifies nobody, whoever is mentioned in it by then.
+    pings_in_edits: ClassVar[bool] = False
 
     def __init__(self, settings: SlackSettings, notes: Notes) -> None:
         self._settings = settings
@@ -51,6 +57,8 @@ class SlackChannel:
         self._people = SlackPeople(call, notes, self._workspace)
         self._files = SlackFiles(self._api.call, self._api.put, notes, self._workspace)
         self._told: set[str] = set()
+        self._id_note = f"slack-channel/{self._workspace}/{settings.channel}"
+        self._id = "" if settings.channel.startswith("#") else settings.channel
 
     async def send(
         self,
@@ -66,7 +74,21 @@ class SlackChannel:
         """
         if message.to is not None:
             return await self._send_directly(message, message.to, picture)
-        return await self._send_to(self._channel, message, thread, picture)
+        put = partial(self._post, self._channel, thread)
+        return await self._write(message, picture, put)
+
+    async def update(
+        self, receipt: str, message: Message, key: str, picture: Picture | None = None
+    ) -> None:
+        """See ``Editor``. Slack does not mark a message with blocks as edited:
+        https://docs.slack.dev/reference/methods/chat.update
+        """
+        await self._write(message, picture, partial(self._edit, receipt))
+
+    async def remove(self, receipt: str, message: Message, key: str) -> None:
+        """See ``Editor``. The message stands in its place, so that who was pinged by it, or has
+        replied, sees what became of it; and a workspace may forbid to delete."""
+        await self.update(receipt, message, key)
 
     async def _send_directly(
         self, message: Message, person: Mention, picture: Picture | None
@@ -76,22 +98,21 @@ class SlackChannel:
         channel = await self._notes.get(note, _DIRECT_LASTS)
         if channel:
             try:
-                return await self._send_to(channel, message, None, picture)
+                put = partial(self._post, channel, None)
+                return await self._write(message, picture, put)
             except Failure as refused:
                 if refused.reason != "channel_not_found":
                     raise
         opened = (await self._api.call("conversations.open", json={"users": user})).get("channel")
         channel = str(opened.get("id", "")) if isinstance(opened, dict) else ""
         await self._notes.keep(note, channel)
-        return await self._send_to(channel, message, None, picture)
+        return await self._write(message, picture, partial(self._post, channel, None))
 
-    async def _send_to(
-        self, channel: str, message: Message, thread: Thread | None, picture: Picture | None
-    ) -> Receipt:
+    async def _write(self, message: Message, picture: Picture | None, put: _Put) -> Receipt:
         pings = await self._people.pings(message.mentions)
         if message.override:
             try:
-                return await self._post(channel, slack_blocks.override(message, pings), thread)
+                return await put(slack_blocks.override(message, pings))
             except ValueError as error:
                 self._complain(message, str(error))
             except Failure as refused:
@@ -99,20 +120,15 @@ class SlackChannel:
                     raise
                 self._complain(message, str(refused))
         elif picture is not None and self._by_bot:
-            receipt = await self._post_with(picture, channel, message, pings, thread)
+            receipt = await self._put_with(picture, message, pings, put)
             if receipt is not None:
                 return receipt
-        return await self._post(channel, slack_blocks.render(message, pings), thread)
+        return await put(slack_blocks.render(message, pings))
 
-    async def _post_with(
-        self,
-        picture: Picture,
-        channel: str,
-        message: Message,
-        pings: Mapping[str, str],
-        thread: Thread | None,
+    async def _put_with(
+        self, picture: Picture, message: Message, pings: Mapping[str, str], put: _Put
     ) -> Receipt | None:
-        """Post the message with a picture; None where Slack does not take the picture in time.
+        """Put the message with a picture; None where Slack does not take the picture in time.
 
         Slack looks at an uploaded file a moment later, and refuses blocks that show it before
         (github.com/slackapi/slack-github-action/issues/413).
@@ -131,7 +147,7 @@ class SlackChannel:
         for wait in _MOMENTS:
             await asyncio.sleep(wait)
             try:
-                return await self._post(channel, body, thread)
+                return await put(body)
             except Failure as refused:
                 if refused.reason not in NOT_ITS_BLOCKS:
                     raise
@@ -155,14 +171,31 @@ class SlackChannel:
         """Close the connections."""
         await self._api.close()
 
-    async def _post(self, channel: str, body: dict[str, Any], thread: Thread | None) -> Receipt:
+    async def _post(self, channel: str, thread: Thread | None, body: dict[str, Any]) -> Receipt:
         if self._by_bot:
             body = {"channel": channel} | _OPTIONS | body
             if thread is not None:
                 body |= {"thread_ts": thread.root, "reply_broadcast": self._broadcast}
-            return Receipt(str((await self._api.call("chat.postMessage", json=body)).get("ts", "")))
+            answer = await self._api.call("chat.postMessage", json=body)
+            if channel == self._channel:
+                await self._learn_id(str(answer.get("channel", "")))
+            return Receipt(str(answer.get("ts", "")))
         await self._api.hook(_OPTIONS | body)
         return Receipt("")
+
+    async def _edit(self, receipt: str, body: dict[str, Any]) -> Receipt:
+        """Change a message. Slack takes the channel's id for that, and not its name."""
+        channel = self._id or await self._notes.get(self._id_note, _ID_LASTS)
+        if not channel:
+            raise Failure("fixed", "channel_id", f"Slack has not told the id of {self._channel}")
+        body = {"channel": channel, "ts": receipt, "parse": "none", "link_names": False} | body
+        await self._api.call("chat.update", json=body)
+        return Receipt(receipt)
+
+    async def _learn_id(self, told: str) -> None:
+        if told and told != self._id and self._channel.startswith("#"):
+            self._id = told
+            await self._notes.keep(self._id_note, told)
 
     def _complain(self, message: Message, why: str) -> None:
         _log.warning("the Slack template of %s is not used: %s", message.event, why)

@@ -1,7 +1,8 @@
 """Slack's error words: what to do, and a sentence for a person.
 
 What only a person can mend is ``broken``, and messages wait for it; what is wrong with this one
-message is ``dead``. From https://docs.slack.dev/reference/methods/chat.postMessage#errors and
+message is ``dead``, or where it is to be changed ``gone`` or ``fixed``. From
+https://docs.slack.dev/reference/methods/chat.postMessage#errors and
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors.
 """
 
@@ -97,7 +98,13 @@ RULES: Rules = {
     "cannot_reply_to_message": ("dead", "the message can't be replied to"),
     "thread_not_found": ("rootless", "the thread is gone"),
     "invalid_thread_ts": ("rootless", "the thread is not known"),
-    "message_not_found": ("dead", "the message is gone"),
+    # A message that is changed: https://docs.slack.dev/reference/methods/chat.update#errors
+    "message_not_found": ("gone", "the message is gone"),
+    "cant_update_message": ("fixed", "Slack lets the bot change no message that is not its own"),
+    "edit_window_closed": ("fixed", "the workspace allows no edits after so long a time"),
+    "block_mismatch": ("fixed", "Slack can't put these blocks in the place of the message's"),
+    "is_inactive": ("broken", "the channel is archived: unarchive it or name another"),
+    "update_failed": ("retry", _LATER),
     "duplicate_channel_not_found": ("dead", _MALFORMED),
     "duplicate_message_not_found": ("dead", _MALFORMED),
     "missing_file_data": ("dead", _MALFORMED),

@@ -16,14 +16,15 @@ MARKDOWN = 4500
 
 
 def fitting(messages: Sequence[Message]) -> int:
-    """How many of the first messages go into one digest; 1 where the first is too long for any, or
-    goes to a person."""
+    """How many of the first messages go into one digest; 1 where the first is too long for any,
+    goes to a person, or changes another."""
     text = markdown = 0
     for number, message in enumerate(messages[:MOST]):
         entry = _entry(message)
         text += length(parse(entry)) + len(message.file) + 2
         markdown += len(entry) + len(message.file) + 20
-        if text > TEXT or markdown > MARKDOWN or message.to is not None:
+        alone = message.to is not None or message.change is not None
+        if text > TEXT or markdown > MARKDOWN or alone:
             return max(number, 1)
     return min(len(messages), MOST)
 

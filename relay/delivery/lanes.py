@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from relay.channels.base import Channel, Failure, Thread
 from relay.delivery import digest
+from relay.delivery.changes import Attempt
 from relay.delivery.health import Health
 from relay.delivery.pace import Pace, pause
 from relay.delivery.retry import delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, LeaseLost, Store, StoreUnavailable
+from relay.store.base import Delivery, LeaseLost, Store, StoreUnavailable, ThreadPlace
 
 log = logging.getLogger(__name__)
 
@@ -226,14 +227,21 @@ class Lanes:
             message = digest.together([Message.loads(one.message) for one in deliveries])
         thread = message.thread if name in self._threaded and message.to is None else ""
         place = await self._store.thread(name, thread) if thread else None
-        if place is not None:
-            message = message.in_thread()
         channel, pace = self._channel(name)
         await pause(pace.take(), self._stop)
         if self._stop.is_set():
             return False
-        picture = await self._pictures(message.picture) if message.picture else None
         started = time.monotonic()
+        if message.change is not None:
+            left = await self._change(name, delivery, message, place)
+            if left is None:
+                await self._note(lambda: self._store.sent([delivery.id], ""))
+                await self._is_sent(name, deliveries, started)
+                return True
+            message = left
+        if place is not None:
+            message = message.in_thread()
+        picture = await self._pictures(message.picture) if message.picture else None
         try:
             receipt = await channel.send(
                 message,
@@ -258,6 +266,22 @@ class Lanes:
                 title=message.title,
             )
         )
+        await self._is_sent(name, deliveries, started)
+        return True
+
+    async def _change(
+        self, name: str, delivery: Delivery, message: Message, place: ThreadPlace | None
+    ) -> Message | None:
+        """Change what the message is to change; what is left to send, None for nothing."""
+        assert message.change is not None  # noqa: S101 - for the type checker
+        channel, pace = self._channel(name)
+        shown = await self._store.shown(name, message.thread)
+        attempt = Attempt(name, delivery.id, delivery.key, message, message.change, place, shown)
+        picture = await self._pictures(message.picture) if message.picture else None
+        return await attempt.make(channel, picture, lambda: pause(pace.take(), self._stop))
+
+    async def _is_sent(self, name: str, deliveries: Sequence[Delivery], started: float) -> None:
+        delivery = deliveries[0]
         self._metrics.sent(name, time.monotonic() - started)
         if delivery.digest:
             self._metrics.digest(name)
@@ -265,7 +289,6 @@ class Lanes:
         else:
             log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
         await self._note(lambda: self._health.works(name))
-        return True
 
     async def _fail(self, name: str, deliveries: Sequence[Delivery], failure: Failure) -> bool:
         delivery = deliveries[0]

@@ -14,6 +14,7 @@ from relay.delivery.lookups import BUDGET, Lookups
 from relay.delivery.memory import Memory
 from relay.delivery.people import pinged
 from relay.delivery.pictures import Pictures
+from relay.delivery.rewording import Rewording, is_own
 from relay.delivery.wording import Wording
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -195,7 +196,8 @@ class Planner:
         linked = add_links(enriched, self._config.penpot.url)
         facts = await self._memory.learned(event, stored.team)
         people = pinged(linked, self._config.people)
-        wording = Wording(self._templates, linked, stored.team, people, event.file.thumbnail)
+        words = Rewording if is_own(linked) else Wording
+        wording = words(self._templates, linked, stored.team, people, event.file.thumbnail)
         deliveries = []
         passed = []
         for channel in team.channels:
@@ -205,9 +207,10 @@ class Planner:
                 continue
             messages = await wording.messages(channel)
             if not messages:
-                passed.append(f"{channel.name}: nobody is mentioned")
+                why = "nobody is mentioned" if channel.is_direct else "edits are not told"
+                passed.append(f"{channel.name}: {why}")
             lane = f"{stored.team}/{channel.name}"
-            deliveries += [NewDelivery(lane, uuid.uuid4().hex, message) for message in messages]
+            deliveries += [NewDelivery(lane, uuid.uuid4().hex, *worded) for worded in messages]
         problems = wording.problems
         for problem in problems:
             log.error("template %s", problem)

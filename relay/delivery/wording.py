@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from relay.config import AnyChannel
 from relay.messages.message import Mention, Message
@@ -19,6 +20,15 @@ def render(
     templates get people's mail addresses."""
     shown = event if emails else event.without_emails()
     return templates.render(event.name, shown.variables(), team=team, channel_kind=kind)
+
+
+class Worded(NamedTuple):
+    """A message as the store keeps it, and the comment that it shows, if any: as in
+    ``NewDelivery``."""
+
+    message: str
+    thread: str = ""
+    comment: str = ""
 
 
 class Wording:
@@ -40,11 +50,11 @@ class Wording:
         self._people = tuple(people)
         self._picture = picture
         self._written: dict[tuple[str, bool, bool], Message] = {}
-        self._stored: dict[tuple[str, bool, bool, bool], str] = {}
+        self._stored: dict[tuple[str, bool, bool, bool], Worded] = {}
 
-    async def messages(self, channel: AnyChannel) -> list[str]:
-        """What a channel gets, as the store keeps it: one message, or where it writes to people
-        directly one for each of them."""
+    async def messages(self, channel: AnyChannel) -> list[Worded]:
+        """What a channel gets: one message, or where it writes to people directly one for each of
+        them."""
         if channel.is_direct and not self._people:
             return []
         # A mail is read by itself, also in a thread; and the first of a thread has no other before.
@@ -61,9 +71,19 @@ class Wording:
         if channel.has_pictures:
             message = replace(message, picture=self._picture)
         if channel.is_direct:
-            return [replace(message, to=person).dumps() for person in self._people]
-        self._stored[whole] = replace(message, mentions=self._people).dumps()
+            return [Worded(replace(message, to=person).dumps()) for person in self._people]
+        text = replace(message, mentions=self._people).dumps()
+        self._stored[whole] = Worded(text, *self._shows())
         return [self._stored[whole]]
+
+    def _shows(self) -> tuple[str, str]:
+        """The thread and the comment that a message about the event shows; empty for none."""
+        match self._event.name:
+            case "create-comment-thread":
+                return self._event.thread.id, ""
+            case "create-comment" if self._event.comment.id:
+                return self._event.thread.id, self._event.comment.id
+        return "", ""
 
     async def _write(self, kind: str, emails: bool, threaded: bool) -> Message:
         message = await self._rendered(self._event, kind, emails)

@@ -22,6 +22,23 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """That a message is no new one, but the state by now of what stands in the channel."""
+
+    comment: str = ""
+    """Id of the comment whose message it is; empty for the first of its thread."""
+    removes: bool = False
+    """Whether the comment is deleted, and this is what may stand in its place."""
+    whole_thread: bool = False
+    """Whether that is so for every message of the thread."""
+    news: tuple[str, ...] = ()
+    """The profiles among the mentioned that were not mentioned before: they alone are pinged."""
+    otherwise: str = ""
+    """What is told, as ``Message.dumps`` writes it, where that message can't be changed; empty for
+    nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One rendered message, the same for every kind of channel.
 
@@ -59,6 +76,8 @@ class Message:
     """Id of the picture in Penpot that goes with it; empty for none."""
     file: str = ""
     """Name of the file that it is about; digests are grouped by it."""
+    change: Change | None = None
+    """What it changes; None for a message of its own."""
 
     def in_thread(self) -> "Message":
         """The message as it stands under the first one of its thread, which has the picture."""
@@ -82,4 +101,7 @@ class Message:
         found["mentions"] = tuple(Mention(**one) for one in found.get("mentions", ()))
         if "to" in found:
             found["to"] = Mention(**found["to"])
+        if "change" in found:
+            told = found["change"]
+            found["change"] = Change(**told | {"news": tuple(told.get("news", ()))})
         return cls(**found)

@@ -41,7 +41,7 @@ async def worded(
 ) -> list[Message]:
     linked = add_links(event, "https://design.example.com")
     wording = Wording(Templates(), linked, "acme", pinged(linked, people or {}), picture)
-    found = [Message.loads(text) for text in await wording.messages(channel(**settings))]
+    found = [Message.loads(one.message) for one in await wording.messages(channel(**settings))]
     assert not wording.problems
     return found
 
@@ -135,8 +135,9 @@ async def test_mail_addresses_are_shown_only_where_the_config_says_so(tmp_path: 
     wording = Wording(Templates(tmp_path), event, "acme", (), "")
 
     shown, hidden = [
-        Message.loads((await wording.messages(channel(**MATRIX, share_emails=share)))[0]).title
+        Message.loads(one.message).title
         for share in (True, False)
+        for one in await wording.messages(channel(**MATRIX, share_emails=share))
     ]
 
     assert "ada@example.com" in shown
@@ -196,7 +197,7 @@ async def test_a_users_template_that_takes_long_holds_nothing_else_up(
     ticking.cancel()
     templates.close()
 
-    assert "created the file" in Message.loads(message).body
+    assert "created the file" in Message.loads(message.message).body
     assert [one.text for one in wording.problems] == ["takes longer than 0.5 s"]
     assert took > 0.5
     assert max(gaps) < 0.3

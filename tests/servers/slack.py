@@ -7,6 +7,7 @@
 forgets it. The Web API is under ``/api/``, the webhook under ``/services/…``.
 
 https://docs.slack.dev/reference/methods/chat.postMessage
+https://docs.slack.dev/reference/methods/chat.update
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 """
 
@@ -60,6 +61,9 @@ _ARGUMENTS = frozenset(
         "icon_url",
         "icon_emoji",
     ]
+)
+_UPDATE_ARGUMENTS = frozenset(
+    ["channel", "ts", "text", "blocks", "attachments", "parse", "link_names", "metadata"]
 )
 _WEBHOOK_ARGUMENTS = _ARGUMENTS - {"channel", "metadata", "reply_broadcast", "username"}
 
@@ -127,6 +131,10 @@ class Slack:
     received: list[tuple[float, bytes]] = field(default_factory=list)
     posted: set[str] = field(default_factory=set)
     """What the posted messages are called; who takes one out has deleted it."""
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By what it is called, each message as it was posted or changed last."""
+    uneditable: set[str] = field(default_factory=set)
+    """The messages for which the workspace's time for edits is over."""
 
     @property
     def messages(self) -> list[Any]:
@@ -174,6 +182,7 @@ class Slack:
     def _method(self, request: Request) -> Answer:
         methods = {
             "/api/chat.postMessage": self._post_message,
+            "/api/chat.update": self._update,
             "/api/auth.test": self._auth_test,
             "/api/conversations.info": self._conversations_info,
             "/api/conversations.list": self._conversations_list,
@@ -211,7 +220,29 @@ class Slack:
         self._check_files(arguments.get("blocks") or [])
         if "thread_ts" in arguments and arguments["thread_ts"] not in self.posted:
             raise Refused("thread_not_found")
-        return self._take(request.body, webhook=False)
+        answer = self._take(request.body, webhook=False)
+        self.shown[json.loads(answer.body)["ts"]] = arguments
+        return answer
+
+    def _update(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        self._needs("chat:write")
+        room = self._room(arguments.get("channel"), by_name=False)
+        if room.is_archived:
+            raise Refused("is_inactive")
+        ts = arguments.get("ts")
+        if ts not in self.posted:
+            raise Refused("message_not_found")
+        if ts in self.uneditable:
+            raise Refused("edit_window_closed")
+        _check_message(arguments, _UPDATE_ARGUMENTS)
+        self._check_files(arguments.get("blocks") or [])
+        before = self.shown[ts]
+        if _is_rich(before) and arguments.get("blocks") and not _is_rich(arguments):
+            raise Refused("block_mismatch")
+        # Without blocks the text takes their place.
+        kept = {key: value for key, value in before.items() if key not in ("text", "blocks")}
+        self.shown[ts] = kept | arguments
+        return Answer.of({"ok": True, "channel": room.id, "ts": ts, "text": arguments["text"]})
 
     def _webhook(self, request: Request) -> Answer:
         if request.path != WEBHOOK_PATH:
@@ -317,6 +348,10 @@ class Slack:
             if wanted == room.id or (by_name and wanted in (room.name, f"#{room.name}")):
                 return room
         raise Refused("channel_not_found")
+
+
+def _is_rich(arguments: dict[str, Any]) -> bool:
+    return any(block["type"] == "rich_text" for block in arguments.get("blocks") or ())
 
 
 def _json_object(body: bytes, word: str) -> dict[str, Any]:

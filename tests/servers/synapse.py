@@ -219,6 +219,19 @@ class Person:
         found = self._v3("GET", path)["chunk"]
         return [event for event in reversed(found) if event["type"] == "m.room.message"]
 
+    def sees(self, room: str) -> dict[str, str]:
+        """What a client shows of the room: each message's text by its id, changed ones as they are
+        by now, and those that were taken away as nothing."""
+        shown = {}
+        for event in self.messages(room):
+            content = event["content"]
+            if content.get("m.relates_to", {}).get("rel_type") == "m.replace":
+                continue
+            by_now = event["unsigned"].get("m.relations", {}).get("m.replace")
+            new = by_now["content"]["m.new_content"] if by_now else content
+            shown[event["event_id"]] = new.get("body", "")
+        return shown
+
     def pings(self) -> list[Any]:
         """What this user was notified of, highlights only."""
         return list(self._v3("GET", "notifications?only=highlight")["notifications"])

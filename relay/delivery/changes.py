@@ -1,0 +1,99 @@
+"""Changes: a message that stands in a channel already is brought up to date, or taken away."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from relay.channels.base import Channel, Editor, Failure
+from relay.messages.message import Change, Message
+from relay.picture import Picture
+from relay.store.base import Shown, ThreadPlace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a delivery that changes something."""
+
+    lane: str
+    delivery_id: int
+    key: str
+    message: Message
+    change: Change
+    place: ThreadPlace | None
+    """Where the thread stands in the lane."""
+    shown: Sequence[Shown]
+    """What the lane has of the thread's comments."""
+
+    async def make(
+        self,
+        channel: Channel,
+        picture: Picture | None,
+        breathe: Callable[[], Awaitable[None]],
+    ) -> Message | None:
+        """Change what is to be changed; what is left to be told in a message of its own, None for
+        nothing. ``breathe`` waits until the channel's pace allows the next call.
+
+        Made again after a crash it comes to the same. Raises ``Failure``.
+        """
+        otherwise = Message.loads(self.change.otherwise) if self.change.otherwise else None
+        standing = self._standing()
+        if not self.change.news and self._is_superseded():
+            log.info("lane %s: delivery %d is overtaken", self.lane, self.delivery_id)
+            return None
+        if not isinstance(channel, Editor) or not standing:
+            log.info("lane %s: delivery %d finds no message", self.lane, self.delivery_id)
+            return otherwise
+        for number, receipt in zip(count(), standing, strict=False):
+            if number:
+                await breathe()
+            try:
+                await self._change_one(channel, receipt, f"{self.key}.{number}", picture)
+            except Failure as failure:
+                if failure.verdict not in ("gone", "fixed"):
+                    raise
+                log.warning("lane %s: delivery %d: %s", self.lane, self.delivery_id, failure)
+                if failure.verdict == "fixed":
+                    await breathe()
+                    return otherwise
+        if not self.change.news or channel.pings_in_edits:
+            return None
+        await breathe()
+        return otherwise
+
+    def _standing(self) -> list[str]:
+        """The receipts of the messages that are to be changed: the first of a thread at the end,
+        as it can go only when no reply hangs on it."""
+        change = self.change
+        found = [
+            one
+            for one in self.shown
+            if one.state == "sent"
+            and one.receipt
+            and (change.whole_thread or one.comment == change.comment)
+        ]
+        # Whoever was mentioned by an edit was told so in a message of its own, which goes as well.
+        first = found if change.removes else found[:1]
+        return [one.receipt for one in sorted(first, key=lambda one: not one.comment)]
+
+    def _is_superseded(self) -> bool:
+        """Whether a later change tells the state by now, so that an older one that is sent again
+        does not bring back what was."""
+        return any(
+            one.delivery_id > self.delivery_id
+            and one.state != "dead"
+            and one.comment == self.change.comment
+            for one in self.shown
+        )
+
+    async def _change_one(
+        self, editor: Editor, receipt: str, key: str, picture: Picture | None
+    ) -> None:
+        under_another = self.place is not None and receipt != self.place.root
+        message = self.message.in_thread() if under_another else self.message
+        if self.change.removes:
+            await editor.remove(receipt, message, key)
+        else:
+            await editor.update(receipt, message, key, picture if message.picture else None)

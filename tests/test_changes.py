@@ -1,0 +1,178 @@
+"""Comments that are resolved, reopened, edited and deleted, end to end: a real service, stopped and
+killed on the way, and what a colleague then sees in Slack, in a Matrix room and in a mailbox."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.penpot import own
+from tests.servers.fixtures import RunningSlack
+from tests.servers.slack import TOKEN, Slack
+from tests.servers.slack_rules import rich_inlines
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Person, Synapse
+from tests.service import Service, wait_until
+
+
+@dataclass
+class Team:
+    """A team's service and its places."""
+
+    service: Service
+    slack: Slack
+    ada: Person
+    room: str
+    mail: MailServer
+
+    def tell(self, *bodies: bytes) -> None:
+        """Have events, and wait until nothing waits any more."""
+        for body in bodies:
+            assert self.service.post(body) == 204
+        self.settle()
+
+    def settle(self) -> None:
+        for state in ("stored", "waiting"):
+            wait_until(lambda: not self.service.run("log", "--state", state).stdout, 20)  # noqa: B023
+
+    def in_slack(self) -> list[str]:
+        """Each message as it is by now, oldest first, without its footer."""
+        return [slack_words(one) for one in self.slack.shown.values()]
+
+    def in_matrix(self) -> list[str]:
+        texts = self.ada.sees(self.room).values()
+        return [re.sub(r"\n\n[^\n]*Open in Penpot.*", "", text) for text in texts]
+
+    def subjects(self) -> list[str]:
+        return [one.parsed()["Subject"] for one in self.mail.mails]
+
+
+def slack_words(message: dict[str, object]) -> str:
+    found = rich_inlines(message["blocks"])
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in found)
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path,
+    slack_server: RunningSlack,
+    synapse: Synapse,
+    mail_server: Callable[..., MailServer],
+) -> Iterator[Team]:
+    ada, bot = synapse.register("ada"), synapse.register("bot")
+    room = ada.create_room(invite=(bot.id,))
+    mail = mail_server()
+    service = Service(
+        tmp_path,
+        f"""
+[people]
+"{own.ADA}" = {{ slack = "U0ADA0000", matrix = "{ada.id}" }}
+[[teams.acme.channels]]
+name = "slack"
+type = "slack"
+token = "{TOKEN}"
+channel = "#design"
+api_url = "{slack_server.api_url}"
+pace = 6000
+[[teams.acme.channels]]
+name = "room"
+type = "matrix"
+homeserver = "{synapse.url}"
+access_token = "{bot.token}"
+room = "{room}"
+[[teams.acme.channels]]
+name = "mail"
+type = "email"
+to = ["design@example.com"]
+sender = "penpot@example.com"
+smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
+""",
+    )
+    service.start()
+    yield Team(service, slack_server.slack, ada, room, mail)
+    service.stop()
+
+
+HEAD = "Ada Lovelace commented on Landing page · Page 1 · #15"
+LATER = f"@[Ada Lovelace]({own.ADA}), fixed for all sizes."
+
+
+def test_readers_see_the_state_by_now(team: Team) -> None:
+    team.tell(own.THREAD, own.REPLY)
+    root, answer = team.slack.shown
+    team.tell(
+        own.reply(
+            "update-comment",
+            content=LATER,
+            mentions=[own.ADA],
+            previousContent="Fixed, please look again.",
+        ),
+        own.thread("resolve-comment-thread", isResolved=True),
+    )
+
+    assert team.in_slack() == [
+        f"{HEAD} · ✓ resolvedThe hero spacing looks off on mobile.",
+        "Zoë Müller-O'Neill replied · edited<U0ADA0000>, fixed for all sizes.",
+        "A comment by Zoë Müller-O'Neill was edited<U0ADA0000>, fixed for all sizes.",
+        "✓ Resolved",
+    ]
+    assert {one.get("thread_ts") for one in list(team.slack.shown.values())[1:]} == {root}
+    first, second, line = team.in_matrix()
+    assert "· ✓ resolved" in first
+    assert second.endswith("> @Ada Lovelace, fixed for all sizes.")
+    assert "edited" not in second  # clients say so themselves
+    assert line == "✓ Resolved"
+    assert len(team.ada.pings()) == 1
+    assert team.subjects() == [
+        "Ada Lovelace commented on a file",
+        "Re: Ada Lovelace commented on a file",
+        "Re: Ada Lovelace commented on a file",
+    ]
+
+    team.service.stop()
+    team.service.start()
+    team.tell(own.thread("reopen-comment-thread", isResolved=False), own.reply("delete-comment"))
+
+    assert team.in_slack() == [
+        f"{HEAD}The hero spacing looks off on mobile.",
+        "A comment by Zoë Müller-O'Neill was deleted",
+        "A comment by Zoë Müller-O'Neill was deleted",
+        "✓ Resolved",
+        "↺ Reopened",
+    ]
+    first, *others = team.in_matrix()
+    assert "✓" not in first
+    assert others == ["", "", "✓ Resolved", "↺ Reopened"]  # the message and its change
+    assert "fixed for all sizes" not in str(team.ada.messages(team.room))
+
+    team.tell(own.thread("delete-comment-thread"))
+
+    assert team.in_slack()[:2] == ["Thread #15 on Landing page · Page 1 was deleted", "Deleted"]
+    assert "hero spacing" not in str(team.slack.shown)
+    assert "hero spacing" not in str(team.ada.messages(team.room))
+    assert set(team.in_matrix()) == {"", "✓ Resolved", "↺ Reopened"}
+    assert len(team.mail.mails) == 4
+    assert answer in team.slack.posted
+
+
+def test_a_change_that_a_kill_interrupts_is_made_once_the_service_is_back(team: Team) -> None:
+    team.tell(own.THREAD)
+    team.slack.next.extend(["fatal_error"] * 3)
+    edits = [
+        own.first("update-comment", content=f"Version {number}", previousContent="before")
+        for number in range(8)
+    ]
+    for number, body in enumerate(edits):
+        assert team.service.post(body) == 204
+        if number in (2, 5):
+            team.service.kill()
+            team.service.start()
+    team.tell(own.thread("resolve-comment-thread", content="Version 7", isResolved=True))
+
+    (first, line) = team.in_slack()
+    assert first == f"{HEAD} · edited · ✓ resolvedVersion 7"
+    assert line == "✓ Resolved"
+    assert [text.splitlines()[-1] for text in team.in_matrix()] == ["> Version 7", "✓ Resolved"]
+    assert len(team.mail.mails) == 2
