@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE = 3.5
-"""Seconds that messages under way have to arrive when the service stops."""
+GRACE = 10.0
+"""Seconds that messages under way have to arrive when the service stops. Most servers answer in a
+fraction of one; a message that is given up before its receipt is sent again at the next start, and
+Slack then shows it twice."""
 
 
 def build(config: Config, role: Role = Role.ALL) -> Starlette:

@@ -78,7 +78,7 @@ class Service:
         assert self.process is not None
         started = time.monotonic()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(20)
         return time.monotonic() - started
 
     def post(self, body: bytes, **headers: str) -> int:

@@ -106,7 +106,13 @@ class Lanes:
             await pause(SHARED_SWEEP if self._store.shared else SWEEP, self._stop)
 
     async def stop(self, grace: float) -> None:
-        """End: what is being sent has ``grace`` seconds, what waits stays in the store."""
+        """End: what is being sent has ``grace`` seconds to come to its receipt, and that to the
+        store.
+
+        Nothing else is begun, though there may be time: what waits is safe, and goes out first
+        thing after the next start, in its order. Else a flood would make each restart as long as
+        it may be, and end it in the middle of a send after all.
+        """
         self._stop.set()
         tasks = list(self._tasks.values())
         if tasks:
@@ -114,8 +120,7 @@ class Lanes:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for channel, _ in self._channels.values():
-            await channel.close()
+        await asyncio.gather(*(channel.close() for channel, _ in self._channels.values()))
 
     async def _drain(self, name: str) -> None:
         try:
@@ -229,6 +234,7 @@ class Lanes:
         place = await self._store.thread(name, thread) if thread else None
         channel, pace = self._channel(name)
         await pause(pace.take(), self._stop)
+        picture = await self._pictures(message.picture) if message.picture else None
         if self._stop.is_set():
             return False
         started = time.monotonic()
@@ -332,15 +338,13 @@ class Lanes:
 
     async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write what became of a send, as often as it takes: a store that is away for a while
-        must not make the lane send the message again."""
+        must not make the lane send the message again, not even when it is to stop meanwhile."""
         while True:
             try:
                 await write()
             except StoreUnavailable as error:
-                if self._stop.is_set():
-                    raise
                 log.warning("what became of a message can't be written: %s", error)
-                await pause(STORE_PAUSE, self._stop)
+                await asyncio.sleep(STORE_PAUSE)
             else:
                 return
 

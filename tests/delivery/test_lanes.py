@@ -84,16 +84,15 @@ class House:
         self.channels[name] = Scripted(iter(self.scripts.get(name, [])))
         return self.channels[name]
 
-    async def put(self, lane: str, *titles: str, thread: str = "") -> None:
+    async def put(self, lane: str, *titles: str, thread: str = "", picture: str = "") -> None:
         for title in titles:
             digest = f"{lane} {title} {time.time()}".encode()
             await self.store.accept(
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored(1)
-            delivery = NewDelivery(
-                lane, f"key of {title}", Message(title, "", thread=thread).dumps()
-            )
+            message = Message(title, "", thread=thread, picture=picture)
+            delivery = NewDelivery(lane, f"key of {title}", message.dumps())
             await self.store.fanned_out(
                 [FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])]
             )
@@ -266,6 +265,52 @@ async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
     await house.settled()
     assert house.titles("a") == ["first", "second"]
     assert away == []
+
+
+async def test_a_receipt_is_written_while_it_stops_though_the_store_was_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "STORE_PAUSE", 0.01)
+    sent, away = house.store.sent, [StoreUnavailable("locked")] * 5
+
+    async def failing(delivery_ids: list[int], receipt: str, **where: str) -> None:
+        if away:
+            raise away.pop()
+        await sent(delivery_ids, receipt, **where)
+
+    await house.put("a", "first")
+    await house.settled()
+    monkeypatch.setattr(house.store, "sent", failing)
+    house.channels["a"].slow.clear()
+    await house.put("a", "second", "third")
+    await house.until(lambda: house.channels["a"].under_way == 1)
+    stopping = asyncio.create_task(house.lanes.stop(2.0))
+    await asyncio.sleep(0.02)
+    house.channels["a"].slow.set()
+    await stopping
+    assert away == []
+    assert [one.state for one in await house.deliveries()] == ["sent", "sent", "waiting"]
+
+
+async def test_no_message_is_begun_once_it_stops_though_its_picture_has_come(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, come = asyncio.Event(), asyncio.Event()
+
+    async def picture(media: str) -> Picture | None:
+        asked.set()
+        await come.wait()
+        return None
+
+    monkeypatch.setattr(house.lanes, "_pictures", picture)
+    await house.put("a", "first", picture="m1")
+    await asyncio.wait_for(asked.wait(), 5)
+    stopping = asyncio.create_task(house.lanes.stop(2.0))
+    await asyncio.sleep(0.02)
+    come.set()
+    await stopping
+    assert [one.state for one in await house.deliveries()] == ["waiting"]
+    assert house.channels["a"].taken == []
 
 
 async def test_messages_of_a_thread_stand_under_its_first(house: House) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from relay.app import GRACE
+from relay.server import STOP_TIME
+
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
@@ -78,6 +81,20 @@ def test_kubernetes_runs_one_replica_on_a_volume_and_hides_service_links() -> No
     assert claim == parts["PersistentVolumeClaim"]["metadata"]["name"]
     assert f"VOLUME {mount['mountPath']}\n" in _dockerfile()
     assert f"USER {pod['securityContext']['runAsUser']}:" in _dockerfile()
+
+
+def test_who_stops_it_waits_for_the_messages_under_way() -> None:
+    (service,) = _yaml("compose.yaml")["services"].values()
+    text = (DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")
+    deployment = list(yaml.safe_load_all(text))[-1]
+    unit = (DEPLOY / "relay.service").read_text(encoding="utf-8")
+    waits = [
+        service["stop_grace_period"].removesuffix("s"),
+        deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"],
+        *re.findall(r"^TimeoutStopSec=(\d+)s$", unit, re.MULTILINE),
+    ]
+    assert len(waits) == 3
+    assert all(int(wait) >= GRACE + STOP_TIME + 5 for wait in waits)
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs Debian's systemd")
