@@ -181,23 +181,6 @@ async def test_the_messages_of_a_threads_comments_are_found(store: Store) -> Non
     assert await store.shown("a", "t") == []
 
 
-async def test_a_store_of_the_first_schema_is_brought_up(path: Path) -> None:
-    path.parent.mkdir()
-    connection = sqlite3.connect(path)
-    connection.executescript(STEPS[0] + "PRAGMA user_version = 1;")
-    connection.execute(
-        "INSERT INTO events"
-        " VALUES (1, 'acme', x'00', 'x', 'application/json', x'', 0, 'stored', '')"
-    )
-    connection.commit()
-    connection.close()
-    store = SqliteStore(path)
-    await store.open()
-    assert len(await store.stored(10)) == 1
-    await store.forget_thread("a", "t")
-    await store.close()
-
-
 async def test_a_store_of_the_second_schema_keeps_its_threads(path: Path) -> None:
     path.parent.mkdir()
     connection = sqlite3.connect(path)
@@ -216,24 +199,6 @@ async def test_a_store_of_the_second_schema_keeps_its_threads(path: Path) -> Non
     (delivery,) = await store.waiting("a", 10)
     assert (delivery.id, delivery.message, delivery.digest) == (7, "m", "")
     await store.close()
-
-
-async def test_an_upgrade_that_fails_changes_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path.parent.mkdir()
-    connection = sqlite3.connect(path)
-    connection.executescript("".join(STEPS[:2]) + "PRAGMA user_version = 2;")
-    before = list(connection.iterdump())
-    monkeypatch.setattr(
-        "relay.store.schema.STEPS",
-        (*STEPS, "CREATE TABLE more (x); INSERT INTO nowhere VALUES (1);"),
-    )
-    with pytest.raises(StoreMisfit, match="nowhere"):
-        await SqliteStore(path).open()
-    assert list(connection.iterdump()) == before
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-    connection.close()
 
 
 async def test_what_goes_out_together_stays_together(store: Store) -> None:
@@ -358,15 +323,6 @@ async def test_another_process_can_look_and_put_back_beside_the_service(
 @sqlite_alone
 async def test_a_second_service_is_kept_out(store: Store, path: Path) -> None:
     with pytest.raises(StoreMisfit, match="in use by another `relay serve`"):
-        await SqliteStore(path).open()
-
-
-async def test_a_store_of_a_newer_relay_is_refused(path: Path) -> None:
-    path.parent.mkdir()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(StoreMisfit, match="written by a newer Relay"):
         await SqliteStore(path).open()
 
 
