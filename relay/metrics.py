@@ -1,6 +1,6 @@
 """The numbers that Prometheus reads at ``/metrics``."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 
 from prometheus_client import (
@@ -11,11 +11,28 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from relay.penpot.events import CATALOGUE
 
 REASONS = 200
 """Different reasons of failures that get a label of their own."""
+
+
+class _Waiting(Collector):
+    """``relay_waiting``, made when it is asked for: thousands of idle lanes are no objects."""
+
+    def __init__(self) -> None:
+        self.counted: Mapping[str, int] = {}
+        self.lanes: Collection[str] = ()
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        family = GaugeMetricFamily("relay_waiting", "Messages that wait", labels=["lane"])
+        for lane in self.lanes:
+            family.add_metric([lane], self.counted.get(lane, 0))
+        yield family
 
 
 class Metrics:
@@ -51,7 +68,8 @@ class Metrics:
             ["lane"],
             registry=registry,
         )
-        self._waiting = Gauge("relay_waiting", "Messages that wait", ["lane"], registry=registry)
+        self._waiting = _Waiting()
+        registry.register(self._waiting)
         self._broken = Gauge(
             "relay_lane_broken", "1 while a lane has stopped", ["lane"], registry=registry
         )
@@ -144,9 +162,8 @@ class Metrics:
         self._switched_on.labels(team).inc()
 
     def backlog(self, waiting: Mapping[str, int], lanes: Collection[str]) -> None:
-        """How many messages wait in each lane."""
-        for lane in lanes:
-            self._waiting.labels(lane).set(waiting.get(lane, 0))
+        """How many messages wait in each of the lanes."""
+        self._waiting.counted, self._waiting.lanes = waiting, lanes
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

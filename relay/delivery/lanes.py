@@ -27,6 +27,8 @@ SWEEP = 5.0
 """Seconds between two looks for deliveries that another process put back."""
 SHARED_SWEEP = 2.0
 """The same where several replicas share the store, and one may have left its lanes behind."""
+COUNTING = 0.01
+"""The part of the time that counting what waits may take."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be written."""
 
@@ -78,6 +80,7 @@ class Lanes:
         self._channels: dict[str, tuple[Channel, Pace]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
+        self._count_at = 0.0
         self._stop = asyncio.Event()
 
     def wake(self, names: Iterable[str]) -> None:
@@ -92,18 +95,25 @@ class Lanes:
         strangers: set[str] = set()
         while not self._stop.is_set():
             try:
-                waiting = await self._store.waiting_lanes()
+                busy = await self._store.busy_lanes()
+                self.wake(busy)
+                await self._count()
             except StoreUnavailable as error:
                 log.warning("the store can't be read: %s", error)
             else:
-                self._metrics.backlog(waiting, self._names)
-                self.wake(waiting)
-                for name in waiting.keys() - self._names - strangers:
+                for name in set(busy) - self._names - strangers:
                     strangers.add(name)
-                    log.warning(
-                        "%d deliveries wait for %s, which is not in the config", waiting[name], name
-                    )
+                    log.warning("deliveries wait for %s, which is not in the config", name)
             await pause(SHARED_SWEEP if self._store.shared else SWEEP, self._stop)
+
+    async def _count(self) -> None:
+        """Tell how much waits, unless counting that took so long that it is too soon again."""
+        begun = time.monotonic()
+        if begun < self._count_at:
+            return
+        waiting = await self._store.waiting_lanes()
+        self._count_at = begun + (time.monotonic() - begun) / COUNTING
+        self._metrics.backlog(waiting, self._names)
 
     async def stop(self, grace: float) -> None:
         """End: what is being sent has ``grace`` seconds to come to its receipt, and that to the

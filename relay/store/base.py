@@ -183,8 +183,12 @@ class Store(Protocol):
         """The next deliveries of a lane, in order."""
         ...
 
+    async def busy_lanes(self) -> list[str]:
+        """Every lane that has deliveries waiting; it takes no longer where many wait."""
+        ...
+
     async def waiting_lanes(self) -> dict[str, int]:
-        """Every lane that has deliveries waiting, with their number."""
+        """The same with their number; each of them is counted."""
         ...
 
     async def sent(

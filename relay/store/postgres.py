@@ -60,6 +60,16 @@ _SETTLE = (
     "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
     " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
 )
+_BUSY = """
+    WITH RECURSIVE busy (lane) AS (
+        SELECT min(lane) FROM relay.deliveries WHERE state = 'waiting'
+        UNION ALL
+        SELECT (SELECT min(lane) FROM relay.deliveries WHERE state = 'waiting' AND lane > busy.lane)
+        FROM busy WHERE lane IS NOT NULL
+    )
+    SELECT lane FROM busy WHERE lane IS NOT NULL
+"""
+"""One step in the index for each lane, past all that waits in it."""
 _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
@@ -172,6 +182,11 @@ class PostgresStore:
         )
         async with self._pool.connection() as connection:
             return [Delivery(*row) for row in await connection.fetch(sql, lane, limit)]
+
+    async def busy_lanes(self) -> list[str]:
+        """See ``Store``."""
+        async with self._pool.connection() as connection:
+            return [lane for (lane,) in await connection.fetch(_BUSY)]
 
     async def waiting_lanes(self) -> dict[str, int]:
         """See ``Store``."""

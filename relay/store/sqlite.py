@@ -45,6 +45,16 @@ _JOIN = (
     "INSERT INTO threads (lane, thread, root, last, title) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET last = excluded.last"
 )
+_BUSY = """
+    WITH RECURSIVE busy (lane) AS (
+        SELECT min(lane) FROM deliveries WHERE state = 'waiting'
+        UNION ALL
+        SELECT (SELECT min(lane) FROM deliveries WHERE state = 'waiting' AND lane > busy.lane)
+        FROM busy WHERE lane IS NOT NULL
+    )
+    SELECT lane FROM busy WHERE lane IS NOT NULL
+"""
+"""One step in the index for each lane, past all that waits in it."""
 _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
@@ -130,6 +140,11 @@ class SqliteStore:
         )
         rows = await self._file.read(lambda db: db.execute(sql, (lane, limit)).fetchall())
         return [Delivery(*row) for row in rows]
+
+    async def busy_lanes(self) -> list[str]:
+        """See ``Store``."""
+        rows = await self._file.read(lambda db: db.execute(_BUSY).fetchall())
+        return [lane for (lane,) in rows]
 
     async def waiting_lanes(self) -> dict[str, int]:
         """See ``Store``."""
