@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from relay import __version__
 from relay.channels import channel_class, open_channel
 from relay.config import Config
+from relay.delivery.clock import Clock
 from relay.delivery.fanout import FanOut
 from relay.delivery.housekeeping import Housekeeping
 from relay.delivery.lanes import Lanes
@@ -48,6 +49,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     application starts."""
     store = store_at(config.store.url.reveal())
     metrics = Metrics()
+    clock = Clock()
     settings = config.lanes()
     retention = config.store.retention.total_seconds()
     lanes = Lanes(
@@ -61,12 +63,13 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         pictures=lambda media: planner.picture(media),
         digest_after=lambda name: settings[name].late_after,
         alerts_to=config.alerts_to,
+        clock_is_sure=clock.is_sure,
     )
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))
     fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
     hook = Hook(config, store, fan_out.wake, metrics, is_open=role.takes)
-    housekeeping = Housekeeping(store, retention)
+    housekeeping = Housekeeping(store, retention, clock.is_sure)
     watch = _watch(config, store, metrics)
     wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
     inspector = Inspector(config, store, templates, metrics, wake)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from relay.channels.base import Channel, Failure, Thread
 from relay.delivery import digest
 from relay.delivery.changes import Attempt
+from relay.delivery.clock import Waits
 from relay.delivery.health import Health
 from relay.delivery.pace import Pace, pause
 from relay.delivery.retry import delay
@@ -58,13 +59,15 @@ class Lanes:
         pictures: Callable[[str], Awaitable[Picture | None]] = _no_picture,
         digest_after: Callable[[str], int] = lambda _: sys.maxsize,
         alerts_to: Callable[[str], str | None] = lambda _: None,
+        clock_is_sure: Callable[[], bool] = lambda: True,
     ) -> None:
         """``names``: the lanes of the config; ``threaded``: those whose channels have threads.
         ``open_channel`` makes a lane's channel when its first message goes out; ``pace`` tells the
         messages a minute that its config allows, None for the server's documented pace.
         ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot. A lane in
         which more than ``digest_after`` messages wait puts them together; ``alerts_to`` tells the
-        lane that is told when another has stopped."""
+        lane that is told when another has stopped. Nothing is too old while ``clock_is_sure`` says
+        that the time may be wrong."""
         self._store = store
         self._names = frozenset(names)
         self._threaded = frozenset(threaded)
@@ -75,6 +78,8 @@ class Lanes:
         self._pictures = pictures
         self._digest_after = digest_after
         self._health = Health(store, metrics, alerts_to)
+        self._clock_is_sure = clock_is_sure
+        self._waits = Waits()
         self._apart: dict[str, frozenset[int]] = {}
         self._begun: set[str] = set()
         self._channels: dict[str, tuple[Channel, Pace]] = {}
@@ -213,10 +218,10 @@ class Lanes:
         """One try at one delivery, or at a digest of several, when its time has come; False when it
         stays waiting."""
         delivery = deliveries[0]
-        if time.time() - delivery.created_at > self._retention:
+        if time.time() - delivery.created_at > self._retention and self._clock_is_sure():
             await self._bury(name, delivery, "expired", "waited longer than the retention")
             return True
-        wait = delivery.next_at - time.time()
+        wait = self._waits.left(name, delivery)
         if wait > 0:  # then read again: `relay resend` may have changed it
             await pause(min(wait, SWEEP), self._stop)
             return False
@@ -337,6 +342,7 @@ class Lanes:
             wait,
         )
         next_at = time.time() + wait
+        self._waits.begin(name, delivery.id, next_at, wait)
         await self._note(lambda: self._store.failed(delivery.id, str(failure), next_at))
         return False
 

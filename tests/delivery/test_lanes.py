@@ -66,7 +66,7 @@ class Scripted:
 class House:
     """A store, its lanes and their channels."""
 
-    def __init__(self, store: SqliteStore, retention: float = 3600.0) -> None:
+    def __init__(self, store: SqliteStore, retention: float = 3600.0, *, sure: bool = True) -> None:
         self.store = store
         self.channels: dict[str, Scripted] = {}
         self.scripts: dict[str, list[Answer]] = {}
@@ -78,6 +78,7 @@ class House:
             lambda _: None,
             retention=retention,
             metrics=Metrics(),
+            clock_is_sure=lambda: sure,
         )
 
     def open(self, name: str) -> Scripted:
@@ -207,6 +208,15 @@ async def test_a_message_that_waited_longer_than_the_retention_is_dead(house: Ho
     await short.settled()
     last = (await short.deliveries())[-1]
     assert (last.state, last.error) == ("dead", "expired: waited longer than the retention")
+    await short.lanes.stop(1.0)
+
+
+async def test_nothing_is_too_old_while_the_clock_may_be_wrong(house: House) -> None:
+    short = House(house.store, retention=0.05, sure=False)
+    short.scripts["a"] = [Failure("retry", "503")]
+    await short.put("a", "first")
+    await short.settled()
+    assert short.titles("a") == ["first"]
     await short.lanes.stop(1.0)
 
 
