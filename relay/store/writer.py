@@ -19,6 +19,8 @@ _ACCEPT = (
     " ON CONFLICT (team, digest) DO NOTHING"
 )
 _ROW = f"({', '.join('?' for _ in NewEvent._fields)})"
+IN_TIME = 3.5
+"""Seconds until who wants an event kept is answered, whatever the disk does: Penpot waits 4."""
 AT_ONCE = 64
 """Events in one statement, at the most. Python keeps each statement of its size prepared."""
 
@@ -56,10 +58,14 @@ class Writer:
 
     async def accept(self, event: NewEvent) -> None:
         """Keep an event, unless the team's same body is kept already; returns and raises as
-        ``do``."""
+        ``do``. One that takes too long is given up, and may be kept all the same."""
         job: _Job[None] = _Job(event, self._loop.create_future())
         self._jobs.put(job)
-        await job.done
+        try:
+            async with asyncio.timeout(IN_TIME):
+                await job.done
+        except TimeoutError:
+            raise StoreUnavailable("the file was not written in time") from None
 
     async def close(self) -> None:
         """Run what was asked for, then end the thread."""
