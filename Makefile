@@ -13,7 +13,7 @@ FUZZ := .venv-fuzz
 SYNAPSE_PINS := tests/servers/synapse-constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz wheel image hadolint lock clean
+.PHONY: help demo test faults check bench fuzz wheel image hadolint lock clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -23,6 +23,9 @@ demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event
 
 test: $(VENV)/.dev $(SYNAPSE)/.installed ## Runs all tests, against a real Matrix and mail server
 	@$(BIN)/pytest $(ARGS)
+
+faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs for ten minutes; tells what became of all
+	@$(BIN)/pytest tests/faults --long $(ARGS)
 
 check: $(VENV)/.dev ## Lints, checks the format and the types
 	@$(BIN)/ruff check

@@ -25,15 +25,18 @@ class Service:
         *,
         extra: str = "",
         penpot: str = 'url = "http://penpot.example"',
+        store: str = "",
     ) -> None:
         """``channels``, ``extra`` and ``penpot`` are TOML: the tables of team acme's channels, more
-        tables, and the keys of ``[penpot]``."""
+        tables, and the keys of ``[penpot]``. ``store`` is the store's address, a file in
+        ``folder`` without one."""
         self.folder = folder
+        self.store = store or f"sqlite:///{folder}/relay.db"
         self.port = free_port()
         self.config = folder / "relay.toml"
         self.config.write_text(
             f'[server]\nhost = "127.0.0.1"\nport = {self.port}\n'
-            f'[store]\nurl = "sqlite:///{folder}/relay.db"\n'
+            f'[store]\nurl = "{self.store}"\n'
             f"[penpot]\n{penpot}\n{extra}\n"
             f'[teams.acme]\nsecret = "{SECRET}"\n{channels}'
         )
@@ -41,6 +44,7 @@ class Service:
         self.log = folder / "stderr"
         self.process: subprocess.Popen[bytes] | None = None
         self.environ: dict[str, str] = {}
+        self.command = [sys.executable, "-m", "relay"]
 
     @property
     def url(self) -> str:
@@ -51,14 +55,18 @@ class Service:
         return f"{self.url}/hooks/acme/{SECRET}"
 
     def start(self) -> None:
+        self.begin()
+        wait_until(self.is_ready, 20)
+
+    def begin(self) -> None:
+        """Start it without waiting for it."""
         with self.output.open("ab") as output, self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "relay", "serve", "--config", str(self.config)],
+                [*self.command, "serve", "--config", str(self.config)],
                 stdout=output,
                 stderr=log,
                 env=os.environ | self.environ,
             )
-        wait_until(self.is_ready, 10)
 
     def is_ready(self) -> bool:
         assert self.process is not None
@@ -72,6 +80,11 @@ class Service:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def end(self) -> None:
+        """See to it that it does not run."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def stop(self) -> float:
         """End it as a container would; the seconds that it took."""

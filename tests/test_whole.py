@@ -1,11 +1,8 @@
 """The main job, end to end: from the hook's URL to Slack's API, a Matrix room and a mailbox."""
 
 import json
-import random
 import re
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ from tests.servers.loopback import Answer
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
-from tests.service import JSON, Service, wait_until
+from tests.service import Service, wait_until
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -222,52 +219,6 @@ def comment(number: int) -> bytes:
 
 def numbers(texts: list[str]) -> list[int]:
     return [int(number) for text in texts for number in re.findall(r"This is no (\d+)", text)]
-
-
-def test_after_kills_at_any_moment_all_that_was_acknowledged_is_delivered(team: Team) -> None:
-    """Matrix and mail never double: the transaction id, the Message-ID. Slack, which knows no
-    such id, doubles at most the one message that was under way, each time."""
-    kills = 8
-    acknowledged: list[int] = []
-    done = threading.Event()
-
-    def penpot() -> None:
-        with httpx.Client(headers=JSON, timeout=5) as client:
-            for number in range(100_000):
-                if done.is_set():
-                    return
-                try:
-                    if client.post(team.service.hook, content=comment(number)).status_code == 204:
-                        acknowledged.append(number)
-                except httpx.HTTPError:
-                    time.sleep(0.02)
-
-    sending = threading.Thread(target=penpot)
-    sending.start()
-    chance = random.Random(7)
-    for _ in range(kills):
-        time.sleep(chance.uniform(0.05, 0.4))
-        team.service.kill()
-        team.service.start()
-    time.sleep(0.2)
-    done.set()
-    sending.join()
-    assert len(acknowledged) > 50
-    wait_until(lambda: len(set(numbers(team.slack_texts()))) >= len(acknowledged), 60)
-    wait_until(team.delivered, 60)
-
-    slack, matrix = numbers(team.slack_texts()), Counter(numbers(team.matrix_texts()))
-    mail = {parsed["message-id"]: parsed for parsed in (m.parsed() for m in team.mail.mails)}
-    mailed = Counter(numbers([str(parsed.get_body(("plain",))) for parsed in mail.values()]))
-    for arrived in (slack, matrix, mailed):
-        assert set(acknowledged) <= set(arrived)
-    assert max(matrix.values()) == 1
-    assert max(mailed.values()) == 1
-    told = [text for text in team.slack_texts() if numbers([text])]
-    assert len(told) - len(set(told)) <= kills
-    for texts in (team.slack_texts(), team.matrix_texts()):
-        firsts = list(dict.fromkeys(numbers(texts)))
-        assert firsts == sorted(firsts)
 
 
 def test_a_users_template_is_taken_without_a_restart(team: Team, tmp_path: Path) -> None:

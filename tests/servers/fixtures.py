@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,11 @@ class Authority:
     ca: trustme.CA
     ca_file: Path
 
-    def certificate(self) -> ssl.SSLContext:
+    def certificate(self, not_after: datetime | None = None) -> ssl.SSLContext:
         """A server's TLS context for 127.0.0.1 and localhost."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        issued = self.ca.issue_cert("127.0.0.1", "localhost", not_after=not_after)
+        issued.configure_cert(context)
         return context
 
 

@@ -216,7 +216,11 @@ class Person:
     def messages(self, room: str) -> list[Any]:
         """The room's messages, oldest first, as events."""
         path = f"rooms/{quote(room)}/messages?dir=b&limit=1000"
-        found = self._v3("GET", path)["chunk"]
+        page = self._v3("GET", path)
+        found = page["chunk"]
+        while page["chunk"] and "end" in page:
+            page = self._v3("GET", f"{path}&from={quote(page['end'])}")
+            found += page["chunk"]
         return [event for event in reversed(found) if event["type"] == "m.room.message"]
 
     def sees(self, room: str) -> dict[str, str]:

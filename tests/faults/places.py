@@ -1,0 +1,135 @@
+"""Where messages go in the campaign: a channel of each kind, and the real server or the stand-in
+behind it."""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.account import Post, numbers_in
+from tests.servers.faulty import Faulty, Trouble
+from tests.servers.loopback import in_thread
+from tests.servers.slack import TOKEN, Slack
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Synapse
+
+
+@dataclass
+class Place:
+    """A channel of team acme; what its server got is read from outside."""
+
+    name: str
+    kind: str
+    port: int
+    """Where its server listens."""
+    keys: str
+    """The channel's TOML; HOST, PORT and HTTP are put in by ``toml``."""
+    posts: Callable[[], list[Post]]
+    secure: bool = False
+    host: str = "127.0.0.1"
+    more: str = ""
+    """More TOML."""
+    replies: dict[str, str] = field(default_factory=dict)
+    """What a mail server refuses, as ``MailServer`` has it."""
+
+    def toml(self) -> str:
+        keys = self.keys.replace("HTTP", "https" if self.secure else "http")
+        keys = keys.replace("TLS", "tls" if self.secure else "none")
+        keys = keys.replace("HOST", self.host).replace("PORT", str(self.port))
+        return (
+            f'[[teams.acme.channels]]\nname = "{self.name}"\ntype = "{self.kind}"\n'
+            f'events = ["*"]\n{keys}\n{self.more}\n'
+        )
+
+    def behind(self, proxy: Faulty) -> None:
+        """Reach the server through a proxy."""
+        self.port = proxy.port
+
+
+class Places:
+    """Makes places; their servers end with ``running``."""
+
+    def __init__(self, running: ExitStack, synapse: Synapse) -> None:
+        self._running = running
+        self._synapse = synapse
+        self._bot, self._reader = synapse.register("bot"), synapse.register("reader")
+
+    def of_each_kind(self) -> list[Place]:
+        """One of each, and a Slack channel that is soon late."""
+        digests = self.slack("digests")
+        digests.more += "digest_after = 3\n"
+        return [self.slack("slack"), digests, self.matrix("matrix"), self.mail("mail")]
+
+    def make(self, kind: str, name: str) -> Place:
+        """A place of that kind."""
+        makers: dict[str, Callable[[str], Place]] = {
+            "slack": self.slack,
+            "matrix": self.matrix,
+            "email": self.mail,
+        }
+        return makers[kind](name)
+
+    def troubled(
+        self, place: Place, trouble: Trouble, *, ca_file: Path | None = None, tls: Any = None
+    ) -> Faulty:
+        """A proxy before a place; with ``tls`` the channel speaks it."""
+        proxy = Faulty(place.port, trouble, tls=tls, greets=place.kind == "email")
+        self._running.enter_context(proxy)
+        place.behind(proxy)
+        if tls is not None:
+            place.secure = True
+            place.more += f'ca_file = "{ca_file}"\n'
+        return proxy
+
+    def slack(self, name: str) -> Place:
+        """A workspace of its own."""
+        workspace = Slack()
+        server = self._running.enter_context(in_thread(workspace.handle))
+        keys = (
+            f'token = "{TOKEN}"\nchannel = "C0DESIGN0"\napi_url = "HTTP://HOST:PORT/api"\n'
+            "pace = 100000"
+        )
+
+        def posts() -> list[Post]:
+            texts = [json.dumps(message["blocks"]) for message in workspace.messages]
+            return [Post(f"{place}", numbers_in(text)) for place, text in enumerate(texts)]
+
+        return Place(name, "slack", server.port, keys, posts)
+
+    def matrix(self, name: str) -> Place:
+        """A room of its own."""
+        room = self._bot.create_room()
+        self._bot.invite(room, self._reader.id)
+        self._reader.join(room)
+        keys = f'homeserver = "HTTP://HOST:PORT"\naccess_token = "{self._bot.token}"\n'
+        port = int(self._synapse.url.rpartition(":")[2])
+
+        def posts() -> list[Post]:
+            return [
+                Post(event["event_id"], numbers_in(event["content"]["body"]))
+                for event in self._reader.messages(room)
+            ]
+
+        return Place(name, "matrix", port, f'{keys}room = "{room}"', posts)
+
+    def mail(self, name: str) -> Place:
+        """A mail server of its own."""
+        server = self._running.enter_context(MailServer())
+        keys = (
+            'to = ["design@example.com"]\nsender = "Penpot <penpot@example.com>"\n'
+            'smtp = { host = "HOST", port = PORT, tls = "TLS" }'
+        )
+
+        def posts() -> list[Post]:
+            parsed = [mail.parsed() for mail in list(server.mails)]
+            texts = [str(mail.get_body(("plain",))) for mail in parsed]
+            folded = [re.sub(r"\s+", " ", text) for text in texts]
+            return [
+                Post(mail["message-id"], numbers_in(text))
+                for mail, text in zip(parsed, folded, strict=True)
+            ]
+
+        return Place(name, "email", server.port, keys, posts, replies=server.replies)

@@ -1,0 +1,194 @@
+"""A run of the campaign: Penpot's side, the service, and the account at the end."""
+
+import asyncio
+import json
+import re
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from relay.messages.message import Message
+from relay.store import store_at
+from relay.store.base import Entry, StoreUnavailable
+from tests.faults.account import SENDER, Ledger, Line, Post, numbers_in, settle
+from tests.faults.places import Place
+from tests.service import JSON, Service
+
+BODY = json.loads(
+    (Path(__file__).parents[1] / "penpot/payloads/create-comment/plain.json").read_bytes()
+)
+THREADS = "5d0e-81a4-8006-9b0000000001"
+"""What the ids of all threads end with."""
+PATIENCE = 4.0
+"""Seconds that Penpot waits for an answer (FACTS.md)."""
+
+
+def comment(number: int, words: str = "") -> bytes:
+    """A body of Penpot's: a comment that tells its number. Each sender's are a thread."""
+    text = f"This is no {number}. {words}"
+    props = BODY["props"] | {"content": text, "threadId": f"{number // SENDER:08}-{THREADS}"}
+    return json.dumps(BODY | {"props": props}).encode()
+
+
+class Load:
+    """Senders that post one comment after the other, as Penpot does: each once, whatever is
+    answered. A context manager: they end with it."""
+
+    def __init__(
+        self,
+        hooks: Sequence[str],
+        ledger: Ledger,
+        *,
+        senders: int = 1,
+        first: int = 0,
+        rate: float = 50.0,
+        most: int = SENDER,
+        words: str = "",
+    ) -> None:
+        """``hooks`` are tried in turn, as behind a balancer. ``first`` is the number of the first
+        sender; ``rate`` that of each, in comments a second, ``most`` so many it sends; ``words``
+        stand in each comment."""
+        self._hooks = hooks
+        self._ledger = ledger
+        self._pause = 1 / rate
+        self._most = most
+        self._words = words
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._send, args=(sender,))
+            for sender in range(first, first + senders)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self.join()
+
+    def join(self) -> None:
+        """Wait until all is sent."""
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self, sender: int) -> None:
+        with httpx.Client(headers=JSON, timeout=PATIENCE, verify=False) as client:
+            for number in range(SENDER * sender, SENDER * sender + self._most):
+                if self._stop.is_set():
+                    return
+                hook = self._hooks[number % len(self._hooks)]
+                try:
+                    status = client.post(hook, content=comment(number, self._words)).status_code
+                except httpx.HTTPError:
+                    self._ledger.unanswered.append(number)
+                    time.sleep(0.02)
+                    continue
+                answered = self._ledger.acknowledged if status == 204 else self._ledger.refused
+                answered.append(number)
+                time.sleep(self._pause)
+
+
+def service(folder: Path, places: Sequence[Place], **tables: str) -> Service:
+    """``relay serve`` with these channels, not started yet."""
+    folder.mkdir(exist_ok=True)
+    return Service(folder, "".join(place.toml() for place in places), **tables)
+
+
+def entries(service: Service) -> list[Entry]:
+    """All that the service's store holds, read beside it."""
+
+    async def read() -> list[Entry]:
+        store = store_at(service.store)
+        await store.open(service=False)
+        try:
+            return await store.log(team=None, state=None, limit=1_000_000)
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
+
+
+def waiting(service: Service) -> dict[str, int]:
+    """How many messages wait in each lane; under an empty name, the events that do."""
+
+    async def read() -> dict[str, int]:
+        store = store_at(service.store)
+        await store.open(service=False)
+        try:
+            stored = {"": 1} if await store.stored(1) else {}
+            return stored | await store.waiting_lanes()
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
+
+
+def drained(service: Service, *, within: float, but: Collection[str] = ()) -> None:
+    """Wait until no message waits, other than in the lanes ``but``."""
+
+    def empty() -> bool:
+        try:
+            return not waiting(service).keys() - {f"acme/{name}" for name in but}
+        except StoreUnavailable:
+            return False
+
+    end = time.monotonic() + within
+    while not empty():
+        assert time.monotonic() < end, f"after {within:.0f} s there wait {waiting(service)}"
+        time.sleep(0.2)
+
+
+def dead(service: Service) -> dict[str, dict[int, str]]:
+    """By lane, the comments that were set aside, with their reasons."""
+    found: dict[str, dict[int, str]] = {}
+    for entry in entries(service):
+        for delivery in entry.deliveries:
+            if delivery.state == "dead":
+                body = Message.loads(delivery.message).body
+                for number in numbers_in(re.sub(r"\\", "", body)):
+                    found.setdefault(delivery.lane.partition("/")[2], {})[number] = delivery.error
+    return found
+
+
+def account(
+    service: Service,
+    ledger: Ledger,
+    places: Sequence[Place],
+    *,
+    doubles: Mapping[str, int] | int = 0,
+    resent: Collection[int] = (),
+) -> list[Line]:
+    """Every lane's account; fails where one does not balance. ``doubles``: so many posts may be
+    repeated in a lane, as ``settle`` takes it; without its name in all of Slack."""
+    lost = dead(service)
+    lines = []
+    for place in places:
+        allowed = doubles.get(place.name, 0) if isinstance(doubles, Mapping) else doubles
+        if place.kind != "slack":
+            allowed = 0
+        posts: list[Post] = [post for post in place.posts() if post.numbers]
+        lines.append(
+            settle(
+                place.name,
+                ledger,
+                posts,
+                dead=lost.get(place.name),
+                doubles=allowed,
+                resent=resent,
+            )
+        )
+    told = "\n".join(map(str, lines))
+    assert not any(line.faults for line in lines), f"\n{told}"
+    return lines

@@ -1,0 +1,89 @@
+"""The clock of the machine set back and forward while messages wait."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.account import Ledger, Line
+from tests.faults.places import Place, Places
+from tests.faults.stage import Load, account, dead, drained, service, waiting
+from tests.servers.faulty import Trouble
+from tests.service import Service, wait_until
+
+Tell = Callable[[str, list[Line]], None]
+DAY = 24 * 3600
+KINDS = ("slack", "matrix", "email")
+
+
+def clocked(folder: Path, channels: list[Place]) -> tuple[Service, Path]:
+    """A service, and the file that says by how many seconds its clock is wrong."""
+    relay = service(folder, channels)
+    wrong = folder / "wrong"
+    relay.command = [sys.executable, "-m", "tests.faults.clocked", str(wrong)]
+    return relay, wrong
+
+
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "jump",
+    [
+        pytest.param(-400 * DAY, marks=LONG),
+        -DAY,
+        pytest.param(DAY, marks=LONG),
+        400 * DAY,
+    ],
+)
+def test_a_clock_that_is_set_while_messages_wait_neither_holds_them_up_nor_makes_them_old(
+    tmp_path: Path, places: Places, running: ExitStack, tell: Tell, jump: int
+) -> None:
+    channels = [places.make(kind, kind) for kind in KINDS]
+    proxies = [places.troubled(place, Trouble(refuse=True)) for place in channels]
+    relay, wrong = clocked(tmp_path / "relay", channels)
+    running.callback(relay.end)
+    relay.start()
+    ledger = Ledger()
+    with Load([relay.hook], ledger, senders=2, most=4) as load:
+        load.join()
+    wait_until(lambda: relay.log.read_text().count("refuses connections") >= 6, 20)
+    wrong.write_text(f"{jump}")
+    with Load([relay.hook], ledger, first=2, most=4) as load:
+        load.join()
+    time.sleep(1)
+    assert not dead(relay)
+    assert waiting(relay).keys() == {f"acme/{kind}" for kind in KINDS}
+    for proxy in proxies:
+        proxy.change()
+    drained(relay, within=20)
+    wrong.write_text("0")
+    with Load([relay.hook], ledger, first=3, most=4) as load:
+        load.join()
+    drained(relay, within=20)
+    tell(f"set by {jump / DAY:+.0f} days", account(relay, ledger, channels))
+
+
+def test_a_start_with_a_clock_that_is_a_month_ahead_makes_nothing_old(
+    tmp_path: Path, places: Places, running: ExitStack, tell: Tell
+) -> None:
+    place = places.make("slack", "slack")
+    proxy = places.troubled(place, Trouble(refuse=True))
+    relay, wrong = clocked(tmp_path / "relay", [place])
+    running.callback(relay.end)
+    relay.start()
+    ledger = Ledger()
+    with Load([relay.hook], ledger, most=4) as load:
+        load.join()
+    relay.stop()
+    wrong.write_text(f"{31 * DAY}")
+    relay.start()
+    time.sleep(1)
+    assert not dead(relay)
+    wrong.write_text("0")
+    proxy.change()
+    drained(relay, within=30)
+    tell("started a month ahead", account(relay, ledger, [place]))

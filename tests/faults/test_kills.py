@@ -1,0 +1,111 @@
+"""`kill -9` at any moment, under load: all that was acknowledged arrives, in order.
+
+Matrix and mail never double: the transaction id, the Message-ID. Slack, which knows no such id,
+doubles at most what was under way, each time.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.account import Ledger, Line
+from tests.faults.places import Places
+from tests.faults.stage import Load, account, drained, service
+from tests.servers.postgres import Postgres
+from tests.service import Service, wait_until
+
+Tell = Callable[[str, list[Line]], None]
+
+
+def kill_now_and_then(relay: Service, kills: int, chance: random.Random) -> None:
+    """Some of the kills come while it starts."""
+    for _ in range(kills):
+        relay.begin()
+        if chance.random() < 0.75:
+            wait_until(relay.is_ready, 20)
+        time.sleep(chance.uniform(0, 0.5))
+        relay.kill()
+    relay.start()
+
+
+@pytest.mark.timeout(900)
+def test_kills_of_a_service_with_a_file(
+    tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
+) -> None:
+    kills = 200 if long else 12
+    channels = places.of_each_kind()
+    relay = service(tmp_path / "relay", channels)
+    running.callback(relay.end)
+    ledger = Ledger()
+    relay.start()
+    relay.kill()
+    with Load([relay.hook], ledger, senders=3, rate=4 if long else 20):
+        kill_now_and_then(relay, kills, random.Random(7))
+        time.sleep(0.3)
+    drained(relay, within=120)
+    lines = account(relay, ledger, channels, doubles=kills)
+    assert len(ledger.acknowledged) > kills * 3
+    tell(f"{kills} kills", lines)
+
+
+@pytest.mark.timeout(900)
+def test_kills_of_two_replicas_on_one_database(
+    tmp_path: Path,
+    running: ExitStack,
+    places: Places,
+    postgres: Postgres,
+    tell: Tell,
+    long: bool,
+) -> None:
+    """One or the other, at times both: several times while a lease runs out and its lane rests,
+    and once more when the lane sends again."""
+    rounds, each = (34, 5) if long else (2, 3)
+    channels = places.of_each_kind()
+    url = postgres.fresh()
+    replicas = [service(tmp_path / name, channels, store=url) for name in ("one", "other")]
+    for relay in replicas:
+        running.callback(relay.end)
+        relay.start()
+    ledger, chance, kills = Ledger(), random.Random(11), 0
+    with Load([relay.hook for relay in replicas], ledger, senders=3, rate=3 if long else 15):
+        for _ in range(rounds):
+            for _ in range(each):
+                for relay in chance.sample(replicas, chance.choice([1, 1, 1, 2])):
+                    relay.kill()
+                    kills += 1
+                time.sleep(chance.uniform(0, 0.3))
+                for relay in replicas:
+                    if relay.process is None or relay.process.poll() is not None:
+                        relay.begin()
+                time.sleep(chance.uniform(0, 0.9))
+            enough = len(channels[0].posts()) + chance.randrange(1, 10)
+            wait_until(lambda enough=enough: len(channels[0].posts()) >= enough, 20)
+    drained(replicas[0], within=120)
+    lines = account(replicas[0], ledger, channels, doubles=kills)
+    assert len(ledger.acknowledged) > kills * 3
+    tell(f"{kills} kills", lines)
+
+
+def test_a_service_that_is_told_to_end_while_it_sends(
+    tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
+) -> None:
+    """What is under way arrives and is noted, so that nothing doubles; the rest waits."""
+    ends = 20 if long else 3
+    channels = places.of_each_kind()
+    relay = service(tmp_path / "relay", channels)
+    running.callback(relay.end)
+    ledger, chance = Ledger(), random.Random(5)
+    relay.start()
+    with Load([relay.hook], ledger, senders=3, rate=20):
+        for _ in range(ends):
+            time.sleep(chance.uniform(0.2, 0.8))
+            assert relay.stop() < 12
+            assert relay.process is not None
+            assert relay.process.returncode in (0, -15)
+            relay.start()
+    drained(relay, within=60)
+    tell(f"{ends} ends", account(relay, ledger, channels, doubles=0))

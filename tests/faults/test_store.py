@@ -1,0 +1,163 @@
+"""The store in trouble under a service that runs: the hook answers 503 in time, nothing that was
+acknowledged is lost, and all goes on by itself when the trouble is over."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.account import Ledger, Line
+from tests.faults.places import Place, Places
+from tests.faults.stage import PATIENCE, Load, account, comment, drained, service
+from tests.service import Service, wait_until
+
+LAST = 99_999_999
+"""A comment that is sent while there is trouble."""
+
+Tell = Callable[[str, list[Line]], None]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of its own, of sixteen megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def in_small_disk(relay: Service, folder: Path) -> None:
+    """Let the store be there, before the service starts."""
+    text = relay.config.read_text().replace(relay.store, f"sqlite:///{folder}/relay.db")
+    relay.config.write_text(text)
+    relay.store = f"sqlite:///{folder}/relay.db"
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def immutable(file: Path) -> Iterator[None]:
+    """Not even root, nor who has it open already, can write to the store: as with a file system
+    that was mounted anew, read-only, after an error of its disk."""
+    files = [f"{file}{more}" for more in ("", "-wal")]
+    set_ = subprocess.run(["chattr", "+i", *files], capture_output=True, text=True)
+    try:
+        if set_.returncode:
+            pytest.skip(f"needs chattr +i: {set_.stderr.strip()}")
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", *files], capture_output=True)
+
+
+@contextmanager
+def failing_to_sync(relay: Service) -> Iterator[None]:
+    """The disk says that it could not write, when it is asked to make sure."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    assert relay.process is not None
+    fault = "inject=fsync,fdatasync:error=EIO"
+    command = ["strace", "-qq", "-f", "-p", f"{relay.process.pid}", "-e", "trace=fsync,fdatasync"]
+    with subprocess.Popen([*command, "-e", fault, "-o", "/dev/null"]) as tracer:
+        try:
+            status = Path(f"/proc/{relay.process.pid}/status")
+            wait_until(lambda: f"TracerPid:\t{tracer.pid}\n" in status.read_text(), 5)
+            time.sleep(0.2)  # its threads as well
+            yield
+        finally:
+            tracer.send_signal(signal.SIGINT)
+
+
+def through(
+    relay: Service, places: list[Place], trouble: Callable[[], object], words: str = ""
+) -> list[Line]:
+    """A run with the trouble in the middle, under load."""
+    ledger = Ledger()
+    relay.start()
+    with Load([relay.hook], ledger, senders=3, words=words):
+        time.sleep(0.5)
+        with trouble():  # type: ignore[attr-defined]
+            wait_until(lambda: len(ledger.refused) >= 3, 20)
+            answer = httpx.get(f"{relay.url}/readyz", timeout=8)
+            assert (answer.status_code, answer.text[:26]) == (503, "the store can't be written")
+            begun = time.monotonic()
+            assert relay.post(comment(LAST, words)) == 503
+            ledger.refused.append(LAST)
+            assert time.monotonic() - begun < PATIENCE
+            before = len(ledger.acknowledged)
+        wait_until(relay.is_ready, 10)
+        wait_until(lambda: len(ledger.acknowledged) >= before + 10, 20)
+    assert ledger.unanswered == []
+    drained(relay, within=60)
+    assert relay.log.read_text().count("\n") < 3000
+    return account(relay, ledger, places)
+
+
+@pytest.fixture
+def channels(places: Places) -> list[Place]:
+    return places.of_each_kind()
+
+
+@pytest.fixture
+def relay(tmp_path: Path, channels: list[Place], running: ExitStack) -> Service:
+    found = service(tmp_path / "relay", channels)
+    running.callback(found.end)
+    return found
+
+
+def test_a_disk_that_is_full(
+    relay: Service, channels: list[Place], small_disk: Path, tell: Tell
+) -> None:
+    in_small_disk(relay, small_disk)
+    tell("a full disk", through(relay, channels, lambda: full(small_disk), "word " * 200))
+
+
+def test_a_store_that_another_process_has_locked(
+    relay: Service, channels: list[Place], tell: Tell
+) -> None:
+    file = relay.folder / "relay.db"
+    tell("a locked store", through(relay, channels, lambda: locked(file)))
+
+
+def test_a_store_that_is_read_only(relay: Service, channels: list[Place], tell: Tell) -> None:
+    file = relay.folder / "relay.db"
+    tell("a store that is read-only", through(relay, channels, lambda: immutable(file)))
+
+
+def test_a_disk_that_fails_to_sync(relay: Service, channels: list[Place], tell: Tell) -> None:
+    tell("a disk that fails", through(relay, channels, lambda: failing_to_sync(relay)))
