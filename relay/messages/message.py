@@ -75,7 +75,11 @@ class Message:
     picture: str = ""
     """Id of the picture in Penpot that goes with it; empty for none."""
     file: str = ""
-    """Name of the file that it is about; digests are grouped by it."""
+    """Name of the file that it is about; empty where it is about none, or that is not known."""
+    file_id: str = ""
+    """The file's id in Penpot; digests are grouped by it."""
+    actor: str = ""
+    """Name of who did it; empty where it is not known. Digests name a person once in a row."""
     change: Change | None = None
     """What it changes; None for a message of its own."""
 

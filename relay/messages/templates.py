@@ -175,6 +175,8 @@ def _message(
         thread=str(_field(variables.get("thread"), "id") or ""),
         override=override,
         file=str(variables.get("file") or ""),
+        file_id=str(_field(variables.get("file"), "id") or ""),
+        actor=str(variables.get("actor") or ""),
     )
 
 

@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,8 +19,14 @@ from relay.delivery.health import broken
 from relay.delivery.lanes import Lanes
 from relay.messages.escape import escape
 from relay.messages.filters import quote
+from relay.messages.markdown import Heading, Text, parse
 from relay.messages.message import Mention, Message
+from relay.messages.plain import to_text
+from relay.messages.templates import Templates
 from relay.metrics import Metrics
+from relay.penpot.events import Event
+from relay.penpot.subjects import Comment, File, Person, Subject
+from relay.penpot.subjects import Thread as Discussion
 from relay.picture import Picture
 from relay.store.base import FannedOut, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
@@ -136,7 +142,15 @@ def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Mess
     link = f"[{escape(name)}](<https://design.example.com/#/workspace?team-id=1&file-id={number}>)"
     said = quote(text or f"comment number {number:03}. with some words & <!channel>")
     body = f"**{escape(person)}** commented on {link}\n\n{said}"
-    return Message(f"T{number}", body, team="acme", file=name, **more)
+    return Message(
+        f"T{number}",
+        body,
+        team="acme",
+        file=name,
+        file_id=f"f{number % files}",
+        actor=person,
+        **more,
+    )
 
 
 def words(message: Message) -> str:
@@ -145,6 +159,33 @@ def words(message: Message) -> str:
     assert block_faults(rendered["blocks"]) == []
     assert not too_long(rendered["blocks"])
     return "".join(part.get("text", "") for part in rich_inlines(rendered["blocks"]))
+
+
+ADA, GRACE = Person("a", "Ada Lovelace"), Person("g", "Grace *H*")
+LANDING = File("l", "Landing page", "https://p.example/l")
+CHECKOUT = File("c", "Checkout [v2]", "https://p.example/c")
+
+
+def said(who: Person, file: File, number: int, text: str, *, replies: bool = True) -> Message:
+    """What the built-in template makes of a comment in the thread of that number."""
+    event = Event(
+        "create-comment" if replies else "create-comment-thread",
+        "comments",
+        actor=who,
+        file=file,
+        page=Subject("p", "Home"),
+        thread=Discussion(
+            f"t{number}", number, f"{file.url}#{number}", "Too dark?" if replies else ""
+        ),
+        comment=Comment("", text),
+    )
+    variables = event.variables()
+    return Templates().render(event.name, variables, team="acme", channel_kind="slack").message
+
+
+def read(message: Message) -> list[str]:
+    """The paragraphs of a digest, as somebody reads them."""
+    return to_text(parse(message.body), links=False).split("\n\n")
 
 
 async def test_a_flood_comes_in_digests_with_the_text_of_every_comment(house: House) -> None:
@@ -194,6 +235,90 @@ async def test_a_digest_is_grouped_by_file_and_pings_each_once() -> None:
     assert one.mentions == (ada,)
     assert digest.together(messages[:1]).title == "1 events, File 0 <x>"
     assert digest.together([Message("T", "")]).body == "T"
+
+
+def test_a_digest_names_file_person_and_place_once_and_keeps_the_order() -> None:
+    renamed = replace(LANDING, name="Landing page, autumn")
+    one = digest.together(
+        [
+            said(ADA, LANDING, 12, "Too dark?", replies=False),
+            said(ADA, LANDING, 13, "Off the grid.", replies=False),
+            said(GRACE, LANDING, 12, "60 % black now."),
+            said(GRACE, CHECKOUT, 21, "Two fields?", replies=False),
+            said(ADA, LANDING, 12, "Better!"),
+            said(ADA, renamed, 12, "Better!"),
+            said(GRACE, renamed, 13, "Better!"),
+            said(ADA, CHECKOUT, 21, "Yes."),
+        ]
+    )
+    assert read(one) == [
+        "Landing page, autumn",
+        "Ada Lovelace commented · Home · #12",
+        "> Too dark?",
+        "commented · Home · #13",
+        "> Off the grid.",
+        "Grace *H* replied to “Too dark?” · Home · #12",
+        "> 60 % black now.",
+        "Ada Lovelace replied",
+        "> Better!",
+        "replied",
+        "> Better!",
+        "Grace *H* replied to “Too dark?” · Home · #13",
+        "> Better!",
+        "---",
+        "Checkout [v2]",
+        "Grace *H* commented · Home · #21",
+        "> Two fields?",
+        "Ada Lovelace replied to “Too dark?”",
+        "> Yes.",
+    ]
+    headings = [block for block in parse(one.body) if isinstance(block, Heading)]
+    assert [block.inlines for block in headings] == [
+        (Text("Landing page, autumn", url="https://p.example/l"),),
+        (Text("Checkout [v2]", url="https://p.example/c"),),
+    ]
+    assert one.title == "8 events in 2 files"
+    words(one)
+
+
+def test_two_files_of_one_name_stay_apart() -> None:
+    other = replace(LANDING, id="o", url="https://p.example/o")
+    one = digest.together([said(ADA, LANDING, 1, "a"), said(ADA, other, 1, "b")])
+
+    assert read(one).count("Landing page") == 2
+    assert "Ada Lovelace replied to" in read(one)[-2]
+
+
+def test_people_who_are_not_known_are_not_taken_for_one() -> None:
+    nobody = Person("x")
+    one = digest.together([said(nobody, LANDING, 1, "a"), said(nobody, LANDING, 1, "b")])
+
+    assert [part for part in read(one) if part.startswith("Someone")] == [
+        "Someone replied to “Too dark?” · Home · #1",
+        "Someone replied",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "**Ada Lovelace**: +1",  # nothing with which a line may begin stands behind the name
+        "**Ada Lovelace** - +1",
+        "Ada Lovelace\n+1",
+        "says on\n· +1",
+    ],
+)
+def test_words_of_ones_own_are_left_as_they_are(body: str) -> None:
+    mine = Message("T", body, thread="t", file="Landing page", file_id="l", actor="Ada Lovelace")
+    one = digest.together([mine, mine])
+
+    assert one.body == f"### Landing page\n\n{body}\n\n{body}"
+
+
+def test_a_message_that_an_earlier_relay_stored_goes_into_a_digest_too() -> None:
+    old = Message.loads('{"title": "T", "body": "**Ada** replied on **A**\\n\\n> x", "file": "A"}')
+
+    assert read(digest.together([old, old])) == ["A"] + ["Ada replied", "> x"] * 2
 
 
 @pytest.mark.parametrize(("messages", "number"), [
