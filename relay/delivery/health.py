@@ -88,7 +88,7 @@ class Health:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         message = Message(title, text, event=event, team=team, at=now)
         delivery = NewDelivery(other, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, event, [delivery])
+        await self._store.announce(team, event, [delivery], title)
 
 
 async def broken(store: Store, lanes: Iterable[str]) -> dict[str, tuple[float, str]]:

@@ -60,6 +60,7 @@ class Lanes:
         digest_after: Callable[[str], int] = lambda _: sys.maxsize,
         alerts_to: Callable[[str], str | None] = lambda _: None,
         clock_is_sure: Callable[[], bool] = lambda: True,
+        changed: Callable[[Iterable[int]], None] = lambda _: None,
     ) -> None:
         """``names``: the lanes of the config; ``threaded``: those whose channels have threads.
         ``open_channel`` makes a lane's channel when its first message goes out; ``pace`` tells the
@@ -67,7 +68,8 @@ class Lanes:
         ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot. A lane in
         which more than ``digest_after`` messages wait puts them together; ``alerts_to`` tells the
         lane that is told when another has stopped. Nothing is too old while ``clock_is_sure`` says
-        that the time may be wrong."""
+        that the time may be wrong. ``changed`` is told the events whose deliveries were sent,
+        failed or died."""
         self._store = store
         self._names = frozenset(names)
         self._threaded = frozenset(threaded)
@@ -77,9 +79,11 @@ class Lanes:
         self._metrics = metrics
         self._pictures = pictures
         self._digest_after = digest_after
+        self._changed = changed
         self._health = Health(store, metrics, alerts_to)
         self._clock_is_sure = clock_is_sure
         self._waits = Waits()
+        self._started: dict[str, float] = {}
         self._apart: dict[str, frozenset[int]] = {}
         self._begun: set[str] = set()
         self._channels: dict[str, tuple[Channel, Pace]] = {}
@@ -252,12 +256,13 @@ class Lanes:
         picture = await self._pictures(message.picture) if message.picture else None
         if self._stop.is_set():
             return False
-        started = time.monotonic()
+        self._started[name] = time.monotonic()
         if message.change is not None:
             left = await self._change(name, delivery, message, place)
             if left is None:
-                await self._note(lambda: self._store.sent([delivery.id], ""))
-                await self._is_sent(name, deliveries, started)
+                took = self._took(name)
+                await self._note(lambda: self._store.sent([delivery.id], "", seconds=took))
+                await self._is_sent(name, deliveries, took)
                 return True
             message = left
         if place is not None:
@@ -278,6 +283,7 @@ class Lanes:
             )
             await self._store.forget_thread(name, thread)
             return False
+        took = self._took(name)
         await self._note(
             lambda: self._store.sent(
                 [one.id for one in deliveries],
@@ -285,9 +291,10 @@ class Lanes:
                 lane=name,
                 thread=thread,
                 title=message.title,
+                seconds=took,
             )
         )
-        await self._is_sent(name, deliveries, started)
+        await self._is_sent(name, deliveries, took)
         return True
 
     async def _change(
@@ -301,9 +308,10 @@ class Lanes:
         picture = await self._pictures(message.picture) if message.picture else None
         return await attempt.make(channel, picture, lambda: pause(pace.take(), self._stop))
 
-    async def _is_sent(self, name: str, deliveries: Sequence[Delivery], started: float) -> None:
+    async def _is_sent(self, name: str, deliveries: Sequence[Delivery], took: float) -> None:
         delivery = deliveries[0]
-        self._metrics.sent(name, time.monotonic() - started)
+        self._changed(one.event_id for one in deliveries)
+        self._metrics.sent(name, took)
         if delivery.digest:
             self._metrics.digest(name)
             log.info("lane %s: a digest of %d deliveries sent", name, len(deliveries))
@@ -343,14 +351,24 @@ class Lanes:
         )
         next_at = time.time() + wait
         self._waits.begin(name, delivery.id, next_at, wait)
-        await self._note(lambda: self._store.failed(delivery.id, str(failure), next_at))
+        took = self._took(name)
+        await self._note(
+            lambda: self._store.failed(delivery.id, str(failure), next_at, seconds=took)
+        )
+        self._changed([delivery.event_id])
         return False
 
     async def _bury(self, name: str, delivery: Delivery, reason: str, detail: str) -> None:
         error = f"{reason}: {detail}" if detail else reason
         log.error("lane %s: delivery %d is dead: %s", name, delivery.id, error)
-        await self._note(lambda: self._store.dead(delivery.id, error))
+        took = self._took(name)
+        await self._note(lambda: self._store.dead(delivery.id, error, seconds=took))
+        self._changed([delivery.event_id])
         self._metrics.dead(name, reason)
+
+    def _took(self, name: str) -> float:
+        """The seconds since the lane's last send began; 0 where none did."""
+        return time.monotonic() - self._started.pop(name, time.monotonic())
 
     async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write what became of a send, as often as it takes: a store that is away for a while

@@ -15,6 +15,7 @@ from relay.delivery.memory import Memory
 from relay.delivery.people import pinged
 from relay.delivery.pictures import Pictures
 from relay.delivery.rewording import Rewording, is_own
+from relay.delivery.summary import about
 from relay.delivery.wording import Wording
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NOBODY, NO_EDITS = "nobody is mentioned", "edits are not told"
 LARGE_BODY = 64 * 1024
 """Bytes from which a body is decoded beside the event loop."""
 
@@ -199,16 +201,15 @@ class Planner:
         words = Rewording if is_own(linked) else Wording
         wording = words(self._templates, linked, stored.team, people, event.file.thumbnail)
         deliveries = []
-        passed = []
+        passed: dict[str, str] = {}
         for channel in team.channels:
             if not channel.selection.takes(event.name, event.group):
                 entry = channel.selection.deciding(event.name, event.group)
-                passed.append(f"{channel.name} by {entry}" if entry else channel.name)
+                passed[channel.name] = entry
                 continue
             messages = await wording.messages(channel)
             if not messages:
-                why = "nobody is mentioned" if channel.is_direct else "edits are not told"
-                passed.append(f"{channel.name}: {why}")
+                passed[channel.name] = NOBODY if channel.is_direct else NO_EDITS
             lane = f"{stored.team}/{channel.name}"
             deliveries += [NewDelivery(lane, uuid.uuid4().hex, *worded) for worded in messages]
         problems = wording.problems
@@ -216,7 +217,24 @@ class Planner:
             log.error("template %s", problem)
             self._metrics.template_problem(problem.file)
         state = "fanned-out" if deliveries else "ignored"
-        reason = f"not chosen: {', '.join(passed)}" if passed else ""
+        told = ", ".join(_passed(name, why) for name, why in passed.items())
+        reason = f"not chosen: {told}" if passed else ""
         if not team.channels:
             reason = "the team has no channels"
-        return FannedOut(stored.id, stored.team, state, reason, deliveries, facts)
+        return FannedOut(
+            stored.id,
+            stored.team,
+            state,
+            reason,
+            deliveries,
+            facts,
+            person=linked.actor.name,
+            about=about(linked),
+            passed=passed,
+        )
+
+
+def _passed(name: str, why: str) -> str:
+    if why in (NOBODY, NO_EDITS):
+        return f"{name}: {why}"
+    return f"{name} by {why}" if why else name

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from relay.store.reading import Reading
 
 FactKey = tuple[str, str]
 """Kind and id of something in Penpot that has a name."""
@@ -100,6 +103,12 @@ class FannedOut:
     reason: str = ""
     deliveries: Sequence[NewDelivery] = ()
     facts: Mapping[FactKey, str] | None = None
+    person: str = ""
+    """Who did it, for the inspector's list."""
+    about: str = ""
+    """What it was about, for the list."""
+    passed: Mapping[str, str] | None = None
+    """The channels that did not take it, each with the filter or the reason that decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,8 @@ class Store(Protocol):
     """
 
     shared: bool
+    reading: "Reading"
+    """What the inspector reads."""
 
     async def open(self) -> None:
         """Open for the service: upgrade the schema, and keep every other service out.
@@ -199,10 +210,11 @@ class Store(Protocol):
         lane: str = "",
         thread: str = "",
         title: str = "",
+        seconds: float = 0.0,
     ) -> None:
-        """A message was taken by its server, which called it ``receipt``: that of one delivery, or
-        a digest of several. Where it stands in a ``thread`` of its ``lane`` it is the thread's last
-        from now on, and its first where the thread had none."""
+        """A message was taken by its server within ``seconds``, which called it ``receipt``: that
+        of one delivery, or a digest of several. Where it stands in a ``thread`` of its ``lane`` it
+        is the thread's last from now on, and its first where the thread had none."""
         ...
 
     async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
@@ -221,11 +233,13 @@ class Store(Protocol):
         """The thread's first message is gone from the channel: the next one begins it anew."""
         ...
 
-    async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
+    async def failed(
+        self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
+    ) -> None:
         """A try failed; the next is not before ``next_at``."""
         ...
 
-    async def dead(self, delivery_id: int, error: str) -> None:
+    async def dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
         """A message can never be delivered."""
         ...
 
@@ -247,7 +261,9 @@ class Store(Protocol):
         one of these was put back later and waits; how many there were."""
         ...
 
-    async def announce(self, team: str, name: str, deliveries: Sequence[NewDelivery]) -> None:
+    async def announce(
+        self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
+    ) -> None:
         """Keep an event of Relay's own, fanned out already, with its deliveries."""
         ...
 

@@ -29,6 +29,8 @@ class SqliteFile:
         """``path`` names the file; it and its folder are made where they are missing."""
         self._path = path
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="store-looker")
+        self._looker: sqlite3.Connection | None = None
 
     async def open(self, *, service: bool = True) -> None:
         """Open for the service, which makes the file, upgrades it and keeps every other service
@@ -57,6 +59,9 @@ class SqliteFile:
         """Finish what was asked for, then close."""
         await self._writer.close()
         await asyncio.to_thread(self._reading.shutdown)
+        await asyncio.to_thread(self._looking.shutdown)
+        if self._looker is not None:
+            self._looker.close()
         self._opened.close()
 
     @contextlib.contextmanager
@@ -101,9 +106,22 @@ class SqliteFile:
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``query``. Raises ``StoreUnavailable``."""
-        loop = asyncio.get_running_loop()
+        return await self._run(self._reading, lambda: query(self._reader))
+
+    async def look(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """The same on a connection of its own, made at the first time: people look at much at
+        once, and no lane is to wait for that."""
+
+        def work() -> T:
+            if self._looker is None:
+                self._looker = self._connect()
+            return query(self._looker)
+
+        return await self._run(self._looking, work)
+
+    async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
-            return await loop.run_in_executor(self._reading, query, self._reader)
+            return await asyncio.get_running_loop().run_in_executor(executor, work)
         except sqlite3.DatabaseError as error:
             if unavailable(error):
                 raise StoreUnavailable(str(error)) from error

@@ -22,10 +22,14 @@ from relay.store.base import (
     StoreUnavailable,
     ThreadPlace,
 )
+from relay.store.inspect import StoreReading
 from relay.store.postgres_intake import Intake
 from relay.store.postgres_leases import Leases
 from relay.store.postgres_pool import PostgresPool
 from relay.store.postgres_watch import Watch
+from relay.store.reading import Reading
+from relay.store.statements import Statement
+from relay.store.traces import post_events, post_tries
 
 AT_ONCE = 4 * 1024 * 1024
 """Bytes of bodies after which no further event is read in one go."""
@@ -86,6 +90,7 @@ class PostgresStore:
         self._intake = Intake(self._front)
         self._leases = Leases(self._pool, self._front)
         self._watch: Watch | None = None
+        self.reading: Reading = StoreReading(self._fetch, postgres=True)
 
     async def open(self, *, service: bool = True) -> None:
         """See ``Store``; with ``service`` false beside services that may run."""
@@ -111,6 +116,10 @@ class PostgresStore:
         await self._leases.close()
         await self._front.close()
         await self._pool.close()
+
+    async def _fetch(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
+        async with self._pool.connection() as connection:
+            return [await connection.fetch(sql.text, *sql.values) for sql in statements]
 
     async def accept(self, event: NewEvent) -> None:
         """See ``Store``."""
@@ -145,6 +154,7 @@ class PostgresStore:
             fresh = {row["id"] for row in await connection.fetch(sql, ids)}
             states = [(one.event_id, one.state, _text(one.reason)) for one in batch]
             await connection.execute(_BECOME, *_columns(states))
+            await post_events(connection, [one for one in batch if one.event_id in fresh])
             new = [
                 (item.event_id, one.lane, one.key, _text(one.message), one.thread, one.comment)
                 for item in batch
@@ -202,11 +212,13 @@ class PostgresStore:
         lane: str = "",
         thread: str = "",
         title: str = "",
+        seconds: float = 0.0,
     ) -> None:
         """See ``Store``."""
         async with self._pool.transaction() as connection:
             await self._require_lanes(connection, delivery_ids)
             await connection.execute(_SETTLE, delivery_ids, "sent", "", _text(receipt), 0.0)
+            await post_tries(connection, delivery_ids, "sent", seconds, receipt)
             if thread:
                 await connection.execute(
                     "INSERT INTO relay.threads (lane, thread, root, last, title)"
@@ -248,18 +260,29 @@ class PostgresStore:
             sql = "DELETE FROM relay.threads WHERE thread = $1 AND lane = $2"
             await connection.execute(sql, thread, lane)
 
-    async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
+    async def failed(
+        self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
+    ) -> None:
         """See ``Store``."""
-        await self._settle(delivery_id, "waiting", error, next_at)
+        await self._settle(delivery_id, "waiting", error, next_at, "failed", seconds)
 
-    async def dead(self, delivery_id: int, error: str) -> None:
+    async def dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
         """See ``Store``."""
-        await self._settle(delivery_id, "dead", error, 0.0)
+        await self._settle(delivery_id, "dead", error, 0.0, "dead", seconds)
 
-    async def _settle(self, delivery_id: int, state: str, error: str, next_at: float) -> None:
+    async def _settle(
+        self,
+        delivery_id: int,
+        state: str,
+        error: str,
+        next_at: float,
+        outcome: str,
+        seconds: float,
+    ) -> None:
         async with self._pool.transaction() as connection:
             await self._require_lanes(connection, [delivery_id])
             await connection.execute(_SETTLE, [delivery_id], state, _text(error), "", next_at)
+            await post_tries(connection, [delivery_id], outcome, seconds, error)
 
     async def _require_lanes(self, connection: Any, delivery_ids: Sequence[int]) -> None:
         sql = "SELECT DISTINCT lane FROM relay.deliveries WHERE id = ANY($1::int8[])"
@@ -331,13 +354,21 @@ class PostgresStore:
         )
         async with self._pool.transaction() as connection:
             ids = [row["id"] for row in await connection.fetch(sql, before, limit)]
-            for table, column in (("deliveries", "event_id"), ("events", "id")):
+            await connection.execute(
+                "DELETE FROM relay.attempts WHERE delivery_id IN"
+                " (SELECT id FROM relay.deliveries WHERE event_id = ANY($1::int8[]))",
+                ids,
+            )
+            kinds = ("deliveries", "event_id"), ("summaries", "event_id"), ("events", "id")
+            for table, column in kinds:
                 await connection.execute(
                     f"DELETE FROM relay.{table} WHERE {column} = ANY($1::int8[])", ids
                 )
         return len(ids)
 
-    async def announce(self, team: str, name: str, deliveries: Sequence[NewDelivery]) -> None:
+    async def announce(
+        self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
+    ) -> None:
         """See ``Store``."""
         now = time.time()
         async with self._pool.transaction() as connection:
@@ -355,6 +386,7 @@ class PostgresStore:
             ]
             await connection.execute(_SEND, *_columns(rows), now)
             await _tell(connection, {one.lane for one in deliveries})
+            await post_events(connection, [FannedOut(id_, team, "fanned-out", about=about)])
 
     async def note(self, key: str) -> Note | None:
         """See ``Store``."""

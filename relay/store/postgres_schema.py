@@ -72,7 +72,45 @@ STEPS = (
     ALTER TABLE relay.deliveries ADD COLUMN comment text NOT NULL DEFAULT '';
     CREATE INDEX deliveries_of_thread ON relay.deliveries (thread, lane) WHERE thread <> '';
     """,
+    """
+    CREATE TABLE relay.summaries (
+        event_id bigint PRIMARY KEY,
+        team text NOT NULL,
+        name text NOT NULL,
+        state text NOT NULL,
+        reason text NOT NULL,
+        received_at double precision NOT NULL,
+        person text NOT NULL,
+        about text NOT NULL,
+        words text NOT NULL,
+        passed text NOT NULL
+    );
+    INSERT INTO relay.summaries
+        SELECT id, team, name, state, reason, received_at, '', '', name, '{}' FROM relay.events
+        WHERE state IN ('fanned-out', 'ignored');
+    CREATE INDEX summaries_of_team ON relay.summaries (team, event_id);
+    CREATE INDEX summaries_of_name ON relay.summaries (name, event_id);
+    CREATE INDEX events_unreadable ON relay.events (id) WHERE state = 'unreadable';
+    CREATE INDEX deliveries_dead_events ON relay.deliveries (event_id) WHERE state = 'dead';
+    CREATE TABLE relay.attempts (
+        delivery_id bigint NOT NULL,
+        number integer NOT NULL,
+        at double precision NOT NULL,
+        seconds double precision NOT NULL,
+        outcome text NOT NULL,
+        words text NOT NULL,
+        PRIMARY KEY (delivery_id, number)
+    );
+    CREATE TABLE relay.lanes (
+        lane text PRIMARY KEY,
+        sent_at double precision NOT NULL,
+        failed_at double precision NOT NULL,
+        error text NOT NULL
+    );
+    """,
 )
+UPGRADE = 3600.0
+"""Seconds that a step may take on a large database."""
 _LOCK = 7_305_884_302  # any number that no other program uses for its own
 
 
@@ -102,5 +140,5 @@ async def prepare(connection: "Connection[Any]", place: str, *, service: bool) -
                 " INSERT INTO relay.version VALUES (0)"
             )
         for step in STEPS[version:]:
-            await connection.execute(step)
+            await connection.execute(step, timeout=UPGRADE)
         await connection.execute("UPDATE relay.version SET at = $1", len(STEPS))

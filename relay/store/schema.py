@@ -75,6 +75,44 @@ STEPS = (
     ALTER TABLE deliveries ADD COLUMN comment TEXT NOT NULL DEFAULT '';
     CREATE INDEX deliveries_of_thread ON deliveries (thread, lane) WHERE thread <> '';
     """,
+    # 5: what the inspector shows: of events in short, of each try, of lanes. Bodies are in
+    # the way of those who look through many events: what is looked through has its own table.
+    """
+    CREATE TABLE summaries (
+        event_id INTEGER PRIMARY KEY,
+        team TEXT NOT NULL,
+        name TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        received_at REAL NOT NULL,
+        person TEXT NOT NULL,
+        about TEXT NOT NULL,
+        words TEXT NOT NULL,
+        passed TEXT NOT NULL
+    );
+    INSERT INTO summaries
+        SELECT id, team, name, state, reason, received_at, '', '', name, '{}' FROM events
+        WHERE state IN ('fanned-out', 'ignored');
+    CREATE INDEX summaries_of_team ON summaries (team, event_id);
+    CREATE INDEX summaries_of_name ON summaries (name, event_id);
+    CREATE INDEX events_unreadable ON events (id) WHERE state = 'unreadable';
+    CREATE INDEX deliveries_dead_events ON deliveries (event_id) WHERE state = 'dead';
+    CREATE TABLE attempts (
+        delivery_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        at REAL NOT NULL,
+        seconds REAL NOT NULL,
+        outcome TEXT NOT NULL,
+        words TEXT NOT NULL,
+        PRIMARY KEY (delivery_id, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE lanes (
+        lane TEXT NOT NULL PRIMARY KEY,
+        sent_at REAL NOT NULL,
+        failed_at REAL NOT NULL,
+        error TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

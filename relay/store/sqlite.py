@@ -23,6 +23,10 @@ from relay.store.base import (
     ThreadPlace,
 )
 from relay.store.file import SqliteFile
+from relay.store.inspect import StoreReading
+from relay.store.reading import Reading
+from relay.store.statements import Statement
+from relay.store.traces import note_events, note_tries
 
 AT_ONCE = 4 * 1024 * 1024
 """Bytes of bodies after which no further event is read in one go."""
@@ -66,6 +70,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """``path`` names the file; it and its folder are made where they are missing."""
         self._file = SqliteFile(path)
+        self.reading: Reading = StoreReading(self._fetch, postgres=False)
 
     async def open(self, *, service: bool = True) -> None:
         """See ``Store``; with ``service`` false beside a running service."""
@@ -74,6 +79,11 @@ class SqliteStore:
     async def close(self) -> None:
         """See ``Store``."""
         await self._file.close()
+
+    async def _fetch(self, statements: Sequence[Statement]) -> list[list[Sequence[Any]]]:
+        return await self._file.look(
+            lambda db: [db.execute(sql.text, sql.values).fetchall() for sql in statements]
+        )
 
     async def accept(self, event: NewEvent) -> None:
         """See ``Store``."""
@@ -113,6 +123,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> None:
             db.executemany("UPDATE events SET state = ?, reason = ? WHERE id = ?", states)
             db.executemany(_SEND, deliveries)
+            note_events(db, batch)
             db.executemany(
                 "INSERT INTO facts (team, kind, id, fields, learned_at) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET fields = excluded.fields,"
@@ -159,11 +170,13 @@ class SqliteStore:
         lane: str = "",
         thread: str = "",
         title: str = "",
+        seconds: float = 0.0,
     ) -> None:
         """See ``Store``."""
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(_SETTLE, [("sent", "", receipt, 0.0, id_) for id_ in delivery_ids])
+            note_tries(db, delivery_ids, "sent", seconds, receipt)
             if thread:
                 db.execute(_JOIN, (lane, thread, receipt, receipt, title))
 
@@ -195,24 +208,30 @@ class SqliteStore:
         sql = "DELETE FROM threads WHERE lane = ? AND thread = ?"
         await self._file.write(lambda db: db.execute(sql, (lane, thread)) and None)
 
-    async def failed(self, delivery_id: int, error: str, next_at: float) -> None:
+    async def failed(
+        self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
+    ) -> None:
         """See ``Store``."""
-        await self._settle(delivery_id, "waiting", error=error, next_at=next_at)
+        await self._settle(delivery_id, "waiting", error, next_at, "failed", seconds)
 
-    async def dead(self, delivery_id: int, error: str) -> None:
+    async def dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
         """See ``Store``."""
-        await self._settle(delivery_id, "dead", error=error)
+        await self._settle(delivery_id, "dead", error, 0.0, "dead", seconds)
 
     async def _settle(
         self,
         delivery_id: int,
         state: str,
-        *,
-        error: str = "",
-        next_at: float = 0.0,
+        error: str,
+        next_at: float,
+        outcome: str,
+        seconds: float,
     ) -> None:
-        values = (state, error, "", next_at, delivery_id)
-        await self._file.write(lambda db: db.execute(_SETTLE, values) and None)
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_SETTLE, (state, error, "", next_at, delivery_id))
+            note_tries(db, [delivery_id], outcome, seconds, error)
+
+        await self._file.write(work)
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """See ``Store``."""
@@ -275,13 +294,21 @@ class SqliteStore:
                 " AND created_at >= ?) ORDER BY received_at LIMIT ?",
                 (before, before, limit),
             ).fetchall()
+            db.executemany(
+                "DELETE FROM attempts WHERE delivery_id IN"
+                " (SELECT id FROM deliveries WHERE event_id = ?)",
+                ids,
+            )
             db.executemany("DELETE FROM deliveries WHERE event_id = ?", ids)
+            db.executemany("DELETE FROM summaries WHERE event_id = ?", ids)
             db.executemany("DELETE FROM events WHERE id = ?", ids)
             return len(ids)
 
         return await self._file.write(work)
 
-    async def announce(self, team: str, name: str, deliveries: Sequence[NewDelivery]) -> None:
+    async def announce(
+        self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
+    ) -> None:
         """See ``Store``."""
         event = NewEvent(
             team, "", b"", uuid.uuid4().bytes, name, "fanned-out", received_at=time.time()
@@ -296,6 +323,7 @@ class SqliteStore:
                 for one in deliveries
             ]
             db.executemany(_SEND, rows)
+            note_events(db, [FannedOut(id_ or 0, team, "fanned-out", about=about)])
 
         await self._file.write(work)
 

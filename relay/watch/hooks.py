@@ -180,7 +180,7 @@ class Hooks:
         title = "Penpot's webhook was off and is on again"
         message = Message(title, text, event=SWITCHED_ON, team=team, at=now)
         delivery = NewDelivery(lane, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, SWITCHED_ON, [delivery])
+        await self._store.announce(team, SWITCHED_ON, [delivery], title)
 
 
 async def last(store: Store, team: str) -> Hook | None:

@@ -3,13 +3,11 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from relay.store import store_at
 from relay.store.base import (
     FannedOut,
     NewDelivery,
@@ -24,25 +22,6 @@ from relay.store.schema import STEPS
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("relay.store.file.LOCK_WAIT", 0.2)
-    return tmp_path / "folder" / "relay.db"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
-    if request.param == "sqlite":
-        store = store_at(f"sqlite:///{path}")
-    else:
-        store = store_at(request.getfixturevalue("postgres").fresh())
-    await store.open()
-    for name in ("fan-out", "lane:a", "lane:b", "lane:lane", "lane:acme/ops"):
-        assert await store.lease(name)
-    yield store
-    await store.close()
 
 
 sqlite_alone = pytest.mark.parametrize("store", ["sqlite"], indirect=True)

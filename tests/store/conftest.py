@@ -1,0 +1,28 @@
+"""Either kind of store, empty and open."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.store import store_at
+from relay.store.base import Store
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("relay.store.file.LOCK_WAIT", 0.2)
+    return tmp_path / "folder" / "relay.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
+    if request.param == "sqlite":
+        store = store_at(f"sqlite:///{path}")
+    else:
+        store = store_at(request.getfixturevalue("postgres").fresh())
+    await store.open()
+    for name in ("fan-out", "lane:a", "lane:b", "lane:lane", "lane:acme/ops"):
+        assert await store.lease(name)
+    yield store
+    await store.close()
