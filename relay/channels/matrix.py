@@ -3,6 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 # What Synapse (1.163) says, with M_UNKNOWN, of a thread whose first message, or of a change whose
 # message is not in the room; the spec has no word for it.
-_NO_EVENT = "Can't send relation to unknown event"
+_NO_EVENT = re.compile("Can't send relation to unknown event|Unknown parent event")
 
 
 class MatrixChannel:
@@ -60,7 +61,7 @@ class MatrixChannel:
         try:
             return await self._in_room(lambda room: self._post(room, content, key))
         except Failure as refused:
-            if thread is not None and _NO_EVENT in refused.detail:
+            if thread is not None and _NO_EVENT.search(refused.detail):
                 raise Failure("rootless", refused.reason, refused.detail) from None
             raise
 
@@ -74,7 +75,7 @@ class MatrixChannel:
         try:
             await self._in_room(lambda room: self._post(room, content, key))
         except Failure as refused:
-            if _NO_EVENT in refused.detail:
+            if _NO_EVENT.search(refused.detail):
                 raise Failure("gone", refused.reason, "the message is gone") from None
             raise
 
@@ -91,7 +92,7 @@ class MatrixChannel:
             for event in events:
                 await self._redact(event, key)
         except Failure as refused:
-            if refused.reason == "M_NOT_FOUND":
+            if refused.reason == "M_NOT_FOUND" or _NO_EVENT.search(refused.detail):
                 raise Failure("gone", refused.reason, "the message is gone") from None
             if refused.reason != "M_FORBIDDEN":
                 raise
@@ -101,7 +102,9 @@ class MatrixChannel:
 
     async def check(self) -> list[Finding]:
         """Ask whose token it is, whether that user is in the room and may post there."""
-        return await matrix_check.check(self._api.call, self._named)
+        return await matrix_check.check(
+            self._api.call, self._named, removes=self._settings.edits_told == "in-place"
+        )
 
     async def close(self) -> None:
         """Close the connections."""

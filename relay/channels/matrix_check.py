@@ -16,16 +16,16 @@ Call: TypeAlias = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 _CREATORS_RULE = 12
 
 
-async def check(call: Call, named: str) -> list[Finding]:
+async def check(call: Call, named: str, *, removes: bool) -> list[Finding]:
     """Whether the token is good and its user may post to the room ``named``: an id or alias, or
-    empty where it writes to people directly."""
+    empty where it writes to people directly; and where it ``removes`` messages, whether it may."""
     try:
-        return [finding async for finding in _check(call, named)]
+        return [finding async for finding in _check(call, named, removes)]
     except Failure as error:
         return [Finding(ok=False, text=f"Matrix: {error.detail} ({error.reason}).")]
 
 
-async def _check(call: Call, named: str) -> AsyncIterator[Finding]:
+async def _check(call: Call, named: str, removes: bool) -> AsyncIterator[Finding]:
     user = str((await call("GET", "account/whoami")).get("user_id", ""))
     yield Finding(ok=True, text=f"The access token is that of {user}.")
     if not named:
@@ -53,7 +53,8 @@ async def _check(call: Call, named: str) -> AsyncIterator[Finding]:
         )
         yield Finding(ok=False, text=text)
     else:
-        yield await _power(call, state, user, named)
+        for finding in await _power(call, state, user, named, removes):
+            yield finding
         if await _state(call, f"{state}/m.room.encryption/"):
             text = f"{named} is encrypted. Relay posts without encryption; clients mark that."
             yield Finding(ok=True, text=text)
@@ -84,7 +85,7 @@ async def _state(call: Call, path: str) -> dict[str, Any]:
         return {}
 
 
-async def _power(call: Call, state: str, user: str, named: str) -> Finding:
+async def _power(call: Call, state: str, user: str, named: str, removes: bool) -> list[Finding]:
     create = await _state(call, f"{state}/m.room.create/?format=event")
     levels = await _state(call, f"{state}/m.room.power_levels/")
     content = _map(create.get("content"))
@@ -92,14 +93,24 @@ async def _power(call: Call, state: str, user: str, named: str) -> Finding:
     creators = [create.get("sender"), *(more if isinstance(more, list) else ())]
     rules_all = _level(content.get("room_version")) >= _CREATORS_RULE and user in creators
     has = _level(_map(levels.get("users")).get(user, levels.get("users_default")))
-    needs = _level(_map(levels.get("events")).get("m.room.message", levels.get("events_default")))
+    events, default = _map(levels.get("events")), levels.get("events_default")
+    needs = _level(events.get("m.room.message", default))
     if not rules_all and has < needs:
         text = (
             f"{user} may not post to {named}: its power level there is {has}, messages need "
             f"{needs}. Raise it in the room's settings (roles and permissions)."
         )
-        return Finding(ok=False, text=text)
-    return Finding(ok=True, text=f"{user} can post to {named}.")
+        return [Finding(ok=False, text=text)]
+    found = [Finding(ok=True, text=f"{user} can post to {named}.")]
+    # Its own messages everyone may redact who may send that event.
+    to_remove = _level(events.get("m.room.redaction", default))
+    if removes and not rules_all and has < to_remove:
+        text = (
+            f"{user} may not remove its messages from {named}, which takes the power level "
+            f"{to_remove}: that of a deleted comment says so instead."
+        )
+        found.append(Finding(ok=True, text=text))
+    return found
 
 
 def _map(value: object) -> dict[str, Any]:

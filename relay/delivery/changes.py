@@ -3,14 +3,24 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from typing import NamedTuple
 
 from relay.channels.base import Channel, Editor, Failure
 from relay.messages.message import Change, Message
+from relay.metrics import Metrics
 from relay.picture import Picture
 from relay.store.base import Shown, ThreadPlace
 
 log = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """What came of it."""
+
+    reached: bool
+    """Whether the channel's server has taken something."""
+    left: Message | None = None
+    """What is left to be told in a message of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,42 +36,46 @@ class Attempt:
     """Where the thread stands in the lane."""
     shown: Sequence[Shown]
     """What the lane has of the thread's comments."""
+    metrics: Metrics
 
     async def make(
         self,
         channel: Channel,
         picture: Picture | None,
         breathe: Callable[[], Awaitable[None]],
-    ) -> Message | None:
-        """Change what is to be changed; what is left to be told in a message of its own, None for
-        nothing. ``breathe`` waits until the channel's pace allows the next call.
+    ) -> Outcome:
+        """Change what is to be changed. ``breathe`` waits until the channel's pace allows the next
+        call.
 
         Made again after a crash it comes to the same. Raises ``Failure``.
         """
         otherwise = Message.loads(self.change.otherwise) if self.change.otherwise else None
         standing = self._standing()
-        if not self.change.news and self._is_superseded():
-            log.info("lane %s: delivery %d is overtaken", self.lane, self.delivery_id)
-            return None
         if not isinstance(channel, Editor) or not standing:
             log.info("lane %s: delivery %d finds no message", self.lane, self.delivery_id)
-            return otherwise
-        for number, receipt in zip(count(), standing, strict=False):
+            return Outcome(reached=False, left=otherwise)
+        if self._is_overtaken():
+            log.info("lane %s: delivery %d is overtaken", self.lane, self.delivery_id)
+            return Outcome(reached=False)
+        reached = False
+        for number, receipt in enumerate(standing):
             if number:
                 await breathe()
             try:
                 await self._change_one(channel, receipt, f"{self.key}.{number}", picture)
+                reached = True
             except Failure as failure:
                 if failure.verdict not in ("gone", "fixed"):
                     raise
                 log.warning("lane %s: delivery %d: %s", self.lane, self.delivery_id, failure)
+                self.metrics.failed(self.lane, failure.reason)
                 if failure.verdict == "fixed":
                     await breathe()
-                    return otherwise
+                    return Outcome(reached, otherwise)
         if not self.change.news or channel.pings_in_edits:
-            return None
+            return Outcome(reached)
         await breathe()
-        return otherwise
+        return Outcome(reached, otherwise)
 
     def _standing(self) -> list[str]:
         """The receipts of the messages that are to be changed: the first of a thread at the end,
@@ -78,12 +92,12 @@ class Attempt:
         first = found if change.removes else found[:1]
         return [one.receipt for one in sorted(first, key=lambda one: not one.comment)]
 
-    def _is_superseded(self) -> bool:
-        """Whether a later change tells the state by now, so that an older one that is sent again
-        does not bring back what was."""
+    def _is_overtaken(self) -> bool:
+        """Whether a later change was made already, so that an older one that is put back does not
+        bring back what was."""
         return any(
             one.delivery_id > self.delivery_id
-            and one.state != "dead"
+            and one.state == "sent"
             and one.comment == self.change.comment
             for one in self.shown
         )

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from relay.channels.base import Channel, Failure, Thread
 from relay.delivery import digest
-from relay.delivery.changes import Attempt
+from relay.delivery.changes import Attempt, Outcome
 from relay.delivery.clock import Waits
 from relay.delivery.health import Health
 from relay.delivery.pace import Pace, pause
@@ -251,6 +251,8 @@ class Lanes:
             message = digest.together([Message.loads(one.message) for one in deliveries])
         thread = message.thread if name in self._threaded and message.to is None else ""
         place = await self._store.thread(name, thread) if thread else None
+        if place is not None and message.change is None:
+            message = message.in_thread()
         channel, pace = self._channel(name)
         await pause(pace.take(), self._stop)
         picture = await self._pictures(message.picture) if message.picture else None
@@ -258,16 +260,14 @@ class Lanes:
             return False
         self._started[name] = time.monotonic()
         if message.change is not None:
-            left = await self._change(name, delivery, message, place)
-            if left is None:
+            outcome = await self._change(name, delivery, message, place, picture)
+            if outcome.left is None:
                 took = self._took(name)
                 await self._note(lambda: self._store.sent([delivery.id], "", seconds=took))
-                await self._is_sent(name, deliveries, took)
+                await self._tell_sent(name, deliveries, took, reached=outcome.reached)
                 return True
-            message = left
-        if place is not None:
-            message = message.in_thread()
-        picture = await self._pictures(message.picture) if message.picture else None
+            message = outcome.left if place is None else outcome.left.in_thread()
+            picture = None
         try:
             receipt = await channel.send(
                 message,
@@ -294,21 +294,37 @@ class Lanes:
                 seconds=took,
             )
         )
-        await self._is_sent(name, deliveries, took)
+        await self._tell_sent(name, deliveries, took)
         return True
 
     async def _change(
-        self, name: str, delivery: Delivery, message: Message, place: ThreadPlace | None
-    ) -> Message | None:
-        """Change what the message is to change; what is left to send, None for nothing."""
+        self,
+        name: str,
+        delivery: Delivery,
+        message: Message,
+        place: ThreadPlace | None,
+        picture: Picture | None,
+    ) -> Outcome:
+        """Change what the message is to change. Raises what the channel raises."""
         assert message.change is not None  # noqa: S101 - for the type checker
         channel, pace = self._channel(name)
         shown = await self._store.shown(name, message.thread)
-        attempt = Attempt(name, delivery.id, delivery.key, message, message.change, place, shown)
-        picture = await self._pictures(message.picture) if message.picture else None
+        attempt = Attempt(
+            lane=name,
+            delivery_id=delivery.id,
+            key=delivery.key,
+            message=message,
+            change=message.change,
+            place=place,
+            shown=shown,
+            metrics=self._metrics,
+        )
         return await attempt.make(channel, picture, lambda: pause(pace.take(), self._stop))
 
-    async def _is_sent(self, name: str, deliveries: Sequence[Delivery], took: float) -> None:
+    async def _tell_sent(
+        self, name: str, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
+    ) -> None:
+        """Tell of it; that the lane works only where its server was ``reached``."""
         delivery = deliveries[0]
         self._changed(one.event_id for one in deliveries)
         self._metrics.sent(name, took)
@@ -317,7 +333,8 @@ class Lanes:
             log.info("lane %s: a digest of %d deliveries sent", name, len(deliveries))
         else:
             log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
-        await self._note(lambda: self._health.works(name))
+        if reached:
+            await self._note(lambda: self._health.works(name))
 
     async def _fail(self, name: str, deliveries: Sequence[Delivery], failure: Failure) -> bool:
         delivery = deliveries[0]
