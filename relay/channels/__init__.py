@@ -1,7 +1,7 @@
 """Channels: where messages go."""
 
-from collections.abc import Callable
 from importlib import import_module
+from typing import Any, Protocol
 
 from relay.channels.base import Channel, Forgetful, Notes
 from relay.config import AnyChannel
@@ -14,19 +14,29 @@ _CLASSES = {
 }
 
 
+class ChannelClass(Protocol):
+    """A class of channels."""
+
+    pace: float | None
+    """See ``Channel``."""
+
+    def __call__(self, settings: Any, notes: Notes, /) -> Channel:
+        """A channel with these settings."""
+        ...
+
+
 def open_channel(settings: AnyChannel, notes: Notes | None = None) -> Channel:
     """The channel that the settings describe. Nothing is connected yet. ``notes`` is what it
     remembers; without them it forgets.
 
     Raises ``ValueError`` where ``ca_file`` holds no certificate.
     """
-    channel: Channel = channel_class(settings.type)(settings, notes or Forgetful())
-    return channel
+    return channel_class(settings.type)(settings, notes or Forgetful())
 
 
-def channel_class(kind: str) -> Callable[..., Channel]:
+def channel_class(kind: str) -> ChannelClass:
     """The class for a kind of channel. Its module is imported only now: aiohttp with slack-sdk
     alone takes 11 MB."""
     module = import_module(f"relay.channels.{kind}")
-    found: Callable[..., Channel] = getattr(module, _CLASSES[kind])
+    found: ChannelClass = getattr(module, _CLASSES[kind])
     return found

@@ -4,7 +4,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from relay.inspector import assets, events
+from relay.inspector import assets, events, teams
 from relay.inspector.context import Inspector
 from relay.inspector.login import Login
 from relay.inspector.pages import WithHeaders
@@ -18,6 +18,7 @@ def pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
             *assets.ROUTES,
             *Login(inspector.config, sessions).routes(),
             *events.ROUTES,
+            *teams.ROUTES,
         ],
         redirect_slashes=False,
     )

@@ -1,0 +1,140 @@
+"""The Teams page, in a browser and by hand."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from relay.penpot.samples import sample
+from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults, too_wide
+from tests.servers.fixtures import RunningSlack
+from tests.servers.slack import TOKEN
+from tests.service import SECRET, Service, running, wait_until
+
+OTHER = "of the other team alone"
+
+
+@pytest.fixture
+def house(tmp_path: Path, slack_server: RunningSlack) -> Iterator[Service]:
+    """Two teams: one with a channel that works and one that its bot was removed from."""
+    channels = f"""{STDOUT}
+[[teams.acme.channels]]
+name = "design"
+type = "slack"
+token = "{TOKEN}"
+channel = "#design"
+api_url = "{slack_server.api_url}"
+[[teams.acme.channels]]
+name = "gone"
+type = "slack"
+token = "{TOKEN}"
+channel = "C0GONE000"
+api_url = "{slack_server.api_url}"
+events = ["files", "!delete-*"]
+[teams.other]
+secret = "another-secret-of-24-chars"
+inspector_password = "{OTHER}"
+"""
+    with running(tmp_path, channels) as started:
+        yield started
+
+
+def _post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    (token, *_) = re.findall(r'name="token" value="([^"]+)"', client.get("/inspector/teams").text)
+    return client.post(f"/inspector/teams/{path}", data={"token": token} | fields)
+
+
+def test_each_channel_stands_there_with_its_state(
+    house: Service, slack_server: RunningSlack, open_page: Open
+) -> None:
+    assert house.post(sample("create-file")) == 204
+    wait_until(lambda: "channel_not_found" in house.log.read_text(), 10)
+    page = open_page(f"{house.url}/inspector/teams")
+
+    design = page.locator("#channel-design")
+    assert design.locator(".mark").inner_text() == "ready"
+    assert "60 a minute at most" in design.inner_text()
+    assert "everything but what is personal or noise" in design.inner_text()
+    assert design.locator("time").count() == 1
+    gone = page.locator("#channel-gone")
+    assert gone.locator(".mark").inner_text() == "stopped"
+    assert "channel_not_found" in gone.locator(".notice.bad").inner_text()
+    assert "files, !delete-*" in gone.inner_text()
+    assert "This team has no channels" in page.locator("#team-other").locator("../..").inner_text()
+
+    assert serious_faults(page) == []
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert not too_wide(page)
+    keep_picture(page, "teams-phone")
+    page.set_viewport_size({"width": 1200, "height": 800})
+    keep_picture(page, "teams")
+
+
+def test_a_test_message_goes_out_by_keyboard(
+    house: Service, slack_server: RunningSlack, open_page: Open
+) -> None:
+    page = open_page(f"{house.url}/inspector/teams/acme")
+    page.get_by_role("button", name="Test design").focus()
+    page.keyboard.press("Enter")
+    page.locator("#channel-design .notice.good").wait_for()
+    page.get_by_role("button", name="Test gone").click()
+    refused = page.locator("#channel-gone .notice.bad")
+    refused.wait_for()
+    assert "channel_not_found" in refused.inner_text()
+    assert [message["text"] for message in slack_server.slack.messages] == ["A test from Relay"]
+
+
+def test_the_doctors_findings_stand_beside_the_channels(house: Service, open_page: Open) -> None:
+    page = open_page(f"{house.url}/inspector/teams/acme", color_scheme="dark")
+    page.get_by_role("button", name="Look for faults").click()
+    page.locator(".findings li").first.wait_for()
+    text = page.locator(".findings").inner_text()
+    assert "acme/log Messages are printed to standard output." in text
+    assert re.search(r"wrong acme/gone .*C0GONE000", text)
+    assert serious_faults(page) == []
+    keep_picture(page, "doctor-dark")
+
+
+def test_the_hooks_secret_is_shown_to_who_asks_alone(house: Service, open_page: Open) -> None:
+    page = open_page(f"{house.url}/inspector/teams")
+    assert SECRET not in page.content()
+    page.locator("section", has=page.locator("#team-acme")).get_by_role(
+        "button", name="Show the hook"
+    ).click()
+    page.locator("#hook-url-acme").wait_for()
+    assert page.locator("#hook-url-acme").inner_text().endswith(f"/hooks/acme/{SECRET}")
+    assert "another-secret" not in page.content()
+    assert httpx.get(f"{house.url}/inspector/teams/acme/hook").status_code == 405
+    assert httpx.post(f"{house.url}/inspector/teams/acme/hook").status_code == 403
+
+
+def test_without_scripts_the_answers_stand_on_the_page(house: Service) -> None:
+    with httpx.Client(base_url=house.url) as client:
+        answer = _post(client, "acme/test", channel="log")
+        assert answer.status_code == 200
+        assert "<h1" in answer.text
+        assert re.search(
+            r'id="told-test-acme-log" role="status">\s*<p class="notice good">sent', answer.text
+        )
+        assert answer.headers["cache-control"] == "no-store"
+        assert _post(client, "acme/test", channel="none").status_code == 404
+        assert _post(client, "nobody/doctor").status_code == 404
+        assert client.get("/inspector/teams/nobody").status_code == 404
+
+
+def test_a_teams_own_password_shows_that_team_alone(house: Service) -> None:
+    with httpx.Client(base_url=house.url, headers={"x-forwarded-for": "203.0.113.7"}) as client:
+        (token,) = re.findall(r'name="token" value="([^"]+)"', client.get("/inspector/login").text)
+        told = {"token": token, "team": "other", "password": OTHER}
+        assert client.post("/inspector/login", data=told).status_code == 303
+        text = client.get("/inspector/teams").text
+        assert 'id="team-other"' in text
+        assert "acme" not in text
+        assert client.get("/inspector/teams/acme").status_code == 404
+        for what in ("hook", "test", "doctor"):
+            assert _post(client, f"acme/{what}", channel="log").status_code == 404
+        findings = _post(client, "other/doctor").text
+        assert "acme" not in findings
+        assert "relay.db" not in findings
