@@ -1,0 +1,172 @@
+"""What an event costs as more of them wait, and as there are more lanes; and what pruning costs."""
+
+import asyncio
+import contextlib
+import os
+import time
+from statistics import median
+
+import httpx
+
+from tests.bench import load
+from tests.bench.common import (
+    comment,
+    cpu,
+    fsync_ms,
+    postgres,
+    quantiles,
+    relay,
+    say,
+    slack,
+)
+from tests.bench.fill import fill, waiting
+from tests.bench.sink import Sink, open_sink
+from tests.service import JSON, SECRET, Service
+
+SIZES = [int(size) for size in os.environ.get("RELAY_BENCH_SIZES", "1000,1000000").split(",")]
+"""Messages that wait."""
+LANES = [int(count) for count in os.environ.get("RELAY_BENCH_LANES", "1,100,10000").split(",")]
+MESSAGES = 1000
+"""Messages that are timed, once the first hundred have gone out."""
+
+
+async def backlog() -> None:
+    """Messages a second, and a core's time for each, with few and with many waiting, three times in
+    turn; then accepts beside them. In a SQLite file."""
+    await _backlog(None)
+
+
+async def backlog_postgres() -> None:
+    """The same on PostgreSQL."""
+    with postgres() as server:
+        await _backlog([server.fresh() for _ in SIZES])
+
+
+async def _backlog(urls: list[str] | None) -> None:
+    async with open_sink() as (sink, port):
+        with contextlib.ExitStack() as stack:
+            addresses = urls or [""] * len(SIZES)
+            channels = slack(port, 1, '["fonts"]')
+            services = [
+                stack.enter_context(relay(channels, start=False, store=url)) for url in addresses
+            ]
+            rates = await _drains(sink, services)
+            accepted = []
+            for size, service in zip(SIZES, services, strict=True):
+                service.start()
+                accepted.append((await load.run(service.hook, 64, 4, 10**9))["rate"])
+                service.kill()
+                say("backlog", waiting=size, accepts=accepted[-1], fsync_ms=fsync_ms())
+    for size, rate, accepts in zip(SIZES, rates, accepted, strict=True):
+        ratios = {"sent_ratio": rate / rates[0], "accepts_ratio": accepts / accepted[0]}
+        say("backlog", waiting=size, **{name: round(value, 2) for name, value in ratios.items()})
+
+
+async def _drains(sink: Sink, services: list[Service]) -> list[float]:
+    """The median of three rates for each of the sizes."""
+    rates: list[list[float]] = [[] for _ in SIZES]
+    for _ in range(3):
+        for size, service, measured in zip(SIZES, services, rates, strict=True):
+            url = _store(service)
+            begun = time.perf_counter()
+            await fill(url, size + 100 - (await waiting(url) if measured else 0))
+            filled = time.perf_counter() - begun
+            first = sink.count
+            service.start()
+            await sink.reach(first + 100, 30)
+            used, begun = cpu(service), time.perf_counter()
+            await sink.reach(first + 100 + MESSAGES, 60)
+            took, used = sink.last - begun, cpu(service) - used
+            service.kill()
+            measured.append(MESSAGES / took)
+            say(
+                "backlog",
+                waiting=size,
+                sent=round(measured[-1]),
+                cpu_ms_each=round(used / MESSAGES * 1e3, 2),
+                filled_s=round(filled, 1),
+                fsync_ms=fsync_ms(),
+            )
+    return [median(measured) for measured in rates]
+
+
+def _store(service: Service) -> str:
+    line = next(one for one in service.config.read_text().splitlines() if one.startswith("url ="))
+    return line.split('"')[1]
+
+
+async def lanes() -> None:
+    """Idle, then 2,000 events over so many teams of one channel: memory, a core's time, rate."""
+    async with open_sink() as (sink, port):
+        for count in LANES:
+            with relay(_teams(port, count), start=False) as service:
+                begun = time.perf_counter()
+                service.start()
+                ready = time.perf_counter() - begun
+                await asyncio.sleep(1)
+                idle, used = service.memory(), cpu(service)
+                await asyncio.sleep(10)
+                share = (cpu(service) - used) / 10
+                first, used, begun = sink.count, cpu(service), time.perf_counter()
+                await _post(service, count, 2000)
+                await sink.reach(first + 2000, 120)
+                took = sink.last - begun
+                say(
+                    "lanes",
+                    count=count,
+                    ready_s=round(ready, 2),
+                    idle_MiB=round(idle / 2**20, 1),
+                    idle_cpu_percent=round(share * 100, 2),
+                    sent=round(2000 / took),
+                    cpu_ms_each=round((cpu(service) - used) / 2000 * 1e3, 2),
+                    used_MiB=round(service.memory() / 2**20, 1),
+                )
+
+
+def _teams(port: int, count: int) -> str:
+    channel = slack(port, 1).replace("teams.acme", "teams.t{0}")
+    more = (f'[teams.t{n}]\nsecret = "{SECRET}"\n{channel.format(n)}' for n in range(count))
+    return "".join(more)
+
+
+async def _post(service: Service, teams: int, count: int) -> None:
+    numbers = iter(range(count))
+    async with httpx.AsyncClient(headers=JSON) as client:
+
+        async def work() -> None:
+            for number in numbers:
+                hook = f"{service.url}/hooks/t{number * 7919 % teams}/{SECRET}"
+                answer = await client.post(hook, content=comment(number))
+                assert answer.status_code == 204
+
+        await asyncio.gather(*(work() for _ in range(4)))  # more would count as a crowd
+
+
+async def retention() -> None:
+    """Answers to one Penpot, 50 a second for 15 s: alone, then while 30,000 events are pruned."""
+    with relay(slack(1, 1, '["fonts"]'), extra="", start=False) as service:
+        for old in (0, 30_000):
+            await fill(_store(service), old, age=40 * 86400.0, state="sent")
+            service.start()
+            times = []
+            async with httpx.AsyncClient(headers=JSON) as client:
+                begun = time.perf_counter()
+                for number in range(750):
+                    await asyncio.sleep(begun + number / 50 - time.perf_counter())
+                    sent = time.perf_counter()
+                    body = comment(old + number)
+                    assert (await client.post(service.hook, content=body)).status_code == 204
+                    times.append(time.perf_counter() - sent)
+            service.stop()
+            say("retention", pruned=old - await _old(service), **quantiles(times))
+
+
+async def _old(service: Service) -> int:
+    """How many old events are left."""
+    from relay.store import store_at
+
+    store = store_at(_store(service))
+    await store.open()
+    left = await store.prune(time.time() - 35 * 86400, 10**6)
+    await store.close()
+    return left
