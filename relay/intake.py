@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +12,7 @@ from relay.config import Config
 from relay.delivery.plan import LARGE_BODY, read
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
+from relay.penpot.identity import digest
 from relay.penpot.wire import UnreadableBody, media_type
 from relay.secret import Secret
 from relay.store.base import NewEvent, Store, StoreUnavailable
@@ -147,11 +147,10 @@ class Hook:
         return bool(message.get("more_body", False))
 
     async def _keep(self, team: str, content_type: str, body: bytes) -> None:
-        name, at, reason = await _identify(body, content_type)
+        name, key, reason = await _identify(body, content_type)
         state = "unreadable" if reason else "stored"
-        digest = at.encode() + hashlib.sha256(body).digest()[:16]
         await self._store.accept(
-            NewEvent(team, content_type, body, digest, name, state, reason, time.time())
+            NewEvent(team, content_type, body, key, name, state, reason, time.time())
         )
         if reason:
             self._metrics.event(team, name, state)
@@ -168,13 +167,13 @@ async def _in_time() -> AsyncIterator[None]:
         raise _Refused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
 
 
-async def _identify(body: bytes, content_type: str) -> tuple[str, str, str]:
-    """An event's name and time, both empty where the third, the reason, says why."""
+async def _identify(body: bytes, content_type: str) -> tuple[str, bytes, str]:
+    """An event's name and digest, and the reason where it is none or can't be read."""
     try:
         values = await read(body, content_type)
-        return name_of(values), str(values.get("createdAt", ""))[:24], ""
+        return name_of(values), digest(values, body), ""
     except (UnreadableBody, NotAnEvent) as error:
-        return "", "", str(error)
+        return "", digest({}, body), str(error)
 
 
 async def _answer(send: Send, status: int, reason: str = "") -> None:
