@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from relay.store.reading import Reading
+    from relay.store.seen import Seen
 
 FactKey = tuple[str, str]
 """Kind and id of something in Penpot that has a name."""
@@ -161,6 +162,8 @@ class Store(Protocol):
     shared: bool
     reading: "Reading"
     """What the inspector reads."""
+    seen: "Seen"
+    """What the watch keeps."""
 
     async def open(self) -> None:
         """Open for the service: upgrade the schema, and keep every other service out.

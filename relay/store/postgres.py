@@ -26,8 +26,10 @@ from relay.store.inspect import StoreReading
 from relay.store.postgres_intake import Intake
 from relay.store.postgres_leases import Leases
 from relay.store.postgres_pool import PostgresPool
+from relay.store.postgres_seen import PostgresSeen
 from relay.store.postgres_watch import Watch
 from relay.store.reading import Reading
+from relay.store.seen import Seen
 from relay.store.statements import Statement
 from relay.store.traces import post_events, post_tries
 
@@ -89,6 +91,7 @@ class PostgresStore:
         self._front = PostgresPool(url, place, most=2)
         self._intake = Intake(self._front)
         self._leases = Leases(self._pool, self._front)
+        self.seen: Seen = PostgresSeen(self._pool, self._leases)
         self._watch: Watch | None = None
         self.reading: Reading = StoreReading(self._fetch, postgres=True)
 

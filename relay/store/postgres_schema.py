@@ -108,6 +108,18 @@ STEPS = (
         error text NOT NULL
     );
     """,
+    """
+    CREATE TABLE relay.seen (
+        team text NOT NULL,
+        thread text NOT NULL,
+        file text NOT NULL,
+        mark text NOT NULL,
+        gone_at double precision NOT NULL,
+        state text NOT NULL,
+        PRIMARY KEY (team, thread)
+    );
+    CREATE INDEX seen_marks ON relay.seen (team, file) INCLUDE (thread, mark, gone_at);
+    """,
 )
 UPGRADE = 3600.0
 """Seconds that a step may take on a large database."""

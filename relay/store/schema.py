@@ -113,6 +113,19 @@ STEPS = (
         error TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    # 6: comment threads as the watch saw them
+    """
+    CREATE TABLE seen (
+        team TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        file TEXT NOT NULL,
+        mark TEXT NOT NULL,
+        gone_at REAL NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (team, thread)
+    );
+    CREATE INDEX seen_marks ON seen (team, file, thread, mark, gone_at);
+    """,
 )
 
 

@@ -25,6 +25,8 @@ from relay.store.base import (
 from relay.store.file import SqliteFile
 from relay.store.inspect import StoreReading
 from relay.store.reading import Reading
+from relay.store.seen import Seen
+from relay.store.sqlite_seen import SqliteSeen
 from relay.store.statements import Statement
 from relay.store.traces import note_events, note_tries
 
@@ -71,6 +73,7 @@ class SqliteStore:
         """``path`` names the file; it and its folder are made where they are missing."""
         self._file = SqliteFile(path)
         self.reading: Reading = StoreReading(self._fetch, postgres=False)
+        self.seen: Seen = SqliteSeen(self._file)
 
     async def open(self, *, service: bool = True) -> None:
         """See ``Store``; with ``service`` false beside a running service."""

@@ -10,6 +10,7 @@ from relay.delivery.pace import pause
 from relay.metrics import Metrics
 from relay.penpot.rpc import Busy, PenpotError, Refused
 from relay.store.base import LeaseLost, Store, StoreUnavailable
+from relay.store.seen import LEASE
 from relay.watch.client import Counted
 from relay.watch.hooks import Hooks
 from relay.watch.pace import Budget, Rest
@@ -17,8 +18,6 @@ from relay.watch.team import Job, TeamWatch
 
 log = logging.getLogger(__name__)
 
-LEASE = "watch"
-"""The lease of the one replica that watches."""
 AT_ONCE = 4
 """Teams that are looked at side by side."""
 TURN = 3.0

@@ -19,6 +19,7 @@ from relay.store.base import (
     ThreadPlace,
 )
 from relay.store.schema import STEPS
+from relay.store.seen import Mark, SeenThread
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -218,6 +219,47 @@ async def test_notes_are_kept_with_their_age(store: Store) -> None:
     assert note.value == "two"
     assert begun <= note.at <= time.time()
     assert await store.note("b") is None
+
+
+async def test_what_the_watch_saw_is_kept_with_the_events_that_tell_of_it(store: Store) -> None:
+    one = SeenThread("t1", "f1", "a", 0.0, "first")
+    other = SeenThread("t2", "f2", "b", 0.0, "second")
+    assert await store.seen.notice("acme", [event(1), event(2)], [one, other]) == 2
+    assert await store.seen.notice("rnd", [], [one]) == 0
+    assert len(await store.stored(10)) == 2
+    assert sorted(await store.seen.marks("acme")) == [Mark(*one[:4]), Mark(*other[:4])]
+    assert await store.seen.marks("acme", "f2") == [Mark("t2", "f2", "b", 0.0)]
+    assert await store.seen.threads("acme", ["t1", "t9"]) == {"t1": one}
+    gone = one._replace(gone_at=50.0, mark="c", state="third")
+    assert await store.seen.notice("acme", [event(1), event(3)], [gone]) == 1
+    assert await store.seen.threads("acme", ["t1"]) == {"t1": gone}
+    assert await store.seen.threads("rnd", ["t1"]) == {"t1": one}
+    await store.seen.forget("acme", 50.0)
+    assert len(await store.seen.marks("acme")) == 2
+    await store.seen.forget("acme", 51.0)
+    assert [mark.thread for mark in await store.seen.marks("acme")] == ["t2"]
+    assert await store.seen.threads("acme", []) == {}
+
+
+async def test_what_the_watch_saw_is_not_kept_without_its_events(store: Store) -> None:
+    bad = event(1, body=None)
+    with pytest.raises(Exception, match=r"(?i)null"):
+        await store.seen.notice("acme", [event(2), bad], [SeenThread("t", "f", "m", 0.0, "s")])
+    assert await store.stored(10) == []
+    assert await store.seen.marks("acme") == []
+
+
+async def test_the_watch_hears_of_recent_events(store: Store) -> None:
+    for number in range(6):
+        name = "create-comment" if number % 2 else "update-file"
+        await store.accept(event(number, name=name, received_at=100.0 + number))
+    await store.accept(event(9, name="create-comment", received_at=200.0, body=b"x" * 70_000))
+    await store.accept(event(10, name="create-file", received_at=200.0))
+    found = await store.seen.recent(["create-comment", "update-file"], 102.0, 10)
+    assert [one.received_at for one in found] == [102.0, 103.0, 104.0, 105.0]
+    newest = await store.seen.recent(["create-comment"], 0.0, 2)
+    assert [one.received_at for one in newest] == [103.0, 105.0]
+    assert newest[0].body == b'{"name": "x"}'
 
 
 @sqlite_alone

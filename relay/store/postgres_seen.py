@@ -1,0 +1,83 @@
+"""What the watch keeps, in PostgreSQL."""
+
+from collections.abc import Collection, Sequence
+
+from relay.store.base import NewEvent, StoredEvent
+from relay.store.postgres_leases import Leases
+from relay.store.postgres_pool import PostgresPool
+from relay.store.seen import LEASE, Mark, SeenThread
+
+LARGEST = 64 * 1024
+"""Bytes of a body up to which ``recent`` reads it."""
+_ACCEPT = (
+    f"INSERT INTO relay.events ({', '.join(NewEvent._fields)})"
+    " SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
+    " $6::text[], $7::text[], $8::float8[]) ON CONFLICT (team, digest) DO NOTHING RETURNING id"
+)
+_SEE = (
+    "INSERT INTO relay.seen (team, thread, file, mark, gone_at, state)"
+    " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team, thread) DO UPDATE SET"
+    " file = excluded.file, mark = excluded.mark, gone_at = excluded.gone_at,"
+    " state = excluded.state"
+)
+
+
+class PostgresSeen:
+    """See ``Seen``."""
+
+    def __init__(self, pool: PostgresPool, leases: Leases) -> None:
+        self._pool = pool
+        self._leases = leases
+
+    async def marks(self, team: str, file: str = "") -> list[Mark]:
+        """See ``Seen``."""
+        sql = (
+            "SELECT thread, file, mark, gone_at FROM relay.seen"
+            " WHERE team = $1 AND ($2 = '' OR file = $2)"
+        )
+        async with self._pool.connection() as connection:
+            return [Mark(*row) for row in await connection.fetch(sql, team, file)]
+
+    async def threads(self, team: str, threads: Collection[str]) -> dict[str, SeenThread]:
+        """See ``Seen``."""
+        sql = (
+            "SELECT thread, file, mark, gone_at, state FROM relay.seen"
+            " WHERE team = $1 AND thread = ANY($2::text[])"
+        )
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(sql, team, list(threads))
+        return {row["thread"]: SeenThread(*row) for row in rows}
+
+    async def notice(
+        self, team: str, events: Sequence[NewEvent], threads: Sequence[SeenThread]
+    ) -> int:
+        """See ``Seen``."""
+        new = 0
+        async with self._pool.transaction() as connection:
+            await self._leases.require(connection, LEASE)
+            if events:
+                columns = map(list, zip(*events, strict=True))
+                new = len(await connection.fetch(_ACCEPT, *columns))
+                await connection.execute("SELECT pg_notify('relay_events', '')")
+            await connection.executemany(
+                _SEE, [(team, *one[:-1], one.state.replace("\x00", "\ufffd")) for one in threads]
+            )
+        return new
+
+    async def forget(self, team: str, before: float) -> None:
+        """See ``Seen``."""
+        sql = "DELETE FROM relay.seen WHERE team = $1 AND gone_at > 0 AND gone_at < $2"
+        async with self._pool.transaction() as connection:
+            await self._leases.require(connection, LEASE)
+            await connection.execute(sql, team, before)
+
+    async def recent(self, names: Collection[str], since: float, limit: int) -> list[StoredEvent]:
+        """See ``Seen``."""
+        sql = (
+            "SELECT id, team, content_type, body, name, state, reason, received_at"
+            " FROM relay.events WHERE received_at >= $1 AND name = ANY($2::text[])"
+            f" AND octet_length(body) <= {LARGEST} ORDER BY received_at DESC LIMIT $3"
+        )
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(sql, since, list(names), limit)
+        return [StoredEvent(*row) for row in reversed(rows)]
