@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -31,6 +31,7 @@ from relay.process import leave_what_is_loaded_alone
 from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable
+from relay.watch.state import forget as forget_watch
 
 if TYPE_CHECKING:
     from relay.penpot.api import Penpot
@@ -70,7 +71,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
     hook = Hook(config, store, fan_out.wake, metrics, is_open=role.takes)
     housekeeping = Housekeeping(store, retention, clock.is_sure)
-    watch = _watch(config, store, metrics)
+    watch = _watch(config, store, metrics, fan_out.wake)
     wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
     inspector = Inspector(config, store, templates, metrics, wake)
     tasks: list[asyncio.Task[None]] = []
@@ -87,6 +88,8 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         }
         if watch is not None:
             running["watch"] = watch.run
+        elif role.delivers:
+            await forget_watch(store, config.teams)
         if role.delivers:
             tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
             for channel in settings.values():
@@ -158,7 +161,9 @@ def _penpot(config: Config) -> "Penpot | None":
     return Penpot(config.penpot.url, config.penpot.access_token.reveal())
 
 
-def _watch(config: Config, store: Store, metrics: Metrics) -> "Watch | None":
+def _watch(
+    config: Config, store: Store, metrics: Metrics, stored: Callable[[], None]
+) -> "Watch | None":
     """The watch, where the config has it."""
     if config.penpot.access_token is None or not config.watch.enabled:
         return None
@@ -166,7 +171,7 @@ def _watch(config: Config, store: Store, metrics: Metrics) -> "Watch | None":
     from relay.watch.watch import Watch
 
     penpot = Counted(config.penpot.url, config.penpot.access_token, metrics)
-    return Watch(config, penpot, store, metrics)
+    return Watch(config, penpot, store, metrics, stored)
 
 
 def _pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:

@@ -106,6 +106,12 @@ class Metrics:
             ["method", "outcome"],
             registry=registry,
         )
+        self._found = Counter(
+            "relay_watch_found",
+            "Events that the watch found",
+            ["team", "event"],
+            registry=registry,
+        )
 
     def answered(self, team: str, status: int) -> None:
         """The hook answered; ``team`` is empty where none was named rightly."""
@@ -152,6 +158,10 @@ class Metrics:
     def watched(self, method: str, outcome: str) -> None:
         """A call of the watch ended: found, nothing, busy, refused or unexpected."""
         self._watched.labels(method, outcome).inc()
+
+    def found(self, team: str, event: str) -> None:
+        """The watch found an event, also one that a webhook brought at the same time."""
+        self._found.labels(team, event).inc()
 
     def hook(self, team: str, *, is_active: bool) -> None:
         """A team's webhook was looked at."""

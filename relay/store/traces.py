@@ -41,7 +41,7 @@ _POST_SUMMARIES = (
     " name || ' ' || new.words, new.passed FROM unnest($1::int8[], $2::text[], $3::text[],"
     " $4::text[], $5::text[], $6::text[], $7::text[])"
     " AS new (event, state, reason, person, about, words, passed)"
-    " JOIN relay.events ON id = new.event"
+    " JOIN relay.events ON id = new.event ON CONFLICT (event_id) DO NOTHING"
 )
 _POST_TRIES = (
     "INSERT INTO relay.attempts (delivery_id, number, at, seconds, outcome, words)"

@@ -1,17 +1,36 @@
 """One team under watch: what is to be done for it, and when."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from relay.config import Config
+from relay.metrics import Metrics
 from relay.penpot.api import Penpot
+from relay.penpot.discussion import ThreadRow
+from relay.penpot.rpc import Unexpected
+from relay.penpot.text import uuid
 from relay.store.base import Store
+from relay.watch import state
+from relay.watch.activity import ActiveFile
 from relay.watch.hooks import Hooks
+from relay.watch.known import COMMENT_KEYS, Told, some
+from relay.watch.looks import AT_ONCE, FileLook, Looks
 from relay.watch.pace import Rest, spread
+from relay.watch.state import State
+from relay.watch.sweep import NotThere, Sweep
 from relay.watch.teams import team_id
 
 log = logging.getLogger(__name__)
+
+SWEEP_EVERY = 24 * 3600.0
+"""Seconds between two sweeps where Penpot's list of unread threads holds all of them."""
+SWEEP_READ = 3600.0
+"""The same where somebody reads with the token's account, which hides threads from that list."""
+BLIND = 600.0
+"""Seconds between two notes that the team can't be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,44 +40,233 @@ class Job:
 
     due: float
     rank: float
+    what: str
+    """Names it: what fails rests by itself."""
     work: Callable[[], Awaitable[None]]
 
 
 class TeamWatch:
-    """Does one job at a time."""
+    """Does one job at a time, each of a few calls."""
 
     def __init__(
         self,
         config: Config,
         penpot: Penpot,
         store: Store,
-        hooks: Hooks,
+        metrics: Metrics,
+        stored: Callable[[], None],
         team: str,
         clock: Callable[[], float],
     ) -> None:
+        """``stored`` is called after events were kept."""
         self._config = config
         self._penpot = penpot
         self._store = store
-        self._hooks = hooks
         self._clock = clock
-        self._hooks_at = 0.0
+        self._hooks = Hooks(config, penpot, store, metrics, clock)
+        self._looks = Looks(penpot, store, metrics, stored, team, clock)
         self._id = ""
+        self._state: State | None = None
+        self._sweep: Sweep | None = None
+        self._files: dict[str, ActiveFile] = {}
+        self._changed: list[ThreadRow] = []
+        self._hidden: set[str] = set()
+        self._listed_at = 0.0
+        self._hooks_at = 0.0
+        self._look_at = 0.0
+        self._sweep_at = 0.0
+        self._rests: dict[str, Rest] = {}
         self.name = team
-        self.rest = Rest()
+
+    # What comes next
 
     def next(self) -> Job:
-        """What comes next."""
-        return Job(max(self._hooks_at, self.rest.until), 10.0, self._look_after_hook)
+        """The most urgent job."""
+        jobs = map(self._rested, self._jobs())
+        return min(jobs, key=lambda job: job.due + job.rank)
+
+    def _rested(self, job: Job) -> Job:
+        rest = self._rests.get(job.what)
+        return job if rest is None else replace(job, due=max(job.due, rest.until))
+
+    def _jobs(self) -> Iterator[Job]:
+        yield Job(self._hooks_at, 10.0, "hook", self._look_after_hook)
+        if not self._id:
+            return
+        if self._changed:
+            yield Job(self._listed_at, 0.0, "comments", self._take)
+        else:
+            yield Job(self._sweep_at, 60.0, "sweep", self._step)
+        if self._state is None:
+            return
+        if self._hidden:
+            yield Job(self._listed_at, 5.0, "hidden", self._look_at_hidden)
+        yield Job(self._look_at, 30.0, "team", self._look)
+        if self._files:
+            file = min(self._files.values(), key=lambda file: file.next_at)
+            yield Job(file.next_at, 0.0, f"file {file.file}", partial(self._look_at_file, file))
+
+    # What is heard of the team
+
+    def heard(self, name: str, props: Mapping[str, Any], at: float) -> None:
+        """An event of the team's was stored at that time."""
+        now = self._clock()
+        if name == "create-comment-thread" and (thread := uuid(props.get("id"))):
+            told = self._looks.told.setdefault(thread, Told())
+            told.begun = props
+            if comment := uuid(props.get("commentId")):
+                more = {"id": comment, "threadId": thread}
+                told.comments[comment] = some(props, COMMENT_KEYS) | more
+        elif (
+            name == "create-comment"
+            and (thread := uuid(props.get("threadId")))
+            and (comment := uuid(props.get("id")))
+        ):
+            told = self._looks.told.setdefault(thread, Told())
+            told.comments[comment] = some(props, COMMENT_KEYS)
+        is_comment = name != "update-file"
+        if file := uuid(props.get("fileId" if is_comment else "id")):
+            active = self._files.setdefault(file, ActiveFile(file))
+            active.heard(at, now, is_comment=is_comment)
+
+    # The jobs
 
     async def _look_after_hook(self) -> None:
-        if await self._find():
-            await self._hooks.look(self.name, self._id)
-        self._hooks_at = self._clock() + spread(self._config.watch.hooks_every.total_seconds())
+        if await self._find() and await self._hooks.look(self.name, self._id):
+            self._look_at = 0.0
+        self._hooks_at = self._in(self._config.watch.hooks_every.total_seconds())
 
     async def _find(self) -> bool:
         """Whether it is known which of Penpot's teams this is."""
+        if self._id:
+            return True
+        self._id = await team_id(self._config, self._penpot, self._store, self.name)
         if not self._id:
-            self._id = await team_id(self._config, self._penpot, self._store, self.name)
-            if not self._id:
-                await self._hooks.not_found(self.name)
-        return bool(self._id)
+            await self._hooks.not_found(self.name)
+            return False
+        known = await state.load(self._store, self.name)
+        if known is not None and known.team_id == self._id:
+            self._state = known
+            # Who never reads has all comments in one list: a sweep only makes sure of that.
+            self._sweep_at = 0.0 if known.is_read else max(self._clock(), known.since + SWEEP_EVERY)
+        return True
+
+    async def _look(self) -> None:
+        """The team as a whole, in one call."""
+        assert self._state is not None  # noqa: S101 - it is no job before that
+        try:
+            looked = await self._looks.unread(self._id)
+        except Unexpected as error:
+            log.debug("team %s is swept, as its list can't be had: %s", self.name, error)
+            self._sweep_at = min(self._sweep_at, self._clock())
+            looked = [], set()
+        if looked is None:
+            await self._blind()
+        else:
+            self._changed, hidden = looked
+            self._hidden |= hidden
+            if hidden and not self._state.is_read:
+                log.debug(
+                    "team %s: %d files have threads that are not listed", self.name, len(hidden)
+                )
+        self._look_at = self._in(self._config.watch.catch_up_every.total_seconds())
+
+    async def _look_at_hidden(self) -> None:
+        """A file with a known thread that was not listed: it is gone, or somebody has read it."""
+        assert self._state is not None  # noqa: S101 - it is no job before that
+        file = next(iter(self._hidden))
+        look = await self._file(file)
+        self._hidden.discard(file)
+        if not self._state.is_read and any(not row.unread for row in look.rows):
+            log.info(
+                "team %s: somebody reads comments with the account of penpot.access_token, so that "
+                "Relay has to ask more: an account of its own is better",
+                self.name,
+            )
+            self._state = replace(self._state, is_read=True)
+            await state.keep(self._store, self.name, self._state)
+            self._sweep_at = min(self._sweep_at, self._clock())
+
+    async def _look_at_file(self, active: ActiveFile) -> None:
+        """A file in which somebody is at work."""
+        now = self._clock()
+        look = await self._file(active.file)
+        if look.changed or look.found:
+            active.heard(now, now, is_comment=True)
+        if not active.looked(self._clock()) or not look.is_there or not look.rows:
+            self._files.pop(active.file, None)
+
+    async def _file(self, file: str) -> FileLook:
+        """A look at a file; nothing where its list can't be had."""
+        try:
+            look = await self._looks.file(file, self._id)
+        except Unexpected as error:
+            log.warning("team %s: a file's comments can't be listed: %s", self.name, error)
+            return FileLook(False)
+        self._list(look.changed)
+        return look
+
+    def _list(self, changed: Iterable[ThreadRow]) -> None:
+        """Threads are to be taken; what was listed before is known anew."""
+        if not self._changed:
+            self._listed_at = self._clock()
+        rows = {row.id: row for row in self._changed} | {row.id: row for row in changed}
+        self._changed = list(rows.values())
+
+    async def _take(self) -> None:
+        """Some of the threads that have changed."""
+        assert self._state is not None  # noqa: S101 - what a first sweep shows is not to be taken
+        retention = self._config.store.retention.total_seconds()
+        rows = self._changed[:AT_ONCE]
+        await self._looks.take(rows, self._state.cutoff(self._clock(), retention))
+        self._changed = self._changed[AT_ONCE:]
+
+    async def _step(self) -> None:
+        """One call of a sweep."""
+        if self._sweep is None:
+            first = self._state is None
+            self._sweep = Sweep(self._penpot, self._looks, self._id, first, self._clock())
+        try:
+            self._list(await self._sweep.step())
+        except NotThere:
+            self._sweep = None
+            self._sweep_at = self._in(self._config.watch.catch_up_every.total_seconds())
+            await self._blind()
+            return
+        if self._sweep.is_done:
+            await self._swept(self._sweep)
+
+    async def _swept(self, sweep: Sweep) -> None:
+        """All that there was has been seen, or stands in ``_changed``, which was taken before."""
+        marks = await self._store.seen.marks(self.name)
+        await self._looks.forget({one.file for one in marks} - sweep.files)
+        retention = self._config.store.retention.total_seconds()
+        await self._store.seen.forget(self.name, self._clock() - 2 * retention)
+        blind_until = self._state.blind_until if self._state else 0.0
+        self._state = State(self._id, sweep.begun_at, sweep.is_read, blind_until)
+        await state.keep(self._store, self.name, self._state)
+        if sweep.is_first:
+            log.info("team %s is watched: %d files", self.name, len(sweep.files))
+        self._sweep = None
+        self._sweep_at = self._in(SWEEP_READ if sweep.is_read else SWEEP_EVERY)
+
+    async def _blind(self) -> None:
+        """The team can't be looked at, while its hook may bring events."""
+        if self._state is not None and self._clock() - self._state.blind_until > BLIND:
+            self._state = replace(self._state, blind_until=self._clock())
+            await state.keep(self._store, self.name, self._state)
+
+    async def failed(self, job: Job) -> bool:
+        """A job failed, and rests; whether it did not fail before. Raises ``StoreUnavailable``."""
+        rest = self._rests.setdefault(job.what, Rest())
+        rest.failed(self._clock())
+        if job.what != "hook":
+            await self._blind()
+        return rest.failures == 1
+
+    def worked(self, job: Job) -> None:
+        """A job is done."""
+        self._rests.pop(job.what, None)
+
+    def _in(self, seconds: float) -> float:
+        return self._clock() + spread(seconds)

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from relay.config import Config
 from relay.delivery.pace import pause
+from relay.delivery.plan import read
 from relay.metrics import Metrics
 from relay.penpot.rpc import Busy, PenpotError, Refused
 from relay.store.base import LeaseLost, Store, StoreUnavailable
 from relay.store.seen import LEASE
+from relay.watch.activity import QUIET
 from relay.watch.client import Counted
-from relay.watch.hooks import Hooks
 from relay.watch.pace import Budget, Rest
 from relay.watch.team import Job, TeamWatch
 
@@ -20,6 +22,12 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Teams that are looked at side by side."""
+HEARD = ("create-comment-thread", "create-comment", "update-file")
+"""The events that tell where people are at work."""
+MOST_HEARD = 1000
+"""So many of them are heard of at once, the newest."""
+OVERLAP = 60.0
+"""Seconds by which what is heard begins before the end of what was heard before."""
 TURN = 3.0
 """Seconds between two looks for something to do, at the most."""
 STORE_PAUSE = 5.0
@@ -29,7 +37,7 @@ REFUSED_REST = 300.0
 
 
 class Watch:
-    """Looks after the hooks of all teams."""
+    """Looks after the hooks and the comments of all teams."""
 
     def __init__(
         self,
@@ -37,9 +45,11 @@ class Watch:
         penpot: Counted,
         store: Store,
         metrics: Metrics,
+        stored: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``penpot`` is closed with the watch; ``clock`` gives seconds since 1970."""
+        """``penpot`` is closed with the watch; ``stored`` is called after events were kept;
+        ``clock`` gives seconds since 1970."""
         self._store = store
         self._penpot = penpot
         self._clock = clock
@@ -49,10 +59,10 @@ class Watch:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         penpot.spend = lambda: self._budget.spend(clock())
-        hooks = Hooks(config, penpot, store, metrics, clock)
-        self._teams = [
-            TeamWatch(config, penpot, store, hooks, team, clock) for team in config.teams
-        ]
+        self._team = partial(TeamWatch, config, penpot, store, metrics, stored, clock=clock)
+        self._teams = {team: self._team(team) for team in config.teams}
+        self._heard_until = 0.0
+        self._heard: set[int] = set()
 
     def stop(self) -> None:
         """End ``run`` now: what is under way is given up, and begun anew after the next start."""
@@ -72,16 +82,39 @@ class Watch:
     async def turn(self) -> float:
         """Do what is due; the seconds until there may be more."""
         try:
-            if not await self._store.lease(LEASE):
-                return STORE_PAUSE
-            return await self._work()
+            if await self._store.lease(LEASE):
+                return await self._work()
+            self._forget()
         except LeaseLost:
             log.warning("another replica watches by now")
+            self._forget()
         except StoreUnavailable as error:
             log.warning("the watch waits for the store: %s", error)
         return STORE_PAUSE
 
+    def _forget(self) -> None:
+        """Another replica watches: what is known here will be out of date."""
+        self._teams = {team: self._team(team) for team in self._teams}
+        self._heard_until = 0.0
+        self._heard.clear()
+
+    async def _hear(self) -> None:
+        """See what was stored since the last look, by any replica. Their clocks differ a little."""
+        now = self._clock()
+        since = max(self._heard_until - OVERLAP, now - QUIET)
+        events = await self._store.seen.recent(HEARD, since, MOST_HEARD)
+        for event in events:
+            team = self._teams.get(event.team)
+            if event.id not in self._heard and team is not None and event.state != "unreadable":
+                body = await read(event.body, event.content_type)
+                props = body.get("props") if isinstance(body, Mapping) else None
+                if isinstance(props, Mapping):
+                    team.heard(event.name, props, event.received_at)
+        self._heard = {event.id for event in events}
+        self._heard_until = now
+
     async def _work(self) -> float:
+        await self._hear()
         end = self._clock() + TURN
         while (now := self._clock()) < end and not self._stop.is_set():
             if self._rest.until > now:
@@ -99,7 +132,7 @@ class Watch:
 
     def _due(self, now: float) -> list[tuple[TeamWatch, Job]]:
         """What is due, the most urgent first; one job of each team."""
-        jobs = [(team, team.next()) for team in self._teams]
+        jobs = [(team, team.next()) for team in self._teams.values()]
         due = [(team, job) for team, job in jobs if job.due <= now]
         return sorted(due, key=lambda found: found[1].due + found[1].rank)
 
@@ -111,21 +144,20 @@ class Watch:
         try:
             await job.work()
         except PenpotError as error:
-            self._failed(team, error)
+            await self._failed(team, job, error)
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception:  # one team's trouble is not that of the others
             log.exception("watching team %s", team.name)
-            team.rest.failed(self._clock())
+            await team.failed(job)
         else:
-            team.rest.worked()
+            team.worked(job)
             self._works()
 
-    def _failed(self, team: TeamWatch, error: PenpotError) -> None:
+    async def _failed(self, team: TeamWatch, job: Job, error: PenpotError) -> None:
         now = self._clock()
-        if not team.rest.failures:
+        if await team.failed(job):
             log.warning("team %s can't be watched for now: %s", team.name, error)
-        team.rest.failed(now)
         if isinstance(error, Refused):
             self._rest.until = now + REFUSED_REST
             if not self._refused:

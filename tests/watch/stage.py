@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from relay.config import Config, Penpot, Server, StdoutSettings, StoreSettings, 
 from relay.config import Watch as WatchSettings
 from relay.messages.message import Message
 from relay.metrics import Metrics
+from relay.penpot.identity import digest
 from relay.secret import Secret
-from relay.store.base import Store
+from relay.store.base import NewEvent, Store
 from relay.store.sqlite import SqliteStore
 from relay.watch.client import Counted
 from relay.watch.watch import Watch
+from tests.penpot.people import Body, People
 from tests.penpot.standin import TOKEN, StandIn
 from tests.penpot.world import Webhook
 
@@ -67,20 +70,41 @@ class Stage:
         token = self.config.penpot.access_token
         assert token is not None
         self._clients.append(Counted(self.penpot.url, token, self.metrics))
-        self.watch = Watch(self.config, self._clients[-1], self.store, self.metrics, self.clock)
+        self.watch = Watch(
+            self.config, self._clients[-1], self.store, self.metrics, lambda: None, self.clock
+        )
 
     async def close(self) -> None:
         for client in self._clients:
             await client.close()
 
     async def pass_time(self, seconds: float) -> None:
-        """Let the watch work while that time passes."""
+        """Let the watch work while that time passes, in some hundred steps at the most."""
         end = self.clock.now + seconds
         while True:
             wait = await self.watch.turn()
             if self.clock.now >= end:
                 return
-            self.clock.now = min(self.clock.now + max(wait, 0.05), end)
+            self.clock.now = min(self.clock.now + max(wait, seconds / 400, 0.05), end)
+
+    def people(self, file: str = "landing") -> People:
+        """People at work in a file, now."""
+        now = datetime.fromtimestamp(self.clock.now, UTC)
+        return People(self.world, self.world.by_name("files", file), now)
+
+    async def arrives(self, body: Body) -> None:
+        """Penpot's webhook brings an event."""
+        sent = json.dumps(body).encode()
+        event = NewEvent(
+            "acme", "application/json", sent, digest(body, sent), body["name"],
+            received_at=self.clock.now,
+        )  # fmt: skip
+        await self.store.accept(event)
+
+    async def events(self) -> list[tuple[str, str]]:
+        """Name and text of the events that wait for the fan-out, oldest first."""
+        bodies = await self.bodies()
+        return [(body["name"], body["props"].get("content", "")) for body in bodies]
 
     def hook(self, *, active: bool | None = True, error: str | None = None) -> Webhook:
         """Relay's webhook in Penpot, made by the token's user."""

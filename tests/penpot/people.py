@@ -1,0 +1,76 @@
+"""People at work in the stand-in's world: each act changes it, and tells what Penpot would send."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.penpot import rows
+from tests.penpot.world import Comment, Thread, World, instant
+
+Body = dict[str, Any]
+_ROW = ("fileName", "projectId", "teamId", "countComments", "countUnreadComments")
+
+
+@dataclass
+class People:
+    """Acts at the moment that ``now`` tells. New comments give the body of their webhook's event;
+    for the rest Penpot has none."""
+
+    world: World
+    file: str
+    now: datetime
+    who: str = ""
+    _number: int = field(default=100)
+
+    def __post_init__(self) -> None:
+        self.who = self.who or self.world.by_name("profiles", "ada")
+        self.page = self.world.by_name("pages", "p1")
+
+    def begin(self, text: str) -> tuple[Thread, Body]:
+        """A new thread."""
+        self._number += 1
+        first = Comment(str(uuid.uuid4()), self.who, text, [], self.now, self.now)
+        thread = Thread(
+            str(uuid.uuid4()), self.file, self.page, "Page 1", self._number, [first],
+            created=self.now, modified=self.now,
+        )  # fmt: skip
+        self.world.threads[thread.id] = thread
+        row = {name: value for name, value in rows.thread(self.world, thread).items()
+               if name not in _ROW}  # fmt: skip
+        return thread, self._body("create-comment-thread", row | {"commentId": first.id})
+
+    def reply(self, thread: Thread, text: str) -> Body:
+        """One more comment in a thread."""
+        self.now = max(self.now, thread.modified + timedelta(milliseconds=1))
+        comment = Comment(str(uuid.uuid4()), self.who, text, [], self.now, self.now)
+        thread.comments.append(comment)
+        thread.modified = self.now
+        return self._body("create-comment", rows.comment(self.world, thread, comment))
+
+    def edit(self, thread: Thread, number: int, text: str) -> None:
+        """Another text in the place of a comment's."""
+        comment = thread.comments[number]
+        comment.content, comment.modified, thread.modified = text, self.now, self.now
+
+    def resolve(self, thread: Thread, *, resolved: bool = True) -> None:
+        """Penpot leaves the thread's time of change as it is."""
+        thread.is_resolved = resolved
+
+    def delete(self, thread: Thread, number: int | None = None) -> None:
+        """A comment, or the whole thread."""
+        if number is None:
+            del self.world.threads[thread.id]
+        else:
+            del thread.comments[number]
+
+    def _body(self, name: str, props: Body) -> Body:
+        at = instant(self.now)
+        props = {key: value for key, value in props.items() if value is not None}
+        return {
+            "name": name,
+            "props": props,
+            "createdAt": at,
+            "profileId": self.who,
+            "trackedAt": at,
+        }

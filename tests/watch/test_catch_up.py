@@ -1,0 +1,374 @@
+"""Nothing missed: what no webhook brought is found, told once, and in its order."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.config import StoreSettings
+from relay.config import Watch as WatchSettings
+from relay.secret import Secret
+from relay.store.base import FannedOut, StoreUnavailable
+from relay.watch import state
+from tests.penpot import rows
+from tests.penpot.standin import Fault, StandIn
+from tests.servers.loopback import Answer
+from tests.watch.stage import Stage, stage
+
+pytestmark = pytest.mark.anyio
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+NEXT_LOOK = 17 * MINUTE
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
+
+
+@asynccontextmanager
+async def watched(penpot: StandIn, folder: Path, **more: Any) -> AsyncIterator[Stage]:
+    """A stage on which the present was taken as seen."""
+    async with stage(penpot, folder, **more) as on:
+        on.hook()
+        await on.pass_time(MINUTE)
+        assert await state.load(on.store, "acme") is not None
+        on.clock.now += HOUR
+        yield on
+
+
+async def test_the_first_run_on_an_old_team_sends_nothing(penpot: StandIn, tmp_path: Path) -> None:
+    async with stage(penpot, tmp_path) as on:
+        on.hook()
+        await on.pass_time(HOUR)
+        assert await on.bodies() == []
+        threads = [t for t in on.world.threads.values() if on.world.team_of_file(t.file) == on.acme]
+        assert len(await on.store.seen.marks("acme")) == len(threads) > 8
+        assert penpot.count("get-comments") == 0
+
+
+async def test_what_was_missed_is_told_in_its_order_with_its_time(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        thread, begun = people.begin("first")
+        people.now += timedelta(minutes=1)
+        one = people.reply(thread, "second")
+        people.now += timedelta(minutes=1)
+        old = next(t for t in on.world.threads.values() if t.file == thread.file)
+        other = people.reply(old, "third")
+        people.now += timedelta(minutes=1)
+        people.reply(thread, "fourth")
+        on.clock.now += HOUR
+        await on.pass_time(NEXT_LOOK)
+        bodies = await on.bodies()
+        assert [body["props"]["content"] for body in bodies] == [
+            "first",
+            "second",
+            "third",
+            "fourth",
+        ]
+        for body, sent in zip(bodies, (begun, one, other), strict=False):
+            assert body.pop("missed") is True
+            # As Penpot would have told it, but for what changed since and what it leaves out.
+            changed = ("modifiedAt", "participants", "ownerPhotoId")
+            for props in (body["props"], sent["props"]):
+                for name in changed:
+                    props.pop(name, None)
+            assert body == sent
+        await on.pass_time(DAY + HOUR)
+        assert len(await on.bodies()) == 4
+
+
+async def test_what_a_webhook_brought_is_not_told_again(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        thread, begun = people.begin("first")
+        await on.arrives(begun)
+        await on.pass_time(MINUTE)
+        await on.arrives(people.reply(thread, "second"))
+        people.reply(thread, "missed")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["first", "second", "missed"]
+
+
+async def test_a_webhook_that_comes_after_the_watch_is_not_told_again(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        thread, begun = people.begin("first")
+        reply = people.reply(thread, "second")
+        await on.pass_time(NEXT_LOOK)
+        await on.arrives(begun)
+        await on.arrives(reply)
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["first", "second"]
+
+
+async def test_a_comment_that_the_watch_finds_at_once_is_not_marked_as_missed(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        thread, begun = people.begin("first")
+        await on.arrives(begun)
+        await on.pass_time(30)
+        on.people().reply(thread, "second")
+        await on.pass_time(30)
+        *_, last = await on.bodies()
+        assert last["props"]["content"] == "second"
+        assert "missed" not in last
+
+
+async def test_after_a_hook_was_off_what_was_missed_comes_at_once(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path, watch=WatchSettings(catch_up_every="12h")) as on:
+        await on.pass_time(MINUTE)
+        (hook,) = on.world.webhooks.values()
+        on.people().begin("missed")
+        hook.is_active, hook.error_code = False, "connection-error"
+        await on.pass_time(6 * MINUTE)
+        assert hook.is_active
+        assert [text for _, text in await on.events()] == ["missed"]
+
+
+@pytest.mark.parametrize("away", [MINUTE, DAY, 60 * DAY])
+async def test_an_outage_of_any_length_loses_nothing(
+    penpot: StandIn, tmp_path: Path, away: float
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("before")
+        await on.arrives(begun)
+        await on.pass_time(MINUTE)
+        for number in range(3):
+            on.clock.now += away / 6
+            on.people().reply(thread, f"reply {number}")
+            on.clock.now += away / 6
+            on.people().begin(f"thread {number}")
+        on.start()
+        await on.pass_time(MINUTE)
+        expected = [f"{what} {number}" for number in range(3) for what in ("reply", "thread")]
+        assert [text for _, text in await on.events()] == ["before", *expected]
+
+
+async def test_a_penpot_that_is_away_for_a_day_loses_nothing(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        penpot.faults["*"] = Fault(status=503)
+        thread, begun = on.people().begin("brought")
+        await on.arrives(begun)
+        on.people().reply(thread, "missed")
+        await on.pass_time(DAY)
+        penpot.faults.clear()
+        await on.pass_time(2 * NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["brought", "missed"]
+
+
+async def test_a_team_that_was_lost_for_a_while_is_caught_up(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        role = on.world.teams[on.acme].members.pop(on.world.me)
+        thread, begun = on.people().begin("brought")
+        await on.arrives(begun)
+        on.people().reply(thread, "missed")
+        await on.pass_time(2 * DAY)
+        assert len(await on.bodies()) == 1  # and no thread is told as deleted
+        on.world.teams[on.acme].members[on.world.me] = role
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["brought", "missed"]
+
+
+async def test_what_left_the_store_while_relay_was_blind_is_not_told_again(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    """A webhook brought it, and then it was older than the retention."""
+    short = StoreSettings(url=Secret(f"sqlite:///{tmp_path}/relay.db"), retention="1d")
+    async with watched(penpot, tmp_path, store=short) as on:
+        role = on.world.teams[on.acme].members.pop(on.world.me)
+        _, begun = on.people().begin("brought")
+        await on.arrives(begun)
+        await on.pass_time(3 * DAY)
+        for stored in await on.store.stored(10):
+            await on.store.fanned_out([FannedOut(stored.id, "acme", "ignored")])
+        assert await on.store.prune(on.clock.now - DAY, 10) == 1
+        on.people().begin("missed")
+        on.world.teams[on.acme].members[on.world.me] = role
+        await on.pass_time(2 * HOUR)
+        assert [text for _, text in await on.events()] == ["missed"]
+
+
+async def test_a_thousand_threads_are_caught_up_within_the_budget(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        for number in range(1000):
+            people.now += timedelta(seconds=1)
+            people.begin(f"thread {number:04}")
+        on.clock.now += HOUR
+        calls, begun = len(penpot.calls), on.clock.now
+        on.start()
+        while (
+            len(await on.bodies(1)) == 0
+            or on.number('relay_watch_found_total{event="create-comment-thread",team="acme"}')
+            < 1000
+        ):
+            await on.pass_time(10)
+            assert on.clock.now - begun < 10 * MINUTE
+        assert penpot.count("get-comments") == 1000
+        minutes = (on.clock.now - begun) / MINUTE
+        assert len(penpot.calls) - calls <= 300 * minutes + 60
+        entries = await on.store.log(team="acme", state=None, limit=2000)
+        assert len(entries) == 1000
+
+
+@pytest.mark.parametrize("after", range(0, 30, 4))
+async def test_a_kill_in_the_middle_neither_loses_nor_doubles(
+    penpot: StandIn, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        for number in range(25):
+            people.now += timedelta(seconds=1)
+            thread, _ = people.begin(f"thread {number:02}")
+            people.reply(thread, f"reply {number:02}")
+        calls = 0
+
+        async def killed(call: Any = on.watch._penpot._call, *args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > after:
+                raise StoreUnavailable("killed")
+            return await call(*args)
+
+        real = on.watch._penpot._call
+        monkeypatch.setattr(on.watch._penpot, "_call", lambda *args: killed(real, *args))
+        on.clock.now += HOUR
+        await on.pass_time(1)
+        on.start()
+        await on.pass_time(NEXT_LOOK)
+        told = [text for _, text in await on.events()]
+        assert sorted(told) == sorted(
+            f"{what} {number:02}" for number in range(25) for what in ("thread", "reply")
+        )
+        for number in range(25):
+            assert told.index(f"thread {number:02}") < told.index(f"reply {number:02}")
+
+
+async def test_a_file_that_is_moved_here_brings_no_old_comments(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people("rtl")
+        assert on.world.team_of_file(people.file) != on.acme
+        people.begin("old talk of another team")
+        on.clock.now += 3 * DAY
+        await on.pass_time(2 * HOUR)
+        on.world.files[people.file].project = on.world.by_name("projects", "web")
+        thread, _ = on.people("rtl").begin("said here")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["said here"]
+        on.world.files[people.file].project = on.world.by_name("projects", "rnd1")
+        await on.pass_time(2 * NEXT_LOOK)
+        assert thread.id in on.world.threads
+        assert len(await on.bodies()) == 1  # nothing is told as deleted
+
+
+async def test_who_reads_with_the_tokens_account_hides_nothing(
+    penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "relay")
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.pass_time(2 * HOUR)
+        thread.read = on.people().now + timedelta(seconds=1)
+        await on.pass_time(NEXT_LOOK)
+        assert sum("an account of its own is better" in text for text in caplog.messages) == 1
+        on.people().resolve(thread)
+        await on.pass_time(NEXT_LOOK)
+        assert (await on.events())[1:] == [("resolve-comment-thread", "first")]
+        other, _ = on.people("nl").begin("read before Relay came by")
+        other.read = on.people().now + timedelta(seconds=1)
+        await on.pass_time(2 * HOUR)
+        assert (await on.events())[2:] == [("create-comment-thread", "read before Relay came by")]
+
+
+async def test_an_account_that_wants_no_comments_on_its_dashboard_still_finds_them(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    penpot.world.notify = "none"
+    async with watched(penpot, tmp_path) as on:
+        on.people("nl").begin("first")
+        await on.pass_time(2 * HOUR)
+        assert [text for _, text in await on.events()] == ["first"]
+
+
+async def test_a_list_that_is_too_long_is_made_up_for_by_sweeps(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    huge = Answer(b"[" + b"0," * 400_000 + b"0]", content_type="application/json")
+    penpot.faults["get-unread-comment-threads"] = Fault(answer=huge)
+    async with watched(penpot, tmp_path) as on:
+        on.people("nl").begin("first")
+        await on.pass_time(2 * HOUR)
+        assert [text for _, text in await on.events()] == ["first"]
+
+
+async def test_one_file_that_penpot_fails_on_holds_up_no_other(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    """Nor does it keep the team's hook from being looked after."""
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        _, begun = people.begin("first")
+        await on.arrives(begun)
+        penpot.faults["get-comment-threads"] = Fault(status=500)
+        await on.pass_time(MINUTE)
+        on.people("nl").begin("second")
+        (hook,) = on.world.webhooks.values()
+        hook.is_active, hook.error_code = False, "timeout"
+        await on.pass_time(3 * NEXT_LOOK)
+        assert hook.is_active
+        assert [text for _, text in await on.events()] == ["first", "second"]
+
+
+async def test_a_watch_that_was_off_takes_what_is_there_as_seen(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        await state.forget(on.store, ["acme"])
+        thread, _ = on.people().begin("while it was off")
+        on.start()
+        await on.pass_time(NEXT_LOOK)
+        assert await on.bodies() == []
+        on.people().reply(thread, "since then")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["since then"]
+
+
+async def test_a_penpot_that_tells_no_authors_is_not_caught_up(
+    penpot: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 2.5 its webhooks tell no comment's id: what they brought could not be known."""
+    real = rows.comment
+    monkeypatch.setattr(
+        rows, "comment", lambda *args: real(*args) | {"ownerFullname": None, "ownerEmail": None}
+    )
+    async with watched(penpot, tmp_path) as on:
+        thread, _ = on.people().begin("first")
+        await on.pass_time(NEXT_LOOK)
+        assert await on.bodies() == []
+        on.people().resolve(thread)
+        await on.pass_time(NEXT_LOOK)
+        assert await on.events() == [("resolve-comment-thread", "first")]

@@ -1,0 +1,240 @@
+"""Resolved, reopened, edited, deleted: what Penpot has no webhook for is told all the same."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.penpot.events import normalize
+from tests.penpot.standin import StandIn
+from tests.watch.stage import Stage, stage
+from tests.watch.test_catch_up import HOUR, MINUTE, NEXT_LOOK, watched
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
+
+
+async def news(on: Stage, seconds: float) -> list[tuple[str, str]]:
+    """What is told within that time."""
+    before = len(await on.bodies())
+    await on.pass_time(seconds)
+    return (await on.events())[before:]
+
+
+async def test_a_resolve_is_told_within_half_a_minute_where_people_are_at_work(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.pass_time(10 * MINUTE)
+        for _ in range(2):
+            on.people().resolve(thread)
+            assert await news(on, 28) == [("resolve-comment-thread", "first")]
+            on.people().resolve(thread, resolved=False)
+            assert await news(on, 28) == [("reopen-comment-thread", "first")]
+        assert await news(on, 2 * HOUR) == []
+
+
+async def test_a_resolve_is_told_within_half_a_minute_where_the_file_is_changed(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        thread = next(t for t in on.world.threads.values() if t.file == people.file)
+        name = on.world.files[people.file].name
+        for _ in range(3):
+            body = {"name": "update-file", "props": {"id": people.file, "name": name},
+                    "createdAt": str(on.clock.now)}  # fmt: skip
+            await on.arrives(body)
+            await on.pass_time(5 * MINUTE)
+        on.people().resolve(thread)
+        assert [event for event, _ in await news(on, 30)] == ["resolve-comment-thread"]
+
+
+async def test_a_resolve_in_a_quiet_file_is_told_with_the_next_look(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread = next(iter(on.world.threads.values()))
+        on.people().resolve(thread)
+        ((event, text),) = await news(on, NEXT_LOOK)
+        assert (event, text) == ("resolve-comment-thread", thread.comments[0].content)
+
+
+async def test_a_thread_that_was_missed_and_resolved_is_told_once_as_resolved(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, _ = on.people().begin("first")
+        on.people().resolve(thread)
+        assert await news(on, NEXT_LOOK) == [("create-comment-thread", "first")]
+        (body,) = await on.bodies()
+        assert normalize(body).thread.resolved is True
+
+
+async def test_edits_tell_what_stood_there_before(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.arrives(on.people().reply(thread, "second"))
+        await on.pass_time(30)
+        people = on.people()
+        people.edit(thread, 0, "first, edited")
+        people.now += timedelta(seconds=1)
+        people.edit(thread, 1, "second, edited")
+        found = await news(on, 30)
+        assert found == [("update-comment", "first, edited"), ("update-comment", "second, edited")]
+        one, other = (await on.bodies())[-2:]
+        assert (one["props"]["previousContent"], one["props"]["isFirst"]) == ("first", True)
+        assert (other["props"]["previousContent"], other["props"]["isFirst"]) == ("second", False)
+        assert one["props"]["id"] == thread.comments[0].id
+        assert one["props"]["threadId"] == thread.id
+        assert "profileId" not in one
+        event = normalize(other)
+        assert (event.thread.number, event.page.name) == (thread.seqn, "Page 1")
+        assert (event.file.name, event.team.id) == ("Landing page", on.acme)
+        assert event.comment.before == "second"
+        assert await news(on, HOUR) == []
+
+
+async def test_an_edit_right_after_the_comment_is_told(penpot: StandIn, tmp_path: Path) -> None:
+    """Before the watch has looked: what it knows is what the webhook brought."""
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("frist")
+        await on.arrives(begun)
+        on.clock.now += 5
+        on.people().edit(thread, 0, "first")
+        on.people().resolve(thread)
+        found = await news(on, 30)
+        assert sorted(found) == [("resolve-comment-thread", "first"), ("update-comment", "first")]
+        assert (await on.bodies())[1]["props"]["previousContent"] == "frist"
+
+
+async def test_a_comment_that_is_deleted_at_once_is_told(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people()
+        thread, begun = people.begin("first")
+        other, second = people.begin("second")
+        await on.arrives(begun)
+        await on.arrives(second)
+        await on.arrives(people.reply(thread, "oops"))
+        people.delete(thread, 1)
+        people.delete(other)
+        found = await news(on, 30)
+        assert sorted(found) == [("delete-comment", "oops"), ("delete-comment-thread", "second")]
+        on.start()
+        assert await news(on, HOUR) == []
+
+
+async def test_deleted_comments_and_threads_are_told_once(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.arrives(on.people().reply(thread, "second"))
+        await on.pass_time(30)
+        on.people().delete(thread, 1)
+        assert await news(on, 30) == [("delete-comment", "second")]
+        body = (await on.bodies())[-1]
+        assert body["props"]["isFirst"] is False
+        on.people().delete(thread)
+        assert await news(on, 30) == [("delete-comment-thread", "first")]
+        event = normalize((await on.bodies())[-1])
+        assert (event.thread.id, event.thread.number) == (thread.id, thread.seqn)
+        assert event.file.name == "Landing page"
+        on.start()
+        assert await news(on, HOUR) == []
+
+
+async def test_a_thread_that_was_deleted_while_relay_was_away_is_told(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.pass_time(30)
+        on.clock.now += 48 * HOUR
+        on.people().delete(thread)
+        on.start()
+        assert await news(on, MINUTE) == [("delete-comment-thread", "first")]
+
+
+async def test_a_comment_in_the_place_of_a_deleted_one_is_seen(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    """The number of comments is the same."""
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.arrives(on.people().reply(thread, "second"))
+        await on.pass_time(HOUR)
+        on.people().delete(thread, 1)
+        on.people().reply(thread, "third")
+        found = await news(on, NEXT_LOOK)
+        assert found == [("create-comment", "third"), ("delete-comment", "second")]
+
+
+async def test_a_deleted_file_tells_nothing_and_neither_does_its_return(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        people = on.people("nl")
+        thread, begun = people.begin("first")
+        await on.arrives(begun)
+        await on.pass_time(30)
+        on.world.files[people.file].is_deleted = True
+        assert await news(on, 26 * HOUR) == []
+        assert (await on.store.seen.marks("acme", people.file))[0].gone_at
+        on.world.files[people.file].is_deleted = False
+        assert await news(on, 26 * HOUR) == []
+        on.people("nl").reply(thread, "second")
+        assert await news(on, NEXT_LOOK) == [("create-comment", "second")]
+
+
+async def test_the_last_thread_of_a_file_that_is_there_is_told_as_deleted(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people("nl").begin("first")
+        await on.arrives(begun)
+        await on.pass_time(30)
+        on.people("nl").delete(thread)
+        assert await news(on, 30) == [("delete-comment-thread", "first")]
+
+
+async def test_an_edit_of_an_old_first_comment_is_told_and_of_an_old_reply_is_not(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    """Of what was there before the watch it has only seen how the threads begin."""
+    async with stage(penpot, tmp_path) as on:
+        thread, _ = on.people().begin("first")
+        on.people().reply(thread, "second")
+        on.hook()
+        on.clock.now += HOUR
+        await on.pass_time(MINUTE)
+        on.people().edit(thread, 1, "second, edited")
+        assert await news(on, NEXT_LOOK) == []
+        on.people().edit(thread, 1, "second, edited again")
+        assert await news(on, NEXT_LOOK) == [("update-comment", "second, edited again")]
+        other, _ = on.people().begin("seen")
+        assert await news(on, NEXT_LOOK) == [("create-comment-thread", "seen")]
+    async with stage(penpot, tmp_path / "other") as on:
+        on.hook()
+        await on.pass_time(MINUTE)
+        on.people().edit(other, 0, "edited")
+        assert await news(on, NEXT_LOOK) == [("update-comment", "edited")]
+
+
+async def test_moving_a_thread_is_not_told(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.pass_time(30)
+        thread.position, thread.modified = {"x": 1.0, "y": 2.0}, on.people().now
+        assert await news(on, HOUR) == []
