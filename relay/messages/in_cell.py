@@ -16,6 +16,9 @@ from relay.messages.cell import took_too_long
 from relay.messages.rendering import Problem, Sections, problem
 from relay.messages.sets import Environments
 
+READING = 0.2
+"""Seconds that reading the Markdown that came out may take: each channel reads it once more, beside
+all else. The longest comment of nothing but punctuation takes 0.06."""
 _SPARE = 8 * 1024 * 1024
 """Bytes more than it may take for telling that it took too much."""
 
@@ -71,10 +74,10 @@ class Worker:
     ) -> Environments:
         places = tuple(map(Path, folders))
         if typed:
-            return Environments(places, Path(builtin), typed)
+            return Environments(places, Path(builtin), typed, READING)
         key = folders, builtin
         if key not in self._sets:
-            self._sets[key] = Environments(places, Path(builtin))
+            self._sets[key] = Environments(places, Path(builtin), patience=READING)
         return self._sets[key]
 
     def _ring(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -62,10 +63,13 @@ class Failed(Exception):
         self.overran = overran
 
 
-def sections(template: Template, variables: Mapping[str, Any]) -> Sections:
+def sections(
+    template: Template, variables: Mapping[str, Any], patience: float | None = None
+) -> Sections:
     """What a template gives between its marks; without marks all of it is the body.
 
-    Raises what the template raises.
+    Raises what the template raises, and ``OutputError`` where reading what it gives takes more than
+    ``patience``, in seconds of the processor.
     """
     text, *marked = _SECTION.split(_text(template, variables))
     found = {"body": text} | dict(zip(marked[::2], marked[1::2], strict=True))
@@ -75,8 +79,11 @@ def sections(template: Template, variables: Mapping[str, Any]) -> Sections:
         raise OutputError(template, "gives no text")
     footer = given.get("footer", "")
     title = _one_line(given.get("title", "")) or _one_line(body.partition("\n")[0])
+    started = time.thread_time()
     for part in (body, footer):
         parse(part)  # kept for the channels; what they couldn't read fails here
+    if patience is not None and time.thread_time() - started > patience:
+        raise OutputError(template, "gives Markdown that takes too long to read")
     return Sections(title, body, footer)
 
 

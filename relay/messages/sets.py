@@ -51,10 +51,16 @@ class Environments:
     """A set that is run where it is asked: for templates that are trusted."""
 
     def __init__(
-        self, folders: Sequence[Path], builtin: Path, typed: Mapping[str, str] | None = None
+        self,
+        folders: Sequence[Path],
+        builtin: Path,
+        typed: Mapping[str, str] | None = None,
+        patience: float | None = None,
     ) -> None:
-        """``typed`` are templates that stand in no file, by name; they win over all others."""
+        """``typed`` are templates that stand in no file, by name; they win over all others.
+        ``patience`` is as in ``rendering.sections``."""
         self.files = TemplateFiles(folders, builtin, typed)
+        self._patience = patience
 
     @cached_property
     def markdown(self) -> MarkdownEnvironment:
@@ -76,7 +82,7 @@ class Environments:
 
     def sections(self, name: str, variables: Mapping[str, Any]) -> Sections:
         """See ``TemplateSet``."""
-        return sections(self.markdown.get_template(name), variables)
+        return sections(self.markdown.get_template(name), variables, self._patience)
 
     def override(self, name: str, variables: Mapping[str, Any]) -> str:
         """See ``TemplateSet``."""

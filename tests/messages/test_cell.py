@@ -15,7 +15,9 @@ from relay.messages.check import check
 from relay.messages.templates import Rendered, Templates
 from tests.messages.samples import known
 
-SECONDS = 0.25
+SECONDS = 0.4
+LATE = 1.5
+"""Seconds to say where it was, on a machine that is busy with other tests."""
 TIME = f"takes longer than {SECONDS} s"
 MEMORY = "needs more than 48 MB of memory"
 EITHER = f"{TIME}|{MEMORY}"
@@ -49,13 +51,13 @@ HOSTILE = [
     ("{{ 'x'.ljust(10 ** 9) }}", 1, MEMORY),
     ("{{ 'x'.zfill(10 ** 9) }}", 1, MEMORY),
     ("{{ '\t'.expandtabs(10 ** 9) }}", 1, MEMORY),
-    ("{{ ('x' * 99999).replace('x', 'y' * 99999) }}", 1, MEMORY),
-    ("{{ ('y' * 99999).join(['x'] * 99999) }}", 1, MEMORY),
-    ("{{ ('x' * 99999).translate({120: 'y' * 99999}) }}", 1, MEMORY),
+    ("{{ ('x' * 99999).replace('x', 'y' * 99999) }}", 1, EITHER),
+    ("{{ ('y' * 99999).join(['x'] * 99999) }}", 1, EITHER),
+    ("{{ ('x' * 99999).translate({120: 'y' * 99999}) }}", 1, EITHER),
     ("{{ (1).to_bytes(10 ** 9, 'big') }}", 1, MEMORY),
     ("{{ 'x' | center(10 ** 9) }}", 1, MEMORY),
     ("{{ ['a', 'b'] | join('\n') | indent(10 ** 9) }}", 2, MEMORY),
-    ("{{ [1] | batch(10 ** 9, 'x') | list }}", 1, MEMORY),
+    ("{{ [1] | batch(10 ** 9, 'x') | list }}", 1, EITHER),
     ("{{ [1] | slice(10 ** 9) | list }}", 1, EITHER),
     ("{% set n = namespace(x='x') %}{% for i in range(99) %}\n"
      "{% set n.x = n.x ~ n.x %}{% endfor %}", 2, EITHER),
@@ -113,6 +115,7 @@ def _of(process: Path, name: str) -> str:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     monkeypatch.setattr(cell, "SECONDS", SECONDS)
+    monkeypatch.setattr(cell, "_LATE", LATE)
     house = House(tmp_path)
     yield house
     house.templates.close()
@@ -122,6 +125,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 def same_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cell, "SECONDS", SECONDS)
+        patch.setattr(cell, "_LATE", LATE)
         house = House(tmp_path_factory.mktemp("templates"))
         yield house
         house.templates.close()
@@ -147,7 +151,7 @@ def test_a_template_takes_bounded_time_and_memory(
     (problem,) = rendered.problems
     assert (problem.file, problem.line) == (path, line)
     assert any(one in problem.text for one in text.split("|"))
-    assert took < SECONDS + 0.5
+    assert took < SECONDS + LATE + 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
     for process in same_house.processes:
         status = _of(Path(f"/proc/{process}"), "status")
@@ -160,8 +164,8 @@ def test_what_took_too_much_is_not_tried_again_for_each_event(house: House) -> N
     started = time.monotonic()
     told = [house.told() for _ in range(100)]
 
-    assert time.monotonic() - started < SECONDS
-    assert first == ["create-file.md.j2:1: takes longer than 0.25 s"]
+    assert time.monotonic() - started < 10 * SECONDS
+    assert first == ["create-file.md.j2:1: takes longer than 0.4 s"]
     assert told == [first] * 100
 
 
@@ -208,6 +212,17 @@ def test_other_templates_go_on(house: House) -> None:
     assert house.render("rename-file").message.body == "still here"
 
 
+def test_what_takes_long_to_be_read_is_not_handed_to_the_channels(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.templates.close()
+    monkeypatch.setattr(cell, "SECONDS", 20.0)
+    house.write("{% for i in range(30000) %}[{% endfor %}")
+    assert house.told() == ["create-file.md.j2: gives Markdown that takes too long to read"]
+    house.write("{{ ('*_[]()!`' * 1250) | quote }}")
+    assert house.told() == []
+
+
 def test_a_template_for_one_kind_of_channel_is_bounded_as_well(house: House) -> None:
     path = house.write("{{ 10 ** (10 ** 8) }}", "create-file.email.html.j2")
     rendered = house.templates.render(
@@ -227,7 +242,7 @@ def test_relay_check_tells_it_and_does_not_take_as_long_for_each_sample(house: H
     problems = check(house.templates, samples)
 
     assert [(one.file, one.line, one.text) for one in problems] == [(path, 2, TIME)]
-    assert time.monotonic() - started < 4 * SECONDS + 1
+    assert time.monotonic() - started < 4 * SECONDS + 4
 
 
 def test_a_template_that_is_typed_wins_over_the_files(house: House) -> None:
