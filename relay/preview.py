@@ -7,6 +7,7 @@ from email.policy import SMTP
 from pathlib import Path
 
 from relay.config import Config, Penpot, Templates
+from relay.delivery.rewording import CHANGED_IN, changes_text, told_anew
 from relay.delivery.wording import render
 from relay.examples import enriched, example, examples
 from relay.messages.message import Message
@@ -26,7 +27,8 @@ class PreviewError(Exception):
 def previews(
     config: Config | None, name: str | None, kind: str, team: str | None, payload: Path | None
 ) -> Iterator[str]:
-    """The message of one event, or of all, as a channel of ``kind`` would send it.
+    """The message of one event, or of all, as a channel of ``kind`` would send it; and where the
+    event changes a message that stands there, that one as it is by then.
 
     Without a ``config`` the built-in templates are shown. ``payload`` is a file with a body to
     take instead of the samples.
@@ -41,12 +43,18 @@ def previews(
     templates = TemplateSet((config.templates if config else Templates()).path)
     settings = config or Config.model_construct(penpot=Penpot())
     events = [_event(payload)] if payload else [example(name)] if name else examples()
-    for event in events:
+    for event in (stage for one in events for stage in _stages(one, kind)):
         linked = add_links(event, settings.penpot.url)
         rendered = render(templates, linked, team, kind)
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
         yield _shown(kind, rendered.message)
+
+
+def _stages(event: Event, kind: str) -> Iterator[Event]:
+    yield event
+    if kind in CHANGED_IN and changes_text(event):
+        yield told_anew(event, kind)
 
 
 def _event(payload: Path) -> Event:

@@ -167,6 +167,17 @@ def test_preview_prints_what_a_channel_would_get(tmp_path: Path, kind: str) -> N
         assert "Subject: " in run.stdout
 
 
+def test_preview_shows_the_message_that_an_event_changes(tmp_path: Path) -> None:
+    by_kind = {
+        kind: relay("preview", "resolve-comment-thread", "--channel", kind, folder=tmp_path).stdout
+        for kind in ("slack", "matrix", "stdout")
+    }
+    for kind in ("slack", "matrix"):
+        assert "✓ Resolved" in by_kind[kind]
+        assert "✓ resolved" in by_kind[kind]
+    assert "✓ resolved" not in by_kind["stdout"]
+
+
 def test_preview_shows_all_events_and_a_payload_of_ones_own(tmp_path: Path) -> None:
     assert relay("preview", folder=tmp_path).stdout.count("Open in Penpot") > 20
     for form in ("json", "transit.json"):

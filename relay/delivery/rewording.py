@@ -10,6 +10,8 @@ from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
 from relay.penpot.events import CATALOGUE, Event
 
+CHANGED_IN = frozenset({"slack", "matrix"})
+"""The kinds of channel in which messages can be changed."""
 _STATE = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
 _MARKS_EDITS = frozenset({"matrix"})
 """The kinds of channel that say by themselves that a message was edited."""
@@ -35,8 +37,8 @@ class Rewording:
         self._news = _news(event, people)
         self._line = Wording(templates, event, team, self._news, "")
         self._again = {
-            edited: Wording(templates, told_anew(event, edited=edited), team, people, picture)
-            for edited in {False, event.comment.edited}
+            kind: Wording(templates, told_anew(event, kind), team, people, picture)
+            for kind in CHANGED_IN
         }
 
     @property
@@ -58,7 +60,7 @@ class Rewording:
             return [*lines, await self._changed(channel, change)]
         (line,) = lines
         change = replace(change, otherwise=line.message)
-        if self._event.name == "update-comment":
+        if changes_text(self._event):
             news = tuple(person.id for person in self._news)
             return [await self._changed(channel, replace(change, news=news))]
         whole_thread = self._event.name == "delete-comment-thread"
@@ -70,8 +72,7 @@ class Rewording:
         return Worded(message.dumps(), self._event.thread.id, change.comment)
 
     async def _changed(self, channel: AnyChannel, change: Change) -> Worded:
-        edited = self._event.comment.edited and channel.type not in _MARKS_EDITS
-        (again,) = await self._again[edited].messages(channel)
+        (again,) = await self._again[channel.type].messages(channel)
         return self._with(again, change)
 
 
@@ -81,9 +82,15 @@ def is_own(event: Event) -> bool:
     return kind is not None and kind.own
 
 
-def told_anew(event: Event, *, edited: bool) -> Event:
-    """The event of the comment that ``event`` is about, as if it happened now; with ``edited`` it
-    says that the text is another one by now."""
+def changes_text(event: Event) -> bool:
+    """Whether a comment's message is to be made anew, and not taken away."""
+    return event.name in _STATE or event.name == "update-comment"
+
+
+def told_anew(event: Event, kind: str) -> Event:
+    """The event of the comment that ``event`` is about, as if it happened now, for one kind of
+    channel: where the channel does not do so by itself it tells that the text was another one."""
+    edited = event.comment.edited and kind not in _MARKS_EDITS
     comment = replace(event.comment, edited=edited)
     again = replace(event, actor=event.comment.author, comment=comment)
     if event.comment.is_first:

@@ -1,6 +1,7 @@
 """Changes in a lane: on a real store, with a channel that keeps what a reader would see."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -308,6 +309,47 @@ async def test_a_deleted_thread_goes_from_its_end(house: House) -> None:
     assert house.texts == ["(deleted)", "(deleted (in thread))", "(deleted (in thread))"]
     assert isinstance(house.wall, Wall)
     assert [key.rpartition(".")[2] for key in house.wall.keys[done:]] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_happens_when_the_wall_shows_the_newest_of_each_once(
+    house: House, seed: int
+) -> None:
+    assert isinstance(house.wall, Wall)
+    chance = random.Random(seed)
+    newest: dict[str, str] = {}
+    for number in range(60):
+        comment = "" if not newest else chance.choice([f"c{len(newest)}", *newest])
+        text = f"{comment} {number}"
+        if comment not in newest:
+            await house.put(said(text, comment), wake=False)
+        elif newest[comment] == "gone":
+            continue
+        elif comment and chance.random() < 0.1:
+            await house.put(edit("gone", comment, removes=True), wake=False)
+            text = "gone"
+        else:
+            await house.put(edit(text, comment), wake=False)
+        newest[comment] = text
+        if chance.random() < 0.3:
+            verdict = chance.choice(["retry", "broken"])
+            house.wall.answers += [Failure(verdict, "down")] * chance.randrange(3)
+        match chance.randrange(4):
+            case 0:
+                await house.settle()
+            case 1:  # a restart, perhaps in the middle
+                house.lanes.wake(["a"])
+                await asyncio.sleep(chance.random() / 50)
+                await house.lanes.stop(0.0)
+                house.open()
+
+    await house.settle()
+
+    expected = [
+        "(gone (in thread))" if text == "gone" else f"{text} (in thread)" if comment else text
+        for comment, text in newest.items()
+    ]
+    assert house.texts == expected
 
 
 async def test_a_deletion_that_breaks_off_is_done_to_its_end(house: House) -> None:
