@@ -5,6 +5,8 @@ doubles at most what was under way, each time.
 """
 
 import random
+import shutil
+import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -109,3 +111,33 @@ def test_a_service_that_is_told_to_end_while_it_sends(
             relay.start()
     drained(relay, within=60)
     tell(f"{ends} ends", account(relay, ledger, channels, doubles=0))
+
+
+def test_a_kill_at_each_write(
+    tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
+) -> None:
+    """In the moment in which the disk is asked to make a change last: of an event, of what it
+    became, of a digest, of a receipt."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    channels = places.of_each_kind()
+    relay = service(tmp_path / "relay", channels)
+    running.callback(relay.end)
+    relay.start()
+    relay.stop()
+    ledger, command, kills = Ledger(), relay.command, 0
+    for count in range(1, 41) if long else (4, 9, 14):
+        killed = f"inject=fsync,fdatasync:signal=KILL:when={count}"
+        trace = ["strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]
+        relay.command = [*trace, "-e", killed, *command]
+        relay.begin()
+        process = relay.process
+        assert process is not None
+        with Load([relay.hook], ledger, first=count, senders=1):
+            process.wait(20)
+        assert process.returncode == -signal.SIGKILL
+        kills += 1
+    relay.command = command
+    relay.start()
+    drained(relay, within=60)
+    tell(f"{kills} kills at a write", account(relay, ledger, channels, doubles=kills))
