@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 LOCK_WAIT = 3.0
 """Seconds to wait for another process's write; Penpot waits 4 for its answer."""
+WAL_SIZE = 32 * 1024 * 1024
+"""Bytes that SQLite's log beside the file has at the most at rest; it grows while somebody reads for
+long."""
 
 
 class SqliteFile:
@@ -52,7 +55,8 @@ class SqliteFile:
                 opened.callback(self._reader.close)
             except (OSError, sqlite3.Error) as error:
                 raise StoreMisfit(f"{self._path} can't be opened: {error}") from error
-            self._writer = Writer(writing)
+            self._opened_file = _identity(self._path)
+            self._writer = Writer(writing, self._require_in_place)
             self._opened = opened.pop_all()
 
     async def close(self) -> None:
@@ -63,6 +67,14 @@ class SqliteFile:
         if self._looker is not None:
             self._looker.close()
         self._opened.close()
+
+    def _require_in_place(self) -> None:
+        """Raise ``StoreUnavailable`` unless the path leads to what was opened: what is written to a
+        file that was removed is gone at the next start."""
+        if _identity(self._path) != self._opened_file:
+            raise StoreUnavailable(
+                f"{self._path} was removed or replaced: put it back, or restart Relay"
+            )
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -83,6 +95,7 @@ class SqliteFile:
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
             if upgrading:
                 connection.execute("PRAGMA journal_mode = WAL")  # the file keeps it
                 upgrade(connection, str(self._path))
@@ -126,3 +139,12 @@ class SqliteFile:
             if unavailable(error):
                 raise StoreUnavailable(str(error)) from error
             raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other; None without one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -39,9 +39,11 @@ class Writer:
     them, and the event loop beside it is not slowed down.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """``connection`` must be in autocommit mode, and nobody else may use it."""
+    def __init__(self, connection: sqlite3.Connection, require: Callable[[], None]) -> None:
+        """``connection`` must be in autocommit mode, and nobody else may use it. ``require`` raises
+        ``StoreUnavailable`` where nothing may be written."""
         self._connection = connection
+        self._require = require
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -91,6 +93,7 @@ class Writer:
     def _commit(self, batch: list[_Job[Any]]) -> list[Any]:
         alone = len(batch) <= AT_ONCE and all(isinstance(job.work, NewEvent) for job in batch)
         try:
+            self._require()
             if alone:  # one statement is a transaction by itself
                 return self._work(batch)
             self._connection.execute("BEGIN IMMEDIATE")
@@ -98,6 +101,8 @@ class Writer:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - it is told to who asked
             self._roll_back()
+            if isinstance(error, StoreUnavailable):
+                return [error] * len(batch)
             if unavailable(error):
                 return [StoreUnavailable(str(error))] * len(batch)
             if len(batch) == 1:

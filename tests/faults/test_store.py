@@ -103,6 +103,14 @@ def failing_to_sync(relay: Service) -> Iterator[None]:
             tracer.send_signal(signal.SIGINT)
 
 
+@contextmanager
+def moved(file: Path) -> Iterator[None]:
+    """What is written to a file without a name is gone when the service ends."""
+    away = file.rename(file.with_name("away.db"))
+    yield
+    away.rename(file)
+
+
 def through(
     relay: Service, places: list[Place], trouble: Callable[[], object], words: str = ""
 ) -> list[Line]:
@@ -161,3 +169,9 @@ def test_a_store_that_is_read_only(relay: Service, channels: list[Place], tell: 
 
 def test_a_disk_that_fails_to_sync(relay: Service, channels: list[Place], tell: Tell) -> None:
     tell("a disk that fails", through(relay, channels, lambda: failing_to_sync(relay)))
+
+
+@pytest.mark.long
+def test_a_store_that_is_moved_away(relay: Service, channels: list[Place], tell: Tell) -> None:
+    file = relay.folder / "relay.db"
+    tell("a store that is moved away", through(relay, channels, lambda: moved(file)))
