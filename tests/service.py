@@ -56,7 +56,7 @@ class Service:
 
     def start(self) -> None:
         self.begin()
-        wait_until(self.is_ready, 20)
+        wait_until(self.is_ready, 30)
 
     def begin(self) -> None:
         """Start it without waiting for it."""

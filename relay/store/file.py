@@ -18,8 +18,7 @@ T = TypeVar("T")
 LOCK_WAIT = 3.0
 """Seconds to wait for another process's write; Penpot waits 4 for its answer."""
 WAL_SIZE = 32 * 1024 * 1024
-"""Bytes that SQLite's log beside the file has at the most at rest; it grows while somebody reads for
-long."""
+"""Bytes that SQLite's log beside the file has at rest, at the most; a long reader makes it grow."""
 
 
 class SqliteFile:

@@ -20,6 +20,7 @@ from tests.faults.stage import Load, account, drained, service
 from tests.servers.postgres import Postgres
 from tests.service import Service, wait_until
 
+pytestmark = pytest.mark.timeout(300)
 Tell = Callable[[str, list[Line]], None]
 
 
@@ -28,17 +29,17 @@ def kill_now_and_then(relay: Service, kills: int, chance: random.Random) -> None
     for _ in range(kills):
         relay.begin()
         if chance.random() < 0.75:
-            wait_until(relay.is_ready, 20)
+            wait_until(relay.is_ready, 60)
         time.sleep(chance.uniform(0, 0.5))
         relay.kill()
     relay.start()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_kills_of_a_service_with_a_file(
     tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
 ) -> None:
-    kills = 200 if long else 12
+    kills = 200 if long else 8
     channels = places.of_each_kind()
     relay = service(tmp_path / "relay", channels)
     running.callback(relay.end)
@@ -54,7 +55,7 @@ def test_kills_of_a_service_with_a_file(
     tell(f"{kills} kills", lines)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_kills_of_two_replicas_on_one_database(
     tmp_path: Path,
     running: ExitStack,
@@ -65,7 +66,7 @@ def test_kills_of_two_replicas_on_one_database(
 ) -> None:
     """One or the other, at times both: several times while a lease runs out and its lane rests,
     and once more when the lane sends again."""
-    rounds, each = (34, 5) if long else (2, 3)
+    rounds, each = (34, 5) if long else (1, 3)
     channels = places.of_each_kind()
     url = postgres.fresh()
     replicas = [service(tmp_path / name, channels, store=url) for name in ("one", "other")]
@@ -85,7 +86,7 @@ def test_kills_of_two_replicas_on_one_database(
                         relay.begin()
                 time.sleep(chance.uniform(0, 0.9))
             enough = len(channels[0].posts()) + chance.randrange(1, 10)
-            wait_until(lambda enough=enough: len(channels[0].posts()) >= enough, 20)
+            wait_until(lambda enough=enough: len(channels[0].posts()) >= enough, 60)
     drained(replicas[0], within=120)
     lines = account(replicas[0], ledger, channels, doubles=kills)
     assert len(ledger.acknowledged) > kills * 3
@@ -96,7 +97,7 @@ def test_a_service_that_is_told_to_end_while_it_sends(
     tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
 ) -> None:
     """What is under way arrives and is noted, so that nothing doubles; the rest waits."""
-    ends = 20 if long else 3
+    ends = 20 if long else 2
     channels = places.of_each_kind()
     relay = service(tmp_path / "relay", channels)
     running.callback(relay.end)
@@ -109,7 +110,7 @@ def test_a_service_that_is_told_to_end_while_it_sends(
             assert relay.process is not None
             assert relay.process.returncode in (0, -15)
             relay.start()
-    drained(relay, within=60)
+    drained(relay, within=120)
     tell(f"{ends} ends", account(relay, ledger, channels, doubles=0))
 
 
@@ -126,7 +127,7 @@ def test_a_kill_at_each_write(
     relay.start()
     relay.stop()
     ledger, command, kills = Ledger(), relay.command, 0
-    for count in range(1, 41) if long else (4, 9, 14):
+    for count in range(1, 41) if long else (5, 12):
         killed = f"inject=fsync,fdatasync:signal=KILL:when={count}"
         trace = ["strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]
         relay.command = [*trace, "-e", killed, *command]
@@ -134,10 +135,10 @@ def test_a_kill_at_each_write(
         process = relay.process
         assert process is not None
         with Load([relay.hook], ledger, first=count, senders=1):
-            process.wait(20)
+            process.wait(60)
         assert process.returncode == -signal.SIGKILL
         kills += 1
     relay.command = command
     relay.start()
-    drained(relay, within=60)
+    drained(relay, within=120)
     tell(f"{kills} kills at a write", account(relay, ledger, channels, doubles=kills))

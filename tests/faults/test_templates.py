@@ -13,6 +13,7 @@ from tests.faults.places import Places
 from tests.faults.stage import Load, account, drained, service
 from tests.service import wait_until
 
+pytestmark = pytest.mark.timeout(300)
 Tell = Callable[[str, list[Line]], None]
 GREEDY = {
     "loops": "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
@@ -52,8 +53,8 @@ def test_a_greedy_template_gives_way_to_the_built_in_one(
             slowest = max(slowest, time.monotonic() - begun)
         load.join()
     assert len(ledger.acknowledged) == 30
-    assert slowest < 1
-    wait_until(lambda: "create-comment.md.j2" in relay.log.read_text(), 20)
+    assert slowest < 3
+    wait_until(lambda: "create-comment.md.j2" in relay.log.read_text(), 60)
     mine.unlink()
-    drained(relay, within=60)
+    drained(relay, within=120)
     tell(f"a template that {what}", account(relay, ledger, channels))
