@@ -6,6 +6,9 @@ from starlette.types import ASGIApp
 
 from relay.inspector import assets, events, teams
 from relay.inspector.context import Inspector
+from relay.inspector.drafts import Drafts
+from relay.inspector.editor import Editor
+from relay.inspector.gallery import Gallery
 from relay.inspector.login import Login
 from relay.inspector.pages import WithHeaders
 from relay.inspector.sessions import Sessions
@@ -13,12 +16,15 @@ from relay.inspector.sessions import Sessions
 
 def pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
     """The application behind the door."""
+    drafts = Drafts(inspector.config, inspector.store)
     router = Router(
         [
             *assets.ROUTES,
             *Login(inspector.config, sessions).routes(),
             *events.ROUTES,
             *teams.ROUTES,
+            *Gallery(drafts).routes(),
+            *Editor(drafts).routes(),
         ],
         redirect_slashes=False,
     )

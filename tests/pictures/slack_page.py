@@ -27,6 +27,7 @@ header {{ padding: 13px 20px; border-bottom: 1px solid #ddd; font-size: 18px; fo
 header span {{ color: #616061; font-weight: 400; font-size: 13px; margin-left: 6px; }}
 .replies {{ margin: 6px 20px; color: #616061; font-size: 13px; display: flex; gap: 12px; }}
 .replies::after {{ content: ""; flex: 1; height: 1px; margin: auto; background: #ddd; }}
+.look a {{ text-decoration: none; }}
 article:last-child {{ padding-bottom: 18px; }}
 </style>
 <header>Thread <span>#design</span></header>

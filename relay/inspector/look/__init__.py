@@ -13,6 +13,10 @@ from markupsafe import Markup
 from relay.channels.base import Thread
 from relay.messages.message import Message
 
+SENDER = "Penpot <penpot@example.com>"
+RECIPIENTS = ("design@example.com",)
+"""The addresses of a mail by no channel in particular."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -45,8 +49,8 @@ def shown(
     message: Message,
     thread: Thread | None = None,
     *,
-    sender: str = "Penpot <penpot@example.com>",
-    to: Sequence[str] = ("design@example.com",),
+    sender: str = SENDER,
+    to: Sequence[str] = RECIPIENTS,
 ) -> Look:
     """The look of ``message`` in a channel of that kind, as a reply where it stands in a
     ``thread``. ``sender`` and ``to`` are the addresses of a mail, as the config writes them."""

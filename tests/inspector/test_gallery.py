@@ -1,0 +1,43 @@
+"""The gallery of messages, in a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.penpot.samples import ORDER
+from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults
+from tests.service import Service, running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service without templates of its own."""
+    with running(tmp_path_factory.mktemp("relay"), STDOUT) as started:
+        yield started
+
+
+@pytest.mark.parametrize("kind", ["slack", "matrix", "email", "stdout"])
+def test_every_kind_of_event_is_shown_as_its_reader_sees_it(
+    service: Service, open_page: Open, kind: str
+) -> None:
+    page = open_page(f"{service.url}/inspector/templates?kind={kind}")
+    assert page.locator(".sample").count() == len(ORDER)
+    assert page.locator(".look-unknown").count() == 0
+    assert "commented on" in page.locator(".sample", has_text="create-comment-thread").inner_text()
+    keep_picture(page, f"gallery-{kind}")
+    if kind in ("slack", "matrix"):  # the others hold nothing that these don't
+        assert serious_faults(page) == []
+
+
+def test_a_template_that_fails_is_told_where_its_message_is_shown(
+    tmp_path: Path, open_page: Open
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "rename-file.md.j2").write_text("{{ nothing }}")
+    settings = f'[templates]\npath = "{tmp_path}/own"\n'
+    with running(tmp_path, STDOUT + settings) as started:
+        page = open_page(f"{started.url}/inspector/templates")
+        card = page.locator(".sample", has_text="rename-file")
+        assert "rename-file.md.j2:1: 'nothing' is undefined" in card.inner_text()
+        assert "renamed the file" in card.inner_text()
