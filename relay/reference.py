@@ -9,7 +9,8 @@ from relay.penpot.selection import Selection
 VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most telling "
     "place in Penpot), event.props (all that Penpot sent, with long texts and lists cut), "
-    "event.file_count (how many files it is about)",
+    "event.file_count (how many files it is about), event.missed (whether no webhook brought it, "
+    "and it comes late)",
     "actor": "who did it, where Penpot tells: actor.name, actor.id, actor.email (only where the "
     "channel says share_emails = true)",
     "team": "the Penpot team: team.name, team.id, team.url",

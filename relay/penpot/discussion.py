@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from relay.penpot import values
-from relay.penpot.text import bounded, uuid
+from relay.penpot.text import uuid
 
 Row = dict[str, Any]
 
@@ -33,6 +33,7 @@ class ThreadRow:
     content: str = ""
     """The first comment's text, as it was written."""
     row: Row = field(default_factory=dict, repr=False)
+    """As Penpot sent it."""
 
     @classmethod
     def of(cls, row: Row) -> Self | None:
@@ -49,7 +50,7 @@ class ThreadRow:
             unread=values.number(row.get("countUnreadComments")) or 0,
             resolved=row.get("isResolved") is True,
             content=_text(row.get("content")),
-            row=dict(bounded(row)),
+            row=row,
         )
 
 
@@ -77,7 +78,7 @@ class CommentRow:
             modified_at=_text(row.get("modifiedAt")),
             content=_text(row.get("content")),
             owner_name=_text(row.get("ownerFullname")),
-            row=dict(bounded(row)),
+            row=row,
         )
 
 

@@ -45,6 +45,8 @@ class Event:
     """Its group in the catalogue; empty for an event that the catalogue does not know."""
     at: datetime | None = None
     """When it happened, aware, in UTC; None where it is not told (Penpot before 2.14)."""
+    missed: bool = False
+    """Whether no webhook brought it, and the watch found it late."""
     url: str = ""
     """The most telling place in Penpot."""
     actor: Person = field(default_factory=Person)
@@ -86,6 +88,7 @@ class Event:
                 "name": self.name,
                 "group": self.group,
                 "at": self.at,
+                "missed": self.missed,
                 "url": self.url,
                 "file_count": len(self.files) + self.more_files,
                 "props": self.props,
@@ -131,6 +134,7 @@ def normalize(body: Any) -> Event:
         name=name,
         group=kind.group if kind else "",
         at=values.instant(body.get("trackedAt")) or values.instant(body.get("createdAt")),
+        missed=body.get("missed") is True,
         actor=Person(uuid(body.get("profileId")) or uuid(props.get("profileId"))),
         team=Subject(uuid(props.get("teamId")), one_line(props.get("teamName"))),
         project=Subject(uuid(props.get("projectId")), one_line(props.get("projectName"))),

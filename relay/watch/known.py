@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relay.penpot.discussion import CommentRow, ThreadRow
+from relay.penpot.text import bounded
 from relay.store.seen import SeenThread
 
 Row = Mapping[str, Any]
@@ -28,8 +29,8 @@ MOST_DELETED = 100
 
 
 def some(row: Row, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The part of a row that has these keys."""
-    return {key: row[key] for key in keys if key in row}
+    """The part of a row that has these keys, in bounds."""
+    return dict(bounded({key: row[key] for key in keys if key in row}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ OVERLAP = 60.0
 """Seconds by which what is heard begins before the end of what was heard before."""
 TURN = 3.0
 """Seconds between two looks for something to do, at the most."""
+BREATH = 1.0
+"""Seconds to wait at the least when the budget is spent."""
 STORE_PAUSE = 5.0
 """Seconds to wait when the store can't be used, or another replica watches."""
 REFUSED_REST = 300.0
@@ -114,21 +116,25 @@ class Watch:
         self._heard_until = now
 
     async def _work(self) -> float:
+        if self._clock() < self._heard_until - OVERLAP:
+            log.warning("the clock was set back: all teams are looked at anew")
+            self._forget()
         await self._hear()
         end = self._clock() + TURN
-        while (now := self._clock()) < end and not self._stop.is_set():
+        due = self._due(self._clock())
+        while due and (now := self._clock()) < end and not self._stop.is_set():
             if self._rest.until > now:
                 return min(self._rest.until - now, TURN)
-            due = self._due(now)
-            if wait := self._budget.wait(now) if due else TURN:
-                return min(wait, TURN)
+            if wait := self._budget.wait(now):
+                return max(wait, BREATH)
             done = await asyncio.gather(
                 *(self._do(team, job) for team, job in due[:AT_ONCE]), return_exceptions=True
             )
             for outcome in done:
                 if outcome is not None:
                     raise outcome
-        return 0.0
+            due = due[AT_ONCE:] or self._due(self._clock())
+        return 0.0 if due else TURN
 
     def _due(self, now: float) -> list[tuple[TeamWatch, Job]]:
         """What is due, the most urgent first; one job of each team."""

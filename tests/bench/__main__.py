@@ -5,7 +5,8 @@
 
 Loopback only, bounded in count and time. Where the disk is not to be measured, set
 ``RELAY_BENCH_FOLDER=/dev/shm``. ``RELAY_BENCH_SIZES`` and ``RELAY_BENCH_LANES`` are lists of other
-sizes for ``backlog`` and ``lanes``, such as ``1000,10000,100000``.
+sizes for ``backlog`` and ``lanes``, such as ``1000,10000,100000``; ``RELAY_BENCH_TEAMS`` of numbers
+of teams for ``watch``.
 """
 
 import sys
@@ -18,6 +19,7 @@ from tests.bench.capacity import backlog, backlog_postgres, lanes, retention
 from tests.bench.lookups import lookups
 from tests.bench.replicas import accepts_postgres, replicas, takeover
 from tests.bench.speed import accepts, fanout, latency, memory
+from tests.bench.watch import watch
 
 BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "memory": memory,
@@ -32,6 +34,7 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "retention": retention,
     "replicas": replicas,
     "takeover": takeover,
+    "watch": watch,
 }
 
 

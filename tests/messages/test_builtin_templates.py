@@ -147,6 +147,14 @@ def test_a_message_says_that_its_thread_is_resolved_and_its_text_was_edited() ->
         )
 
 
+@pytest.mark.parametrize("name", ["create-comment-thread", "create-comment"])
+def test_a_comment_that_was_missed_says_from_when_it_is(name: str) -> None:
+    variables = known(name)
+    variables["event"] |= {"missed": True}
+    _, body, _ = read(name, variables)
+    assert " · missed, from 25 Jul 2026, 08:17 UTC\n\n>" in body
+
+
 @pytest.mark.parametrize(
     ("name", "by_itself", "in_its_thread"),
     [

@@ -466,3 +466,8 @@ def test_mail_addresses_are_kept_from_who_is_not_to_show_them() -> None:
     assert "@example" not in json.dumps(shown.variables(), default=str)
     assert shown.actor.name == shown.comment.author.name == event.actor.name
     assert shown.comment.text == event.comment.text
+
+
+def test_an_event_that_the_watch_found_late_says_so() -> None:
+    assert normalize({"name": "create-comment", "props": {}, "missed": True}).missed
+    assert not normalize({"name": "create-comment", "props": {}, "missed": "yes"}).missed

@@ -2,16 +2,19 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from relay.config import Config, Penpot, Server, StdoutSettings, StoreSettings, Team
 from relay.config import Watch as WatchSettings
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.penpot.identity import digest
+from relay.penpot.rpc import Answer
 from relay.secret import Secret
 from relay.store.base import NewEvent, Store
 from relay.store.sqlite import SqliteStore
@@ -28,6 +31,22 @@ NOON = 1_785_000_000.0
 LOG = StdoutSettings(type="stdout", name="log")
 
 
+class Direct(Counted):
+    """The client with all that it reads and checks, but the world at hand instead of a server."""
+
+    def __init__(self, penpot: StandIn, token: Secret, metrics: Metrics) -> None:
+        super().__init__(penpot.url, token, metrics)
+        self._penpot = penpot
+        self.is_away = False
+
+    async def _fetch(self, verb: str, path: str, params: Mapping[str, Any] | None = None) -> Answer:
+        if self.is_away:
+            raise httpx.ConnectError("away")
+        status, value = self._penpot.direct(path.rpartition("/")[2], dict(params or {}))
+        body = b"" if status == 204 else json.dumps(value).encode()
+        return Answer(status, {"content-type": "application/json"}, body)
+
+
 class Clock:
     """Time that passes when it is told to."""
 
@@ -38,13 +57,13 @@ class Clock:
         return self.now
 
 
-def settings(penpot: str, folder: Path, **more: Any) -> Config:
+def settings(url: str, folder: Path, /, **more: Any) -> Config:
     """A config of one team; ``more`` replaces its tables."""
     team = Team(secret=Secret(SECRET), channels=(LOG,))
     tables: dict[str, Any] = {
         "server": Server(public_url=PUBLIC),
         "store": StoreSettings(url=Secret(f"sqlite:///{folder}/relay.db")),
-        "penpot": Penpot(url=penpot, access_token=Secret(TOKEN)),
+        "penpot": more.get("penpot") or Penpot(url=url, access_token=Secret(TOKEN)),
         "watch": WatchSettings(),
         "teams": {"acme": team},
     }
@@ -65,11 +84,12 @@ class Stage:
         self._clients: list[Counted] = []
         self.start()
 
-    def start(self) -> None:
+    def start(self, kind: Callable[..., Counted] = Counted) -> None:
         """A watch as after a start of the service."""
         token = self.config.penpot.access_token
         assert token is not None
-        self._clients.append(Counted(self.penpot.url, token, self.metrics))
+        first = self.penpot if kind is Direct else self.penpot.url
+        self._clients.append(kind(first, token, self.metrics))
         self.watch = Watch(
             self.config, self._clients[-1], self.store, self.metrics, lambda: None, self.clock
         )
@@ -78,14 +98,19 @@ class Stage:
         for client in self._clients:
             await client.close()
 
-    async def pass_time(self, seconds: float) -> None:
-        """Let the watch work while that time passes, in some hundred steps at the most."""
+    @property
+    def client(self) -> Counted:
+        """What the watch asks with."""
+        return self._clients[-1]
+
+    async def pass_time(self, seconds: float, steps: int = 400) -> None:
+        """Let the watch work while that time passes, in so many steps at the most."""
         end = self.clock.now + seconds
         while True:
             wait = await self.watch.turn()
             if self.clock.now >= end:
                 return
-            self.clock.now = min(self.clock.now + max(wait, seconds / 400, 0.05), end)
+            self.clock.now = min(self.clock.now + max(wait, seconds / steps, 0.05), end)
 
     def people(self, file: str = "landing") -> People:
         """People at work in a file, now."""
@@ -138,11 +163,11 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(penpot: StandIn, folder: Path, **more: Any) -> AsyncIterator[Stage]:
+async def stage(server: StandIn, folder: Path, /, **more: Any) -> AsyncIterator[Stage]:
     """See ``Stage``."""
     store = SqliteStore(folder / "relay.db")
     await store.open()
-    opened = Stage(settings(penpot.url, folder, **more), penpot, store, Clock())
+    opened = Stage(settings(server.url, folder, **more), server, store, Clock())
     try:
         yield opened
     finally:

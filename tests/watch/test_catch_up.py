@@ -372,3 +372,16 @@ async def test_a_penpot_that_tells_no_authors_is_not_caught_up(
         on.people().resolve(thread)
         await on.pass_time(NEXT_LOOK)
         assert await on.events() == [("resolve-comment-thread", "first")]
+
+
+async def test_a_clock_that_is_set_back_stops_nothing(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        await on.pass_time(MINUTE)
+        on.clock.now -= 3 * DAY
+        on.people().begin("missed")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == []  # it is dated before what was seen
+        thread = next(iter(on.world.threads.values()))
+        on.people().resolve(thread)
+        await on.pass_time(NEXT_LOOK)
+        assert [event for event, _ in await on.events()] == ["resolve-comment-thread"]
