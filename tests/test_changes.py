@@ -1,14 +1,21 @@
 """Comments that are resolved, reopened, edited and deleted, end to end: a real service, stopped and
 killed on the way, and what a colleague then sees in Slack, in a Matrix room and in a mailbox."""
 
+import contextlib
+import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.penpot import own
+from tests.penpot.people import People
+from tests.penpot.standin import TOKEN as PENPOT_TOKEN
+from tests.penpot.standin import StandIn
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN, Slack
 from tests.servers.slack_rules import rich_inlines
@@ -34,8 +41,13 @@ class Team:
         self.settle()
 
     def settle(self) -> None:
-        for state in ("stored", "waiting"):
-            wait_until(lambda: not self.service.run("log", "--state", state).stdout, 20)  # noqa: B023
+        sql = (
+            "SELECT (SELECT count(*) FROM events WHERE state = 'stored')"
+            " + (SELECT count(*) FROM deliveries WHERE state = 'waiting')"
+        )
+        path = f"file:{self.service.folder}/relay.db?mode=ro"
+        with contextlib.closing(sqlite3.connect(path, uri=True)) as store:
+            wait_until(lambda: store.execute(sql).fetchone() == (0,), 20)
 
     def in_slack(self) -> list[str]:
         """Each message as it is by now, oldest first, without its footer."""
@@ -159,7 +171,7 @@ def test_readers_see_the_state_by_now(team: Team) -> None:
 
 def test_a_change_that_a_kill_interrupts_is_made_once_the_service_is_back(team: Team) -> None:
     team.tell(own.THREAD)
-    team.slack.next.extend(["fatal_error"] * 3)
+    team.slack.next.extend(["fatal_error"])
     edits = [
         own.first("update-comment", content=f"Version {number}", previousContent="before")
         for number in range(8)
@@ -176,3 +188,61 @@ def test_a_change_that_a_kill_interrupts_is_made_once_the_service_is_back(team: 
     assert line == "✓ Resolved"
     assert [text.splitlines()[-1] for text in team.in_matrix()] == ["> Version 7", "✓ Resolved"]
     assert len(team.mail.mails) == 2
+
+
+def test_what_happens_in_penpot_shows_within_half_a_minute(
+    tmp_path: Path, slack_server: RunningSlack, synapse: Synapse
+) -> None:
+    ada, bot = synapse.register("ada"), synapse.register("bot")
+    room = ada.create_room(invite=(bot.id,))
+    slack = slack_server.slack
+    with StandIn() as penpot:
+        landing = penpot.world.by_name("files", "landing")
+        people = People(penpot.world, landing, datetime.now(UTC))
+        service = Service(
+            tmp_path,
+            f"""
+team_id = "{penpot.world.by_name("teams", "acme")}"
+[[teams.acme.channels]]
+name = "slack"
+type = "slack"
+token = "{TOKEN}"
+channel = "#design"
+api_url = "{slack_server.api_url}"
+[[teams.acme.channels]]
+name = "room"
+type = "matrix"
+homeserver = "{synapse.url}"
+access_token = "{bot.token}"
+room = "{room}"
+""",
+            penpot=f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"',
+        )
+        service.start()
+        try:
+            wait_until(lambda: "team acme is watched" in service.log.read_text(), 20)
+            thread, begun = people.begin("Too dark")
+            for body in (begun, people.reply(thread, "Better now?")):
+                assert service.post(json.dumps(body).encode()) == 204
+            wait_until(lambda: len(slack.shown) == len(ada.messages(room)) == 2, 20)
+            people.edit(thread, 1, "Better by now?")
+            people.resolve(thread)
+            wait_until(lambda: "✓ Resolved" in map(slack_words, slack.shown.values()), 30)
+            wait_until(lambda: len(ada.messages(room)) == 5, 10)
+            first, answer, _ = ada.sees(room).values()
+            service.kill()
+            people.resolve(thread, resolved=False)
+            people.delete(thread, 1)
+            service.start()
+            wait_until(lambda: "" in ada.sees(room).values(), 30)
+            wait_until(lambda: "↺ Reopened" in map(slack_words, slack.shown.values()), 30)
+        finally:
+            service.stop()
+
+    assert "✓ resolved" in first
+    assert answer.endswith("> Better by now?")
+    shown = [slack_words(message) for message in slack.shown.values()]
+    assert "✓" not in shown[0]
+    assert shown[1] == "A comment by Ada Lovelace was deleted"
+    assert sorted(shown[2:]) == ["↺ Reopened", "✓ Resolved"]
+    assert "Better by now?" not in str(ada.messages(room))

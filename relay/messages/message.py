@@ -106,6 +106,7 @@ class Message:
         if "to" in found:
             found["to"] = Mention(**found["to"])
         if "change" in found:
-            told = found["change"]
+            parts = {field.name for field in fields(Change)}
+            told = {key: value for key, value in found["change"].items() if key in parts}
             found["change"] = Change(**told | {"news": tuple(told.get("news", ()))})
         return cls(**found)

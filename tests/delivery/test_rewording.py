@@ -207,3 +207,5 @@ async def test_a_change_survives_the_store() -> None:
 
     assert message.change is not None
     assert Message.loads(message.dumps()) == message
+    newer = message.dumps().replace('"change": {', '"change": {"smell": "roses", ')
+    assert Message.loads(newer) == message
