@@ -93,7 +93,7 @@ class Load:
                     status = client.post(hook, content=comment(number, self._words)).status_code
                 except httpx.HTTPError:
                     self._ledger.unanswered.append(number)
-                    time.sleep(0.02)
+                    time.sleep(0.05)
                     continue
                 answered = self._ledger.acknowledged if status == 204 else self._ledger.refused
                 answered.append(number)
