@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -17,6 +17,7 @@ from relay.channels import channel_class, open_channel
 from relay.config import Config
 from relay.delivery.clock import Clock
 from relay.delivery.fanout import FanOut
+from relay.delivery.feed import Feed
 from relay.delivery.housekeeping import Housekeeping
 from relay.delivery.lanes import Lanes
 from relay.delivery.notes import StoreNotes
@@ -51,6 +52,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     store = store_at(config.store.url.reveal())
     metrics = Metrics()
     clock = Clock()
+    feed = Feed()
     settings = config.lanes()
     retention = config.store.retention.total_seconds()
     lanes = Lanes(
@@ -65,21 +67,31 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         digest_after=lambda name: settings[name].late_after,
         alerts_to=config.alerts_to,
         clock_is_sure=clock.is_sure,
+        changed=feed.changed,
     )
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))
-    fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded)
-    hook = Hook(config, store, fan_out.wake, metrics, is_open=role.takes)
+    fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded, feed.changed)
+
+    def stored() -> None:
+        fan_out.wake()
+        feed.changed()
+
+    def elsewhere(names: Collection[str]) -> None:
+        lanes.wake(names)
+        feed.changed()
+
+    hook = Hook(config, store, stored, metrics, is_open=role.takes)
     housekeeping = Housekeeping(store, retention, clock.is_sure)
-    watch = _watch(config, store, metrics, fan_out.wake)
+    watch = _watch(config, store, metrics, stored)
     wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
-    inspector = Inspector(config, store, templates, metrics, wake)
+    inspector = Inspector(config, store, templates, metrics, feed, wake)
     tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if role.delivers:
-            store.watch(fan_out.wake, lanes.wake)
+            store.watch(stored, elsewhere)
         await store.open()
         running = {
             "lanes": lanes.run,
@@ -148,6 +160,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         ],
         lifespan=lifespan,
     )
+    application.state.feed = feed
     application.router.redirect_slashes = False  # a redirect would tell the secret again
     return application
 

@@ -1,5 +1,7 @@
 """Relay's HTTP server: uvicorn, with the settings that Penpot needs."""
 
+import socket
+
 import uvicorn
 
 from relay.app import build
@@ -14,9 +16,18 @@ STOP_TIME = 1
 """Seconds that open requests have when the service stops."""
 
 
+class _Server(uvicorn.Server):
+    """Ends what is told without an end, when it stops: uvicorn would wait for it, then cut it."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self.config.app.state.feed.close()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
 def server(config: Config, role: Role = Role.ALL) -> uvicorn.Server:
     """The service, or a half of it, ready to run."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             build(config, role),
             host=config.server.host,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from relay.delivery.lanes import Lanes
 from relay.delivery.pace import pause
@@ -35,14 +35,16 @@ class FanOut:
         lanes: Lanes,
         metrics: Metrics,
         stand_back: Callable[[], bool],
+        changed: Callable[[Iterable[int]], None] = lambda _: None,
     ) -> None:
         """While ``stand_back`` says so, the fan-out goes on only now and then: what is stored can
-        wait, Penpot can't."""
+        wait, Penpot can't. ``changed`` is told what was fanned out."""
         self._planner = planner
         self._store = store
         self._lanes = lanes
         self._metrics = metrics
         self._stand_back = stand_back
+        self._changed = changed
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -103,6 +105,7 @@ class FanOut:
         for plan in await self._write(batch) if batch else ():
             self._lanes.wake(delivery.lane for delivery in plan.deliveries)
             self._tell(plan, names[plan.event_id])
+            self._changed([plan.event_id])
         return bool(batch)
 
     async def _is_next(self, stored: StoredEvent, *, alone: bool) -> bool:

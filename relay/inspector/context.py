@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from relay.config import Config
+from relay.delivery.feed import Feed
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.store.base import Store
@@ -19,6 +20,8 @@ class Inspector:
     store: Store
     templates: Templates
     metrics: Metrics
+    feed: Feed
+    """Tells which events changed."""
     wake: Callable[[Collection[str]], None]
     """To be called with the lanes that deliveries were put back into."""
 

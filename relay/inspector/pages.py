@@ -21,7 +21,7 @@ nothing. ``|safe`` does not occur. Scripts and styles are files in ``static/``, 
 answer that needs a policy of its own, such as what stands in a frame, sets the header by itself.
 """
 
-import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -46,12 +46,13 @@ POLICY = (
 HEADERS: Mapping[bytes, bytes] = {
     b"content-security-policy": POLICY.encode(),
     b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"same-origin",  # without one, forms tell no origin either
+    b"referrer-policy": b"same-origin",
     b"cache-control": b"no-store",
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
 }
-"""What every answer has, unless the endpoint says otherwise."""
+"""What every answer has, unless the endpoint says otherwise. Without any referrer browsers would
+not say whose form it is that they send (``Origin: null``)."""
 
 
 class WithHeaders:
@@ -96,6 +97,11 @@ parts = page
 """The same for a template without a layout."""
 
 
+def rendered(name: str, **values: Any) -> str:
+    """What a template without a layout gives that asks for nothing of the request."""
+    return _environment().get_template(name).render(values)
+
+
 def missing(request: Request) -> Response:
     """The answer about what is not there, or not for this viewer."""
     return page(request, "missing.html", 404)
@@ -130,6 +136,14 @@ def moment(seconds: float) -> Markup:
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(exact, shown, shown)
 
 
+def until(seconds: float) -> Markup:
+    """A time to come; ``app.js`` tells how far it is."""
+    at = datetime.fromtimestamp(seconds, UTC)
+    exact = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    shown = at.strftime("%H:%M:%S UTC")
+    return Markup('<time datetime="{}" data-until>{}</time>').format(exact, shown)
+
+
 def duration(seconds: float) -> str:
     """A span of time in short: ``0.3 s``, ``12 s``, ``4 min``, ``3 h``, ``2 d``."""
     if seconds < 10:
@@ -140,9 +154,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
-def pretty(value: Any) -> str:
-    """A value as indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def visible(text: str) -> str:
+    """Text with what can't be seen, or turns the direction of what follows, as ``\\u…``."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-FILTERS = {"moment": moment, "duration": duration, "pretty": pretty}
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+FILTERS = {"moment": moment, "duration": duration, "until": until, "visible": visible}

@@ -4,7 +4,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from relay.inspector import assets, events, teams
+from relay.inspector import assets, event, events, live, teams
 from relay.inspector.context import Inspector
 from relay.inspector.drafts import Drafts
 from relay.inspector.editor import Editor
@@ -22,6 +22,8 @@ def pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
             *assets.ROUTES,
             *Login(inspector.config, sessions).routes(),
             *events.ROUTES,
+            *event.ROUTES,
+            *live.ROUTES,
             *teams.ROUTES,
             *Gallery(drafts).routes(),
             *Editor(drafts).routes(),

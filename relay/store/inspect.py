@@ -152,10 +152,28 @@ class StoreReading:
         sql = Statement(postgres=self._postgres)
         ids = sql.marks(row.id for row in rows)
         sql.text = f"SELECT {MARK} FROM {sql.table('deliveries')} WHERE event_id IN ({ids})"
+        found = sorted(Mark(*one) for one in (await self._fetch([sql]))[0])
+        heads = await self._heads({mark.lane for mark in found if mark.state == "waiting"})
         marks: dict[int, list[Mark]] = {row.id: [] for row in rows}
-        for mark in sorted(Mark(*one) for one in (await self._fetch([sql]))[0]):
+        for mark in found:
+            if mark.state == "waiting":
+                next_at = max(mark.next_at, heads.get(mark.lane, 0.0))
+                mark = mark._replace(next_at=next_at)
             marks[mark.event_id].append(mark)
         return [replace(row, marks=marks[row.id]) for row in rows]
+
+    async def _heads(self, lanes: Collection[str]) -> dict[str, float]:
+        """When the first message of each lane is tried next: those behind it wait for that."""
+        statements = []
+        for lane in lanes:
+            sql = Statement(postgres=self._postgres)
+            sql.text = (
+                f"SELECT lane, next_at FROM {sql.table('deliveries')}"
+                f" WHERE state = 'waiting' AND lane = {sql.mark(lane)} ORDER BY id LIMIT 1"
+            )
+            statements.append(sql)
+        found = await self._fetch(statements) if statements else []
+        return {lane: next_at for rows in found for lane, next_at in rows}
 
 
 def _row(one: Sequence[Any]) -> Row:

@@ -6,13 +6,25 @@ const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" 
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 function localTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local], [data-until])")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     const today = at.toDateString() === new Date().toDateString();
     time.textContent = today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
     time.title = whole.format(at);
     time.dataset.local = "";
+  }
+  untils(root);
+}
+
+// "in 4 min", for what is still to come
+function untils(root) {
+  for (const time of root.querySelectorAll("time[data-until]")) {
+    const seconds = Math.round((new Date(time.dateTime) - Date.now()) / 1000);
+    if (seconds <= 0) time.textContent = "now";
+    else if (seconds < 90) time.textContent = `in ${seconds} s`;
+    else if (seconds < 5400) time.textContent = `in ${Math.round(seconds / 60)} min`;
+    else time.textContent = `in ${Math.round(seconds / 3600)} h`;
   }
 }
 
@@ -39,4 +51,5 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt.parentElement ?? document));
 document.addEventListener("DOMContentLoaded", () => localTimes(document));
+setInterval(() => untils(document), 1000);
 window.relay = { localTimes };

@@ -1,0 +1,85 @@
+"""The feed: tells those who look at the inspector which events changed."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+
+PACE = 0.25
+"""Seconds between two tidings for one listener, at the least."""
+MOST = 200
+"""Changed events that are remembered for a listener; it misses what goes beyond."""
+LISTENERS = 100
+"""So many may listen."""
+
+
+class Crowded(Exception):
+    """As many listen as may."""
+
+
+class Listener:
+    """One who looks."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+        self._woken = asyncio.Event()
+        self._told = 0.0
+        self.is_over = False
+        """Whether the service stops."""
+
+    def add(self, ids: Iterable[int]) -> None:
+        """These events changed, or, if there are none, new ones came."""
+        if len(self._ids) < MOST:
+            self._ids.update(ids)
+        self._woken.set()
+
+    def end(self) -> None:
+        """Nothing more is told."""
+        self.is_over = True
+        self._woken.set()
+
+    async def wait(self, seconds: float) -> set[int] | None:
+        """The events that changed since the last time, not sooner than ``PACE`` after it, and maybe
+        none where new ones came; None where nothing did in so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return None
+        if not self.is_over:
+            await asyncio.sleep(self._told + PACE - time.monotonic())
+        self._told = time.monotonic()
+        self._woken.clear()
+        ids, self._ids = self._ids, set()
+        return ids
+
+
+class Feed:
+    """Costs a comparison for each change while nobody listens."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+
+    def changed(self, ids: Iterable[int] = ()) -> None:
+        """These events changed, or, if there are none, new ones were stored."""
+        if self._listeners:
+            told = tuple(ids)
+            for listener in self._listeners:
+                listener.add(told)
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Listen until the context ends. Raises ``Crowded``."""
+        if len(self._listeners) >= LISTENERS:
+            raise Crowded
+        listener = Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """The service stops: let nobody wait."""
+        for listener in self._listeners:
+            listener.end()

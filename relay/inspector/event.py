@@ -1,0 +1,204 @@
+"""One event: what came, what it became, where it went, and sending it again."""
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from relay.channels.base import Thread
+from relay.delivery.memory import Memory
+from relay.inspector.context import Inspector, inspector_of, viewer_of
+from relay.inspector.look import Look, shown
+from relay.inspector.pages import form, missing, page, visible
+from relay.messages.message import Message
+from relay.penpot.events import NotAnEvent, normalize
+from relay.penpot.links import add_links
+from relay.penpot.wire import UnreadableBody, decode, media_type
+from relay.store.base import Delivery
+from relay.store.reading import Attempt, Whole
+
+MOST_SHOWN = 100_000
+"""Characters of a body on the page; all of it is in the download."""
+MOST_COPIED = 20_000
+"""Bytes of a body that stand in a command to copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A delivery on the page."""
+
+    delivery: Delivery
+    channel: str
+    kind: str
+    """Of the channel; empty where it has left the config."""
+    attempts: Sequence[Attempt]
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body on the page."""
+
+    sent: str
+    """As it came; JSON indented as Penpot indents it."""
+    read: str = ""
+    """As it is read, where that looks different."""
+    event: str = ""
+    variables: str = ""
+    fault: str = ""
+    """Why it can't be read."""
+    is_cut: bool = False
+
+
+async def _show(request: Request) -> Response:
+    inspector, whole = inspector_of(request), await _find(request)
+    if whole is None:
+        return missing(request)
+    return page(
+        request,
+        "event.html",
+        whole=whole,
+        row=whole.row,
+        told=[await _told(inspector, whole, delivery) for delivery in whole.deliveries],
+        body=await _body(inspector, whole),
+        curl=_curl(inspector, whole),
+        file=_file_name(whole),
+        resent=request.query_params.get("resent", ""),
+        live=f"/inspector/live?after={2**62}&open={whole.event.id}",
+    )
+
+
+async def _again(request: Request) -> Response:
+    inspector, whole = inspector_of(request), await _find(request)
+    if whole is None:
+        return missing(request)
+    which = (await form(request)).get("delivery", "")
+    chosen = [one for one in whole.deliveries if which in ("all", str(one.id))]
+    found = await inspector.store.resend([one.id for one in chosen]) if chosen else []
+    inspector.wake({one.lane for one in chosen})
+    inspector.feed.changed([whole.event.id])
+    return RedirectResponse(f"/inspector/events/{whole.event.id}?resent={len(found)}", 303)
+
+
+async def _payload(request: Request) -> Response:
+    """The body as it came, as tests keep theirs."""
+    whole = await _find(request)
+    if whole is None:
+        return missing(request)
+    headers = {"content-disposition": f'attachment; filename="{_file_name(whole)}"'}
+    return Response(whole.event.body, headers=headers, media_type="application/octet-stream")
+
+
+async def _frame(request: Request) -> Response:
+    """A mail, for a frame on the event's page."""
+    inspector, whole = inspector_of(request), await _find(request)
+    for delivery in whole.deliveries if whole else ():
+        if whole and delivery.id == request.path_params["delivery"]:
+            frame = (await _told(inspector, whole, delivery)).look.frame
+            if frame is not None:
+                headers = {"content-security-policy": frame.policy}
+                return HTMLResponse(frame.html, headers=headers)
+    return missing(request)
+
+
+async def _find(request: Request) -> Whole | None:
+    event_id = request.path_params["id"]
+    if event_id >= 2**63:
+        return None
+    return await inspector_of(request).store.reading.event(viewer_of(request).team, event_id)
+
+
+async def _told(inspector: Inspector, whole: Whole, delivery: Delivery) -> Told:
+    settings = inspector.config.lanes().get(delivery.lane)
+    message = Message.loads(delivery.message)
+    thread = None
+    if message.thread and settings is not None and settings.in_threads and message.to is None:
+        place = await inspector.store.thread(delivery.lane, message.thread)
+        if place is not None and place.root != delivery.receipt:
+            thread = Thread(place.root, place.last, place.title)
+    addresses: dict[str, Any] = {}
+    if settings is not None and settings.type == "email":
+        addresses = {"sender": settings.sender, "to": settings.to}
+    kind = settings.type if settings is not None else ""
+    look = shown(kind or "stdout", message, thread, **addresses)
+    channel = delivery.lane.partition("/")[2]
+    return Told(delivery, channel, kind, whole.attempts[delivery.id], look)
+
+
+async def _body(inspector: Inspector, whole: Whole) -> Body:
+    raw = whole.event.body
+    text = raw[: 4 * MOST_SHOWN].decode("utf-8", "replace")[:MOST_SHOWN]
+    is_cut = len(raw) > len(text.encode("utf-8", "replace"))
+    if not raw:  # Relay's own event
+        return Body("")
+    try:
+        values = decode(raw, whole.event.content_type)
+        event = normalize(values)
+    except (UnreadableBody, NotAnEvent) as error:
+        return Body(text, fault=str(error), is_cut=is_cut)
+    pretty = json.dumps(values, indent=2, ensure_ascii=False)
+    is_cut = is_cut or len(pretty) > MOST_SHOWN
+    team = inspector.config.teams.get(whole.event.team)
+    known = ""
+    if team is not None:
+        name = inspector.config.team_name(whole.event.team)
+        memory = Memory(inspector.store)
+        enriched = await memory.enriched(event, whole.event.team, name, team.team_id)
+        linked = add_links(enriched, inspector.config.penpot.url)
+        known = _dump({key: _plain(value) for key, value in linked.variables().items()})
+    is_transit = media_type(whole.event.content_type) == "transit"
+    return Body(
+        text if is_transit else pretty[:MOST_SHOWN],
+        pretty[:MOST_SHOWN] if is_transit else "",
+        _dump(_plain(event)),
+        known,
+        is_cut=is_cut,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Records as dicts, without what is empty."""
+    if hasattr(value, "__dataclass_fields__"):
+        value = asdict(value)
+    if isinstance(value, dict):
+        plain = {key: _plain(each) for key, each in value.items()}
+        return {key: each for key, each in plain.items() if each not in ("", None, [], {}, ())}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)[:MOST_SHOWN]
+
+
+def _curl(inspector: Inspector, whole: Whole) -> str:
+    """The command that posts the event anew; the secret is left to the reader."""
+    server = inspector.config.server
+    base = server.public_url or f"http://localhost:{server.port}"
+    raw = whole.event.body
+    body = f"--data-binary @{_file_name(whole)}"
+    text = raw.decode("utf-8", "replace")
+    # Not what a terminal would take for commands of its own.
+    if len(raw) <= MOST_COPIED and text.encode() == raw and visible(text) == text:
+        body = f"--data-raw {shlex.quote(text)}"
+    kind = shlex.quote(f"content-type: {whole.event.content_type}")
+    return f'curl -H {kind} "{base}/hooks/{whole.event.team}/$SECRET" \\\n  {body}'
+
+
+def _file_name(whole: Whole) -> str:
+    name = re.sub(r"[^a-z0-9-]+", "-", whole.event.name.lower()).strip("-")[:60] or "event"
+    end = "transit.json" if media_type(whole.event.content_type) == "transit" else "json"
+    return f"{name}-{whole.event.id}.{end}"
+
+
+ROUTES = [
+    Route("/inspector/events/{id:int}", _show, methods=["GET"]),
+    Route("/inspector/events/{id:int}/again", _again, methods=["POST"]),
+    Route("/inspector/events/{id:int}/payload", _payload, methods=["GET"]),
+    Route("/inspector/events/{id:int}/mail/{delivery:int}", _frame, methods=["GET"]),
+]

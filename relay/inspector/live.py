@@ -1,0 +1,82 @@
+"""The live list: rows of events as they come and change, by server-sent events."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from relay.delivery.feed import Crowded
+from relay.inspector.context import Inspector, inspector_of, viewer_of
+from relay.inspector.events import fits, wanted
+from relay.inspector.pages import rendered
+from relay.store.base import StoreUnavailable
+from relay.store.reading import Filters
+
+log = logging.getLogger(__name__)
+
+BEAT = 20.0
+"""Seconds without news after which a sign of life is sent, so that no proxy ends the connection."""
+BEATS = 180
+"""Tidings and signs of life in one connection; then the browser makes another, and is looked at
+again."""
+MOST_OPEN = 100
+"""Rows that a browser may name which it shows as not settled yet."""
+
+
+async def _live(request: Request) -> Response:
+    team, filters = wanted(request)
+    last = request.headers.get("last-event-id") or request.query_params.get("after", "")
+    seen = int(last) if last.isdecimal() and last.isascii() and len(last) < 19 else 0
+    told = request.query_params.get("open", "").split(",")[:MOST_OPEN]
+    open_ = {int(id_) for id_ in told if id_.isdecimal() and id_.isascii() and len(id_) < 19}
+    teams = viewer_of(request).teams(inspector_of(request).config)
+    with_team = viewer_of(request).team is None and len(teams) > 1
+    stream = _stream(inspector_of(request), team, filters, seen, open_, with_team)
+    try:
+        first = await anext(stream)
+    except Crowded:
+        return PlainTextResponse("Too many are looking", 503)
+
+    async def all_of_it() -> AsyncIterator[str]:
+        yield first
+        async for part in stream:
+            yield part
+
+    headers = {"x-accel-buffering": "no"}  # nginx would keep it to itself
+    return StreamingResponse(all_of_it(), media_type="text/event-stream", headers=headers)
+
+
+async def _stream(
+    inspector: Inspector,
+    team: str | None,
+    filters: Filters,
+    seen: int,
+    open_: set[int],
+    with_team: bool,
+) -> AsyncIterator[str]:
+    with inspector.feed.listen() as listener:
+        yield "retry: 2000\n\n"
+        ids: set[int] | None = open_
+        for _ in range(BEATS):
+            if listener.is_over:
+                return
+            if ids is None:
+                yield ": still here\n\n"
+            else:
+                try:
+                    rows = await inspector.store.reading.rows(team, ids, after=seen)
+                except StoreUnavailable as error:
+                    log.debug("the live list waits for the store: %s", error)
+                    rows = []
+                for row in reversed(rows):
+                    html = rendered("_row.html", row=row, with_team=with_team)
+                    told = {"id": row.id, "fits": fits(row, filters), "html": html}
+                    seen = max(seen, row.id)
+                    yield f"id: {seen}\nevent: row\ndata: {json.dumps(told)}\n\n"
+            ids = await listener.wait(BEAT)
+
+
+ROUTES = [Route("/inspector/live", _live, methods=["GET"])]

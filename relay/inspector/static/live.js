@@ -1,0 +1,70 @@
+// What changes while somebody looks. The server tells it: nothing is asked for again and again.
+"use strict";
+
+let source = null;
+let seen = 0;  // the newest event that was in the list or came into it
+
+function list() { return document.querySelector("#list ul.events"); }
+
+function stop() {
+  if (source) source.close();
+  source = null;
+}
+
+function start() {
+  stop();
+  const place = document.querySelector("[data-live]");
+  if (!place || !place.dataset.live || !window.EventSource) return;
+  const address = new URL(place.dataset.live, location.href);
+  seen = Number(address.searchParams.get("after"));
+  if (list()) {
+    const open = [...list().querySelectorAll("[data-open]")].slice(0, 100);
+    address.searchParams.set("open", open.map((row) => row.dataset.id).join(","));
+  }
+  source = new EventSource(address);
+  source.addEventListener("row", (event) => take(JSON.parse(event.data)));
+}
+
+function take(told) {
+  const rows = list();
+  if (!rows) {
+    const part = document.querySelector("#deliveries");
+    if (part && !(part.contains(document.activeElement) && document.activeElement.matches("button"))) {
+      window.htmx.trigger(part, "changed");
+    }
+    return;
+  }
+  const template = document.createElement("template");
+  template.innerHTML = told.html;
+  const row = template.content.firstElementChild;
+  window.relay.localTimes(template.content);
+  const old = document.getElementById(row.id);
+  if (old) {
+    const had = old.contains(document.activeElement);
+    old.replaceWith(row);
+    if (had) row.querySelector("a").focus({ preventScroll: true });
+    return;
+  }
+  if (told.id <= seen) return;
+  seen = told.id;
+  if (!told.fits) return;
+  row.classList.add("fresh");
+  const first = rows.firstElementChild;
+  const isRead = first && first.getBoundingClientRect().bottom < 0;
+  const before = isRead && first.getBoundingClientRect().top;
+  rows.prepend(row);
+  // Who reads further down goes on reading the same line.
+  if (isRead) {
+    window.scrollBy({ top: first.getBoundingClientRect().top - before, behavior: "instant" });
+  }
+  document.querySelector("#list .empty").hidden = true;
+  while (rows.childElementCount > 200) rows.lastElementChild.remove();
+}
+
+document.addEventListener("DOMContentLoaded", start);
+const isList = (event) => event.detail.target && event.detail.target.id === "list";
+document.addEventListener("htmx:beforeRequest", (event) => { if (isList(event)) stop(); });
+document.addEventListener("htmx:afterRequest", (event) => { if (isList(event) && event.detail.failed) start(); });
+document.addEventListener("htmx:afterSettle", (event) => { if (isList(event)) start(); });
+window.addEventListener("pagehide", stop);
+window.addEventListener("pageshow", (event) => { if (event.persisted) start(); });

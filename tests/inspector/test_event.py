@@ -1,0 +1,187 @@
+"""One event, in a browser."""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from relay.penpot.samples import sample
+from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults, too_wide
+from tests.inspector.test_events import MAIL, project
+from tests.service import JSON, SECRET, Service, running, wait_until
+
+PAYLOADS = Path(__file__).parents[1] / "penpot" / "payloads"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Service]:
+    """The service with a channel that works and one that is away."""
+    with running(tmp_path, f"{STDOUT}{MAIL}") as started:
+        yield started
+
+
+def settled(service: Service, event: int, marks: str) -> None:
+    """Wait until an event's page has this."""
+    wait_until(lambda: marks in httpx.get(f"{service.url}/inspector/events/{event}").text, 10)
+
+
+def test_all_is_told_of_an_event(served: Service, open_page: Open) -> None:
+    served.post(sample("create-comment-thread"))
+    settled(served, 1, "refuses connections")
+    page = open_page(f"{served.url}/inspector/events/1")
+    log = page.locator("article", has_text="log").first
+    assert "the headline is hard to read" in log.locator(".look, pre").first.inner_text()
+    mail = page.locator("article", has_text="mail").last
+    assert "the mail server refuses connections" in mail.locator(".tries").inner_text()
+    frame = page.frame_locator("iframe.mail")
+    expect(frame.locator("body")).to_contain_text("the headline is hard to read")
+    told = page.locator("pre[aria-label='The body']").inner_text()
+    assert json.loads(told) == json.loads(sample("create-comment-thread"))
+    for summary in page.locator("summary").all():
+        summary.focus()
+        page.keyboard.press("Enter")
+    assert '"Ada Lovelace"' in page.get_by_label("The event", exact=True).inner_text()
+    assert '"url"' in page.get_by_label("The variables of templates").inner_text()
+    assert not serious_faults(page)
+    keep_picture(page, "event")
+    page.emulate_media(color_scheme="dark")
+    keep_picture(page, "event-dark")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert not too_wide(page)
+    keep_picture(page, "event-phone")
+    assert SECRET not in page.content()
+
+
+def test_transit_is_shown_as_sent_and_as_read(served: Service, open_page: Open) -> None:
+    body = sorted((PAYLOADS / "create-comment").glob("*.transit.json"))[0].read_bytes()
+    httpx.post(served.hook, content=body, headers={"content-type": "application/transit+json"})
+    settled(served, 1, "mark sent")
+    page = open_page(f"{served.url}/inspector/events/1")
+    assert page.get_by_label("The body", exact=True).inner_text() == body.decode()
+    read = json.loads(page.get_by_label("The body as it is read").inner_text())
+    assert read["name"] == "create-comment"
+
+
+def test_an_event_is_sent_again_to_one_or_to_all(served: Service, open_page: Open) -> None:
+    served.post(sample("create-comment-thread"))
+    settled(served, 1, "refuses connections")
+    page = open_page(f"{served.url}/inspector/events/1")
+    page.get_by_role("button", name="Send again to log").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Put back into its lane.")
+    tries = page.locator("article", has_text="log").first.locator(".tries > li")
+    expect(tries).to_have_count(2)  # it comes by itself
+    page.get_by_role("button", name="Send all again").click()
+    expect(page.get_by_role("status")).to_have_text("Put back into their lanes.")
+    expect(tries).to_have_count(3)
+    assert served.output.read_text().count("the headline is hard to read") == 3
+
+
+def test_what_is_saved_is_what_came(served: Service, browser: Browser) -> None:
+    served.post(sample("create-comment-thread"))
+    served.post(b'\xff\x00"')
+    settled(served, 1, "mark sent")
+    for event, name, body in (
+        (1, "create-comment-thread-1.json", sample("create-comment-thread")),
+        (2, "event-2.json", b'\xff\x00"'),
+    ):
+        page = browser.new_page()
+        page.goto(f"{served.url}/inspector/events/{event}")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Save as test payload").click()
+        assert download.value.suggested_filename == name
+        assert download.value.path().read_bytes() == body
+        page.close()
+
+
+def test_the_command_posts_the_event_anew(served: Service, open_page: Open) -> None:
+    served.post(sample("create-file"))
+    settled(served, 1, "mark sent")
+    page = open_page(f"{served.url}/inspector/events/1")
+    page.get_by_text("As a command").click()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    command = str(page.evaluate("navigator.clipboard.readText()"))
+    assert "$SECRET" in command
+    assert shlex.split(command)[-1].encode() == sample("create-file")
+    done = subprocess.run(
+        ["sh", "-c", command.replace("Pricing page", "Pricing page 2") + " -s -w '%{http_code}'"],
+        env={"SECRET": SECRET, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert done.stdout == "204"
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"><svg onload=alert(1)>'",
+    "javascript:alert(1)",
+    "{{7*7}}${7*7}<%= 7*7 %>",
+    "\x1b[31mred\x1b]0;title\x07",
+    "\u202egnp.exe\u2066",
+    "</pre></code></title><h1>out</h1>",
+    "<!--",
+    "]]>",
+    "&lt;b&gt;",
+    "' onmouseover='alert(1)",
+    "https://evil.example/x.png ![x](https://evil.example/y.png)",
+    "<iframe src=https://evil.example></iframe><base href=https://evil.example/>",
+]
+
+
+def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> None:
+    for number, text in enumerate(HOSTILE):
+        comment = json.loads(sample("create-comment-thread"))
+        comment["props"] |= {
+            "content": f"{text} {number}",
+            "ownerFullname": text,
+            "pageName": text,
+            "ownerEmail": text,
+            "extra": text,
+        }
+        for body in (
+            comment,
+            {"name": "create-project", "props": {"name": f"{text} {number}"}},
+            {"name": f"{text}{number}"[:90], "props": {"name": text, text: text}},
+        ):
+            assert served.post(json.dumps(body).encode()) == 204
+    served.post(b"[" + b"<script>alert(1)</script>")
+    count = 3 * len(HOSTILE) + 1
+    wait_until(
+        lambda: ">not fanned out yet</span>" not in httpx.get(f"{served.url}/inspector").text, 20
+    )
+    page = open_page(f"{served.url}/inspector")
+    expect(page.locator("#list .event")).to_have_count(count)
+    assert page.locator("#list script, #list img, #list svg, #list iframe, #list h1").count() == 0
+    texts = page.locator("#list").inner_text()
+    for text in ("<script>alert(1)</script>", "{{7*7}}", "\\u202e", "&lt;b&gt;"):
+        assert text in texts
+    assert "49" not in re.sub(r"\d\d:\d\d:\d\d|#\d+|in \d+ s", "", texts)
+    for number in range(1, count + 1):
+        page.goto(f"{served.url}/inspector/events/{number}")
+        shown = page.locator("main")
+        assert shown.locator("script, img[src^=http], svg, h1:nth-of-type(2), base").count() == 0
+        assert (
+            shown.locator("a[href^='javascript:'], [onerror], [onload], [onmouseover]").count() == 0
+        )
+        assert page.locator("iframe:not(.mail)").count() == 0
+        assert page.title().endswith("· Relay")
+
+
+def test_an_event_that_is_not_there_is_said_to_be_so(service: Service) -> None:
+    for id_ in (7, 2**63, 10**30):
+        answer = httpx.get(f"{service.url}/inspector/events/{id_}")
+        assert answer.status_code == 404
+        assert "not there" in answer.text
+    answer = httpx.post(service.hook, content=project("x"), headers=JSON)
+    assert answer.status_code == 204

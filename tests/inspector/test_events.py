@@ -1,0 +1,193 @@
+"""The list of events, in a browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from relay.penpot.samples import ORDER, sample
+from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults, too_wide
+from tests.service import Service, free_port, running, wait_until
+
+MAIL = (
+    '[[teams.acme.channels]]\nname = "mail"\ntype = "email"\nto = ["a@example.com"]\n'
+    'sender = "p@example.com"\nevents = ["comments"]\n'
+    f'smtp = {{ host = "127.0.0.1", port = {free_port()}, tls = "none" }}\n'
+)
+TWO = f"""{STDOUT}{MAIL}
+[teams.other]
+secret = "another-secret-of-24-chars"
+inspector_password = "of the other team alone"
+"""
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Service]:
+    """The service with a channel that takes all, one that is away, and a second team."""
+    with running(tmp_path, TWO) as started:
+        yield started
+
+
+def project(name: str) -> bytes:
+    return json.dumps({"name": "create-project", "props": {"name": name}}).encode()
+
+
+def rows(page: Page) -> list[str]:
+    return [" ".join(text.split()) for text in page.locator("#list .event").all_inner_texts()]
+
+
+def test_the_list_fills_by_itself_while_events_come(two: Service, open_page: Open) -> None:
+    page = open_page(f"{two.url}/inspector")
+    assert not rows(page)
+    assert not serious_faults(page)
+    keep_picture(page, "events-empty")
+    for name in ORDER:
+        assert two.post(sample(name)) == 204
+    expect(page.locator("#list .event")).to_have_count(len(ORDER))
+    first = page.locator("#list .event").last
+    expect(first.locator(".mark.sent")).to_have_text(re.compile("log"))
+    expect(first.locator(".mark.waiting")).to_have_text(re.compile(r"mail waiting · (in \d+|now)"))
+    assert "Ada Lovelace" in first.inner_text()
+    assert "the headline is hard to read" in first.inner_text()
+    pinned = page.locator("#list .event", has_text="create-project")
+    assert "not listed" in pinned.locator(".mark.passed").inner_text()
+    assert not serious_faults(page)
+    keep_picture(page, "events")
+    page.emulate_media(color_scheme="dark")
+    keep_picture(page, "events-dark")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert not too_wide(page)
+    keep_picture(page, "events-phone")
+
+
+def test_new_rows_take_neither_the_focus_nor_the_place(service: Service, open_page: Open) -> None:
+    for number in range(40):
+        service.post(project(f"Project {number}"))
+    page = open_page(f"{service.url}/inspector", viewport={"width": 1000, "height": 500})
+    expect(page.locator("#list .event")).to_have_count(40)
+    link = page.locator("#list .event a", has_text="create-project").nth(25)
+    link.focus()
+    link.evaluate("element => { window.link = element; }")
+    page.wait_for_timeout(100)
+    before = link.bounding_box()
+    service.post(project("One more"))
+    expect(page.locator("#list .event")).to_have_count(41)
+    assert page.evaluate("document.activeElement === window.link")
+    after = page.evaluate("window.link.getBoundingClientRect().top")
+    assert before is not None
+    assert abs(before["y"] - after) <= 1
+
+
+def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) -> None:
+    for name in ORDER:
+        two.post(sample(name))
+    httpx.post(
+        f"{two.url}/hooks/other/another-secret-of-24-chars",
+        content=project("Elsewhere"),
+        headers={"content-type": "application/json"},
+    )
+    two.post(b"[1,")
+    wait_until(
+        lambda: ">not fanned out yet</span>" not in httpx.get(f"{two.url}/inspector").text, 10
+    )
+    for scripts in (True, False):
+        page = open_page(f"{two.url}/inspector", java_script_enabled=scripts)
+
+        def choose(label: str, value: str, page: Page = page, scripts: bool = scripts) -> None:
+            if label == "Text":
+                page.get_by_label(label).fill(value)
+            else:
+                page.get_by_label(label).select_option(value)
+            if not scripts:
+                page.get_by_role("button", name="Filter").click()
+
+        choose("Kind", "create-comment-thread")
+        expect(page.locator("#list .event")).to_have_count(1)
+        choose("Kind", "")
+        choose("State", "unreadable")
+        expect(page.locator("#list .event")).to_have_count(1)
+        assert "not JSON" in rows(page)[0]
+        choose("State", "")
+        choose("Team", "other")
+        expect(page.locator("#list .event")).to_have_count(1)
+        choose("Team", "")
+        choose("Text", "overlay")
+        expect(page.locator("#list .event").first).to_contain_text("darker overlay")
+        assert "text=overlay" in page.url
+        choose("Text", "nobody says this")
+        expect(page.locator("#list .event")).to_have_count(0)
+        expect(page.locator("#list .empty")).to_have_text("No such events.")
+
+
+def test_what_the_filters_leave_out_does_not_come_by_itself(
+    service: Service, open_page: Open
+) -> None:
+    page = open_page(f"{service.url}/inspector?text=wanted")
+    page.wait_for_timeout(300)
+    service.post(project("Something else"))
+    service.post(project("The wanted one"))
+    expect(page.locator("#list .event")).to_have_count(1)
+    assert "The wanted one" in rows(page)[0]
+
+
+def test_pages_go_older_and_newer(service: Service, open_page: Open) -> None:
+    for number in range(120):
+        service.post(project(f"Project {number:03}"))
+    page = open_page(f"{service.url}/inspector")
+    expect(page.locator("#list .event").first).to_contain_text("Project 119")
+    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator("#list .event").first).to_contain_text("Project 019")
+    expect(page.get_by_role("link", name="Older")).to_have_count(0)
+    page.get_by_role("link", name="Newer", exact=True).click()
+    expect(page.locator("#list .event").first).to_contain_text("Project 069")
+    page.get_by_role("link", name="Newer", exact=True).click()
+    expect(page.locator("#list .event").first).to_contain_text("Project 119")
+
+
+def test_a_team_sees_its_own_events_alone(two: Service) -> None:
+    two.post(project("Of acme"))
+    wait_until(lambda: "Of acme" in httpx.get(f"{two.url}/inspector").text, 10)
+    headers = {"x-forwarded-for": "203.0.113.7"}
+    with httpx.Client(base_url=two.url, headers=headers) as client:
+        login = client.get("/inspector/login").text
+        (token,) = re.findall(r'name="token" value="([^"]+)"', login)
+        told = {"token": token, "team": "other", "password": "of the other team alone"}
+        assert client.post("/inspector/login", data=told).status_code == 303
+        for path in ("", "?team=acme", "?team=acme&kind=create-project", "/events/1"):
+            assert "Of acme" not in client.get(f"/inspector{path}").text
+        assert client.get("/inspector/events/1").status_code == 404
+        assert client.get("/inspector/events/1/payload").status_code == 404
+        home = client.get("/inspector").text
+        (token,) = set(re.findall(r'name="token" value="([^"]+)"', home))
+        answer = client.post("/inspector/events/1/again", data={"token": token, "delivery": "all"})
+        assert answer.status_code == 404
+        with client.stream("GET", "/inspector/live?team=acme&after=0&open=1") as live:
+            two.post(project("Of acme too"))
+            time = live.iter_text()
+            assert "Of acme" not in next(time)
+
+
+def test_an_open_inspector_does_not_hold_up_the_end(service: Service) -> None:
+    with httpx.stream("GET", f"{service.url}/inspector/live?after=0") as live:
+        assert next(live.iter_text()).startswith("retry")
+        assert service.stop() < 1
+    assert "Cancel" not in service.log.read_text()
+
+
+def test_the_first_visit_is_light_on_the_wire(two: Service, browser: Browser) -> None:
+    for number in range(60):
+        two.post(project(f"Project {number}"))
+    page = browser.new_page()
+    asked: list[Request] = []
+    page.on("requestfinished", lambda request: asked.append(request))
+    page.goto(f"{two.url}/inspector", wait_until="load")
+    page.wait_for_timeout(300)
+    sizes = [request.sizes()["responseBodySize"] for request in asked]
+    print(f"first visit: {sum(sizes)} bytes in {len(sizes)} answers")
+    assert 10_000 < sum(sizes) <= 60_000
+    page.close()
