@@ -18,8 +18,8 @@ SYNAPSE_PINS := tests/servers/synapse-constraints.txt
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event
-	@$(BIN)/relay demo --once $(ARGS)
+demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look at in the browser
+	@$(BIN)/relay demo $(ARGS)
 
 test: $(VENV)/.dev $(SYNAPSE)/.installed ## Runs all tests, against a real Matrix and mail server
 	@$(BIN)/pytest $(ARGS)

@@ -1,6 +1,7 @@
 """The command line: each command in a few lines, its work in a module of its own."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -122,13 +123,19 @@ def check(path: str | None) -> None:
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="End after the samples.")
-def demo(once: bool) -> None:
-    """Show one message of each kind of event."""
+@click.option(
+    "--stay/--once", default=None, help="Go on until interrupted, or end after the samples."
+)
+def demo(stay: bool | None) -> None:
+    """Show one message of each kind of event.
+
+    In a terminal it goes on after that, with the inspector to look at, until Ctrl-C.
+    """
     from relay.demo import run
 
     set_up("error", "text")
-    _run(run(once=once))
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        _run(run(stay=sys.stdout.isatty() if stay is None else stay))
 
 
 @main.command()

@@ -21,10 +21,10 @@ PATIENCE = 10.0
 """Seconds that a sample has to become a message."""
 
 
-async def run(*, once: bool) -> None:
+async def run(*, stay: bool) -> None:
     """Run Relay on a free port of loopback, post the samples through HTTP, print the messages.
 
-    Without ``once`` it goes on taking events until it is interrupted.
+    Where it is to ``stay`` it goes on, with the inspector to look at, until it is interrupted.
     """
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as folder:
         port = _free_port()
@@ -48,8 +48,8 @@ async def run(*, once: bool) -> None:
             await watch.open(service=False)
             hook = f"http://127.0.0.1:{port}{config.hook_path('acme')}"
             await _tell(hook, watch)
-            _say_what_next(hook, once=once)
-            if not once:
+            _say_what_next(hook, f"http://127.0.0.1:{port}/inspector", stay=stay)
+            if stay:
                 await serving
         finally:
             listening.should_exit = True
@@ -93,13 +93,18 @@ def _free_port() -> int:
         return port
 
 
-def _say_what_next(hook: str, *, once: bool) -> None:
+def _say_what_next(hook: str, inspector: str, *, stay: bool) -> None:
     click.secho(f"── {len(ORDER)} events went through HTTP, the store and a lane.", dim=True)
     click.echo("Try next:")
     click.echo("  relay events                        what Penpot tells, and when")
     click.echo("  relay preview create-comment --channel slack")
     click.echo("  relay check                         read your own relay.toml")
-    if not once:
+    if not stay:
+        click.echo("It ends here. In a terminal, or with --stay, it goes on, with the inspector:")
+        click.echo("  relay demo --stay")
+    else:
+        click.echo("Look at them in the browser, where they can be sent again:")
+        click.secho(f"  {inspector}", bold=True)
         click.echo("Post an event of your own, or end with Ctrl-C:")
         click.echo(
             f"  curl -H 'content-type: application/json' {hook} \\\n"

@@ -1,7 +1,11 @@
 """Every command of the command line, as a person calls it."""
 
+import contextlib
 import json
 import os
+import pty
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from relay.penpot.events import CATALOGUE
@@ -152,6 +157,35 @@ def test_the_demo_shows_one_message_of_each_kind_and_ends(tmp_path: Path) -> Non
     assert set(shown[:-1]) == set(CATALOGUE)
     assert "Try next:" in run.stdout
     assert run.stderr == ""
+
+
+def test_the_demo_ends_by_itself_where_there_is_no_terminal_and_says_so(tmp_path: Path) -> None:
+    run = relay("demo", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "It ends here." in run.stdout
+
+
+def test_the_demo_goes_on_in_a_terminal_with_the_inspector_until_ctrl_c(tmp_path: Path) -> None:
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-m", "relay", "demo"]
+    with (
+        os.fdopen(ours, "rb", buffering=0) as screen,
+        subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal) as demo,
+    ):
+        os.close(terminal)
+        told = ""
+        while "My project" not in told:
+            told += screen.read(4096).decode(errors="replace")
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/inspector", told)
+        page = httpx.get(address).text
+        assert "Landing page, autumn" in page
+        assert page.count("mark sent") >= len(CATALOGUE)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(10) == 0
+        with contextlib.suppress(OSError):  # Linux says so of a terminal that nobody has open
+            told = screen.read(4096).decode(errors="replace")
+        assert "Traceback" not in told
+        assert "Aborted" not in told
 
 
 @pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
