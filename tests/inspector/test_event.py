@@ -143,6 +143,8 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
     for number, text in enumerate(HOSTILE):
         comment = json.loads(sample("create-comment-thread"))
         comment["props"] |= {
+            "id": f"93b5c7d4-8a3c-81b0-8004-{number:012x}",
+            "commentId": f"93b5c7d5-8a3c-81b0-8004-{number:012x}",
             "content": f"{text} {number}",
             "ownerFullname": text,
             "pageName": text,

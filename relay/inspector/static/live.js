@@ -2,7 +2,7 @@
 "use strict";
 
 let source = null;
-let seen = 0;  // the newest event that was in the list or came into it
+let newest = 0;  // the newest event when the list was made: what comes into it is newer
 
 function list() { return document.querySelector("#list ul.events"); }
 
@@ -16,7 +16,7 @@ function start() {
   const place = document.querySelector("[data-live]");
   if (!place || !place.dataset.live || !window.EventSource) return;
   const address = new URL(place.dataset.live, location.href);
-  seen = Number(address.searchParams.get("after"));
+  newest = Number(address.searchParams.get("after"));
   if (list()) {
     const open = [...list().querySelectorAll("[data-open]")].slice(0, 100);
     address.searchParams.set("open", open.map((row) => row.dataset.id).join(","));
@@ -45,14 +45,12 @@ function take(told) {
     if (had) row.querySelector("a").focus({ preventScroll: true });
     return;
   }
-  if (told.id <= seen) return;
-  seen = told.id;
-  if (!told.fits) return;
+  if (told.id <= newest || !told.fits) return;
   row.classList.add("fresh");
   const first = rows.firstElementChild;
   const isRead = first && first.getBoundingClientRect().bottom < 0;
   const before = isRead && first.getBoundingClientRect().top;
-  rows.prepend(row);
+  rows.insertBefore(row, [...rows.children].find((other) => Number(other.dataset.id) < told.id) ?? null);
   // Who reads further down goes on reading the same line.
   if (isRead) {
     window.scrollBy({ top: first.getBoundingClientRect().top - before, behavior: "instant" });
