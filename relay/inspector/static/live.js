@@ -28,10 +28,7 @@ function start() {
 function take(told) {
   const rows = list();
   if (!rows) {
-    const part = document.querySelector("#deliveries");
-    if (part && !(part.contains(document.activeElement) && document.activeElement.matches("button"))) {
-      window.htmx.trigger(part, "changed");
-    }
+    refresh();
     return;
   }
   const template = document.createElement("template");
@@ -58,6 +55,26 @@ function take(told) {
   document.querySelector("#list .empty").hidden = true;
   while (rows.childElementCount > 200) rows.lastElementChild.remove();
 }
+
+// One event: the part about its deliveries is fetched anew, but never under somebody's hands.
+const part = () => document.querySelector("#deliveries");
+const isInUse = () => part().contains(document.activeElement) || part().matches(":active");
+let isLate = false;
+
+function refresh() {
+  isLate = isInUse();
+  if (!isLate) window.htmx.trigger(part(), "changed");
+}
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id === "deliveries" && isInUse()) {
+    event.detail.shouldSwap = false;
+    isLate = true;
+  }
+});
+document.addEventListener("focusout", () => {
+  if (isLate) setTimeout(refresh, 300);
+});
 
 document.addEventListener("DOMContentLoaded", start);
 const isList = (event) => event.detail.target && event.detail.target.id === "list";
