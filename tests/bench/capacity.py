@@ -8,6 +8,7 @@ from statistics import median
 
 import httpx
 
+from relay.store import store_at
 from tests.bench import load
 from tests.bench.common import (
     comment,
@@ -163,8 +164,6 @@ async def retention() -> None:
 
 async def _old(service: Service) -> int:
     """How many old events are left."""
-    from relay.store import store_at
-
     store = store_at(_store(service))
     await store.open()
     left = await store.prune(time.time() - 35 * 86400, 10**6)

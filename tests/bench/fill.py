@@ -1,21 +1,26 @@
-"""Filling a store directly, past Relay: a million messages in seconds."""
+"""Filling a store past Relay: a million messages in seconds, made by the engine itself."""
 
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
 
 import asyncpg
 
 from relay.messages.message import Message
 from relay.store import store_at
 
-EVENTS = ("team", "digest", "name", "content_type", "body", "received_at", "state", "reason")
-DELIVERIES = (
-    "event_id", "lane", "key", "message", "state", "attempts", "next_at", "error", "receipt",
-    "created_at", "digest",
-)  # fmt: skip
-AT_ONCE = 100_000
+BODY = b'{"name": "create-comment", "props": {"content": "%s"}}' % (b"Looks off. " * 20)
+MESSAGE = Message("Ada comments", "This is NUMBER. " + "Looks off. " * 20, event="create-comment")
+_EVENTS = (
+    "INSERT INTO {schema}events (id, team, digest, name, content_type, body, received_at, state,"
+    " reason) {over} SELECT i, 'acme', {digest}, 'create-comment', 'application/json', {body},"
+    " {at}, 'fanned-out', '' FROM {numbers}"
+)
+_DELIVERIES = (
+    "INSERT INTO {schema}deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
+    " receipt, created_at, digest) SELECT i, 'acme/c0', 'key-' || i, {message}, {state}, 0, 0, '',"
+    " '', {at}, '' FROM {numbers}"
+)
 
 
 async def fill(url: str, count: int, *, age: float = 0.0, state: str = "waiting") -> None:
@@ -24,12 +29,13 @@ async def fill(url: str, count: int, *, age: float = 0.0, state: str = "waiting"
     store = store_at(url)
     await store.open()
     await store.close()
-    for first in range(0, count, AT_ONCE):
-        some = min(AT_ONCE, count - first)
-        if url.startswith("sqlite:"):
-            _fill_file(url.removeprefix("sqlite:///"), some, time.time() - age, state)
-        else:
-            await _fill_database(url, some, time.time() - age, state)
+    if not count:
+        return
+    at = time.time() - age
+    if url.startswith("sqlite:"):
+        _fill_file(url.removeprefix("sqlite:///"), count, at, state)
+    else:
+        await _fill_database(url, count, at, state)
 
 
 async def waiting(url: str) -> int:
@@ -41,43 +47,42 @@ async def waiting(url: str) -> int:
     return sum(counted.values())
 
 
-def _events(first: int, count: int, at: float) -> Iterator[tuple[object, ...]]:
-    body = b'{"name": "create-comment", "props": {"content": "%s"}}' % (b"Looks off. " * 20)
-    for number in range(first, first + count):
-        digest = number.to_bytes(24, "big")
-        yield "acme", digest, "create-comment", "application/json", body, at, "fanned-out", ""
-
-
-def _deliveries(first: int, count: int, at: float, state: str) -> Iterator[tuple[object, ...]]:
-    for id_ in range(first, first + count):
-        message = Message(f"Ada comments {id_}", "Looks off. " * 20, event="create-comment")
-        yield id_, "acme/c0", f"key-{id_}", message.dumps(), state, 0, 0.0, "", "", at, ""
-
-
 def _fill_file(path: str, count: int, at: float, state: str) -> None:
+    parts = {
+        "schema": "",
+        "over": "",
+        "digest": "CAST(printf('%024d', i) AS BLOB)",
+        "body": ":body",
+        "message": "replace(:message, 'NUMBER', i)",
+        "state": ":state",
+        "at": ":at",
+        "numbers": "(WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < :last) SELECT i FROM n)",
+    }
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("PRAGMA synchronous = OFF")
-        first = db.execute("SELECT coalesce(max(id), 0) + 1 FROM events").fetchone()[0]
-        db.executemany(_insert("events", ("id", *EVENTS)), (
-            (first + number, *row) for number, row in enumerate(_events(first, count, at))
-        ))  # fmt: skip
-        db.executemany(_insert("deliveries", DELIVERIES), _deliveries(first, count, at, state))
-
-
-def _insert(table: str, columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        (last,) = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
+        values = {"first": last + 1, "last": last + count, "at": at, "state": state}
+        values |= {"body": BODY, "message": MESSAGE.dumps()}
+        for statement in (_EVENTS, _DELIVERIES):
+            db.execute(statement.format(**parts), values)
 
 
 async def _fill_database(url: str, count: int, at: float, state: str) -> None:
+    parts = {
+        "schema": "relay.",
+        "over": "OVERRIDING SYSTEM VALUE",
+        "digest": "convert_to(lpad(i::text, 24, '0'), 'UTF8')",
+        "body": "$3::bytea",
+        "message": "replace($3::text, 'NUMBER', i::text)",
+        "state": "$5::text",
+        "at": "$4::float8",
+        "numbers": "generate_series($1::int8, $2::int8) AS i",
+    }
     db = await asyncpg.connect(url)
-    first = await db.fetchval("SELECT coalesce(max(id), 0) + 1 FROM relay.events")
-    into = {"schema_name": "relay", "timeout": 120}
-    await db.copy_records_to_table(
-        "events", records=_events(first, count, at), columns=EVENTS, **into
-    )
-    first = await db.fetchval("SELECT max(id) FROM relay.events") - count + 1
-    await db.copy_records_to_table(
-        "deliveries", records=_deliveries(first, count, at, state), columns=DELIVERIES, **into
-    )
-    await db.execute("VACUUM ANALYZE")
+    last = await db.fetchval("SELECT coalesce(max(id), 0) FROM relay.events")
+    span = last + 1, last + count
+    await db.execute(_EVENTS.format(**parts), *span, BODY, at)
+    await db.execute(_DELIVERIES.format(**parts), *span, MESSAGE.dumps(), at, state)
+    await db.execute("SELECT setval('relay.events_id_seq', $1)", last + count)
+    await db.execute("VACUUM ANALYZE relay.events, relay.deliveries")
     await db.close()
