@@ -103,7 +103,8 @@ class FanOut:
             names[stored.id] = stored.name
             await asyncio.sleep(BREATH if self._stand_back() else 0)
         for plan in await self._write(batch) if batch else ():
-            self._lanes.wake(delivery.lane for delivery in plan.deliveries)
+            if not self._store.shared:  # else all replicas are told at once, and share the lanes
+                self._lanes.wake(delivery.lane for delivery in plan.deliveries)
             self._tell(plan, names[plan.event_id])
             self._changed([plan.event_id])
         return bool(batch)

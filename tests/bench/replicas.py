@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
+
+import httpx
 
 from tests.bench import load
 from tests.bench.common import bare, cpu, fsync_ms, post_all, postgres, relay, say, slack
 from tests.bench.fill import fill
 from tests.bench.sink import open_sink
 from tests.service import Service
+
+COUNTS = [int(count) for count in os.environ.get("RELAY_BENCH_REPLICAS", "1,2,4").split(",")]
 
 
 async def accepts_postgres() -> None:
@@ -39,7 +44,7 @@ async def accepts_postgres() -> None:
 async def replicas() -> None:
     """1,000 events to 16 Slack channels, with 1, 2 and 4 replicas on one PostgreSQL."""
     with postgres() as server:
-        for count in (1, 2, 4):
+        for count in COUNTS:
             async with open_sink() as (sink, port):
                 with _replicas(slack(port, 16), server.fresh(), count) as running:
                     before = sum(map(cpu, running))
@@ -51,9 +56,11 @@ async def replicas() -> None:
                     posted = time.perf_counter() - begun
                     await sink.reach(16 * each * count, 120)
                     took = sink.last - begun
+                    sent = [await _sent(one) for one in running]
                     say(
                         "replicas",
                         count=count,
+                        shares=[round(each / sink.count, 2) for each in sent],
                         messages=sink.count,
                         per_second=round(sink.count / took),
                         posting_s=round(posted, 1),
@@ -66,6 +73,14 @@ async def replicas() -> None:
 def _replicas(channels: str, url: str, count: int) -> Iterator[list[Service]]:
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(relay(channels, store=url)) for _ in range(count)]
+
+
+async def _sent(service: Service) -> int:
+    """How many messages a replica has sent."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"{service.url}/metrics")).text
+    lines = [line for line in text.splitlines() if line.startswith("relay_sent_total{")]
+    return sum(round(float(line.rpartition(" ")[2])) for line in lines)
 
 
 async def takeover() -> None:
