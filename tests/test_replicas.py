@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.service import JSON, Service, wait_until
 
 def comment(number: int) -> bytes:
     body = json.loads(json.dumps(SAMPLES["create-comment"]))
+    body["props"]["id"] = str(uuid.UUID(int=number))
     body["props"]["content"] = f"number {number:03}."
     return json.dumps(body).encode()
 
@@ -61,7 +63,7 @@ def test_replicas_tell_each_event_once_in_order_also_when_one_is_killed(
             for number in range(100):
                 hook = (one, other)[number % 2].hook
                 assert penpot.post(hook, content=comment(number)).status_code == 204
-        wait_until(lambda: len(numbers(slack_server)) >= 10, 10)
+        wait_until(lambda: len(numbers(slack_server)) >= 10, 30)
         one.kill()
         killed = time.monotonic()
         seen = len(set(numbers(slack_server)))
@@ -99,7 +101,7 @@ def test_intake_and_delivery_run_apart(
             assert intake.post(comment(number)) == 204
         assert numbers(slack_server) == []  # nobody delivers yet
         delivering = [start("one", "deliver"), start("other", "deliver")]
-        wait_until(lambda: len(numbers(slack_server)) == 10, 10)
+        wait_until(lambda: len(numbers(slack_server)) == 10, 30)
         told = []
         for number in range(10, 20):
             posted = time.monotonic()

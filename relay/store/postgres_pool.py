@@ -84,7 +84,7 @@ class PostgresPool:
         with self._fit():
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                min_size=0,
                 max_size=self._most or MOST,
                 timeout=PATIENCE,
                 command_timeout=PATIENCE,

@@ -21,7 +21,7 @@ BODY = json.dumps(
     {
         "name": "create-comment",
         "props": {
-            "id": "c0000003-5d0e-81a4-8006-NUMBER",
+            "id": "SERIES-5d0e-81a4-8006-NUMBER",
             "threadId": "c0000001-5d0e-81a4-8006-9b0000000001",
             "fileId": "4c8d3e30-5d0e-81a4-8006-9a3f00000001",
             "ownerId": "6eaf5050-5d0e-81a4-8006-9a5f00000001",
@@ -81,6 +81,7 @@ class Load:
         body = (
             BODY.replace("NUMBER", f"{number:012x}")
             .replace("RUN", str(self.run))
+            .replace("SERIES", f"{self.run % 2**32:08x}")
             .replace("TIME", f"2026-07-25T08:{minutes:02}:{seconds:02}.{millis:03}Z")
         )
         client.transport.write(
