@@ -18,7 +18,7 @@ class Outcome(NamedTuple):
     """What came of it."""
 
     reached: bool
-    """Whether the channel's server has taken something."""
+    """Whether the channel's server was asked, and has answered."""
     left: Message | None = None
     """What is left to be told in a message of its own."""
 
@@ -36,6 +36,9 @@ class Attempt:
     """Where the thread stands in the lane."""
     shown: Sequence[Shown]
     """What the lane has of the thread's comments."""
+    done: set[str]
+    """The receipts that earlier tries are done with, and then this one: a long thread may take more
+    calls than its server allows at a time."""
     metrics: Metrics
 
     async def make(
@@ -57,13 +60,13 @@ class Attempt:
         if self._is_overtaken():
             log.info("lane %s: delivery %d is overtaken", self.lane, self.delivery_id)
             return Outcome(reached=False)
-        reached = False
         for number, receipt in enumerate(standing):
-            if number:
+            if receipt in self.done:
+                continue
+            if self.done:
                 await breathe()
             try:
                 await self._change_one(channel, receipt, f"{self.key}.{number}", picture)
-                reached = True
             except Failure as failure:
                 if failure.verdict not in ("gone", "fixed"):
                     raise
@@ -71,11 +74,12 @@ class Attempt:
                 self.metrics.failed(self.lane, failure.reason)
                 if failure.verdict == "fixed":
                     await breathe()
-                    return Outcome(reached, otherwise)
+                    return Outcome(reached=True, left=otherwise)
+            self.done.add(receipt)
         if not self.change.news or channel.pings_in_edits:
-            return Outcome(reached)
+            return Outcome(reached=True)
         await breathe()
-        return Outcome(reached, otherwise)
+        return Outcome(reached=True, left=otherwise)
 
     def _standing(self) -> list[str]:
         """The receipts of the messages that are to be changed: the first of a thread at the end,

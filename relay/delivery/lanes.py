@@ -85,6 +85,7 @@ class Lanes:
         self._waits = Waits()
         self._started: dict[str, float] = {}
         self._apart: dict[str, frozenset[int]] = {}
+        self._done: dict[int, set[str]] = {}
         self._begun: set[str] = set()
         self._channels: dict[str, tuple[Channel, Pace]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -317,9 +318,12 @@ class Lanes:
             change=message.change,
             place=place,
             shown=shown,
+            done=self._done.setdefault(delivery.id, set()),
             metrics=self._metrics,
         )
-        return await attempt.make(channel, picture, lambda: pause(pace.take(), self._stop))
+        outcome = await attempt.make(channel, picture, lambda: pause(pace.take(), self._stop))
+        self._done.pop(delivery.id)
+        return outcome
 
     async def _tell_sent(
         self, name: str, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
@@ -376,6 +380,7 @@ class Lanes:
         return False
 
     async def _bury(self, name: str, delivery: Delivery, reason: str, detail: str) -> None:
+        self._done.pop(delivery.id, None)
         error = f"{reason}: {detail}" if detail else reason
         log.error("lane %s: delivery %d is dead: %s", name, delivery.id, error)
         took = self._took(name)
