@@ -22,8 +22,8 @@ from tests.service import JSON, Service
 BODY = json.loads(
     (Path(__file__).parents[1] / "penpot/payloads/create-comment/plain.json").read_bytes()
 )
-THREADS = "5d0e-81a4-8006-9b0000000001"
-"""What the ids of all threads end with."""
+IDS = "5d0e-81a4-8006-9b0000000001"
+"""What the ids of all comments and threads end with."""
 PATIENCE = 4.0
 """Seconds that Penpot waits for an answer (FACTS.md)."""
 
@@ -31,8 +31,8 @@ PATIENCE = 4.0
 def comment(number: int, words: str = "") -> bytes:
     """A body of Penpot's: a comment that tells its number. Each sender's are a thread."""
     text = f"This is no {number}. {words}"
-    props = BODY["props"] | {"content": text, "threadId": f"{number // SENDER:08}-{THREADS}"}
-    return json.dumps(BODY | {"props": props}).encode()
+    ids = {"id": f"{number:08}-{IDS}", "threadId": f"{number // SENDER:08}-{IDS}"}
+    return json.dumps(BODY | {"props": BODY["props"] | ids | {"content": text}}).encode()
 
 
 class Load:
