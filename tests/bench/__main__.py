@@ -6,7 +6,7 @@
 Loopback only, bounded in count and time. Where the disk is not to be measured, set
 ``RELAY_BENCH_FOLDER=/dev/shm``. ``RELAY_BENCH_SIZES`` and ``RELAY_BENCH_LANES`` are lists of other
 sizes for ``backlog`` and ``lanes``, such as ``1000,10000,100000``; ``RELAY_BENCH_TEAMS`` of numbers
-of teams for ``watch``.
+of teams for ``watch``, ``RELAY_BENCH_EVENTS`` is that of events for ``inspector``.
 """
 
 import sys
@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from tests.bench.capacity import backlog, backlog_postgres, lanes, retention
+from tests.bench.inspector import inspector, inspector_postgres
 from tests.bench.lookups import lookups
 from tests.bench.replicas import accepts_postgres, replicas, takeover
 from tests.bench.speed import accepts, fanout, latency, memory
@@ -35,6 +36,8 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "replicas": replicas,
     "takeover": takeover,
     "watch": watch,
+    "inspector": inspector,
+    "inspector-postgres": inspector_postgres,
 }
 
 

@@ -1,0 +1,73 @@
+"""The feed tells who looks what changed, and costs nothing while nobody does."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from relay.delivery.feed import LISTENERS, MOST, PACE, Crowded, Feed
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_listener_hears_what_changed_since_the_last_time() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        feed.changed([1, 2])
+        feed.changed([2, 3])
+        assert await listener.wait(1) == {1, 2, 3}
+        feed.changed()
+        assert await listener.wait(1) == set()
+        assert await listener.wait(0.01) is None
+
+
+async def test_tidings_are_put_together_four_times_a_second() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        feed.changed([1])
+        assert await listener.wait(1) == {1}
+        started = time.monotonic()
+        feed.changed([2])
+        asyncio.get_running_loop().call_later(PACE / 2, feed.changed, [3])
+        assert await listener.wait(1) == {2, 3}
+        assert time.monotonic() - started >= PACE * 0.9
+
+
+async def test_nobody_is_told_while_nobody_listens() -> None:
+    def ids() -> Iterator[int]:
+        pytest.fail("asked for what changed")
+        yield 1
+
+    feed = Feed()
+    feed.changed(ids())
+    with feed.listen() as listener:
+        pass
+    feed.changed(ids())
+    assert await listener.wait(0.01) is None
+
+
+async def test_memory_is_bounded_in_changes_and_in_listeners() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        for number in range(3 * MOST):
+            feed.changed([number])
+        heard = await listener.wait(1)
+        assert heard is not None
+        assert len(heard) <= MOST
+    listening = [feed.listen() for _ in range(LISTENERS)]
+    for one in listening:
+        one.__enter__()
+    with pytest.raises(Crowded), feed.listen():
+        pass
+
+
+async def test_the_end_wakes_everybody() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        waiting = asyncio.create_task(listener.wait(10))
+        await asyncio.sleep(0)
+        feed.close()
+        async with asyncio.timeout(1):
+            await waiting
+        assert listener.is_over
