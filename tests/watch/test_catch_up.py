@@ -17,7 +17,7 @@ from relay.watch import state
 from tests.penpot import rows
 from tests.penpot.standin import Fault, StandIn
 from tests.servers.loopback import Answer
-from tests.watch.stage import Stage, stage
+from tests.watch.stage import Direct, Stage, stage
 
 pytestmark = pytest.mark.anyio
 
@@ -217,7 +217,7 @@ async def test_a_thousand_threads_are_caught_up_within_the_budget(
             people.begin(f"thread {number:04}")
         on.clock.now += HOUR
         calls, begun = len(penpot.calls), on.clock.now
-        on.start()
+        on.start(Direct)
         while (
             len(await on.bodies(1)) == 0
             or on.number('relay_watch_found_total{event="create-comment-thread",team="acme"}')

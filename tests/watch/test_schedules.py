@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Schedule:
         self.on = on
         self.hook = on.hook()
         self.runs = self.answers = self.sees = True
-        self.is_slow = self.is_read = False
+        self.is_slow = False
         self.on_the_way: list[Body] = []
         self.threads: list[Thread] = []
         self.said: dict[str, str] = {}
@@ -77,6 +78,9 @@ class Schedule:
             members.pop(self.on.world.me, None)
             if value:
                 members[self.on.world.me] = self.role
+        elif what == "reader":
+            for one in self.on.world.threads.values():
+                one.read = people.now + timedelta(seconds=1)
         elif what == "slow":
             self.is_slow = value
         elif what == "kill" and self.runs:
