@@ -24,7 +24,7 @@ from tests.penpot.world import Team as PenpotTeam
 from tests.watch.stage import LOG, PUBLIC, Clock, Direct
 
 TEAMS = [int(size) for size in os.environ.get("RELAY_BENCH_TEAMS", "1,100,1000").split(",")]
-FILES, THREADS = 10, 3
+FILES, THREADS = 3, 2
 """Of each team, and of each file."""
 HOUR = 3600.0
 EVERY = 300.0
