@@ -45,7 +45,8 @@ class TemplateFiles(BaseLoader):
     def __init__(
         self, folders: Sequence[Path], builtin: Path, typed: Mapping[str, str] | None = None
     ) -> None:
-        """``typed`` are templates that stand in no file, by name; they win over all others."""
+        """``typed`` are templates that stand in no file, by name; they win over all others, and
+        others may take their place at any time."""
         self.typed = typed or {}
         # Plain strings: each render asks for every file anew, and pathlib would double its time.
         self.builtin = str(builtin)
@@ -58,7 +59,8 @@ class TemplateFiles(BaseLoader):
         if path is None:
             raise TemplateNotFound(template)
         if template in self.typed:
-            return self.typed[template], path, lambda: True
+            text = self.typed[template]
+            return text, path, lambda: self.typed.get(template) == text
         state = _state(path)
         with open(path, "rb") as file:
             content = file.read(MAX_SIZE + 1)
@@ -80,9 +82,10 @@ class TemplateFiles(BaseLoader):
             pieces, folders = pieces[1:], (self.builtin,)
         elif template in self.typed:
             return template
-        name = "/".join(pieces)
+        if len(pieces) != 1:  # a folder within holds what is a team's alone
+            return None
         for folder in folders:
-            path = f"{folder}/{name}"
+            path = f"{folder}/{pieces[0]}"
             if os.path.isfile(path):
                 return path
         return None

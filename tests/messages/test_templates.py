@@ -229,3 +229,14 @@ def test_a_problem_reads_as_a_place_and_a_text() -> None:
 def test_the_built_in_templates_parse_to_what_they_were_meant_to(user: User) -> None:
     body = parse(user.render("create-comment").message.body)
     assert [type(block).__name__ for block in body] == ["Paragraph", "Quote"]
+
+
+def test_a_template_reaches_none_that_is_another_teams(user: User) -> None:
+    user.write("other/_phrase.md.j2", "theirs")
+    user.write("_phrase.md.j2", "ours")
+    path = user.write("create-file.md.j2", '{% include "other/_phrase.md.j2" %}')
+    told = 'there is no template "other/_phrase.md.j2"'
+    assert user.render().problems == (Problem(path, 1, told),)
+    user.write("create-file.md.j2", '{% include "_phrase.md.j2" %}')
+    assert user.bodies("create-file") == ["ours"]
+    assert user.bodies("create-file", team="other") == ["theirs"]
