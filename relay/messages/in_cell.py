@@ -72,12 +72,13 @@ class Worker:
     def _templates(
         self, folders: tuple[str, ...], builtin: str, typed: Mapping[str, str]
     ) -> Environments:
-        places = tuple(map(Path, folders))
-        if typed:
-            return Environments(places, Path(builtin), typed, READING)
-        key = folders, builtin
+        # Kept by the names of what is typed: the next text under one takes the place of the last,
+        # and what it builds on need not be compiled anew for each key that somebody presses.
+        key = folders, builtin, tuple(sorted(typed))
         if key not in self._sets:
-            self._sets[key] = Environments(places, Path(builtin), patience=READING)
+            places = tuple(map(Path, folders))
+            self._sets[key] = Environments(places, Path(builtin), typed, READING)
+        self._sets[key].files.typed = typed
         return self._sets[key]
 
     def _ring(self, *_: object) -> None:

@@ -255,6 +255,13 @@ def test_a_template_that_is_typed_wins_over_the_files(house: House) -> None:
     assert house.told() == []
 
 
+def test_what_is_typed_next_takes_the_place_of_what_was_typed_before(house: House) -> None:
+    for text in ("one", "two", "{% set x = 3 %}{{ x }}", "two"):
+        told = house.render(typed={"create-file.md.j2": text}).message.body
+        assert told == text.replace("{% set x = 3 %}{{ x }}", "3")
+    assert house.render(typed={"_mine.md.j2": "elsewhere"}).message.body != "two"
+
+
 def test_the_faults_of_what_is_typed_are_told(house: House) -> None:
     typed = {"create-file.md.j2": "a\n{{ fil }}", "rename-fil.md.j2": "{% if %}"}
     samples = [known("create-file")]
