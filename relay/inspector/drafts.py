@@ -50,12 +50,14 @@ class Drafts:
         self._store = store
         self._templates = Templates(config.templates.path)
 
-    def sample(self, name: str) -> Event:
-        """The sample of that kind. Raises ``NoEvent``."""
+    def sample(self, name: str, team: str) -> Event:
+        """The sample of that kind, as if it had happened in the team. Raises ``NoEvent``."""
         try:
-            return add_links(example(name), self._config.penpot.url)
+            event = example(name)
         except KeyError as error:
             raise NoEvent(f"there is no sample of {name}: choose one that came") from error
+        called = replace(event.team, name=self._config.team_name(team) or team)
+        return add_links(replace(event, team=called), self._config.penpot.url)
 
     async def real(self, stored: StoredEvent) -> Event:
         """An event that came, with the names that are known. Raises ``NoEvent``, and

@@ -192,7 +192,7 @@ class Editor:
             if team not in inspector.config.teams:
                 raise NoEvent(f"the team {team} is not in the config any more")
         else:
-            event = self._drafts.sample(desk.event)
+            event = self._drafts.sample(desk.event, team)
         typed = {desk.place.name: text}
         return event, await self._drafts.show(event, team, desk.kind, typed, replies=desk.replies)
 

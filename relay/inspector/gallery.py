@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from relay.examples import examples
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import Drafts, NoEvent, Shown
 from relay.inspector.frames import framed
@@ -16,7 +15,7 @@ from relay.inspector.pages import missing, page
 from relay.inspector.template_files import Place, counting
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event
-from relay.penpot.links import add_links
+from relay.penpot.samples import ORDER
 from relay.preview import KINDS
 
 KIND_NAMES = {"slack": "Slack", "matrix": "Matrix", "email": "Mail", "stdout": "Output"}
@@ -58,8 +57,8 @@ class Gallery:
         kind = request.query_params.get("kind", KINDS[0])
         if team not in teams or kind not in KINDS:
             return missing(request)
-        samples = sorted(examples(), key=lambda event: GROUPS.index(event.group))
-        events = [add_links(event, inspector.config.penpot.url) for event in samples]
+        names = sorted(ORDER, key=lambda name: GROUPS.index(CATALOGUE[name].group))
+        events = [self._drafts.sample(name, team) for name in names]
         shown = await self._drafts.show_all(events, team, kind)
         folder = inspector.config.templates.path
         cards = [
@@ -85,7 +84,7 @@ class Gallery:
         if team not in viewer_of(request).teams(inspector_of(request).config):
             return missing(request)
         try:
-            event = self._drafts.sample(request.path_params["event"])
+            event = self._drafts.sample(request.path_params["event"], team)
         except NoEvent:
             return missing(request)
         shown = await self._drafts.show(event, team, "email")

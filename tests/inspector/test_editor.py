@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -249,3 +250,44 @@ def test_light_and_dark_can_both_be_read(service: Service, open_page: Open) -> N
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         keep_picture(page, f"editor-email-{scheme}")
     assert serious_faults(page) == []
+
+
+def test_a_teams_own_password_opens_that_teams_templates_alone(
+    tmp_path: Path, folder: Path
+) -> None:
+    (folder / "acme").mkdir()
+    (folder / "acme" / "rename-file.md.j2").write_text("of acme alone")
+    password = "a password of its own"
+    teams = OTHER.replace("[[", f'inspector_password = "{password}"\n[[')
+    settings = f'[templates]\npath = "{folder}"\n[inspector]\nwrite_templates = true\n'
+    with (
+        running(tmp_path, STDOUT + teams + settings) as started,
+        httpx.Client(base_url=started.url, headers={"x-forwarded-for": "203.0.113.7"}) as client,
+    ):
+        assert started.post(sample("rename-file")) == 204
+        login = client.get("/inspector/login").text
+        told = {"token": _token(login), "team": "other", "password": password}
+        assert client.post("/inspector/login", data=told).status_code == 303
+        page = client.get(EDITOR).text
+        assert "other/rename-file.md.j2" in page
+        assert "acme" not in page
+        draft = {"token": _token(page), "team": "other", "text": "x", "seen": ""}
+        for theirs in ("acme", ""):
+            assert client.get(EDITOR, params={"team": theirs}).status_code == 404
+            for do in ("preview", "frame", "download", "save"):
+                typed = draft | {"team": theirs}
+                assert client.post(f"{EDITOR}/{do}", data=typed).status_code == 404
+        typed = draft | {"from": "1"}
+        assert "not there any more" in client.post(f"{EDITOR}/preview", data=typed).text
+        typed = draft | {"text": '{% include "acme/rename-file.md.j2" %}'}
+        answer = client.post(f"{EDITOR}/preview", data=typed).text
+        assert "of acme alone" not in answer
+        assert "there is no template" in answer
+        assert client.post(f"{EDITOR}/save", data=draft).status_code == 303
+        assert client.post(f"{EDITOR}/save", data=draft | {"token": "no"}).status_code == 403
+    assert (folder / "other" / "rename-file.md.j2").read_text() == "x\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["acme", "other"]
+
+
+def _token(page: str) -> str:
+    return re.findall(r'name="token" value="([^"]+)"', page)[0]
