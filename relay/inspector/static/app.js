@@ -50,6 +50,7 @@ document.addEventListener("click", (event) => {
   if (button) copy(button);
 });
 document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt.parentElement ?? document));
+document.addEventListener("htmx:afterSwap", () => localTimes(document));
 document.addEventListener("DOMContentLoaded", () => localTimes(document));
 setInterval(() => untils(document), 1000);
 window.relay = { localTimes };
