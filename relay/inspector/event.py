@@ -8,15 +8,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from relay.channels.base import Thread
 from relay.delivery.memory import Memory
 from relay.inspector.context import Inspector, inspector_of, viewer_of
+from relay.inspector.frames import framed
 from relay.inspector.look import Look, shown
+from relay.inspector.look.mail import SANDBOX
 from relay.inspector.pages import form, missing, page, visible
 from relay.messages.message import Message
+from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, decode, media_type
@@ -67,6 +70,8 @@ async def _show(request: Request) -> Response:
         row=whole.row,
         told=[await _told(inspector, whole, delivery) for delivery in whole.deliveries],
         body=await _body(inspector, whole),
+        has_template=whole.row.name in CATALOGUE,
+        sandbox=SANDBOX,
         curl=_curl(inspector, whole),
         file=_file_name(whole),
         resent=request.query_params.get("resent", ""),
@@ -102,8 +107,7 @@ async def _frame(request: Request) -> Response:
         if whole and delivery.id == request.path_params["delivery"]:
             frame = (await _told(inspector, whole, delivery)).look.frame
             if frame is not None:
-                headers = {"content-security-policy": frame.policy}
-                return HTMLResponse(frame.html, headers=headers)
+                return framed(frame)
     return missing(request)
 
 

@@ -139,7 +139,11 @@ def test_a_real_event_takes_the_samples_place(service: Service, open_page: Open)
     body["props"]["name"] = "From the log <script>alert(1)</script>"
     assert service.post(json.dumps(body).encode()) == 204
     wait_until(lambda: "From the log" in service.output.read_text(), 5)
-    page = open_page(service.url + EDITOR)
+    page = open_page(f"{service.url}/inspector/events/1")
+    page.get_by_role("link", name="Change the words for log").click()
+    message = page.locator("#message .look-stdout")
+    expect(message).to_contain_text("From the log <script>alert(1)</script>")
+    page.goto(service.url + EDITOR)
     page.locator("select[name=from]").select_option("1")
     message = page.locator("#message")
     expect(message).to_contain_text("From the log <script>alert(1)</script>")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.inspector.look import shown
@@ -50,6 +50,7 @@ def test_no_text_becomes_markup_and_none_is_lost(message: Message) -> None:
     assert "look-mention" not in reader.classes
 
 
+@settings(max_examples=50)
 @given(st.lists(blocks, max_size=3))
 def test_a_template_may_give_any_json_at_all(given: list[Any]) -> None:
     Reader(shown("slack", replace(MESSAGE, override=json.dumps(given))).html)
