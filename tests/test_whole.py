@@ -213,7 +213,10 @@ def test_a_wait_for_a_server_that_is_down_loses_nothing(team: Team) -> None:
 
 def comment(number: int) -> bytes:
     body = json.loads((PAYLOADS / "create-comment" / "plain.json").read_bytes())
-    body["props"]["content"] = f"This is no {number}."
+    body["props"] |= {
+        "id": f"c0000003-5d0e-81a4-8006-{number:012x}",
+        "content": f"This is no {number}.",
+    }
     return json.dumps(body).encode()
 
 
