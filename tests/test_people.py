@@ -86,8 +86,8 @@ thumbnails = true
     assert "✓ resolved" in first
     assert "<U0ADA0000>, please look again." in first
     assert later == [
-        "Ada Lovelace repliedMuch better, thank you!",
-        "Guest Reviewer repliedGood, I take it over into the mobile page.",
+        "Ada Lovelace replied · ✓ resolvedMuch better, thank you!",
+        "Guest Reviewer replied · ✓ resolvedGood, I take it over into the mobile page.",
     ]
     roots = [one.get("thread_ts") for one in posted]
     assert roots[0] is None
