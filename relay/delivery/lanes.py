@@ -4,26 +4,19 @@ import asyncio
 import logging
 import sys
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
 
-from relay.channels.base import Channel, Failure, Thread
-from relay.delivery import digest
-from relay.delivery.changes import Attempt, Outcome
+from relay.channels.base import Channel
 from relay.delivery.clock import Waits
 from relay.delivery.health import Health
-from relay.delivery.pace import Pace, pause
-from relay.delivery.retry import delay
-from relay.messages.message import Message
+from relay.delivery.lane import Lane, Means
+from relay.delivery.pace import pause
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, LeaseLost, Store, StoreUnavailable, ThreadPlace
+from relay.store.base import LeaseLost, Store, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-READ_AHEAD = 32
-"""Deliveries that a lane reads from the store at once."""
 SWEEP = 5.0
 """Seconds between two looks for deliveries that another process put back."""
 SHARED_SWEEP = 2.0
@@ -31,7 +24,7 @@ SHARED_SWEEP = 2.0
 COUNTING = 0.01
 """The part of the time that counting what waits may take."""
 STORE_PAUSE = 1.0
-"""Seconds to wait when the store can't be written."""
+"""Seconds to wait when the store can't be read."""
 
 
 async def _no_picture(media: str) -> Picture | None:
@@ -41,9 +34,8 @@ async def _no_picture(media: str) -> Picture | None:
 class Lanes:
     """Sends what waits in the store.
 
-    A lane has a task only while something waits for it, so idle lanes cost nothing. Every
-    receipt is on disk before the lane's next message goes out: after a crash at most the one
-    message that was under way is sent again, under the same key.
+    A lane has a task only while something waits for it, so idle lanes cost nothing. After a crash
+    at most the one message of each that was under way is sent again, under the same key.
     """
 
     def __init__(
@@ -75,23 +67,25 @@ class Lanes:
         self._threaded = frozenset(threaded)
         self._open_channel = open_channel
         self._pace = pace
-        self._retention = retention
         self._metrics = metrics
-        self._pictures = pictures
         self._digest_after = digest_after
-        self._changed = changed
         self._health = Health(store, metrics, alerts_to)
-        self._clock_is_sure = clock_is_sure
-        self._waits = Waits()
-        self._started: dict[str, float] = {}
-        self._apart: dict[str, frozenset[int]] = {}
-        self._done: dict[int, set[str]] = {}
-        self._begun: set[str] = set()
-        self._channels: dict[str, tuple[Channel, Pace]] = {}
+        self._stop = asyncio.Event()
+        self._means = Means(
+            store=store,
+            metrics=metrics,
+            health=self._health,
+            pictures=pictures,
+            retention=retention,
+            clock_is_sure=clock_is_sure,
+            changed=changed,
+            stop=self._stop,
+            waits=Waits(),
+        )
+        self._lanes: dict[str, Lane] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
         self._count_at = 0.0
-        self._stop = asyncio.Event()
 
     def wake(self, names: Iterable[str]) -> None:
         """Something waits for these lanes."""
@@ -140,7 +134,7 @@ class Lanes:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.gather(*(channel.close() for channel, _ in self._channels.values()))
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
 
     async def _drain(self, name: str) -> None:
         try:
@@ -148,11 +142,12 @@ class Lanes:
                 self._woken.discard(name)
                 if not await self._has_lease(name):
                     return
-                self._begun.add(name)
+                lane = self._lane(name)
+                lane.begin()
                 if self._store.shared:
                     self._health.look_again(name)
                 while not self._stop.is_set():
-                    if not await self._send_next(name):
+                    if not await lane.send_next():
                         break
                 await self._release(name)
         except LeaseLost:
@@ -175,237 +170,14 @@ class Lanes:
         except StoreUnavailable as error:
             log.warning("the lease of lane %s can't be given back: %s", name, error)
 
-    async def _send_next(self, name: str) -> bool:
-        """Send the lane's next messages; False when there are none."""
-        try:
-            batch = await self._store.waiting(name, self._window(name))
-            if bundle := await self._bundled(name, batch):
-                await self._deliver(name, bundle)
-                return True
-            for delivery in batch:
-                if self._stop.is_set() or not await self._deliver(name, [delivery]):
-                    break
-        except StoreUnavailable as error:
-            log.warning("lane %s waits for the store: %s", name, error)
-            await pause(STORE_PAUSE, self._stop)
-            return True
-        return bool(batch)
-
-    def _window(self, name: str) -> int:
-        """So many deliveries are read at once: one more tells that the lane is late."""
-        after = self._digest_after(name)
-        return READ_AHEAD if after == sys.maxsize else max(READ_AHEAD, after + 1)
-
-    async def _bundled(self, name: str, batch: Sequence[Delivery]) -> list[Delivery]:
-        """The deliveries that go out next where the lane is late, or was: those of a digest, which
-        the store knows before it is sent; none where each goes by itself."""
-        if not batch:
-            return []
-        if batch[0].digest:
-            return [delivery for delivery in batch if delivery.digest == batch[0].digest]
-        if len(batch) <= self._digest_after(name):
-            return []
-        # What was tried may have arrived, also by one that was killed or hung before its receipt;
-        # and what a digest was taken apart for goes by itself.
-        begun = name in self._begun
-        self._begun.discard(name)
-        if begun or batch[0].attempts or batch[0].id in self._apart.get(name, ()):
-            return [batch[0]]
-        messages = [Message.loads(delivery.message) for delivery in batch[: digest.MOST]]
-        members = batch[: digest.fitting(messages)]
-        if len(members) == 1:
-            return [batch[0]]
-        key = uuid.uuid4().hex
-        await self._store.bundle([member.id for member in members], key)
-        return [replace(member, digest=key) for member in members]
-
-    async def _deliver(self, name: str, deliveries: Sequence[Delivery]) -> bool:
-        """One try at one delivery, or at a digest of several, when its time has come; False when it
-        stays waiting."""
-        delivery = deliveries[0]
-        if time.time() - delivery.created_at > self._retention and self._clock_is_sure():
-            await self._bury(name, delivery, "expired", "waited longer than the retention")
-            return True
-        wait = self._waits.left(name, delivery)
-        if wait > 0:  # then read again: `relay resend` may have changed it
-            await pause(min(wait, SWEEP), self._stop)
-            return False
-        try:
-            return await self._send(name, deliveries)
-        except Failure as failure:
-            return await self._fail(name, deliveries, failure)
-        except (StoreUnavailable, LeaseLost):
-            raise
-        except Exception as error:  # a bug in a channel must not cost the message
-            log.exception("lane %s: delivery %d", name, delivery.id)
-            bug = Failure("retry", "bug", type(error).__name__)
-            return await self._fail(name, deliveries, bug)
-
-    async def _send(self, name: str, deliveries: Sequence[Delivery]) -> bool:
-        """Send a message and write its receipt; False when it stays waiting.
-
-        Raises what the channel raises.
-        """
-        delivery = deliveries[0]
-        message = Message.loads(delivery.message)
-        if delivery.digest:
-            message = digest.together([Message.loads(one.message) for one in deliveries])
-        thread = message.thread if name in self._threaded and message.to is None else ""
-        place = await self._store.thread(name, thread) if thread else None
-        if place is not None and message.change is None:
-            message = message.in_thread()
-        channel, pace = self._channel(name)
-        await pause(pace.take(), self._stop)
-        picture = await self._pictures(message.picture) if message.picture else None
-        if self._stop.is_set():
-            return False
-        self._started[name] = time.monotonic()
-        if message.change is not None:
-            outcome = await self._change(name, delivery, message, place, picture)
-            if outcome.left is None:
-                took = self._took(name)
-                await self._note(lambda: self._store.sent([delivery.id], "", seconds=took))
-                await self._tell_sent(name, deliveries, took, reached=outcome.reached)
-                return True
-            message = outcome.left if place is None else outcome.left.in_thread()
-            picture = None
-        try:
-            receipt = await channel.send(
-                message,
-                delivery.digest or delivery.key,
-                Thread(place.root, place.last, place.title) if place else None,
-                picture,
+    def _lane(self, name: str) -> Lane:
+        if name not in self._lanes:
+            self._lanes[name] = Lane(
+                name,
+                self._means,
+                self._open_channel,
+                self._pace(name),
+                threaded=name in self._threaded,
+                digest_after=self._digest_after(name),
             )
-        except Failure as failure:
-            if failure.verdict != "rootless" or place is None:
-                raise
-            log.warning(
-                "lane %s: delivery %d begins its thread anew: %s", name, delivery.id, failure
-            )
-            await self._store.forget_thread(name, thread)
-            return False
-        took = self._took(name)
-        await self._note(
-            lambda: self._store.sent(
-                [one.id for one in deliveries],
-                receipt.id,
-                lane=name,
-                thread=thread,
-                title=message.title,
-                seconds=took,
-            )
-        )
-        await self._tell_sent(name, deliveries, took)
-        return True
-
-    async def _change(
-        self,
-        name: str,
-        delivery: Delivery,
-        message: Message,
-        place: ThreadPlace | None,
-        picture: Picture | None,
-    ) -> Outcome:
-        """Change what the message is to change. Raises what the channel raises."""
-        assert message.change is not None  # noqa: S101 - for the type checker
-        channel, pace = self._channel(name)
-        shown = await self._store.shown(name, message.thread)
-        attempt = Attempt(
-            lane=name,
-            delivery_id=delivery.id,
-            key=delivery.key,
-            message=message,
-            change=message.change,
-            place=place,
-            shown=shown,
-            done=self._done.setdefault(delivery.id, set()),
-            metrics=self._metrics,
-        )
-        outcome = await attempt.make(channel, picture, lambda: pause(pace.take(), self._stop))
-        self._done.pop(delivery.id)
-        return outcome
-
-    async def _tell_sent(
-        self, name: str, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
-    ) -> None:
-        """Tell of it; that the lane works only where its server was ``reached``."""
-        delivery = deliveries[0]
-        self._changed(one.event_id for one in deliveries)
-        self._metrics.sent(name, took)
-        if delivery.digest:
-            self._metrics.digest(name)
-            log.info("lane %s: a digest of %d deliveries sent", name, len(deliveries))
-        else:
-            log.info("lane %s: delivery %d of event %d sent", name, delivery.id, delivery.event_id)
-        if reached:
-            await self._note(lambda: self._health.works(name))
-
-    async def _fail(self, name: str, deliveries: Sequence[Delivery], failure: Failure) -> bool:
-        delivery = deliveries[0]
-        self._metrics.failed(name, failure.reason)
-        if failure.verdict not in ("retry", "broken"):
-            if delivery.digest:
-                log.warning("lane %s: a digest is taken apart: %s", name, failure)
-                ids = [one.id for one in deliveries]
-                self._apart[name] = frozenset(ids)
-                await self._note(lambda: self._store.bundle(ids, ""))
-                return False
-            await self._bury(name, delivery, failure.reason, failure.detail)
-            return True
-        attempts = delivery.attempts + 1
-        wait = delay(attempts, failure.after)
-        known = False
-
-        async def tell() -> None:
-            nonlocal known
-            known = await self._health.failed(name, failure)
-
-        await self._note(tell)
-        log.log(
-            logging.DEBUG if known else logging.WARNING,
-            "lane %s: delivery %d failed (%s), try %d, next in %.0f s",
-            name,
-            delivery.id,
-            failure,
-            attempts,
-            wait,
-        )
-        next_at = time.time() + wait
-        self._waits.begin(name, delivery.id, next_at, wait)
-        took = self._took(name)
-        await self._note(
-            lambda: self._store.failed(delivery.id, str(failure), next_at, seconds=took)
-        )
-        self._changed([delivery.event_id])
-        return False
-
-    async def _bury(self, name: str, delivery: Delivery, reason: str, detail: str) -> None:
-        self._done.pop(delivery.id, None)
-        error = f"{reason}: {detail}" if detail else reason
-        log.error("lane %s: delivery %d is dead: %s", name, delivery.id, error)
-        took = self._took(name)
-        await self._note(lambda: self._store.dead(delivery.id, error, seconds=took))
-        self._changed([delivery.event_id])
-        self._metrics.dead(name, reason)
-
-    def _took(self, name: str) -> float:
-        """The seconds since the lane's last send began; 0 where none did."""
-        return time.monotonic() - self._started.pop(name, time.monotonic())
-
-    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write what became of a send, as often as it takes: a store that is away for a while
-        must not make the lane send the message again, not even when it is to stop meanwhile."""
-        while True:
-            try:
-                await write()
-            except StoreUnavailable as error:
-                log.warning("what became of a message can't be written: %s", error)
-                await asyncio.sleep(STORE_PAUSE)
-            else:
-                return
-
-    def _channel(self, name: str) -> tuple[Channel, Pace]:
-        if name not in self._channels:
-            channel = self._open_channel(name)
-            self._channels[name] = channel, Pace(self._pace(name) or channel.pace)
-        return self._channels[name]
+        return self._lanes[name]

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from relay.channels.base import Failure, Finding, Receipt, Thread
-from relay.delivery import lanes as lanes_module
+from relay.delivery import lane as lane_module
 from relay.delivery.lanes import Lanes
 from relay.messages.message import Change, Message
 from relay.metrics import Metrics
@@ -142,7 +142,7 @@ class House:
 async def house(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[House]:
-    monkeypatch.setattr(lanes_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(lane_module, "delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store, request.param())

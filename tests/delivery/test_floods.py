@@ -14,7 +14,7 @@ import pytest
 from relay.channels import slack_blocks
 from relay.channels.base import Failure, Finding, Receipt, Thread
 from relay.delivery import digest, health
-from relay.delivery import lanes as lanes_module
+from relay.delivery import lane as lane_module
 from relay.delivery.health import broken
 from relay.delivery.lanes import Lanes
 from relay.messages.escape import escape
@@ -127,7 +127,7 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(lanes_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(lane_module, "delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store)

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from relay.channels.base import Failure, Finding, Receipt, Thread
+from relay.delivery import lane as lane_module
 from relay.delivery import lanes as lanes_module
 from relay.delivery.lanes import Lanes
 from relay.messages.message import Message
@@ -119,7 +121,7 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(lanes_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(lane_module, "delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store)
@@ -262,7 +264,7 @@ async def test_a_bug_in_a_channel_costs_no_message(
 async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(lane_module, "STORE_PAUSE", 0.01)
     sent, away = house.store.sent, [StoreUnavailable("disk full")] * 3
 
     async def failing(delivery_id: int, receipt: str, **where: str) -> None:
@@ -280,7 +282,7 @@ async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
 async def test_a_receipt_is_written_while_it_stops_though_the_store_was_away(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(lane_module, "STORE_PAUSE", 0.01)
     sent, away = house.store.sent, [StoreUnavailable("locked")] * 5
 
     async def failing(delivery_ids: list[int], receipt: str, **where: str) -> None:
@@ -312,7 +314,7 @@ async def test_no_message_is_begun_once_it_stops_though_its_picture_has_come(
         await come.wait()
         return None
 
-    monkeypatch.setattr(house.lanes, "_pictures", picture)
+    monkeypatch.setattr(house.lanes, "_means", replace(house.lanes._means, pictures=picture))
     await house.put("a", "first", picture="m1")
     await asyncio.wait_for(asked.wait(), 5)
     stopping = asyncio.create_task(house.lanes.stop(2.0))

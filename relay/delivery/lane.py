@@ -1,0 +1,326 @@
+"""A lane: one channel's messages, one after the other, in the order of the events."""
+
+import asyncio
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from relay.channels.base import Channel, Failure, Thread
+from relay.delivery import digest
+from relay.delivery.changes import Attempt, Outcome
+from relay.delivery.clock import Waits
+from relay.delivery.health import Health
+from relay.delivery.pace import Pace, pause
+from relay.delivery.retry import delay
+from relay.messages.message import Message
+from relay.metrics import Metrics
+from relay.picture import Picture
+from relay.store.base import Delivery, LeaseLost, Store, StoreUnavailable, ThreadPlace
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD = 32
+"""Deliveries that a lane reads from the store at once."""
+SWEEP = 5.0
+"""Seconds after which a delivery that has to wait is read again."""
+STORE_PAUSE = 1.0
+"""Seconds to wait when the store can't be read or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all lanes work with."""
+
+    store: Store
+    metrics: Metrics
+    health: Health
+    pictures: Callable[[str], Awaitable[Picture | None]]
+    """Gives the picture of an id in Penpot."""
+    retention: float
+    """Seconds after which a message is too old."""
+    clock_is_sure: Callable[[], bool]
+    """Nothing is too old while this says that the time may be wrong."""
+    changed: Callable[[Iterable[int]], None]
+    """Is told the events whose deliveries were sent, failed or died."""
+    stop: asyncio.Event
+    waits: Waits
+
+
+class Lane:
+    """Sends what waits for one channel. Every receipt is on disk before the next message goes
+    out."""
+
+    def __init__(
+        self,
+        name: str,
+        means: Means,
+        open_channel: Callable[[str], Channel],
+        pace: float | None,
+        *,
+        threaded: bool,
+        digest_after: int,
+    ) -> None:
+        """See ``Lanes``, for this one lane."""
+        self.name = name
+        self._means = means
+        self._open_channel = open_channel
+        self._pace = pace
+        self._threaded = threaded
+        self._digest_after = digest_after
+        self._opened: tuple[Channel, Pace] | None = None
+        self._begun = True
+        self._started: float | None = None
+        self._apart: frozenset[int] = frozenset()
+        self._done: dict[int, set[str]] = {}
+
+    def begin(self) -> None:
+        """The lane has its lease, maybe from another replica: what waits first may have been under
+        way there."""
+        self._begun = True
+
+    async def close(self) -> None:
+        """Give the channel's connections back."""
+        if self._opened is not None:
+            await self._opened[0].close()
+
+    async def send_next(self) -> bool:
+        """Send the next messages; False when there are none."""
+        try:
+            batch = await self._means.store.waiting(self.name, self._window())
+            if bundle := await self._bundled(batch):
+                await self._deliver(bundle)
+                return True
+            for delivery in batch:
+                if self._means.stop.is_set() or not await self._deliver([delivery]):
+                    break
+        except StoreUnavailable as error:
+            log.warning("lane %s waits for the store: %s", self.name, error)
+            await pause(STORE_PAUSE, self._means.stop)
+            return True
+        return bool(batch)
+
+    def _window(self) -> int:
+        """So many deliveries are read at once: one more tells that the lane is late."""
+        after = self._digest_after
+        return READ_AHEAD if after == sys.maxsize else max(READ_AHEAD, after + 1)
+
+    async def _bundled(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """The deliveries that go out next where the lane is late, or was: those of a digest, which
+        the store knows before it is sent; none where each goes by itself."""
+        if not batch:
+            return []
+        if batch[0].digest:
+            return [delivery for delivery in batch if delivery.digest == batch[0].digest]
+        if len(batch) <= self._digest_after:
+            return []
+        # What was tried may have arrived, also by one that was killed or hung before its receipt;
+        # and what a digest was taken apart for goes by itself.
+        begun, self._begun = self._begun, False
+        if begun or batch[0].attempts or batch[0].id in self._apart:
+            return [batch[0]]
+        messages = [Message.loads(delivery.message) for delivery in batch[: digest.MOST]]
+        members = batch[: digest.fitting(messages)]
+        if len(members) == 1:
+            return [batch[0]]
+        key = uuid.uuid4().hex
+        await self._means.store.bundle([member.id for member in members], key)
+        return [replace(member, digest=key) for member in members]
+
+    async def _deliver(self, deliveries: Sequence[Delivery]) -> bool:
+        """One try at one delivery, or at a digest of several, when its time has come; False when it
+        stays waiting."""
+        delivery = deliveries[0]
+        if (
+            time.time() - delivery.created_at > self._means.retention
+            and self._means.clock_is_sure()
+        ):
+            await self._bury(delivery, "expired", "waited longer than the retention")
+            return True
+        wait = self._means.waits.left(self.name, delivery)
+        if wait > 0:  # then read again: `relay resend` may have changed it
+            await pause(min(wait, SWEEP), self._means.stop)
+            return False
+        try:
+            return await self._send(deliveries)
+        except Failure as failure:
+            return await self._fail(deliveries, failure)
+        except (StoreUnavailable, LeaseLost):
+            raise
+        except Exception as error:  # a bug in a channel must not cost the message
+            log.exception("lane %s: delivery %d", self.name, delivery.id)
+            bug = Failure("retry", "bug", type(error).__name__)
+            return await self._fail(deliveries, bug)
+
+    async def _send(self, deliveries: Sequence[Delivery]) -> bool:
+        """Send a message and write its receipt; False when it stays waiting.
+
+        Raises what the channel raises.
+        """
+        delivery = deliveries[0]
+        message = Message.loads(delivery.message)
+        if delivery.digest:
+            message = digest.together([Message.loads(one.message) for one in deliveries])
+        thread = message.thread if self._threaded and message.to is None else ""
+        place = await self._means.store.thread(self.name, thread) if thread else None
+        if place is not None and message.change is None:
+            message = message.in_thread()
+        channel, pace = self._open()
+        await pause(pace.take(), self._means.stop)
+        picture = await self._means.pictures(message.picture) if message.picture else None
+        if self._means.stop.is_set():
+            return False
+        self._started = time.monotonic()
+        if message.change is not None:
+            outcome = await self._change(delivery, message, place, picture)
+            if outcome.left is None:
+                took = self._took()
+                await self._note(lambda: self._means.store.sent([delivery.id], "", seconds=took))
+                await self._tell_sent(deliveries, took, reached=outcome.reached)
+                return True
+            message = outcome.left if place is None else outcome.left.in_thread()
+            picture = None
+        try:
+            receipt = await channel.send(
+                message,
+                delivery.digest or delivery.key,
+                Thread(place.root, place.last, place.title) if place else None,
+                picture,
+            )
+        except Failure as failure:
+            if failure.verdict != "rootless" or place is None:
+                raise
+            log.warning(
+                "lane %s: delivery %d begins its thread anew: %s", self.name, delivery.id, failure
+            )
+            await self._means.store.forget_thread(self.name, thread)
+            return False
+        took = self._took()
+        await self._note(
+            lambda: self._means.store.sent(
+                [one.id for one in deliveries],
+                receipt.id,
+                lane=self.name,
+                thread=thread,
+                title=message.title,
+                seconds=took,
+            )
+        )
+        await self._tell_sent(deliveries, took)
+        return True
+
+    async def _change(
+        self,
+        delivery: Delivery,
+        message: Message,
+        place: ThreadPlace | None,
+        picture: Picture | None,
+    ) -> Outcome:
+        """Change what the message is to change. Raises what the channel raises."""
+        assert message.change is not None  # noqa: S101 - for the type checker
+        channel, pace = self._open()
+        shown = await self._means.store.shown(self.name, message.thread)
+        attempt = Attempt(
+            lane=self.name,
+            delivery_id=delivery.id,
+            key=delivery.key,
+            message=message,
+            change=message.change,
+            place=place,
+            shown=shown,
+            done=self._done.setdefault(delivery.id, set()),
+            metrics=self._means.metrics,
+        )
+        outcome = await attempt.make(channel, picture, lambda: pause(pace.take(), self._means.stop))
+        self._done.pop(delivery.id)
+        return outcome
+
+    async def _tell_sent(
+        self, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
+    ) -> None:
+        """Tell of it; that the lane works only where its server was ``reached``."""
+        delivery = deliveries[0]
+        self._means.changed(one.event_id for one in deliveries)
+        self._means.metrics.sent(self.name, took)
+        if delivery.digest:
+            self._means.metrics.digest(self.name)
+            log.info("lane %s: a digest of %d deliveries sent", self.name, len(deliveries))
+        else:
+            log.info(
+                "lane %s: delivery %d of event %d sent", self.name, delivery.id, delivery.event_id
+            )
+        if reached:
+            await self._note(lambda: self._means.health.works(self.name))
+
+    async def _fail(self, deliveries: Sequence[Delivery], failure: Failure) -> bool:
+        delivery = deliveries[0]
+        self._means.metrics.failed(self.name, failure.reason)
+        if failure.verdict not in ("retry", "broken"):
+            if delivery.digest:
+                log.warning("lane %s: a digest is taken apart: %s", self.name, failure)
+                ids = [one.id for one in deliveries]
+                self._apart = frozenset(ids)
+                await self._note(lambda: self._means.store.bundle(ids, ""))
+                return False
+            await self._bury(delivery, failure.reason, failure.detail)
+            return True
+        attempts = delivery.attempts + 1
+        wait = delay(attempts, failure.after)
+        known = False
+
+        async def tell() -> None:
+            nonlocal known
+            known = await self._means.health.failed(self.name, failure)
+
+        await self._note(tell)
+        log.log(
+            logging.DEBUG if known else logging.WARNING,
+            "lane %s: delivery %d failed (%s), try %d, next in %.0f s",
+            self.name,
+            delivery.id,
+            failure,
+            attempts,
+            wait,
+        )
+        next_at = time.time() + wait
+        self._means.waits.begin(self.name, delivery.id, next_at, wait)
+        took = self._took()
+        await self._note(
+            lambda: self._means.store.failed(delivery.id, str(failure), next_at, seconds=took)
+        )
+        self._means.changed([delivery.event_id])
+        return False
+
+    async def _bury(self, delivery: Delivery, reason: str, detail: str) -> None:
+        self._done.pop(delivery.id, None)
+        error = f"{reason}: {detail}" if detail else reason
+        log.error("lane %s: delivery %d is dead: %s", self.name, delivery.id, error)
+        took = self._took()
+        await self._note(lambda: self._means.store.dead(delivery.id, error, seconds=took))
+        self._means.changed([delivery.event_id])
+        self._means.metrics.dead(self.name, reason)
+
+    def _took(self) -> float:
+        """The seconds since the lane's last send began; 0 where none did."""
+        started, self._started = self._started, None
+        return 0.0 if started is None else time.monotonic() - started
+
+    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what became of a send, as often as it takes: a store that is away for a while
+        must not make the lane send the message again, not even when it is to stop meanwhile."""
+        while True:
+            try:
+                await write()
+            except StoreUnavailable as error:
+                log.warning("what became of a message can't be written: %s", error)
+                await asyncio.sleep(STORE_PAUSE)
+            else:
+                return
+
+    def _open(self) -> tuple[Channel, Pace]:
+        if self._opened is None:
+            channel = self._open_channel(self.name)
+            self._opened = channel, Pace(self._pace or channel.pace)
+        return self._opened
