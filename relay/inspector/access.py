@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address, ip_network
 
+from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from relay.config import Config
@@ -46,13 +46,9 @@ class Head:
         return values[0] if len(values) == 1 else ""
 
     def cookie(self, name: str) -> str:
-        """A cookie; empty where there is none."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load("; ".join(self.headers.get("cookie", ())))
-        except CookieError:
-            return ""
-        return jar[name].value if name in jar else ""
+        """A cookie; empty where there is none. Whatever another service on this host has set
+        stands beside it: cookies know no ports."""
+        return cookie_parser("; ".join(self.headers.get("cookie", ()))).get(name, "")
 
     def comes_from(self, networks: Sequence[str]) -> bool:
         """Whether the other end is in one of these networks."""
@@ -67,8 +63,11 @@ class Head:
     def is_local(self) -> bool:
         """Whether a program on this machine asks for itself.
 
-        A proxy that adds no header of its own is told by its HTTP/1.0 or its ``Connection: close``
-        (nginx sends both unless it is told otherwise); no browser does that.
+        A proxy that adds no header of its own is told by its HTTP/1.0 or its ``Connection: close``,
+        which no browser sends; nginx sends both before 1.29.7, unless it is told otherwise. One
+        that sends neither, and the address that it was given for the host, is told by nothing:
+        so the README has proxies pass on ``/hooks/`` alone.
+        https://nginx.org/en/CHANGES, 1.29.7
         """
         if not self.comes_from(LOOPBACK) or any(map(_FORWARDED.fullmatch, self.headers)):
             return False

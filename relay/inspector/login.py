@@ -6,7 +6,6 @@ import logging
 import math
 import secrets
 import time
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -67,9 +66,8 @@ class Login:
             )
             return self._page(request, there, team, text, 403)
         client = request.client.host if request.client else ""
-        wait = self._slowdown.begin(client, time.monotonic())
-        if wait <= 0 and self._queue >= CROWD:
-            wait = 1.0
+        crowded = self._queue >= CROWD
+        wait = 1.0 if crowded else self._slowdown.begin(client, time.monotonic())
         if wait > 0:
             text = f"Too many wrong passwords. Try again in {_duration(wait)}."
             answer = self._page(request, there, team, text, 429)
@@ -152,10 +150,9 @@ def _matches(wanted: Secret, password: str) -> bool:
 
 def _safe(address: str) -> str:
     """Where to go after the login: a page of ours, whatever is asked for."""
-    parts = urlsplit(address)
-    own = parts.path == HOME or parts.path.startswith(f"{HOME}/")
-    plain = not parts.scheme and not parts.netloc and address.isascii() and address.isprintable()
-    return address if own and plain and "\\" not in address else HOME
+    own = address.startswith((f"{HOME}/", f"{HOME}?"))
+    plain = address.isascii() and address.isprintable() and "\\" not in address
+    return address if own and plain else HOME
 
 
 def _duration(seconds: float) -> str:

@@ -79,6 +79,12 @@ def test_two_hosts_are_no_host() -> None:
     assert not Head("127.0.0.1", "1.1", {"host": ["localhost", "evil.example"]}).is_local
 
 
+def test_what_other_services_of_the_host_have_set_hides_no_cookie() -> None:
+    head = Head("127.0.0.1", "1.1", {"cookie": ['theirs={"theme": [1]}; a b; mine=acme~1~x']})
+    assert head.cookie("mine") == "acme~1~x"
+    assert head.cookie("other") == ""
+
+
 def test_a_form_of_another_site_changes_nothing(service: Service) -> None:
     for headers in ({}, {"x-relay-token": "guessed"}, {"sec-fetch-site": "cross-site"}):
         answer = httpx.post(f"{service.url}/inspector/logout", headers=headers)

@@ -72,7 +72,8 @@ def test_by_https_the_cookie_stays_on_https(locked: Service) -> None:
 
 
 def test_a_login_sends_nobody_away_from_the_inspector(locked: Service) -> None:
-    for there in ("https://evil.example/", "//evil.example", "/\\evil.example", "/hooks/x"):
+    places = "https://evil.example/", "//evil.example", "/\\evil.example", "/hooks/x", "//["
+    for there in places:
         with httpx.Client(base_url=locked.url) as client:
             assert _enter(client, PASSWORD, next=there).headers["location"] == "/inspector"
 
