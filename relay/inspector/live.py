@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -13,7 +13,7 @@ from relay.inspector.context import Inspector, inspector_of, viewer_of
 from relay.inspector.events import fits, wanted
 from relay.inspector.pages import rendered
 from relay.store.base import StoreUnavailable
-from relay.store.reading import Filters
+from relay.store.reading import Filters, Row
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ BEATS = 180
 """Tidings and signs of life in one connection; then the browser makes another, and is looked at
 again."""
 MOST_OPEN = 100
-"""Rows that a browser may name which it shows as not settled yet."""
+"""Rows not settled yet that one who looks is told of without being told by the feed: those that the
+browser names, and those that came later."""
 
 
 async def _live(request: Request) -> Response:
@@ -56,26 +57,34 @@ async def _stream(
     seen: int,
     open_: set[int],
     with_team: bool,
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     with inspector.feed.listen() as listener:
         yield "retry: 2000\n\n"
+        unsettled: dict[int, Row | None] = dict.fromkeys(sorted(open_))
         ids: set[int] | None = open_
         for _ in range(BEATS):
             if listener.is_over:
                 return
             if ids is None:
                 yield ": still here\n\n"
-            else:
-                try:
-                    rows = await inspector.store.reading.rows(team, ids, after=seen)
-                except StoreUnavailable as error:
-                    log.debug("the live list waits for the store: %s", error)
-                    rows = []
-                for row in reversed(rows):
-                    html = rendered("_row.html", row=row, with_team=with_team)
-                    told = {"id": row.id, "fits": fits(row, filters), "html": html}
-                    seen = max(seen, row.id)
-                    yield f"id: {seen}\nevent: row\ndata: {json.dumps(told)}\n\n"
+                ids = set(unsettled)  # nobody tells of what another replica has sent
+            try:
+                rows = await inspector.store.reading.rows(team, ids, after=seen)
+            except StoreUnavailable as error:
+                log.debug("the live list waits for the store: %s", error)
+                rows = []
+            for row in reversed(rows):
+                seen = max(seen, row.id)
+                if unsettled.get(row.id) == row:
+                    continue
+                unsettled.pop(row.id, None)
+                if row.is_open:
+                    unsettled[row.id] = row
+                html = rendered("_row.html", row=row, with_team=with_team)
+                told = {"id": row.id, "fits": fits(row, filters), "html": html}
+                yield f"id: {seen}\nevent: row\ndata: {json.dumps(told)}\n\n"
+            for id_ in list(unsettled)[:-MOST_OPEN]:
+                del unsettled[id_]
             ids = await listener.wait(BEAT)
 
 

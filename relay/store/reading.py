@@ -66,6 +66,11 @@ class Row:
     """The channels that did not take it, each with the filter, or the reason, that decided."""
     marks: Sequence[Mark] = ()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to become of it."""
+        return self.state == "stored" or any(mark.state == "waiting" for mark in self.marks)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

@@ -1,0 +1,49 @@
+"""What the live list is told, without a browser."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.config import Config
+from relay.delivery.feed import Feed
+from relay.inspector import live
+from relay.inspector.context import Inspector
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.store.base import FannedOut, NewDelivery, NewEvent
+from relay.store.reading import Filters
+from relay.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_what_another_replica_has_sent_is_told_with_the_next_beat_and_once(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "BEAT", 0.02)
+    event = NewEvent(
+        "acme", "application/json", b"{}", b"d", "create-file", "stored", "", time.time()
+    )
+    await store.accept(event)
+    waiting = FannedOut(1, "acme", "fanned-out", "", [NewDelivery("acme/log", "k", "{}")])
+    await store.fanned_out([waiting])
+    config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
+    inspector = Inspector(config, store, Templates(), Metrics(), Feed(), lambda _: None)
+    stream = live._stream(inspector, None, Filters(), 0, {1}, with_team=False)
+    assert (await anext(stream)).startswith("retry")
+    assert "waiting" in await anext(stream)
+    assert [await anext(stream) for _ in range(3)] == [": still here\n\n"] * 3
+    await store.sent([1], "receipt", seconds=0.1)
+    told = [await anext(stream) for _ in range(5)]
+    assert [" sent<" in part for part in told].count(True) == 1
+    await stream.aclose()
