@@ -42,13 +42,16 @@ class Drafts:
     """Renders events with templates that are not saved.
 
     They run in a process of their own, apart from that of the templates in use: a draft that loops
-    holds up nobody's messages. A draft is compiled for one rendering and then forgotten.
+    holds up nobody's messages. They do so one after the other, as that process serves no two at a
+    time: drafts that wait for it must not take the threads that messages are made in. A draft is
+    compiled for one rendering and then forgotten.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
         self._config = config
         self._store = store
         self._templates = Templates(config.templates.path)
+        self._turn = asyncio.Lock()
 
     def sample(self, name: str, team: str) -> Event:
         """The sample of that kind, as if it had happened in the team. Raises ``NoEvent``."""
@@ -89,13 +92,15 @@ class Drafts:
         ``typed`` are drafts by the names of their files; ``replies``: it stands in the thread of an
         earlier message. Never raises for anything that a template does.
         """
-        return await asyncio.to_thread(self._show, event, team, kind, typed or {}, replies)
+        async with self._turn:
+            return await asyncio.to_thread(self._show, event, team, kind, typed or {}, replies)
 
     async def show_all(self, events: Sequence[Event], team: str, kind: str) -> list[Shown]:
         """The messages about several events, as the templates are."""
-        return await asyncio.to_thread(
-            lambda: [self._show(event, team, kind, {}, False) for event in events]
-        )
+        async with self._turn:
+            return await asyncio.to_thread(
+                lambda: [self._show(event, team, kind, {}, False) for event in events]
+            )
 
     def _show(
         self, event: Event, team: str, kind: str, typed: Mapping[str, str], replies: bool
