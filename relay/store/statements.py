@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relay.store.reading import SCANNED, SCANNED_DELIVERIES, Filters
+from relay.store.traces import fit
 
 SUMMARY = "event_id, team, name, state, reason, received_at, person, about, passed"
 EVENT = "id, team, name, state, reason, received_at, '', '', '{}'"
@@ -20,7 +21,7 @@ class Statement:
 
     def mark(self, value: object) -> str:
         """The mark that stands for a value."""
-        self.values.append(value)
+        self.values.append(fit(value) if self.postgres else value)
         return f"{'$' if self.postgres else '?'}{len(self.values)}"
 
     def marks(self, values: Iterable[object]) -> str:

@@ -80,7 +80,7 @@ def note_tries(
 async def post_events(connection: "PoolConnectionProxy[Any]", batch: Iterable[FannedOut]) -> None:
     """``note_events`` in a PostgreSQL."""
     if rows := _summaries(batch):
-        columns = [list(map(_text, column)) for column in zip(*rows, strict=True)]
+        columns = [list(map(fit, column)) for column in zip(*rows, strict=True)]
         await connection.execute(_POST_SUMMARIES, *columns)
 
 
@@ -92,7 +92,7 @@ async def post_tries(
     words: str,
 ) -> None:
     """``note_tries`` in a PostgreSQL."""
-    now, words = time.time(), _text(words[:MOST_WORDS])
+    now, words = time.time(), fit(words[:MOST_WORDS])
     await connection.execute(_POST_TRIES, ids, now, round(seconds, 3), outcome, words)
     if outcome == "sent":
         await connection.execute(_POST_LANE + _LANE_ENDS["sent"], ids[0], now, 0.0, "")
@@ -117,6 +117,6 @@ def _summaries(batch: Iterable[FannedOut]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _text(value: Any) -> Any:
+def fit(value: Any) -> Any:
     """A value that PostgreSQL can keep: it takes no NUL."""
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value

@@ -126,6 +126,13 @@ async def _marks(store: Store) -> list[reading.Mark]:
     return [mark for row in rows for mark in row.marks]
 
 
+async def test_what_no_store_can_hold_is_found_nowhere(store: Store) -> None:
+    await fan_out(store, await accept(store, 1), "a")
+    for filters in Filters(text="a\0"), Filters(kind="create\0"):
+        assert ids_of(await store.reading.events(None, filters)) == []
+    assert ids_of(await store.reading.events("acme\0", Filters())) == []
+
+
 async def test_a_filter_says_where_it_stopped_and_goes_on_from_there(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
