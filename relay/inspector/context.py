@@ -43,10 +43,6 @@ class Viewer:
         """The keys of the teams that are shown to them."""
         return tuple(config.teams) if self.team is None else (self.team,)
 
-    def may_see(self, team: str) -> bool:
-        """Whether a team, which may have left the config, is shown to them."""
-        return self.team in (None, team)
-
 
 def inspector_of(request: Request) -> Inspector:
     """The service that a page shows."""

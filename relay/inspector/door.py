@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, quote
@@ -12,6 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from relay.inspector.access import Access, Head
 from relay.inspector.context import Inspector, Viewer
 from relay.inspector.sessions import Sessions, passwords
+from relay.store.base import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 MOST, STRANGERS = 2 * 1024 * 1024, 8 * 1024
 """Bytes of a form, at the most; and of one by somebody who has not logged in."""
@@ -58,7 +62,11 @@ class Door:
             receive = _again(body, receive)
         if self._pages is None:
             self._pages = self._make(self._inspector, self._sessions)
-        await self._pages(scope, receive, send)
+        try:
+            await self._pages(scope, receive, send)
+        except StoreUnavailable as error:
+            log.warning("inspector: the store can't be read: %s", error)
+            raise HTTPException(503, f"The store can't be read: {error}") from error
 
 
 def _may_change(head: Head, viewer: Viewer, body: bytes) -> bool:

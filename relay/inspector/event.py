@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from relay.channels.base import Thread
 from relay.delivery.memory import Memory
+from relay.delivery.plan import read
 from relay.inspector.context import Inspector, inspector_of, viewer_of
 from relay.inspector.frames import framed
 from relay.inspector.look import Look, shown
@@ -22,7 +23,7 @@ from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent, normalize
 from relay.penpot.links import add_links
-from relay.penpot.wire import UnreadableBody, decode, media_type
+from relay.penpot.wire import UnreadableBody, media_type
 from relay.store.base import Delivery
 from relay.store.reading import Attempt, Whole
 
@@ -30,6 +31,7 @@ MOST_SHOWN = 100_000
 """Characters of a body on the page; all of it is in the download."""
 MOST_COPIED = 20_000
 """Bytes of a body that stand in a command to copy."""
+_ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +144,11 @@ async def _body(inspector: Inspector, whole: Whole) -> Body:
     if not raw:  # Relay's own event
         return Body("")
     try:
-        values = decode(raw, whole.event.content_type)
+        values = await read(raw, whole.event.content_type)
         event = normalize(values)
     except (UnreadableBody, NotAnEvent) as error:
         return Body(text, fault=str(error), is_cut=is_cut)
-    pretty = json.dumps(values, indent=2, ensure_ascii=False)
+    pretty = _dump(values)
     is_cut = is_cut or len(pretty) > MOST_SHOWN
     team = inspector.config.teams.get(whole.event.team)
     known = ""
@@ -160,8 +162,8 @@ async def _body(inspector: Inspector, whole: Whole) -> Body:
     return Body(
         text if is_transit else pretty[:MOST_SHOWN],
         pretty[:MOST_SHOWN] if is_transit else "",
-        _dump(_plain(event)),
-        known,
+        _dump(_plain(event))[:MOST_SHOWN],
+        known[:MOST_SHOWN],
         is_cut=is_cut,
     )
 
@@ -177,7 +179,14 @@ def _plain(value: Any) -> Any:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)[:MOST_SHOWN]
+    """As indented JSON; of what is longer than what is shown, one character more."""
+    pieces, size = [], 0
+    for piece in _ENCODER.iterencode(value):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_SHOWN:
+            break
+    return "".join(pieces)[: MOST_SHOWN + 1]
 
 
 def _curl(inspector: Inspector, whole: Whole) -> str:
@@ -186,7 +195,7 @@ def _curl(inspector: Inspector, whole: Whole) -> str:
     base = server.public_url or f"http://localhost:{server.port}"
     raw = whole.event.body
     body = f"--data-binary @{_file_name(whole)}"
-    text = raw.decode("utf-8", "replace")
+    text = raw[: MOST_COPIED + 1].decode("utf-8", "replace")
     # Not what a terminal would take for commands of its own.
     if len(raw) <= MOST_COPIED and text.encode() == raw and visible(text) == text:
         body = f"--data-raw {shlex.quote(text)}"

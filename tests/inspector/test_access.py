@@ -1,11 +1,14 @@
 """Who gets an answer, at the running service; and what a head of a request says about that."""
 
+import asyncio
 import http.client
 from pathlib import Path
 
 import httpx
 import pytest
 
+from relay.app import build
+from relay.config import Config
 from relay.inspector.access import Head
 from tests.inspector.conftest import STDOUT
 from tests.service import SECRET, Service, running
@@ -120,3 +123,21 @@ def test_a_header_of_single_sign_on_is_believed_from_its_proxy_alone(tmp_path: P
 
 def test_no_page_tells_a_secret(service: Service) -> None:
     assert SECRET not in httpx.get(f"{service.url}/inspector").text
+
+
+async def _without_store(path: str) -> httpx.Response:
+    teams = {"acme": {"secret": SECRET}}
+    store = {"url": "postgresql://nobody@127.0.0.1:1/none"}
+    app = build(Config.model_validate({"store": store, "teams": teams}))  # and never opened
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.get(path)
+
+
+@pytest.mark.parametrize("path", ["/inspector", "/inspector/events/1"])
+def test_a_store_that_is_away_is_said(path: str) -> None:
+    answer = asyncio.run(_without_store(path))
+    assert (answer.status_code, answer.text) == (
+        503,
+        "The store can't be read: PostgreSQL: the store is closed",
+    )
