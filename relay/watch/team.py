@@ -146,6 +146,9 @@ class TeamWatch:
             return False
         known = await state.load(self._store, self.name)
         if known is not None and known.team_id == self._id:
+            if known.since > self._clock():  # a clock that was ahead has told it
+                known = replace(known, since=self._clock())
+                await state.keep(self._store, self.name, known)
             self._state = known
             # Who never reads has all comments in one list: a sweep only makes sure of that.
             self._sweep_at = 0.0 if known.is_read else max(self._clock(), known.since + SWEEP_EVERY)

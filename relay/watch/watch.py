@@ -119,6 +119,7 @@ class Watch:
         if self._clock() < self._heard_until - OVERLAP:
             log.warning("the clock was set back: all teams are looked at anew")
             self._forget()
+            self._rest = Rest()
         await self._hear()
         end = self._clock() + TURN
         due = self._due(self._clock())

@@ -378,10 +378,25 @@ async def test_a_clock_that_is_set_back_stops_nothing(penpot: StandIn, tmp_path:
     async with watched(penpot, tmp_path) as on:
         await on.pass_time(MINUTE)
         on.clock.now -= 3 * DAY
-        on.people().begin("missed")
+        thread, _ = on.people().begin("missed")
         await on.pass_time(NEXT_LOOK)
-        assert [text for _, text in await on.events()] == []  # it is dated before what was seen
-        thread = next(iter(on.world.threads.values()))
         on.people().resolve(thread)
         await on.pass_time(NEXT_LOOK)
-        assert [event for event, _ in await on.events()] == ["resolve-comment-thread"]
+        assert await on.events() == [
+            ("create-comment-thread", "missed"),
+            ("resolve-comment-thread", "missed"),
+        ]
+
+
+async def test_a_rest_does_not_last_until_a_time_that_was_never_right(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        on.clock.now += 3 * DAY
+        penpot.faults["*"] = Fault(status=503)
+        await on.pass_time(HOUR)
+        penpot.faults.clear()
+        on.clock.now -= 3 * DAY
+        on.people().begin("missed")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["missed"]
