@@ -72,6 +72,7 @@ class TeamWatch:
         self._changed: list[ThreadRow] = []
         self._hidden: set[str] = set()
         self._listed_at = 0.0
+        self._hidden_at = 0.0
         self._hooks_at = 0.0
         self._look_at = 0.0
         self._sweep_at = 0.0
@@ -81,9 +82,11 @@ class TeamWatch:
     # What comes next
 
     def next(self) -> Job:
-        """The most urgent job."""
-        jobs = map(self._rested, self._jobs())
-        return min(jobs, key=lambda job: job.due + job.rank)
+        """The most urgent job of those that are due, else the one that is so first."""
+        now = self._clock()
+        jobs = [self._rested(job) for job in self._jobs()]
+        due = [job for job in jobs if job.due <= now]
+        return min(due or jobs, key=lambda job: job.due + job.rank)
 
     def _rested(self, job: Job) -> Job:
         rest = self._rests.get(job.what)
@@ -100,7 +103,7 @@ class TeamWatch:
         if self._state is None:
             return
         if self._hidden:
-            yield Job(self._listed_at, 5.0, "hidden", self._look_at_hidden)
+            yield Job(self._hidden_at, 5.0, "hidden", self._look_at_hidden)
         yield Job(self._look_at, 30.0, "team", self._look)
         if self._files:
             file = min(self._files.values(), key=lambda file: file.next_at)
@@ -178,6 +181,7 @@ class TeamWatch:
         """A file with a known thread that was not listed: it is gone, or somebody has read it."""
         assert self._state is not None  # noqa: S101 - it is no job before that
         file = next(iter(self._hidden))
+        self._hidden_at = self._clock()  # what people wait for comes before the next one
         look = await self._file(file)
         self._hidden.discard(file)
         if not self._state.is_read and any(not row.unread for row in look.rows):
@@ -236,6 +240,7 @@ class TeamWatch:
             self._sweep_at = self._in(self._config.watch.catch_up_every.total_seconds())
             await self._blind()
             return
+        self._sweep_at = self._clock()  # as in _look_at_hidden
         if self._sweep.is_done:
             await self._swept(self._sweep)
 

@@ -1,14 +1,16 @@
 """Resolved, reopened, edited, deleted: what Penpot has no webhook for is told all the same."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from relay.config import Watch
 from relay.penpot.events import normalize
 from tests.penpot.standin import StandIn
-from tests.watch.stage import Stage, stage
+from tests.watch.stage import Direct, Stage, stage
 from tests.watch.test_catch_up import HOUR, MINUTE, NEXT_LOOK, watched
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +58,28 @@ async def test_a_resolve_is_told_within_half_a_minute_where_the_file_is_changed(
             await on.pass_time(5 * MINUTE)
         on.people().resolve(thread)
         assert [event for event, _ in await news(on, 30)] == ["resolve-comment-thread"]
+
+
+async def test_a_resolve_is_told_in_time_while_all_files_of_a_team_are_looked_at(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    slow = Watch(calls_per_minute=60)
+    async with watched(penpot, tmp_path, watch=slow) as on:
+        busy = on.world.files[on.people().file]
+        for number in range(300):
+            file = replace(busy, id=f"f0000000-0000-4000-8000-{number:012}", name=f"{number}")
+            on.world.files[file.id] = file
+        on.clock.now += 26 * HOUR
+        on.start(Direct)
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.pass_time(2 * MINUTE)
+        asked = penpot.count("get-comment-threads")
+        assert asked > 60
+        on.people().resolve(thread)
+        assert await news(on, 30) == [("resolve-comment-thread", "first")]
+        await on.pass_time(MINUTE)
+        assert penpot.count("get-comment-threads") > asked + 60
 
 
 async def test_a_resolve_in_a_quiet_file_is_told_with_the_next_look(
