@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Further arguments for pytest and for the benchmarks: make test ARGS="-k slack"
 ARGS ?=
+# Processes that share the tests, file by file
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +24,7 @@ demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look a
 	@$(BIN)/relay demo $(ARGS)
 
 test: $(VENV)/.dev $(SYNAPSE)/.installed ## Runs all tests, against a real Matrix and mail server
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs for ten minutes; tells what became of all
 	@$(BIN)/pytest tests/faults --long $(ARGS)

@@ -401,12 +401,14 @@ def test_a_fault_names_key_value_and_rule(tmp_path: Path, text: str, expected: l
     assert faults(write(tmp_path, text), {}) == expected
 
 
-def test_an_authority_without_a_certificate_is_a_fault(tmp_path: Path) -> None:
-    authority = tmp_path / "ca.pem"
-    authority.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
-    text = f'{CHANNEL}type = "stdout"\nca_file = "{authority}"'
+def test_an_authority_without_a_certificate_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    text = f'{CHANNEL}type = "stdout"\nca_file = "ca.pem"'
     assert faults(write(tmp_path, text), {}) == [
-        f'teams.acme.channels[0].ca_file = "{authority}": must hold certificates in PEM form'
+        'teams.acme.channels[0].ca_file = "ca.pem": must hold certificates in PEM form'
     ]
 
 

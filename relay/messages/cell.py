@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -133,7 +134,9 @@ class Cell:
             code = self._process.ended()
             self._end()
             if code:
+                out_of_time = code == -signal.SIGPROF  # the kernel's word, where Python had none
                 text = f"ends the process that runs it ({code})"
+                text = took_too_long(SECONDS) if out_of_time else text
                 raise Failed(Problem("", 0, text), overran=True) from None
             return None
         if "problem" in answer:
