@@ -26,7 +26,7 @@ demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look a
 test: $(VENV)/.dev $(SYNAPSE)/.installed ## Runs all tests, against a real Matrix and mail server
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs for ten minutes; tells what became of all
+faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs, for 15 minutes; tells what became of all
 	@$(BIN)/pytest tests/faults --long $(ARGS)
 
 check: $(VENV)/.dev ## Lints, checks the format and the types

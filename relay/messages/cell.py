@@ -1,7 +1,7 @@
 """The cell: a process of its own, in which the templates run that users write.
 
 A template is a program. Jinja's sandbox keeps it from what it must not see, but not from working
-without end: loops within loops, macros that call themselves twice, ``10 ** 10 ** 8``,
+without end: loops within loops, macros that call themselves twice, ``10 ** (10 ** 8)``,
 ``"x" * 10**9``, a list within a list fifty deep. Most of the latter are one call into C, which
 neither a hook in the compiled template nor an exception thrown into it from a signal would end, and
 the list of operations that Python grows in is too long to forbid them one by one: whatever were

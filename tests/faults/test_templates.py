@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 Tell = Callable[[str, list[Line]], None]
 GREEDY = {
     "loops": "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
-    "computes": "{{ 10 ** 10 ** 8 }}",
+    "computes": "{{ 10 ** (10 ** 8) }}",
     "eats memory": '{{ "x" * 10 ** 9 }}',
     "talks without end": '{% for a in range(99999) %}{{ "word " * 100 }}{% endfor %}',
 }
