@@ -94,9 +94,10 @@ class MatrixChannel:
         except Failure as refused:
             if refused.reason == "M_NOT_FOUND" or _NO_EVENT.search(refused.detail):
                 raise Failure("gone", refused.reason, "the message is gone") from None
-            if refused.reason != "M_FORBIDDEN":
+            if refused.reason not in ("M_FORBIDDEN", "M_UNRECOGNIZED"):
                 raise
-            stays = True  # who may not redact may perhaps write
+            # Who may not redact may perhaps write; an old homeserver can't tell what hangs on it.
+            stays = True
         if stays:
             await self.update(receipt, message, key)
 

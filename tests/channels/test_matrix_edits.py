@@ -10,7 +10,7 @@ from relay.config import MatrixSettings
 from relay.messages.message import Change, Mention, Message
 from tests.channels.builders import MESSAGE, findings, opened
 from tests.channels.builders import matrix as settings_of
-from tests.servers.loopback import Answer, in_thread
+from tests.servers.loopback import Answer, Request, in_thread
 from tests.servers.synapse import Synapse
 
 pytestmark = pytest.mark.anyio
@@ -188,3 +188,20 @@ async def test_a_homeserver_that_asks_to_wait_is_heard() -> None:
                 with pytest.raises(Failure) as failure:
                     await act("$event", LATER, "k")
                 assert (failure.value.verdict, failure.value.after) == ("retry", 2.5)
+
+
+async def test_a_homeserver_that_knows_no_relations_has_the_message_changed() -> None:
+    unknown = Answer.of({"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}, 404)
+    written: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        if "/relations/" in request.path:
+            return unknown
+        written.append(request.path)
+        return Answer.of({"event_id": "$changed"})
+
+    with in_thread(answer) as server:
+        async with opened(settings_of(server.url)) as channel:
+            assert isinstance(channel, Editor)
+            await channel.remove("$event", DELETED, "k")
+    assert ["/send/m.room.message/" in path for path in written] == [True]
