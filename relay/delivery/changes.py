@@ -21,6 +21,8 @@ class Outcome(NamedTuple):
     """Whether the channel's server was asked, and has answered."""
     left: Message | None = None
     """What is left to be told in a message of its own."""
+    stopped: bool = False
+    """Whether the service is to stop before all was changed: another try does the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,10 @@ class Attempt:
         self,
         channel: Channel,
         picture: Picture | None,
-        breathe: Callable[[], Awaitable[None]],
+        breathe: Callable[[], Awaitable[bool]],
     ) -> Outcome:
         """Change what is to be changed. ``breathe`` waits until the channel's pace allows the next
-        call.
+        call; False where the service is to stop and none is to be made.
 
         Made again after a crash it comes to the same. Raises ``Failure``.
         """
@@ -63,8 +65,8 @@ class Attempt:
         for number, receipt in enumerate(standing):
             if receipt in self.done:
                 continue
-            if self.done:
-                await breathe()
+            if self.done and not await breathe():
+                return Outcome(reached=True, stopped=True)
             try:
                 await self._change_one(channel, receipt, f"{self.key}.{number}", picture)
             except Failure as failure:
@@ -73,13 +75,13 @@ class Attempt:
                 log.warning("lane %s: delivery %d: %s", self.lane, self.delivery_id, failure)
                 self.metrics.failed(self.lane, failure.reason)
                 if failure.verdict == "fixed":
-                    await breathe()
-                    return Outcome(reached=True, left=otherwise)
+                    goes_on = await breathe()
+                    return Outcome(reached=True, left=otherwise, stopped=not goes_on)
             self.done.add(receipt)
         if not self.change.news or channel.pings_in_edits:
             return Outcome(reached=True)
-        await breathe()
-        return Outcome(reached=True, left=otherwise)
+        goes_on = await breathe()
+        return Outcome(reached=True, left=otherwise, stopped=not goes_on)
 
     def _standing(self) -> list[str]:
         """The receipts of the messages that are to be changed: the first of a thread at the end,

@@ -175,6 +175,8 @@ class Lane:
         self._started = time.monotonic()
         if message.change is not None:
             outcome = await self._change(delivery, message, place, picture)
+            if outcome.stopped:
+                return False
             if outcome.left is None:
                 took = self._took()
                 await self._note(lambda: self._means.store.sent([delivery.id], "", seconds=took))
@@ -233,7 +235,12 @@ class Lane:
             done=self._done.setdefault(delivery.id, set()),
             metrics=self._means.metrics,
         )
-        outcome = await attempt.make(channel, picture, lambda: pause(pace.take(), self._means.stop))
+
+        async def breathe() -> bool:
+            await pause(pace.take(), self._means.stop)
+            return not self._means.stop.is_set()
+
+        outcome = await attempt.make(channel, picture, breathe)
         self._done.pop(delivery.id)
         return outcome
 
