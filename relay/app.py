@@ -83,7 +83,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
 
     hook = Hook(config, store, stored, metrics, is_open=role.takes)
     housekeeping = Housekeeping(store, retention, clock.is_sure)
-    watch = _watch(config, store, metrics, stored)
+    watch = _watch(config, store, metrics, stored) if role.delivers else None
     wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
     inspector = Inspector(config, store, templates, metrics, feed, wake)
     tasks: list[asyncio.Task[None]] = []
@@ -101,7 +101,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         if watch is not None:
             running["watch"] = watch.run
         elif role.delivers:
-            await forget_watch(store, config.teams)
+            await forget_watch(store)
         if role.delivers:
             tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
             for channel in settings.values():

@@ -71,6 +71,12 @@ class PostgresSeen:
             await self._leases.require(connection, LEASE)
             await connection.execute(sql, team, before)
 
+    async def end(self, notes: str) -> None:
+        """See ``Seen``."""
+        async with self._pool.transaction() as connection:
+            await connection.execute("DELETE FROM relay.seen")
+            await connection.execute("DELETE FROM relay.notes WHERE starts_with(key, $1)", notes)
+
     async def recent(self, names: Collection[str], since: float, limit: int) -> list[StoredEvent]:
         """See ``Seen``."""
         sql = (

@@ -62,6 +62,15 @@ class SqliteSeen:
         sql = "DELETE FROM seen WHERE team = ? AND gone_at > 0 AND gone_at < ?"
         await self._file.write(lambda db: db.execute(sql, (team, before)) and None)
 
+    async def end(self, notes: str) -> None:
+        """See ``Seen``."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM seen")
+            db.execute("DELETE FROM notes WHERE substr(key, 1, ?) = ?", (len(notes), notes))
+
+        await self._file.write(work)
+
     async def recent(self, names: Collection[str], since: float, limit: int) -> list[StoredEvent]:
         """See ``Seen``."""
         marks = ", ".join("?" for _ in names)

@@ -1,13 +1,14 @@
 """How far the watch of a team has come, kept in the store's notes."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from relay.store.base import Store
 
 MARGIN = 3600.0
 """Seconds by which Penpot's clock and ours may differ, and more."""
+_NOTES = "watch/"
+"""What the keys of the notes begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,11 @@ async def keep(store: Store, team: str, state: State) -> None:
     await store.keep_note(_key(team), json.dumps(asdict(state)))
 
 
-async def forget(store: Store, teams: Iterable[str]) -> None:
-    """There is no watch: the next one takes what is there then as seen."""
-    for team in teams:
-        note = await store.note(_key(team))
-        if note is not None and note.value:
-            await store.keep_note(_key(team), "")
+async def forget(store: Store) -> None:
+    """The config has no watch: the next one takes what is there then as seen. Where Relay is only
+    down nobody calls this, and what happened meanwhile is told."""
+    await store.seen.end(_NOTES)
 
 
 def _key(team: str) -> str:
-    return f"watch/{team}"
+    return _NOTES + team

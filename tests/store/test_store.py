@@ -241,6 +241,19 @@ async def test_what_the_watch_saw_is_kept_with_the_events_that_tell_of_it(store:
     assert await store.seen.threads("acme", []) == {}
 
 
+async def test_the_end_of_the_watch_forgets_what_it_saw_and_no_other_note(store: Store) -> None:
+    for team in ("acme", "rnd"):
+        await store.seen.notice(team, [event(1)], [SeenThread("t1", "f1", "a", 0.0, "first")])
+    for key in ("watch/acme", "watch/rnd", "watcher", "hook/acme"):
+        await store.keep_note(key, "x")
+    await store.seen.end("watch/")
+    assert await store.seen.marks("acme") == await store.seen.marks("rnd") == []
+    notes = {key: await store.note(key) for key in ("watch/acme", "watch/rnd")}
+    assert set(notes.values()) == {None}
+    assert None not in [await store.note("watcher"), await store.note("hook/acme")]
+    assert len(await store.stored(10)) > 0
+
+
 async def test_what_the_watch_saw_is_not_kept_without_its_events(store: Store) -> None:
     bad = event(1, body=None)
     with pytest.raises(Exception, match=r"(?i)null"):
