@@ -64,6 +64,8 @@ class Hook:
     once: bool = False
     """Whether it was switched on though Penpot noted no failed call. The form makes hooks that are
     inactive; who switches one off a second time means it."""
+    untold: bool = False
+    """Whether it was about to be switched on, and nobody has been told of that yet."""
 
 
 def reason(webhook: Webhook) -> str:
@@ -123,6 +125,9 @@ class Hooks:
             await self._keep(team, before, Hook("missing", _MISSING))
             return False
         if any(webhook.is_active for webhook in found):
+            if before is not None and before.untold:  # Relay ended right after that
+                await self._is_on(team, before, before.why)
+                return True
             await self._keep(team, before, Hook("active"))
             return False
         # The one that Penpot gave up on rather than one that somebody switched off.
@@ -137,9 +142,17 @@ class Hooks:
         if not why and before is not None and before.once:
             await self._keep(team, before, Hook("off", _BY_HAND))
             return False
+        lacks = f"{why}; {_RIGHT}" if why else _RIGHT
+        if before is None or before.why != lacks:
+            await self._keep(team, before, Hook("off", why, untold=True))
+            before = await last(self._store, team)
         if await self._penpot.switch_on(webhook) is None:
-            await self._keep(team, before, Hook("off", f"{why}; {_RIGHT}" if why else _RIGHT))
+            await self._keep(team, before, Hook("off", lacks))
             return False
+        await self._is_on(team, before, why)
+        return True
+
+    async def _is_on(self, team: str, before: Hook | None, why: str) -> None:
         self._metrics.hook_switched_on(team)
         log.warning(
             "team %s: its webhook in Penpot was off (%s) and is on again", team, why or "no reason"
@@ -151,7 +164,6 @@ class Hooks:
             await self._tell(team, why)
         once = not why or (before is not None and before.once)
         await self._keep(team, before, Hook("active", told_at=told_at, once=once))
-        return True
 
     async def _keep(self, team: str, before: Hook | None, found: Hook) -> None:
         self._metrics.hook(team, is_active=found.state == "active")
@@ -163,7 +175,7 @@ class Hooks:
             )
         if found == before:
             return
-        if found.why and (before is None or before.why != found.why):
+        if found.why and not found.untold and (before is None or before.why != found.why):
             log.warning("team %s: its webhook in Penpot is %s: %s", team, found.state, found.why)
         await self._store.keep_note(_key(team), json.dumps(asdict(found)))
 

@@ -9,6 +9,7 @@ import pytest
 from relay.config import Server, Team
 from relay.penpot.answers import Webhook as Row
 from relay.secret import Secret
+from relay.store.base import StoreUnavailable
 from relay.watch.hooks import TELL_AGAIN, last, own, troubles
 from tests.channels import builders
 from tests.penpot.standin import TOKEN, Fault, StandIn
@@ -58,6 +59,27 @@ async def test_the_hook_is_looked_at_again_every_few_minutes(
         hook.is_active, hook.error_code = False, "timeout"
         await on.pass_time(FIVE_MINUTES)
         assert hook.is_active
+        assert penpot.count("update-webhook") == 1
+
+
+async def test_a_kill_right_after_a_hook_was_switched_on_leaves_nobody_untold(
+    penpot: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(penpot, tmp_path) as on:
+        hook = on.hook(active=False, error="connection-error")
+
+        async def killed(*_: object) -> None:
+            raise StoreUnavailable("killed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(on.store, "announce", killed)
+            await on.pass_time(1)
+        assert hook.is_active
+        assert await on.told() == []
+        on.start()
+        await on.pass_time(FIVE_MINUTES)
+        (message,) = await on.told()
+        assert "it could not connect to Relay" in message.body
         assert penpot.count("update-webhook") == 1
 
 
