@@ -4,13 +4,16 @@ Pure: it asks nobody and keeps nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from relay.penpot import values
 from relay.penpot.discussion import CommentRow, ThreadRow
 from relay.watch.bodies import Found, created, deleted, settled, thread_deleted, updated
 from relay.watch.known import Known, Row, Told, comment_row
 
+AHEAD = timedelta(minutes=5)
+"""By this Penpot's clock may be ahead; what is dated later is told as of then."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -46,7 +49,7 @@ def compare(
     if comments is None:
         after = Known.of(row, old.comments if old else None, old.deleted if old else ())
     else:
-        found = _created_or_edited(old, row, comments, told, since)
+        found = _created_or_edited(old, row, comments, told, since, now + AHEAD)
         gone = _deleted(old, row, comments, told, now)
         found += gone
         rows = {comment.id: comment_row(comment, row) for comment in comments}
@@ -68,6 +71,7 @@ def _created_or_edited(
     comments: Sequence[CommentRow],
     told: Told,
     since: datetime,
+    latest: datetime,
 ) -> list[Found]:
     known = _before(old, told)
     new = _new(old, comments)
@@ -81,9 +85,11 @@ def _created_or_edited(
             at = comment.created_at or _LONG_AGO
             # Before Penpot 2.5 there is no author, and webhooks tell no id to know it by.
             if comment.id in new and at >= since and comment.owner_name:
-                found.append(created(row, comment, is_first=is_first))
+                new_one = replace(comment, created_at=min(at, latest))
+                found.append(created(row, new_one, is_first=is_first))
         elif (previous := str(before.get("content", ""))) != comment.content:
             at = values.instant(comment.modified_at) or comment.created_at or _LONG_AGO
+            at = min(at, latest)
             text = comment_row(comment, row)
             found.append(updated(row, text, previous, at, is_first=is_first))
     return found

@@ -9,17 +9,23 @@ from datetime import UTC, datetime
 from relay.metrics import Metrics
 from relay.penpot.api import Penpot
 from relay.penpot.discussion import CommentRow, ThreadRow
-from relay.penpot.rpc import Unexpected
+from relay.penpot.rpc import Busy, Unexpected
 from relay.store.base import Store
 from relay.store.seen import Mark
 from relay.watch.bodies import Found
 from relay.watch.compare import compare, needs_comments, vanished
 from relay.watch.known import Known, Told, mark
+from relay.watch.pace import Rest
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
 """Threads whose comments are read before what they tell is kept."""
+MOST_ASIDE = 3
+"""So many threads that can't be read are left out of that: where more fail it is not them."""
+MOST_TOLD = 1000
+"""So many threads are remembered as told until they are looked at, the newest."""
+_DAY = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,17 @@ class Looks:
         self._clock = clock
         self.told: dict[str, Told] = {}
         """By thread: what Penpot's own events told since it was looked at."""
+        self.aside: dict[str, Rest] = {}
+        """Threads whose comments can't be read, and when they are tried again: they stay changed,
+        so that a later look lists them."""
+
+    def told_of(self, thread: str) -> Told:
+        """What was told of a thread, to be added to. The longest known goes where there are many:
+        nobody may ever look at the team."""
+        told = self.told[thread] = self.told.pop(thread, Told())
+        if len(self.told) > MOST_TOLD:
+            del self.told[next(iter(self.told))]
+        return told
 
     async def unread(self, team_id: str) -> tuple[list[ThreadRow], set[str]] | None:
         """The changed threads of a team, as far as Penpot lists them as unread, and the files that
@@ -93,37 +110,76 @@ class Looks:
     async def take(self, rows: Sequence[ThreadRow], since: float) -> int:
         """Read the comments of changed threads, and keep what is new; the number of events.
 
-        ``since``: comments from before that were never seen are not new.
+        ``since``: comments from before that were never seen are not new. What alone can't be read
+        is put ``aside`` and holds up no other.
         """
         now = self._clock()
+        self.aside = {one: rest for one, rest in self.aside.items() if rest.until > now - _DAY}
+        rows = [row for row in rows if row.id not in self.aside or self.aside[row.id].until <= now]
         before = await self._store.seen.threads(self._team, [row.id for row in rows])
         found: list[Found] = []
         threads: list[Known] = []
         told = {row.id: self.told[row.id] for row in rows if row.id in self.told}
+        failed: Busy | None = None
+        aside = 0
         for row in rows:
             old = Known.loads(before[row.id]) if row.id in before else None
             comments = None
             if needs_comments(old, row, told.get(row.id)):
-                comments = await self._comments(row)
+                try:
+                    comments = await self._comments(row)
+                except Busy as error:
+                    aside += 1
+                    if error.after is not None or aside > MOST_ASIDE or not await self._answers():
+                        failed = error
+                        break
+                    self._put_aside(row, str(error))
                 if not comments:
-                    continue  # it has been deleted since it was listed
+                    told.pop(row.id, None)
+                    continue  # it can't be read, or has been deleted since it was listed
             moment = datetime.fromtimestamp(self._clock(), UTC)
             begin = datetime.fromtimestamp(since, UTC)
             events, known = compare(old, row, comments, told.get(row.id), begin, moment)
             found += events
             threads.append(known)
         count = await self._keep(sorted(found, key=lambda one: one.at), threads, now)
-        for thread, one in told.items():
-            if self.told.get(thread) is one:
-                del self.told[thread]
+        for known in threads:
+            self.aside.pop(known.id, None)
+            if known.id in told and self.told.get(known.id) is told[known.id]:
+                del self.told[known.id]
+        if failed is not None:
+            raise failed
         return count
 
     async def _comments(self, row: ThreadRow) -> tuple[CommentRow, ...] | None:
         try:
-            return await self._penpot.comments(row.id)
+            comments = await self._penpot.comments(row.id)
         except Unexpected as error:
-            log.warning("team %s: a thread's comments can't be read: %s", self._team, error)
+            self._put_aside(row, str(error))
             return None
+        if not comments:
+            self._put_aside(row, "Penpot has none, or does not show them")
+        return comments
+
+    async def _answers(self) -> bool:
+        """Whether Penpot answers at all."""
+        try:
+            await self._penpot.profile()
+        except Busy:
+            return False
+        return True
+
+    def _put_aside(self, row: ThreadRow, why: str) -> None:
+        rest = self.aside.setdefault(row.id, Rest())
+        rest.failed(self._clock())
+        if rest.failures == 2:  # what was deleted since it was listed is not listed again
+            log.warning(
+                "team %s: the comments of a thread can't be read, it is left out until they can: "
+                "%s: %s",
+                self._team,
+                row.id,
+                why,
+            )
 
     async def take_as_seen(self, rows: Sequence[ThreadRow]) -> None:
         """Remember threads without telling of them: they were there before the watch."""
@@ -155,15 +211,19 @@ class Looks:
         before = await self._store.seen.threads(self._team, threads)
         known = [Known.loads(one) for one in before.values()]
         for thread in threads:
-            told = self.told.pop(thread, None)
+            told = self.told.get(thread)
             if thread not in before and told is not None and told.begun is not None:
                 known.append(Known.begun(thread, told.begun))
         if not is_there and not await self._exists(file, known):
-            await self._keep([], [one.gone(now.timestamp()) for one in known], now.timestamp())
-            return 0
-        ended = [vanished(one, now) for one in known]
+            ended: list[tuple[list[Found], Known]]
+            ended = [([], one.gone(now.timestamp())) for one in known]
+        else:
+            ended = [vanished(one, now) for one in known]
         events = [event for events, _ in ended for event in events]
-        return await self._keep(events, [one for _, one in ended], now.timestamp())
+        count = await self._keep(events, [one for _, one in ended], now.timestamp())
+        for thread in threads:
+            self.told.pop(thread, None)
+        return count
 
     async def _exists(self, file: str, known: Sequence[Known]) -> bool:
         projects = {str(one.row["projectId"]) for one in known if one.row.get("projectId")}

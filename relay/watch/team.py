@@ -16,7 +16,7 @@ from relay.store.base import Store
 from relay.watch import state
 from relay.watch.activity import ActiveFile
 from relay.watch.hooks import Hooks
-from relay.watch.known import COMMENT_KEYS, Told, some
+from relay.watch.known import COMMENT_KEYS, THREAD_KEYS, some
 from relay.watch.looks import AT_ONCE, FileLook, Looks
 from relay.watch.pace import Rest, spread
 from relay.watch.state import State
@@ -31,6 +31,8 @@ SWEEP_READ = 3600.0
 """The same where somebody reads with the token's account, which hides threads from that list."""
 BLIND = 600.0
 """Seconds between two notes that the team can't be looked at."""
+MOST_COMMENTS = 100
+"""So many comments of a thread are remembered as told until it is looked at, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,8 @@ class TeamWatch:
         """An event of the team's was stored at that time."""
         now = self._clock()
         if name == "create-comment-thread" and (thread := uuid(props.get("id"))):
-            told = self._looks.told.setdefault(thread, Told())
-            told.begun = props
+            told = self._looks.told_of(thread)
+            told.begun = some(props, THREAD_KEYS)
             if comment := uuid(props.get("commentId")):
                 more = {"id": comment, "threadId": thread}
                 told.comments[comment] = some(props, COMMENT_KEYS) | more
@@ -125,8 +127,10 @@ class TeamWatch:
             and (thread := uuid(props.get("threadId")))
             and (comment := uuid(props.get("id")))
         ):
-            told = self._looks.told.setdefault(thread, Told())
+            told = self._looks.told_of(thread)
             told.comments[comment] = some(props, COMMENT_KEYS)
+            if len(told.comments) > MOST_COMMENTS:
+                del told.comments[next(iter(told.comments))]
         is_comment = name != "update-file"
         if file := uuid(props.get("fileId" if is_comment else "id")):
             active = self._files.setdefault(file, ActiveFile(file))
@@ -154,7 +158,8 @@ class TeamWatch:
                 await state.keep(self._store, self.name, known)
             self._state = known
             # Who never reads has all comments in one list: a sweep only makes sure of that.
-            self._sweep_at = 0.0 if known.is_read else max(self._clock(), known.since + SWEEP_EVERY)
+            self._sweep_at = known.since + (0.0 if known.is_read else SWEEP_EVERY)
+        self._sweep_at = max(self._sweep_at, self._clock())  # who has waited long goes first
         return True
 
     async def _look(self) -> None:
@@ -227,6 +232,8 @@ class TeamWatch:
         rows = self._changed[:AT_ONCE]
         await self._looks.take(rows, self._state.cutoff(self._clock(), retention))
         self._changed = self._changed[AT_ONCE:]
+        if self._looks.aside:
+            await self._blind()
 
     async def _step(self) -> None:
         """One call of a sweep."""
@@ -251,7 +258,10 @@ class TeamWatch:
         retention = self._config.store.retention.total_seconds()
         await self._store.seen.forget(self.name, self._clock() - 2 * retention)
         blind_until = self._state.blind_until if self._state else 0.0
-        self._state = State(self._id, sweep.begun_at, sweep.is_read, blind_until)
+        since = sweep.begun_at
+        if self._state is not None and self._looks.aside:  # not all has been seen
+            since = self._state.since
+        self._state = State(self._id, since, sweep.is_read, blind_until)
         await state.keep(self._store, self.name, self._state)
         if sweep.is_first:
             log.info("team %s is watched: %d files", self.name, len(sweep.files))

@@ -1,5 +1,6 @@
 """Nothing missed: what no webhook brought is found, told once, and in its order."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,9 +12,12 @@ import pytest
 
 from relay.config import StoreSettings
 from relay.config import Watch as WatchSettings
+from relay.penpot.rpc import Answer as RpcAnswer
 from relay.secret import Secret
 from relay.store.base import FannedOut, StoreUnavailable
 from relay.watch import state
+from relay.watch.looks import MOST_TOLD
+from relay.watch.team import MOST_COMMENTS
 from tests.penpot import rows
 from tests.penpot.standin import Fault, StandIn
 from tests.servers.loopback import Answer
@@ -343,11 +347,63 @@ async def test_one_file_that_penpot_fails_on_holds_up_no_other(
         assert [text for _, text in await on.events()] == ["first", "second"]
 
 
+@pytest.mark.parametrize("status", [404, 500])
+async def test_one_thread_that_penpot_fails_on_holds_up_no_other(
+    penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """It is told once it can be read, also after all files were looked at meanwhile."""
+    async with watched(penpot, tmp_path) as on:
+        bad, _ = on.people().begin("can't be read")
+        fetch, fails = on.client._fetch, True
+
+        async def fails_on_one(verb: str, path: str, params: Any = None) -> Any:
+            if fails and params and params.get("threadId") == bad.id:
+                body = json.dumps({"type": "not-found", "code": "object-not-found"}).encode()
+                return RpcAnswer(status, {"content-type": "application/json"}, body)
+            return await fetch(verb, path, params)
+
+        on.client._fetch = fails_on_one  # type: ignore[method-assign]
+        on.clock.now += MINUTE
+        on.people().begin("second")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["second"]
+        await on.pass_time(DAY + 2 * HOUR)
+        on.people().begin("third")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["second", "third"]
+        assert sum("is left out until they can" in text for text in caplog.messages) == 1
+        fails = False
+        await on.pass_time(HOUR)
+        assert [text for _, text in await on.events()] == ["second", "third", "can't be read"]
+
+
+async def test_what_is_told_of_a_team_that_is_never_looked_at_takes_little_memory(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with stage(penpot, tmp_path) as on:
+        team = on.watch._teams["acme"]
+        people = on.people()
+        thread, begun = people.begin("first")
+        for _ in range(3 * MOST_COMMENTS):
+            props = people.reply(thread, "x" * 700)["props"]
+            team.heard("create-comment", props, on.clock.now)
+        assert len(team._looks.told[thread.id].comments) == MOST_COMMENTS
+        for number in range(2 * MOST_TOLD):
+            props = begun["props"] | {"id": f"f0000000-0000-4000-8000-{number:012}"}
+            team.heard("create-comment-thread", props, on.clock.now)
+        assert len(team._looks.told) == MOST_TOLD
+        assert thread.id not in team._looks.told
+
+
 async def test_a_watch_that_was_off_takes_what_is_there_as_seen(
     penpot: StandIn, tmp_path: Path
 ) -> None:
     async with watched(penpot, tmp_path) as on:
-        await state.forget(on.store, ["acme"])
+        old = [thread for thread in on.world.threads.values() if thread.file == on.people().file]
+        await state.forget(on.store)  # as at a start without it
+        on.people().resolve(old[0], resolved=not old[0].is_resolved)
+        on.people().edit(old[0], 0, "edited while it was off")
+        on.people().delete(old[1])
         thread, _ = on.people().begin("while it was off")
         on.start()
         await on.pass_time(NEXT_LOOK)

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from relay.config import Watch
 from relay.penpot.events import normalize
-from tests.penpot.standin import StandIn
+from relay.penpot.rpc import Busy
+from tests.penpot.standin import Fault, StandIn
 from tests.watch.stage import Direct, Stage, stage
 from tests.watch.test_catch_up import HOUR, MINUTE, NEXT_LOOK, watched
 
@@ -253,6 +254,39 @@ async def test_an_edit_of_an_old_first_comment_is_told_and_of_an_old_reply_is_no
         await on.pass_time(MINUTE)
         on.people().edit(other, 0, "edited")
         assert await news(on, NEXT_LOOK) == [("update-comment", "edited")]
+
+
+async def test_a_time_far_ahead_is_not_believed(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.pass_time(30)
+        people = on.people()
+        people.now += timedelta(days=3650)
+        people.edit(thread, 0, "edited")
+        assert await news(on, NEXT_LOOK) == [("update-comment", "edited")]
+        told = datetime.fromisoformat((await on.bodies())[-1]["createdAt"])
+        assert told.timestamp() <= on.clock.now + 5 * MINUTE
+        on.people().resolve(thread)
+        assert await news(on, NEXT_LOOK) == [("resolve-comment-thread", "edited")]
+
+
+async def test_a_deletion_waits_until_it_is_sure_that_the_file_is_there(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    """The comment had only been told by its webhook, and no list had shown its thread."""
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people("nl").begin("first")
+        await on.arrives(begun)
+        on.people("nl").delete(thread)
+        looks = on.watch._teams["acme"]._looks
+        looks.told_of(thread.id).begun = begun["props"] | {
+            "projectId": on.world.files[thread.file].project
+        }
+        penpot.faults["get-project-files"] = Fault(status=500)
+        with pytest.raises(Busy):
+            await looks.file(thread.file, on.acme)
+        assert thread.id in looks.told
 
 
 async def test_moving_a_thread_is_not_told(penpot: StandIn, tmp_path: Path) -> None:
