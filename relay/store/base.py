@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 FactKey = tuple[str, str]
 """Kind and id of something in Penpot that has a name."""
+AT_A_TIME = 1000
+"""Dead deliveries that are put back in one transaction, so that intake never waits long for it, and
+no database gives it up however many there are."""
 
 
 class StoreUnavailable(Exception):
@@ -250,8 +253,10 @@ class Store(Protocol):
         """Put deliveries back in their lane, as new ones for their server; the ids found."""
         ...
 
-    async def resend_dead(self, lane: str | None = None) -> list[int]:
-        """Put all dead deliveries back, of one lane or of all; their ids."""
+    async def resend_dead(self) -> list[int]:
+        """Put all dead deliveries back, in steps of ``AT_A_TIME`` and in the order of their lanes;
+        their ids. What was put back before a step that fails stays so, and asked again this goes on
+        with the rest."""
         ...
 
     async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relay.store.base import (
+    AT_A_TIME,
     Delivery,
     Entry,
     FactKey,
@@ -307,15 +308,21 @@ class PostgresStore:
             await _tell(connection, {row["lane"] for row in rows})
         return sorted(row["id"] for row in rows)
 
-    async def resend_dead(self, lane: str | None = None) -> list[int]:
+    async def resend_dead(self) -> list[int]:
         """See ``Store``."""
         sql = (
-            "SELECT id FROM relay.deliveries"
-            " WHERE state = 'dead' AND ($1::text IS NULL OR lane = $1)"
+            "SELECT lane, id FROM relay.deliveries WHERE state = 'dead' AND (lane, id) > ($1, $2)"
+            " ORDER BY lane, id LIMIT $3"
         )
-        async with self._pool.connection() as connection:
-            rows = await connection.fetch(sql, lane)
-        return await self.resend([row["id"] for row in rows])
+        found: list[int] = []
+        last = "", 0  # never back: what dies again meanwhile is not put back twice
+        while True:
+            async with self._pool.connection() as connection:
+                rows = await connection.fetch(sql, *last, AT_A_TIME)
+            if not rows:
+                return sorted(found)
+            last = rows[-1]["lane"], rows[-1]["id"]
+            found += await self.resend([row["id"] for row in rows])
 
     async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
         """See ``Store``."""

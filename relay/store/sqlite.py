@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.store.base import (
+    AT_A_TIME,
     Delivery,
     Entry,
     FactKey,
@@ -254,11 +255,22 @@ class SqliteStore:
 
         return await self._file.write(work)
 
-    async def resend_dead(self, lane: str | None = None) -> list[int]:
+    async def resend_dead(self) -> list[int]:
         """See ``Store``."""
-        sql = "SELECT id FROM deliveries WHERE state = 'dead' AND (? IS NULL OR lane = ?)"
-        rows = await self._file.read(lambda db: db.execute(sql, (lane, lane)).fetchall())
-        return await self.resend([id_ for (id_,) in rows])
+        sql = (
+            "SELECT lane, id FROM deliveries WHERE state = 'dead' AND (lane, id) > (?, ?)"
+            " ORDER BY lane, id LIMIT ?"
+        )
+        found: list[int] = []
+        last = "", 0  # never back: what dies again meanwhile is not put back twice
+
+        def query(db: sqlite3.Connection) -> list[tuple[str, int]]:
+            return db.execute(sql, (*last, AT_A_TIME)).fetchall()
+
+        while rows := await self._file.read(query):
+            last = rows[-1]
+            found += await self.resend([id_ for _, id_ in rows])
+        return sorted(found)
 
     async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
         """See ``Store``."""

@@ -109,13 +109,39 @@ async def test_a_dead_delivery_can_be_put_back_under_a_new_key(store: Store) -> 
     delivery_id = await one_delivery(store)
     await store.dead(delivery_id, "msg_too_long")
     assert await store.waiting("lane", 1) == []
-    assert await store.resend_dead("another lane") == []
     assert await store.resend_dead() == [delivery_id]
     (delivery,) = await store.waiting("lane", 1)
     assert delivery.attempts == 0
     assert delivery.key != f"key-{delivery.event_id}-lane"
     await store.sent([delivery_id], "")
     assert await store.resend([delivery_id, 999]) == [delivery_id]
+
+
+async def test_however_many_dead_are_put_back_in_steps_lane_by_lane(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"relay.store.{module}.AT_A_TIME", 3)
+    for number in range(5):
+        await store.accept(event(number))
+    ids = [stored.id for stored in await store.stored(10)]
+    await store.fanned_out([planned(id_, "b", "a") for id_ in ids])
+    lanes = [[one.id for one in await store.waiting(lane, 10)] for lane in ("a", "b")]
+    for id_ in (dead := lanes[0] + lanes[1]):
+        await store.dead(id_, "msg_too_long")
+    steps: list[list[int]] = []
+    resend = store.resend
+
+    async def step(delivery_ids: list[int]) -> list[int]:
+        steps.append(delivery_ids)
+        found = await resend(delivery_ids)
+        await store.dead(found[0], "dies again at once")
+        return found
+
+    monkeypatch.setattr(store, "resend", step)
+    assert await store.resend_dead() == sorted(dead)
+    assert steps == [dead[:3], dead[3:6], dead[6:9], dead[9:]]
+    assert sum((await store.waiting_lanes()).values()) == 6
 
 
 async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None:
