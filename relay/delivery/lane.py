@@ -14,18 +14,16 @@ from relay.delivery.changes import Attempt, Outcome
 from relay.delivery.clock import Waits
 from relay.delivery.health import Health
 from relay.delivery.pace import Pace, pause
-from relay.delivery.retry import delay
+from relay.delivery.retry import LONGEST, delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, LeaseLost, Store, StoreUnavailable, ThreadPlace
+from relay.store.base import Delivery, Head, LeaseLost, Store, StoreUnavailable, ThreadPlace
 
 log = logging.getLogger(__name__)
 
 READ_AHEAD = 32
 """Deliveries that a lane reads from the store at once."""
-SWEEP = 5.0
-"""Seconds after which a delivery that has to wait is read again."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be read or written."""
 
@@ -75,11 +73,23 @@ class Lane:
         self._started: float | None = None
         self._apart: frozenset[int] = frozenset()
         self._done: dict[int, set[str]] = {}
+        self._waits_for: Head | None = None
+        self._woken = asyncio.Event()
 
     def begin(self) -> None:
         """The lane has its lease, maybe from another replica: what waits first may have been under
         way there."""
         self._begun = True
+
+    def look(self, head: Head | None) -> None:
+        """That is what waits first by now: a lane that waits for something else reads anew, as
+        `relay resend` or another replica has changed it."""
+        if self._waits_for is not None and head != self._waits_for:
+            self.wake()
+
+    def wake(self) -> None:
+        """Wait no longer."""
+        self._woken.set()
 
     async def close(self) -> None:
         """Give the channel's connections back."""
@@ -133,15 +143,13 @@ class Lane:
         """One try at one delivery, or at a digest of several, when its time has come; False when it
         stays waiting."""
         delivery = deliveries[0]
-        if (
-            time.time() - delivery.created_at > self._means.retention
-            and self._means.clock_is_sure()
-        ):
+        left = delivery.created_at + self._means.retention - time.time()
+        if left < 0 and self._means.clock_is_sure():
             await self._bury(delivery, "expired", "waited longer than the retention")
             return True
         wait = self._means.waits.left(self.name, delivery)
-        if wait > 0:  # then read again: `relay resend` may have changed it
-            await pause(min(wait, SWEEP), self._means.stop)
+        if wait > 0:
+            await self._wait(delivery, min(wait, LONGEST, left if left > 0 else LONGEST))
             return False
         try:
             return await self._send(deliveries)
@@ -153,6 +161,14 @@ class Lane:
             log.exception("lane %s: delivery %d", self.name, delivery.id)
             bug = Failure("retry", "bug", type(error).__name__)
             return await self._fail(deliveries, bug)
+
+    async def _wait(self, delivery: Delivery, seconds: float) -> None:
+        """Wait for a delivery, without asking the store: ``look`` tells what changes there."""
+        self._waits_for = Head(delivery.id, delivery.next_at)
+        self._woken.clear()
+        if not self._means.stop.is_set():
+            await pause(seconds, self._woken)
+        self._waits_for = None
 
     async def _send(self, deliveries: Sequence[Delivery]) -> bool:
         """Send a message and write its receipt; False when it stays waiting.

@@ -18,7 +18,7 @@ from relay.store.base import LeaseLost, Store, StoreUnavailable
 log = logging.getLogger(__name__)
 
 SWEEP = 5.0
-"""Seconds between two looks for deliveries that another process put back."""
+"""Seconds between two looks, at all lanes at once, for what another process put back."""
 SHARED_SWEEP = 2.0
 """The same where several replicas share the store, and one may have left its lanes behind."""
 COUNTING = 0.01
@@ -101,11 +101,13 @@ class Lanes:
             try:
                 busy = await self._store.busy_lanes()
                 self.wake(busy)
+                for name, lane in self._lanes.items():
+                    lane.look(busy.get(name))
                 await self._count()
             except StoreUnavailable as error:
                 log.warning("the store can't be read: %s", error)
             else:
-                for name in set(busy) - self._names - strangers:
+                for name in busy.keys() - self._names - strangers:
                     strangers.add(name)
                     log.warning("deliveries wait for %s, which is not in the config", name)
             await pause(SHARED_SWEEP if self._store.shared else SWEEP, self._stop)
@@ -128,6 +130,8 @@ class Lanes:
         it may be, and end it in the middle of a send after all.
         """
         self._stop.set()
+        for lane in self._lanes.values():
+            lane.wake()
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)

@@ -135,6 +135,14 @@ class Delivery:
     """Key of the digest that it goes out in; empty for a message by itself."""
 
 
+class Head(NamedTuple):
+    """The delivery that waits first in a lane."""
+
+    delivery_id: int
+    next_at: float
+    """Seconds since 1970; not to be tried before."""
+
+
 class Note(NamedTuple):
     """Something that a part of Relay wants to remember, and when it was written, in seconds since
     1970."""
@@ -200,8 +208,9 @@ class Store(Protocol):
         """The next deliveries of a lane, in order."""
         ...
 
-    async def busy_lanes(self) -> list[str]:
-        """Every lane that has deliveries waiting; it takes no longer where many wait."""
+    async def busy_lanes(self) -> dict[str, Head]:
+        """Every lane that has deliveries waiting, with the first; it takes no longer where many
+        wait."""
         ...
 
     async def waiting_lanes(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from relay.store.base import (
     Entry,
     FactKey,
     FannedOut,
+    Head,
     NewDelivery,
     NewEvent,
     Note,
@@ -74,7 +75,8 @@ _BUSY = """
         SELECT (SELECT min(lane) FROM relay.deliveries WHERE state = 'waiting' AND lane > busy.lane)
         FROM busy WHERE lane IS NOT NULL
     )
-    SELECT lane FROM busy WHERE lane IS NOT NULL
+    SELECT busy.lane, first.id, first.next_at FROM busy JOIN relay.deliveries AS first ON first.id =
+        (SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND lane = busy.lane)
 """
 """One step in the index for each lane, past all that waits in it."""
 _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
@@ -197,10 +199,10 @@ class PostgresStore:
         async with self._pool.connection() as connection:
             return [Delivery(*row) for row in await connection.fetch(sql, lane, limit)]
 
-    async def busy_lanes(self) -> list[str]:
+    async def busy_lanes(self) -> dict[str, Head]:
         """See ``Store``."""
         async with self._pool.connection() as connection:
-            return [lane for (lane,) in await connection.fetch(_BUSY)]
+            return {lane: Head(*head) for lane, *head in await connection.fetch(_BUSY)}
 
     async def waiting_lanes(self) -> dict[str, int]:
         """See ``Store``."""

@@ -14,6 +14,7 @@ from relay.store.base import (
     Entry,
     FactKey,
     FannedOut,
+    Head,
     NewDelivery,
     NewEvent,
     Note,
@@ -59,7 +60,8 @@ _BUSY = """
         SELECT (SELECT min(lane) FROM deliveries WHERE state = 'waiting' AND lane > busy.lane)
         FROM busy WHERE lane IS NOT NULL
     )
-    SELECT lane FROM busy WHERE lane IS NOT NULL
+    SELECT busy.lane, first.id, first.next_at FROM busy JOIN deliveries AS first ON first.id =
+        (SELECT min(id) FROM deliveries WHERE state = 'waiting' AND lane = busy.lane)
 """
 """One step in the index for each lane, past all that waits in it."""
 _EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
@@ -156,10 +158,10 @@ class SqliteStore:
         rows = await self._file.read(lambda db: db.execute(sql, (lane, limit)).fetchall())
         return [Delivery(*row) for row in rows]
 
-    async def busy_lanes(self) -> list[str]:
+    async def busy_lanes(self) -> dict[str, Head]:
         """See ``Store``."""
         rows = await self._file.read(lambda db: db.execute(_BUSY).fetchall())
-        return [lane for (lane,) in rows]
+        return {lane: Head(*head) for lane, *head in rows}
 
     async def waiting_lanes(self) -> dict[str, int]:
         """See ``Store``."""

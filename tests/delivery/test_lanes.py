@@ -371,6 +371,46 @@ async def test_what_another_process_put_back_is_found(
     await running
 
 
+async def test_lanes_that_wait_ask_nothing_of_the_store_and_go_on_when_they_are_put_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "SWEEP", 0.02)
+    asked: list[str] = []
+    waiting = house.store.waiting
+
+    async def counted(lane: str, limit: int) -> list[Delivery]:
+        asked.append(lane)
+        return await waiting(lane, limit)
+
+    for lane in ("a", "b"):
+        house.scripts[lane] = [Failure("broken", "invalid_auth", after=250.0)]
+        await house.put(lane, "first")
+    running = asyncio.create_task(house.lanes.run())
+    async with asyncio.timeout(5):
+        while [one.attempts for one in await house.deliveries()] != [1, 1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(house.store, "waiting", counted)
+    await asyncio.sleep(0.3)
+    assert asked == []
+    first, _ = await house.deliveries()
+    await house.store.resend([first.id])
+    await house.until(lambda: house.titles("a") == ["first"])
+    assert "b" not in asked
+    await house.lanes.stop(1.0)
+    await running
+
+
+async def test_a_stop_does_not_wait_for_a_lane_that_waits(house: House) -> None:
+    house.scripts["a"] = [Failure("retry", "ratelimited", after=250.0)]
+    await house.put("a", "first")
+    await house.until(lambda: "a" in house.channels)
+    await asyncio.sleep(0.1)
+    begun = time.monotonic()
+    await house.lanes.stop(5.0)
+    assert time.monotonic() - begun < 1.0
+
+
 async def test_deliveries_of_a_channel_that_left_the_config_are_kept_and_told(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from relay.store.base import (
     FannedOut,
+    Head,
     NewDelivery,
     NewEvent,
     Shown,
@@ -73,8 +74,13 @@ async def test_a_fan_out_moves_events_into_lanes(store: Store) -> None:
     await store.fanned_out([planned(first, "a", "b"), planned(second, "a"), planned(third)])
     assert await store.stored(10) == []
     assert await store.waiting_lanes() == {"a": 2, "b": 1}
-    assert await store.busy_lanes() == ["a", "b"]
     assert [delivery.event_id for delivery in await store.waiting("a", 10)] == [first, second]
+    heads = {lane: (await store.waiting(lane, 1))[0] for lane in ("a", "b")}
+    await store.failed(heads["b"].id, "timeout", 2e9)
+    assert await store.busy_lanes() == {
+        "a": Head(heads["a"].id, 0.0),
+        "b": Head(heads["b"].id, 2e9),
+    }
     assert len(await store.waiting("a", 1)) == 1
     states = [entry.event.state for entry in await store.log(team="acme", state=None, limit=10)]
     assert states == ["ignored", "fanned-out", "fanned-out"]
@@ -91,7 +97,7 @@ async def one_delivery(store: Store) -> int:
 async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
     await store.sent([await one_delivery(store)], "$event")
     assert await store.waiting_lanes() == {}
-    assert await store.busy_lanes() == []
+    assert await store.busy_lanes() == {}
     (entry,) = await store.log(team=None, state="sent", limit=10)
     (delivery,) = entry.deliveries
     assert (delivery.state, delivery.receipt, delivery.attempts) == ("sent", "$event", 1)
