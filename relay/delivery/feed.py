@@ -3,10 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 
 PACE = 0.25
 """Seconds between two tidings for one listener, at the least."""
+SHARE = 50
+"""All listeners together take one part in so many of the service's time: each pauses so many times
+as long as its tidings took, for each who listens."""
+PAUSE = 5.0
+"""Seconds between two tidings at the most."""
 MOST = 200
 """Changed events that are remembered for a listener; it misses what goes beyond."""
 LISTENERS = 100
@@ -20,10 +25,12 @@ class Crowded(Exception):
 class Listener:
     """One who looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, listeners: Sized) -> None:
+        """``listeners``: all who look, this one among them."""
+        self._listeners = listeners
         self._ids: set[int] = set()
         self._woken = asyncio.Event()
-        self._told = 0.0
+        self._told = time.monotonic()
         self.is_over = False
         """Whether the service stops."""
 
@@ -39,15 +46,19 @@ class Listener:
         self._woken.set()
 
     async def wait(self, seconds: float) -> set[int] | None:
-        """The events that changed since the last time, not sooner than ``PACE`` after it, and maybe
-        none where new ones came; None where nothing did in so many seconds."""
+        """The events that changed since the last time, and maybe none where new ones came; None
+        where nothing did in so many seconds. What the caller did since the last time is taken for
+        the tidings' work; the next ones come ``PACE`` after the last, or later if that took
+        long."""
+        took = time.monotonic() - self._told
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
             return None
         if not self.is_over:
-            await asyncio.sleep(self._told + PACE - time.monotonic())
+            pause = max(PACE, min(took * SHARE * len(self._listeners), PAUSE))
+            await asyncio.sleep(self._told + pause - time.monotonic())
         self._told = time.monotonic()
         self._woken.clear()
         ids, self._ids = self._ids, set()
@@ -72,7 +83,7 @@ class Feed:
         """Listen until the context ends. Raises ``Crowded``."""
         if len(self._listeners) >= LISTENERS:
             raise Crowded
-        listener = Listener()
+        listener = Listener(self._listeners)
         self._listeners.add(listener)
         try:
             yield listener

@@ -13,7 +13,7 @@ from relay.inspector.context import Inspector, inspector_of, viewer_of
 from relay.inspector.events import fits, wanted
 from relay.inspector.pages import rendered
 from relay.store.base import StoreUnavailable
-from relay.store.reading import Filters, Row
+from relay.store.reading import NEWEST, Filters, Row
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,14 @@ browser names, and those that came later."""
 
 async def _live(request: Request) -> Response:
     team, filters = wanted(request)
-    last = request.headers.get("last-event-id") or request.query_params.get("after", "")
+    again = request.headers.get("last-event-id") or request.query_params.get("seen", "")
+    last = again or request.query_params.get("after", "")
     seen = int(last) if last.isdecimal() and last.isascii() and len(last) < 19 else 0
     told = request.query_params.get("open", "").split(",")[:MOST_OPEN]
     open_ = {int(id_) for id_ in told if id_.isdecimal() and id_.isascii() and len(id_) < 19}
     teams = viewer_of(request).teams(inspector_of(request).config)
     with_team = viewer_of(request).team is None and len(teams) > 1
-    stream = _stream(inspector_of(request), team, filters, seen, open_, with_team)
+    stream = _stream(inspector_of(request), team, filters, seen, open_, with_team, bool(again))
     try:
         first = await anext(stream)
     except Crowded:
@@ -57,7 +58,9 @@ async def _stream(
     seen: int,
     open_: set[int],
     with_team: bool,
+    is_complete: bool,
 ) -> AsyncGenerator[str, None]:
+    """``is_complete``: the list has all up to ``seen``, not only what its filters left of them."""
     with inspector.feed.listen() as listener:
         yield "retry: 2000\n\n"
         unsettled: dict[int, Row | None] = dict.fromkeys(sorted(open_))
@@ -73,6 +76,9 @@ async def _stream(
             except StoreUnavailable as error:
                 log.debug("the live list waits for the store: %s", error)
                 rows = []
+            if is_complete and sum(row.id > seen for row in rows) >= NEWEST:
+                yield f"event: more\ndata: {NEWEST}\n\n"
+            is_complete = True
             for row in reversed(rows):
                 seen = max(seen, row.id)
                 if unsettled.get(row.id) == row:

@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from relay.store.base import Delivery, StoredEvent
-from relay.store.reading import MOST_WAITING, Attempt, Filters, LaneFacts, Listing, Mark, Row, Whole
+from relay.store.reading import (
+    MOST_WAITING,
+    NEWEST,
+    Attempt,
+    Filters,
+    LaneFacts,
+    Listing,
+    Mark,
+    Row,
+    Whole,
+)
 from relay.store.statements import EVENT, MARK, SUMMARY, Search, Statement
 
 _LAST = 2**63 - 1
@@ -14,9 +24,6 @@ _STORED = "id, team, content_type, body, name, state, reason, received_at"
 _DELIVERY = (
     "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at, digest"
 )
-NEWEST = 50
-"""New rows that are told at once."""
-
 Fetch = Callable[[Sequence[Statement]], Awaitable[list[list[Sequence[Any]]]]]
 """Runs statements on one connection; the rows of each."""
 

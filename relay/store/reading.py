@@ -10,6 +10,8 @@ SCANNED = 30_000
 """Events among which a filter looks at once: as many as are read in some 50 ms."""
 SCANNED_DELIVERIES = 8_000
 """The same where each event's deliveries have to be read for it."""
+NEWEST = 50
+"""New rows that are told at once."""
 MOST_WAITING = 10_000
 """So many waiting messages of a lane are counted."""
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 20
@@ -150,7 +152,7 @@ class Reading(Protocol):
     async def rows(
         self, team: str | None, ids: Collection[int], *, after: int | None = None
     ) -> list[Row]:
-        """The rows of these events, and with ``after`` of the newest 50 with a larger id, newest
+        """The rows of these events, and with ``after`` of the ``NEWEST`` with a larger id, newest
         first; ids that are not there are left out."""
         ...
 

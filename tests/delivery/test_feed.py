@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.delivery.feed import LISTENERS, MOST, PACE, Crowded, Feed
+import relay.delivery.feed
+from relay.delivery.feed import LISTENERS, MOST, PACE, PAUSE, SHARE, Crowded, Feed
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +33,31 @@ async def test_tidings_are_put_together_four_times_a_second() -> None:
         asyncio.get_running_loop().call_later(PACE / 2, feed.changed, [3])
         assert await listener.wait(1) == {2, 3}
         assert time.monotonic() - started >= PACE * 0.9
+
+
+async def test_tidings_that_take_long_come_seldom_and_more_so_the_more_listen() -> None:
+    feed = Feed()
+    with feed.listen() as listener, feed.listen():
+        feed.changed([1])
+        await listener.wait(1)
+        started = time.monotonic()
+        time.sleep(0.01)  # noqa: ASYNC251 - the work that it causes
+        feed.changed([2])
+        assert await listener.wait(1) == {2}
+        assert 0.01 * SHARE * 2 <= time.monotonic() - started < PAUSE
+
+
+async def test_tidings_come_at_the_latest_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay.delivery.feed, "PAUSE", 0.4)
+    feed = Feed()
+    with feed.listen() as listener:
+        feed.changed([1])
+        await listener.wait(1)
+        started = time.monotonic()
+        time.sleep(0.1)  # noqa: ASYNC251 - the work that it causes
+        feed.changed([2])
+        assert await listener.wait(1) == {2}
+        assert time.monotonic() - started < 0.1 * SHARE
 
 
 async def test_nobody_is_told_while_nobody_listens() -> None:

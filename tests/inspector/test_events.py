@@ -82,6 +82,28 @@ def test_new_rows_take_neither_the_focus_nor_the_place(service: Service, open_pa
     assert abs(before["y"] - after) <= 1
 
 
+def test_a_tab_in_the_background_holds_no_connection_and_catches_up(
+    service: Service, open_page: Open
+) -> None:
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page = open_page(f"{service.url}/inspector")
+    assert service.post(project("Before")) == 204
+    expect(page.locator("#list .event")).to_have_count(1)
+    page.evaluate(hide, True)
+    for number in range(60):
+        assert service.post(project(f"Meanwhile {number}")) == 204
+    page.wait_for_timeout(1000)
+    assert len(rows(page)) == 1
+    page.evaluate(hide, False)
+    expect(page.locator("#list .event")).to_have_count(51)
+    page.get_by_role("link", name="Show all of the newest").click()
+    expect(page.locator("#list .event")).to_have_count(50)
+    expect(page.get_by_text("More came at once")).to_be_hidden()
+
+
 def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) -> None:
     for name in ORDER:
         two.post(sample(name))

@@ -39,7 +39,7 @@ async def test_what_another_replica_has_sent_is_told_with_the_next_beat_and_once
     await store.fanned_out([waiting])
     config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
     inspector = Inspector(config, store, Templates(), Metrics(), Feed(), lambda _: None)
-    stream = live._stream(inspector, None, Filters(), 0, {1}, with_team=False)
+    stream = live._stream(inspector, None, Filters(), 0, {1}, with_team=False, is_complete=False)
     assert (await anext(stream)).startswith("retry")
     assert "waiting" in await anext(stream)
     assert [await anext(stream) for _ in range(3)] == [": still here\n\n"] * 3
@@ -47,3 +47,21 @@ async def test_what_another_replica_has_sent_is_told_with_the_next_beat_and_once
     told = [await anext(stream) for _ in range(5)]
     assert [" sent<" in part for part in told].count(True) == 1
     await stream.aclose()
+
+
+async def test_a_gap_is_told_after_a_lost_connection_but_not_to_who_has_just_begun(
+    store: SqliteStore,
+) -> None:
+    for number in range(60):
+        digest = str(number).encode()
+        event = NewEvent(
+            "acme", "application/json", b"{}", digest, "create-file", "stored", "", time.time()
+        )
+        await store.accept(event)
+    config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
+    inspector = Inspector(config, store, Templates(), Metrics(), Feed(), lambda _: None)
+    for seen, is_complete, gap in ((1, True, True), (1, False, False), (30, True, False)):
+        stream = live._stream(inspector, None, Filters(), seen, set(), False, is_complete)
+        told = [await anext(stream) for _ in range(3)]
+        assert any(part.startswith("event: more") for part in told) is gap
+        await stream.aclose()

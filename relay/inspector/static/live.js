@@ -3,6 +3,7 @@
 
 let source = null;
 let newest = 0;  // the newest event when the list was made: what comes into it is newer
+let seen = 0;  // the newest event that was told of
 
 function list() { return document.querySelector("#list ul.events"); }
 
@@ -14,18 +15,21 @@ function stop() {
 function start() {
   stop();
   const place = document.querySelector("[data-live]");
-  if (!place || !place.dataset.live || !window.EventSource) return;
+  if (!place || !place.dataset.live || !window.EventSource || document.hidden) return;
   const address = new URL(place.dataset.live, location.href);
   newest = Number(address.searchParams.get("after"));
+  if (seen > newest) address.searchParams.set("seen", seen);
   if (list()) {
     const open = [...list().querySelectorAll("[data-open]")].slice(0, 100);
     address.searchParams.set("open", open.map((row) => row.dataset.id).join(","));
   }
   source = new EventSource(address);
   source.addEventListener("row", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("more", () => { document.querySelector("#list .more").hidden = false; });
 }
 
 function take(told) {
+  seen = Math.max(seen, told.id);
   const rows = list();
   if (!rows) {
     refresh();
@@ -82,4 +86,6 @@ document.addEventListener("htmx:beforeRequest", (event) => { if (isList(event)) 
 document.addEventListener("htmx:afterRequest", (event) => { if (isList(event) && event.detail.failed) start(); });
 document.addEventListener("htmx:afterSettle", (event) => { if (isList(event)) start(); });
 window.addEventListener("pagehide", stop);
+// A browser has six connections to a server for all of its tabs.
+document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); else start(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) start(); });
