@@ -117,6 +117,11 @@ def warnings(config: Config) -> list[str]:
     ]
     if not config.server.public_url:
         found.append("server.public_url is not set: hook URLs are shown with localhost")
+    elif config.inspector.password is None and not config.inspector.trusted_header:
+        found.append(
+            "inspector.password is not set: let a reverse proxy on this machine pass on /hooks/ "
+            "alone, for what else it passes on may look as if it came from here"
+        )
     return found
 
 

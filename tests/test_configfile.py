@@ -74,7 +74,9 @@ def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
     assert list(config.lanes()) == ["acme/design", "acme/room", "acme/mail", "acme/log"]
     assert warnings(config) == [
         'teams.acme.channels.room.access_token stands in the file itself; { env = "NAME" } or '
-        '{ file = "…" } keeps it out'
+        '{ file = "…" } keeps it out',
+        "inspector.password is not set: let a reverse proxy on this machine pass on /hooks/ alone, "
+        "for what else it passes on may look as if it came from here",
     ]
     for secret in (SECRET, "xoxb-token", "plain-matrix-token", "smtp-pass"):
         assert secret not in repr(config)
@@ -617,6 +619,18 @@ def test_what_the_inspector_takes_for_no_good(tmp_path: Path) -> None:
     ]
     path = write(tmp_path, f'{base.replace("short", "x" * 12)}trusted_proxies = ["10.0.0.5"]')
     assert faults(path, {}) == ["inspector.trusted_header: goes together with trusted_proxies"]
+
+
+def test_an_inspector_in_public_without_a_password_is_warned_of(tmp_path: Path) -> None:
+    teams = f'[teams.acme]\nsecret = "{SECRET}"\n'
+    public = f'{teams}[server]\npublic_url = "https://relay.example.com"\n'
+    hidden = f'{public}[inspector]\npassword = "correct horse battery"\n'
+    proxy = f'{public}[inspector]\ntrusted_header = "Remote-User"\n'
+    told = [
+        any(one.startswith("inspector.password is not set") for one in warnings(load(path, {})))
+        for path in (write(tmp_path, text) for text in (teams, public, hidden, proxy))
+    ]
+    assert told == [False, True, False, False]
 
 
 def test_the_inspectors_password_may_stand_in_the_file_as_a_hash(tmp_path: Path) -> None:
