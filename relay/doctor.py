@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ from relay.store import store_at
 from relay.store.base import Store, StoreMisfit, StoreMissing, StoreUnavailable
 from relay.watch import mending
 from relay.watch.mending import Mend
+from relay.watch.teams import Directory
 
 PATIENCE = 20.0
 """Seconds that one channel has to answer."""
@@ -146,9 +148,10 @@ async def _hooks(config: Config, token: str) -> AsyncIterator[tuple[str, Finding
             await beside.open(service=False)
             opened.push_async_callback(beside.close)
             store = beside
+        directory = Directory(config, penpot, time.time)
         for team in config.teams:
             try:
-                yield team, *await mending.look(config, penpot, store, team)
+                yield team, *await mending.look(config, penpot, directory, store, team)
             except (PenpotError, StoreUnavailable) as error:
                 yield team, Finding(False, f"its webhook can't be looked at: {error}"), None
 

@@ -12,7 +12,7 @@ from relay.penpot.api import Penpot
 from relay.penpot.rpc import PenpotError
 from relay.store.base import Store
 from relay.watch.hooks import own, reason
-from relay.watch.teams import team_id
+from relay.watch.teams import Directory, team_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Mend:
 
 
 async def look(
-    config: Config, penpot: Penpot, store: Store | None, team: str
+    config: Config, penpot: Penpot, directory: Directory, store: Store | None, team: str
 ) -> tuple[Finding, Mend | None]:
     """What there is to say of a team's hook, and what can be done about it.
 
     ``store`` is None where there is none yet. Raises ``PenpotError``.
     """
     url, path = config.server.public_url, config.hook_path(team)
-    id_ = await team_id(config, penpot, store, team)
+    id_ = await team_id(config, directory, store, team)
     if not id_:
         return await _unknown(config, penpot, team)
     listed = await penpot.webhooks(id_)

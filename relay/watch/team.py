@@ -21,7 +21,7 @@ from relay.watch.looks import AT_ONCE, FileLook, Looks
 from relay.watch.pace import Rest, spread
 from relay.watch.state import State
 from relay.watch.sweep import NotThere, Sweep
-from relay.watch.teams import team_id
+from relay.watch.teams import Directory, team_id
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class TeamWatch:
         self,
         config: Config,
         penpot: Penpot,
+        directory: Directory,
         store: Store,
         metrics: Metrics,
         stored: Callable[[], None],
@@ -63,6 +64,7 @@ class TeamWatch:
         """``stored`` is called after events were kept."""
         self._config = config
         self._penpot = penpot
+        self._directory = directory
         self._store = store
         self._clock = clock
         self._hooks = Hooks(config, penpot, store, metrics, clock)
@@ -147,7 +149,7 @@ class TeamWatch:
         """Whether it is known which of Penpot's teams this is."""
         if self._id:
             return True
-        self._id = await team_id(self._config, self._penpot, self._store, self.name)
+        self._id = await team_id(self._config, self._directory, self._store, self.name)
         if not self._id:
             await self._hooks.not_found(self.name)
             return False

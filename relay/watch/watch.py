@@ -17,6 +17,7 @@ from relay.watch.activity import QUIET
 from relay.watch.client import Counted
 from relay.watch.pace import Budget, Rest
 from relay.watch.team import Job, TeamWatch
+from relay.watch.teams import Directory
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,10 @@ class Watch:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         penpot.spend = lambda: self._budget.spend(clock())
-        self._team = partial(TeamWatch, config, penpot, store, metrics, stored, clock=clock)
+        directory = Directory(config, penpot, clock)
+        self._team = partial(
+            TeamWatch, config, penpot, directory, store, metrics, stored, clock=clock
+        )
         self._teams = {team: self._team(team) for team in config.teams}
         self._heard_until = 0.0
         self._heard: set[int] = set()

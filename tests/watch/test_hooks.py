@@ -168,6 +168,20 @@ async def test_the_team_is_found_by_its_hook(penpot: StandIn, tmp_path: Path) ->
         assert penpot.count("get-teams") == searched
 
 
+async def test_teams_that_look_for_their_hooks_share_one_list(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    teams = {f"t{n}": Team(secret=Secret(f"{SECRET}-{n}"), channels=(LOG,)) for n in range(20)}
+    async with stage(penpot, tmp_path, teams=teams) as on:
+        mine = sum(on.world.me in team.members for team in on.world.teams.values())
+        await on.pass_time(60)
+        assert penpot.count("get-teams") == 1
+        assert penpot.count("get-webhooks") == mine
+        await on.pass_time(3600)
+        assert penpot.count("get-teams") <= 1 + 3600 / (FIVE_MINUTES / 2)
+        assert penpot.count("get-webhooks") == mine * penpot.count("get-teams")
+
+
 async def test_alerts_go_where_the_config_says(penpot: StandIn, tmp_path: Path) -> None:
     people = builders.slack_bot("https://slack.example.com", "#x").model_copy(
         update={"direct": "mentioned", "name": "people"}
