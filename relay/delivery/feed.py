@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator, Sized
 
 PACE = 0.25
 """Seconds between two tidings for one listener, at the least."""
@@ -11,7 +11,8 @@ SHARE = 50
 """All listeners together take one part in so many of the service's time: each pauses so many times
 as long as its tidings took, for each who listens."""
 PAUSE = 5.0
-"""Seconds between two tidings at the most."""
+"""Seconds between two tidings at the most, after some of ``MOST`` changes; fewer after fewer: what
+few changes take is little, and the first ones may only have been slow to begin."""
 MOST = 200
 """Changed events that are remembered for a listener; it misses what goes beyond."""
 LISTENERS = 100
@@ -31,11 +32,14 @@ class Listener:
         self._ids: set[int] = set()
         self._woken = asyncio.Event()
         self._told = time.monotonic()
+        self._heard = self._last = 0
+        """Changes since the last tidings, and in them."""
         self.is_over = False
         """Whether the service stops."""
 
-    def add(self, ids: Iterable[int]) -> None:
+    def add(self, ids: Collection[int]) -> None:
         """These events changed, or, if there are none, new ones came."""
+        self._heard += len(ids) or 1
         if len(self._ids) < MOST:
             self._ids.update(ids)
         self._woken.set()
@@ -48,8 +52,8 @@ class Listener:
     async def wait(self, seconds: float) -> set[int] | None:
         """The events that changed since the last time, and maybe none where new ones came; None
         where nothing did in so many seconds. What the caller did since the last time is taken for
-        the tidings' work; the next ones come ``PACE`` after the last, or later if that took
-        long."""
+        the tidings' work; the next ones come ``PACE`` after the last, or later if they were many
+        and took long."""
         took = time.monotonic() - self._told
         try:
             async with asyncio.timeout(seconds):
@@ -57,11 +61,13 @@ class Listener:
         except TimeoutError:
             return None
         if not self.is_over:
-            pause = max(PACE, min(took * SHARE * len(self._listeners), PAUSE))
+            most = PAUSE * min(self._last / MOST, 1)
+            pause = max(PACE, min(took * SHARE * len(self._listeners), most))
             await asyncio.sleep(self._told + pause - time.monotonic())
         self._told = time.monotonic()
         self._woken.clear()
         ids, self._ids = self._ids, set()
+        self._last, self._heard = self._heard, 0
         return ids
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import relay.delivery.feed
-from relay.delivery.feed import LISTENERS, MOST, PACE, PAUSE, SHARE, Crowded, Feed
+from relay.delivery.feed import LISTENERS, MOST, PACE, PAUSE, SHARE, Crowded, Feed, Listener
 
 pytestmark = pytest.mark.anyio
 
@@ -35,29 +35,36 @@ async def test_tidings_are_put_together_four_times_a_second() -> None:
         assert time.monotonic() - started >= PACE * 0.9
 
 
-async def test_tidings_that_take_long_come_seldom_and_more_so_the_more_listen() -> None:
+async def _second(feed: Feed, listener: Listener, *, first: int, took: float) -> float:
+    """Seconds until the second tidings, after the first, of so many changes, took so long."""
+    feed.changed(range(first))
+    await listener.wait(1)
+    started = time.monotonic()
+    time.sleep(took)  # noqa: ASYNC251 - the work that they cause
+    feed.changed([first])
+    assert await listener.wait(1) == {first}
+    return time.monotonic() - started
+
+
+async def test_many_tidings_that_take_long_come_seldom_and_more_so_the_more_listen() -> None:
     feed = Feed()
     with feed.listen() as listener, feed.listen():
-        feed.changed([1])
-        await listener.wait(1)
-        started = time.monotonic()
-        time.sleep(0.01)  # noqa: ASYNC251 - the work that it causes
-        feed.changed([2])
-        assert await listener.wait(1) == {2}
-        assert 0.01 * SHARE * 2 <= time.monotonic() - started < PAUSE
+        pause = await _second(feed, listener, first=MOST, took=0.01)
+        assert 0.01 * SHARE * 2 <= pause < PAUSE
 
 
 async def test_tidings_come_at_the_latest_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay.delivery.feed, "PAUSE", 0.4)
     feed = Feed()
     with feed.listen() as listener:
-        feed.changed([1])
-        await listener.wait(1)
-        started = time.monotonic()
-        time.sleep(0.1)  # noqa: ASYNC251 - the work that it causes
-        feed.changed([2])
-        assert await listener.wait(1) == {2}
-        assert time.monotonic() - started < 0.1 * SHARE
+        pause = await _second(feed, listener, first=MOST, took=0.1)
+        assert 0.4 <= pause < 0.1 * SHARE
+
+
+async def test_few_changes_are_told_soon_though_the_first_tidings_took_long() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        assert await _second(feed, listener, first=2, took=0.2) < 2 * PACE
 
 
 async def test_nobody_is_told_while_nobody_listens() -> None:
