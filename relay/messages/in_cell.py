@@ -51,23 +51,27 @@ class Worker:
         signal.setitimer(signal.ITIMER_PROF, 3 * self._seconds)
         last = False
         try:
-            found = getattr(self._templates(folders, builtin, typed), task)(name, *given)
-            text = json.dumps({"given": _plain(found)})
-        except _TooLong as error:
-            self._quiet()
+            try:
+                templates = self._templates(folders, builtin, typed)
+                text = self._outcome(templates, task, name, given)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+        except _TooLong as error:  # it comes anywhere, also while another fault is told
             text = _failed(problem(error, name), took_too_long(self._seconds))
-            last = True  # it was stopped anywhere
-        except MemoryError as error:
-            self._quiet()
-            self._limit(self._room + _SPARE)
-            needs = f"needs more than {self._room // 2**20} MB of memory"
-            text = _failed(problem(error, name), needs)
-        except Exception as error:  # noqa: BLE001 - templates run a user's code
-            self._quiet()
-            text = json.dumps({"problem": astuple(problem(error, name)), "overran": False})
-        self._quiet()
+            last = True
         self._limit(self._room)
         return text.encode(), last or _size() > self._begun + self._room // 4
+
+    def _outcome(self, templates: Environments, task: str, name: str, given: list[Any]) -> str:
+        try:
+            return json.dumps({"given": _plain(getattr(templates, task)(name, *given))})
+        except MemoryError as error:
+            self._limit(self._room + _SPARE)
+            needs = f"needs more than {self._room // 2**20} MB of memory"
+            return _failed(problem(error, name), needs)
+        except Exception as error:  # noqa: BLE001 - templates run a user's code
+            return json.dumps({"problem": astuple(problem(error, name)), "overran": False})
 
     def _templates(
         self, folders: tuple[str, ...], builtin: str, typed: Mapping[str, str]
@@ -83,10 +87,6 @@ class Worker:
 
     def _ring(self, *_: object) -> None:
         raise _TooLong
-
-    def _quiet(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.setitimer(signal.ITIMER_PROF, 0)
 
     def _limit(self, room: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_AS)

@@ -112,12 +112,7 @@ def problem(error: BaseException, name: str) -> Problem:
         return Problem(error.file, 0, str(error))
     if isinstance(error, TemplateSyntaxError):
         return Problem(error.filename or error.name or name, error.lineno, error.message or "")
-    file, line = name, 0
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.endswith(".j2"):
-            file, line = trace.tb_frame.f_code.co_filename, _line(trace)
-        trace = trace.tb_next
+    file, line = _place(error) or (name, 0)
     if isinstance(error, RecursionError):
         text = 'calls itself without end; to build on the built-in one, extend "builtin/…"'
     elif isinstance(error, TemplateNotFound):
@@ -125,6 +120,18 @@ def problem(error: BaseException, name: str) -> Problem:
     else:
         text = str(error) or type(error).__name__
     return Problem(file, line, text)
+
+
+def _place(error: BaseException | None) -> tuple[str, int] | None:
+    found = None
+    while error is not None and found is None:
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename.endswith(".j2"):
+                found = trace.tb_frame.f_code.co_filename, _line(trace)
+            trace = trace.tb_next
+        error = error.__context__  # it arose while another one was on its way out
+    return found
 
 
 def _line(trace: TracebackType) -> int:

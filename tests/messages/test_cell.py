@@ -3,6 +3,8 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -156,6 +158,38 @@ def test_a_template_takes_bounded_time_and_memory(
     for process in same_house.processes:
         status = _of(Path(f"/proc/{process}"), "status")
         assert int(status.partition("VmHWM:")[2].split()[0]) < 100 * 1024
+
+
+TOLD_LATE = """
+import pickle, sys, time
+from jinja2 import Environment
+from relay.messages import in_cell
+
+where, folder = sys.argv[1:]
+places = {"in the template": (Environment, "handle_exception"), "in the cell": (in_cell, "problem")}
+owner, name = places[where]
+real, pause = getattr(owner, name), [0.5]
+
+def told(*given):
+    time.sleep(pause.pop() if pause else 0)  # as on a busy machine
+    return real(*given)
+
+setattr(owner, name, told)
+job = "override", (folder,), folder, {}, "x.md.j2", {}
+print(*in_cell.Worker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
+"""
+
+
+@pytest.mark.parametrize("where", ["in the template", "in the cell"])
+@pytest.mark.parametrize("fault", ["1 / 0", "'x' * 10 ** 9"])
+def test_a_time_that_is_over_while_another_fault_is_told_is_told_with_its_place(
+    tmp_path: Path, fault: str, where: str
+) -> None:
+    (tmp_path / "x.md.j2").write_text(f"a\n{{{{ {fault} }}}}")
+    command = [sys.executable, "-c", TOLD_LATE, where, str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 'x.md.j2", 2, "takes longer than 0.2 s' in answer
+    assert answer.endswith("True\n")
 
 
 def test_what_took_too_much_is_not_tried_again_for_each_event(house: House) -> None:
