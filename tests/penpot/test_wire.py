@@ -168,7 +168,7 @@ near_transit = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=300)
 @given(value=near_transit)
 def test_anything_like_transit_is_read_or_refused(value: Any) -> None:
     with contextlib.suppress(UnreadableBody):
