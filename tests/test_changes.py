@@ -1,10 +1,9 @@
 """Comments that are resolved, reopened, edited and deleted, end to end: a real service, stopped and
 killed on the way, and what a colleague then sees in Slack, in a Matrix room and in a mailbox."""
 
-import contextlib
+import asyncio
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.store import store_at
 from tests.penpot import own
 from tests.penpot.people import People
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
@@ -41,13 +41,15 @@ class Team:
         self.settle()
 
     def settle(self) -> None:
-        sql = (
-            "SELECT (SELECT count(*) FROM events WHERE state = 'stored')"
-            " + (SELECT count(*) FROM deliveries WHERE state = 'waiting')"
-        )
-        path = f"file:{self.service.folder}/relay.db?mode=ro"
-        with contextlib.closing(sqlite3.connect(path, uri=True)) as store:
-            wait_until(lambda: store.execute(sql).fetchone() == (0,), 20)
+        async def waits() -> bool:
+            store = store_at(self.service.store)
+            await store.open(service=False)
+            try:
+                return bool(await store.stored(1) or await store.waiting_lanes())
+            finally:
+                await store.close()
+
+        wait_until(lambda: not asyncio.run(waits()), 20)
 
     def in_slack(self) -> list[str]:
         """Each message as it is by now, oldest first, without its footer."""
@@ -66,8 +68,9 @@ def slack_words(message: dict[str, object]) -> str:
     return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in found)
 
 
-@pytest.fixture
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
 def team(
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     slack_server: RunningSlack,
     synapse: Synapse,
@@ -76,6 +79,7 @@ def team(
     ada, bot = synapse.register("ada"), synapse.register("bot")
     room = ada.create_room(invite=(bot.id,))
     mail = mail_server()
+    kept = request.getfixturevalue("postgres").fresh() if request.param == "PostgreSQL" else ""
     service = Service(
         tmp_path,
         f"""
@@ -101,6 +105,7 @@ to = ["design@example.com"]
 sender = "penpot@example.com"
 smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
 """,
+        store=kept,
     )
     service.start()
     yield Team(service, slack_server.slack, ada, room, mail)
