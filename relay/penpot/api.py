@@ -59,6 +59,16 @@ class Penpot(Client):
             raise Unexpected("get-profile was answered with nothing")
         return profile
 
+    async def answers_others(self, error: Busy) -> bool:
+        """Whether an error is that of its call alone: Penpot set no rest, and answers another."""
+        if error.after is not None:
+            return False
+        try:
+            await self.profile()
+        except Busy:
+            return False
+        return True
+
     async def comment_thread(self, file_id: str, thread_id: str) -> CommentThread | None:
         """A thread with its file, project, team, page, number and first comment."""
         read = partial(_same, of=CommentThread.of, asked=thread_id)

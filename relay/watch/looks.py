@@ -130,7 +130,7 @@ class Looks:
                     comments = await self._comments(row)
                 except Busy as error:
                     aside += 1
-                    if error.after is not None or aside > MOST_ASIDE or not await self._answers():
+                    if aside > MOST_ASIDE or not await self._penpot.answers_others(error):
                         failed = error
                         break
                     self._put_aside(row, str(error))
@@ -160,14 +160,6 @@ class Looks:
         if not comments:
             self._put_aside(row, "Penpot has none, or does not show them")
         return comments
-
-    async def _answers(self) -> bool:
-        """Whether Penpot answers at all."""
-        try:
-            await self._penpot.profile()
-        except Busy:
-            return False
-        return True
 
     def _put_aside(self, row: ThreadRow, why: str) -> None:
         rest = self.aside.setdefault(row.id, Rest())

@@ -32,7 +32,8 @@ async def look(
     ``store`` is None where there is none yet. Raises ``PenpotError``.
     """
     url, path = config.server.public_url, config.hook_path(team)
-    id_ = await team_id(config, directory, store, team)
+    while (id_ := await team_id(config, directory, store, team)) is None:
+        pass
     if not id_:
         return await _unknown(config, penpot, team)
     listed = await penpot.webhooks(id_)

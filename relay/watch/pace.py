@@ -36,6 +36,11 @@ class Budget:
         self._refill(now)
         return max(0.0, (1 - self._left) / self._rate)
 
+    def left(self, now: float) -> float:
+        """Calls that may go out at once."""
+        self._refill(now)
+        return self._left
+
     def _refill(self, now: float) -> None:
         self._left = min(self._most, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now

@@ -21,7 +21,7 @@ from relay.watch.looks import AT_ONCE, FileLook, Looks
 from relay.watch.pace import Rest, spread
 from relay.watch.state import State
 from relay.watch.sweep import NotThere, Sweep
-from relay.watch.teams import Directory, team_id
+from relay.watch.teams import SEARCHED, Directory, team_id
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,19 @@ MOST_COMMENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do for a team. ``due`` is in seconds since 1970; ``rank`` says by how many
-    seconds others may come before it, as what people wait for comes first."""
+    """Something to do for a team."""
 
     due: float
+    """In seconds since 1970."""
     rank: float
+    """Seconds by which others may come before it."""
     what: str
     """Names it: what fails rests by itself."""
     work: Callable[[], Awaitable[None]]
+    calls: int = 1
+    """About so many."""
+    is_awaited: bool = False
+    """Whether people wait for it: it comes before what nobody waits for."""
 
 
 class TeamWatch:
@@ -73,7 +78,8 @@ class TeamWatch:
         self._state: State | None = None
         self._sweep: Sweep | None = None
         self._files: dict[str, ActiveFile] = {}
-        self._changed: list[ThreadRow] = []
+        self._changed: dict[str, ThreadRow] = {}
+        self._awaited: set[str] = set()
         self._hidden: set[str] = set()
         self._listed_at = 0.0
         self._hidden_at = 0.0
@@ -85,23 +91,28 @@ class TeamWatch:
 
     # What comes next
 
-    def next(self) -> Job:
-        """The most urgent job of those that are due, else the one that is so first."""
+    def due(self) -> list[Job]:
+        """The jobs that are due."""
         now = self._clock()
-        jobs = [self._rested(job) for job in self._jobs()]
-        due = [job for job in jobs if job.due <= now]
-        return min(due or jobs, key=lambda job: job.due + job.rank)
+        return [job for job in map(self._rested, self._jobs()) if job.due <= now]
 
     def _rested(self, job: Job) -> Job:
         rest = self._rests.get(job.what)
-        return job if rest is None else replace(job, due=max(job.due, rest.until))
+        if rest is None:
+            return job
+        # Others may show that Penpot answers.
+        return replace(job, due=max(job.due, rest.until), is_awaited=False)
 
     def _jobs(self) -> Iterator[Job]:
-        yield Job(self._hooks_at, 10.0, "hook", self._look_after_hook)
         if not self._id:
+            at_work = bool(self._files)
+            yield Job(self._hooks_at, 10.0, "hook", self._look_after_hook, SEARCHED, at_work)
             return
+        yield Job(self._hooks_at, 10.0, "hook", self._look_after_hook)
         if self._changed:
-            yield Job(self._listed_at, 0.0, "comments", self._take)
+            calls = min(len(self._changed), AT_ONCE)
+            awaited = bool(self._awaited)
+            yield Job(self._listed_at, 0.0, "comments", self._take, calls, awaited)
         else:
             yield Job(self._sweep_at, 60.0, "sweep", self._step)
         if self._state is None:
@@ -111,7 +122,8 @@ class TeamWatch:
         yield Job(self._look_at, 30.0, "team", self._look)
         if self._files:
             file = min(self._files.values(), key=lambda file: file.next_at)
-            yield Job(file.next_at, 0.0, f"file {file.file}", partial(self._look_at_file, file))
+            look = partial(self._look_at_file, file)
+            yield Job(file.next_at, 0.0, f"file {file.file}", look, is_awaited=True)
 
     # What is heard of the team
 
@@ -141,18 +153,22 @@ class TeamWatch:
     # The jobs
 
     async def _look_after_hook(self) -> None:
-        if await self._find() and await self._hooks.look(self.name, self._id):
+        if not self._id:
+            found = await team_id(self._config, self._directory, self._store, self.name)
+            if found is None:
+                self._hooks_at = self._clock()  # as in _look_at_hidden
+                return
+            await self._begin(found)
+        if self._id and await self._hooks.look(self.name, self._id):
             self._look_at = 0.0
         self._hooks_at = self._in(self._config.watch.hooks_every.total_seconds())
 
-    async def _find(self) -> bool:
-        """Whether it is known which of Penpot's teams this is."""
-        if self._id:
-            return True
-        self._id = await team_id(self._config, self._directory, self._store, self.name)
-        if not self._id:
+    async def _begin(self, id_: str) -> None:
+        """It is known which of Penpot's teams this is, or that none is."""
+        if not id_:
             await self._hooks.not_found(self.name)
-            return False
+            return
+        self._id = id_
         known = await state.load(self._store, self.name)
         if known is not None and known.team_id == self._id:
             if known.since > self._clock():  # a clock that was ahead has told it
@@ -162,7 +178,6 @@ class TeamWatch:
             # Who never reads has all comments in one list: a sweep only makes sure of that.
             self._sweep_at = known.since + (0.0 if known.is_read else SWEEP_EVERY)
         self._sweep_at = max(self._sweep_at, self._clock())  # who has waited long goes first
-        return True
 
     async def _look(self) -> None:
         """The team as a whole, in one call."""
@@ -176,7 +191,8 @@ class TeamWatch:
         if looked is None:
             await self._blind()
         else:
-            self._changed, hidden = looked
+            changed, hidden = looked
+            self._list(changed)
             self._hidden |= hidden
             if hidden and not self._state.is_read:
                 log.debug(
@@ -205,6 +221,7 @@ class TeamWatch:
         """A file in which somebody is at work."""
         now = self._clock()
         look = await self._file(active.file)
+        self._awaited.update(row.id for row in look.changed)
         if look.changed or look.found:
             active.heard(now, now, is_comment=True)
         if not active.looked(self._clock()) or not look.is_there or not look.rows:
@@ -224,16 +241,18 @@ class TeamWatch:
         """Threads are to be taken; what was listed before is known anew."""
         if not self._changed:
             self._listed_at = self._clock()
-        rows = {row.id: row for row in self._changed} | {row.id: row for row in changed}
-        self._changed = list(rows.values())
+        self._changed |= {row.id: row for row in changed}
 
     async def _take(self) -> None:
         """Some of the threads that have changed."""
         assert self._state is not None  # noqa: S101 - what a first sweep shows is not to be taken
         retention = self._config.store.retention.total_seconds()
-        rows = self._changed[:AT_ONCE]
-        await self._looks.take(rows, self._state.cutoff(self._clock(), retention))
-        self._changed = self._changed[AT_ONCE:]
+        rows = sorted(self._changed.values(), key=lambda row: row.id not in self._awaited)
+        taken = rows[:AT_ONCE]
+        await self._looks.take(taken, self._state.cutoff(self._clock(), retention))
+        for row in taken:
+            del self._changed[row.id]
+            self._awaited.discard(row.id)
         if self._looks.aside:
             await self._blind()
 

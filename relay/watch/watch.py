@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import starmap
 
 from relay.config import Config
 from relay.delivery.pace import pause
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Teams that are looked at side by side."""
+PASS_BY = 3
+"""So many calls pass by what waits longest before each of its own."""
 HEARD = ("create-comment-thread", "create-comment", "update-file")
 """The events that tell where people are at work."""
 MOST_HEARD = 1000
@@ -69,6 +72,7 @@ class Watch:
         self._teams = {team: self._team(team) for team in config.teams}
         self._heard_until = 0.0
         self._heard: set[int] = set()
+        self._passed_by = 0
 
     def stop(self) -> None:
         """End ``run`` now: what is under way is given up, and begun anew after the next start."""
@@ -126,26 +130,36 @@ class Watch:
             self._rest = Rest()
         await self._hear()
         end = self._clock() + TURN
-        due = self._due(self._clock())
-        while due and (now := self._clock()) < end and not self._stop.is_set():
+        while (now := self._clock()) < end and not self._stop.is_set():
             if self._rest.until > now:
                 return min(self._rest.until - now, TURN)
             if wait := self._budget.wait(now):
                 return max(wait, BREATH)
-            done = await asyncio.gather(
-                *(self._do(team, job) for team, job in due[:AT_ONCE]), return_exceptions=True
-            )
+            if not (jobs := self._next(now)):
+                return TURN
+            done = await asyncio.gather(*starmap(self._do, jobs), return_exceptions=True)
             for outcome in done:
                 if outcome is not None:
                     raise outcome
-            due = due[AT_ONCE:] or self._due(self._clock())
-        return 0.0 if due else TURN
+        return 0.0
 
-    def _due(self, now: float) -> list[tuple[TeamWatch, Job]]:
-        """What is due, the most urgent first; one job of each team."""
-        jobs = [(team, team.next()) for team in self._teams.values()]
-        due = [(team, job) for team, job in jobs if job.due <= now]
-        return sorted(due, key=lambda found: found[1].due + found[1].rank)
+    def _next(self, now: float) -> list[tuple[TeamWatch, Job]]:
+        """Some of what is due: one job of each team, and one job or no more calls than the budget
+        has. What people wait for comes first, but what waits longest has a quarter of the calls."""
+        due = [(team, job) for team in self._teams.values() for job in team.due()]
+        jobs: dict[TeamWatch, Job] = {}
+        left = self._budget.left(now)
+        while due and len(jobs) < AT_ONCE:
+            team, job = min(due, key=lambda found: found[1].due + found[1].rank)
+            if passes_by := self._passed_by < PASS_BY * job.calls:
+                team, job = min(due, key=_urgency)
+            if jobs and job.calls > left:
+                break
+            jobs[team] = job
+            left -= job.calls
+            self._passed_by = self._passed_by + job.calls if passes_by else 0
+            due = [found for found in due if found[0] is not team]
+        return list(jobs.items())
 
     async def _do(self, team: TeamWatch, job: Job) -> None:
         """One job. What fails for one team holds up no other, unless Penpot answers nobody.
@@ -182,3 +196,8 @@ class Watch:
     def _works(self) -> None:
         self._rest.worked()
         self._refused = False
+
+
+def _urgency(found: tuple[TeamWatch, Job]) -> tuple[bool, float]:
+    _, job = found
+    return not job.is_awaited, job.due + job.rank

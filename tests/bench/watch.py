@@ -4,12 +4,10 @@ import json
 import os
 import tempfile
 import time
-import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from relay.config import Config, Penpot, Server, StoreSettings, Team
 from relay.metrics import Metrics
 from relay.penpot.identity import digest
 from relay.secret import Secret
@@ -19,13 +17,10 @@ from relay.watch.watch import Watch
 from tests.bench.common import FOLDER, say
 from tests.penpot.people import People
 from tests.penpot.standin import TOKEN, StandIn
-from tests.penpot.world import Comment, File, Project, Thread, Webhook
-from tests.penpot.world import Team as PenpotTeam
-from tests.watch.stage import LOG, PUBLIC, Clock, Direct
+from tests.watch.many import fill, many
+from tests.watch.stage import Clock, Direct
 
 TEAMS = [int(size) for size in os.environ.get("RELAY_BENCH_TEAMS", "1,100,1000").split(",")]
-FILES, THREADS = 3, 2
-"""Of each team, and of each file."""
 HOUR = 3600.0
 EVERY = 300.0
 """Seconds between two comments of a team that is at work."""
@@ -40,8 +35,8 @@ async def watch() -> None:
 
 async def _of(count: int, folder: Path) -> None:
     penpot, clock, started = StandIn(), Clock(), time.perf_counter()
-    config = _config(count, folder)
-    files = _fill(penpot, config)
+    config = many(count, folder)
+    files = fill(penpot, config)
     store, metrics = SqliteStore(folder / "relay.db"), Metrics()
     await store.open()
     client = Direct(penpot, Secret(TOKEN), metrics)
@@ -65,54 +60,6 @@ async def _of(count: int, folder: Path) -> None:
         await client.close()
         await store.close()
     say("watch", teams=count, simulated_in_seconds=round(time.perf_counter() - started))
-
-
-def _config(count: int, folder: Path) -> Config:
-    teams = {
-        f"team{number}": Team(
-            secret=Secret(f"a-secret-of-24-characters-{number}"),
-            team_id=_id(number, 0),
-            channels=(LOG,),
-        )
-        for number in range(count)
-    }
-    return Config(
-        server=Server(public_url=PUBLIC),
-        store=StoreSettings(url=Secret(f"sqlite:///{folder}/relay.db")),
-        penpot=Penpot(url="http://penpot.example", access_token=Secret(TOKEN)),
-        teams=teams,
-    )
-
-
-def _fill(penpot: StandIn, config: Config) -> dict[str, str]:
-    """Teams with a project, files, threads and their hook; a file of each."""
-    world = penpot.world
-    ada = world.by_name("profiles", "ada")
-    page = world.by_name("pages", "p1")
-    for kept in (world.teams, world.projects, world.files, world.threads):
-        kept.clear()
-    first = {}
-    for number, (name, team) in enumerate(config.teams.items()):
-        world.teams[team.team_id] = PenpotTeam(
-            team.team_id, name, {ada: "owner", world.me: "viewer"}
-        )
-        project = _id(number, 1)
-        world.projects[project] = Project(project, team.team_id, "Project")
-        for index in range(FILES):
-            file = _id(number, 100 + index)
-            world.files[file] = File(file, project, f"File {index}")
-            first.setdefault(name, file)
-            for place in range(THREADS):
-                id_ = str(uuid.uuid4())
-                comment = Comment(str(uuid.uuid4()), ada, "A comment from before.")
-                world.threads[id_] = Thread(id_, file, page, "Page 1", place + 1, [comment])
-        hook = _id(number, 2)
-        world.webhooks[hook] = Webhook(hook, team.team_id, PUBLIC + config.hook_path(name))
-    return first
-
-
-def _id(team: int, thing: int) -> str:
-    return f"{team:08x}-0000-4000-8000-{thing:012x}"
 
 
 async def _first_looks(store: SqliteStore, count: int) -> bool:

@@ -1,0 +1,59 @@
+"""A Penpot of many teams, and the config of a Relay that watches them."""
+
+import uuid
+from pathlib import Path
+
+from relay.config import Config, Team
+from relay.secret import Secret
+from tests.penpot.standin import StandIn
+from tests.penpot.world import Comment, File, Project, Thread, Webhook
+from tests.penpot.world import Team as PenpotTeam
+from tests.watch.stage import LOG, PUBLIC, SECRET, settings
+
+FILES, THREADS = 3, 2
+"""Of each team, and of each file."""
+
+
+def many(count: int, folder: Path, *, known: bool = True) -> Config:
+    """A config of so many teams; their ids stand in it where they are ``known``."""
+    teams = {
+        f"team{number}": Team(
+            secret=Secret(f"{SECRET}-{number}"),
+            channels=(LOG,),
+            **({"team_id": numbered(number, 0)} if known else {}),
+        )
+        for number in range(count)
+    }
+    return settings("http://penpot.example", folder, teams=teams)
+
+
+def fill(penpot: StandIn, config: Config) -> dict[str, str]:
+    """Nothing but these teams, each with a project, files, threads and their hook; a file of each.
+
+    The token's user is a viewer in all of them.
+    """
+    world = penpot.world
+    ada = world.by_name("profiles", "ada")
+    page = world.by_name("pages", "p1")
+    for kept in (world.teams, world.projects, world.files, world.threads):
+        kept.clear()
+    first = {}
+    for number, name in enumerate(config.teams):
+        team, project, hook = (numbered(number, thing) for thing in range(3))
+        world.teams[team] = PenpotTeam(team, name, {ada: "owner", world.me: "viewer"})
+        world.projects[project] = Project(project, team, "Project")
+        for index in range(FILES):
+            file = numbered(number, 100 + index)
+            world.files[file] = File(file, project, f"File {index}")
+            first.setdefault(name, file)
+            for place in range(THREADS):
+                id_ = str(uuid.uuid4())
+                comment = Comment(str(uuid.uuid4()), ada, "A comment from before.")
+                world.threads[id_] = Thread(id_, file, page, "Page 1", place + 1, [comment])
+        world.webhooks[hook] = Webhook(hook, team, PUBLIC + config.hook_path(name))
+    return first
+
+
+def numbered(team: int, thing: int) -> str:
+    """The id of a thing of a team."""
+    return f"{team:08x}-0000-4000-8000-{thing:012x}"
