@@ -71,11 +71,15 @@ class PostgresSeen:
             await self._leases.require(connection, LEASE)
             await connection.execute(sql, team, before)
 
-    async def end(self, notes: str) -> None:
+    async def end(self, notes: str, but: Collection[str] = ()) -> None:
         """See ``Seen``."""
+        others = "<> ALL ($1::text[])"
+        begins = "DELETE FROM relay.notes WHERE starts_with(key, $2)"
         async with self._pool.transaction() as connection:
-            await connection.execute("DELETE FROM relay.seen")
-            await connection.execute("DELETE FROM relay.notes WHERE starts_with(key, $1)", notes)
+            await connection.execute(f"DELETE FROM relay.seen WHERE team {others}", list(but))
+            await connection.execute(
+                f"{begins} AND substr(key, length($2) + 1) {others}", list(but), notes
+            )
 
     async def recent(self, names: Collection[str], since: float, limit: int) -> list[StoredEvent]:
         """See ``Seen``."""

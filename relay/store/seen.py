@@ -54,9 +54,9 @@ class Seen(Protocol):
         """Forget the threads that are gone since before that time, in seconds since 1970."""
         ...
 
-    async def end(self, notes: str) -> None:
-        """Forget all threads of all teams, and the notes whose keys begin with ``notes``: nobody
-        watches any more, so that it takes no lease."""
+    async def end(self, notes: str, but: Collection[str] = ()) -> None:
+        """Forget all threads of all teams ``but`` these, and the notes whose keys are ``notes``
+        and such a team: nobody watches them any more, so that it takes no lease."""
         ...
 
     async def recent(self, names: Collection[str], since: float, limit: int) -> list[StoredEvent]:

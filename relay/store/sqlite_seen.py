@@ -1,5 +1,6 @@
 """What the watch keeps, in the SQLite file."""
 
+import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from itertools import chain
@@ -62,12 +63,15 @@ class SqliteSeen:
         sql = "DELETE FROM seen WHERE team = ? AND gone_at > 0 AND gone_at < ?"
         await self._file.write(lambda db: db.execute(sql, (team, before)) and None)
 
-    async def end(self, notes: str) -> None:
+    async def end(self, notes: str, but: Collection[str] = ()) -> None:
         """See ``Seen``."""
+        others = "NOT IN (SELECT value FROM json_each(?))"
+        begins = "DELETE FROM notes WHERE substr(key, 1, ?) = ?"
+        size, teams = len(notes), json.dumps(list(but))
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM seen")
-            db.execute("DELETE FROM notes WHERE substr(key, 1, ?) = ?", (len(notes), notes))
+            db.execute(f"DELETE FROM seen WHERE team {others}", (teams,))
+            db.execute(f"{begins} AND substr(key, ? + 1) {others}", (size, notes, size, teams))
 
         await self._file.write(work)
 

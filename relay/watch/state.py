@@ -1,6 +1,7 @@
 """How far the watch of a team has come, kept in the store's notes."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from relay.store.base import Store
@@ -43,10 +44,11 @@ async def keep(store: Store, team: str, state: State) -> None:
     await store.keep_note(_key(team), json.dumps(asdict(state)))
 
 
-async def forget(store: Store) -> None:
-    """The config has no watch: the next one takes what is there then as seen. Where Relay is only
-    down nobody calls this, and what happened meanwhile is told."""
-    await store.seen.end(_NOTES)
+async def forget(store: Store, but: Collection[str] = ()) -> None:
+    """The config has no watch, or none of teams ``but`` these: the next one takes what is there
+    then as seen. Where Relay is only down nobody calls this, and what happened meanwhile is told.
+    """
+    await store.seen.end(_NOTES, but)
 
 
 def _key(team: str) -> str:

@@ -14,6 +14,7 @@ from relay.metrics import Metrics
 from relay.penpot.rpc import Busy, PenpotError, Refused
 from relay.store.base import LeaseLost, Store, StoreUnavailable
 from relay.store.seen import LEASE
+from relay.watch import state
 from relay.watch.activity import QUIET
 from relay.watch.client import Counted
 from relay.watch.pace import Budget, Rest
@@ -61,7 +62,7 @@ class Watch:
         self._clock = clock
         self._budget = Budget(config.watch.calls_per_minute, clock())
         self._rest = Rest()
-        self._refused = False
+        self._refused = self._begun = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         penpot.spend = lambda: self._budget.spend(clock())
@@ -128,6 +129,9 @@ class Watch:
             log.warning("the clock was set back: all teams are looked at anew")
             self._forget()
             self._rest = Rest()
+        if not self._begun:
+            await state.forget(self._store, self._teams)
+            self._begun = True
         await self._hear()
         end = self._clock() + TURN
         while (now := self._clock()) < end and not self._stop.is_set():

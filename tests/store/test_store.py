@@ -278,6 +278,11 @@ async def test_the_end_of_the_watch_forgets_what_it_saw_and_no_other_note(store:
         await store.seen.notice(team, [event(1)], [SeenThread("t1", "f1", "a", 0.0, "first")])
     for key in ("watch/acme", "watch/rnd", "watcher", "hook/acme"):
         await store.keep_note(key, "x")
+    await store.seen.end("watch/", ["rnd"])
+    assert await store.seen.marks("acme") == []
+    assert len(await store.seen.marks("rnd")) == 1
+    assert await store.note("watch/acme") is None
+    assert await store.note("watch/rnd") is not None
     await store.seen.end("watch/")
     assert await store.seen.marks("acme") == await store.seen.marks("rnd") == []
     notes = {key: await store.note(key) for key in ("watch/acme", "watch/rnd")}

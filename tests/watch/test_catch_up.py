@@ -413,6 +413,24 @@ async def test_a_watch_that_was_off_takes_what_is_there_as_seen(
         assert [text for _, text in await on.events()] == ["since then"]
 
 
+async def test_a_team_that_was_taken_out_of_the_config_begins_anew(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        with_it, acme = on.config, on.config.teams["acme"]
+        on.config = with_it.model_copy(update={"teams": {"other": acme}})
+        on.start()
+        await on.pass_time(1)
+        on.people().begin("nobody wanted to know")
+        on.config = with_it
+        on.start()
+        await on.pass_time(NEXT_LOOK)
+        assert await on.bodies() == []
+        on.people().begin("since then")
+        await on.pass_time(NEXT_LOOK)
+        assert [text for _, text in await on.events()] == ["since then"]
+
+
 async def test_a_penpot_that_tells_no_authors_is_not_caught_up(
     penpot: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
