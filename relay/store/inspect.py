@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from relay.store.base import Delivery, StoredEvent
+from relay.store.columns import DELIVERY
+from relay.store.columns import EVENT as STORED
 from relay.store.reading import (
     MOST_WAITING,
     NEWEST,
@@ -20,10 +22,6 @@ from relay.store.reading import (
 from relay.store.statements import EVENT, MARK, SUMMARY, Search, Statement
 
 _LAST = 2**63 - 1
-_STORED = "id, team, content_type, body, name, state, reason, received_at"
-_DELIVERY = (
-    "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at, digest"
-)
 Fetch = Callable[[Sequence[Statement]], Awaitable[list[list[Sequence[Any]]]]]
 """Runs statements on one connection; the rows of each."""
 
@@ -89,11 +87,11 @@ class StoreReading:
     async def event(self, team: str | None, event_id: int) -> Whole | None:
         """See ``Reading``."""
         sql, summary, marks = (Statement(postgres=self._postgres) for _ in range(3))
-        self._of_team(sql, team, _STORED, "events", f"id = {sql.mark(event_id)}")
+        self._of_team(sql, team, STORED, "events", f"id = {sql.mark(event_id)}")
         self._of_team(summary, team, SUMMARY, "summaries", f"event_id = {summary.mark(event_id)}")
         key = marks.mark(event_id)
         table = marks.table("deliveries")
-        marks.text = f"SELECT {_DELIVERY} FROM {table} WHERE event_id = {key} ORDER BY id"
+        marks.text = f"SELECT {DELIVERY} FROM {table} WHERE event_id = {key} ORDER BY id"
         events, summaries, deliveries = await self._fetch([sql, summary, marks])
         if not events:
             return None

@@ -24,6 +24,7 @@ from relay.store.base import (
     StoreUnavailable,
     ThreadPlace,
 )
+from relay.store.columns import DELIVERY, EVENT, EVENT_STATES, fit
 from relay.store.inspect import StoreReading
 from relay.store.postgres_intake import Intake
 from relay.store.postgres_leases import Leases
@@ -41,10 +42,6 @@ EXCERPT = 1000
 """Bytes of a body that the log shows."""
 FAN_OUT = "fan-out"
 
-_EVENT = "id, team, content_type, body, name, state, reason, received_at"
-_DELIVERY = (
-    "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at, digest"
-)
 _SEND = (
     "INSERT INTO relay.deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
     " receipt, created_at, digest, thread, comment)"
@@ -79,7 +76,6 @@ _BUSY = """
         (SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND lane = busy.lane)
 """
 """One step in the index for each lane, past all that waits in it."""
-_EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
 class PostgresStore:
@@ -146,7 +142,7 @@ class PostgresStore:
                 size += row["size"]
                 if size > AT_ONCE:
                     break
-            sql = f"SELECT {_EVENT} FROM relay.events WHERE id = ANY($1::int8[]) ORDER BY id"
+            sql = f"SELECT {EVENT} FROM relay.events WHERE id = ANY($1::int8[]) ORDER BY id"
             return [StoredEvent(*row) for row in await connection.fetch(sql, ids)]
 
     async def fanned_out(self, batch: Sequence[FannedOut]) -> None:
@@ -158,11 +154,11 @@ class PostgresStore:
             await self._leases.require(connection, FAN_OUT)
             sql = "SELECT id FROM relay.events WHERE id = ANY($1::int8[]) AND state = 'stored'"
             fresh = {row["id"] for row in await connection.fetch(sql, ids)}
-            states = [(one.event_id, one.state, _text(one.reason)) for one in batch]
+            states = [(one.event_id, one.state, fit(one.reason)) for one in batch]
             await connection.execute(_BECOME, *_columns(states))
             await post_events(connection, [one for one in batch if one.event_id in fresh])
             new = [
-                (item.event_id, one.lane, one.key, _text(one.message), one.thread, one.comment)
+                (item.event_id, one.lane, one.key, fit(one.message), one.thread, one.comment)
                 for item in batch
                 if item.event_id in fresh
                 for one in item.deliveries
@@ -171,7 +167,7 @@ class PostgresStore:
                 await connection.execute(_SEND, *_columns(new), now)
                 await _tell(connection, {lane for _, lane, *_ in new})
             facts = {
-                (item.team, *key): _text(fields)
+                (item.team, *key): fit(fields)
                 for item in batch
                 for key, fields in (item.facts or {}).items()
             }
@@ -193,7 +189,7 @@ class PostgresStore:
     async def waiting(self, lane: str, limit: int) -> list[Delivery]:
         """See ``Store``."""
         sql = (
-            f"SELECT {_DELIVERY} FROM relay.deliveries"
+            f"SELECT {DELIVERY} FROM relay.deliveries"
             " WHERE state = 'waiting' AND lane = $1 ORDER BY id LIMIT $2"
         )
         async with self._pool.connection() as connection:
@@ -202,7 +198,8 @@ class PostgresStore:
     async def busy_lanes(self) -> dict[str, Head]:
         """See ``Store``."""
         async with self._pool.connection() as connection:
-            return {lane: Head(*head) for lane, *head in await connection.fetch(_BUSY)}
+            rows = await connection.fetch(_BUSY)
+        return {lane: Head(*head) for lane, *head in rows}
 
     async def waiting_lanes(self) -> dict[str, int]:
         """See ``Store``."""
@@ -223,7 +220,7 @@ class PostgresStore:
         """See ``Store``."""
         async with self._pool.transaction() as connection:
             await self._require_lanes(connection, delivery_ids)
-            await connection.execute(_SETTLE, delivery_ids, "sent", "", _text(receipt), 0.0)
+            await connection.execute(_SETTLE, delivery_ids, "sent", "", fit(receipt), 0.0)
             await post_tries(connection, delivery_ids, "sent", seconds, receipt)
             if thread:
                 await connection.execute(
@@ -232,8 +229,8 @@ class PostgresStore:
                     " DO UPDATE SET last = excluded.last",
                     lane,
                     thread,
-                    _text(receipt),
-                    _text(title),
+                    fit(receipt),
+                    fit(title),
                 )
 
     async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
@@ -287,7 +284,7 @@ class PostgresStore:
     ) -> None:
         async with self._pool.transaction() as connection:
             await self._require_lanes(connection, [delivery_id])
-            await connection.execute(_SETTLE, [delivery_id], state, _text(error), "", next_at)
+            await connection.execute(_SETTLE, [delivery_id], state, fit(error), "", next_at)
             await post_tries(connection, [delivery_id], outcome, seconds, error)
 
     async def _require_lanes(self, connection: Any, delivery_ids: Sequence[int]) -> None:
@@ -332,7 +329,7 @@ class PostgresStore:
         if team is not None:
             values.append(team)
             where.append(f"team = ${len(values)}")
-        if state in _EVENT_STATES:
+        if state in EVENT_STATES:
             values.append(state)
             where.append(f"state = ${len(values)}")
         elif state is not None:
@@ -341,13 +338,13 @@ class PostgresStore:
                 "EXISTS (SELECT FROM relay.deliveries"
                 f" WHERE event_id = events.id AND state = ${len(values)})"
             )
-        columns = _EVENT.replace("body", f"substr(body, 1, {EXCERPT})")
+        columns = EVENT.replace("body", f"substr(body, 1, {EXCERPT})")
         sql = (
             f"SELECT {columns} FROM relay.events WHERE {' AND '.join(where)}"
             f" ORDER BY id DESC LIMIT ${len(values) + 1}"
         )
         of_events = (
-            f"SELECT {_DELIVERY} FROM relay.deliveries WHERE event_id = ANY($1::int8[]) ORDER BY id"
+            f"SELECT {DELIVERY} FROM relay.deliveries WHERE event_id = ANY($1::int8[]) ORDER BY id"
         )
         async with self._pool.connection() as connection:
             events = [StoredEvent(*row) for row in await connection.fetch(sql, *values, limit)]
@@ -393,7 +390,7 @@ class PostgresStore:
                 now,
             )
             rows = [
-                (id_, one.lane, one.key, _text(one.message), one.thread, one.comment)
+                (id_, one.lane, one.key, fit(one.message), one.thread, one.comment)
                 for one in deliveries
             ]
             await connection.execute(_SEND, *_columns(rows), now)
@@ -413,7 +410,7 @@ class PostgresStore:
             " DO UPDATE SET value = excluded.value, at = excluded.at"
         )
         async with self._pool.connection() as connection:
-            await connection.execute(sql, key, _text(value), time.time())
+            await connection.execute(sql, key, fit(value), time.time())
 
     async def lease(self, name: str) -> bool:
         """See ``Store``."""
@@ -450,8 +447,3 @@ async def _tell(connection: Any, lanes: Collection[str]) -> None:
     names = sorted(lanes)
     payloads = [json.dumps(names[at : at + 50]) for at in range(0, len(names), 50)]
     await connection.execute("SELECT pg_notify('relay_lanes', unnest($1::text[]))", payloads)
-
-
-def _text(text: str) -> str:
-    """Text that PostgreSQL can keep: it takes no NUL."""
-    return text.replace("\x00", "\ufffd")

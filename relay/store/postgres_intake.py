@@ -5,6 +5,7 @@ import asyncio
 from collections import deque
 
 from relay.store.base import NewEvent, StoreUnavailable
+from relay.store.columns import ACCEPTED
 from relay.store.postgres_pool import PostgresPool
 
 AT_ONCE = 256
@@ -13,12 +14,12 @@ IN_TIME = 3.0
 """Seconds until who asks is answered, whatever the database does: Penpot waits 4."""
 AGAIN = 0.1
 """Seconds between two tries. A second one does no harm: the same body is kept once."""
-_ACCEPT = (
-    f"WITH kept AS (INSERT INTO relay.events ({', '.join(NewEvent._fields)})"
-    " SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
-    " $6::text[], $7::text[], $8::float8[]) ON CONFLICT (team, digest) DO NOTHING)"
-    " SELECT pg_notify('relay_events', '')"
+ACCEPT = (
+    f"INSERT INTO relay.events ({ACCEPTED}) SELECT * FROM unnest($1::text[], $2::text[],"
+    " $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::float8[])"
+    " ON CONFLICT (team, digest) DO NOTHING"
 )
+TELL = "SELECT pg_notify('relay_events', '')"
 
 
 class Intake:
@@ -61,7 +62,7 @@ class Intake:
         columns = list(zip(*(event for event, _ in batch), strict=True))
         try:
             async with self._pool.connection() as connection:
-                await connection.execute(_ACCEPT, *columns)
+                await connection.execute(f"WITH kept AS ({ACCEPT}) {TELL}", *columns)
             self._trouble = ""
         except StoreUnavailable as unavailable:
             self._trouble = str(unavailable)

@@ -3,17 +3,12 @@
 from collections.abc import Collection, Sequence
 
 from relay.store.base import NewEvent, StoredEvent
+from relay.store.columns import EVENT, fit
+from relay.store.postgres_intake import ACCEPT, TELL
 from relay.store.postgres_leases import Leases
 from relay.store.postgres_pool import PostgresPool
-from relay.store.seen import LEASE, Mark, SeenThread
+from relay.store.seen import LARGEST, LEASE, Mark, SeenThread
 
-LARGEST = 64 * 1024
-"""Bytes of a body up to which ``recent`` reads it."""
-_ACCEPT = (
-    f"INSERT INTO relay.events ({', '.join(NewEvent._fields)})"
-    " SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
-    " $6::text[], $7::text[], $8::float8[]) ON CONFLICT (team, digest) DO NOTHING RETURNING id"
-)
 _SEE = (
     "INSERT INTO relay.seen (team, thread, file, mark, gone_at, state)"
     " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team, thread) DO UPDATE SET"
@@ -57,10 +52,10 @@ class PostgresSeen:
             await self._leases.require(connection, LEASE)
             if events:
                 columns = map(list, zip(*events, strict=True))
-                new = len(await connection.fetch(_ACCEPT, *columns))
-                await connection.execute("SELECT pg_notify('relay_events', '')")
+                new = len(await connection.fetch(f"{ACCEPT} RETURNING id", *columns))
+                await connection.execute(TELL)
             await connection.executemany(
-                _SEE, [(team, *one[:-1], one.state.replace("\x00", "\ufffd")) for one in threads]
+                _SEE, [(team, *one[:-1], fit(one.state)) for one in threads]
             )
         return new
 
@@ -84,8 +79,7 @@ class PostgresSeen:
     async def recent(self, names: Collection[str], since: float, limit: int) -> list[StoredEvent]:
         """See ``Seen``."""
         sql = (
-            "SELECT id, team, content_type, body, name, state, reason, received_at"
-            " FROM relay.events WHERE received_at >= $1 AND name = ANY($2::text[])"
+            f"SELECT {EVENT} FROM relay.events WHERE received_at >= $1 AND name = ANY($2::text[])"
             f" AND octet_length(body) <= {LARGEST} ORDER BY received_at DESC LIMIT $3"
         )
         async with self._pool.connection() as connection:

@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 from relay.store.base import NewEvent, StoredEvent
 
+LARGEST = 64 * 1024
+"""Bytes of a body up to which ``recent`` reads it."""
 LEASE = "watch"
 """The lease of the one replica that watches."""
 

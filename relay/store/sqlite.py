@@ -24,6 +24,7 @@ from relay.store.base import (
     StoreUnavailable,
     ThreadPlace,
 )
+from relay.store.columns import DELIVERY, EVENT, EVENT_STATES
 from relay.store.file import SqliteFile
 from relay.store.inspect import StoreReading
 from relay.store.reading import Reading
@@ -36,10 +37,6 @@ AT_ONCE = 4 * 1024 * 1024
 """Bytes of bodies after which no further event is read in one go."""
 EXCERPT = 1000
 """Bytes of a body that the log shows."""
-_EVENT = "id, team, content_type, body, name, state, reason, received_at"
-_DELIVERY = (
-    "id, event_id, lane, key, message, state, attempts, next_at, error, receipt, created_at, digest"
-)
 _SEND = (
     "INSERT INTO deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
     " receipt, created_at, thread, comment)"
@@ -64,7 +61,6 @@ _BUSY = """
         (SELECT min(id) FROM deliveries WHERE state = 'waiting' AND lane = busy.lane)
 """
 """One step in the index for each lane, past all that waits in it."""
-_EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 
 
 class SqliteStore:
@@ -97,7 +93,7 @@ class SqliteStore:
 
     async def stored(self, limit: int) -> list[StoredEvent]:
         """See ``Store``."""
-        sql = f"SELECT {_EVENT} FROM events WHERE state = 'stored' ORDER BY id LIMIT ?"
+        sql = f"SELECT {EVENT} FROM events WHERE state = 'stored' ORDER BY id LIMIT ?"
 
         def query(db: sqlite3.Connection) -> list[StoredEvent]:
             found: list[StoredEvent] = []
@@ -152,7 +148,7 @@ class SqliteStore:
     async def waiting(self, lane: str, limit: int) -> list[Delivery]:
         """See ``Store``."""
         sql = (
-            f"SELECT {_DELIVERY} FROM deliveries"
+            f"SELECT {DELIVERY} FROM deliveries"
             " WHERE state = 'waiting' AND lane = ? ORDER BY id LIMIT ?"
         )
         rows = await self._file.read(lambda db: db.execute(sql, (lane, limit)).fetchall())
@@ -280,7 +276,7 @@ class SqliteStore:
         if team is not None:
             where.append("team = ?")
             values.append(team)
-        if state in _EVENT_STATES:
+        if state in EVENT_STATES:
             where.append("state = ?")
             values.append(state)
         elif state is not None:
@@ -288,9 +284,9 @@ class SqliteStore:
                 "EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id AND state = ?)"
             )
             values.append(state)
-        columns = _EVENT.replace("body", f"coalesce(substr(body, 1, {EXCERPT}), x'')")
+        columns = EVENT.replace("body", f"coalesce(substr(body, 1, {EXCERPT}), x'')")
         sql = f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
-        of_event = f"SELECT {_DELIVERY} FROM deliveries WHERE event_id = ? ORDER BY id"
+        of_event = f"SELECT {DELIVERY} FROM deliveries WHERE event_id = ? ORDER BY id"
 
         def query(db: sqlite3.Connection) -> list[Entry]:
             events = [StoredEvent(*row) for row in db.execute(sql, (*values, limit))]

@@ -6,15 +6,11 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 
 from relay.store.base import NewEvent, StoredEvent
+from relay.store.columns import EVENT
 from relay.store.file import SqliteFile
-from relay.store.seen import Mark, SeenThread
+from relay.store.seen import LARGEST, Mark, SeenThread
+from relay.store.writer import ACCEPT, ROW
 
-LARGEST = 64 * 1024
-"""Bytes of a body up to which ``recent`` reads it."""
-_ACCEPT = (
-    f"INSERT INTO events ({', '.join(NewEvent._fields)})"
-    f" VALUES ({', '.join('?' for _ in NewEvent._fields)}) ON CONFLICT (team, digest) DO NOTHING"
-)
 _SEE = (
     "INSERT INTO seen (team, thread, file, mark, gone_at, state) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET file = excluded.file, mark = excluded.mark,"
@@ -51,8 +47,10 @@ class SqliteSeen:
     ) -> int:
         """See ``Seen``."""
 
+        accept = ACCEPT.format(ROW)
+
         def work(db: sqlite3.Connection) -> int:
-            new = sum(db.execute(_ACCEPT, event).rowcount for event in events)
+            new = sum(db.execute(accept, event).rowcount for event in events)
             db.executemany(_SEE, [(team, *thread) for thread in threads])
             return new
 
@@ -79,7 +77,7 @@ class SqliteSeen:
         """See ``Seen``."""
         marks = ", ".join("?" for _ in names)
         sql = (
-            "SELECT id, team, content_type, body, name, state, reason, received_at FROM events"
+            f"SELECT {EVENT} FROM events"
             f" WHERE received_at >= ? AND name IN ({marks}) AND length(body) <= {LARGEST}"
             " ORDER BY received_at DESC LIMIT ?"
         )

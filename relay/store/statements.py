@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from relay.store.columns import fit
 from relay.store.reading import SCANNED, SCANNED_DELIVERIES, Filters
-from relay.store.traces import fit
 
 SUMMARY = "event_id, team, name, state, reason, received_at, person, about, passed"
 EVENT = "id, team, name, state, reason, received_at, '', '', '{}'"

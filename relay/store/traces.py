@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from relay.store.base import FannedOut
+from relay.store.columns import fit
 from relay.store.reading import FIRST_ATTEMPTS, LAST_ATTEMPTS, MOST_WORDS
 
 if TYPE_CHECKING:
@@ -115,8 +116,3 @@ def _summaries(batch: Iterable[FannedOut]) -> list[tuple[Any, ...]]:
         for one in batch
         if one.state in ("fanned-out", "ignored")
     ]
-
-
-def fit(value: Any) -> Any:
-    """A value that PostgreSQL can keep: it takes no NUL."""
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value

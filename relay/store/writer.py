@@ -11,14 +11,13 @@ from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from relay.store.base import NewEvent, StoreUnavailable
+from relay.store.columns import ACCEPTED
 
 T = TypeVar("T")
 
-_ACCEPT = (
-    f"INSERT INTO events ({', '.join(NewEvent._fields)}) VALUES {{}}"
-    " ON CONFLICT (team, digest) DO NOTHING"
-)
-_ROW = f"({', '.join('?' for _ in NewEvent._fields)})"
+ACCEPT = f"INSERT INTO events ({ACCEPTED}) VALUES {{}} ON CONFLICT (team, digest) DO NOTHING"
+"""With as many ``ROW``s as there are events."""
+ROW = f"({', '.join('?' for _ in NewEvent._fields)})"
 IN_TIME = 3.5
 """Seconds until who wants an event kept is answered, whatever the disk does: Penpot waits 4."""
 AT_ONCE = 64
@@ -131,8 +130,8 @@ class Writer:
     def _accept(self, events: list[NewEvent]) -> None:
         for first in range(0, len(events), AT_ONCE):
             part = events[first : first + AT_ONCE]
-            rows = ", ".join([_ROW] * len(part))
-            self._connection.execute(_ACCEPT.format(rows), list(chain.from_iterable(part)))
+            rows = ", ".join([ROW] * len(part))
+            self._connection.execute(ACCEPT.format(rows), list(chain.from_iterable(part)))
 
 
 def unavailable(error: Exception) -> bool:

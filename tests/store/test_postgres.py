@@ -20,7 +20,7 @@ from relay.store.base import (
     StoreUnavailable,
 )
 from relay.store.postgres import PostgresStore
-from relay.store.postgres_intake import _ACCEPT
+from relay.store.postgres_intake import ACCEPT
 from relay.store.postgres_schema import STEPS
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.postgres import Postgres
@@ -215,7 +215,7 @@ async def test_only_what_was_not_answered_can_be_overtaken(url: str) -> None:
     sender has no answer, and by its own account nothing of it has happened."""
     async with replica(url) as one, replica(url) as other:
         async with one._pool.transaction() as connection:
-            await connection.execute(_ACCEPT, *([value] for value in event(1)))
+            await connection.execute(ACCEPT, *([value] for value in event(1)))
             await other.accept(event(2))
             await other.accept(event(3))
             assert [stored.id for stored in await other.stored(9)] == [2, 3]
