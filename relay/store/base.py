@@ -209,12 +209,12 @@ class Store(Protocol):
         ...
 
     async def busy_lanes(self) -> dict[str, Head]:
-        """Every lane that has deliveries waiting, with the first; it takes no longer where many
-        wait."""
+        """Every lane that has deliveries waiting and that no other replica serves, with the first;
+        it takes no longer where many wait."""
         ...
 
     async def waiting_lanes(self) -> dict[str, int]:
-        """The same with their number; each of them is counted."""
+        """Every lane that has deliveries waiting, with their number; each of them is counted."""
         ...
 
     async def sent(

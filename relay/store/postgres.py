@@ -74,6 +74,10 @@ _BUSY = """
     )
     SELECT busy.lane, first.id, first.next_at FROM busy JOIN relay.deliveries AS first ON first.id =
         (SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND lane = busy.lane)
+    WHERE NOT EXISTS (
+        SELECT FROM relay.leases AS held JOIN relay.replicas USING (owner)
+        WHERE held.name = 'lane:' || busy.lane AND owner <> $1 AND expires_at > now()
+    )
 """
 """One step in the index for each lane, past all that waits in it."""
 
@@ -198,7 +202,7 @@ class PostgresStore:
     async def busy_lanes(self) -> dict[str, Head]:
         """See ``Store``."""
         async with self._pool.connection() as connection:
-            rows = await connection.fetch(_BUSY)
+            rows = await connection.fetch(_BUSY, self._leases.owner)
         return {lane: Head(*head) for lane, *head in rows}
 
     async def waiting_lanes(self) -> dict[str, int]:

@@ -117,6 +117,19 @@ async def test_the_late_receipt_of_a_replica_that_hung_is_fenced_off(url: str) -
         assert not await hung.lease("lane:a")
 
 
+async def test_a_lane_that_another_serves_is_not_busy_until_that_one_is_gone(url: str) -> None:
+    async with replica(url) as one, replica(url) as other:
+        await with_delivery(one, "a", "b")
+        assert await one.lease("lane:a")
+        assert list(await one.busy_lanes()) == ["a", "b"]
+        assert list(await other.busy_lanes()) == ["b"]
+        assert await other.waiting_lanes() == {"a": 1, "b": 1}
+
+        await stops_beating(one)
+        await other._leases._beat()
+        assert list(await other.busy_lanes()) == ["a", "b"]
+
+
 async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
     async with replica(url) as other:
         dead = PostgresStore(url)
