@@ -1,5 +1,9 @@
 """What all tests share."""
 
+import functools
+from collections.abc import Iterator
+
+import httpx
 import pytest
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -13,3 +17,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def anyio_backend() -> str:
     """The event loop that Relay runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _authorities() -> Iterator[None]:
+    """httpx reads all of the world's certificates for each client, also for one that talks to
+    loopback in plain text, in 30 ms. Here it does so once."""
+    place = "httpx._transports.default.create_ssl_context"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, functools.cache(httpx.create_ssl_context))
+        yield
