@@ -86,7 +86,10 @@ def _with_pings(message: Message, pings: Mapping[str, str]) -> Document:
 def override(message: Message, pings: Mapping[str, str] = _NOBODY) -> Json:
     """The same from the message's own Block Kit JSON, with a line for those who are pinged and do
     not stand in it. Raises ``ValueError`` where it is none."""
-    value = json.loads(message.override)
+    try:
+        value = json.loads(message.override)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     if isinstance(value, list):
         value = {"blocks": value}
     match value:

@@ -18,7 +18,7 @@ from relay.inspector.context import Inspector, inspector_of, viewer_of
 from relay.inspector.frames import framed
 from relay.inspector.look import Look, shown
 from relay.inspector.look.mail import SANDBOX
-from relay.inspector.pages import form, missing, page, visible
+from relay.inspector.pages import form, missing, page, row_id, visible
 from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent, normalize
@@ -106,7 +106,7 @@ async def _frame(request: Request) -> Response:
     """A mail, for a frame on the event's page."""
     inspector, whole = inspector_of(request), await _find(request)
     for delivery in whole.deliveries if whole else ():
-        if whole and delivery.id == request.path_params["delivery"]:
+        if whole and str(delivery.id) == request.path_params["delivery"]:
             frame = (await _told(inspector, whole, delivery)).look.frame
             if frame is not None:
                 return framed(frame)
@@ -114,8 +114,8 @@ async def _frame(request: Request) -> Response:
 
 
 async def _find(request: Request) -> Whole | None:
-    event_id = request.path_params["id"]
-    if event_id >= 2**63:
+    event_id = row_id(request.path_params["id"])
+    if event_id is None:
         return None
     return await inspector_of(request).store.reading.event(viewer_of(request).team, event_id)
 
@@ -210,8 +210,8 @@ def _file_name(whole: Whole) -> str:
 
 
 ROUTES = [
-    Route("/inspector/events/{id:int}", _show, methods=["GET"]),
-    Route("/inspector/events/{id:int}/again", _again, methods=["POST"]),
-    Route("/inspector/events/{id:int}/payload", _payload, methods=["GET"]),
-    Route("/inspector/events/{id:int}/mail/{delivery:int}", _frame, methods=["GET"]),
+    Route("/inspector/events/{id}", _show, methods=["GET"]),
+    Route("/inspector/events/{id}/again", _again, methods=["POST"]),
+    Route("/inspector/events/{id}/payload", _payload, methods=["GET"]),
+    Route("/inspector/events/{id}/mail/{delivery}", _frame, methods=["GET"]),
 ]

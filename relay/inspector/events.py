@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.inspector.context import inspector_of, viewer_of
-from relay.inspector.pages import page
+from relay.inspector.pages import page, row_id
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.store.reading import STATES, Filters, Row
 
@@ -85,8 +85,7 @@ async def _list(request: Request) -> Response:
 
 
 def _id(request: Request, name: str) -> int | None:
-    value = request.query_params.get(name, "")
-    return int(value) if value.isdecimal() and value.isascii() and len(value) < 19 else None
+    return row_id(request.query_params.get(name, ""))
 
 
 ROUTES = [Route("/inspector", _list, methods=["GET"])]

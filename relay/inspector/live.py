@@ -11,7 +11,7 @@ from starlette.routing import Route
 from relay.delivery.feed import Crowded
 from relay.inspector.context import Inspector, inspector_of, viewer_of
 from relay.inspector.events import fits, wanted
-from relay.inspector.pages import rendered
+from relay.inspector.pages import rendered, row_id
 from relay.store.base import StoreUnavailable
 from relay.store.reading import NEWEST, Filters, Row
 
@@ -31,9 +31,9 @@ async def _live(request: Request) -> Response:
     team, filters = wanted(request)
     again = request.headers.get("last-event-id") or request.query_params.get("seen", "")
     last = again or request.query_params.get("after", "")
-    seen = int(last) if last.isdecimal() and last.isascii() and len(last) < 19 else 0
+    seen = row_id(last) or 0
     told = request.query_params.get("open", "").split(",")[:MOST_OPEN]
-    open_ = {int(id_) for id_ in told if id_.isdecimal() and id_.isascii() and len(id_) < 19}
+    open_ = {id_ for text in told if (id_ := row_id(text)) is not None}
     teams = viewer_of(request).teams(inspector_of(request).config)
     with_team = viewer_of(request).team is None and len(teams) > 1
     stream = _stream(inspector_of(request), team, filters, seen, open_, with_team, bool(again))

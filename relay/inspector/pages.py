@@ -154,6 +154,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def row_id(text: str) -> int | None:
+    """An event's or a delivery's id out of an address; None where it is none."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else None
+
+
 def visible(text: str) -> str:
     """Text with what can't be seen, or turns the direction of what follows, as ``\\u…``."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

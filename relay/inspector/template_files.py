@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -77,7 +77,7 @@ class Found:
     text: str
     origin: str
     """``own``: the file is there; ``all``: that for all teams; ``builtin``; ``new``: there is none,
-    the text is for a beginning."""
+    the text is for a beginning, as it is where one is ``unreadable``."""
     seen: str = ""
     """Digest of the place's own file; empty where there is none."""
 
@@ -90,11 +90,14 @@ def names(event: str) -> tuple[str, ...]:
 
 
 def found(user: Path | None, builtin: Path, place: Place) -> Found:
-    """What stands at a place, or counts there. Raises ``OSError`` where a file can't be read."""
-    own = _content(user / place.path) if user else None
+    """What stands at a place, or counts there."""
+    try:
+        own = _content(user / place.path) if user else None
+        shared = _content(user / place.name) if user and place.team and own is None else None
+    except OSError:
+        return replace(beginning(builtin, place), origin="unreadable")
     if own is not None:
         return Found(_text(own), "own", _digest(own))
-    shared = _content(user / place.name) if user and place.team else None
     if shared is not None:
         return Found(_text(shared), "all")
     return beginning(builtin, place)

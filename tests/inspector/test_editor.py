@@ -269,12 +269,16 @@ def test_a_teams_own_password_opens_that_teams_templates_alone(
         httpx.Client(base_url=started.url, headers={"x-forwarded-for": "203.0.113.7"}) as client,
     ):
         assert started.post(sample("rename-file")) == 204
+        (folder / "other" / "_words.md.j2").mkdir(parents=True)
         login = client.get("/inspector/login").text
         told = {"token": _token(login), "team": "other", "password": password}
         assert client.post("/inspector/login", data=told).status_code == 303
         page = client.get(EDITOR).text
         assert "other/rename-file.md.j2" in page
         assert "acme" not in page
+        unreadable = client.get(EDITOR, params={"file": "_words.md.j2"})
+        assert "yours can&#39;t be read" in unreadable.text
+        (folder / "other" / "_words.md.j2").rmdir()
         draft = {"token": _token(page), "team": "other", "text": "x", "seen": ""}
         for theirs in ("acme", ""):
             assert client.get(EDITOR, params={"team": theirs}).status_code == 404

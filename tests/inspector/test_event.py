@@ -181,7 +181,7 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
 
 
 def test_an_event_that_is_not_there_is_said_to_be_so(service: Service) -> None:
-    for id_ in (7, 2**63, 10**30):
+    for id_ in (7, 2**63, 10**30, "1" * 5000, "x", "\u0661"):
         answer = httpx.get(f"{service.url}/inspector/events/{id_}")
         assert answer.status_code == 404
         assert "not there" in answer.text

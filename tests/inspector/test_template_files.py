@@ -58,6 +58,15 @@ def test_the_text_that_counts_is_the_teams_then_that_of_all_then_the_built_in_on
     assert counting(tmp_path, "rename-file", "acme", "matrix") == OURS
 
 
+def test_a_file_that_can_not_be_read_is_said_to_be_so_and_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "rename-file.md.j2").mkdir()
+    builtin = beginning(BUILTIN, PLACE).text
+    for place in (PLACE, OURS):
+        assert found(tmp_path, BUILTIN, place) == Found(builtin, "unreadable")
+    with pytest.raises(NotSaved, match="can't be written: Is a directory"):
+        save(tmp_path, PLACE, "x", "", fails=False)
+
+
 def test_an_event_of_a_newer_penpot_begins_with_the_general_template() -> None:
     general = (BUILTIN / "event.md.j2").read_text()
     assert beginning(BUILTIN, Place("paint-file.md.j2")) == Found(general, "new")

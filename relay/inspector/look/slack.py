@@ -55,7 +55,10 @@ def draw(
         return Markup('<div class="look-section">{}</div>').format(
             mrkdwn(str(arguments.get("text", "")), names)
         )
-    return _joined(map(_Drawing(names, picture or _placeholder).block, blocks))
+    try:
+        return _joined(map(_Drawing(names, picture or _placeholder).block, blocks))
+    except RecursionError:
+        return _unknown("block", {"type": "nested too deeply"})
 
 
 def _arguments(message: Message, pings: Mapping[str, str]) -> tuple[Json, str]:

@@ -56,6 +56,16 @@ def test_a_template_may_give_any_json_at_all(given: list[Any]) -> None:
     Reader(shown("slack", replace(MESSAGE, override=json.dumps(given))).html)
 
 
+@pytest.mark.parametrize("depth", [300, 450, 600, 950])
+def test_what_is_nested_without_end_is_no_error(depth: int) -> None:
+    inner = "{}"
+    for _ in range(depth):
+        inner = f'{{"type": "rich_text_section", "elements": [{inner}]}}'
+    blocks = f'[{{"type": "rich_text", "elements": [{inner}]}}]'
+    look = shown("slack", replace(MESSAGE, override=blocks))
+    assert "look-unknown" in Reader(look.html).classes or "nested too deeply" in look.note
+
+
 def test_a_message_stands_there_as_slack_shows_it() -> None:
     look = shown("slack", MESSAGE)
     reader = Reader(look.html)
