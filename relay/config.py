@@ -1,244 +1,47 @@
 """The config's records: what ``relay.toml`` may say, key by key.
 
-Reading a file or the environment into these records is ``relay/configfile.py``.
+What a value may be is in ``configvalues.py``; ``configfile.py`` reads a file or the environment
+into these records.
 """
 
-import re
-import ssl
 import sys
 from datetime import timedelta
-from email.policy import default as policy
-from ipaddress import ip_network
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    StringConstraints,
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints
+
+from relay.configvalues import (
+    AsTuple,
+    CaFile,
+    Duration,
+    Events,
+    FolderPath,
+    HookSecret,
+    Host,
+    HttpUrl,
+    InspectorPassword,
+    MailAddress,
+    MailAddresses,
+    Name,
+    Networks,
+    Password,
+    PersonAddress,
+    PersonKey,
+    Port,
+    ProxyHeader,
+    PublicUrl,
+    Size,
+    StoreUrl,
+    TeamId,
+    Token,
+    WebhookUrl,
 )
-
-from relay.penpot.events import GROUPS
-from relay.penpot.selection import Selection, is_known
+from relay.penpot.selection import Selection
 from relay.secret import Secret
 
 DEFAULT_TEAM = "default"
 """The key of the one team that the environment alone describes."""
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def _duration(value: object) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([smhdw])", value) if isinstance(value, str) else None
-    if match is None or int(match[1]) == 0:
-        raise ValueError('must be a number with a unit, such as "45s", "10m", "12h", "30d" or "4w"')
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def _web_address(value: str) -> SplitResult | None:
-    """The parts of a web address; None where it is none. Raises nothing: the texts of
-    ``urlsplit``'s errors repeat what may be a password."""
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if good and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
-
-
-def _http_url(value: str) -> str:
-    parts = _web_address(value)
-    if parts is None:
-        raise ValueError('must be a web address such as "https://design.example.com"')
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("must be a plain web address, without user, query or #fragment")
-    return value.rstrip("/")
-
-
-def _public_url(value: str) -> str:
-    value = _http_url(value)
-    if "_" in (urlsplit(value).hostname or ""):
-        raise ValueError("must have a host name without an underscore: Penpot can't call such one")
-    return value
-
-
-def _store_url(value: Secret) -> Secret:
-    url = value.reveal()
-    if re.fullmatch(r"postgres(ql)?://[^\s]+", url):
-        return value
-    if not url.startswith("sqlite:///") or url == "sqlite:///":
-        raise ValueError(
-            'must be "sqlite:///relative/path.db", "sqlite:////absolute/path.db", '
-            'or "postgresql://user:password@host/database"'
-        )
-    return value
-
-
-def _hook_secret(value: Secret) -> Secret:
-    if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", value.reveal()):
-        raise ValueError(
-            "must have at least 16 characters out of A-Z a-z 0-9 . _ ~ - "
-            "(make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
-        )
-    return value
-
-
-def _token(value: Secret) -> Secret:
-    if not re.fullmatch(r"[!-~]+", value.reveal()):  # it goes into an HTTP header
-        raise ValueError(
-            "must be printable ASCII without spaces: was all of it copied, and only it?"
-        )
-    return value
-
-
-def _password(value: Secret) -> Secret:
-    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value.reveal()):
-        raise ValueError("must be text in UTF-8, on one line and without control characters")
-    return value
-
-
-def _inspector_password(value: Secret) -> Secret:
-    text = value.reveal()
-    if text.startswith("$argon2"):
-        from argon2 import extract_parameters
-        from argon2.exceptions import InvalidHashError
-
-        try:
-            extract_parameters(text)
-        except InvalidHashError as error:
-            raise ValueError(
-                "begins as an argon2 hash does but is none: was all of it copied, and was no $ "
-                "taken away by a shell or by Compose (which wants $$)?"
-            ) from error
-    elif len(text) < 12:
-        raise ValueError("must have at least 12 characters, or be an argon2 hash")
-    return value
-
-
-def _proxy_header(value: str) -> str:
-    usual = "cookie", "host", "origin", "referer", "user-agent", "via", "x-forwarded-for"
-    if not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in usual:
-        raise ValueError(
-            'must be the name of a header that only the reverse proxy sets, such as "Remote-User"'
-        )
-    return value.lower()
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(
-            'must be an address or a network, such as "10.0.0.5" or "10.1.0.0/16"'
-        ) from error
-
-
-def _webhook_url(value: Secret) -> Secret:
-    address = value.reveal()
-    if not re.fullmatch(r"[!-~]+", address) or _web_address(address) is None:
-        raise ValueError(
-            'must be the address of an incoming webhook: "https://hooks.slack.com/services/…", '
-            "in ASCII without spaces"
-        )
-    return value
-
-
-def _event(entry: str) -> str:
-    if not is_known(entry):
-        raise ValueError(
-            f"fits no event: use a group ({', '.join(GROUPS)}), a name that `relay events` lists, "
-            'or a glob; with "!" in front it takes away'
-        )
-    return entry
-
-
-def _address(value: str) -> str:
-    header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
-    addresses: Any = () if header is None else header.addresses
-    for address in addresses:
-        if not (address.username + address.domain).isascii():  # it would need SMTPUTF8 (RFC 6531)
-            raise ValueError(
-                'must be an address in ASCII: write a domain such as "exämple.com" as xn--…; '
-                "before the @ there is no other way to write it"
-            )
-    if (
-        len(addresses) != 1
-        or header.defects
-        or not addresses[0].username
-        or not addresses[0].domain
-    ):
-        raise ValueError(
-            'must be one mail address such as "design@example.com" or "Penpot <penpot@example.com>"'
-        )
-    return value
-
-
-def _person_address(value: str) -> str:
-    if value != _address(value) or "<" in value:
-        raise ValueError('must be one bare mail address such as "ada@example.com"')
-    return value
-
-
-def _person_key(value: str) -> str:
-    if not re.fullmatch(rf"{_UUID}|[^@\s<>]+@[^@\s<>]+", value):
-        raise ValueError(
-            "must be a person's mail address in Penpot, or the id of their Penpot profile"
-        )
-    return value.lower()
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a path")
-    return Path(value)
-
-
-def _folder(value: Path) -> Path:
-    if not value.is_dir():
-        raise ValueError("must be a folder that exists")
-    return value
-
-
-def _authority(value: Path) -> Path:
-    try:
-        value.open("rb").close()
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
-    except ssl.SSLError as error:
-        raise ValueError("must hold certificates in PEM form") from error
-    except OSError as error:
-        raise ValueError(f"must be a file that can be read ({error.strerror})") from error
-    return value
-
-
-def _host(value: str) -> str:
-    if not re.fullmatch(r"[^\s/@\x00-\x1f\x7f-\x9f]+", value):
-        raise ValueError('must be a host\'s name or IP address alone, such as "smtp.example.com"')
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-FolderPath = Annotated[Path, AfterValidator(_folder), BeforeValidator(_path)]
-CaFile = Annotated[Path, AfterValidator(_authority), BeforeValidator(_path)]
-Token = Annotated[Secret, AfterValidator(_token)]
-Password = Annotated[Secret, AfterValidator(_password)]
-InspectorPassword = Annotated[Password, AfterValidator(_inspector_password)]
-WebhookUrl = Annotated[Secret, AfterValidator(_webhook_url)]
-Host = Annotated[str, AfterValidator(_host)]
-MailAddress = Annotated[str, AfterValidator(_address)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
-Size = Annotated[ByteSize, Field(gt=0)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Events = Annotated[tuple[Annotated[str, AfterValidator(_event)], ...], BeforeValidator(_tuple)]
 
 
 class Record(BaseModel):
@@ -252,14 +55,14 @@ class Server(Record):
 
     host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
     port: Port = 8080
-    public_url: Annotated[str, AfterValidator(_public_url)] = ""
+    public_url: PublicUrl = ""
     max_body: Size = ByteSize(16 * 1024 * 1024)
 
 
 class StoreSettings(Record):
     """``[store]``: where events and deliveries are kept, and how long."""
 
-    url: Annotated[Secret, AfterValidator(_store_url)] = Secret("sqlite:///data/relay.db")
+    url: StoreUrl = Secret("sqlite:///data/relay.db")
     retention: Duration = timedelta(days=30)
 
     @property
@@ -286,10 +89,8 @@ class Inspector(Record):
     """``[inspector]``: the pages in the browser."""
 
     password: InspectorPassword | None = None
-    trusted_header: Annotated[str, AfterValidator(_proxy_header)] = ""
-    trusted_proxies: Annotated[
-        tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_tuple)
-    ] = ()
+    trusted_header: ProxyHeader = ""
+    trusted_proxies: Networks = ()
     write_templates: bool = False
 
 
@@ -436,7 +237,7 @@ class EmailSettings(ChannelSettings):
     """One or more mailboxes."""
 
     type: Literal["email"]
-    to: Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    to: MailAddresses
     sender: MailAddress
     smtp: Smtp
     threads: bool = True
@@ -484,16 +285,16 @@ class Person(Record):
 
     slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{2,}$")] = ""
     matrix: Annotated[str, StringConstraints(pattern=r"^@[^\s:]+:[^\s]+$")] = ""
-    email: Annotated[str, AfterValidator(_person_address)] = ""
+    email: PersonAddress = ""
 
 
 class Team(Record):
     """``[teams.<key>]``: one Penpot team, its hook's secret and its channels."""
 
-    secret: Annotated[Secret, AfterValidator(_hook_secret)]
+    secret: HookSecret
     name: Annotated[str, StringConstraints(max_length=250)] = ""
-    team_id: Annotated[str, StringConstraints(pattern=rf"^{_UUID}$")] = ""
-    channels: Annotated[tuple[AnyChannel, ...], BeforeValidator(_tuple)] = ()
+    team_id: TeamId = ""
+    channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
     alerts_to: str = ""
     inspector_password: InspectorPassword | None = None
 
@@ -508,7 +309,7 @@ class Config(Record):
     inspector: Inspector = Inspector()
     log: Log = Log()
     watch: Watch = Watch()
-    people: dict[Annotated[str, AfterValidator(_person_key)], Person] = {}
+    people: dict[PersonKey, Person] = {}
     teams: Annotated[dict[Name, Team], Field(min_length=1)]
 
     def team_name(self, team: str) -> str:
