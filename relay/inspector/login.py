@@ -67,7 +67,8 @@ class Login:
             return self._page(request, there, team, text, 403)
         client = request.client.host if request.client else ""
         crowded = self._queue >= CROWD
-        wait = 1.0 if crowded else self._slowdown.begin(client, time.monotonic())
+        account = team if team in self._passwords else ""
+        wait = 1.0 if crowded else self._slowdown.begin(client, time.monotonic(), account)
         if wait > 0:
             text = f"Too many wrong passwords. Try again in {_duration(wait)}."
             answer = self._page(request, there, team, text, 429)
@@ -76,7 +77,7 @@ class Login:
         if not await self._is_right(team, told.get("password", "")):
             log.warning("inspector: a wrong password from %s", client or "an unknown address")
             return self._page(request, there, team, "That password is wrong.", 403)
-        self._slowdown.right(client)
+        self._slowdown.right(client, account)
         log.info("inspector: somebody logged in from %s", client or "an unknown address")
         answer = RedirectResponse(there, 303)
         session = self._sessions.begin(team, time.time())

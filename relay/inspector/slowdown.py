@@ -1,10 +1,10 @@
-"""The slow-down on wrong passwords: for each client, and for all of them together."""
+"""The slow-down on wrong passwords: for each client and account, and for all of them together."""
 
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
 FREE = 3
-"""Tries of one client that nobody need wait for."""
+"""Tries of one client at an account that nobody need wait for."""
 LONGEST = 300.0
 """Seconds between two tries of one client, at the most."""
 FORGIVEN = 3600.0
@@ -19,15 +19,16 @@ EVERY = 2.0
 
 class Slowdown:
     """Counts tries. A try is counted before its password is looked at, so that many at once gain
-    nothing, and taken back where the password was right. Times are seconds of one clock."""
+    nothing, and taken back where the password was right. An account is what a password is for: who
+    has one does not begin anew with another by it. Times are seconds of one clock."""
 
     def __init__(self) -> None:
-        self._clients: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._clients: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
         self._next = 0.0
 
-    def begin(self, address: str, now: float) -> float:
+    def begin(self, address: str, now: float, account: str = "") -> float:
         """Count a try of a client. The seconds that it has to wait; then it did not count."""
-        client = _network(address)
+        client = _network(address), account
         tries, last = self._clients.get(client, (0, 0.0))
         if now - last > FORGIVEN:
             tries = 0
@@ -42,9 +43,9 @@ class Slowdown:
             self._clients.popitem(last=False)
         return 0.0
 
-    def right(self, address: str) -> None:
+    def right(self, address: str, account: str = "") -> None:
         """The client's try was right."""
-        self._clients.pop(_network(address), None)
+        self._clients.pop((_network(address), account), None)
         self._next -= EVERY
 
 

@@ -31,6 +31,15 @@ def test_a_right_password_begins_anew() -> None:
     assert slowdown.begin("10.0.0.1", 0.0) == 0.0
 
 
+def test_who_has_one_password_tries_another_no_faster_by_it() -> None:
+    slowdown = Slowdown()
+    for _ in range(FREE):
+        slowdown.begin("10.0.0.1", 0.0)
+        assert slowdown.begin("10.0.0.1", 0.0, "acme") == 0.0
+        slowdown.right("10.0.0.1", "acme")
+    assert slowdown.begin("10.0.0.1", 0.0) > 0
+
+
 def test_many_clients_share_what_there_is() -> None:
     slowdown = Slowdown()
     free = [slowdown.begin(f"10.0.{number}.1", 0.0) == 0.0 for number in range(100)]
