@@ -16,6 +16,8 @@ from relay.messages.markdown import parse
 from relay.messages.plain import to_text
 
 MAX_TITLE = 300  # characters
+MAX_DEPTH = 50
+"""Lists and objects within each other in a template's JSON: what Slack takes has some ten."""
 
 # Names from Penpot can't hold such a line: every < in them is escaped.
 _SECTION = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
@@ -96,12 +98,25 @@ def override(template: Template, variables: Mapping[str, Any]) -> str:
     """What a template for one kind of channel prints. Raises what the template raises."""
     text = _text(template, variables).strip()
     if (template.name or "").endswith(".json.j2"):
+        deep = OutputError(template, f"gives JSON that is nested deeper than {MAX_DEPTH}")
         try:
-            if not isinstance(json.loads(text), dict | list):
-                raise OutputError(template, "gives JSON that is neither an object nor a list")
+            value = json.loads(text)
+        except RecursionError:
+            raise deep from None
         except ValueError as error:
             raise OutputError(template, f"gives no valid JSON: {error}") from error
+        if not isinstance(value, dict | list):
+            raise OutputError(template, "gives JSON that is neither an object nor a list")
+        if _is_deeper(value, MAX_DEPTH):
+            raise deep
     return text
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    within = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(_is_deeper(one, most - 1) for one in within)
 
 
 def problem(error: BaseException, name: str) -> Problem:

@@ -198,6 +198,8 @@ def test_a_template_for_one_kind_of_channel_alone(
     [
         ('{"text": "{{ file }}"', 0, "gives no valid JSON: Expecting ',' delimiter"),
         ('"{{ file }}"', 0, "neither an object nor a list"),
+        ("[" * 51 + "]" * 51, 0, "gives JSON that is nested deeper than 50"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, 0, "gives JSON that is nested deeper than 50"),
         ("[\n{{ fil }}]", 2, "'fil' is undefined"),
     ],
 )
