@@ -10,7 +10,7 @@ from relay.config import Config
 from relay.metrics import Metrics
 from relay.penpot.api import Penpot
 from relay.penpot.discussion import ThreadRow
-from relay.penpot.rpc import Unexpected
+from relay.penpot.rpc import PenpotError, Unexpected
 from relay.penpot.text import uuid
 from relay.store.base import Store
 from relay.watch import state
@@ -80,7 +80,7 @@ class TeamWatch:
         self._files: dict[str, ActiveFile] = {}
         self._changed: dict[str, ThreadRow] = {}
         self._awaited: set[str] = set()
-        self._hidden: set[str] = set()
+        self._hidden: dict[str, None] = {}
         self._listed_at = 0.0
         self._hidden_at = 0.0
         self._hooks_at = 0.0
@@ -120,8 +120,7 @@ class TeamWatch:
         if self._hidden:
             yield Job(self._hidden_at, 5.0, "hidden", self._look_at_hidden)
         yield Job(self._look_at, 30.0, "team", self._look)
-        if self._files:
-            file = min(self._files.values(), key=lambda file: file.next_at)
+        for file in self._files.values():
             look = partial(self._look_at_file, file)
             yield Job(file.next_at, 0.0, f"file {file.file}", look, is_awaited=True)
 
@@ -168,9 +167,8 @@ class TeamWatch:
         if not id_:
             await self._hooks.not_found(self.name)
             return
-        self._id = id_
         known = await state.load(self._store, self.name)
-        if known is not None and known.team_id == self._id:
+        if known is not None and known.team_id == id_:
             if known.since > self._clock():  # a clock that was ahead has told it
                 known = replace(known, since=self._clock())
                 await state.keep(self._store, self.name, known)
@@ -178,6 +176,7 @@ class TeamWatch:
             # Who never reads has all comments in one list: a sweep only makes sure of that.
             self._sweep_at = known.since + (0.0 if known.is_read else SWEEP_EVERY)
         self._sweep_at = max(self._sweep_at, self._clock())  # who has waited long goes first
+        self._id = id_  # last: a sweep without what was known would take all as seen
 
     async def _look(self) -> None:
         """The team as a whole, in one call."""
@@ -193,7 +192,7 @@ class TeamWatch:
         else:
             changed, hidden = looked
             self._list(changed)
-            self._hidden |= hidden
+            self._hidden |= dict.fromkeys(sorted(hidden))
             if hidden and not self._state.is_read:
                 log.debug(
                     "team %s: %d files have threads that are not listed", self.name, len(hidden)
@@ -205,8 +204,9 @@ class TeamWatch:
         assert self._state is not None  # noqa: S101 - it is no job before that
         file = next(iter(self._hidden))
         self._hidden_at = self._clock()  # what people wait for comes before the next one
+        self._hidden[file] = self._hidden.pop(file)  # where it fails another one may work
         look = await self._file(file)
-        self._hidden.discard(file)
+        del self._hidden[file]
         if not self._state.is_read and any(not row.unread for row in look.rows):
             log.info(
                 "team %s: somebody reads comments with the account of penpot.access_token, so that "
@@ -220,9 +220,15 @@ class TeamWatch:
     async def _look_at_file(self, active: ActiveFile) -> None:
         """A file in which somebody is at work."""
         now = self._clock()
-        look = await self._file(active.file)
-        self._awaited.update(row.id for row in look.changed)
-        if look.changed or look.found:
+        try:
+            look = await self._file(active.file)
+        except PenpotError:
+            if not active.looked(self._clock()):
+                self._files.pop(active.file, None)
+            raise
+        changed = {row.id for row in look.changed} - self._looks.aside.keys()
+        self._awaited |= changed
+        if changed or look.found:
             active.heard(now, now, is_comment=True)
         if not active.looked(self._clock()) or not look.is_there or not look.rows:
             self._files.pop(active.file, None)
@@ -253,6 +259,7 @@ class TeamWatch:
         for row in taken:
             del self._changed[row.id]
             self._awaited.discard(row.id)
+        self._listed_at = self._clock()  # as in _look_at_hidden
         if self._looks.aside:
             await self._blind()
 

@@ -32,6 +32,7 @@ class Directory:
         self._lock = asyncio.Lock()
         self._hooks: list[tuple[str, Sequence[Webhook]]] = []
         self._left: list[str] = []
+        self._size = 0
         self._unreadable = ""
         self._read_at = self._good_until = 0.0
 
@@ -60,13 +61,10 @@ class Directory:
         return next((id_ for id_, hooks in self._hooks if own(hooks, url, path)), "")
 
     async def _begin(self) -> None:
-        now = self._clock()
         self._left = [team.id for team in await self._penpot.teams() or ()]
+        self._size = len(self._left)
         self._hooks, self._unreadable = [], ""
-        # Who has just made a hook need not wait longer than for the next look, where teams are few.
-        at_least = self._config.watch.hooks_every.total_seconds() / 2
-        self._read_at = now
-        self._good_until = now + max(at_least, min(len(self._left) * EACH, MOST))
+        self._end()
 
     async def _read(self) -> None:
         for id_ in self._left[:SEARCHED]:
@@ -79,6 +77,15 @@ class Directory:
                     raise
                 self._leave_out(id_, error)
             self._left.remove(id_)
+        self._end()
+
+    def _end(self) -> None:
+        if self._left:
+            return
+        # Who has just made a hook need not wait longer than for the next look, where teams are few.
+        at_least = self._config.watch.hooks_every.total_seconds() / 2
+        self._read_at = self._clock()
+        self._good_until = self._read_at + max(at_least, min(self._size * EACH, MOST))
 
     def _leave_out(self, id_: str, error: Exception) -> None:
         log.warning("the webhooks of team %s in Penpot can't be listed: %s", id_, error)

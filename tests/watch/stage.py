@@ -103,6 +103,22 @@ class Stage:
         """What the watch asks with."""
         return self._clients[-1]
 
+    def fails(self, status: int, *, code: str = "", **params: str) -> Callable[[], None]:
+        """Penpot answers calls with these parameters so; what is given back mends it."""
+        client, fetch = self.client, self.client._fetch
+        body = json.dumps({"code": code} if code else {}).encode()
+
+        async def failing(verb: str, path: str, given: Mapping[str, Any] | None = None) -> Answer:
+            if given is not None and params.items() <= given.items():
+                return Answer(status, {"content-type": "application/json"}, body)
+            return await fetch(verb, path, given)
+
+        def mend() -> None:
+            client._fetch = fetch  # type: ignore[method-assign]
+
+        client._fetch = failing  # type: ignore[method-assign]
+        return mend
+
     async def pass_time(self, seconds: float, steps: int = 400) -> None:
         """Let the watch work while that time passes, in so many steps at the most."""
         end = self.clock.now + seconds

@@ -1,6 +1,5 @@
 """Nothing missed: what no webhook brought is found, told once, and in its order."""
 
-import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ import pytest
 
 from relay.config import StoreSettings
 from relay.config import Watch as WatchSettings
-from relay.penpot.rpc import Answer as RpcAnswer
 from relay.secret import Secret
 from relay.store.base import FannedOut, StoreUnavailable
 from relay.watch import state
@@ -347,6 +345,55 @@ async def test_one_file_that_penpot_fails_on_holds_up_no_other(
         assert [text for _, text in await on.events()] == ["first", "second"]
 
 
+async def test_one_file_at_work_that_penpot_fails_on_holds_up_no_other(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        await on.arrives(on.people().begin("can't be listed")[1])
+        await on.pass_time(MINUTE)
+        on.fails(500, fileId=on.people().file)
+        thread, begun = on.people("nl").begin("first")
+        await on.arrives(begun)
+        await on.pass_time(MINUTE)
+        on.people("nl").resolve(thread)
+        await on.pass_time(30)
+        assert [name for name, _ in await on.events()][2:] == ["resolve-comment-thread"]
+
+
+async def test_a_thread_that_can_not_be_read_keeps_nobody_at_its_file(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        bad, _ = on.people().begin("can't be read")
+        on.fails(500, threadId=bad.id)
+        await on.arrives(on.people().begin("first")[1])
+        await on.pass_time(HOUR)
+        looks = penpot.count("get-comment-threads")
+        await on.pass_time(3 * HOUR)
+        assert penpot.count("get-comment-threads") - looks < 60
+
+
+async def test_a_store_that_is_away_at_the_start_loses_nothing(
+    penpot: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        on.people().begin("missed")
+        on.start()
+        note, times = on.store.note, 1
+
+        async def away(key: str) -> Any:
+            nonlocal times
+            if key == "watch/acme" and times:
+                times -= 1
+                raise StoreUnavailable("away")
+            return await note(key)
+
+        monkeypatch.setattr(on.store, "note", away)
+        await on.pass_time(NEXT_LOOK)
+        assert times == 0
+        assert [text for _, text in await on.events()] == ["missed"]
+
+
 @pytest.mark.parametrize("status", [404, 500])
 async def test_one_thread_that_penpot_fails_on_holds_up_no_other(
     penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int
@@ -354,15 +401,7 @@ async def test_one_thread_that_penpot_fails_on_holds_up_no_other(
     """It is told once it can be read, also after all files were looked at meanwhile."""
     async with watched(penpot, tmp_path) as on:
         bad, _ = on.people().begin("can't be read")
-        fetch, fails = on.client._fetch, True
-
-        async def fails_on_one(verb: str, path: str, params: Any = None) -> Any:
-            if fails and params and params.get("threadId") == bad.id:
-                body = json.dumps({"type": "not-found", "code": "object-not-found"}).encode()
-                return RpcAnswer(status, {"content-type": "application/json"}, body)
-            return await fetch(verb, path, params)
-
-        on.client._fetch = fails_on_one  # type: ignore[method-assign]
+        mend = on.fails(status, code="object-not-found", threadId=bad.id)
         on.clock.now += MINUTE
         on.people().begin("second")
         await on.pass_time(NEXT_LOOK)
@@ -372,7 +411,7 @@ async def test_one_thread_that_penpot_fails_on_holds_up_no_other(
         await on.pass_time(NEXT_LOOK)
         assert [text for _, text in await on.events()] == ["second", "third"]
         assert sum("is left out until they can" in text for text in caplog.messages) == 1
-        fails = False
+        mend()
         await on.pass_time(HOUR)
         assert [text for _, text in await on.events()] == ["second", "third", "can't be read"]
 

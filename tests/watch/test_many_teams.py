@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from relay.config import Config
+from relay.config import Watch as WatchSettings
 from relay.penpot.identity import digest
-from relay.penpot.rpc import Answer
 from relay.store.base import NewEvent
 from relay.store.sqlite import SqliteStore
 from relay.watch.client import Counted
@@ -116,6 +116,35 @@ async def test_a_resolve_is_told_in_time_while_many_other_teams_are_caught_up(
         assert told.count("resolve-comment-thread") == 2
 
 
+async def test_what_one_team_missed_holds_up_no_other(penpot: StandIn, tmp_path: Path) -> None:
+    config = many(20, tmp_path)
+    config = config.model_copy(
+        update={"watch": WatchSettings.model_validate({"hooks_every": "1m"})}
+    )
+    async with stage(config, penpot, tmp_path) as on:
+        await on.first_looks()
+        for number in range(1500):
+            on.people_of("team7").begin(f"missed {number}")
+        on.clock.now += HOUR
+        on.start()
+        await on.pass_time(30)
+        looks = penpot.count("get-webhooks")
+        await on.pass_time(2 * MINUTE)
+        assert 0 < len(await on.bodies()) < 1000
+        assert penpot.count("get-webhooks") - looks > 20
+
+
+async def test_a_search_that_takes_longer_than_its_list_is_good_comes_to_an_end(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    config = many(40, tmp_path, known=False)
+    config = config.model_copy(update={"watch": WatchSettings(calls_per_minute=1)})
+    async with stage(config, penpot, tmp_path, "team3", "team4") as on:
+        penpot.world.webhooks.clear()
+        await on.pass_time(HOUR)
+        assert set(await troubles(on.store, on.config.teams)) == {"team3", "team4"}
+
+
 async def test_a_search_among_many_teams_keeps_to_the_budget_and_holds_up_nobody(
     penpot: StandIn, tmp_path: Path
 ) -> None:
@@ -154,21 +183,14 @@ async def test_a_team_whose_hooks_can_not_be_listed_keeps_no_other_from_being_fo
     config = many(30, tmp_path, known=False)
     async with stage(config, penpot, tmp_path, "team15", "team29") as on:
         bad = numbered(15, 0)
-        fetch, fails = on.client._fetch, True
-
-        async def fails_on_one(verb: str, path: str, params: Any = None) -> Answer:
-            if fails and path.endswith("get-webhooks") and params["teamId"] == bad:
-                return Answer(status, {"content-type": "text/html"}, b"")
-            return await fetch(verb, path, params)
-
-        on.client._fetch = fails_on_one  # type: ignore[method-assign]
+        mend = on.fails(status, teamId=bad)
         await on.pass_time(MINUTE)
         assert await on.store.note("team/team29") is not None
         assert await on.store.note("team/team15") is None
         assert await troubles(on.store, on.config.teams) == {}
         assert sum("can't be listed" in text for text in caplog.messages) == 1
         assert sum("team15 can't be watched" in text for text in caplog.messages) == 1
-        fails = False
+        mend()
         await on.pass_time(HOUR)
         note = await on.store.note("team/team15")
         assert note is not None
