@@ -19,6 +19,7 @@ from relay.picture import Picture
 _PICTURE = 2.0  # seconds for an upload
 _MOMENTS = (0.0, 0.3, 0.7)  # seconds before each try to show it
 _DIRECT_LASTS = _ID_LASTS = 365 * 24 * 3600.0
+_NOT_TO_THEM = ("user_disabled", "user_not_found", "user_not_visible", "cannot_dm_bot")
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,14 @@ class SlackChannel:
             except Failure as refused:
                 if refused.reason != "channel_not_found":
                     raise
-        opened = (await self._api.call("conversations.open", json={"users": user})).get("channel")
+        try:
+            answer = await self._api.call("conversations.open", json={"users": user})
+        except Failure as refused:
+            if refused.reason not in _NOT_TO_THEM:
+                raise
+            text = f"Slack opens no conversation with {person.name or user}: {refused.reason}"
+            raise Failure("dead", "no_address", text) from refused
+        opened = answer.get("channel")
         channel = str(opened.get("id", "")) if isinstance(opened, dict) else ""
         await self._notes.keep(note, channel)
         return await self._write(message, picture, partial(self._post, channel, None))

@@ -193,6 +193,12 @@ async def test_who_is_not_in_slack_can_not_be_written_to(slack_server: RunningSl
             assert "Bob is not known in Slack" in str(caught.value)
             assert "bob@" not in str(caught.value)
 
+        with pytest.raises(
+            Failure, match="opens no conversation with Bob: user_not_found"
+        ) as caught:
+            await place.send(to=Mention(BOB, "Bob", slack="U0GONE000"))
+        assert (caught.value.verdict, caught.value.reason) == ("dead", "no_address")
+
         place.server.scopes = SCOPES - {"users:read.email"}
         with pytest.raises(Failure, match="missing_scope"):
             await place.send(to=BY_MAIL)
