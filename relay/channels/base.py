@@ -7,6 +7,11 @@ from relay.messages.message import Message
 from relay.picture import Picture
 
 
+def _storable(text: str) -> str:
+    """A server's text as a store can keep it: JSON may hold half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What the server called the message that it took."""
@@ -14,6 +19,9 @@ class Receipt:
     id: str
     """Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty where a
     server tells none (Slack's incoming webhooks)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", _storable(self.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,7 @@ class Failure(Exception):
         ``M_FORBIDDEN``, ``550``, ``connect``); ``detail`` is the server's words for a person,
         never with a secret in it; ``after`` is the time in seconds that the server asked for.
         """
+        reason, detail = _storable(reason), _storable(detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.verdict = verdict
         self.reason = reason

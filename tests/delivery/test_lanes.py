@@ -261,6 +261,17 @@ async def test_a_bug_in_a_channel_costs_no_message(
     assert "ZeroDivisionError" in caplog.text
 
 
+async def test_half_a_surrogate_pair_in_a_servers_words_stops_no_lane(house: House) -> None:
+    words = "caf\ud800"
+    house.scripts["a"] = [Failure("retry", words, words), Failure("dead", words, words)]
+    await house.put("a", "one", "two", "three")
+    await house.settled()
+    first, second, third = await house.deliveries()
+    assert [one.state for one in (first, second, third)] == ["dead", "sent", "sent"]
+    assert (first.attempts, first.error) == (2, "caf?: caf?")
+    assert Receipt(words).id == "caf?"
+
+
 async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
