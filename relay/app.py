@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -18,7 +19,7 @@ from relay.config import Config
 from relay.delivery.clock import Clock
 from relay.delivery.fanout import FanOut
 from relay.delivery.feed import Feed
-from relay.delivery.housekeeping import Housekeeping
+from relay.delivery.housekeeping import LATER, Housekeeping
 from relay.delivery.lanes import Lanes
 from relay.delivery.notes import StoreNotes
 from relay.delivery.plan import Planner
@@ -82,7 +83,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         feed.changed()
 
     hook = Hook(config, store, stored, metrics, is_open=role.takes)
-    housekeeping = Housekeeping(store, retention, clock.is_sure)
+    housekeeping = Housekeeping(store, retention, partial(clock.is_sure, LATER))
     watch = _watch(config, store, metrics, stored) if role.delivers else None
     wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
     inspector = Inspector(config, store, templates, metrics, feed, wake)

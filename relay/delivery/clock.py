@@ -49,11 +49,12 @@ class Clock:
         self._since = time.monotonic()
         self._apart = time.time() - self._since
 
-    def is_sure(self) -> bool:
-        """Ask from time to time, or a clock that runs a little fast looks like one that was set."""
+    def is_sure(self, longer: float = 0.0) -> bool:
+        """Whether it has been right for ``DOUBT`` seconds and that much ``longer``. Ask from time
+        to time, or a clock that runs a little fast looks like one that was set."""
         now = time.monotonic()
         apart = time.time() - now
         if abs(apart - self._apart) > SET:
             self._since = now
         self._apart = apart
-        return now - self._since > DOUBT
+        return now - self._since > DOUBT + longer

@@ -17,7 +17,8 @@ EVERY = 600.0
 BREATH = 0.1
 """Seconds between two steps of a round."""
 LATER = 3600.0
-"""Seconds that are added to the retention: by then the lanes have told what they gave up."""
+"""Seconds that are added to the retention, and to the doubt about a clock that was set: by then the
+lanes have told what they gave up."""
 
 
 class Housekeeping:

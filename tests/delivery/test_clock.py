@@ -80,6 +80,9 @@ def test_a_clock_that_was_set_is_believed_after_a_while(clocks: Clocks, jump: fl
     clock = Clock()
     clocks.pass_by(DOUBT + 1)
     assert clock.is_sure()
+    assert not clock.is_sure(100.0)
+    clocks.pass_by(100.0)
+    assert clock.is_sure(100.0)
     clocks.wall += jump
     assert not clock.is_sure()
     clocks.pass_by(DOUBT - 1)
