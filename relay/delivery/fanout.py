@@ -21,6 +21,8 @@ LEASE = "fan-out"
 """The lease of the one replica that fans out."""
 SWEEP = 2.0
 """Seconds between two looks for events that other replicas stored, or left behind."""
+ALONE = 30.0
+"""The same where nobody else stores events: for what was kept though its intake gave up on it."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be read or written."""
 
@@ -78,7 +80,7 @@ class FanOut:
     async def _rest(self) -> None:
         """Wait until something is stored, here or by another replica."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SWEEP if self._store.shared else None):
+            async with asyncio.timeout(SWEEP if self._store.shared else ALONE):
                 await self._woken.wait()
 
     async def _fan_out(self) -> bool:

@@ -88,6 +88,20 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await store.close()
 
 
+async def test_what_was_kept_though_nobody_tells_of_it_is_fanned_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its intake gave up on it and answered 503, while the disk was slow."""
+    monkeypatch.setattr(fanout, "ALONE", 0.05)
+    house.start(config(all=["*"]))
+    await asyncio.sleep(0.1)
+    body = sample("create-comment")
+    event = NewEvent("acme", "application/json", body, b"1", "x", received_at=time.time())
+    await house.store.accept(event)
+    ((_, deliveries),) = await house.settled()
+    assert len(deliveries) == 1
+
+
 async def test_each_channel_that_takes_an_event_gets_one_delivery(house: House) -> None:
     house.start(config(all=["*"], comments=["comments"], fonts=["fonts"]))
     await house.put(sample("create-comment"), sample("delete-font"))
