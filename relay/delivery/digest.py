@@ -82,7 +82,7 @@ def _entry(message: Message, before: Message | None) -> str:
     first = _first(message)
     if before and message.thread and message.thread == before.thread:
         told = _first(before)
-        while gap and first[-1] == told[-1] and first[-1].startswith(_PLACE):
+        while gap and len(first) > 1 and first[-1].startswith(_PLACE) and first[-1:] == told[-1:]:
             first, told = first[:-1], told[:-1]
     if before and message.actor and message.actor == before.actor:
         first[0] = _by(message.actor).sub("", first[0], 1)

@@ -32,6 +32,7 @@ class Health:
         self._alerts_to = alerts_to
         self._broken: dict[str, str] = {}
         self._failing_since: dict[str, float] = {}
+        self._told: dict[str, str] = {}
 
     async def failed(self, lane: str, failure: Failure) -> bool:
         """A try failed; whether the lane's state was known already, so that nobody need be told.
@@ -45,17 +46,22 @@ class Health:
         if failure.verdict == "broken" or now - since > PATIENCE:
             why = str(failure)
             log.error("lane %s has stopped, its messages wait: %s", lane, why)
-            await self._keep(lane, why)
             text = (
                 f"Messages to **{escape(_name(lane))}** have stopped: {escape(failure.detail)} "
                 f"({escape(failure.reason)}). They wait, and go out when this is mended."
             )
             await self._tell(lane, BROKEN, f"Messages to {_name(lane)} have stopped", text)
+            await self._keep(lane, why)
         return False
+
+    def answered(self, lane: str) -> None:
+        """Its server has judged a message, though it did not take it."""
+        self._failing_since.pop(lane, None)
 
     def look_again(self, lane: str) -> None:
         """Another replica may have served the lane meanwhile."""
         self._broken.pop(lane, None)
+        self._failing_since.pop(lane, None)
 
     async def works(self, lane: str) -> None:
         """A message was taken. Raises ``StoreUnavailable``."""
@@ -63,9 +69,9 @@ class Health:
         if not await self._why(lane):
             return
         log.info("lane %s works again", lane)
-        await self._keep(lane, "")
         text = f"Messages to **{escape(_name(lane))}** go out again."
         await self._tell(lane, MENDED, f"Messages to {_name(lane)} go out again", text)
+        await self._keep(lane, "")
 
     async def _why(self, lane: str) -> str:
         """Why the lane is broken; empty where it is not."""
@@ -77,18 +83,21 @@ class Health:
 
     async def _keep(self, lane: str, why: str) -> None:
         await self._store.keep_note(_key(lane), why)
+        self._told.pop(lane, None)
         self._broken[lane] = why
         self._metrics.broken(lane, is_broken=bool(why))
 
     async def _tell(self, lane: str, event: str, title: str, text: str) -> None:
+        """Before it is kept that it was told: it may be told twice, but is never left untold."""
         other = self._alerts_to(lane)
-        if other is None or other == lane:
+        if other is None or other == lane or self._told.get(lane) == event:
             return
         team = lane.partition("/")[0]
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         message = Message(title, text, event=event, team=team, at=now)
         delivery = NewDelivery(other, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, event, [delivery], title)
+        self._told[lane] = event
 
 
 async def broken(store: Store, lanes: Iterable[str]) -> dict[str, tuple[float, str]]:

@@ -178,7 +178,7 @@ class Lane:
         delivery = deliveries[0]
         message = Message.loads(delivery.message)
         if delivery.digest:
-            message = digest.together([Message.loads(one.message) for one in deliveries])
+            message = self._together(deliveries)
         thread = message.thread if self._threaded and message.to is None else ""
         place = await self._means.store.thread(self.name, thread) if thread else None
         if place is not None and message.change is None:
@@ -228,6 +228,15 @@ class Lane:
         )
         await self._tell_sent(deliveries, took)
         return True
+
+    def _together(self, deliveries: Sequence[Delivery]) -> Message:
+        """The digest of some messages. One that can't be made is taken apart, as if its server
+        would not have it."""
+        try:
+            return digest.together([Message.loads(one.message) for one in deliveries])
+        except Exception as error:  # a bug must not hold the lane
+            log.exception("lane %s: a digest of %d deliveries", self.name, len(deliveries))
+            raise Failure("dead", "bug", type(error).__name__) from error
 
     async def _change(
         self,
@@ -287,6 +296,7 @@ class Lane:
                 self._apart = frozenset(ids)
                 await self._note(lambda: self._means.store.bundle(ids, ""))
                 return False
+            self._means.health.answered(self.name)
             await self._bury(delivery, failure.reason, failure.detail)
             return True
         attempts = delivery.attempts + 1

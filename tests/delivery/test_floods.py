@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -28,7 +28,7 @@ from relay.penpot.events import Event
 from relay.penpot.subjects import Comment, File, Person, Subject
 from relay.penpot.subjects import Thread as Discussion
 from relay.picture import Picture
-from relay.store.base import FannedOut, NewDelivery, NewEvent
+from relay.store.base import FannedOut, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long
 
@@ -315,6 +315,26 @@ def test_words_of_ones_own_are_left_as_they_are(body: str) -> None:
     assert one.body == f"### Landing page\n\n{body}\n\n{body}"
 
 
+def test_messages_that_begin_with_nothing_but_a_place_go_into_a_digest() -> None:
+    both = [Message("T", f"· on page 1\n\n{text}", thread="t") for text in ("one", "two")]
+    assert digest.together(both).body.count("· on page 1") == 2
+
+
+async def test_a_digest_that_can_not_be_made_is_taken_apart(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: Sequence[Message]) -> Message:
+        raise IndexError
+
+    monkeypatch.setattr(digest, "together", fails)
+    await house.put(comment(number) for number in range(22))
+    house.sink.open.set()
+    await house.settled()
+    shown = "\n".join(words(message) for _, message in house.sink.taken)
+    assert all(shown.count(f"number {number:03}.") == 1 for number in range(22))
+    assert "a digest is taken apart: bug: IndexError" in caplog.text
+
+
 def test_a_message_that_an_earlier_relay_stored_goes_into_a_digest_too() -> None:
     old = Message.loads('{"title": "T", "body": "**Ada** replied on **A**\\n\\n> x", "file": "A"}')
 
@@ -466,6 +486,48 @@ async def test_a_server_that_is_down_for_long_is_told_of_as_well(
     await house.put([comment(1)])
     await house.settled()
     assert len(await house.told(2)) == 2
+
+
+@pytest.mark.parametrize("method", ["announce", "keep_note"])
+async def test_a_store_that_is_away_leaves_nobody_untold_and_tells_nobody_twice(
+    house: House, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(lane_module, "STORE_PAUSE", 0.01)
+    write, calls = getattr(house.store, method), 0
+
+    async def away(*given: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 3:
+            raise StoreUnavailable("disk full")
+        await write(*given)
+
+    monkeypatch.setattr(house.store, method, away)
+    house.sink.refusals = [Failure("broken", "revoked")] * 3
+    house.sink.open.set()
+    await house.put([comment(0)])
+    await house.settled()
+    assert [one.partition(":")[0] for one in await house.told(2)] == [
+        "Messages to **a** have stopped",
+        "Messages to **a** go out again.",
+    ]
+    assert calls == 6
+
+
+async def test_a_server_that_judges_a_message_has_not_failed_for_long(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.05)
+    refusals: list[Failure | None] = [Failure("retry", "451"), Failure("dead", "550")]
+    house.sink.refusals = list(refusals)
+    house.sink.open.set()
+    await house.put([comment(0)])
+    await house.settled()
+    await asyncio.sleep(0.1)
+    house.sink.refusals = [Failure("retry", "451")]
+    await house.put([comment(1)])
+    await house.settled()
+    assert await house.told(0) == []
 
 
 async def test_the_channel_that_tells_of_trouble_tells_nothing_of_its_own(house: House) -> None:
