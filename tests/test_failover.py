@@ -205,4 +205,4 @@ def test_a_replica_that_hangs_is_stood_in_for_and_what_it_says_late_is_not_taken
     assert 2 < took < 10
     assert set(penpot.answers.values()) == {204}
     assert len(settled(slack_server, penpot)) <= 1
-    assert "lane acme/slack is served by another replica by now" in hung.log.read_text()
+    assert "lane acme/slack may be served by another replica by now" in hung.log.read_text()

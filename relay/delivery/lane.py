@@ -18,7 +18,15 @@ from relay.delivery.retry import LONGEST, delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, Head, LeaseLost, Store, StoreUnavailable, ThreadPlace
+from relay.store.base import (
+    Delivery,
+    Head,
+    LeaseLost,
+    Store,
+    StoreUnavailable,
+    ThreadPlace,
+    lane_lease,
+)
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +196,7 @@ class Lane:
         picture = await self._means.pictures(message.picture) if message.picture else None
         if self._means.stop.is_set():
             return False
+        self._require_lease()
         self._started = time.monotonic()
         if message.change is not None:
             outcome = await self._change(delivery, message, place, picture)
@@ -263,6 +272,7 @@ class Lane:
 
         async def breathe() -> bool:
             await pause(pace.take(), self._means.stop)
+            self._require_lease()
             return not self._means.stop.is_set()
 
         outcome = await attempt.make(channel, picture, breathe)
@@ -334,6 +344,12 @@ class Lane:
         await self._note(lambda: self._means.store.dead(delivery.id, error, seconds=took))
         self._means.changed([delivery.event_id])
         self._means.metrics.dead(self.name, reason)
+
+    def _require_lease(self) -> None:
+        """Raises ``LeaseLost`` where another replica may have sent meanwhile what is to be sent
+        now: this one hung, or the store was away."""
+        if not self._means.store.lease_is_sure(lane_lease(self.name)):
+            raise LeaseLost(lane_lease(self.name))
 
     def _took(self) -> float:
         """The seconds since the lane's last send began; 0 where none did."""

@@ -13,7 +13,7 @@ from relay.delivery.lane import Lane, Means
 from relay.delivery.pace import pause
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import LeaseLost, Store, StoreUnavailable
+from relay.store.base import LeaseLost, Store, StoreUnavailable, lane_lease
 
 log = logging.getLogger(__name__)
 
@@ -155,14 +155,14 @@ class Lanes:
                         break
                 await self._release(name)
         except LeaseLost:
-            log.warning("lane %s is served by another replica by now", name)
+            log.warning("lane %s may be served by another replica by now", name)
         finally:
             del self._tasks[name]
 
     async def _has_lease(self, name: str) -> bool:
         """Whether this replica may serve the lane; another may have it, or the store be away."""
         try:
-            return await self._store.lease(f"lane:{name}")
+            return await self._store.lease(lane_lease(name))
         except StoreUnavailable as error:
             log.warning("lane %s waits for the store: %s", name, error)
             await pause(STORE_PAUSE, self._stop)
@@ -170,7 +170,7 @@ class Lanes:
 
     async def _release(self, name: str) -> None:
         try:
-            await self._store.release(f"lane:{name}")
+            await self._store.release(lane_lease(name))
         except StoreUnavailable as error:
             log.warning("the lease of lane %s can't be given back: %s", name, error)
 

@@ -21,7 +21,12 @@ class StoreUnavailable(Exception):
 
 
 class LeaseLost(Exception):
-    """Another replica serves the lane, or the fan-out, by now: nothing was written."""
+    """Another replica serves the lane or the fan-out, or may do so: nothing was written."""
+
+
+def lane_lease(lane: str) -> str:
+    """The name of a lane's lease."""
+    return f"lane:{lane}"
 
 
 class StoreMisfit(Exception):
@@ -295,6 +300,11 @@ class Store(Protocol):
     async def lease(self, name: str) -> bool:
         """Take the lease of that name, or keep it; False while another replica that is alive has
         it. It is kept alive until it is released, or the store closed."""
+        ...
+
+    def lease_is_sure(self, name: str) -> bool:
+        """Whether a lease that was taken can't have gone to another replica since, as far as that
+        is known without asking."""
         ...
 
     async def release(self, name: str) -> None:

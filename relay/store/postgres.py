@@ -23,6 +23,7 @@ from relay.store.base import (
     StoreMisfit,
     StoreUnavailable,
     ThreadPlace,
+    lane_lease,
 )
 from relay.store.columns import DELIVERY, EVENT, EVENT_STATES, fit
 from relay.store.inspect import StoreReading
@@ -263,7 +264,7 @@ class PostgresStore:
     async def forget_thread(self, lane: str, thread: str) -> None:
         """See ``Store``."""
         async with self._pool.transaction() as connection:
-            await self._leases.require(connection, f"lane:{lane}")
+            await self._leases.require(connection, lane_lease(lane))
             sql = "DELETE FROM relay.threads WHERE thread = $1 AND lane = $2"
             await connection.execute(sql, thread, lane)
 
@@ -294,7 +295,7 @@ class PostgresStore:
     async def _require_lanes(self, connection: Any, delivery_ids: Sequence[int]) -> None:
         sql = "SELECT DISTINCT lane FROM relay.deliveries WHERE id = ANY($1::int8[])"
         for (lane,) in await connection.fetch(sql, delivery_ids):
-            await self._leases.require(connection, f"lane:{lane}")
+            await self._leases.require(connection, lane_lease(lane))
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """See ``Store``."""
@@ -419,6 +420,10 @@ class PostgresStore:
     async def lease(self, name: str) -> bool:
         """See ``Store``."""
         return await self._leases.take(name)
+
+    def lease_is_sure(self, name: str) -> bool:
+        """See ``Store``."""
+        return self._leases.is_sure(name)
 
     async def release(self, name: str) -> None:
         """See ``Store``."""

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 2.0
 """Seconds between two signs of life."""
+AGAIN = 0.3
+"""The same after one that could not be given: there is time for a few."""
 LASTS = 6.0
 """Seconds after its last sign of life when others may take what a replica holds."""
 
@@ -42,6 +44,9 @@ class Leases:
         self._pool = pool
         self._front = front
         self._patient_until = 0.0
+        self._alive_at = 0.0
+        self._lapses = 0
+        self._taken: dict[str, int] = {}
         self.owner = uuid.uuid4().hex
         self._beating: asyncio.Task[None] | None = None
 
@@ -65,11 +70,22 @@ class Leases:
         """See ``Store.lease``. Where the database was away for us it may have been so for all:
         then the others have time to give a sign of life before anything is taken from them."""
         may_take_over = time.monotonic() >= self._patient_until
+        lapses = self._lapses
         async with self._pool.connection() as connection:
-            return await connection.fetchval(_TAKE, name, self.owner, may_take_over) is not None
+            taken = await connection.fetchval(_TAKE, name, self.owner, may_take_over) is not None
+        if taken:
+            self._taken[name] = lapses
+        return taken
+
+    def is_sure(self, name: str) -> bool:
+        """See ``Store.lease_is_sure``: no other can have taken it since it was taken here, as there
+        were signs of life all the time."""
+        late = time.monotonic() - self._alive_at >= LASTS
+        return not late and self._taken.get(name) == self._lapses
 
     async def release(self, name: str) -> None:
         """See ``Store.release``."""
+        self._taken.pop(name, None)
         async with self._pool.connection() as connection:
             await connection.execute(
                 "DELETE FROM relay.leases WHERE name = $1 AND owner = $2", name, self.owner
@@ -84,14 +100,23 @@ class Leases:
             raise LeaseLost(name)
 
     async def _keep_beating(self) -> None:
+        pause = BEAT
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(pause)
             try:
                 await self._beat()
-            except StoreUnavailable as error:
+                pause = BEAT
+            except Exception as error:  # noqa: BLE001 - without them all is taken from this one
                 self._patient_until = time.monotonic() + LASTS
-                log.warning("no sign of life can be given: %s", error)
+                why = error if isinstance(error, StoreUnavailable) else type(error).__name__
+                level = logging.WARNING if pause == BEAT else logging.DEBUG
+                log.log(level, "no sign of life can be given: %s", why)
+                pause = AGAIN
 
     async def _beat(self) -> None:
+        begun = time.monotonic()
         async with self._front.connection() as connection:
             await connection.execute(_ALIVE, self.owner, LASTS)
+        if time.monotonic() - self._alive_at >= LASTS:
+            self._lapses += 1  # whatever was held may have been taken meanwhile
+        self._alive_at = begun

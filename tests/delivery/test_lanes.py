@@ -367,6 +367,32 @@ async def test_a_reply_whose_root_is_gone_begins_a_new_thread(house: House) -> N
     assert house.channels["a"].threads[1:] == [None, Thread(second, second, "second")]
 
 
+async def test_nothing_is_sent_while_another_replica_may_have_sent_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane reads what waits ahead; where it hung since then that may have gone out elsewhere."""
+    monkeypatch.setattr(house.store, "lease_is_sure", lambda _: len(house.titles("a")) != 1)
+    leases = []
+    lease = house.store.lease
+
+    async def counted(name: str) -> bool:
+        leases.append(name)
+        return await lease(name)
+
+    monkeypatch.setattr(house.store, "lease", counted)
+    await house.put("a", "first", "second", "third")
+    await asyncio.sleep(0.1)
+    assert house.titles("a") == ["first"]
+    (_, second, _) = await house.deliveries()
+    await house.store.sent([second.id], "by another")
+
+    monkeypatch.setattr(house.store, "lease_is_sure", lambda _: True)
+    house.lanes.wake(["a"])
+    await house.settled()
+    assert house.titles("a") == ["first", "third"]
+    assert leases.count("lane:a") >= 2
+
+
 async def test_what_another_process_put_back_is_found(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

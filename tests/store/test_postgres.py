@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
-from relay.store import store_at
+from relay.store import postgres_leases, store_at
 from relay.store.base import (
     FannedOut,
     LeaseLost,
@@ -21,6 +21,7 @@ from relay.store.base import (
 )
 from relay.store.postgres import PostgresStore
 from relay.store.postgres_intake import ACCEPT
+from relay.store.postgres_leases import LASTS
 from relay.store.postgres_schema import STEPS
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.postgres import Postgres
@@ -115,6 +116,46 @@ async def test_the_late_receipt_of_a_replica_that_hung_is_fenced_off(url: str) -
         assert (waiting.attempts, waiting.error) == (0, "")
         await other.sent([delivery], "right")
         assert not await hung.lease("lane:a")
+
+
+async def test_a_lease_is_not_sure_after_a_time_without_signs_of_life(url: str) -> None:
+    async with replica(url) as store:
+        assert not store.lease_is_sure("lane:a")
+        assert await store.lease("lane:a")
+        assert store.lease_is_sure("lane:a")
+        assert not store.lease_is_sure("lane:b")
+
+        store._leases._alive_at -= LASTS
+        assert not store.lease_is_sure("lane:a")
+        await store._leases._beat()
+        assert not store.lease_is_sure("lane:a")  # another may have had it in between
+        assert await store.lease("lane:a")
+        await store._leases._beat()
+        assert store.lease_is_sure("lane:a")
+
+        await store.release("lane:a")
+        assert not store.lease_is_sure("lane:a")
+
+
+async def test_signs_of_life_go_on_whatever_goes_wrong_with_one(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(postgres_leases, "BEAT", 0.05)
+    async with replica(url) as store:
+        beat, faults = store._leases._beat, [asyncpg.UndefinedTableError("x"), KeyError("y")]
+
+        async def fails() -> None:
+            if faults:
+                raise faults.pop()
+            await beat()
+
+        monkeypatch.setattr(store._leases, "_beat", fails)
+        begun = time.monotonic()
+        while store._leases._alive_at < begun:
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - begun < 5
+        assert faults == []
+    assert sum("no sign of life" in text for text in caplog.messages) == 1
 
 
 async def test_a_lane_that_another_serves_is_not_busy_until_that_one_is_gone(url: str) -> None:
