@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl
 
+from relay.penpot.wire import encodable
+
 MAX_VALUES = 300_000
 """Most values in an answer, counted as commas and opening brackets: some 20,000 files."""
 LONGEST_REST = 3600.0
@@ -93,7 +95,7 @@ class Answer(NamedTuple):
         if sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_VALUES:
             raise ValueError(f"more than {MAX_VALUES} values")
         try:
-            return json.loads(self.body)
+            return encodable(json.loads(self.body), self.body)
         except UnicodeDecodeError:
             raise ValueError("not UTF-8") from None
         except json.JSONDecodeError as error:

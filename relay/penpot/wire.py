@@ -51,8 +51,7 @@ def decode(body: bytes, content_type: str) -> Any:
             value = transit.plain(value, MAX_DEPTH)
         elif containers > MAX_DEPTH:
             _check_depth(value)
-        if b"\\ud" in body or b"\\uD" in body:
-            value = _encodable(value)
+        value = encodable(value, body)
     except UnicodeDecodeError as error:
         raise UnreadableBody(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -93,6 +92,12 @@ def _check_depth(value: Any) -> None:
         if not level:
             return
     raise ValueError("nested too deeply")
+
+
+def encodable(value: Any, body: bytes) -> Any:
+    """What was read from a body in JSON, with U+FFFD for each half of a surrogate pair that stands
+    alone: it can be stored."""
+    return _encodable(value) if b"\\ud" in body or b"\\uD" in body else value
 
 
 def _encodable(value: Any) -> Any:

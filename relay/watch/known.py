@@ -87,8 +87,7 @@ class Known:
             "comments": self.comments,
             "deleted": self.deleted,
         }
-        text = json.dumps(state, ensure_ascii=False)
-        return SeenThread(self.id, self.file, self.mark, self.gone_at, text)
+        return SeenThread(self.id, self.file, self.mark, self.gone_at, json.dumps(state))
 
     @classmethod
     def loads(cls, seen: SeenThread) -> "Known":

@@ -18,6 +18,7 @@ from relay.penpot.answers import (
     many,
     one,
 )
+from relay.penpot.rpc import Answer
 from tests.penpot.rows import uri_parts
 
 KINDS = [CommentThread, File, Profile, Project, Template, Webhook]
@@ -137,3 +138,10 @@ def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
         first="Ask @Ada Lovelace\nplease",
         created_at=datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC),
     )
+
+
+def test_half_a_surrogate_pair_is_replaced_as_in_a_webhooks_body() -> None:
+    answer = Answer(
+        200, {"content-type": "application/json"}, rb'{"\ud83d": ["\uD83Dx", "\u00e9"]}'
+    )
+    assert answer.values() == {"\ufffd": ["\ufffdx", "\u00e9"]}
