@@ -171,7 +171,7 @@ def _of_thread(event: Event, props: Mapping[str, Any]) -> Event:
         text,
         mentions=_mentioned(props),
         author=_author(props),
-        is_first=True,
+        is_first=props.get("isFirst") is not False,
     )
     return replace(event, thread=thread, comment=comment)
 

@@ -68,10 +68,15 @@ def deleted(thread: ThreadRow, row: Row, at: datetime, *, is_first: bool) -> Fou
     return Found("delete-comment", at, dict(row) | some(thread.row, PLACE_KEYS) | more)
 
 
-def settled(thread: ThreadRow, at: datetime) -> Found:
-    """A thread that was resolved, or reopened."""
+def settled(thread: ThreadRow, at: datetime, *, has_first: bool) -> Found:
+    """A thread that was resolved, or reopened. Where the comment that began it was deleted Penpot
+    lists the next one's text with the thread's owner, who has not said that."""
     name = "resolve-comment-thread" if thread.resolved else "reopen-comment-thread"
-    return Found(name, at, some(thread.row, THREAD_KEYS))
+    props = some(thread.row, THREAD_KEYS)
+    if not has_first:
+        del props["content"]
+        props["isFirst"] = False
+    return Found(name, at, props)
 
 
 def thread_deleted(row: Row, at: datetime) -> Found:

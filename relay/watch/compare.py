@@ -49,14 +49,16 @@ def compare(
     if comments is None:
         after = Known.of(row, old.comments if old else None, old.deleted if old else ())
     else:
-        found = _created_or_edited(old, row, comments, told, since, now + AHEAD)
+        rows = {comment.id: comment_row(comment, row) for comment in comments}
+        found = _created_or_edited(old, row, comments, rows, told, since, now + AHEAD)
         gone = _deleted(old, row, comments, told, now)
         found += gone
-        rows = {comment.id: comment_row(comment, row) for comment in comments}
         lost = tuple(str(one.props["id"]) for one in gone)
         after = Known.of(row, rows, (*old.deleted, *lost) if old else lost)
     if old is not None and old.resolved != row.resolved:
-        found.append(settled(row, now))
+        rest = None if after.comments is None else after.comments.values()
+        has_first = rest is None or any(_is_first(comment, row) for comment in rest)
+        found.append(settled(row, now, has_first=has_first))
     return found, after
 
 
@@ -69,6 +71,7 @@ def _created_or_edited(
     old: Known | None,
     row: ThreadRow,
     comments: Sequence[CommentRow],
+    rows: Mapping[str, Row],
     told: Told,
     since: datetime,
     latest: datetime,
@@ -87,10 +90,11 @@ def _created_or_edited(
             if comment.id in new and at >= since and comment.owner_name:
                 new_one = replace(comment, created_at=min(at, latest))
                 found.append(created(row, new_one, is_first=is_first))
-        elif (previous := str(before.get("content", ""))) != comment.content:
+            continue
+        text = rows[comment.id]
+        if (previous := str(before.get("content", ""))) != str(text.get("content", "")):
             at = values.instant(comment.modified_at) or comment.created_at or _LONG_AGO
             at = min(at, latest)
-            text = comment_row(comment, row)
             found.append(updated(row, text, previous, at, is_first=is_first))
     return found
 

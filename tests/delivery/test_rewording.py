@@ -67,6 +67,14 @@ async def test_a_resolved_thread_gets_a_line_and_its_first_message_a_mark(
     assert again.body == first.body.replace("\n· ✓ resolved", "")
 
 
+async def test_a_thread_whose_first_comment_was_deleted_is_resolved_in_a_line() -> None:
+    """The text that Penpot lists then is the next comment's, which stands elsewhere."""
+    event = example("resolve-comment-thread")
+    rest = replace(event.comment, text="", is_first=False)
+    (line,) = await worded(replace(event, comment=rest), **SLACK)
+    assert (line.change, line.in_thread().body) == (None, "✓ Resolved")
+
+
 async def test_the_marked_message_is_the_only_one_that_the_store_finds_again() -> None:
     event = example("resolve-comment-thread")
 

@@ -177,6 +177,33 @@ async def test_deleted_comments_and_threads_are_told_once(penpot: StandIn, tmp_p
         assert await news(on, HOUR) == []
 
 
+async def test_a_thread_whose_first_comment_is_gone_tells_no_other_ones_text_as_its_own(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("first")
+        await on.arrives(begun)
+        await on.arrives(on.people().reply(thread, "second"))
+        await on.pass_time(30)
+        on.people().delete(thread, 0)
+        assert await news(on, 30) == [("delete-comment", "first")]
+        on.people().resolve(thread)
+        assert await news(on, 30) == [("resolve-comment-thread", "")]
+        event = normalize((await on.bodies())[-1])
+        assert (event.thread.id, event.comment.is_first) == (thread.id, False)
+
+
+async def test_a_very_long_comment_is_not_taken_for_edited(penpot: StandIn, tmp_path: Path) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, begun = on.people().begin("x" * 20_000)
+        await on.arrives(begun)
+        await on.pass_time(30)
+        await on.arrives(on.people().reply(thread, "second"))
+        await on.pass_time(HOUR)
+        names = [name for name, _ in await on.events()]
+        assert names == ["create-comment-thread", "create-comment"]
+
+
 async def test_a_thread_that_was_deleted_while_relay_was_away_is_told(
     penpot: StandIn, tmp_path: Path
 ) -> None:
