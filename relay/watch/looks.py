@@ -42,6 +42,13 @@ class FileLook:
     """Events that were found on the way."""
 
 
+@dataclass(slots=True)
+class Aside(Rest):
+    """A thread whose comments can't be read, and when it is tried again."""
+
+    file: str = ""
+
+
 class Looks:
     """Looks for one team. They raise ``PenpotError``, ``StoreUnavailable`` and ``LeaseLost``."""
 
@@ -63,9 +70,8 @@ class Looks:
         self._clock = clock
         self.told: dict[str, Told] = {}
         """By thread: what Penpot's own events told since it was looked at."""
-        self.aside: dict[str, Rest] = {}
-        """Threads whose comments can't be read, and when they are tried again: they stay changed,
-        so that a later look lists them."""
+        self.aside: dict[str, Aside] = {}
+        """By thread; they stay changed, so that a later look lists them."""
 
     def told_of(self, thread: str) -> Told:
         """What was told of a thread, to be added to. The longest known goes where there are many:
@@ -101,6 +107,7 @@ class Looks:
             await self._lost(list(marks))  # it was moved to another team
             return FileLook(False)
         listed = {row.id for row in rows}
+        self._drop_aside(lambda id_, one: one.file == file and id_ not in listed)
         missing = [one.thread for one in marks.values() if not one.gone_at]
         missing += [thread for thread, one in told.items() if one.begun and thread not in marks]
         missing = [thread for thread in missing if thread not in listed]
@@ -114,7 +121,7 @@ class Looks:
         is put ``aside`` and holds up no other.
         """
         now = self._clock()
-        self.aside = {one: rest for one, rest in self.aside.items() if rest.until > now - _DAY}
+        self._drop_aside(lambda _, one: one.until <= now - _DAY)
         rows = [row for row in rows if row.id not in self.aside or self.aside[row.id].until <= now]
         before = await self._store.seen.threads(self._team, [row.id for row in rows])
         found: list[Found] = []
@@ -162,7 +169,7 @@ class Looks:
         return comments
 
     def _put_aside(self, row: ThreadRow, why: str) -> None:
-        rest = self.aside.setdefault(row.id, Rest())
+        rest = self.aside.setdefault(row.id, Aside(file=row.file_id))
         rest.failed(self._clock())
         if rest.failures == 2:  # what was deleted since it was listed is not listed again
             log.warning(
@@ -172,6 +179,9 @@ class Looks:
                 row.id,
                 why,
             )
+
+    def _drop_aside(self, is_over: Callable[[str, Aside], bool]) -> None:
+        self.aside = {id_: one for id_, one in self.aside.items() if not is_over(id_, one)}
 
     async def take_as_seen(self, rows: Sequence[ThreadRow]) -> None:
         """Remember threads without telling of them: they were there before the watch."""
@@ -183,6 +193,7 @@ class Looks:
         """The team has no such files any more."""
         lost = set(files)
         marks = await self._store.seen.marks(self._team)
+        self._drop_aside(lambda _, one: one.file in lost)
         await self._lost([one.thread for one in marks if one.file in lost and not one.gone_at])
 
     def _changed(self, rows: Iterable[ThreadRow], marks: dict[str, Mark]) -> list[ThreadRow]:

@@ -29,6 +29,8 @@ class Sweep:
     is_first: bool
     begun_at: float
     is_done: bool = False
+    is_whole: bool = True
+    """Whether all could be listed: what could not is still to be seen."""
     is_read: bool = False
     """Whether Penpot's list of unread threads does not list all of them."""
     files: set[str] = field(default_factory=set)
@@ -52,7 +54,7 @@ class Sweep:
                 rows = await self._look(self._left[-1])
             except Unexpected as error:
                 log.warning("a file's comments can't be listed: %s", error)
-                rows = []
+                self.is_whole, rows = False, []
             except PenpotError:
                 self._left.insert(0, self._left.pop())  # another one may work
                 raise
@@ -74,7 +76,9 @@ class Sweep:
         self._projects = [project.id for project in projects if not project.is_deleted]
 
     async def _list(self, project: str) -> None:
-        for file in await self.penpot.project_files(project) or ():
+        listed = await self.penpot.project_files(project)
+        self.is_whole &= listed is not None
+        for file in listed or ():
             if file.id not in self.files:
                 self.files.add(file.id)
                 self._left.append(file.id)

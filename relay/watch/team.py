@@ -31,6 +31,9 @@ SWEEP_READ = 3600.0
 """The same where somebody reads with the token's account, which hides threads from that list."""
 BLIND = 600.0
 """Seconds between two notes that the team can't be looked at."""
+SPELL = 3600.0
+"""Seconds without a note that the team can't be looked at after which Relay may have been down, or
+the team looked at: half of that, or more where looks are rare."""
 MOST_COMMENTS = 100
 """So many comments of a thread are remembered as told until it is looked at, the newest."""
 
@@ -169,8 +172,8 @@ class TeamWatch:
             return
         known = await state.load(self._store, self.name)
         if known is not None and known.team_id == id_:
-            if known.since > self._clock():  # a clock that was ahead has told it
-                known = replace(known, since=self._clock())
+            if known.newest > self._clock():  # a clock that was ahead has told it
+                known = known.not_after(self._clock())
                 await state.keep(self._store, self.name, known)
             self._state = known
             # Who never reads has all comments in one list: a sweep only makes sure of that.
@@ -282,14 +285,14 @@ class TeamWatch:
     async def _swept(self, sweep: Sweep) -> None:
         """All that there was has been seen, or stands in ``_changed``, which was taken before."""
         marks = await self._store.seen.marks(self.name)
-        await self._looks.forget({one.file for one in marks} - sweep.files)
+        if sweep.is_whole:
+            await self._looks.forget({one.file for one in marks} - sweep.files)
         retention = self._config.store.retention.total_seconds()
         await self._store.seen.forget(self.name, self._clock() - 2 * retention)
-        blind_until = self._state.blind_until if self._state else 0.0
-        since = sweep.begun_at
-        if self._state is not None and self._looks.aside:  # not all has been seen
-            since = self._state.since
-        self._state = State(self._id, since, sweep.is_read, blind_until)
+        if self._state is not None and (self._looks.aside or not sweep.is_whole):
+            self._state = replace(self._state, is_read=sweep.is_read)  # not all has been seen
+        else:
+            self._state = State(self._id, sweep.begun_at, sweep.is_read)
         await state.keep(self._store, self.name, self._state)
         if sweep.is_first:
             log.info("team %s is watched: %d files", self.name, len(sweep.files))
@@ -299,7 +302,8 @@ class TeamWatch:
     async def _blind(self) -> None:
         """The team can't be looked at, while its hook may bring events."""
         if self._state is not None and self._clock() - self._state.blind_until > BLIND:
-            self._state = replace(self._state, blind_until=self._clock())
+            spell = 2 * max(SPELL, self._config.watch.catch_up_every.total_seconds())
+            self._state = self._state.blind(self._clock(), spell)
             await state.keep(self._store, self.name, self._state)
 
     async def failed(self, job: Job) -> bool:

@@ -209,6 +209,54 @@ async def test_what_left_the_store_while_relay_was_blind_is_not_told_again(
         assert [text for _, text in await on.events()] == ["missed"]
 
 
+async def test_a_failed_call_after_a_long_outage_loses_nothing(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    short = StoreSettings(url=Secret(f"sqlite:///{tmp_path}/relay.db"), retention="1d")
+    async with watched(penpot, tmp_path, store=short) as on:
+        penpot.faults["get-unread-comment-threads"] = Fault(status=502, times=1)
+        await on.pass_time(NEXT_LOOK)
+        for hours in (1, 30, 70):
+            on.clock.now += hours * HOUR
+            on.people().begin(f"after {hours}")
+        on.start()
+        penpot.faults["get-unread-comment-threads"] = Fault(status=502, times=1)
+        await on.pass_time(NEXT_LOOK)
+        assert sorted(text for _, text in await on.events()) == ["after 1", "after 30", "after 70"]
+
+
+async def test_a_file_that_a_sweep_could_not_list_is_still_to_be_seen(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    """Where somebody reads with the token's account only sweeps show all."""
+    async with watched(penpot, tmp_path) as on:
+        on.world.notify = "none"
+        on.people().begin("missed")
+        on.clock.now += 26 * HOUR
+        on.start()
+        mend = on.fails(404, fileId=on.people().file)
+        await on.pass_time(2 * HOUR)
+        assert await on.bodies() == []
+        mend()
+        await on.pass_time(26 * HOUR)
+        assert [text for _, text in await on.events()] == ["missed"]
+
+
+async def test_a_thread_that_is_gone_before_it_is_read_is_forgotten(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with watched(penpot, tmp_path) as on:
+        thread, _ = on.people().begin("gone soon")
+        on.fails(404, code="object-not-found", threadId=thread.id)
+        await on.pass_time(NEXT_LOOK)
+        team = on.watch._teams["acme"]
+        assert list(team._looks.aside) == [thread.id]
+        on.people().delete(thread)
+        await on.arrives(on.people().begin("another")[1])
+        await on.pass_time(MINUTE)
+        assert team._looks.aside == {}
+
+
 async def test_a_thousand_threads_are_caught_up_within_the_budget(
     penpot: StandIn, tmp_path: Path
 ) -> None:
