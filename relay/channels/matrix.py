@@ -23,6 +23,8 @@ T = TypeVar("T")
 # What Synapse (1.163) says, with M_UNKNOWN, of a thread whose first message, or of a change whose
 # message is not in the room; the spec has no word for it.
 _NO_EVENT = re.compile("Can't send relation to unknown event|Unknown parent event")
+_ELSEWHERE = re.compile("Relations must be in the same room")
+"""The same where the channel has another room by now, and the homeserver knows the message."""
 
 
 class MatrixChannel:
@@ -61,7 +63,8 @@ class MatrixChannel:
         try:
             return await self._in_room(lambda room: self._post(room, content, key))
         except Failure as refused:
-            if thread is not None and _NO_EVENT.search(refused.detail):
+            lost = _NO_EVENT.search(refused.detail) or _ELSEWHERE.search(refused.detail)
+            if thread is not None and lost:
                 raise Failure("rootless", refused.reason, refused.detail) from None
             raise
 
@@ -77,6 +80,9 @@ class MatrixChannel:
         except Failure as refused:
             if _NO_EVENT.search(refused.detail):
                 raise Failure("gone", refused.reason, "the message is gone") from None
+            if _ELSEWHERE.search(refused.detail):
+                text = "the message is in the room that the channel had before"
+                raise Failure("fixed", refused.reason, text) from None
             raise
 
     async def remove(self, receipt: str, message: Message, key: str) -> None:

@@ -13,6 +13,9 @@ _LASTS = 10 * 365 * 24 * 3600.0
 _GONE = frozenset({"M_FORBIDDEN", "M_NOT_FOUND"})
 """What is answered of a room that the bot is not in, or that is no more."""
 
+_NOT_TO_THEM = frozenset({"M_FORBIDDEN", "M_INVITE_BLOCKED", "M_INVALID_PARAM", "M_NOT_FOUND"})
+"""What is answered where somebody can't be invited."""
+
 
 class DirectRooms:
     """The rooms that the bot shares with one person each.
@@ -37,33 +40,46 @@ class DirectRooms:
                 if room != known:
                     await self._notes.keep(key, room)
                 return room
-        room = await self._make(user)
+        room = await self._make()
+        await self._notes.keep(key, room)  # at once: what fails from here on makes no second one
         await self._list(user, room)
-        await self._notes.keep(key, room)
+        await self._is_there(room, user)
         return room
 
     async def _is_there(self, room: str, user: str) -> bool:
         """Whether the person is in the room, or is invited now; False where that can't be."""
         path = f"rooms/{quote(room, safe='')}"
+        is_member = False
         try:
             members = await self._api.call("GET", f"{path}/joined_members")  # for members only
             if user in (members.get("joined") or {}):
                 return True
+            is_member = True
             state = await self._api.call("GET", f"{path}/state/m.room.member/{quote(user)}")
-            if state.get("membership") != "invite":
-                await self._api.call("POST", f"{path}/invite", {"user_id": user})
         except Failure as failure:
-            if failure.reason in _GONE:
+            if failure.reason not in _GONE:
+                raise
+            if not is_member:
                 return False
-            raise
+            state = {}
+        if state.get("membership") != "invite":
+            await self._invite(path, user)
         return True
 
-    async def _make(self, user: str) -> str:
-        made = await self._api.call(
-            "POST",
-            "createRoom",
-            {"preset": "trusted_private_chat", "is_direct": True, "invite": [user]},
-        )
+    async def _invite(self, room: str, user: str) -> None:
+        # Not by /invite: that can't say that the room is a direct one.
+        content = {"membership": "invite", "is_direct": True}
+        try:
+            await self._api.call("PUT", f"{room}/state/m.room.member/{quote(user)}", content)
+        except Failure as failure:
+            if failure.reason not in _NOT_TO_THEM:
+                raise
+            text = f"{user} can't be invited: {failure.detail}"
+            raise Failure("dead", "no_address", text) from failure
+
+    async def _make(self) -> str:
+        wanted = {"preset": "trusted_private_chat", "is_direct": True}
+        made = await self._api.call("POST", "createRoom", wanted)
         return str(made.get("room_id", ""))
 
     async def _listed(self, user: str) -> list[str]:

@@ -109,6 +109,21 @@ async def test_a_reply_to_a_message_of_another_room_says_that_its_root_is_gone(
     assert caught.value.verdict == "rootless", caught.value
 
 
+async def test_what_stands_in_the_room_that_the_channel_had_before_holds_up_nothing(
+    room: Room,
+) -> None:
+    other = room.ada.create_room(invite=(room.bot.id,))
+    async with opened(room.settings(other)) as before:
+        root = (await before.send(MESSAGE, "delivery-1")).id
+    async with opened(room.settings()) as channel:
+        with pytest.raises(Failure) as caught:
+            await channel.send(MESSAGE, "delivery-2", Thread(root, root, ""))
+        assert caught.value.verdict == "rootless", caught.value
+        with pytest.raises(Failure) as caught:
+            await channel.update(root, MESSAGE, "delivery-3")
+        assert caught.value.verdict == "fixed", caught.value
+
+
 async def test_an_invitation_is_accepted(synapse: Synapse) -> None:
     room = Room(synapse)
     assert "invite it there" in await findings(room.settings())

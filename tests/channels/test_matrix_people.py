@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from relay.channels import matrix_media, open_channel
 from relay.channels.base import Channel, Failure, Forgetful
+from relay.channels.matrix import MatrixChannel
 from relay.channels.matrix_content import Image, render
 from relay.config import MatrixSettings
 from relay.messages.message import Mention, Message
@@ -145,6 +147,32 @@ async def test_who_left_is_invited_again_and_a_room_that_is_gone_is_made_anew(
     assert first == room
     house.ada.join(second)
     assert len(house.ada.messages(second)) == 1
+
+
+async def test_who_can_not_be_invited_costs_one_room_at_the_most(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = Message("T", BODY, to=Mention(ADA, "Gone", matrix="@gone:nowhere.invalid"))
+    before = len(get(house, house.bot, "v3/joined_rooms").json()["joined_rooms"])
+    async with house.channel(direct="mentioned") as channel:
+        for number in range(3):
+            with pytest.raises(Failure) as caught:
+                await channel.send(message, str(number))
+            assert caught.value.verdict == "retry", caught.value
+
+        assert isinstance(channel, MatrixChannel)
+        call = channel._api.call
+
+        async def refuses(verb: str, path: str, *more: Any) -> Any:
+            if verb == "PUT" and "m.room.member" in path:
+                raise Failure("retry", "M_INVITE_BLOCKED", "she takes no invitations")
+            return await call(verb, path, *more)
+
+        monkeypatch.setattr(channel._api, "call", refuses)
+        with pytest.raises(Failure, match="can't be invited: she takes no invitations") as caught:
+            await channel.send(message, "4")
+        assert (caught.value.verdict, caught.value.reason) == ("dead", "no_address")
+    assert len(get(house, house.bot, "v3/joined_rooms").json()["joined_rooms"]) == before + 1
 
 
 async def test_who_has_no_matrix_id_can_not_be_written_to(house: House) -> None:
