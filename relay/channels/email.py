@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
 from math import inf
@@ -28,6 +28,9 @@ from relay.picture import Picture
 
 _STEP = 30.0  # seconds for one answer; a server that looks for spam takes its time
 _WHOLE = 90.0
+
+_COPIES = 30.0  # seconds for all of the mentioned
+_CLOSING = 421
 
 _PATIENCE = 2 * 3600.0
 """Seconds that one recipient may hold up the others: greylisting takes minutes, seldom more than
@@ -54,6 +57,8 @@ class EmailChannel:
         password = settings.smtp.password
         self._secret = password.reveal() if password else ""
         self._refused_since: dict[str, float] = {}
+        self._alone = ""
+        """Key of the mail that goes without the mentioned."""
 
     async def send(
         self,
@@ -80,14 +85,29 @@ class EmailChannel:
             size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
             await smtp.mail(self._sender.addr_spec, options=size)
             passed_over = await self._recipients(smtp)
-            for copy in copies:
-                with suppress(SMTPRecipientRefused):  # a copy holds up nobody
-                    await smtp.rcpt(copy.addr_spec)
+            await self._name(copies, smtp, key)
             await smtp.data(content)
         for refusal in passed_over:
             told = words(f"{refusal.code} {refusal.message}", self._secret)
             _log.warning("the mail server refuses %s: %s", refusal.recipient, told)
         return Receipt(str(mail["Message-ID"]))
+
+    async def _name(self, copies: Sequence[Address], smtp: SMTP, key: str) -> None:
+        """Name the mentioned. They hold up nobody: whom the server refuses gets no mail, and where
+        it gives up at them the next try is without them."""
+        if self._alone == key:
+            return
+        try:
+            async with asyncio.timeout(_COPIES):
+                for copy in copies:
+                    try:
+                        await smtp.rcpt(copy.addr_spec)
+                    except SMTPRecipientRefused as refused:
+                        if refused.code == _CLOSING:
+                            raise
+        except (SMTPException, OSError, TimeoutError):
+            self._alone = key
+            raise
 
     def _copies(self, message: Message) -> list[Address]:
         """Where the mentioned get the mail, other than those who get it anyway."""

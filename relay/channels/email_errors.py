@@ -5,6 +5,8 @@ send, from which address and through which server is for an administrator to men
 https://www.rfc-editor.org/rfc/rfc5321#section-4.2.2
 """
 
+import re
+
 from aiosmtplib import (
     SMTPAuthenticationError,
     SMTPDataError,
@@ -20,6 +22,11 @@ from relay.channels.failures import from_network, words
 # Wants a login or refuses it (RFC 4954 section 6), wherever in the talk it says so.
 _CREDENTIALS = frozenset({530, 534, 535, 538})
 _TOO_BIG = 552
+# The account and not the mail, said after DATA: a daily limit (Google, Zoho), a sender that the
+# login may not send as (Microsoft), an address that is not verified (Amazon).
+_ACCOUNT = re.compile(
+    r"\b5\.(4\.[56]|2\.252|7\.60)\b|SendAsDenied|address is not verified", re.IGNORECASE
+)
 
 _SERVER = "the mail server"
 
@@ -43,6 +50,8 @@ def failure(error: Exception, *, secret: str) -> Failure:
 def verdict(error: SMTPResponseException) -> Verdict:
     """What to do after one refusal."""
     if error.code < 500 or error.code in _CREDENTIALS:
+        return "retry"
+    if _ACCOUNT.search(str(error.message)):
         return "retry"
     match error:
         case SMTPRecipientRefused():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels.base import Failure
 from relay.channels.email_message import compose, mailbox
 from relay.messages.message import Mention, Message
 from relay.picture import Picture
@@ -52,6 +53,22 @@ async def test_a_copy_that_is_refused_holds_up_nobody(mail_server: Start) -> Non
         await channel.send(Message("T", "Body", mentions=(mention("ada@example.com"),)), "key")
 
     assert server.mails[0].recipients == ["design@example.com"]
+
+
+async def test_a_server_that_gives_up_at_a_copy_gets_the_mail_without_it(
+    mail_server: Start,
+) -> None:
+    server = mail_server(replies={"ada@example.com": "421 4.7.0 too many errors"})
+    settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
+    message = Message("T", "Body", mentions=(mention("ada@example.com"),))
+    async with opened(settings) as channel:
+        with pytest.raises(Failure) as caught:
+            await channel.send(message, "key")
+        assert caught.value.verdict == "retry"
+        await channel.send(message, "key")
+        assert server.mails[0].recipients == ["design@example.com"]
+        with pytest.raises(Failure):
+            await channel.send(message, "another")
 
 
 @pytest.mark.parametrize("address", [

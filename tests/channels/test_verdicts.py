@@ -161,6 +161,10 @@ CASES = [
     smtp({TO: "554 5.7.1 relay access denied"}, "retry", "554", "relay access denied"),
     smtp({"DATA": "452 4.3.1 disk full"}, "retry", "452"),
     smtp({"DATA": "554 5.7.1 looks like spam"}, "dead", "554"),
+    smtp({"DATA": "554 5.2.252 SendAsDenied; not allowed to send as"}, "retry", "554"),
+    smtp({"DATA": "550 5.4.5 Daily user sending limit exceeded"}, "retry", "550"),
+    smtp({"DATA": "554 Message rejected: Email address is not verified."}, "retry", "554"),
+    smtp({TO: "550 5.4.6 Unusual sending activity detected"}, "retry", "550"),
     smtp({}, "retry", "535", "username or password", login=True, password="wrong-password"),
     smtp({}, "retry", "starttls", 'tls = "tls"', tls="starttls"),
 ]
