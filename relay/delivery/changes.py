@@ -62,6 +62,7 @@ class Attempt:
         if self._is_overtaken():
             log.info("lane %s: delivery %d is overtaken", self.lane, self.delivery_id)
             return Outcome(reached=False)
+        fixed = False
         for number, receipt in enumerate(standing):
             if receipt in self.done:
                 continue
@@ -75,10 +76,11 @@ class Attempt:
                 log.warning("lane %s: delivery %d: %s", self.lane, self.delivery_id, failure)
                 self.metrics.failed(self.lane, failure.reason)
                 if failure.verdict == "fixed":
-                    goes_on = await breathe()
-                    return Outcome(reached=True, left=otherwise, stopped=not goes_on)
+                    fixed = True
+                    if not self.change.removes:
+                        break
             self.done.add(receipt)
-        if not self.change.news or channel.pings_in_edits:
+        if not fixed and (not self.change.news or channel.pings_in_edits):
             return Outcome(reached=True)
         goes_on = await breathe()
         return Outcome(reached=True, left=otherwise, stopped=not goes_on)

@@ -259,6 +259,20 @@ async def test_what_can_t_be_changed_any_more_is_told_otherwise(house: House) ->
     assert {one.state for one in await house.deliveries()} == {"sent"}
 
 
+async def test_what_can_t_be_taken_away_leaves_the_rest_to_be_taken(house: House) -> None:
+    await house.put(said("first"), said("one", "c"), said("two", "d"))
+    assert isinstance(house.wall, Wall)
+    house.wall.answers = [Failure("fixed", "edit_window_closed")]
+    await house.put(edit("deleted", removes=True, whole_thread=True, otherwise="it was deleted"))
+
+    assert sorted(house.texts) == [
+        "(deleted (in thread))",
+        "(deleted)",
+        "it was deleted",
+        "one (in thread)",
+    ]
+
+
 async def test_what_never_came_here_is_told_otherwise_or_not_at_all(house: House) -> None:
     await house.put(edit("FIRST"), edit("REPLY", "c", otherwise="edited"))
 
