@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -106,7 +107,7 @@ def check(path: str | None) -> None:
     from relay.doctor import template_problems
 
     config = _load(path)
-    problems = template_problems(config)
+    problems = template_problems(config, config.teams)
     for problem in problems:
         click.echo(f"template {problem}", err=True)
     for warning in warnings(config):
@@ -160,7 +161,7 @@ def preview(
     config = (
         _load(path)
         if path
-        or os.environ.keys() & {"RELAY_CONFIG", "RELAY_SECRET"}
+        or os.environ.keys() & {"RELAY_CONFIG", "RELAY_SECRET", "RELAY_SECRET_FILE"}
         or (Path("relay.toml").is_file())
         else None
     )
@@ -345,6 +346,6 @@ def health(path: str | None) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=3) as answer:
-            click.echo(answer.read().decode().strip())
-    except (urllib.error.URLError, OSError) as error:
+            click.echo(answer.read().decode("utf-8", "replace").strip())
+    except (urllib.error.URLError, HTTPException, OSError) as error:
         raise click.ClickException(f"no answer at {url}: {error}") from error

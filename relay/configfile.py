@@ -72,7 +72,7 @@ def load(
     the service's environment is not at hand. Raises ``ConfigError`` with every fault.
     """
     environ = os.environ if environ is None else environ
-    chosen = path or environ.get("RELAY_CONFIG")
+    chosen = path or environ.get("RELAY_CONFIG") or None
     if chosen is None and Path("relay.toml").is_file():
         chosen = "relay.toml"
     if chosen is None:

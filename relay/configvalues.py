@@ -57,6 +57,15 @@ def _public_url(value: str) -> str:
 def _store_url(value: Secret) -> Secret:
     url = value.reveal()
     if re.fullmatch(r"postgres(ql)?://[^\s]+", url):
+        try:
+            parts = urlsplit(url)
+            good = parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(
+                "must have what is special in the password percent-encoded, such as %2F for a slash"
+            )
         return value
     if not url.startswith("sqlite:///") or url == "sqlite:///":
         raise ValueError(

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 
 import httpx
@@ -26,20 +26,22 @@ from relay.watch import mending
 from relay.watch.mending import Mend
 from relay.watch.teams import Directory
 
+GENERAL = frozenset({"config", "store", "templates", "penpot"})
+"""The places that are no team's; the others are a team's key, or begin with it and a slash."""
 PATIENCE = 20.0
 """Seconds that one channel has to answer."""
 
 
 async def examine(
-    config: Config, mends: list[Mend] | None = None
+    config: Config, mends: list[Mend] | None = None, known: Collection[str] = ()
 ) -> AsyncIterator[tuple[str, Finding]]:
     """Look at everything without posting; yields (what was looked at, finding). What can be done
-    about it at once is put into ``mends``."""
+    about it at once is put into ``mends``. ``known`` are all teams where the config has not all."""
     for warning in warnings(config):
         yield "config", Finding(True, warning)
     async for place, finding in _store(config):
         yield place, finding
-    problems = template_problems(config)
+    problems = await asyncio.to_thread(template_problems, config, known or config.teams)
     for problem in problems:
         yield "templates", Finding(False, str(problem))
     if not problems:
@@ -70,10 +72,10 @@ async def mended(config: Config, mend: Mend) -> Finding:
         await penpot.close()
 
 
-def template_problems(config: Config) -> list[Problem]:
-    """Every fault in the templates that the config's teams get."""
+def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
+    """Every fault in the templates that these teams get."""
     templates = Templates(config.templates.path)
-    return check(templates, variables(config.penpot.url), config.teams)
+    return check(templates, variables(config.penpot.url), teams)
 
 
 async def _store(config: Config) -> AsyncIterator[tuple[str, Finding]]:

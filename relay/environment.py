@@ -89,7 +89,7 @@ def from_environment(
     for kind, variables in _CHANNELS.items():
         if not given.keys() & {part for name in variables for part in (name, f"{name}_FILE")}:
             continue
-        if kind == "stdout" and given["RELAY_STDOUT"].lower() in _OFF:
+        if kind == "stdout" and given.get("RELAY_STDOUT", "").lower() in _OFF:
             continue
         channel: dict[str, Any] = {"name": kind, "type": kind}
         prefix = f"teams.default.channels[{len(channels)}]"

@@ -71,9 +71,14 @@ def _shown(kind: str, message: Message) -> str:
         case "slack":
             from relay.channels import slack_blocks
 
-            arguments = (
-                slack_blocks.override(message) if message.override else slack_blocks.render(message)
-            )
+            try:
+                arguments = (
+                    slack_blocks.override(message)
+                    if message.override
+                    else slack_blocks.render(message)
+                )
+            except ValueError as error:
+                raise PreviewError(f"the template's JSON {error}") from error
             return json.dumps(arguments, indent=2, ensure_ascii=False)
         case "matrix":
             from relay.channels import matrix_content

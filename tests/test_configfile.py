@@ -564,6 +564,8 @@ def test_the_environments_faults_name_the_variable(
     environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "0"}
     assert "name a channel" in faults(None, environ)[0]
     assert faults(None, {"RELAY_STDOUT": "1"}) == ["environment: RELAY_SECRET: is required"]
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT_FILE": "/x", "RELAY_CONFIG": ""}
+    assert "RELAY_STDOUT_FILE" in faults(None, environ)[0]
 
 
 def test_relay_toml_in_the_working_directory_is_taken(
@@ -588,6 +590,18 @@ def test_the_password_of_a_database_stays_hidden(tmp_path: Path) -> None:
     assert not any("store.url" in warning for warning in warnings(from_environment))
     with pytest.raises(ConfigError, match=r"store\.url: .* DATABASE_URL is not set"):
         load(named, {"OTHER": "x"}, secrets=False)
+
+
+@pytest.mark.parametrize("password", ["hunter/2", "hunter#2", "hunter?2", "hunter[2", "hunter℀2"])
+def test_a_password_that_would_be_read_as_something_else_is_refused_and_not_told(
+    tmp_path: Path, password: str
+) -> None:
+    path = write(tmp_path, f'{TEAM}[store]\nurl = "postgresql://relay:{password}@db/relay"')
+    with pytest.raises(ConfigError, match="percent-encoded, such as %2F for a slash") as caught:
+        load(path)
+    assert "hunter" not in str(caught.value)
+    for good in ("postgresql://relay:hunter%2F2@db/relay", "postgresql:///relay?host=/run/pg"):
+        load(write(tmp_path, f'{TEAM}[store]\nurl = "{good}"'))
 
 
 def test_a_password_may_also_come_from_a_file_alone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from relay.channels.base import Finding
 from relay.cli import main
 from relay.config import AnyChannel, Config, Server, StdoutSettings, StoreSettings, Team
 from relay.config import Penpot as PenpotSettings
+from relay.config import Templates as TemplateSettings
 from relay.delivery.lookups import STATE
 from relay.doctor import examine, mended
 from relay.secret import Secret
@@ -47,6 +48,20 @@ async def found(
     async for place, finding in examine(config):
         findings.setdefault(place, []).append((finding.ok, finding.text))
     return findings
+
+
+async def test_another_teams_folder_of_templates_is_no_fault_of_this_one(tmp_path: Path) -> None:
+    (tmp_path / "templates" / "other").mkdir(parents=True)
+    log = StdoutSettings(type="stdout", name="log")
+    config = Config(
+        store=StoreSettings(url=f"sqlite:///{tmp_path}/relay.db"),
+        penpot=PenpotSettings(url="http://127.0.0.1:9"),
+        templates=TemplateSettings(path=str(tmp_path / "templates")),
+        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"), channels=(log,))},
+    )
+    for known, good in ((["acme", "other"], True), ([], False)):
+        found = [one async for place, one in examine(config, known=known) if place == "templates"]
+        assert [one.ok for one in found] == [good]
 
 
 async def test_an_answer_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:

@@ -226,7 +226,8 @@ def test_the_templates_that_are_shown_are_good(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text(
         f'[templates]\npath = "{tmp_path}/templates"\n[teams.acme]\nsecret = "{SECRET}"\n'
     )
-    assert template_problems(load(str(tmp_path / "relay.toml"), {})) == []
+    config = load(str(tmp_path / "relay.toml"), {})
+    assert template_problems(config, config.teams) == []
 
 
 def test_the_filters_are_there(tmp_path: Path) -> None:

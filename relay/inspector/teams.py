@@ -129,7 +129,7 @@ async def _test(request: Request) -> Response:
 
 async def _doctor(request: Request) -> Response:
     """What `relay doctor` finds about a team; what concerns all teams only for who sees all."""
-    from relay.doctor import examine
+    from relay.doctor import GENERAL, examine
 
     key, config = request.path_params["team"], inspector_of(request).config
     if not _may_see(request):
@@ -138,8 +138,8 @@ async def _doctor(request: Request) -> Response:
     narrowed = config.model_copy(update={"teams": {key: config.teams[key]}})
     findings = [
         (place, finding)
-        async for place, finding in examine(narrowed)
-        if sees_all or place.partition("/")[0] == key
+        async for place, finding in examine(narrowed, known=config.teams)
+        if sees_all or (place not in GENERAL and place.partition("/")[0] == key)
     ]
     wrong = sum(not finding.ok for _, finding in findings)
     text = f"{wrong} to mend" if wrong else "all is good"
