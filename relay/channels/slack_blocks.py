@@ -35,6 +35,7 @@ from relay.messages.markdown import (
 from relay.messages.mentions import with_all, with_people
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, to_text
+from relay.penpot.wire import encodable
 
 Json: TypeAlias = dict[str, Any]
 
@@ -87,7 +88,7 @@ def override(message: Message, pings: Mapping[str, str] = _NOBODY) -> Json:
     """The same from the message's own Block Kit JSON, with a line for those who are pinged and do
     not stand in it. Raises ``ValueError`` where it is none."""
     try:
-        value = json.loads(message.override)
+        value = encodable(json.loads(message.override), message.override.encode())
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if isinstance(value, list):

@@ -224,9 +224,11 @@ class _Drawing:
 def _emoji(codes: object) -> str:
     """The characters of an emoji, such as ``1f389`` or ``1f1e9-1f1ea``; empty where it is none."""
     try:
-        return "".join(chr(int(code, 16)) for code in codes.split("-"))  # type: ignore[attr-defined]
+        text = "".join(chr(int(code, 16)) for code in codes.split("-"))  # type: ignore[attr-defined]
+        text.encode()  # no half of a surrogate pair
     except (AttributeError, ValueError, OverflowError):
         return ""
+    return text
 
 
 def _unknown(what: str, value: object) -> Markup:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,17 @@ def test_a_style_of_a_template_is_hashed_as_a_browser_reads_it() -> None:
     found = frame("""<p style="font: 1em &quot;A&amp;B&quot;">x</p>""")
     assert allowed('font: 1em "A&B"') in found.policy
     assert "style-src 'none'" in frame("<p>x</p>").policy
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<head", "<a ", "<style", "<style>", 'style="', "style='", "style =", "<!--", 'src="cid:'],
+)
+def test_a_document_takes_no_longer_than_it_is_long(piece: str) -> None:
+    html = piece * (1_000_000 // len(piece))
+    started = time.process_time()
+    frame(html)
+    assert time.process_time() - started < 2
 
 
 def test_a_picture_is_an_empty_box_of_the_document_itself() -> None:
