@@ -59,6 +59,12 @@ class Head:
         found = map(ip_network, networks)
         return any(peer in network for network in found if network.version == peer.version)
 
+    def client(self, proxies: Sequence[str]) -> str:
+        """The address of who asks: where a proxy on this machine, or one of these, passes the
+        request on, the one that it has seen, which it puts last."""
+        seen = ",".join(self.headers.get("x-forwarded-for", ())).rpartition(",")[2].strip()
+        return seen if seen and self.comes_from((*LOOPBACK, *proxies)) else self.peer
+
     @property
     def is_local(self) -> bool:
         """Whether a program on this machine asks for itself.

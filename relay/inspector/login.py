@@ -65,7 +65,7 @@ class Login:
                 "Relay by https, this page has to be opened by https too."
             )
             return self._page(request, there, team, text, 403)
-        client = request.client.host if request.client else ""
+        client = self._head(request).client(self._config.inspector.trusted_proxies)
         crowded = self._queue >= CROWD
         account = team if team in self._passwords else ""
         wait = 1.0 if crowded else self._slowdown.begin(client, time.monotonic(), account)
@@ -121,9 +121,13 @@ class Login:
         self._set(request, answer, GUEST, guest, 3600)
         return answer
 
-    def _set(self, request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
+    def _head(self, request: Request) -> Head:
         head = request.scope["head"]
         assert isinstance(head, Head)  # noqa: S101 - Door puts it there
+        return head
+
+    def _set(self, request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
+        head = self._head(request)
         public = inspector_of(request).config.server.public_url
         answer.set_cookie(
             name,

@@ -102,6 +102,17 @@ def test_wrong_passwords_are_slowed_down_and_said_in_the_log(locked: Service) ->
     assert PASSWORD not in log
 
 
+def test_a_stranger_behind_a_proxy_keeps_nobody_else_out(locked: Service) -> None:
+    with httpx.Client(base_url=locked.url, headers={"x-forwarded-for": "203.0.113.9"}) as stranger:
+        answers = [_enter(stranger, f"wrong {number}").status_code for number in range(5)]
+        assert answers[-1] == 429
+        assert _enter(stranger, PASSWORD).status_code == 429
+    told = {"x-forwarded-for": "203.0.113.9, 198.51.100.7"}
+    with httpx.Client(base_url=locked.url, headers=told) as client:
+        assert _enter(client, PASSWORD).status_code == 303
+    assert "a wrong password from 203.0.113.9" in locked.log.read_text()
+
+
 def test_a_password_opens_its_own_team_alone(locked: Service) -> None:
     with httpx.Client(base_url=locked.url) as client:
         for team, password in (("", OTHER), ("acme", PASSWORD), ("other", PASSWORD)):
