@@ -125,7 +125,7 @@ class House:
 
     async def settle(self) -> None:
         self.lanes.wake(["a"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await self.store.waiting_lanes():  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 

@@ -66,7 +66,7 @@ class House:
 
     async def settled(self) -> list[tuple[StoredEvent, list[Delivery]]]:
         """All events with their deliveries, oldest first, when none is left to fan out."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await self.store.stored(1):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         entries = await self.store.log(team=None, state=None, limit=1000)

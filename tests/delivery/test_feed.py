@@ -46,25 +46,29 @@ async def _second(feed: Feed, listener: Listener, *, first: int, took: float) ->
     return time.monotonic() - started
 
 
-async def test_many_tidings_that_take_long_come_seldom_and_more_so_the_more_listen() -> None:
+async def test_many_tidings_that_take_long_come_seldom_and_more_so_the_more_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay.delivery.feed, "PAUSE", 3600.0)
     feed = Feed()
     with feed.listen() as listener, feed.listen():
-        pause = await _second(feed, listener, first=MOST, took=0.01)
-        assert 0.01 * SHARE * 2 <= pause < PAUSE
+        async with asyncio.timeout(60):  # more than ever so slow a machine makes of a pause of 1 s
+            pause = await _second(feed, listener, first=MOST, took=0.01)
+        assert pause >= 0.01 * SHARE * 2
 
 
 async def test_tidings_come_at_the_latest_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay.delivery.feed, "PAUSE", 0.4)
     feed = Feed()
     with feed.listen() as listener:
-        pause = await _second(feed, listener, first=MOST, took=0.1)
-        assert 0.4 <= pause < 0.1 * SHARE
+        pause = await _second(feed, listener, first=MOST, took=0.2)
+        assert 0.4 <= pause < 0.2 * SHARE
 
 
 async def test_few_changes_are_told_soon_though_the_first_tidings_took_long() -> None:
     feed = Feed()
     with feed.listen() as listener:
-        assert await _second(feed, listener, first=2, took=0.2) < 2 * PACE
+        assert await _second(feed, listener, first=2, took=0.2) < PAUSE
 
 
 async def test_nobody_is_told_while_nobody_listens() -> None:
@@ -101,6 +105,6 @@ async def test_the_end_wakes_everybody() -> None:
         waiting = asyncio.create_task(listener.wait(10))
         await asyncio.sleep(0)
         feed.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await waiting
         assert listener.is_over

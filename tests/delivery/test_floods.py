@@ -117,7 +117,7 @@ class House:
 
     async def told(self, number: int) -> list[str]:
         """What the other channel was told, when it is so much."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.sinks["acme/ops"].taken) < number:
                 self.lanes.wake(["acme/ops"])
                 await asyncio.sleep(0.002)
@@ -360,7 +360,7 @@ async def test_a_digest_is_the_same_after_a_crash(house: House) -> None:
     await house.put(comment(number) for number in range(60))
     house.sink.free = 1
     house.lanes.wake(["acme/a"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(house.sink.tried) < 2:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
     await house.lanes.stop(0.0)
@@ -393,7 +393,7 @@ async def test_a_digest_that_is_refused_is_taken_apart(house: House) -> None:
 async def test_what_was_under_way_at_a_kill_keeps_its_key(house: House) -> None:
     await house.put([comment(0)])
     house.lanes.wake(["acme/a"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not house.sink.tried:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
     await house.lanes.stop(0.0)
@@ -429,7 +429,7 @@ async def test_a_lane_that_has_stopped_is_told_of_once_and_when_it_works_again(
     house.sink.open.set()
     await house.put([comment(0)])
     house.lanes.wake(["acme/a"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(house.sink.refusals) > 5:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
     stopped = await broken(house.store, house.sinks)
@@ -456,7 +456,7 @@ async def test_a_restart_neither_forgets_nor_tells_again(house: House) -> None:
     house.sink.open.set()
     await house.put([comment(0)])
     house.lanes.wake(["acme/a"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while "acme/a" not in await broken(house.store, house.sinks):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     await house.lanes.stop(1.0)

@@ -95,7 +95,7 @@ async def test_a_slow_answer_is_not_waited_for(house: House, method: str) -> Non
     begun = time.monotonic()
 
     assert await house.pictures.of(event, 0.2) == ""
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3
 
 
 async def test_after_a_failure_penpot_has_a_rest(

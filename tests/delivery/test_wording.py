@@ -177,7 +177,7 @@ async def test_looks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_users_template_that_takes_long_holds_nothing_else_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cell, "SECONDS", 0.5)
+    monkeypatch.setattr(cell, "SECONDS", 1.0)
     (tmp_path / "create-file.md.j2").write_text("{{ 10 ** (10 ** 8) }}")
     templates = Templates(tmp_path)
     wording = Wording(templates, example("create-file"), "acme", (), "")
@@ -198,9 +198,9 @@ async def test_a_users_template_that_takes_long_holds_nothing_else_up(
     templates.close()
 
     assert "created the file" in Message.loads(message.message).body
-    assert [one.text for one in wording.problems] == ["takes longer than 0.5 s"]
-    assert took > 0.5
-    assert max(gaps) < 0.3
+    assert [one.text for one in wording.problems] == ["takes longer than 1 s"]
+    assert took > 1.0
+    assert max(gaps) < 0.8
 
 
 def test_a_person_may_be_named_by_profile_or_address() -> None:

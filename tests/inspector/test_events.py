@@ -198,7 +198,7 @@ def test_a_team_sees_its_own_events_alone(two: Service) -> None:
 def test_an_open_inspector_does_not_hold_up_the_end(service: Service) -> None:
     with httpx.stream("GET", f"{service.url}/inspector/live?after=0") as live:
         assert next(live.iter_text()).startswith("retry")
-        assert service.stop() < 1
+        assert service.stop() < 3
     assert "Cancel" not in service.log.read_text()
 
 
