@@ -5,6 +5,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine takes as long for an example as it will; what must be fast has tests of its own.
+settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("relay")
 
 pytest_plugins = ["tests.servers.fixtures"]
 

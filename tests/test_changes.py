@@ -233,7 +233,7 @@ room = "{room}"
             people.edit(thread, 1, "Better by now?")
             people.resolve(thread)
             wait_until(lambda: "✓ Resolved" in map(slack_words, slack.shown.values()), 30)
-            wait_until(lambda: len(ada.messages(room)) == 5, 10)
+            wait_until(lambda: len(ada.messages(room)) == 5, 30)
             first, answer, _ = ada.sees(room).values()
             service.kill()
             people.resolve(thread, resolved=False)

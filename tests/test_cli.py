@@ -319,16 +319,16 @@ def test_log_and_resend_bring_a_dead_message_back(
     ) as service:
         slack_server.slack.next.extend(["msg_too_long", "msg_too_long"])
         assert service.post((PAYLOADS / "create-file" / "frontend.json").read_bytes()) == 204
-        wait_until(lambda: "msg_too_long" in service.run("log", "--state", "dead").stdout, 10)
+        wait_until(lambda: "msg_too_long" in service.run("log", "--state", "dead").stdout, 30)
         line = next(
             line for line in service.run("log").stdout.splitlines() if "msg_too_long" in line
         )
         assert "acme/design  dead" in line
         run = service.run("resend", line.split()[0])
         assert run.stdout == "1 put back\n"
-        wait_until(lambda: "dead" in service.run("log").stdout, 10)
+        wait_until(lambda: "dead" in service.run("log").stdout, 30)
         assert service.run("resend", "--dead").stdout == "1 put back\n"
-        wait_until(lambda: len(slack_server.slack.messages) == 1, 10)
+        wait_until(lambda: len(slack_server.slack.messages) == 1, 30)
         assert "no such delivery: 99" in service.run("resend", "99").stderr
         assert service.run("resend").returncode == 2
         assert "is not in the range" in service.run("resend", "9" * 20).stderr

@@ -131,15 +131,15 @@ def test_what_is_no_event_is_400_and_kept(service: Service, sent: bytes, reason:
 
 def test_an_event_that_the_catalogue_does_not_know_becomes_a_message(service: Service) -> None:
     assert service.post(body("polish-everything")) == 204
-    wait_until(lambda: "polish everything" in service.output.read_text().lower(), 5)
+    wait_until(lambda: "polish everything" in service.output.read_text().lower(), 30)
 
 
 def test_the_same_body_again_is_204_and_kept_once(service: Service) -> None:
     sent = body(name="Only once")
     assert [service.post(sent) for _ in range(3)] == [204, 204, 204]
-    wait_until(lambda: "Only once" in service.output.read_text(), 5)
+    wait_until(lambda: "Only once" in service.output.read_text(), 30)
     assert service.post(body(name="After it")) == 204
-    wait_until(lambda: "After it" in service.output.read_text(), 5)
+    wait_until(lambda: "After it" in service.output.read_text(), 30)
     assert service.output.read_text().count("Only once") == 1
 
 
@@ -172,7 +172,7 @@ def test_a_trailing_slash_is_not_redirected(service: Service) -> None:
 
 def test_a_body_of_9_mb_is_taken(service: Service) -> None:
     assert service.post(body(name="Large", padding="x" * 9_000_000)) == 204
-    wait_until(lambda: "Large" in service.output.read_text(), 5)
+    wait_until(lambda: "Large" in service.output.read_text(), 30)
 
 
 def test_a_client_that_goes_away_leaves_no_event(service: Service) -> None:
@@ -195,7 +195,7 @@ def test_a_store_that_can_not_be_written_is_503(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert service.post(body()) == 204
-        wait_until(lambda: "ignored" in last_event(service), 10)
+        wait_until(lambda: "ignored" in last_event(service), 30)
 
 
 BRACKETS = 16 * 1024 * 1024 - 64

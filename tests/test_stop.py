@@ -63,7 +63,7 @@ def test_a_send_under_way_finishes_and_the_rest_is_left_for_the_next_start(
             assert service.process is not None
             started = time.monotonic()
             service.process.terminate()
-            wait_until(lambda: is_refused(service), 2)
+            wait_until(lambda: is_refused(service), 5)
             took = time.monotonic() - started + service.stop()
 
             assert len(there.texts) == 1
@@ -71,5 +71,5 @@ def test_a_send_under_way_finishes_and_the_rest_is_left_for_the_next_start(
             waits = service.run("log", "--state", "waiting").stdout
             assert waits.count("create-project") == posted - 1
             service.start()
-            wait_until(lambda: len(there.texts) == posted, 10)
+            wait_until(lambda: len(there.texts) == posted, 30)
     assert [text[-1] for text in there.texts] == [str(number) for number in range(posted)]

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from relay.channels import email as module
 from relay.channels.base import Failure, Thread
@@ -271,7 +271,6 @@ class Links(HTMLParser):
         assert not any(name.startswith("on") for name, _ in attrs)
 
 
-@settings(deadline=None)
 @given(messages)
 def test_no_text_adds_headers_breaks_lines_or_becomes_markup(message: Message) -> None:
     sent = compose(message, "delivery-1", SENDER, TO).as_bytes()

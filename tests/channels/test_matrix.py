@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from relay.channels import matrix as module
 from relay.channels.base import Channel, Failure, Forgetful, Thread
@@ -350,7 +350,6 @@ class Tags(HTMLParser):
     handle_decl = handle_pi = unknown_decl = handle_comment
 
 
-@settings(deadline=None)
 @given(messages)
 def test_no_text_becomes_markup_or_a_mention(message: Message) -> None:
     content = module.render(message)

@@ -138,7 +138,7 @@ def test_a_real_event_takes_the_samples_place(service: Service, open_page: Open)
     body = json.loads(sample("rename-file"))
     body["props"]["name"] = "From the log <script>alert(1)</script>"
     assert service.post(json.dumps(body).encode()) == 204
-    wait_until(lambda: "From the log" in service.output.read_text(), 5)
+    wait_until(lambda: "From the log" in service.output.read_text(), 30)
     page = open_page(f"{service.url}/inspector/events/1")
     page.get_by_role("link", name="Change the words for log").click()
     message = page.locator("#message .look-stdout")
@@ -162,7 +162,7 @@ def test_what_is_typed_is_saved_where_the_config_allows_it(
     assert [path.name for path in folder.iterdir()] == ["rename-file.md.j2"]
     expect(page.locator("#text")).to_have_value(OWN + "\n")
     assert writing.post(sample("rename-file")) == 204
-    wait_until(lambda: "says hello about" in writing.output.read_text(), 5)
+    wait_until(lambda: "says hello about" in writing.output.read_text(), 30)
     page.locator("select[name=team]").select_option("acme")
     expect(page.locator("#file")).to_have_text("acme/rename-file.md.j2")
     page.locator("#text").fill("ours")

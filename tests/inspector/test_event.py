@@ -28,7 +28,7 @@ def served(tmp_path: Path) -> Iterator[Service]:
 
 def settled(service: Service, event: int, marks: str) -> None:
     """Wait until an event's page has this."""
-    wait_until(lambda: marks in httpx.get(f"{service.url}/inspector/events/{event}").text, 10)
+    wait_until(lambda: marks in httpx.get(f"{service.url}/inspector/events/{event}").text, 30)
 
 
 def test_all_is_told_of_an_event(served: Service, open_page: Open) -> None:

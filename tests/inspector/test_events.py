@@ -174,7 +174,7 @@ def test_pages_go_older_and_newer(service: Service, open_page: Open) -> None:
 
 def test_a_team_sees_its_own_events_alone(two: Service) -> None:
     two.post(project("Of acme"))
-    wait_until(lambda: "Of acme" in httpx.get(f"{two.url}/inspector").text, 10)
+    wait_until(lambda: "Of acme" in httpx.get(f"{two.url}/inspector").text, 30)
     headers = {"x-forwarded-for": "203.0.113.7"}
     with httpx.Client(base_url=two.url, headers=headers) as client:
         login = client.get("/inspector/login").text

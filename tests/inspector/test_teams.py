@@ -50,7 +50,7 @@ def test_each_channel_stands_there_with_its_state(
     house: Service, slack_server: RunningSlack, open_page: Open
 ) -> None:
     assert house.post(sample("create-file")) == 204
-    wait_until(lambda: "channel_not_found" in house.log.read_text(), 10)
+    wait_until(lambda: "channel_not_found" in house.log.read_text(), 30)
     page = open_page(f"{house.url}/inspector/teams")
 
     design = page.locator("#channel-design")

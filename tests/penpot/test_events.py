@@ -383,7 +383,7 @@ def _is_clean(text: str, allowed: str = "") -> bool:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(body=anything | bodies, earlier=st.lists(bodies, max_size=4))
 def test_anything_becomes_a_clean_event_or_none(body: Any, earlier: list[Any]) -> None:
     memory: dict[tuple[str, str], Fact] = {}

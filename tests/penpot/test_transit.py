@@ -78,7 +78,7 @@ def _expected(value: Any) -> Any:
     return value
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(value=values, protocol=st.sampled_from(["json", "json_verbose"]))
 def test_what_the_library_writes_is_read_as_plain_values(value: Any, protocol: str) -> None:
     assert _read(_write(value, protocol)) == _expected(value)

@@ -142,14 +142,13 @@ def test_what_is_odd_but_readable_is_read(body: bytes, value: Any) -> None:
     assert decode(body, JSON) == value
 
 
-@settings(deadline=None)
 @given(value=plain_values)
 def test_any_json_is_read_as_it_was_written(value: Any) -> None:
     assert decode(json.dumps(value).encode(), JSON) == value
     assert decode(json.dumps(value, ensure_ascii=False).encode(), JSON) == value
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(body=st.binary(), content_type=st.sampled_from([JSON, TRANSIT]))
 @example(body=b'["~#\'",null]', content_type=TRANSIT)
 def test_any_bytes_are_read_or_refused(body: bytes, content_type: str) -> None:
@@ -168,7 +167,7 @@ near_transit = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(value=near_transit)
 def test_anything_like_transit_is_read_or_refused(value: Any) -> None:
     with contextlib.suppress(UnreadableBody):

@@ -168,7 +168,7 @@ async def run(schedule: list[tuple[str, Any]], folder: Path, penpot: StandIn) ->
     assert told.keys() <= acts.said.keys()
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY)
 @given(schedule=st.lists(ACTS, min_size=3, max_size=25))
 def test_no_schedule_of_outages_loses_or_doubles_a_comment(schedule: list[tuple[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

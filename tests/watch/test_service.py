@@ -36,7 +36,7 @@ class Relay(Service):
     def has_told(self, text: str, seconds: float) -> None:
         """Wait until a message with it is printed, and noted as sent."""
         wait_until(lambda: text in self.output.read_text(), seconds)
-        wait_until(lambda: "waiting" not in self.run("log").stdout, 10)
+        wait_until(lambda: "waiting" not in self.run("log").stdout, 30)
 
 
 @pytest.fixture
