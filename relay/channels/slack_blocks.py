@@ -35,6 +35,7 @@ from relay.messages.markdown import (
 from relay.messages.mentions import with_all, with_people
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, to_text
+from relay.messages.rendering import block_kit
 from relay.penpot.wire import encodable
 
 Json: TypeAlias = dict[str, Any]
@@ -91,17 +92,11 @@ def override(message: Message, pings: Mapping[str, str] = _NOBODY) -> Json:
         value = encodable(json.loads(message.override), message.override.encode())
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    if isinstance(value, list):
-        value = {"blocks": value}
-    match value:
-        case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
-            text = others.get("text") or _notification(message)
-            if isinstance(text, str):
-                absent = [user for user in pings.values() if f'"{user}"' not in message.override]
-                users = [{"type": "user", "user_id": user} for user in absent]
-                more = [_rich_text([_section(users)])] if users else []
-                return {"text": text, "blocks": [*blocks, *more]}
-    raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
+    blocks, text = block_kit(value)
+    absent = [user for user in pings.values() if f'"{user}"' not in message.override]
+    users = [{"type": "user", "user_id": user} for user in absent]
+    more = [_rich_text([_section(users)])] if users else []
+    return {"text": text or _notification(message), "blocks": [*blocks, *more]}
 
 
 def escape(text: str) -> str:
@@ -166,7 +161,7 @@ def _blocks(document: Document) -> Iterator[Json]:
 def _add(elements: list[Json], block: Block) -> None:
     match block:
         case Quote():
-            elements.append({"type": "rich_text_quote", "elements": _inlines(_flat(block))})
+            elements.append({"type": "rich_text_quote", "elements": _inlines(_quoted(block))})
         case ListBlock():
             elements.extend(_lists(block, 0))
         case CodeBlock(text):
@@ -228,6 +223,16 @@ def _flat(block: Block) -> Iterator[Inline]:
             yield Text(text or " ", code=True)
         case Rule():
             yield Text("———")
+
+
+def _quoted(quote: Quote) -> Iterator[Inline]:
+    """Its blocks with air between paragraphs, as their writer meant it."""
+    for before, block in zip((None, *quote.blocks), quote.blocks, strict=False):
+        if before:
+            yield LineBreak()
+        if isinstance(before, Paragraph) and isinstance(block, Paragraph):
+            yield LineBreak()
+        yield from _flat(block)
 
 
 def _joined(blocks: Document) -> Iterator[Inline]:

@@ -17,7 +17,6 @@ from relay.picture import Picture
 
 # A terminal obeys control characters; a message has no business with any but its line ends.
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-_QUOTE = re.compile(r"^((?:> ?)+)", re.MULTILINE)
 
 
 class StdoutChannel:
@@ -93,7 +92,7 @@ def render(message: Message) -> str:
     own: a terminal can't hide the others behind their words.
     """
     links = not message.url
-    parts = (to_text(parse(markdown), links=links) for markdown in (message.body, message.footer))
+    documents = map(parse, (message.body, message.footer))
+    parts = (to_text(document, links=links, quoted="│ ") for document in documents)
     text = "\n\n".join(filter(None, parts)) or message.title
-    text = _QUOTE.sub(lambda marks: "│ " * marks[1].count(">"), text)
     return _CONTROLS.sub(" ", f"{text}\n{message.url}" if message.url else text)

@@ -93,6 +93,8 @@ class Wording:
             brief = short.body, short.footer
             if brief != (message.body, message.footer):
                 message = replace(message, brief=brief)
+            if short.override != message.override:
+                message = replace(message, brief_override=short.override)
         return message
 
     async def _rendered(self, event: Event, kind: str, emails: bool) -> Message:

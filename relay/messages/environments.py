@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from html import unescape
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.loaders import split_template_path
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
+from markupsafe import escape as escaped
 
 from relay.messages import filters
 from relay.messages.escape import Markdown, clean, escape, readable
@@ -67,7 +69,7 @@ class TemplateFiles(BaseLoader):
         if len(content) > MAX_SIZE:
             raise TemplateSyntaxError("is larger than 1 MB", 1, template, path)
         try:
-            source = content.decode()
+            source = content.decode("utf-8-sig")  # as Windows writes it
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise TemplateSyntaxError("is not UTF-8", line, template, path) from error
@@ -221,13 +223,14 @@ class HtmlEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(
             loader=loader,
             optimized=False,
-            finalize=lambda value: value if hasattr(value, "__html__") else clean(value),
+            finalize=_shown,
             undefined=StrictUndefined,
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         del self.filters["safe"]
+        self.filters["e"] = self.filters["escape"] = lambda value: escaped(_shown(value))
         self.filters |= {
             "link": _html(filters.link),
             "quote": _html(filters.quote),
@@ -243,9 +246,13 @@ def _in_json_string(value: object) -> str:
     return Json(json.dumps(text)[1:-1])
 
 
+def _shown(value: object) -> object:
+    return value if hasattr(value, "__html__") else clean(value)
+
+
 def _html(function: Callable[..., Markdown]) -> Callable[..., Markup]:
     def filtered(value: object, *arguments: Any, **named: Any) -> Markup:
-        document = parse(function(value, *arguments, **named))
+        document = parse(function(_unescaped(value), *arguments, **named))
         if len(document) == 1 and isinstance(document[0], Paragraph):
             return Markup(inlines_to_html(document[0].inlines))  # noqa: S704 - escaped there
         return Markup(to_html(document))  # noqa: S704 - escaped there
@@ -255,6 +262,16 @@ def _html(function: Callable[..., Markdown]) -> Callable[..., Markup]:
 
 def _plain_text(function: Callable[..., Markdown]) -> Callable[..., str]:
     def filtered(value: object, *arguments: Any, **named: Any) -> str:
-        return to_text(parse(function(value, *arguments, **named)), links=False)
+        return to_text(parse(function(_unescaped(value), *arguments, **named)), links=False)
 
     return filtered
+
+
+def _unescaped(value: object) -> object:
+    """The text of what is HTML or JSON already, such as what a macro gave."""
+    if isinstance(value, Markup):
+        return value.striptags()
+    if isinstance(value, Json):
+        with suppress(ValueError):  # not a part of a string, but a value that ``tojson`` gave
+            return unescape(json.loads(f'"{value}"'))
+    return value

@@ -38,6 +38,8 @@ def faults(
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a user's file
         yield problem(error, path)
         return
+    for line, text in _not_shown(tree, environment):
+        yield Problem(path, line, text)
     variables = {key: value for sample in samples for key, value in sample.items()}
     if variables:
         names = {*variables, *environment.globals, *_names_given(tree, environment)}
@@ -74,17 +76,54 @@ def _unknown_names(
             yield part.lineno, f"'{part.node.name}' has no '{part.attr}'{words}"
 
 
-def _names_given(tree: ast.Template, environment: Environment, depth: int = 5) -> set[str]:
+def _not_shown(tree: ast.Template, environment: Environment) -> Iterator[tuple[int, str]]:
+    """What a template that extends another says in vain: blocks that the other has not, and what
+    stands in none."""
+    extending = False
+    blocks = {
+        block.name for base in _extended(tree, environment) for block in base.find_all(ast.Block)
+    }
+    for node in tree.body:
+        extending |= isinstance(node, ast.Extends)
+        if not extending or not blocks:
+            continue
+        if isinstance(node, ast.Block) and node.name not in blocks:
+            names = ", ".join(sorted(blocks))
+            text = f'block "{node.name}" is not shown{hint(node.name, blocks)}'
+            yield node.lineno, f"{text} (what it extends has the blocks {names})"
+        elif isinstance(node, ast.Output):
+            for part in node.nodes:
+                data = part.data if isinstance(part, ast.TemplateData) else "{{ … }}"
+                if data.strip():
+                    before = data[: len(data) - len(data.lstrip())]
+                    line = part.lineno + before.count("\n")
+                    yield line, "what stands outside of the blocks is not shown"
+                    break
+
+
+def _names_given(tree: ast.Template, environment: Environment) -> set[str]:
     """What a template, and those that it extends, import or set: their blocks see it."""
+    return {name for one in (tree, *_extended(tree, environment)) for name in _own_names(one)}
+
+
+def _own_names(tree: ast.Template) -> set[str]:
     given = {name.name for name in tree.find_all(ast.Name) if name.ctx != "load"}
     given |= {macro.name for macro in tree.find_all(ast.Macro)}
     given |= {found.target for found in tree.find_all(ast.Import)}
     for found in tree.find_all(ast.FromImport):
         given |= {name if isinstance(name, str) else name[1] for name in found.names}
+    return given
+
+
+def _extended(
+    tree: ast.Template, environment: Environment, depth: int = 5
+) -> Iterator[ast.Template]:
+    """The templates that one extends, the nearest first."""
     for extends in tree.find_all(ast.Extends):
         if isinstance(extends.template, ast.Const) and environment.loader and depth:
             with suppress(TemplateError):  # told where that file is checked
                 name = str(extends.template.value)
                 source, _, _ = environment.loader.get_source(environment, name)
-                given |= _names_given(environment.parse(source), environment, depth - 1)
-    return given
+                base = environment.parse(source)
+                yield base
+                yield from _extended(base, environment, depth - 1)

@@ -21,6 +21,8 @@ from relay.messages.graphemes import ELLIPSIS, shorten
 from relay.messages.markdown import parse
 from relay.messages.plain import to_text
 
+_LINKED = "]("
+"""Stands in Markdown that holds a link; in escaped text it can't."""
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 
 
@@ -30,6 +32,8 @@ def link(text: object, url: object = None) -> Markdown:
     Only the text where there is no url, or one that is neither http nor https.
     """
     label = Markdown(escape(text).strip())
+    if _LINKED in label:  # no link holds another, nor a mention
+        label = literal(to_text(parse(label), links=False))
     target = web_address(readable(getattr(text, "url", "") if url is None else url))
     return Markdown(f"[{label}](<{_ENTITY.sub('&amp;', target)}>)") if label and target else label
 
@@ -41,8 +45,8 @@ MOST_LINES = 400
 def quote(text: object, length: int = 10_000) -> Markdown:
     """``text`` as a quotation, with its line ends and paragraphs; nothing for an empty text.
 
-    It stands on lines of its own. Plain text is cut after ``length`` characters and after
-    ``MOST_LINES`` lines.
+    It stands on lines of its own, wherever it is put. Plain text is cut after ``length`` characters
+    and after ``MOST_LINES`` lines.
     """
     if isinstance(text, Markdown):
         quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
@@ -57,8 +61,9 @@ def quote(text: object, length: int = 10_000) -> Markdown:
         )
         quoted = "\n>\n> ".join(paragraphs)
         quoted = with_mentions(Markdown(f"> {quoted}" if quoted else ""), people)
-    # A line that follows at once would be read as part of the quotation.
-    return Markdown(f"{quoted}\n" if quoted else "")
+    # What stands before it on its line, or follows at once, would be read as part of the quotation
+    # or of what is quoted.
+    return Markdown(f"\n{quoted}\n" if quoted else "")
 
 
 def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - read in templates

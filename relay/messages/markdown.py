@@ -4,6 +4,7 @@ A document is a tuple of blocks. Blocks hold blocks or inlines; inlines are flat
 its own styles and its link, so that a channel never keeps a stack.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -86,11 +87,16 @@ Document: TypeAlias = tuple[Block, ...]
 
 _CACHED_UP_TO = 16_384  # characters; a longer text is parsed each time rather than kept
 _SCHEMES = ("http://", "https://", "mailto:")
+_DEEPEST = 100
+"""Quotes, lists and links within each other; the parser leaves out what goes beyond."""
+_MENTIONED = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{re.escape(PROFILE)}[^>]*>\)")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
 def _parser() -> MarkdownIt:
     # Indented code is off: text that is put in after white space must not turn into code.
-    parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").disable("code")
+    options = {"html": False, "maxNesting": _DEEPEST}
+    parser = MarkdownIt("commonmark", options).enable("strikethrough").disable("code")
     # All links are parsed and left as they are; _followed decides which are links to Relay.
     # (The parser's own normalizing breaks addresses such as http://[::1]/.)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
@@ -105,7 +111,8 @@ def parse(markdown: str) -> Document:
     """The document that a text in Markdown means.
 
     CommonMark with ``~~strikethrough~~``, without HTML (``<b>`` is text) and without indented
-    code. A link with any scheme but http, https and mailto is its text alone; an image is a
+    code. In code too a backslash before punctuation is an escape, as all values in a template are
+    escaped. A link with any scheme but http, https and mailto is its text alone; an image is a
     link to it. Short texts are cached, since a message goes to many channels.
     """
     return _parse_cached(markdown) if len(markdown) <= _CACHED_UP_TO else _parse(markdown)
@@ -142,7 +149,7 @@ def _walk(tokens: Iterator[Token], until: str) -> Iterator[Block | None]:
                 start = int(token.attrs.get("start", 1))  # left out by the parser where it is 1
                 yield ListBlock(_items(tokens, "ordered_list_close"), start)
             case "fence" | "code_block":
-                yield CodeBlock(token.content.removesuffix("\n"))
+                yield CodeBlock(_unescaped(token.content).removesuffix("\n"))
             case "hr":
                 yield Rule()
             case _:
@@ -161,15 +168,14 @@ def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
 def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
     inlines: list[Inline] = []
     style = Text("")
+    depths = {"strong": 0, "em": 0, "s": 0}  # bold may hold bold
     for token in tokens:
         opens = token.nesting == 1
         match token.type:
-            case "strong_open" | "strong_close":
-                style = replace(style, bold=opens)
-            case "em_open" | "em_close":
-                style = replace(style, italic=opens)
-            case "s_open" | "s_close":
-                style = replace(style, strike=opens)
+            case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
+                depths[token.tag] += token.nesting
+                bold, italic, strike = (depth > 0 for depth in depths.values())
+                style = replace(style, bold=bold, italic=italic, strike=strike)
             case "link_open" | "link_close":
                 url, profile = _target(token) if opens else ("", "")
                 style = replace(style, url=url, profile=profile)
@@ -178,7 +184,7 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case "softbreak":
                 _append(inlines, replace(style, text=" "))
             case "code_inline":
-                _append(inlines, replace(style, text=token.content, code=True))
+                _append(inlines, replace(style, text=_unescaped(token.content), code=True))
             case "image":
                 words = "".join(part.content for part in token.children or ())
                 url = style.url or _followed(token, "src")
@@ -186,6 +192,11 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case _:
                 _append(inlines, replace(style, text=token.content))
     return tuple(inlines)
+
+
+def _unescaped(code: str) -> str:
+    """Code as its reader wants it: values that stand in it were escaped, as everywhere."""
+    return _ESCAPED.sub(r"\1", _MENTIONED.sub(r"\1", code))
 
 
 def _target(token: Token) -> tuple[str, str]:

@@ -67,6 +67,8 @@ class Message:
     brief: tuple[str, str] | None = None
     """Body and footer for where it stands under the first message of its thread, so that file, page
     and first comment need not be told again; None where they are the same."""
+    brief_override: str = ""
+    """What takes the place of ``override`` there; empty where it is the same."""
     mentions: tuple[Mention, ...] = ()
     """Who is to be pinged: those whom the event names as mentioned, without its author. In the
     body their names are links to ``penpot-profile:<id>``."""
@@ -86,7 +88,15 @@ class Message:
     def in_thread(self) -> "Message":
         """The message as it stands under the first one of its thread, which has the picture."""
         body, footer = self.brief or (self.body, self.footer)
-        return replace(self, body=body, footer=footer, brief=None, picture="")
+        return replace(
+            self,
+            body=body,
+            footer=footer,
+            brief=None,
+            override=self.brief_override or self.override,
+            brief_override="",
+            picture="",
+        )
 
     def dumps(self) -> str:
         """The message as JSON text, for the store."""

@@ -1,6 +1,6 @@
 """A document as plain text, and a document cut to a length."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
@@ -19,34 +19,52 @@ from relay.messages.markdown import (
 )
 
 
-def to_text(document: Document, *, links: bool) -> str:
-    """Plain text: quotes behind "> ", lists behind "- " or numbers, a blank line between blocks.
+def to_text(document: Document, *, links: bool, quoted: str = "> ") -> str:
+    """Plain text: lists behind "- " or numbers, a blank line between blocks.
 
-    With ``links`` a link is "text (url)", without it only its text. Lines are not wrapped.
+    With ``links`` a link is "text (url)", without it only its text. ``quoted`` stands before each
+    line of a quotation. Lines are not wrapped.
     """
-    return "\n\n".join(_block(block, links) for block in document)
+    return "\n\n".join(_block(block, links, quoted) for block in document)
 
 
-def _block(block: Block, links: bool) -> str:
+def first_line(document: Document) -> str:
+    """The first line that holds text, without the marks of quotes and lists; empty for none."""
+    return next(_lines(document), "")
+
+
+def _lines(document: Document) -> Iterator[str]:
+    for block in document:
+        match block:
+            case Paragraph() | Heading() | CodeBlock():
+                yield from filter(str.strip, to_text((block,), links=False).split("\n"))
+            case Quote(blocks):
+                yield from _lines(blocks)
+            case ListBlock(items):
+                for item in items:
+                    yield from _lines(item)
+
+
+def _block(block: Block, links: bool, quoted: str) -> str:
     match block:
         case Paragraph(inlines) | Heading(_, inlines):
             return _inlines(inlines, links)
         case Quote(blocks):
-            quoted = to_text(blocks, links=links).split("\n")
-            return "\n".join(f"> {line}".rstrip() for line in quoted)
+            lines = to_text(blocks, links=links, quoted=quoted).split("\n")
+            return "\n".join((quoted + line).rstrip() for line in lines)
         case ListBlock(items, start):
             signs = ["- "] * len(items)
             if start is not None:
                 signs = [f"{number}. " for number in range(start, start + len(items))]
-            return "\n".join(map(_item, signs, items, [links] * len(items)))
+            return "\n".join(_item(*one, links, quoted) for one in zip(signs, items, strict=True))
         case CodeBlock(text):
             return text
         case _:
             return "---"
 
 
-def _item(sign: str, item: Document, links: bool) -> str:
-    lines = "\n".join(_block(block, links) for block in item).split("\n")
+def _item(sign: str, item: Document, links: bool, quoted: str) -> str:
+    lines = "\n".join(_block(block, links, quoted) for block in item).split("\n")
     return (sign + f"\n{' ' * len(sign)}".join(lines)).rstrip()
 
 

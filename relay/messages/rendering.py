@@ -13,7 +13,7 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 from relay.messages.environments import MAX_SIZE
 from relay.messages.graphemes import shorten
 from relay.messages.markdown import parse
-from relay.messages.plain import to_text
+from relay.messages.plain import first_line, to_text
 
 MAX_TITLE = 300  # characters
 MAX_DEPTH = 50
@@ -80,18 +80,17 @@ def sections(
     if not body:
         raise OutputError(template, "gives no text")
     footer = given.get("footer", "")
-    title = _one_line(given.get("title", "")) or _one_line(body.partition("\n")[0])
     started = time.thread_time()
-    for part in (body, footer):
-        parse(part)  # kept for the channels; what they couldn't read fails here
+    # Kept for the channels; what they couldn't read fails here.
+    title, document, _ = map(parse, (given.get("title", ""), body, footer))
+    words = _one_line(to_text(title, links=False)) or _one_line(first_line(document))
     if patience is not None and time.thread_time() - started > patience:
         raise OutputError(template, "gives Markdown that takes too long to read")
-    return Sections(title, body, footer)
+    return Sections(words, body, footer)
 
 
-def _one_line(markdown: str) -> str:
-    words = to_text(parse(markdown), links=False).split()
-    return shorten(" ".join(words), MAX_TITLE)
+def _one_line(text: str) -> str:
+    return shorten(" ".join(text.split()), MAX_TITLE)
 
 
 def override(template: Template, variables: Mapping[str, Any]) -> str:
@@ -105,11 +104,26 @@ def override(template: Template, variables: Mapping[str, Any]) -> str:
             raise deep from None
         except ValueError as error:
             raise OutputError(template, f"gives no valid JSON: {error}") from error
-        if not isinstance(value, dict | list):
-            raise OutputError(template, "gives JSON that is neither an object nor a list")
         if _is_deeper(value, MAX_DEPTH):
             raise deep
+        try:
+            block_kit(value)
+        except ValueError as error:
+            raise OutputError(template, f"gives JSON that {error}") from error
     return text
+
+
+def block_kit(value: object) -> tuple[list[Any], str]:
+    """The blocks and the notification's text, empty for none, of what a template for Slack gives.
+
+    Raises ``ValueError`` with what it must be.
+    """
+    match {"blocks": value} if isinstance(value, list) else value:
+        case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
+            text = others.get("text") or ""
+            if isinstance(text, str):
+                return blocks, text
+    raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
 
 
 def _is_deeper(value: object, most: int) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from relay.channels import slack_blocks
 from relay.channels.base import Failure, Thread
 from relay.channels.slack import SlackChannel
+from relay.messages.filters import quote
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, findings, opened, refusal, slack_bot, slack_hook
 from tests.channels.texts import messages
@@ -157,6 +158,15 @@ async def test_a_proxy_of_the_environment_is_used_unless_the_host_is_exempt(
 # A template's own blocks
 
 
+async def test_paragraphs_of_a_comment_stay_apart(slack_server: RunningSlack) -> None:
+    async with opened(slack_bot(slack_server.api_url)) as channel:
+        await channel.send(Message("t", quote("a\nb\n\nc")), "delivery-1")
+    (block,) = slack_server.slack.messages[0]["blocks"]
+    assert block["elements"] == [
+        {"type": "rich_text_quote", "elements": [{"type": "text", "text": "a\nb\n\nc"}]}
+    ]
+
+
 async def test_an_override_is_posted_as_it_stands(slack_server: RunningSlack) -> None:
     blocks = [{"type": "header", "text": {"type": "plain_text", "text": "Ours"}}]
     async with opened(slack_bot(slack_server.api_url)) as channel:
@@ -207,7 +217,6 @@ def every_text(blocks: list[dict[str, object]]) -> str:
     return "".join(element.get("text", "") for element in rich_inlines(blocks))
 
 
-@settings(deadline=None)
 @given(messages)
 def test_no_text_pings_links_or_breaks_a_limit(message: Message) -> None:
     body = slack_blocks.render(message)
@@ -244,7 +253,7 @@ structures = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(structures, max_size=5).map("\n\n".join), st.integers(1, 60))
 def test_any_structure_becomes_blocks_that_slack_takes(markdown: str, times: int) -> None:
     body = slack_blocks.render(Message("t", "\n\n".join([markdown] * times), footer=markdown))

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from relay.config import StdoutSettings
+from relay.messages.filters import quote
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, findings, opened, refusal
 
@@ -31,6 +32,14 @@ async def test_a_message_is_printed_as_a_person_reads_it(
         "Only a title\n\n"
     )
     assert receipt.id == "delivery-2"
+
+
+async def test_marks_of_quotation_that_a_person_typed_stay(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with opened(SETTINGS) as channel:
+        await channel.send(Message("a", str(quote(">50px\n\n>> really"))), "delivery-1")
+    assert capsys.readouterr().out == "│ >50px\n│\n│ >> really\n\n"
 
 
 async def test_a_terminal_is_given_no_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,6 +114,20 @@ async def test_a_reply_has_a_brief_form_for_its_thread() -> None:
     assert flat.brief is mail.brief is first.brief is None
 
 
+async def test_a_template_for_one_channel_has_a_brief_form_as_well(tmp_path: Path) -> None:
+    (tmp_path / "create-comment.matrix.html.j2").write_text(
+        "{{ actor }}{% if not thread.begun %} on {{ file }}{% endif %}"
+    )
+    templates = Templates(tmp_path)
+    wording = Wording(templates, example("create-comment"), "acme", (), "")
+    (threaded,) = await wording.messages(channel(**MATRIX))
+    templates.close()
+
+    message = Message.loads(threaded.message)
+    assert message.override == "Grace Hopper on Landing page"
+    assert message.in_thread().override == "Grace Hopper"
+
+
 async def test_a_resolved_thread_is_told_as_such() -> None:
     event = example("create-comment")
     resolved = replace(event, thread=replace(event.thread, resolved=True))

@@ -1,12 +1,13 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 from relay.messages.escape import clean
-from relay.messages.markdown import parse
+from relay.messages.markdown import Heading, Text, parse
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.penpot.events import CATALOGUE
@@ -53,6 +54,26 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
         assert title.startswith("Ada Lovelace" if variables is known else "Someone")
         assert body.startswith(title.split()[0])
     assert footer == "" if variables is unknown else footer.endswith("(https://p.example/place)")
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("variables", [known, unknown])
+def test_a_title_can_be_put_into_a_line_of_ones_own(
+    tmp_path: Path, name: str, variables: Any
+) -> None:
+    (tmp_path / "base.md.j2").write_text(
+        "<!-- title -->\n{% block title %}{% endblock %}\n\n"
+        "<!-- body -->\n### **{{ self.title() }}.**\n{% block body %}{% endblock %}"
+        "{% block footer %}{% endblock %}"
+    )
+    templates = Templates(tmp_path)
+    rendered = templates.render(name, variables(name), team="acme", channel_kind="stdout")
+    templates.close()
+    heading = parse(rendered.message.body)[0]
+    assert rendered.problems == ()
+    assert isinstance(heading, Heading)
+    assert to_text((heading,), links=False) == f"{rendered.message.title}."
+    assert all(isinstance(part, Text) and part.bold for part in heading.inlines)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,24 @@ def test_the_built_in_templates_have_no_fault() -> None:
         ("create-file.slack.json.j2", '{"a": {{ file }}}', 0, "gives no valid JSON"),
         ("create-file.matrix.html.j2", "<b>{{ fil }}", 1, "'fil' is undefined"),
         ("create-file.txt.j2", "a", 0, "has a name of no kind of template"),
+        (
+            "create-file.md.j2",
+            '{% extends "builtin/create-file.md.j2" %}\n{% block titel %}a{% endblock %}',
+            2,
+            'block "titel" is not shown; did you mean "title"?',
+        ),
+        (
+            "create-file.md.j2",
+            '{% extends "builtin/create-file.md.j2" %}\n\na{% block body %}a{% endblock %}',
+            3,
+            "what stands outside of the blocks is not shown",
+        ),
+        (
+            "create-file.md.j2",
+            '{% extends "builtin/create-file.md.j2" %}\n{{ file }}',
+            2,
+            "what stands outside of the blocks is not shown",
+        ),
     ],
 )
 def test_a_fault_is_named_with_its_file_and_line(
@@ -72,6 +90,8 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
         "{% set x = actor %}x{{ x.email }}{% macro m(file) %}{{ file.any }}{% endmacro %}",
         '{% extends "builtin/create-file.md.j2" %}{% from "_mine.md.j2" import hi %}'
         "{% block body %}{{ hi(file) }}{% endblock %}",
+        '<!-- title -->\nA\n{% extends "base.md.j2" %}\n{# b #}\n{% set x = 1 %}\n'
+        "{% block body %}{% block mine %}c{% endblock %}{% endblock %}",
     ],
 )
 def test_what_is_right_is_not_faulted(tmp_path: Path, source: str) -> None:

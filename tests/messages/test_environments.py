@@ -124,6 +124,28 @@ def test_a_value_in_html_is_text() -> None:
     )
 
 
+def test_what_a_macro_gives_is_escaped_once_by_filters_too() -> None:
+    html = HtmlEnvironment(TemplateFiles((), Path()))
+    source = "{% set x %}{{ n }}{% endset %}{{ x | link('http://x') }} {{ x | truncate(9) }}"
+    assert html.from_string(source).render(n="R&D <b>") == (
+        '<a href="http://x">R&amp;D &lt;b&gt;</a> R&amp;D &lt;b&gt;'
+    )
+    slack = SlackJsonEnvironment(TemplateFiles((), Path()))
+    source = '"{% set x %}{{ n }}{% endset %}{{ x | truncate(9) }}"{{ n | tojson | truncate(9) }}'
+    assert slack.from_string(source).render(n="R&D <b>").startswith('"R&amp;D &lt;b&gt;"')
+
+
+def test_what_is_escaped_by_hand_is_cleaned_as_well() -> None:
+    html = HtmlEnvironment(TemplateFiles((), Path()))
+    assert html.from_string("{{ n | e }}{{ n | escape }}").render(n="<\u202e\0") == "&lt; &lt; "
+
+
+def test_a_file_of_windows_may_begin_with_a_mark_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.md.j2").write_text("# a", encoding="utf-8-sig")
+    environment = MarkdownEnvironment(TemplateFiles((), tmp_path))
+    assert environment.get_template("a.md.j2").render() == "# a"
+
+
 def test_files_are_found_in_order_and_again_when_they_change(tmp_path: Path) -> None:
     user, builtin = tmp_path / "user", tmp_path / "builtin"
     user.mkdir()

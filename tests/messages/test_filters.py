@@ -11,6 +11,7 @@ from relay.messages.escape import Markdown, clean, lines, one_line
 from relay.messages.filters import join, link, quote, truncate, when
 from relay.messages.markdown import LineBreak, Paragraph, Quote, Text, parse
 from relay.messages.plain import to_text
+from relay.penpot.text import Words
 from tests.messages.texts import any_text
 
 
@@ -43,6 +44,15 @@ def test_without_a_web_address_a_link_is_its_text(url: object) -> None:
 )
 def test_an_address_arrives_as_it_is(url: str) -> None:
     assert parse(link("x", url)) == (Paragraph((Text("x", url=url),)),)
+
+
+def test_a_link_holds_no_other() -> None:
+    comment = Words("Hi @Grace, *look*", [(3, 9, "28fbd360")])
+    for text in (comment, quote(comment), Markdown("Hi [@Grace](http://y), \\*look\\*")):
+        (paragraph,) = parse(link(text, "http://x"))
+        (run,) = paragraph.inlines
+        assert run.url == "http://x"
+        assert run.text.endswith("Hi @Grace, *look*")
 
 
 def test_a_link_takes_the_address_of_its_subject() -> None:
@@ -87,6 +97,13 @@ def test_a_quotation_is_one_quote_with_the_same_lines(text: str) -> None:
 def test_a_quotation_of_markdown_keeps_its_markup() -> None:
     (found,) = parse(quote(Markdown("**a**\n\n- b")))
     assert found.blocks[0] == Paragraph((Text("a", bold=True),))
+
+
+def test_a_quotation_stands_apart_from_what_it_is_put_behind() -> None:
+    for before in ("**a** wrote: ", "- a", "# a"):
+        _, found = parse(before + str(quote("b\nc\n\nd")))
+        assert isinstance(found, Quote)
+        assert shown((found,)) == [["b", "c"], ["d"]]
 
 
 def test_an_empty_quotation_is_nothing() -> None:

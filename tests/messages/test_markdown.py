@@ -14,6 +14,7 @@ from relay.messages.markdown import (
     Text,
     parse,
 )
+from relay.messages.plain import to_text
 
 
 def one(*texts: str) -> Document:
@@ -50,10 +51,23 @@ def one(*texts: str) -> Document:
                 ),
             ),
         ),
+        (
+            "**a **b** c** d",
+            (Paragraph((Text("a b c", bold=True), Text(" d"))),),
+        ),
+        (
+            "`a\\_b\\*\\\\n [\\@Ada](<penpot-profile:1>) c\\d`",
+            (Paragraph((Text("a_b*\\n @Ada c\\d", code=True),)),),
+        ),
+        ("```\na\\_b\n```", (CodeBlock("a_b"),)),
     ],
 )
 def test_markdown_means(markdown: str, document: Document) -> None:
     assert parse(markdown) == document
+
+
+def test_what_is_nested_deeply_is_not_lost() -> None:
+    assert to_text(parse(">" * 30 + " a"), links=False, quoted="") == "a"
 
 
 @pytest.mark.parametrize(

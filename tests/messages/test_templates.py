@@ -57,6 +57,23 @@ def test_a_file_of_the_user_wins_over_the_built_in_one(user: User) -> None:
     assert user.render().message.title == "New: Landing page"
 
 
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("{{ props.x | quote }}", "First *line*"),
+        ("**{{ props.x }}\nand more**\n\nbody", "First *line* second and more"),
+        ("- {{ file | link }}\n- b", "Landing page"),
+        ("---\n\n1. > # {{ file }}", "Landing page"),
+        ("```\n\n{{ file }}\n```", "Landing page"),
+    ],
+)
+def test_without_marks_the_title_is_the_first_line_that_a_reader_sees(
+    user: User, source: str, title: str
+) -> None:
+    user.write("create-file.md.j2", source.replace("props", "event.props"))
+    assert user.render(props={"x": "First *line*\nsecond"}).message.title == title
+
+
 def test_a_file_of_the_team_wins_for_that_team(user: User) -> None:
     user.write("create-file.md.j2", "all")
     assert user.bodies("create-file") == ["all"]
@@ -176,7 +193,7 @@ def test_a_name_can_not_begin_another_part_of_the_message(user: User) -> None:
 @pytest.mark.parametrize(
     ("channel", "end", "source", "override"),
     [
-        ("slack", "slack.json", '{"text": "{{ file }}"}', '{"text": "&lt;!here&gt;"}'),
+        ("slack", "slack.json", '[{"text": "{{ file }}"}]', '[{"text": "&lt;!here&gt;"}]'),
         ("matrix", "matrix.html", "<b>{{ file }}</b>", "<b>&lt;!here&gt;</b>"),
         ("email", "email.html", "<b>{{ file }}</b>", "<b>&lt;!here&gt;</b>"),
     ],
@@ -197,7 +214,9 @@ def test_a_template_for_one_kind_of_channel_alone(
     ("source", "line", "text"),
     [
         ('{"text": "{{ file }}"', 0, "gives no valid JSON: Expecting ',' delimiter"),
-        ('"{{ file }}"', 0, "neither an object nor a list"),
+        ('"{{ file }}"', 0, "gives JSON that must be a list of blocks or"),
+        ('{"text": "{{ file }}"}', 0, "gives JSON that must be a list of blocks or"),
+        ('{"blocks": [], "unfurl_links": true}', 0, "gives JSON that must be a list of blocks or"),
         ("[" * 51 + "]" * 51, 0, "gives JSON that is nested deeper than 50"),
         ('{"a":' * 5000 + "1" + "}" * 5000, 0, "gives JSON that is nested deeper than 50"),
         ("[\n{{ fil }}]", 2, "'fil' is undefined"),
