@@ -243,6 +243,6 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Befor
 MailAddresses = Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple), Field(min_length=1)]
 PersonAddress = Annotated[str, AfterValidator(_person_address)]
 PersonKey = Annotated[str, AfterValidator(_person_key)]
-TeamId = Annotated[str, StringConstraints(pattern=rf"^{_UUID}$")]
+TeamId = Annotated[str, StringConstraints(pattern=rf"^{_UUID}$", to_lower=True)]
 AsTuple = BeforeValidator(_tuple)
 """TOML's lists become tuples."""

@@ -18,7 +18,7 @@ url = "sqlite:////var/lib/relay/relay.db"
 retention = "12h"
 [teams.acme]
 secret = { env = "ACME_SECRET" }
-team_id = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
+team_id = "2F6A1C10-5d0e-81a4-8006-9a1f00000001"
 [[teams.acme.channels]]
 name = "design"
 type = "slack"

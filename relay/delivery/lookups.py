@@ -54,8 +54,9 @@ QUIET = 300.0
 """Seconds in which the same is not asked again, whatever the answer was."""
 
 NAMES_LAST = 24 * 3600.0
-"""Seconds after which a team's people are asked for again: no event tells that somebody has another
-name by now."""
+"""Seconds after which a team's people and projects are asked for again: no event tells that
+somebody has another name by now, and one that told it of a project may have been missed."""
+_DAILY = (MEMBERS, PROJECTS)
 STATE = "penpot"
 """Key of the store's note about whether Penpot answers, for `relay doctor`."""
 
@@ -85,14 +86,14 @@ class Lookups:
         }
         self._under_way: dict[tuple[str, Call], asyncio.Task[Any]] = {}
         self._asked: OrderedDict[tuple[str, Call], float] = OrderedDict()
-        self._projects: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._projects: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
         self._rests: dict[str, float] = {}  # method, or all of them → when it ends
         self._last_answer = 0.0
         self._failing_since: float | None = None
         self._is_refused = False
         self._told: str | None = None  # the state that the store was told of
         self._telling: asyncio.Task[None] | None = None
-        self._people_checked: dict[tuple[str, str], float] = {}
+        self._names_checked: dict[tuple[str, str], float] = {}
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -131,7 +132,7 @@ class Lookups:
                         calls.add(new)
                     calls = {call for call in calls - done if not self._is_resting(call.method)}
                     if not calls:
-                        await self._look_after_people(seen, team, team_id)
+                        await self._look_after_names(seen, team, team_id)
                         break
                     asks()
                     done |= calls
@@ -143,24 +144,27 @@ class Lookups:
                 self._rest(_ALL, Busy(f"nothing was answered within {BUDGET:g} s"))
         return event
 
-    async def _look_after_people(self, seen: Event, team: str, team_id: str) -> None:
-        """Ask for a team's people once a day, without waiting for the answer."""
+    async def _look_after_names(self, seen: Event, team: str, team_id: str) -> None:
+        """Ask for a team's people and projects once a day, without waiting for the answer."""
         key = team, seen.team.id
-        if not seen.team.id or time.monotonic() < self._people_checked.get(key, 0.0):
+        if not seen.team.id or time.monotonic() < self._names_checked.get(key, 0.0):
             return
-        self._people_checked[key] = time.monotonic() + NAMES_LAST / 24
-        call = Call(MEMBERS, (seen.team.id,))
-        note = await self._store.note(_asked_key(team, call))
-        if note is None:  # what is known is of today
-            await self._store.keep_note(_asked_key(team, call), "")
-        elif time.time() - note.at > NAMES_LAST:
-            self._begun(team, team_id, call)
+        self._names_checked[key] = time.monotonic() + NAMES_LAST / 24
+        for method in _DAILY:
+            call = Call(method, (seen.team.id,))
+            note = await self._store.note(_asked_key(team, call))
+            if note is None:  # what is known is of today
+                await self._store.keep_note(_asked_key(team, call), "")
+            elif time.time() - note.at > NAMES_LAST:
+                self._begun(team, team_id, call)
 
     async def _wanted(self, seen: Event, team: str) -> set[Call]:
         people = [("person", person.id) for person in seen.comment.mentions]
         nameless = bool(seen.actor.id and not seen.actor.name)
         nameless = nameless or not await self._memory.has_names(team, people)
-        return wanted(seen, nameless, self._projects.get((team, seen.team.id)))
+        at, projects = self._projects.get((team, seen.team.id), (0.0, None))
+        is_known = projects is not None and time.monotonic() - at < QUIET
+        return wanted(seen, nameless, projects if is_known else None)
 
     def _is_known(self, team: str, call: Call) -> bool:
         """Whether it was asked a short while ago."""
@@ -202,16 +206,18 @@ class Lookups:
             answer = await self._ways[call.method](*call.ids)
         except PenpotError as error:
             self._metrics.lookup(call.method, error.word)
-            self._rest(_ALL if isinstance(error, Busy | Refused) else call.method, error)
+            is_of_all = isinstance(error, Refused)
+            is_of_all |= isinstance(error, Busy) and not error.may_be_of_one
+            self._rest(_ALL if is_of_all else call.method, error)
             raise
         self._metrics.lookup(call.method, "nothing" if answer is None else "found")
         self._works(started)
         if answer is not None:
             if call.method == PROJECTS:
-                self._projects[team, call.ids[0]] = newest(answer)
+                self._projects[team, call.ids[0]] = time.monotonic(), newest(answer)
             facts = islice(told(call, answer, team_id), _MOST_TAUGHT)
             await self._memory.found(team, list(facts))
-            if call.method == MEMBERS:
+            if call.method in _DAILY:
                 await self._store.keep_note(_asked_key(team, call), "")
         self._remember(team, call)
         return answer

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
 from relay.penpot.events import Event
-from relay.penpot.names import Fact, enrich, taught
+from relay.penpot.names import Fact, enrich, learned, taught
 from relay.store.base import FactKey, Store
 
 AT_HAND = 10_000
@@ -43,7 +43,7 @@ class Memory:
         news: dict[FactKey, str] = {}
         for fact in facts:
             key = fact.key
-            merged = Fact.merged(known[key], fact)
+            merged = learned(event, known[key], fact)
             if merged != known[key]:
                 known[key] = merged
                 self._keep(team, key, merged)
@@ -54,13 +54,15 @@ class Memory:
         return news
 
     async def found(self, team: str, facts: Collection[Fact]) -> None:
-        """Take what Penpot's API told: of people whatever it is, for no event tells that somebody
-        has another name by now; of all else where nothing is known: what events told in their order
-        is not touched, or the old name of what is renamed would be lost before it is told."""
+        """Take what Penpot's API told: of people and projects whatever it is, for no event tells
+        that somebody has another name by now, and one that tells it of a project may have been
+        missed; of all else where nothing is known: what events told in their order is not touched,
+        or the old name of what is renamed would be lost before it is told."""
         known = await self._look_up(team, {fact.key for fact in facts})
         for fact in facts:
             old = known[fact.key]
-            merged = Fact.merged(old, fact) if fact.kind == "person" else Fact.merged(fact, old)
+            is_newer = fact.kind in ("person", "project")  # rename-project tells the old name
+            merged = Fact.merged(old, fact) if is_newer else Fact.merged(fact, old)
             if merged != known[fact.key]:
                 known[fact.key] = merged
                 self._keep(team, fact.key, merged)

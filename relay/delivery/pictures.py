@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.metrics import Metrics
 from relay.penpot.events import Event
-from relay.penpot.rpc import PenpotError
+from relay.penpot.rpc import PenpotError, Unexpected
 from relay.picture import Picture
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
+    from relay.penpot.answers import File
     from relay.penpot.api import Penpot
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ REST = 60.0
 AT_HAND = 16 * 1024 * 1024
 """Bytes of pictures that are kept in memory."""
 _LISTS = 1000
+_ASSET = "asset"
 
 
 class Pictures:
@@ -41,9 +43,10 @@ class Pictures:
         """``penpot`` stays its owner's."""
         self._penpot = penpot
         self._metrics = metrics
-        self._lists: OrderedDict[tuple[str, str], tuple[float, Any]] = OrderedDict()
+        self._lists: dict[tuple[str, str], tuple[float, Any]] = {}
         self._pictures: OrderedDict[str, Picture] = OrderedDict()
         self._size = 0
+        self._odd: OrderedDict[str, float] = OrderedDict()  # no pictures, by when that was told
         self._under_way: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._rests_until = 0.0
 
@@ -54,14 +57,17 @@ class Pictures:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def of(self, event: Event, patience: float) -> str:
+    async def of(self, event: Event, patience: float, team_id: str = "") -> str:
         """Id of the thumbnail of what an event is about, which is at hand then: that of the board
         that a comment stands on, else that of its file. Empty where there is none, or where it is
-        not there within ``patience`` seconds."""
+        not there within ``patience`` seconds; and, with ``team_id``, where the file is another
+        team's: who knows a hook could else have any picture that the token's user may see."""
         if event.group not in ("comments", "files", "libraries") or event.name == "delete-file":
             return ""
         try:
             async with asyncio.timeout(patience):
+                if team_id and await self._file(event, team_id) is None:
+                    return ""
                 found = await self._found(event)
                 return found if found and await self._fetched(found) else ""
         except TimeoutError:
@@ -81,10 +87,16 @@ class Pictures:
             boards = await self._listed("get-file-object-thumbnails", file)
             if found := (boards or {}).get((event.page.id, board)):
                 return str(found)
-        if file and event.project.id:
-            files = await self._listed("get-project-files", event.project.id)
-            return next((one.thumbnail_id for one in files or () if one.id == file), "")
-        return ""
+        found_file = await self._file(event)
+        return found_file.thumbnail_id if found_file else ""
+
+    async def _file(self, event: Event, team_id: str = "") -> "File | None":
+        """The event's file as its project lists it, if that is this team's."""
+        if not (event.file.id and event.project.id):
+            return None
+        files: tuple[File, ...] = await self._listed("get-project-files", event.project.id) or ()
+        found = (one for one in files if one.id == event.file.id)
+        return next((one for one in found if not team_id or one.team_id == team_id), None)
 
     async def _listed(self, method: str, id_: str) -> Any:
         """An answer of a while ago, or a new one; None where there is none."""
@@ -97,17 +109,22 @@ class Pictures:
         }[method]
         answer = await self._asked(method, id_, ask)
         if answer is not None:
-            self._lists[method, id_] = time.monotonic(), answer
-            self._lists.move_to_end((method, id_))
-            while len(self._lists) > _LISTS:
-                self._lists.popitem(last=False)
+            now = time.monotonic()
+            old = [key for key, (at, _) in self._lists.items() if now - at > FRESH]
+            if not old and len(self._lists) >= _LISTS:
+                old = [next(iter(self._lists))]
+            for key in old:
+                del self._lists[key]
+            self._lists[method, id_] = now, answer
         return answer
 
     async def _fetched(self, media: str) -> Picture | None:
         if media in self._pictures:
             self._pictures.move_to_end(media)
             return self._pictures[media]
-        picture = await self._asked("asset", media, self._penpot.asset)
+        if time.monotonic() - self._odd.get(media, -REST) < REST:
+            return None
+        picture = await self._asked(_ASSET, media, self._penpot.asset)
         if picture is not None and media not in self._pictures:
             self._pictures[media] = picture
             self._size += len(picture.content)
@@ -120,9 +137,9 @@ class Pictures:
         self, method: str, id_: str, ask: Callable[[str], Awaitable[T | None]]
     ) -> T | None:
         """One call at a time for one thing, which goes on where nobody waits for it any more."""
+        key = method, id_
         if time.monotonic() < self._rests_until:
             return None
-        key = method, id_
         task = self._under_way.get(key)
         if task is None:
             task = asyncio.create_task(self._call(method, id_, ask))
@@ -143,8 +160,14 @@ class Pictures:
             answer = await ask(id_)
         except PenpotError as error:
             self._metrics.lookup(method, error.word)
-            self._rests_until = time.monotonic() + REST
-            log.warning("messages go out without pictures for a minute: %s", error)
+            if method == _ASSET and isinstance(error, Unexpected):  # the others may be good
+                self._odd[id_] = time.monotonic()
+                while len(self._odd) > _LISTS:
+                    self._odd.popitem(last=False)
+                log.warning("a message goes out without its picture: %s", error)
+            else:
+                self._rests_until = time.monotonic() + REST
+                log.warning("messages go out without pictures for a minute: %s", error)
             return None
         self._metrics.lookup(method, "nothing" if answer is None else "found")
         return answer

@@ -169,7 +169,7 @@ class Planner:
             return event
         asks()
         seen = await self._memory.enriched(event, key, "", team.team_id)
-        found = await self._pictures.of(seen, patience)
+        found = await self._pictures.of(seen, patience, team.team_id)
         return replace(event, file=replace(event.file, thumbnail=found))
 
     async def plan(self, stored: StoredEvent, ahead: Sequence[FannedOut]) -> FannedOut:

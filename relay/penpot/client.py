@@ -72,6 +72,7 @@ class Client:
             verify=(tls or True) if self._url.startswith("https:") else False,
         )
         self._under_way: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def close(self) -> None:
         """End what is under way and give the connections back."""
@@ -132,7 +133,8 @@ class Client:
         if not self._is_token:
             raise Refused("the access token holds characters that none has, or nothing")
         try:
-            async with asyncio.timeout(self._timeout):
+            # The wait for a turn is no silence of Penpot's.
+            async with self._turn, asyncio.timeout(self._timeout):
                 return await work()
         except (TimeoutError, httpx.TimeoutException):
             raise Busy(f"{method}: no answer within {self._timeout:g} s") from None

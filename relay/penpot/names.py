@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, Font, Person, Subject, Thread
 from relay.penpot.text import one_line
 
@@ -20,6 +21,7 @@ LONGEST_FIRST: Final = 750
 """Characters of a thread's first comment that are remembered."""
 OWN_TEAM: Final = ("own-team", "")
 """Key of the team that the webhook belongs to."""
+_PLACES = frozenset({"file", "page", "project"})
 _SAID: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 
 
@@ -27,7 +29,8 @@ _SAID: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 class Fact:
     """What is known about one thing; the fields that are not known are empty.
 
-    Kinds, with their ``refs``: person (email), file (project), project (team), page (file),
+    Kinds, with their ``refs``: person (email), file (project, at: when both were told), project
+    (team), page (file),
     thread (file, page, number, first, board, resolved, edited), team, font, template (its id is a
     word), and own-team (team; its id is empty): the team that the webhook belongs to.
     """
@@ -101,11 +104,36 @@ def taught(event: Event) -> tuple[Fact, ...]:
             if file.id != event.file.id
         ),
     ]
-    known = [fact for fact in facts if fact.id and (fact.name or fact.refs)]
+    known = [_at(event, fact) for fact in facts if fact.id and (fact.name or fact.refs)]
     if event.team.id:
         # Penpot tells an event only to the webhooks of the team that it names.
         known.append(Fact.of(*OWN_TEAM, team=event.team.id))
     return tuple(known)
+
+
+def _at(event: Event, fact: Fact) -> Fact:
+    if fact.kind != "file" or event.at is None:
+        return fact
+    return Fact.of("file", fact.id, fact.name, **dict(fact.refs), at=event.at.isoformat())
+
+
+def learned(event: Event, old: Fact, fact: Fact) -> Fact:
+    """What is known once an event has taught a fact over the ``old`` one.
+
+    Penpot tells of a save two minutes later (``update-file``, FACTS 2), with the name and the
+    project of then; and what Relay finds out by itself may come before the webhook that tells a new
+    name. Such facts fill gaps only.
+    """
+    kind = CATALOGUE.get(event.name)
+    is_late = kind is not None and kind.own and fact.kind in _PLACES
+    if event.name == "update-file" and fact.kind == "file":
+        is_late = not fact.ref("at") or fact.ref("at") < old.ref("at")
+    new = Fact.merged(fact, old) if is_late else Fact.merged(old, fact)
+    return old if _timeless(new) == _timeless(old) else new
+
+
+def _timeless(fact: Fact) -> tuple[str, dict[str, str]]:
+    return fact.name, {key: ref for key, ref in fact.refs if key != "at"}
 
 
 def enrich(
@@ -120,6 +148,8 @@ def enrich(
     memory = _Memory(known)
     event = replace(event, actor=memory.person(event.actor), font=memory.font(event.font))
     event = memory.thread_with_place(event)
+    if event.name == "delete-comment-thread":
+        event = memory.as_known(event)
     mentions = tuple(map(memory.person, event.comment.mentions))
     author = memory.person(event.comment.author)
     event = replace(event, comment=replace(event.comment, mentions=mentions, author=author))
@@ -215,6 +245,17 @@ class _Memory:
             thread=thread,
             page=self.named("page", page),
             file=replace(event.file, id=file) if event.thread.id or page.id else event.file,
+        )
+
+    def as_known(self, event: Event) -> Event:
+        """The event where its file and page are by now, of which it tells what once was."""
+        file, page = self.fact("file", event.file.id), self.fact("page", event.page.id)
+        project = file.ref("project")
+        return replace(
+            event,
+            file=replace(event.file, name=file.name or event.file.name),
+            page=replace(event.page, name=page.name or event.page.name),
+            project=event.project if project in ("", event.project.id) else Subject(project),
         )
 
     def file_with_project(self, event: Event) -> Event:

@@ -41,10 +41,14 @@ class Busy(PenpotError):
 
     word = "busy"
 
-    def __init__(self, text: str, after: float | None = None) -> None:
-        """``after``: seconds to wait, where Penpot told."""
+    def __init__(
+        self, text: str, after: float | None = None, *, may_be_of_one: bool = False
+    ) -> None:
+        """``after``: seconds to wait, where Penpot told. ``may_be_of_one``: whether Penpot answers,
+        and failed at what was asked for, maybe at nothing else."""
         super().__init__(text)
         self.after = after
+        self.may_be_of_one = may_be_of_one
 
 
 class Unexpected(PenpotError):
@@ -111,7 +115,7 @@ class Answer(NamedTuple):
         if self.status == 403:
             return Refused(f"{told}: Penpot, or a proxy before it, refuses Relay")
         if self.status == 429 or self.status >= 500:
-            return Busy(told, _rest(self.headers))
+            return Busy(told, _rest(self.headers), may_be_of_one=self.status == 500)
         if self.status == 404:
             return Unexpected(f"{told}: is penpot.url the address of a Penpot?")
         if 300 <= self.status < 400:

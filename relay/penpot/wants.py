@@ -108,6 +108,8 @@ def told(call: Call, answer: Any, team_id: str) -> Iterator[Fact]:
 
     Who knows one hook could else name the files of every team that the token's user is in.
     """
+    if call.method == MEMBERS and team_id and call.ids != (team_id,):
+        return
     for one in answer if isinstance(answer, tuple) else (answer,):
         team = getattr(one, "team_id", "")
         if team and team_id and team != team_id:

@@ -96,7 +96,7 @@ class House:
             )
         self.fan_out.wake()
 
-    async def messages(self, seconds: float = 8) -> list[Message]:
+    async def messages(self, seconds: float = 30) -> list[Message]:
         """All messages, oldest first, when every event is fanned out; bodies without escapes."""
         async with asyncio.timeout(seconds):
             while await self.store.stored(1):  # noqa: ASYNC110
@@ -250,6 +250,14 @@ async def test_nothing_of_another_team_is_told(house: House) -> None:
     assert "hero spacing" not in (await house.messages())[0].body
 
 
+async def test_nobody_of_another_team_is_told(house: House) -> None:
+    house.start(team_id=RND)
+    font = body("delete-font/plain", teamId=ACME)
+    told = await house.told(font)
+    assert await house.store.facts("acme", [("person", font["profileId"])]) == {}
+    assert told.startswith("Someone")
+
+
 async def test_what_no_channel_takes_is_not_asked_about(house: House) -> None:
     house.start(events="fonts")
     await house.put(body("create-comment/plain"))
@@ -366,11 +374,22 @@ async def test_the_message_goes_out_whatever_penpot_answers(
     assert len(house.penpot.calls) == before  # one more of the same costs nothing
 
 
+async def test_what_fails_for_one_thing_is_asked_for_others(house: House) -> None:
+    house.penpot.faults["get-file-libraries"] = Fault(status=500)
+    house.start()
+    await house.put(body("link-file-to-library/plain"))
+    await house.messages()
+    assert house.penpot.count("get-file-libraries") == 1
+    assert "Landing page" in await house.told(body("create-comment/plain"))
+    await house.told(body("link-file-to-library/plain", libraryId=NEW))
+    assert house.penpot.count("get-file-libraries") == 1
+
+
 async def test_a_penpot_that_is_not_there_costs_nothing(house: House) -> None:
     house.start()
     with house.penpot.down():
         await house.put(*[body("create-comment/plain")] * 50)
-        assert len(await house.messages(2)) == 50
+        assert len(await house.messages(20)) == 50
     assert house.counted("busy") >= 1
 
 
@@ -555,6 +574,38 @@ async def wait_for_note(house: House, value: str) -> None:
         while note is None or note.value != value:
             await asyncio.sleep(0.01)
             note = await house.store.note(lookups.STATE)
+
+
+async def test_new_projects_are_searched_after_a_while(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = house.penpot.world
+    house.start(team_id=ACME)
+    unlinked = body("unlink-file-from-library/plain", fileId=LANDING)
+    unlinked["props"]["libraryId"] = STRANGER
+    assert "from a library" in await house.told(unlinked)
+    project = "3b7c2d20-5d0e-81a4-8006-9a2f00000aaa"
+    world.projects[project] = Project(project, ACME, "New")
+    world.files[NEW] = File(NEW, project, "New kit", is_shared=True)
+    unlinked["props"]["libraryId"] = NEW
+    monkeypatch.setattr(lookups, "QUIET", 1.0)
+    await asyncio.sleep(1.1)
+    assert "New kit" in await house.told(unlinked)
+
+
+async def test_a_missed_rename_of_a_project_is_noticed_within_a_day(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.start()
+    assert "Website Redesign" in await house.told(body("create-comment/plain"))
+    house.penpot.world.projects[WEB].name = "Website 2027"
+    await house.end()
+
+    monkeypatch.setattr(lookups, "NAMES_LAST", 0.0)
+    house.start()
+    async with asyncio.timeout(20):
+        while "Website 2027" not in await house.told(body("create-comment/plain")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_a_teams_people_are_asked_for_again_after_a_day(

@@ -113,6 +113,37 @@ async def test_after_a_failure_penpot_has_a_rest(
     assert await house.pictures.of(house.event, 2) == OF_BOARD
 
 
+async def test_what_is_no_picture_keeps_no_other_away(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.penpot.world.assets[OF_BOARD] = Asset(b"<svg/>")
+
+    assert await house.pictures.of(house.event, 2) == ""
+    assert await house.pictures.get(OF_BOARD) is None
+    assert caplog.text.count("no picture in PNG") == 1
+    assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
+
+
+async def test_no_picture_of_another_team_is_had(house: House) -> None:
+    acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
+    other = house.penpot.world.by_name("projects", "rnd1")
+
+    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
+    assert await house.pictures.of(house.event, 2, rnd) == ""
+    assert await house.pictures.of(replace(house.event, thread=Thread("t")), 2, rnd) == ""
+    assert await house.pictures.of(replace(house.event, project=Subject(other)), 2, acme) == ""
+
+
+async def test_lists_that_are_old_are_given_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.pictures.of(house.event, 2)
+    assert len(house.pictures._lists) == 1
+    monkeypatch.setattr(pictures, "FRESH", 0.0)
+    await house.pictures.of(replace(house.event, thread=Thread("t")), 2)
+    assert [method for method, _ in house.pictures._lists] == ["get-project-files"]
+
+
 async def test_pictures_at_hand_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "AT_HAND", len(board(80, 60)) + 1)
     await house.pictures.get(OF_FILE)

@@ -453,6 +453,16 @@ async def test_many_lookups_take_turns(newer: StandIn) -> None:
     assert 1 < newer.most_at_once <= AT_ONCE
 
 
+async def test_the_wait_for_a_turn_is_no_silence_of_penpot(newer: StandIn) -> None:
+    ids, newer.latency = Ids(newer.world), 0.2
+    async with client(newer, patience=1.0) as asked:
+        threads = [f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(8 * AT_ONCE)]
+        found = await asyncio.gather(
+            *(asked.comment_thread(ids.landing, thread) for thread in threads)
+        )
+    assert len(found) == 8 * AT_ONCE
+
+
 async def test_closing_ends_what_is_under_way(newer: StandIn) -> None:
     newer.faults["*"] = Fault(hang=True)
     asked = Penpot(newer.url, TOKEN)

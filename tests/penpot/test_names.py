@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from relay.penpot.events import Event, File, Person, Subject, normalize
-from relay.penpot.names import Fact, Key, enrich, taught
+from relay.penpot.names import Fact, Key, enrich, learned, taught
 from relay.penpot.subjects import MOST_FILES
 
 TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
@@ -42,12 +43,13 @@ class Memory:
     def __init__(self, *events: Event) -> None:
         self.facts: dict[Key, Fact] = {}
         self.rounds = 0
-        for event in events:
-            self.learn(event)
+        self.learn(*events)
 
-    def learn(self, event: Event) -> None:
-        for fact in taught(event):
-            self.facts[fact.key] = Fact.merged(self.facts.get(fact.key), fact)
+    def learn(self, *events: Event) -> None:
+        for event in events:
+            for fact in taught(event):
+                old = self.facts.get(fact.key, Fact(*fact.key))
+                self.facts[fact.key] = learned(event, old, fact)
 
     def tell(self, event: Event, team_id: str = "") -> Event:
         known: dict[Key, Fact] = {}
@@ -228,6 +230,52 @@ def test_an_event_teaches_what_it_tells() -> None:
 ])  # fmt: skip
 def test_ids_alone_and_the_names_of_copies_teach_nothing(event: Event) -> None:
     assert _keys(taught(event)) == set()
+
+
+def _at(second: int, event: Event) -> Event:
+    return replace(event, at=datetime(2026, 7, 1, 10, 0, second, tzinfo=UTC))
+
+
+def test_what_is_told_late_of_a_save_takes_no_newer_name_back() -> None:
+    renamed = _at(40, _event("rename-file", id=FILE, name="Checkout"))
+    moved = _at(50, _event("move-files", ids=[FILE], projectId=KIT))
+    memory = Memory(_at(0, FILE_UPDATED), renamed, moved)
+    comment = _event("create-comment", threadId=THREAD, fileId=FILE, content="Hi")
+
+    memory.learn(_at(30, FILE_UPDATED), replace(FILE_UPDATED, at=None))
+    told = memory.tell(comment)
+    assert (told.file.name, told.project.id) == ("Checkout", KIT)
+    assert memory.tell(_event("rename-file", id=FILE, name="Shop")).previous.name == "Checkout"
+
+    memory.learn(_at(55, FILE_UPDATED))
+    told = memory.tell(comment)
+    assert (told.file.name, told.project.id) == ("Landing page", PROJECT)
+
+
+def test_a_save_of_a_file_that_nothing_is_known_of_teaches_its_name() -> None:
+    for event in (FILE_UPDATED, _at(0, FILE_UPDATED)):
+        assert Memory(event).tell(_event("delete-file", id=FILE)).file.name == "Landing page"
+
+
+def test_what_relay_finds_out_by_itself_teaches_no_name_before_its_webhook() -> None:
+    memory = Memory(FILE_UPDATED, THREAD_CREATED)
+    place = {"id": THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Start", "projectId": KIT}
+    memory.learn(_event("resolve-comment-thread", fileName="Landing 2", isResolved=True, **place))
+
+    renamed = memory.tell(_event("rename-file", id=FILE, name="Landing 2"))
+    assert (renamed.previous.name, renamed.project.id) == ("Landing page", PROJECT)
+    assert memory.facts["thread", THREAD].ref("resolved") == "yes"
+
+
+def test_a_deleted_thread_is_told_where_its_file_is_by_now() -> None:
+    memory = Memory(FILE_UPDATED, _event("rename-file", id=FILE, name="Landing 2"))
+    place = {"id": THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Home", "projectId": KIT}
+    deleted = memory.tell(_event("delete-comment-thread", fileName="Landing page", **place))
+
+    assert (deleted.file.name, deleted.page.name) == ("Landing 2", "Home")
+    assert deleted.project.id == PROJECT
+    unknown = Memory().tell(_event("delete-comment-thread", fileName="Landing page", **place))
+    assert (unknown.file.name, unknown.project.id) == ("Landing page", KIT)
 
 
 def test_facts_are_merged_field_by_field() -> None:
