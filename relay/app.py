@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sized
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -111,13 +111,11 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             task.add_done_callback(_tell_end)
         leave_what_is_loaded_alone()
         log.info(
-            "Relay %s, role %s: %d teams, %d channels, listening on %s:%d, store %s",
+            "Relay %s, role %s: %s, %s, store %s",
             __version__,
             role,
-            len(config.teams),
-            len(settings),
-            config.server.host,
-            config.server.port,
+            _counted(config.teams, "team"),
+            _counted(settings, "channel"),
             config.store.place,
         )
         try:
@@ -164,6 +162,10 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     application.state.feed = feed
     application.router.redirect_slashes = False  # a redirect would tell the secret again
     return application
+
+
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _penpot(config: Config) -> "Penpot | None":

@@ -21,7 +21,7 @@ from relay.configfile import ConfigError, load, warnings
 from relay.delivery.health import broken
 from relay.logs import set_up
 from relay.role import Role
-from relay.store import store_at
+from relay.store import OpenStore, store_at
 from relay.store.base import Store, StoreMisfit, StoreUnavailable
 from relay.watch.hooks import troubles
 
@@ -60,6 +60,13 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(str(error)) from error
 
 
+def _store(config: Config) -> OpenStore:
+    try:
+        return store_at(config.store.url.reveal())
+    except StoreMisfit as error:
+        raise click.ClickException(str(error)) from error
+
+
 @main.command()
 @CONFIG
 @click.option(
@@ -79,7 +86,7 @@ def serve(path: str | None, name: str) -> None:
     config = _load(path)
     set_up(config.log.level, config.log.format)
     give_large_buffers_back()
-    store = store_at(config.store.url.reveal())
+    store = _store(config)
     role = Role(name)
     if role is not Role.ALL and not store.shared:
         raise click.BadParameter(
@@ -90,7 +97,11 @@ def serve(path: str | None, name: str) -> None:
         )
     _run(_open_and_close(store))
     listening = server(config, role)
-    listening.run()
+    try:
+        listening.run()
+    except SystemExit as end:  # the line before says what is wrong there
+        place = f'server.host = "{config.server.host}", server.port = {config.server.port}'
+        raise click.ClickException(f"{place}: Relay can't listen there") from end
     if not listening.started:
         sys.exit(1)
 
@@ -107,6 +118,7 @@ def check(path: str | None) -> None:
     from relay.doctor import template_problems
 
     config = _load(path)
+    _store(config)
     problems = template_problems(config, config.teams)
     for problem in problems:
         click.echo(f"template {problem}", err=True)
@@ -227,7 +239,7 @@ def log(path: str | None, team: str | None, state: str | None, limit: int) -> No
 
 
 async def _log(config: Config, team: str | None, state: str | None, limit: int) -> None:
-    store = store_at(config.store.url.reveal())
+    store = _store(config)
     await store.open(service=False)
     try:
         entries = await store.log(team=team, state=state, limit=limit)
@@ -255,7 +267,7 @@ async def _log(config: Config, team: str | None, state: str | None, limit: int) 
 
 
 def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 @main.command()
@@ -273,7 +285,7 @@ def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
 
 
 async def _resend(config: Config, ids: tuple[int, ...]) -> None:
-    store = store_at(config.store.url.reveal())
+    store = _store(config)
     await store.open(service=False)
     try:
         found = await store.resend(ids) if ids else await store.resend_dead()
@@ -299,7 +311,7 @@ def backup(path: str | None, file: Path) -> None:
 
 
 async def _backup(config: Config, file: Path) -> None:
-    store = store_at(config.store.url.reveal())
+    store = _store(config)
     await store.open(service=False)
     try:
         await store.backup(file)

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,10 @@ def warnings(config: Config) -> list[str]:
         for key, value in plain
         if value is not None and value.plain
     ]
+    secrets = Counter(team.secret.reveal() for team in config.teams.values())
+    shared = [name for name, team in config.teams.items() if secrets[team.secret.reveal()] > 1]
+    if shared:
+        found.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
     if not config.server.public_url:
         found.append("server.public_url is not set: hook URLs are shown with localhost")
     elif config.inspector.password is None and not config.inspector.trusted_header:

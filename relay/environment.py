@@ -81,6 +81,9 @@ def from_environment(
         close = difflib.get_close_matches(name, sorted(KNOWN), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         faults.append((name, None, f"unknown variable{hint}"))  # it may hold a secret
+    for name in sorted(_SECRETS & given.keys()):
+        if f"{name}_FILE" in given:
+            faults.append((f"{name}_FILE", None, f"stands beside {name}: only one of them may be"))
     raw: dict[str, Any] = {}
     names: dict[str, str] = {"teams": "RELAY_SECRET", "teams.default.secret": "RELAY_SECRET"}
     for name, key in _PLAIN.items():
@@ -93,6 +96,8 @@ def from_environment(
             continue
         channel: dict[str, Any] = {"name": kind, "type": kind}
         prefix = f"teams.default.channels[{len(channels)}]"
+        if kind == "email":
+            names[f"{prefix}.smtp"] = "RELAY_EMAIL_SMTP_HOST"
         for name, key in variables.items():
             names[f"{prefix}.{key}"] = name
             if key:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from email.headerregistry import Address
 from email.policy import SMTP
 from pathlib import Path
@@ -43,6 +44,9 @@ def previews(
     templates = TemplateSet((config.templates if config else Templates()).path)
     settings = config or Config.model_construct(penpot=Penpot())
     events = [_event(payload)] if payload else [example(name)] if name else examples()
+    if config is not None:
+        called = config.team_name(team)
+        events = [replace(one, team=replace(one.team, name=called)) for one in events]
     for event in (stage for one in events for stage in _stages(one, kind)):
         linked = add_links(event, settings.penpot.url)
         rendered = render(templates, linked, team, kind)
@@ -88,7 +92,8 @@ def _shown(kind: str, message: Message) -> str:
             from relay.channels import email_message
 
             sender = Address("Penpot", "penpot", "example.com")
-            mail = email_message.compose(message, "preview", sender, [sender])
+            recipient = Address("", "design", "example.com")
+            mail = email_message.compose(message, "preview", sender, [recipient])
             return mail.as_bytes(policy=SMTP).decode()
         case _:
             from relay.channels import stdout

@@ -1,5 +1,6 @@
 """Relay's HTTP server: uvicorn, with the settings that Penpot needs."""
 
+import logging
 import socket
 
 import uvicorn
@@ -9,6 +10,8 @@ from relay.config import Config
 from relay.h2c import H2cBlindProtocol
 from relay.role import Role
 
+log = logging.getLogger(__name__)
+
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept. Java's client closes its own after 30, and does not
 repeat a POST on a connection that was closed under it."""
@@ -17,7 +20,14 @@ STOP_TIME = 1
 
 
 class _Server(uvicorn.Server):
-    """Ends what is told without an end, when it stops: uvicorn would wait for it, then cut it."""
+    """Says where it listens once it does, and ends what is told without an end, when it stops:
+    uvicorn would wait for it, then cut it."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say where."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("listening on %s:%d", self.config.host, self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""

@@ -91,7 +91,7 @@ api_url = "http://127.0.0.1:1"
 
     log = service.run("log")
 
-    assert log.stderr.startswith(f"acme/design has stopped since 1970-01-01 00:00:00: {why}\n")
+    assert log.stderr.startswith(f"acme/design has stopped since 1970-01-01 00:00:00Z: {why}\n")
     assert f"acme/design: has stopped, its messages wait: {why}" in service.run("doctor").stdout
 
 
@@ -202,6 +202,15 @@ def test_preview_prints_what_a_channel_would_get(tmp_path: Path, kind: str) -> N
         assert "Subject: " in run.stdout
 
 
+def test_preview_names_the_team_as_the_config_does(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text(
+        f'[teams.acme]\nsecret = "{SECRET}"\nname = "Acme Design"\n'
+    )
+    shown = relay("preview", "rename-file", "--channel", "email", folder=tmp_path).stdout
+    assert "Acme Design" in shown
+    assert "To: design@example.com" in shown
+
+
 def test_preview_shows_the_message_that_an_event_changes(tmp_path: Path) -> None:
     by_kind = {
         kind: relay("preview", "resolve-comment-thread", "--channel", kind, folder=tmp_path).stdout
@@ -272,9 +281,14 @@ def test_send_posts_a_test_message_and_tells_the_answer(
         f'sender = "p@example.com"\nsmtp = {{ host = "127.0.0.1", port = {mail.port}, '
         'tls = "none" }\n',
     )
+    text = service.config.read_text()
+    service.config.write_text(text.replace("[teams.acme]", '[teams.acme]\nname = "Acme *Design*"'))
     service.environ = {"SLACK": TOKEN}
     run = service.run("send", "acme")
     assert run.returncode == 1
+    block = slack_server.slack.messages[0]["blocks"][0]["elements"][0]
+    words = "".join(part["text"] for part in block["elements"])
+    assert "about the Penpot team Acme *Design* will look like this" in words
     assert "acme/design: sent (" in run.stdout
     assert "acme/mail: sent (<" in run.stdout
     assert "acme/general: not sent: not_in_channel" in run.stderr
@@ -366,8 +380,38 @@ def test_without_any_config_it_is_told_what_there_could_be(tmp_path: Path) -> No
 def test_the_log_says_when_it_starts_and_when_it_stops(tmp_path: Path) -> None:
     with running(tmp_path, LOG) as service:
         started = service.log.read_text()
-    assert f"1 teams, 1 channels, listening on 127.0.0.1:{service.port}" in started
+    assert "role all: 1 team, 1 channel, store sqlite://" in started
+    assert f"listening on 127.0.0.1:{service.port}" in started
     assert service.log.read_text().rstrip().endswith("stopped")
+
+
+def test_a_place_where_it_can_not_listen_is_named(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with running(tmp_path / "one", LOG) as service:
+        other = Service(tmp_path / "other", LOG)
+        other.config.write_text(
+            other.config.read_text().replace(f"port = {other.port}", f"port = {service.port}")
+        )
+        run = other.run("serve")
+    assert run.returncode == 1
+    assert f'server.host = "127.0.0.1", server.port = {service.port}: Relay can\'t' in run.stderr
+    assert "address already in use" in run.stdout + run.stderr
+    assert "listening" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "log", "resend --dead"])
+def test_a_missing_driver_is_named(tmp_path: Path, command: str) -> None:
+    service = Service(tmp_path, LOG)
+    text = service.config.read_text()
+    url = next(line for line in text.splitlines() if line.startswith("url = "))
+    service.config.write_text(text.replace(url, 'url = "postgresql://127.0.0.1:1/relay"', 1))
+    (tmp_path / "asyncpg.py").write_text("raise ImportError('gone', name='asyncpg')")
+    service.environ["PYTHONPATH"] = str(tmp_path)
+    run = service.run(*command.split())
+    assert run.returncode == 1
+    assert "store.url: a PostgreSQL takes asyncpg, which is missing" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_health_asks_the_running_service(tmp_path: Path) -> None:

@@ -564,6 +564,14 @@ def test_the_environments_faults_name_the_variable(
     environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "0"}
     assert "name a channel" in faults(None, environ)[0]
     assert faults(None, {"RELAY_STDOUT": "1"}) == ["environment: RELAY_SECRET: is required"]
+    mail = {"RELAY_EMAIL_TO": "a@b.c", "RELAY_EMAIL_SENDER": "d@e.f"}
+    assert faults(None, mail | {"RELAY_SECRET": SECRET}) == [
+        "environment: RELAY_EMAIL_SMTP_HOST: is required"
+    ]
+    environ = {"RELAY_SECRET": SECRET, "RELAY_SECRET_FILE": "/nope", "RELAY_STDOUT": "1"}
+    assert faults(None, environ) == [
+        "environment: RELAY_SECRET_FILE: stands beside RELAY_SECRET: only one of them may be"
+    ]
     environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT_FILE": "/x", "RELAY_CONFIG": ""}
     assert "RELAY_STDOUT_FILE" in faults(None, environ)[0]
 
@@ -645,6 +653,15 @@ def test_an_inspector_in_public_without_a_password_is_warned_of(tmp_path: Path) 
         for path in (write(tmp_path, text) for text in (teams, public, hidden, proxy))
     ]
     assert told == [False, True, False, False]
+
+
+def test_teams_with_one_secret_are_told_of(tmp_path: Path) -> None:
+    text = "".join(
+        f'[teams.{name}]\nsecret = "{secret}"\n'
+        for name, secret in (("a", SECRET), ("b", SECRET), ("c", SECRET[::-1]))
+    )
+    told = [one for one in warnings(load(write(tmp_path, text), {})) if "same secret" in one]
+    assert told == ["the teams a, b have the same secret: give each its own"]
 
 
 def test_the_inspectors_password_may_stand_in_the_file_as_a_hash(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from relay.inspector.context import inspector_of, viewer_of
@@ -88,4 +88,11 @@ def _id(request: Request, name: str) -> int | None:
     return row_id(request.query_params.get(name, ""))
 
 
-ROUTES = [Route("/inspector", _list, methods=["GET"])]
+async def _plainly(_: Request) -> Response:
+    return RedirectResponse("/inspector", 308)
+
+
+ROUTES = [
+    Route("/inspector", _list, methods=["GET"]),
+    Route("/inspector/", _plainly, methods=["GET"]),
+]

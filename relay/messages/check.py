@@ -1,5 +1,6 @@
 """``relay check`` for templates: every fault in every template, with file and line."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from relay.messages.faults import hint
 from relay.messages.rendering import Failed, Problem, problem
 from relay.messages.sets import ENDS, MARKDOWN, Environments, TemplateSet
 from relay.messages.templates import Templates, template_name
+
+_ABSENT = re.compile(r" object' has no attribute ('\w+')$")
+"""What Jinja says of what a value has not."""
 
 
 def check(
@@ -35,9 +39,12 @@ def check(
 
 
 def _says_more(problem: Problem, than: Problem) -> bool:
-    """Whether a problem is the same with a hint."""
-    same_place = (problem.file, problem.line) == (than.file, than.line)
-    return same_place and problem.text != than.text and problem.text.startswith(than.text)
+    """Whether a problem is the same with a hint, or with the name that stands in the template."""
+    if (problem.file, problem.line) != (than.file, than.line) or problem.text == than.text:
+        return False
+    absent = _ABSENT.search(than.text)
+    words = f" has no {absent[1]}" if absent else ""
+    return problem.text.startswith(than.text) or (bool(words) and words in problem.text)
 
 
 def _sets(

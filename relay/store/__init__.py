@@ -26,6 +26,6 @@ def store_at(url: str) -> OpenStore:
     try:
         from relay.store.postgres import PostgresStore
     except ImportError as error:
-        text = "for a PostgreSQL install penpot-relay[postgres]"
-        raise StoreMisfit(f"store.url: {text} ({error.name} is missing)") from None
+        text = f"a PostgreSQL takes {error.name}, which is missing: pip install {error.name}"
+        raise StoreMisfit(f"store.url: {text}") from None
     return PostgresStore(url)

@@ -47,7 +47,7 @@ class SqliteFile:
                     opened.enter_context(self._lock())
                     self._path.touch(mode=0o600)  # people's comments will stand in it
                 elif not self._path.exists():
-                    raise StoreMissing(f"there is no store at {self._path} yet")
+                    raise StoreMissing(f"there is no store at {self._path.absolute()} yet")
                 writing = await asyncio.to_thread(self._connect, upgrading=service)
                 opened.callback(writing.close)
                 self._reader = await asyncio.to_thread(self._connect)

@@ -195,6 +195,13 @@ def test_a_team_sees_its_own_events_alone(two: Service) -> None:
             assert "Of acme" not in next(time)
 
 
+def test_a_slash_too_many_leads_to_the_list(service: Service) -> None:
+    answer = httpx.get(f"{service.url}/inspector/")
+    assert (answer.status_code, answer.headers["location"]) == (308, "/inspector")
+    from_elsewhere = httpx.get(f"{service.url}/inspector/", headers={"x-forwarded-for": "1.2.3.4"})
+    assert from_elsewhere.status_code == 404
+
+
 def test_an_open_inspector_does_not_hold_up_the_end(service: Service) -> None:
     with httpx.stream("GET", f"{service.url}/inspector/live?after=0") as live:
         assert next(live.iter_text()).startswith("retry")

@@ -83,6 +83,12 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_value_has_not_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "create-file.md.j2").write_text("{{ file.nme.foo }}")
+    (problem,) = check(Templates(tmp_path), SAMPLES)
+    assert problem.text == "'file' has no 'nme'; did you mean \"name\"?"
+
+
 @pytest.mark.parametrize(
     "source",
     [
