@@ -216,7 +216,7 @@ class Lookups:
             if call.method == PROJECTS:
                 self._projects[team, call.ids[0]] = time.monotonic(), newest(answer)
             facts = islice(told(call, answer, team_id), _MOST_TAUGHT)
-            await self._memory.found(team, list(facts))
+            await self._memory.found(team, list(facts), started)
             if call.method in _DAILY:
                 await self._store.keep_note(_asked_key(team, call), "")
         self._remember(team, call)

@@ -1,5 +1,7 @@
 """Memory: the names that events and Penpot's API told, from the store, the most used at hand."""
 
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
@@ -17,6 +19,7 @@ class Memory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._facts: OrderedDict[tuple[str, FactKey], Fact] = OrderedDict()
+        self._named: dict[tuple[str, FactKey], float] = {}  # when an event told a project's name
         # What Penpot's API told: not in a plan yet, and in plans that are not stored yet.
         self._found: dict[tuple[str, FactKey], Fact] = {}
         self._handed: dict[tuple[str, FactKey], Fact] = {}
@@ -48,20 +51,27 @@ class Memory:
                 known[key] = merged
                 self._keep(team, key, merged)
                 news[key] = merged.dumps()
+            if fact.kind == "project" and fact.name:
+                self._named[team, key] = time.monotonic()
+                while len(self._named) > AT_HAND:
+                    del self._named[next(iter(self._named))]
         for owner, key in [found for found in self._found if found[0] == team]:
             fact = self._handed[owner, key] = self._found.pop((owner, key))
             news.setdefault(key, self._facts.get((owner, key), fact).dumps())
         return news
 
-    async def found(self, team: str, facts: Collection[Fact]) -> None:
+    async def found(self, team: str, facts: Collection[Fact], asked_at: float = math.inf) -> None:
         """Take what Penpot's API told: of people and projects whatever it is, for no event tells
         that somebody has another name by now, and one that tells it of a project may have been
         missed; of all else where nothing is known: what events told in their order is not touched,
-        or the old name of what is renamed would be lost before it is told."""
+        or the old name of what is renamed would be lost before it is told. ``asked_at``, by the
+        monotonic clock: an event that came since then knows a project's name better."""
         known = await self._look_up(team, {fact.key for fact in facts})
         for fact in facts:
             old = known[fact.key]
-            is_newer = fact.kind in ("person", "project")  # rename-project tells the old name
+            is_newer = fact.kind == "person"
+            if fact.kind == "project":  # rename-project tells the old name
+                is_newer = self._named.get((team, fact.key), -math.inf) < asked_at
             merged = Fact.merged(old, fact) if is_newer else Fact.merged(fact, old)
             if merged != known[fact.key]:
                 known[fact.key] = merged

@@ -17,7 +17,7 @@ from relay.penpot.rpc import PenpotError, Unexpected
 from relay.picture import Picture
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
-    from relay.penpot.answers import File
+    from relay.penpot.answers import File, Project
     from relay.penpot.api import Penpot
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ REST = 60.0
 """Seconds without a call after one failed."""
 AT_HAND = 16 * 1024 * 1024
 """Bytes of pictures that are kept in memory."""
+_NEW = 5.0
+"""Seconds after which a list is asked for anew for what is not in it."""
 _LISTS = 1000
 _ASSET = "asset"
 
@@ -94,16 +96,27 @@ class Pictures:
         """The event's file as its project lists it, if that is this team's."""
         if not (event.file.id and event.project.id):
             return None
-        files: tuple[File, ...] = await self._listed("get-project-files", event.project.id) or ()
-        found = (one for one in files if one.id == event.file.id)
-        return next((one for one in found if not team_id or one.team_id == team_id), None)
+        for fresh in (FRESH, _NEW):  # it may be new, or have been moved there
+            files: tuple[File, ...] | None
+            files = await self._listed("get-project-files", event.project.id, fresh)
+            found = next((one for one in files or () if one.id == event.file.id), None)
+            if found is not None:
+                break
+        if found is None or not team_id:
+            return found
+        team = found.team_id
+        if not team:  # an old Penpot lists files without it
+            project: Project | None = await self._listed("get-project", event.project.id)
+            team = project.team_id if project else ""
+        return found if team == team_id else None
 
-    async def _listed(self, method: str, id_: str) -> Any:
+    async def _listed(self, method: str, id_: str, fresh: float = FRESH) -> Any:
         """An answer of a while ago, or a new one; None where there is none."""
         told, answer = self._lists.get((method, id_), (0.0, None))
-        if told and time.monotonic() - told < FRESH:
+        if told and time.monotonic() - told < fresh:
             return answer
-        ask = {
+        ask: Callable[[str], Awaitable[Any]] = {
+            "get-project": self._penpot.project,
             "get-file-object-thumbnails": self._penpot.object_thumbnails,
             "get-project-files": self._penpot.project_files,
         }[method]

@@ -80,14 +80,19 @@ def _not_shown(tree: ast.Template, environment: Environment) -> Iterator[tuple[i
     """What a template that extends another says in vain: blocks that the other has not, and what
     stands in none."""
     extending = False
-    blocks = {
-        block.name for base in _extended(tree, environment) for block in base.find_all(ast.Block)
+    bases = tuple(_extended(tree, environment))
+    blocks = {block.name for base in bases for block in base.find_all(ast.Block)}
+    called = {
+        part.attr
+        for one in (tree, *bases)
+        for part in one.find_all(ast.Getattr)
+        if isinstance(part.node, ast.Name) and part.node.name == "self"
     }
     for node in tree.body:
         extending |= isinstance(node, ast.Extends)
         if not extending or not blocks:
             continue
-        if isinstance(node, ast.Block) and node.name not in blocks:
+        if isinstance(node, ast.Block) and node.name not in blocks | called:
             names = ", ".join(sorted(blocks))
             text = f'block "{node.name}" is not shown{hint(node.name, blocks)}'
             yield node.lineno, f"{text} (what it extends has the blocks {names})"

@@ -63,7 +63,7 @@ def quote(text: object, length: int = 10_000) -> Markdown:
         quoted = with_mentions(Markdown(f"> {quoted}" if quoted else ""), people)
     # What stands before it on its line, or follows at once, would be read as part of the quotation
     # or of what is quoted.
-    return Markdown(f"\n{quoted}\n" if quoted else "")
+    return Markdown(f"\n{quoted}\n\n" if quoted else "")
 
 
 def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - read in templates

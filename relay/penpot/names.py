@@ -129,7 +129,8 @@ def learned(event: Event, old: Fact, fact: Fact) -> Fact:
     if event.name == "update-file" and fact.kind == "file":
         is_late = not fact.ref("at") or fact.ref("at") < old.ref("at")
     new = Fact.merged(fact, old) if is_late else Fact.merged(old, fact)
-    return old if _timeless(new) == _timeless(old) else new
+    is_dated = bool(old.ref("at")) or is_late
+    return old if _timeless(new) == _timeless(old) and is_dated else new
 
 
 def _timeless(fact: Fact) -> tuple[str, dict[str, str]]:

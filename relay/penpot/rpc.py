@@ -115,7 +115,8 @@ class Answer(NamedTuple):
         if self.status == 403:
             return Refused(f"{told}: Penpot, or a proxy before it, refuses Relay")
         if self.status == 429 or self.status >= 500:
-            return Busy(told, _rest(self.headers), may_be_of_one=self.status == 500)
+            rest = _rest(self.headers)
+            return Busy(told, rest, may_be_of_one=self.status == 500 and rest is None)
         if self.status == 404:
             return Unexpected(f"{told}: is penpot.url the address of a Penpot?")
         if 300 <= self.status < 400:

@@ -19,11 +19,14 @@ from relay.config import Config
 from relay.delivery import fanout, lookups
 from relay.delivery.fanout import FanOut
 from relay.delivery.lanes import Lanes
+from relay.delivery.memory import Memory
 from relay.delivery.plan import Planner
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.api import Penpot
+from relay.penpot.events import Subject, normalize
+from relay.penpot.names import Fact
 from relay.store.base import NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.penpot.standin import TOKEN, Fault, StandIn
@@ -606,6 +609,18 @@ async def test_a_missed_rename_of_a_project_is_noticed_within_a_day(
     async with asyncio.timeout(20):
         while "Website 2027" not in await house.told(body("create-comment/plain")):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def test_an_answer_takes_no_newer_name_of_a_project_back(house: House) -> None:
+    house.start()
+    memory = Memory(house.store)
+    renamed = normalize(body("rename-project/plain", id=WEB, name="New"))
+    asked_at = time.monotonic()
+    await memory.learned(renamed, "acme")
+    for asked, name in ((asked_at, "New"), (time.monotonic(), "Old")):
+        await memory.found("acme", [Fact.of("project", WEB, "Old")], asked)
+        seen = await memory.enriched(replace(renamed, project=Subject(WEB)), "acme", "", "")
+        assert seen.project.name == name
 
 
 async def test_a_teams_people_are_asked_for_again_after_a_day(

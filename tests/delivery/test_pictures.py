@@ -10,9 +10,11 @@ import pytest
 from relay.delivery import pictures
 from relay.delivery.pictures import Pictures
 from relay.metrics import Metrics
+from relay.penpot.answers import File
 from relay.penpot.api import Penpot
 from relay.penpot.assets import picture
-from relay.penpot.events import Event, File, Subject, Thread
+from relay.penpot.events import Event, Subject, Thread
+from relay.penpot.events import File as EventFile
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Asset
@@ -41,7 +43,7 @@ class House:
         self.event = Event(
             "create-comment",
             "comments",
-            file=File(landing),
+            file=EventFile(landing),
             project=Subject(penpot.world.by_name("projects", "web")),
             page=Subject(page),
             thread=Thread("t", board=FRAME),
@@ -132,6 +134,33 @@ async def test_no_picture_of_another_team_is_had(house: House) -> None:
     assert await house.pictures.of(house.event, 2, rnd) == ""
     assert await house.pictures.of(replace(house.event, thread=Thread("t")), 2, rnd) == ""
     assert await house.pictures.of(replace(house.event, project=Subject(other)), 2, acme) == ""
+
+
+async def test_a_penpot_that_lists_files_without_their_team_is_asked_for_the_projects(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
+    listed = house.api.project_files
+
+    async def teamless(project_id: str) -> tuple[File, ...]:
+        return tuple(replace(one, team_id="") for one in await listed(project_id) or ())
+
+    monkeypatch.setattr(house.api, "project_files", teamless)
+    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
+    assert await house.pictures.of(house.event, 2, rnd) == ""
+
+
+async def test_a_file_that_is_newer_than_its_list_has_its_picture(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = house.penpot.world.by_name("teams", "acme")
+    other = house.penpot.world.by_name("files", "nl")
+    file = house.penpot.world.files.pop(house.event.file.id)
+    assert await house.pictures.of(replace(house.event, file=EventFile(other)), 2, acme) == ""
+
+    house.penpot.world.files[file.id] = file
+    monkeypatch.setattr(pictures, "_NEW", 0.0)
+    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
 
 
 async def test_lists_that_are_old_are_given_up(

@@ -96,6 +96,8 @@ def test_what_a_value_has_not_is_told_once(tmp_path: Path) -> None:
         "{% set x = actor %}x{{ x.email }}{% macro m(file) %}{{ file.any }}{% endmacro %}",
         '{% extends "builtin/create-file.md.j2" %}{% from "_mine.md.j2" import hi %}'
         "{% block body %}{{ hi(file) }}{% endblock %}",
+        '{% extends "base.md.j2" %}{% block short %}a{% endblock %}'
+        "{% block title %}{{ self.short() }}{% endblock %}",
         '<!-- title -->\nA\n{% extends "base.md.j2" %}\n{# b #}\n{% set x = 1 %}\n'
         "{% block body %}{% block mine %}c{% endblock %}{% endblock %}",
     ],

@@ -99,9 +99,13 @@ def test_a_quotation_of_markdown_keeps_its_markup() -> None:
     assert found.blocks[0] == Paragraph((Text("a", bold=True),))
 
 
-def test_a_quotation_stands_apart_from_what_it_is_put_behind() -> None:
+QUOTED = "b\nc\n\nd"
+
+
+def test_a_quotation_stands_apart_from_what_stands_beside_it() -> None:
     for before in ("**a** wrote: ", "- a", "# a"):
-        _, found = parse(before + str(quote("b\nc\n\nd")))
+        _, found, after = parse(f"{before}{quote(QUOTED)} after")
+        assert after == Paragraph((Text("after"),))
         assert isinstance(found, Quote)
         assert shown((found,)) == [["b", "c"], ["d"]]
 

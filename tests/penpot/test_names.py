@@ -252,6 +252,13 @@ def test_what_is_told_late_of_a_save_takes_no_newer_name_back() -> None:
     assert (told.file.name, told.project.id) == ("Landing page", PROJECT)
 
 
+def test_a_name_that_was_known_without_its_time_gets_one() -> None:
+    memory = Memory()
+    memory.facts["file", FILE] = Fact.of("file", FILE, "Checkout", project=PROJECT)
+    memory.learn(_at(40, _event("rename-file", id=FILE, name="Checkout")), _at(0, FILE_UPDATED))
+    assert memory.facts["file", FILE].name == "Checkout"
+
+
 def test_a_save_of_a_file_that_nothing_is_known_of_teaches_its_name() -> None:
     for event in (FILE_UPDATED, _at(0, FILE_UPDATED)):
         assert Memory(event).tell(_event("delete-file", id=FILE)).file.name == "Landing page"
