@@ -161,7 +161,9 @@ def _blocks(document: Document) -> Iterator[Json]:
 def _add(elements: list[Json], block: Block) -> None:
     match block:
         case Quote():
-            elements.append({"type": "rich_text_quote", "elements": _inlines(_quoted(block))})
+            elements.append(
+                {"type": "rich_text_quote", "elements": _inlines(_joined(block.blocks, airy=True))}
+            )
         case ListBlock():
             elements.extend(_lists(block, 0))
         case CodeBlock(text):
@@ -225,21 +227,16 @@ def _flat(block: Block) -> Iterator[Inline]:
             yield Text("———")
 
 
-def _quoted(quote: Quote) -> Iterator[Inline]:
-    """Its blocks with air between paragraphs, as their writer meant it."""
-    for before, block in zip((None, *quote.blocks), quote.blocks, strict=False):
-        if before:
+def _joined(blocks: Document, *, airy: bool = False) -> Iterator[Inline]:
+    """The blocks one below the other, where it is ``airy`` with a blank line between paragraphs."""
+    before: Block | None = None
+    for block in blocks:
+        if before is not None:
             yield LineBreak()
-        if isinstance(before, Paragraph) and isinstance(block, Paragraph):
-            yield LineBreak()
+            if airy and isinstance(before, Paragraph) and isinstance(block, Paragraph):
+                yield LineBreak()
         yield from _flat(block)
-
-
-def _joined(blocks: Document) -> Iterator[Inline]:
-    for number, block in enumerate(blocks):
-        if number:
-            yield LineBreak()
-        yield from _flat(block)
+        before = block
 
 
 def _inlines(inlines: Iterable[Inline]) -> list[Json]:

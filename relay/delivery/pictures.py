@@ -150,9 +150,9 @@ class Pictures:
         self, method: str, id_: str, ask: Callable[[str], Awaitable[T | None]]
     ) -> T | None:
         """One call at a time for one thing, which goes on where nobody waits for it any more."""
-        key = method, id_
         if time.monotonic() < self._rests_until:
             return None
+        key = method, id_
         task = self._under_way.get(key)
         if task is None:
             task = asyncio.create_task(self._call(method, id_, ask))

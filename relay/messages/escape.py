@@ -8,6 +8,7 @@ from typing import SupportsIndex
 from urllib.parse import quote as percent_encoded
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_ESCAPED = re.compile(rf"\\{_PUNCTUATION.pattern}")
 _LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SPACES = re.compile("[ \x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
@@ -20,6 +21,7 @@ _MENTION, _END_OF_MENTION = "\ufdd0", "\ufdd1"
 _MARKED = re.compile(f"{_MENTION}([^{_END_OF_MENTION}]*){_END_OF_MENTION}?")
 PROFILE = "penpot-profile:"
 """The scheme of a link that stands for somebody who is mentioned; a profile's id follows."""
+_MENTIONED = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{PROFILE}[^>]*>\)")
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 
@@ -70,6 +72,12 @@ def escape(value: object) -> Markdown:
 def literal(value: object) -> Markdown:
     """``value`` as ``escape`` gives it, with the marks of ``marked`` still in it."""
     return Markdown(_PUNCTUATION.sub(r"\\\1", clean(value)))
+
+
+def unescaped(code: str) -> str:
+    """What ``escape`` made of values, as it has to be read in code, where Markdown knows neither
+    escapes nor links."""
+    return _ESCAPED.sub(r"\1", _MENTIONED.sub(r"\1", code))
 
 
 def marked(value: object) -> tuple[object, Iterator[str]]:

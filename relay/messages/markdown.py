@@ -4,7 +4,6 @@ A document is a tuple of blocks. Blocks hold blocks or inlines; inlines are flat
 its own styles and its link, so that a channel never keeps a stack.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +12,7 @@ from typing import TypeAlias
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from relay.messages.escape import PROFILE, web_address
+from relay.messages.escape import PROFILE, unescaped, web_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,6 @@ _CACHED_UP_TO = 16_384  # characters; a longer text is parsed each time rather t
 _SCHEMES = ("http://", "https://", "mailto:")
 _DEEPEST = 100
 """Quotes, lists and links within each other; the parser leaves out what goes beyond."""
-_MENTIONED = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{re.escape(PROFILE)}[^>]*>\)")
-_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
 def _parser() -> MarkdownIt:
@@ -149,7 +146,7 @@ def _walk(tokens: Iterator[Token], until: str) -> Iterator[Block | None]:
                 start = int(token.attrs.get("start", 1))  # left out by the parser where it is 1
                 yield ListBlock(_items(tokens, "ordered_list_close"), start)
             case "fence" | "code_block":
-                yield CodeBlock(_unescaped(token.content).removesuffix("\n"))
+                yield CodeBlock(unescaped(token.content).removesuffix("\n"))
             case "hr":
                 yield Rule()
             case _:
@@ -184,7 +181,7 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case "softbreak":
                 _append(inlines, replace(style, text=" "))
             case "code_inline":
-                _append(inlines, replace(style, text=_unescaped(token.content), code=True))
+                _append(inlines, replace(style, text=unescaped(token.content), code=True))
             case "image":
                 words = "".join(part.content for part in token.children or ())
                 url = style.url or _followed(token, "src")
@@ -192,11 +189,6 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case _:
                 _append(inlines, replace(style, text=token.content))
     return tuple(inlines)
-
-
-def _unescaped(code: str) -> str:
-    """Code as its reader wants it: values that stand in it were escaped, as everywhere."""
-    return _ESCAPED.sub(r"\1", _MENTIONED.sub(r"\1", code))
 
 
 def _target(token: Token) -> tuple[str, str]:

@@ -29,10 +29,10 @@ _SAID: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 class Fact:
     """What is known about one thing; the fields that are not known are empty.
 
-    Kinds, with their ``refs``: person (email), file (project, at: when both were told), project
-    (team), page (file),
-    thread (file, page, number, first, board, resolved, edited), team, font, template (its id is a
-    word), and own-team (team; its id is empty): the team that the webhook belongs to.
+    Kinds, with their ``refs``: person (email), file (project, at: when name and project were told),
+    project (team), page (file), thread (file, page, number, first, board, resolved, edited), team,
+    font, template (its id is a word), and own-team (team; its id is empty): the team that the
+    webhook belongs to.
     """
 
     kind: str
