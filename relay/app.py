@@ -18,26 +18,26 @@ from relay.channels import channel_class, open_channel
 from relay.config import Config
 from relay.delivery.clock import Clock
 from relay.delivery.fanout import FanOut
-from relay.delivery.feed import Feed
-from relay.delivery.housekeeping import LATER, Housekeeping
-from relay.delivery.lanes import Lanes
-from relay.delivery.notes import StoreNotes
+from relay.delivery.feed import ChangeFeed
+from relay.delivery.housekeeping import LATER, Retention
+from relay.delivery.notes import StoredKeyValues
 from relay.delivery.plan import Planner
-from relay.inspector.context import Inspector
-from relay.inspector.door import Door
+from relay.delivery.queues import QueueManager
+from relay.inspector.context import InspectorContext
+from relay.inspector.door import LoginGate
 from relay.inspector.sessions import Sessions
-from relay.intake import Hook
+from relay.intake import HookEndpoint
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.process import leave_what_is_loaded_alone
 from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable
-from relay.watch.state import forget as forget_watch
+from relay.sync.state import forget as forget_watch
 
 if TYPE_CHECKING:
-    from relay.penpot.api import Penpot
-    from relay.watch.watch import Watch
+    from relay.penpot.api import PenpotClient
+    from relay.sync.sync import PenpotSync
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     store = store_at(config.store.url.reveal())
     metrics = Metrics()
     clock = Clock()
-    feed = Feed()
-    settings = config.lanes()
+    feed = ChangeFeed()
+    settings = config.queues()
     retention = config.store.retention.total_seconds()
-    lanes = Lanes(
+    queues = QueueManager(
         store,
         settings,
         [name for name, channel in settings.items() if channel.in_threads],
-        lambda name: open_channel(settings[name], StoreNotes(store)),
+        lambda name: open_channel(settings[name], StoredKeyValues(store)),
         lambda name: settings[name].pace,
         retention=retention,
         metrics=metrics,
@@ -72,21 +72,23 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     )
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))
-    fan_out = FanOut(planner, store, lanes, metrics, lambda: hook.crowded, feed.changed)
+    fan_out = FanOut(planner, store, queues, metrics, lambda: hook.crowded, feed.changed)
 
     def stored() -> None:
         fan_out.wake()
         feed.changed()
 
     def elsewhere(names: Collection[str]) -> None:
-        lanes.wake(names)
+        queues.wake(names)
         feed.changed()
 
-    hook = Hook(config, store, stored, metrics, is_open=role.takes)
-    housekeeping = Housekeeping(store, retention, partial(clock.is_sure, LATER))
+    hook = HookEndpoint(config, store, stored, metrics, is_open=role.takes)
+    housekeeping = Retention(store, retention, partial(clock.is_sure, LATER))
     watch = _watch(config, store, metrics, stored) if role.delivers else None
-    wake = lanes.wake if role.delivers else lambda _: None  # elsewhere they hear of it by the store
-    inspector = Inspector(config, store, templates, metrics, feed, wake)
+    wake = (
+        queues.wake if role.delivers else lambda _: None
+    )  # elsewhere they hear of it by the store
+    inspector = InspectorContext(config, store, templates, metrics, feed, wake)
     tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -95,7 +97,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             store.watch(stored, elsewhere)
         await store.open()
         running = {
-            "lanes": lanes.run,
+            "queues": queues.run,
             "fan-out": fan_out.run,
             "housekeeping": housekeeping.run,
         }
@@ -126,7 +128,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
                 watch.stop()
             housekeeping.stop()
             fan_out.stop()
-            await lanes.stop(GRACE)
+            await queues.stop(GRACE)
             await asyncio.gather(*tasks, return_exceptions=True)
             await planner.close()
             templates.close()
@@ -155,7 +157,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", numbers),
-            Route("/inspector{path:path}", Door(inspector, _pages)),
+            Route("/inspector{path:path}", LoginGate(inspector, _pages)),
         ],
         lifespan=lifespan,
     )
@@ -168,29 +170,29 @@ def _counted(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
-def _penpot(config: Config) -> "Penpot | None":
+def _penpot(config: Config) -> "PenpotClient | None":
     """The API, where there is a token for it; httpx is only loaded then."""
     if config.penpot.access_token is None:
         return None
-    from relay.penpot.api import Penpot
+    from relay.penpot.api import PenpotClient
 
-    return Penpot(config.penpot.url, config.penpot.access_token.reveal())
+    return PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
 
 
 def _watch(
     config: Config, store: Store, metrics: Metrics, stored: Callable[[], None]
-) -> "Watch | None":
+) -> "PenpotSync | None":
     """The watch, where the config has it."""
     if config.penpot.access_token is None or not config.watch.enabled:
         return None
-    from relay.watch.client import Counted
-    from relay.watch.watch import Watch
+    from relay.sync.client import CountedPenpotClient
+    from relay.sync.sync import PenpotSync
 
-    penpot = Counted(config.penpot.url, config.penpot.access_token, metrics)
-    return Watch(config, penpot, store, metrics, stored)
+    penpot = CountedPenpotClient(config.penpot.url, config.penpot.access_token, metrics)
+    return PenpotSync(config, penpot, store, metrics, stored)
 
 
-def _pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
+def _pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
     """The inspector's pages, which take memory that is only spent where somebody opens one."""
     from relay.inspector.routes import pages
 

@@ -23,10 +23,10 @@ from relay.logs import set_up
 from relay.role import Role
 from relay.store import OpenStore, store_at
 from relay.store.base import Store, StoreMisfit, StoreUnavailable
-from relay.watch.hooks import troubles
+from relay.sync.hooks import troubles
 
 if TYPE_CHECKING:
-    from relay.watch.mending import Mend
+    from relay.sync.mending import WebhookFix
 
 T = TypeVar("T")
 
@@ -243,12 +243,12 @@ async def _log(config: Config, team: str | None, state: str | None, limit: int) 
     await store.open(service=False)
     try:
         entries = await store.log(team=team, state=state, limit=limit)
-        stopped = await broken(store, config.lanes())
+        stopped = await broken(store, config.queues())
         off = await troubles(store, config.teams) if config.penpot.access_token else {}
     finally:
         await store.close()
-    for lane, (since, why) in stopped.items():
-        click.echo(f"{lane} has stopped since {_clock(since)}: {why}", err=True)
+    for queue, (since, why) in stopped.items():
+        click.echo(f"{queue} has stopped since {_clock(since)}: {why}", err=True)
     for team, (since, why) in off.items():
         click.echo(f"{team}, since {_clock(since)}: {why}", err=True)
     if not entries:
@@ -263,7 +263,7 @@ async def _log(config: Config, team: str | None, state: str | None, limit: int) 
             if delivery.state == "waiting" and delivery.next_at > time.time():
                 told += f", next try {_clock(delivery.next_at)}"
             tries = f" after {delivery.attempts} tries" if delivery.attempts > 1 else ""
-            click.echo(f"  {delivery.id:>6}  {delivery.lane}  {delivery.state}{tries}{told}")
+            click.echo(f"  {delivery.id:>6}  {delivery.queue}  {delivery.state}{tries}{told}")
 
 
 def _clock(seconds: float) -> str:
@@ -333,7 +333,7 @@ async def _doctor(config: Config, *, fix: bool) -> bool:
     from relay.doctor import examine, mended
 
     wrong = 0
-    mends: list[Mend] = []
+    mends: list[WebhookFix] = []
     async for place, finding in examine(config, mends):
         mark = "note" if place == "config" else "ok" if finding.ok else "WRONG"
         click.echo(f"{mark:>5}  {place}: {finding.text}")

@@ -44,13 +44,13 @@ DEFAULT_TEAM = "default"
 """The key of the one team that the environment alone describes."""
 
 
-class Record(BaseModel):
+class SettingsModel(BaseModel):
     """A table of the config: frozen, and an unknown key is a fault."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
 
 
-class Server(Record):
+class ServerSettings(SettingsModel):
     """``[server]``: where Relay listens."""
 
     host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
@@ -59,7 +59,7 @@ class Server(Record):
     max_body: Size = ByteSize(16 * 1024 * 1024)
 
 
-class StoreSettings(Record):
+class StoreSettings(SettingsModel):
     """``[store]``: where events and deliveries are kept, and how long."""
 
     url: StoreUrl = Secret("sqlite:///data/relay.db")
@@ -72,20 +72,20 @@ class StoreSettings(Record):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-class Penpot(Record):
+class PenpotSettings(SettingsModel):
     """``[penpot]``: the Penpot that calls."""
 
     url: HttpUrl = "https://design.penpot.app"
     access_token: Token | None = None
 
 
-class Templates(Record):
+class TemplateSettings(SettingsModel):
     """``[templates]``: the user's own."""
 
     path: FolderPath | None = None
 
 
-class Inspector(Record):
+class InspectorSettings(SettingsModel):
     """``[inspector]``: the pages in the browser."""
 
     password: InspectorPassword | None = None
@@ -94,14 +94,14 @@ class Inspector(Record):
     write_templates: bool = False
 
 
-class Log(Record):
+class LogSettings(SettingsModel):
     """``[log]``: how Relay tells what it does."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
 
 
-class ChannelSettings(Record):
+class ChannelSettings(SettingsModel):
     """What every channel has."""
 
     name: Name
@@ -218,7 +218,7 @@ class MatrixSettings(ChannelSettings):
         return self.thumbnails
 
 
-class Smtp(Record):
+class SmtpSettings(SettingsModel):
     """``smtp``: the server that takes the mail."""
 
     host: Host
@@ -239,7 +239,7 @@ class EmailSettings(ChannelSettings):
     type: Literal["email"]
     to: MailAddresses
     sender: MailAddress
-    smtp: Smtp
+    smtp: SmtpSettings
     threads: bool = True
     mention_by_mail: bool = False
     thumbnails: bool = False
@@ -271,7 +271,7 @@ AnyChannel: TypeAlias = Annotated[
 ]
 
 
-class Watch(Record):
+class SyncSettings(SettingsModel):
     """``[watch]``: what Relay finds out with ``penpot.access_token``."""
 
     enabled: bool = True
@@ -280,7 +280,7 @@ class Watch(Record):
     calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
 
 
-class Person(Record):
+class PersonSettings(SettingsModel):
     """``[people]``: where somebody of Penpot is found elsewhere."""
 
     slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{2,}$")] = ""
@@ -288,7 +288,7 @@ class Person(Record):
     email: PersonAddress = ""
 
 
-class Team(Record):
+class TeamSettings(SettingsModel):
     """``[teams.<key>]``: one Penpot team, its hook's secret and its channels."""
 
     secret: HookSecret
@@ -299,18 +299,18 @@ class Team(Record):
     inspector_password: InspectorPassword | None = None
 
 
-class Config(Record):
+class Config(SettingsModel):
     """All of ``relay.toml``."""
 
-    server: Server = Server()
+    server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
-    penpot: Penpot = Penpot()
-    templates: Templates = Templates()
-    inspector: Inspector = Inspector()
-    log: Log = Log()
-    watch: Watch = Watch()
-    people: dict[PersonKey, Person] = {}
-    teams: Annotated[dict[Name, Team], Field(min_length=1)]
+    penpot: PenpotSettings = PenpotSettings()
+    templates: TemplateSettings = TemplateSettings()
+    inspector: InspectorSettings = InspectorSettings()
+    log: LogSettings = LogSettings()
+    watch: SyncSettings = SyncSettings()
+    people: dict[PersonKey, PersonSettings] = {}
+    teams: Annotated[dict[Name, TeamSettings], Field(min_length=1)]
 
     def team_name(self, team: str) -> str:
         """What people call a team: its ``name``, else its key. The team of the environment alone
@@ -321,22 +321,22 @@ class Config(Record):
         """The path of a team's hook, with its secret: only for the administrator's eyes."""
         return f"/hooks/{team}/{self.teams[team].secret.reveal()}"
 
-    def alerts_to(self, lane: str) -> str | None:
-        """The lane that is told when ``lane`` has stopped; None for none."""
-        team = lane.partition("/")[0]
+    def alerts_to(self, queue: str) -> str | None:
+        """The queue that is told when ``queue`` has stopped; None for none."""
+        team = queue.partition("/")[0]
         channel = self.teams[team].alerts_to
         return f"{team}/{channel}" if channel else None
 
     def told(self, team: str) -> str | None:
-        """The lane that is told what concerns a whole team: that of ``alerts_to``, else the first
+        """The queue that is told what concerns a whole team: that of ``alerts_to``, else the first
         that is a place and not people; None where there is none."""
         settings = self.teams[team]
         places = [channel.name for channel in settings.channels if not channel.is_direct]
         name = settings.alerts_to or (places[0] if places else "")
         return f"{team}/{name}" if name else None
 
-    def lanes(self) -> dict[str, AnyChannel]:
-        """Every channel of every team by its lane's name, ``team/channel``."""
+    def queues(self) -> dict[str, AnyChannel]:
+        """Every channel of every team by its queue's name, ``team/channel``."""
         return {
             f"{team}/{channel.name}": channel
             for team, settings in self.teams.items()

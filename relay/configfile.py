@@ -37,7 +37,7 @@ _LOOKS_SECRET = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ConfigProblem:
     """One thing that is wrong with a config: where, what stands there (None: nothing), what
     would be right. Its text and its repr show no secret; nor has an unknown key a value, for it may
     be a secret's key, mistyped."""
@@ -55,7 +55,7 @@ class Fault:
 class ConfigError(Exception):
     """A config that can't be used, with all that is wrong with it."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[ConfigProblem]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
 
@@ -79,16 +79,16 @@ def load(
     if chosen is None:
         raw, names, faults = from_environment(environ)
         if not any(name.startswith("RELAY_") for name in environ):
-            raise ConfigError([Fault("relay.toml", "file", None, NO_CONFIG)])
-        found = [Fault("environment", name, value, rule) for name, value, rule in faults]
+            raise ConfigError([ConfigProblem("relay.toml", "file", None, NO_CONFIG)])
+        found = [ConfigProblem("environment", name, value, rule) for name, value, rule in faults]
         return _build(raw, "environment", environ, names, found)
     try:
         raw = tomllib.loads(Path(chosen).read_text(encoding="utf-8"))
     except OSError as error:
         rule = f"can't be read ({error.strerror}); name a file with --config or RELAY_CONFIG"
-        raise ConfigError([Fault(chosen, "file", None, rule)]) from error
+        raise ConfigError([ConfigProblem(chosen, "file", None, rule)]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([Fault(chosen, "file", None, f"is not TOML: {error}")]) from error
+        raise ConfigError([ConfigProblem(chosen, "file", None, f"is not TOML: {error}")]) from error
     return _build(raw, chosen, environ, {}, [], secrets=secrets)
 
 
@@ -140,12 +140,14 @@ def _build(
     file: str,
     environ: Mapping[str, str],
     names: Mapping[str, str],
-    faults: list[Fault],
+    faults: list[ConfigProblem],
     *,
     secrets: bool = True,
 ) -> Config:
     resolved, secret_faults = _resolve_secrets(raw, "", environ, secrets=secrets)
-    faults = faults + [Fault(file, names.get(k, k), v, rule) for k, v, rule in secret_faults]
+    faults = faults + [
+        ConfigProblem(file, names.get(k, k), v, rule) for k, v, rule in secret_faults
+    ]
     missing = {names.get(key, key) for key, _, _ in secret_faults}
     config = None
     try:
@@ -156,7 +158,7 @@ def _build(
             if fault.key not in missing:
                 faults.append(fault)
     faults += [
-        Fault(file, names.get(key, key), value, rule)
+        ConfigProblem(file, names.get(key, key), value, rule)
         for key, value, rule in _cross_faults(resolved)
     ]
     if config is None or faults:
@@ -332,25 +334,25 @@ def _slack_faults(key: str, channel: Mapping[str, Any]) -> Iterator[tuple[str, o
         yield f"{key}.channel", channel["channel"], rule
 
 
-def _fault(file: str, details: ErrorDetails, names: Mapping[str, str]) -> Fault:
+def _fault(file: str, details: ErrorDetails, names: Mapping[str, str]) -> ConfigProblem:
     place, model = _locate(details["loc"])
     listed = re.sub(r"\[\d+\]$", "", place)  # a variable holds a whole list
     key = names.get(place) or names.get(listed, place)
     kind, value = details["type"], details["input"]
     if kind == "missing":
-        return Fault(file, key, None, "is required")
+        return ConfigProblem(file, key, None, "is required")
     if kind == "extra_forbidden":
         known = sorted(model.model_fields) if model is not None else []
         close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
         hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
-        return Fault(file, key, None, f"unknown key{hint}")
+        return ConfigProblem(file, key, None, f"unknown key{hint}")
     if kind == "union_tag_not_found":
-        return Fault(file, f"{key}.type", None, f"is required: one of {', '.join(_KINDS)}")
+        return ConfigProblem(file, f"{key}.type", None, f"is required: one of {', '.join(_KINDS)}")
     if kind == "union_tag_invalid":
         told = value.get("type") if isinstance(value, dict) else value
-        return Fault(file, f"{key}.type", told, f"must be one of {', '.join(_KINDS)}")
+        return ConfigProblem(file, f"{key}.type", told, f"must be one of {', '.join(_KINDS)}")
     if kind in _NO_TABLE:  # ``smtp = "smtp://user:password@host"``: who knows what stands there
-        return Fault(file, key, None, "must be a table")
+        return ConfigProblem(file, key, None, "must be a table")
     if kind == "value_error":
         rule = str(details["ctx"]["error"])
     elif kind == "string_pattern_mismatch":
@@ -359,7 +361,7 @@ def _fault(file: str, details: ErrorDetails, names: Mapping[str, str]) -> Fault:
         rule = 'must be a list, such as ["…"]'
     else:
         rule = details["msg"].replace("Input should", "must")
-    return Fault(file, key, value, rule[:1].lower() + rule[1:])
+    return ConfigProblem(file, key, value, rule[:1].lower() + rule[1:])
 
 
 _NO_TABLE = frozenset({"model_type", "model_attributes_type", "dict_type"})

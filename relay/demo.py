@@ -94,7 +94,7 @@ def _free_port() -> int:
 
 
 def _say_what_next(hook: str, inspector: str, *, stay: bool) -> None:
-    click.secho(f"── {len(ORDER)} events went through HTTP, the store and a lane.", dim=True)
+    click.secho(f"── {len(ORDER)} events went through HTTP, the store and a queue.", dim=True)
     click.echo("Try next:")
     click.echo("  relay events                        what Penpot tells, and when")
     click.echo("  relay preview create-comment --channel slack")

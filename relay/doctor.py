@@ -19,12 +19,12 @@ from relay.examples import variables
 from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
-from relay.penpot.api import TIMEOUT, Penpot, PenpotError, Refused
+from relay.penpot.api import TIMEOUT, PenpotClient, PenpotError, PenpotRefused
 from relay.store import store_at
 from relay.store.base import Store, StoreMisfit, StoreMissing, StoreUnavailable
-from relay.watch import mending
-from relay.watch.mending import Mend
-from relay.watch.teams import Directory
+from relay.sync import mending
+from relay.sync.mending import WebhookFix
+from relay.sync.teams import TeamDirectory
 
 GENERAL = frozenset({"config", "store", "templates", "penpot"})
 """The places that are no team's; the others are a team's key, or begin with it and a slash."""
@@ -33,7 +33,7 @@ PATIENCE = 20.0
 
 
 async def examine(
-    config: Config, mends: list[Mend] | None = None, known: Collection[str] = ()
+    config: Config, mends: list[WebhookFix] | None = None, known: Collection[str] = ()
 ) -> AsyncIterator[tuple[str, Finding]]:
     """Look at everything without posting; yields (what was looked at, finding). What can be done
     about it at once is put into ``mends``. ``known`` are all teams where the config has not all."""
@@ -55,17 +55,17 @@ async def examine(
                 yield team, found
                 if mend is not None and mends is not None:
                     mends.append(mend)
-    lanes = config.lanes()
-    results = await asyncio.gather(*(_channel(settings) for settings in lanes.values()))
-    for name, findings in zip(lanes, results, strict=True):
+    queues = config.queues()
+    results = await asyncio.gather(*(_channel(settings) for settings in queues.values()))
+    for name, findings in zip(queues, results, strict=True):
         for finding in findings:
             yield name, finding
 
 
-async def mended(config: Config, mend: Mend) -> Finding:
+async def mended(config: Config, mend: WebhookFix) -> Finding:
     """Do what can be done; what came of it."""
     assert config.penpot.access_token is not None  # noqa: S101 - else there is nothing to mend
-    penpot = Penpot(config.penpot.url, config.penpot.access_token.reveal())
+    penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
     try:
         return await mend.work(penpot)
     finally:
@@ -92,10 +92,10 @@ async def _store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
         return
     try:
         await store.probe()
-        waiting = sum((await store.waiting_lanes()).values())
+        waiting = sum((await store.waiting_queues()).values())
         yield "store", Finding(True, f"{config.store.place} is writable; {waiting} messages wait")
-        for lane, (_, why) in (await broken(store, config.lanes())).items():
-            yield lane, Finding(False, f"has stopped, its messages wait: {why}")
+        for queue, (_, why) in (await broken(store, config.queues())).items():
+            yield queue, Finding(False, f"has stopped, its messages wait: {why}")
         note = await store.note(STATE) if config.penpot.access_token is not None else None
         if note is not None and note.value:
             since = datetime.fromtimestamp(note.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -123,10 +123,10 @@ async def _penpot_answers(url: str) -> Finding:
 
 
 async def _token(url: str, token: str) -> Finding:
-    penpot = Penpot(url, token)
+    penpot = PenpotClient(url, token)
     try:
         name = await penpot.profile()
-    except Refused as error:
+    except PenpotRefused as error:
         return Finding(
             False,
             f"penpot.access_token: {error}. Make one under Your account → Access tokens "
@@ -139,9 +139,11 @@ async def _token(url: str, token: str) -> Finding:
     return Finding(True, f"the access token is good; it belongs to {name}")
 
 
-async def _hooks(config: Config, token: str) -> AsyncIterator[tuple[str, Finding, Mend | None]]:
+async def _hooks(
+    config: Config, token: str
+) -> AsyncIterator[tuple[str, Finding, WebhookFix | None]]:
     """Each team's webhook in Penpot."""
-    penpot = Penpot(config.penpot.url, token)
+    penpot = PenpotClient(config.penpot.url, token)
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(penpot.close)
         store: Store | None = None
@@ -150,7 +152,7 @@ async def _hooks(config: Config, token: str) -> AsyncIterator[tuple[str, Finding
             await beside.open(service=False)
             opened.push_async_callback(beside.close)
             store = beside
-        directory = Directory(config, penpot, time.time)
+        directory = TeamDirectory(config, penpot, time.time)
         for team in config.teams:
             try:
                 yield team, *await mending.look(config, penpot, directory, store, team)

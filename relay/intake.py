@@ -27,7 +27,7 @@ CROWD = 8
 _NOBODY = Secret("no team has this secret, but comparing with it takes as long")
 
 
-class _Refused(Exception):
+class _RequestRefused(Exception):
     """An answer other than success, with its status and a reason for a person."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -35,7 +35,7 @@ class _Refused(Exception):
         self.status = status
 
 
-class Hook:
+class HookEndpoint:
     """``HEAD`` and ``POST`` at ``/hooks/{team}/{secret}``, as a plain ASGI application.
 
     ``204`` says that the event is on disk. Penpot counts only 200 and 204 as success and leaks a
@@ -91,7 +91,7 @@ class Hook:
         self._under_way += 1
         try:
             await self._take(team, scope, receive)
-        except _Refused as refusal:
+        except _RequestRefused as refusal:
             log.warning("team %s: answered %d: %s", team, refusal.status, refusal)
             self._metrics.answered(team, refusal.status)
             await _answer(send, refusal.status, str(refusal))
@@ -105,17 +105,17 @@ class Hook:
         headers = dict(scope["headers"])
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         if media_type(content_type) is None:
-            raise _Refused(
+            raise _RequestRefused(
                 415, "The content type must be application/json or application/transit+json"
             )
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_body:
-            raise _Refused(413, f"The body is larger than {self._max_body} bytes")
+            raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         try:
             await self._read_and_keep(team, content_type, receive)
         except StoreUnavailable as error:
             log.critical("an event of team %s could not be kept: %s", team, error)
-            raise _Refused(503, "The event could not be kept") from error
+            raise _RequestRefused(503, "The event could not be kept") from error
 
     async def _read_and_keep(self, team: str, content_type: str, receive: Receive) -> None:
         body = bytearray()
@@ -140,10 +140,10 @@ class Hook:
     async def _receive(self, receive: Receive, body: bytearray) -> bool:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _Refused(400, "The connection was closed before the body was complete")
+            raise _RequestRefused(400, "The connection was closed before the body was complete")
         body += message.get("body", b"")
         if len(body) > self._max_body:
-            raise _Refused(413, f"The body is larger than {self._max_body} bytes")
+            raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         return bool(message.get("more_body", False))
 
     async def _keep(self, team: str, content_type: str, body: bytes) -> None:
@@ -154,7 +154,7 @@ class Hook:
         )
         if reason:
             self._metrics.event(team, name, state)
-            raise _Refused(400, reason)
+            raise _RequestRefused(400, reason)
         self._stored()
 
 
@@ -164,7 +164,7 @@ async def _in_time() -> AsyncIterator[None]:
         async with asyncio.timeout(BODY_TIME):
             yield
     except TimeoutError as error:
-        raise _Refused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
+        raise _RequestRefused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
 
 
 async def _identify(body: bytes, content_type: str) -> tuple[str, bytes, str]:

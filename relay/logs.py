@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
@@ -19,7 +19,7 @@ class _Text(logging.Formatter):
         return super().formatMessage(record).replace("\n", "⏎").replace("\r", "")
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -35,7 +35,7 @@ class _Json(logging.Formatter):
 def set_up(level: str, form: str) -> None:
     """Send everything from ``level`` on to stderr, as ``text`` or ``json`` lines."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

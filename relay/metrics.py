@@ -21,17 +21,17 @@ REASONS = 200
 
 
 class _Waiting(Collector):
-    """``relay_waiting``, made when it is asked for: thousands of idle lanes are no objects."""
+    """``relay_waiting``, made when it is asked for: thousands of idle queues are no objects."""
 
     def __init__(self) -> None:
         self.counted: Mapping[str, int] = {}
-        self.lanes: Collection[str] = ()
+        self.queues: Collection[str] = ()
 
     def collect(self) -> Iterator[Metric]:
         """See ``Collector``."""
-        family = GaugeMetricFamily("relay_waiting", "Messages that wait", labels=["lane"])
-        for lane in self.lanes:
-            family.add_metric([lane], self.counted.get(lane, 0))
+        family = GaugeMetricFamily("relay_waiting", "Messages that wait", labels=["queue"])
+        for queue in self.queues:
+            family.add_metric([queue], self.counted.get(queue, 0))
         yield family
 
 
@@ -54,27 +54,27 @@ class Metrics:
             registry=registry,
         )
         self._sent = Counter(
-            "relay_sent", "Messages taken by a server", ["lane"], registry=registry
+            "relay_sent", "Messages taken by a server", ["queue"], registry=registry
         )
         self._dead = Counter(
-            "relay_dead", "Messages set aside for good", ["lane", "reason"], registry=registry
+            "relay_dead", "Messages set aside for good", ["queue", "reason"], registry=registry
         )
         self._failures = Counter(
-            "relay_send_failures", "Tries that failed", ["lane", "reason"], registry=registry
+            "relay_send_failures", "Tries that failed", ["queue", "reason"], registry=registry
         )
         self._seconds = Histogram(
             "relay_send_seconds",
             "Time that a server took for a message",
-            ["lane"],
+            ["queue"],
             registry=registry,
         )
         self._waiting = _Waiting()
         registry.register(self._waiting)
         self._broken = Gauge(
-            "relay_lane_broken", "1 while a lane has stopped", ["lane"], registry=registry
+            "relay_queue_broken", "1 while a queue has stopped", ["queue"], registry=registry
         )
         self._digests = Counter(
-            "relay_digests", "Messages that put several together", ["lane"], registry=registry
+            "relay_digests", "Messages that put several together", ["queue"], registry=registry
         )
         self._templates = Counter(
             "relay_template_problems",
@@ -121,26 +121,26 @@ class Metrics:
         """An event got its state."""
         self._events.labels(team, name if name in CATALOGUE else "other", state).inc()
 
-    def sent(self, lane: str, seconds: float) -> None:
+    def sent(self, queue: str, seconds: float) -> None:
         """A message was taken."""
-        self._sent.labels(lane).inc()
-        self._seconds.labels(lane).observe(seconds)
+        self._sent.labels(queue).inc()
+        self._seconds.labels(queue).observe(seconds)
 
-    def failed(self, lane: str, reason: str) -> None:
+    def failed(self, queue: str, reason: str) -> None:
         """A try failed."""
-        self._failures.labels(lane, self._known(reason)).inc()
+        self._failures.labels(queue, self._known(reason)).inc()
 
-    def dead(self, lane: str, reason: str) -> None:
+    def dead(self, queue: str, reason: str) -> None:
         """A message was set aside."""
-        self._dead.labels(lane, self._known(reason)).inc()
+        self._dead.labels(queue, self._known(reason)).inc()
 
-    def broken(self, lane: str, *, is_broken: bool) -> None:
-        """A lane has stopped, or works."""
-        self._broken.labels(lane).set(is_broken)
+    def broken(self, queue: str, *, is_broken: bool) -> None:
+        """A queue has stopped, or works."""
+        self._broken.labels(queue).set(is_broken)
 
-    def digest(self, lane: str) -> None:
+    def digest(self, queue: str) -> None:
         """Several messages were taken as one."""
-        self._digests.labels(lane).inc()
+        self._digests.labels(queue).inc()
 
     def _known(self, reason: str) -> str:
         if len(self._reasons) < REASONS:
@@ -171,9 +171,9 @@ class Metrics:
         """A team's webhook was off, and is on again."""
         self._switched_on.labels(team).inc()
 
-    def backlog(self, waiting: Mapping[str, int], lanes: Collection[str]) -> None:
-        """How many messages wait in each of the lanes."""
-        self._waiting.counted, self._waiting.lanes = waiting, lanes
+    def backlog(self, waiting: Mapping[str, int], queues: Collection[str]) -> None:
+        """How many messages wait in each of the queues."""
+        self._waiting.counted, self._waiting.queues = waiting, queues
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -7,7 +7,7 @@ from email.headerregistry import Address
 from email.policy import SMTP
 from pathlib import Path
 
-from relay.config import Config, Penpot, Templates
+from relay.config import Config, PenpotSettings, TemplateSettings
 from relay.delivery.rewording import CHANGED_IN, changes_text, told_anew
 from relay.delivery.wording import render
 from relay.examples import enriched, example, examples
@@ -41,8 +41,8 @@ def previews(
     if config is not None and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     team = team or (next(iter(config.teams)) if config else "acme")
-    templates = TemplateSet((config.templates if config else Templates()).path)
-    settings = config or Config.model_construct(penpot=Penpot())
+    templates = TemplateSet((config.templates if config else TemplateSettings()).path)
+    settings = config or Config.model_construct(penpot=PenpotSettings())
     events = [_event(payload)] if payload else [example(name)] if name else examples()
     if config is not None:
         called = config.team_name(team)

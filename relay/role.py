@@ -17,5 +17,5 @@ class Role(StrEnum):
 
     @property
     def delivers(self) -> bool:
-        """Whether it fans events out, serves lanes and prunes."""
+        """Whether it fans events out, serves queues and prunes."""
         return self is not Role.INTAKE

@@ -45,7 +45,7 @@ class Team:
             store = store_at(self.service.store)
             await store.open(service=False)
             try:
-                return bool(await store.stored(1) or await store.waiting_lanes())
+                return bool(await store.stored(1) or await store.waiting_queues())
             finally:
                 await store.close()
 

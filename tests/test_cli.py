@@ -71,7 +71,7 @@ def test_check_tells_every_fault_and_ends_with_1(tmp_path: Path) -> None:
     assert "teams.acme.channels[0].events" in run.stderr
 
 
-def test_a_lane_that_has_stopped_is_told_of(tmp_path: Path) -> None:
+def test_a_queue_that_has_stopped_is_told_of(tmp_path: Path) -> None:
     service = Service(
         tmp_path,
         """
@@ -86,7 +86,7 @@ api_url = "http://127.0.0.1:1"
     with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
         connection.executescript("".join(STEPS) + f"PRAGMA user_version = {len(STEPS)};")
         why = "not_in_channel: invite it"
-        connection.execute("INSERT INTO notes VALUES ('lane/acme/design', ?, 0)", (why,))
+        connection.execute("INSERT INTO notes VALUES ('queue/acme/design', ?, 0)", (why,))
         connection.commit()
 
     log = service.run("log")

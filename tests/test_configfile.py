@@ -71,7 +71,7 @@ def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
     assert matrix.homeserver == "https://matrix.example.org"
     assert mail.type == "email"
     assert mail.smtp.server_port == 465
-    assert list(config.lanes()) == ["acme/design", "acme/room", "acme/mail", "acme/log"]
+    assert list(config.queues()) == ["acme/design", "acme/room", "acme/mail", "acme/log"]
     assert warnings(config) == [
         'teams.acme.channels.room.access_token stands in the file itself; { env = "NAME" } or '
         '{ file = "…" } keeps it out',
@@ -499,7 +499,7 @@ def test_a_mistyped_variable_does_not_show_what_it_holds(
 def test_a_command_that_reads_no_secrets_misses_none(tmp_path: Path) -> None:
     hook = f'{CHANNEL}type = "slack"\nwebhook_url = {{ env = "HOOK" }}\n'
     text = (hook + GOOD.partition("[teams.acme]")[0]).replace(f'"{SECRET}"', '{ env = "SECRET" }')
-    assert load(write(tmp_path, text), {}, secrets=False).lanes().keys() == {"acme/a"}
+    assert load(write(tmp_path, text), {}, secrets=False).queues().keys() == {"acme/a"}
 
 
 def test_a_file_that_is_no_toml_tells_the_line(tmp_path: Path) -> None:

@@ -8,14 +8,21 @@ from click.testing import CliRunner, Result
 
 from relay.channels.base import Finding
 from relay.cli import main
-from relay.config import AnyChannel, Config, Server, StdoutSettings, StoreSettings, Team
-from relay.config import Penpot as PenpotSettings
-from relay.config import Templates as TemplateSettings
+from relay.config import (
+    AnyChannel,
+    Config,
+    ServerSettings,
+    StdoutSettings,
+    StoreSettings,
+    TeamSettings,
+    TemplateSettings,
+)
+from relay.config import PenpotSettings as PenpotSettings
 from relay.delivery.lookups import STATE
 from relay.doctor import examine, mended
 from relay.secret import Secret
 from relay.store.sqlite import SqliteStore
-from relay.watch.mending import Mend
+from relay.sync.mending import WebhookFix
 from tests.channels import builders
 from tests.penpot.standin import TOKEN as STAND_INS
 from tests.penpot.standin import Fault, StandIn
@@ -39,10 +46,14 @@ async def found(
     """What is found about the channel and about one beside it."""
     log = StdoutSettings(type="stdout", name="log")
     config = Config(
-        server=Server(public_url="https://relay.example.com"),
+        server=ServerSettings(public_url="https://relay.example.com"),
         store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
         penpot=PenpotSettings(url=penpot),
-        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"), channels=(channel, log))},
+        teams={
+            "acme": TeamSettings(
+                secret=Secret("a-secret-of-24-characters"), channels=(channel, log)
+            )
+        },
     )
     findings: dict[str, list[tuple[bool, str]]] = {}
     async for place, finding in examine(config):
@@ -57,7 +68,7 @@ async def test_another_teams_folder_of_templates_is_no_fault_of_this_one(tmp_pat
         store=StoreSettings(url=f"sqlite:///{tmp_path}/relay.db"),
         penpot=PenpotSettings(url="http://127.0.0.1:9"),
         templates=TemplateSettings(path=str(tmp_path / "templates")),
-        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"), channels=(log,))},
+        teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"), channels=(log,))},
     )
     for known, good in ((["acme", "other"], True), ([], False)):
         found = [one async for place, one in examine(config, known=known) if place == "templates"]
@@ -104,7 +115,7 @@ async def asked_with(token: str, url: str, folder: Path) -> str:
     config = Config(
         store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
         penpot=PenpotSettings(url=url, access_token=Secret(token)),
-        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"))},
+        teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"))},
     )
     return "\n".join(
         [finding.text async for place, finding in examine(config) if place == "penpot"]
@@ -133,16 +144,16 @@ ID = "b0000000-0000-4000-8000-000000000001"
 
 def team_config(penpot: StandIn, folder: Path, **team: str) -> Config:
     return Config(
-        server=Server(public_url="https://relay.example.com"),
+        server=ServerSettings(public_url="https://relay.example.com"),
         store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
         penpot=PenpotSettings(url=penpot.url, access_token=Secret(STAND_INS)),
-        teams={"acme": Team(secret=Secret("a-secret-of-24-characters"), **team)},
+        teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"), **team)},
     )
 
 
-async def of_hook(config: Config) -> tuple[Finding, Mend | None]:
+async def of_hook(config: Config) -> tuple[Finding, WebhookFix | None]:
     """What is found about the team's webhook, and what can be done about it."""
-    mends: list[Mend] = []
+    mends: list[WebhookFix] = []
     (found,) = [one async for place, one in examine(config, mends) if place == "acme"]
     return found, mends[0] if mends else None
 
@@ -193,7 +204,7 @@ async def test_a_hook_that_is_not_there_can_be_made(tmp_path: Path) -> None:
         refused = await mended(config, mend)  # Penpot does not find relay.example.com
         assert not refused.ok
         assert "is `relay serve` running" in refused.text
-        there = config.model_copy(update={"server": Server(public_url=url)})
+        there = config.model_copy(update={"server": ServerSettings(public_url=url)})
         _, mend = await of_hook(there)
         assert mend is not None
         assert await mended(there, mend) == Finding(True, "its webhook is made, and on")
@@ -203,10 +214,10 @@ async def test_a_hook_that_is_not_there_can_be_made(tmp_path: Path) -> None:
         found, mend = await of_hook(config)
         assert (found.ok, mend) == (False, None)
         assert f"Penpot calls its hook at {url}, which is not server.public_url" in found.text
-        found, mend = await of_hook(config.model_copy(update={"server": Server()}))
+        found, mend = await of_hook(config.model_copy(update={"server": ServerSettings()}))
         assert found.ok
         world.webhooks.clear()
-        found, mend = await of_hook(config.model_copy(update={"server": Server()}))
+        found, mend = await of_hook(config.model_copy(update={"server": ServerSettings()}))
         assert mend is None
         assert "once server.public_url tells" in found.text
         del world.teams[acme].members[world.me]

@@ -144,7 +144,7 @@ def test_a_database_that_restarts_costs_nothing_that_was_acknowledged(
     assert set(penpot.answers.values()) == {204, 503}
     assert penpot.slowest < PENPOT_WAITS
     assert took < 10
-    assert settled(slack_server, penpot) == []  # who held a lane holds it still
+    assert settled(slack_server, penpot) == []  # who held a queue holds it still
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "has no connection free"])
@@ -184,7 +184,7 @@ def test_a_replica_that_hangs_is_stood_in_for_and_what_it_says_late_is_not_taken
     for number in range(100):
         assert intake.post(comment(number)) == 204
     hung = start("hung", role="deliver", pace=600)
-    wait_until(lambda: numbers(slack_server), 20)  # it has the lane, and work for ten seconds
+    wait_until(lambda: numbers(slack_server), 20)  # it has the queue, and work for ten seconds
     start("other", role="deliver", pace=600)
     assert hung.process is not None
     with Penpot(intake, first=100, pause=0.5) as penpot:
@@ -205,4 +205,4 @@ def test_a_replica_that_hangs_is_stood_in_for_and_what_it_says_late_is_not_taken
     assert 2 < took < 10
     assert set(penpot.answers.values()) == {204}
     assert len(settled(slack_server, penpot)) <= 1
-    assert "lane acme/slack may be served by another replica by now" in hung.log.read_text()
+    assert "queue acme/slack may be served by another replica by now" in hung.log.read_text()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from relay.config import Config
-from relay.intake import Hook
+from relay.intake import HookEndpoint
 from relay.metrics import Metrics
 from relay.secret import Secret
 from relay.store.base import Store
@@ -86,7 +86,7 @@ async def test_an_unknown_team_and_a_wrong_secret_cost_the_same_comparison(
 
     monkeypatch.setattr(Secret, "matches", noting)
     config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
-    hook = Hook(config, Store, pytest.fail, Metrics())  # type: ignore[type-abstract, arg-type]
+    hook = HookEndpoint(config, Store, pytest.fail, Metrics())  # type: ignore[type-abstract, arg-type]
     for team in ("nobody", "acme"):
         scope = {"method": "HEAD", "path_params": {"team": team, "secret": "wrong"}}
         await hook(scope, pytest.fail, send)
@@ -266,4 +266,4 @@ def test_the_metrics_count_what_came_and_what_became_of_it(service: Service) -> 
     assert 'relay_requests_total{status="204",team="acme"}' in text
     assert 'relay_events_total{event="create-comment",state="fanned-out",team="acme"}' in text
     assert 'relay_events_total{event="other",state="fanned-out",team="acme"}' in text
-    assert 'relay_sent_total{lane="acme/log"}' in text
+    assert 'relay_sent_total{queue="acme/log"}' in text

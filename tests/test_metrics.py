@@ -12,5 +12,5 @@ def test_names_that_penpot_or_a_server_makes_up_share_one_label() -> None:
     assert sum(line.startswith("relay_events_total{") for line in lines) == 1
     assert sum(line.startswith("relay_send_failures_total{") for line in lines) == REASONS + 1
     assert (
-        f'relay_send_failures_total{{lane="acme/room",reason="other"}} {1000.0 - REASONS}' in lines
+        f'relay_send_failures_total{{queue="acme/room",reason="other"}} {1000.0 - REASONS}' in lines
     )

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from relay.cli import main
-from relay.config import AnyChannel, Config, Record, Smtp
+from relay.config import AnyChannel, Config, SettingsModel, SmtpSettings
 from relay.configfile import load
 from relay.doctor import template_problems
 from relay.environment import KNOWN
@@ -70,7 +70,7 @@ def _config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str
         if name in ("teams", "people"):
             inner = get_args(inner)[1]
             key = "teams.NAME" if name == "teams" else "people.WHO"
-        if isinstance(inner, type) and issubclass(inner, Record):
+        if isinstance(inner, type) and issubclass(inner, SettingsModel):
             yield from _config_keys(inner, f"{key}.")
         else:
             yield key, field
@@ -84,8 +84,8 @@ def _channel_keys() -> Iterator[tuple[str, str, Any]]:
     for model in models:
         (kind,) = get_args(model.model_fields["type"].annotation)
         for key, field in model.model_fields.items():
-            if field.annotation is Smtp:
-                yield from ((kind, *found) for found in _config_keys(Smtp, f"{key}."))
+            if field.annotation is SmtpSettings:
+                yield from ((kind, *found) for found in _config_keys(SmtpSettings, f"{key}."))
             elif key not in shared:
                 yield kind, key, field
 
@@ -98,7 +98,9 @@ def _told_default(cell: str, field: Any) -> None:
         assert _code(cell) == [f'"{field.default.reveal()}"']
     elif (literal := re.fullmatch(r"`(.+)`", cell)) is not None:
         value = literal[1].strip('"')
-        model = type("One", (Record,), {"__annotations__": {"x": field.rebuild_annotation()}})
+        model = type(
+            "One", (SettingsModel,), {"__annotations__": {"x": field.rebuild_annotation()}}
+        )
         raw: Any = int(value) if value.isdigit() and field.annotation is int else value
         raw = {"true": True, "false": False}.get(value, raw)
         assert model(x=raw).x == field.default, cell
@@ -256,7 +258,7 @@ def test_the_answers_of_the_hook_are_all_there() -> None:
     told = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
     source = (ROOT / "relay" / "intake.py").read_text(encoding="utf-8")
     given = {
-        int(status) for status in re.findall(r"(?:_Refused\(\s*|_answer\(send, )(\d{3})\b", source)
+        int(status) for status in re.findall(r"(?:_RequestRefused\(\s*|_answer\(send, )(\d{3})\b", source)
     }
     assert given >= {200, 204, 400, 404, 413, 415, 503}
     assert told == given | {405}  # Starlette's, see tests/test_intake.py

@@ -118,5 +118,5 @@ def test_intake_and_delivery_run_apart(
             assert httpx.post(f"{service.hook}x", content=comment(99)).status_code == 404
             assert httpx.get(f"{service.url}/healthz").status_code == 200
         sent = [httpx.get(f"{service.url}/metrics").text for service in delivering]
-        assert any('relay_sent_total{lane="acme/slack"}' in text for text in sent)
+        assert any('relay_sent_total{queue="acme/slack"}' in text for text in sent)
         assert "relay_sent_total{" not in httpx.get(f"{intake.url}/metrics").text

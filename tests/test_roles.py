@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from relay import app
-from relay.config import Penpot
+from relay.config import PenpotSettings
 from relay.delivery.fanout import FanOut
 from relay.role import Role
 from relay.store.base import StoreUnavailable
 from relay.store.sqlite import SqliteStore
-from tests.watch.stage import settings
+from tests.sync.stage import settings
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def running(folder: Path, role: Role) -> AsyncIterator[httpx.AsyncClient]:
-    config = settings("", folder, penpot=Penpot(url="https://penpot.example"))
+    config = settings("", folder, penpot=PenpotSettings(url="https://penpot.example"))
     built = app.build(config, role)
     async with (
         built.router.lifespan_context(built),

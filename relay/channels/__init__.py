@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any, Protocol
 
-from relay.channels.base import Channel, Forgetful, Notes
+from relay.channels.base import Channel, KeyValueStore, MemoryKeyValueStore
 from relay.config import AnyChannel
 
 _CLASSES = {
@@ -20,18 +20,18 @@ class ChannelClass(Protocol):
     pace: float | None
     """See ``Channel``."""
 
-    def __call__(self, settings: Any, notes: Notes, /) -> Channel:
+    def __call__(self, settings: Any, notes: KeyValueStore, /) -> Channel:
         """A channel with these settings."""
         ...
 
 
-def open_channel(settings: AnyChannel, notes: Notes | None = None) -> Channel:
+def open_channel(settings: AnyChannel, notes: KeyValueStore | None = None) -> Channel:
     """The channel that the settings describe. Nothing is connected yet. ``notes`` is what it
     remembers; without them it forgets.
 
     Raises ``ValueError`` where ``ca_file`` holds no certificate.
     """
-    return channel_class(settings.type)(settings, notes or Forgetful())
+    return channel_class(settings.type)(settings, notes or MemoryKeyValueStore())
 
 
 def channel_class(kind: str) -> ChannelClass:

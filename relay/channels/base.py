@@ -25,7 +25,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Thread:
+class ReplyTo:
     """Where a Penpot comment thread stands in a channel: receipts of its messages there."""
 
     root: str
@@ -36,7 +36,7 @@ class Thread:
     """The first message's title: the subject of its mails."""
 
 
-class Notes(Protocol):
+class KeyValueStore(Protocol):
     """What a channel remembers across restarts: such as whom an address belongs to."""
 
     async def get(self, key: str, age: float) -> str | None:
@@ -48,18 +48,18 @@ class Notes(Protocol):
         ...
 
 
-class Forgetful:
+class MemoryKeyValueStore:
     """Notes that last as long as the channel: for a channel that is opened for a moment."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
 
     async def get(self, key: str, age: float) -> str | None:
-        """See ``Notes``."""
+        """See ``KeyValueStore``."""
         return self._notes.get(key)
 
     async def keep(self, key: str, value: str) -> None:
-        """See ``Notes``."""
+        """See ``KeyValueStore``."""
         self._notes[key] = value
 
 
@@ -70,7 +70,7 @@ class Failure(Exception):
     """A send that did not succeed.
 
     ``verdict`` says what to do with the message. ``retry``: keep it and try again, the whole
-    lane waits. ``broken``: the same, and no message can go out before a person mends something (a
+    queue waits. ``broken``: the same, and no message can go out before a person mends something (a
     revoked token, a bot that was removed from the room), so one has to be told. ``dead``: this very
     message can never be delivered, set it aside and go on. ``rootless``: the thread that it should
     stand in is gone, let it begin a new one. Of a message that was to be changed: ``gone``, it is
@@ -106,7 +106,7 @@ class Finding:
 
 
 @runtime_checkable
-class Editor(Protocol):
+class EditableChannel(Protocol):
     """A channel whose messages can be changed once they are sent."""
 
     pings_in_edits: ClassVar[bool]
@@ -130,7 +130,7 @@ class Editor(Protocol):
 
 
 class Channel(Protocol):
-    """A place that messages go to. One instance serves one lane, one send at a time."""
+    """A place that messages go to. One instance serves one queue, one send at a time."""
 
     kind: ClassVar[str]
     """The channel's ``type`` in the config."""
@@ -141,7 +141,7 @@ class Channel(Protocol):
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         """Deliver ``message``, as a reply in ``thread`` where one is given, with ``picture`` where

@@ -18,7 +18,7 @@ from aiosmtplib import (
 )
 
 from relay.channels import tls
-from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
+from relay.channels.base import Failure, Finding, KeyValueStore, Receipt, ReplyTo
 from relay.channels.email_errors import failure, verdict
 from relay.channels.email_message import address, compose, mailbox
 from relay.channels.failures import words
@@ -48,7 +48,7 @@ class EmailChannel:
     kind: ClassVar[str] = "email"
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: EmailSettings, notes: Notes) -> None:
+    def __init__(self, settings: EmailSettings, notes: KeyValueStore) -> None:
         self._smtp = settings.smtp
         self._sender = address(settings.sender)
         self._to = tuple(map(address, settings.to))
@@ -64,7 +64,7 @@ class EmailChannel:
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         """Send the mail, with a ``Message-ID`` made of ``key``: a mail that is sent again

@@ -11,7 +11,7 @@ from email.policy import SMTP
 from email.utils import getaddresses
 from html import escape
 
-from relay.channels.base import Thread
+from relay.channels.base import ReplyTo
 from relay.messages.graphemes import shorten
 from relay.messages.html import to_html
 from relay.messages.markdown import Block, Document, Paragraph, Text, parse
@@ -79,7 +79,7 @@ def compose(
     key: str,
     sender: Address,
     to: Sequence[Address],
-    thread: Thread | None = None,
+    thread: ReplyTo | None = None,
     *,
     copies: Sequence[Address] = (),
     picture: Picture | None = None,

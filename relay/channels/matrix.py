@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
 from relay.channels import matrix_check
-from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
+from relay.channels.base import Failure, Finding, KeyValueStore, Receipt, ReplyTo
 from relay.channels.matrix_api import MatrixApi
 from relay.channels.matrix_content import relation, render, replacement
 from relay.channels.matrix_direct import DirectRooms
@@ -35,7 +35,7 @@ class MatrixChannel:
     pace: ClassVar[float | None] = None
     pings_in_edits: ClassVar[bool] = True
 
-    def __init__(self, settings: MatrixSettings, notes: Notes) -> None:
+    def __init__(self, settings: MatrixSettings, notes: KeyValueStore) -> None:
         self._settings = settings
         self._named = settings.room
         self._room = "" if settings.room.startswith("#") else settings.room
@@ -47,7 +47,7 @@ class MatrixChannel:
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         """Post the message, with ``key`` in its transaction id: the homeserver posts it once.

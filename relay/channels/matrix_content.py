@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from relay.channels.base import Thread
+from relay.channels.base import ReplyTo
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.markdown import Block, Document, Paragraph, Text, parse
 from relay.messages.mentions import with_all, with_people
@@ -81,7 +81,7 @@ def replacement(content: dict[str, Any], of: str, pinged: Collection[str]) -> di
     }
 
 
-def relation(thread: Thread) -> dict[str, Any]:
+def relation(thread: ReplyTo) -> dict[str, Any]:
     """A place in a thread; clients that know no threads show a reply to its last message:
     https://spec.matrix.org/latest/client-server-api/#threading
     """

@@ -6,7 +6,7 @@ https://spec.matrix.org/latest/client-server-api/#direct-messaging
 from typing import Any
 from urllib.parse import quote
 
-from relay.channels.base import Failure, Notes
+from relay.channels.base import Failure, KeyValueStore
 from relay.channels.matrix_api import MatrixApi
 
 _LASTS = 10 * 365 * 24 * 3600.0
@@ -25,7 +25,7 @@ class DirectRooms:
     a room and writing that down, the next message makes another one.
     """
 
-    def __init__(self, api: MatrixApi, notes: Notes) -> None:
+    def __init__(self, api: MatrixApi, notes: KeyValueStore) -> None:
         self._api = api
         self._notes = notes
         self._me = ""

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import logging
 
-from relay.channels.base import Failure, Notes
+from relay.channels.base import Failure, KeyValueStore
 from relay.channels.matrix_api import MatrixApi
 from relay.channels.matrix_content import Image
 from relay.picture import Picture
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class MatrixMedia:
     """The pictures of one homeserver."""
 
-    def __init__(self, api: MatrixApi, notes: Notes) -> None:
+    def __init__(self, api: MatrixApi, notes: KeyValueStore) -> None:
         self._api = api
         self._notes = notes
         self._told: set[str] = set()

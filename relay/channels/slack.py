@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from relay.channels import slack_blocks, slack_check
-from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
+from relay.channels.base import Failure, Finding, KeyValueStore, Receipt, ReplyTo
 from relay.channels.slack_api import SlackApi
 from relay.channels.slack_errors import NOT_ITS_BLOCKS
 from relay.channels.slack_files import SlackFiles
@@ -46,7 +46,7 @@ class SlackChannel:
     # What is changed notifies nobody, whoever is mentioned in it by then.
     pings_in_edits: ClassVar[bool] = False
 
-    def __init__(self, settings: SlackSettings, notes: Notes) -> None:
+    def __init__(self, settings: SlackSettings, notes: KeyValueStore) -> None:
         self._settings = settings
         self._channel = settings.channel
         self._by_bot = settings.token is not None
@@ -65,7 +65,7 @@ class SlackChannel:
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         """Post the message. Slack has no idempotency key, so ``key`` is not used: a message
@@ -179,7 +179,7 @@ class SlackChannel:
         """Close the connections."""
         await self._api.close()
 
-    async def _post(self, channel: str, thread: Thread | None, body: dict[str, Any]) -> Receipt:
+    async def _post(self, channel: str, thread: ReplyTo | None, body: dict[str, Any]) -> Receipt:
         if self._by_bot:
             body = {"channel": channel} | _OPTIONS | body
             if thread is not None:

@@ -66,7 +66,7 @@ class SlackApi:
         shared: dict[str, Any] = {
             "ssl": self._tls,
             "logger": _sdk_log,
-            "retry_handlers": [],  # the lane tries again, in order
+            "retry_handlers": [],  # the queue tries again, in order
         }
         self._client: AsyncWebClient | AsyncWebhookClient
         if by_bot:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from relay.channels.base import Failure, Notes
+from relay.channels.base import Failure, KeyValueStore
 from relay.channels.slack_check import Call
 from relay.picture import Picture
 
@@ -24,7 +24,7 @@ Put = Callable[[str, bytes], Awaitable[None]]
 class SlackFiles:
     """The pictures of one workspace."""
 
-    def __init__(self, call: Call, put: Put, notes: Notes, workspace: str) -> None:
+    def __init__(self, call: Call, put: Put, notes: KeyValueStore, workspace: str) -> None:
         """``workspace`` is a digest that tells those of other tokens apart."""
         self._prefix = f"slack-file/{workspace}/"
         self._call = call

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from relay.channels.base import Failure, Notes
+from relay.channels.base import Failure, KeyValueStore
 from relay.channels.slack_check import Call
 from relay.messages.message import Mention
 
@@ -27,7 +27,7 @@ class SlackPeople:
     https://docs.slack.dev/reference/methods/users.lookupByEmail
     """
 
-    def __init__(self, call: Call | None, notes: Notes, workspace: str) -> None:
+    def __init__(self, call: Call | None, notes: KeyValueStore, workspace: str) -> None:
         """``call`` is None where there is no token to ask with; ``workspace`` is a digest that
         tells those of other tokens apart."""
         self._call = call

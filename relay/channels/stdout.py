@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import ClassVar
 
-from relay.channels.base import Failure, Finding, Notes, Receipt, Thread
+from relay.channels.base import Failure, Finding, KeyValueStore, Receipt, ReplyTo
 from relay.config import StdoutSettings
 from relay.messages.markdown import parse
 from relay.messages.message import Message
@@ -25,14 +25,14 @@ class StdoutChannel:
     kind: ClassVar[str] = "stdout"
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: StdoutSettings, notes: Notes) -> None:
+    def __init__(self, settings: StdoutSettings, notes: KeyValueStore) -> None:
         self._name = settings.name
 
     async def send(
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         """Print it, with a blank line after it. The receipt's id is ``key``."""
@@ -53,13 +53,13 @@ class StdoutChannel:
 
 
 def _print(text: str) -> None:
-    # One write, so that lanes that print at the same time stay apart.
+    # One write, so that queues that print at the same time stay apart.
     sys.stdout.write(text + "\n\n")
     sys.stdout.flush()
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
-    """Run ``work`` in a daemon thread: a reader that stalls holds up the lane, and neither the
+    """Run ``work`` in a daemon thread: a reader that stalls holds up the queue, and neither the
     service nor its end, as one in the loop's own threads would."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()

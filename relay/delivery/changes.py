@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from relay.channels.base import Channel, Editor, Failure
+from relay.channels.base import Channel, EditableChannel, Failure
 from relay.messages.message import Change, Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Shown, ThreadPlace
+from relay.store.base import ShownMessage, ThreadPlace
 
 log = logging.getLogger(__name__)
 
 
-class Outcome(NamedTuple):
+class EditOutcome(NamedTuple):
     """What came of it."""
 
     reached: bool
@@ -26,18 +26,18 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class EditAttempt:
     """One try at a delivery that changes something."""
 
-    lane: str
+    queue: str
     delivery_id: int
     key: str
     message: Message
     change: Change
     place: ThreadPlace | None
-    """Where the thread stands in the lane."""
-    shown: Sequence[Shown]
-    """What the lane has of the thread's comments."""
+    """Where the thread stands in the queue."""
+    shown: Sequence[ShownMessage]
+    """What the queue has of the thread's comments."""
     done: set[str]
     """The receipts that earlier tries are done with, and then this one: a long thread may take more
     calls than its server allows at a time."""
@@ -48,7 +48,7 @@ class Attempt:
         channel: Channel,
         picture: Picture | None,
         breathe: Callable[[], Awaitable[bool]],
-    ) -> Outcome:
+    ) -> EditOutcome:
         """Change what is to be changed. ``breathe`` waits until the channel's pace allows the next
         call; False where the service is to stop and none is to be made.
 
@@ -56,34 +56,34 @@ class Attempt:
         """
         otherwise = Message.loads(self.change.otherwise) if self.change.otherwise else None
         standing = self._standing()
-        if not isinstance(channel, Editor) or not standing:
-            log.info("lane %s: delivery %d finds no message", self.lane, self.delivery_id)
-            return Outcome(reached=False, left=otherwise)
+        if not isinstance(channel, EditableChannel) or not standing:
+            log.info("queue %s: delivery %d finds no message", self.queue, self.delivery_id)
+            return EditOutcome(reached=False, left=otherwise)
         if self._is_overtaken():
-            log.info("lane %s: delivery %d is overtaken", self.lane, self.delivery_id)
-            return Outcome(reached=False)
+            log.info("queue %s: delivery %d is overtaken", self.queue, self.delivery_id)
+            return EditOutcome(reached=False)
         fixed = False
         for number, receipt in enumerate(standing):
             if receipt in self.done:
                 continue
             if self.done and not await breathe():
-                return Outcome(reached=True, stopped=True)
+                return EditOutcome(reached=True, stopped=True)
             try:
                 await self._change_one(channel, receipt, f"{self.key}.{number}", picture)
             except Failure as failure:
                 if failure.verdict not in ("gone", "fixed"):
                     raise
-                log.warning("lane %s: delivery %d: %s", self.lane, self.delivery_id, failure)
-                self.metrics.failed(self.lane, failure.reason)
+                log.warning("queue %s: delivery %d: %s", self.queue, self.delivery_id, failure)
+                self.metrics.failed(self.queue, failure.reason)
                 if failure.verdict == "fixed":
                     fixed = True
                     if not self.change.removes:
                         break
             self.done.add(receipt)
         if not fixed and (not self.change.news or channel.pings_in_edits):
-            return Outcome(reached=True)
+            return EditOutcome(reached=True)
         goes_on = await breathe()
-        return Outcome(reached=True, left=otherwise, stopped=not goes_on)
+        return EditOutcome(reached=True, left=otherwise, stopped=not goes_on)
 
     def _standing(self) -> list[str]:
         """The receipts of the messages that are to be changed: the first of a thread at the end,
@@ -111,7 +111,7 @@ class Attempt:
         )
 
     async def _change_one(
-        self, editor: Editor, receipt: str, key: str, picture: Picture | None
+        self, editor: EditableChannel, receipt: str, key: str, picture: Picture | None
     ) -> None:
         under_another = self.place is not None and receipt != self.place.root
         message = self.message.in_thread() if under_another else self.message

@@ -11,10 +11,10 @@ DOUBT = 900.0
 """Seconds for which it is not believed after that, and after a start."""
 
 
-class Waits:
-    """How long the next delivery of each lane has to wait, by a clock that nobody sets.
+class RetryTimers:
+    """How long the next delivery of each queue has to wait, by a clock that nobody sets.
 
-    The store keeps the time by the clock on the wall, for whoever serves the lane next. That one
+    The store keeps the time by the clock on the wall, for whoever serves the queue next. That one
     takes it for ``LONGEST`` seconds at the most: the clock may have been set back since, and a
     server that asked for more asks again.
     """
@@ -22,18 +22,18 @@ class Waits:
     def __init__(self) -> None:
         self._ends: dict[str, tuple[int, float, float]] = {}
 
-    def begin(self, lane: str, delivery_id: int, next_at: float, wait: float) -> None:
+    def begin(self, queue: str, delivery_id: int, next_at: float, wait: float) -> None:
         """The delivery waits for so many seconds; ``next_at`` is what the store keeps of it."""
-        self._ends[lane] = delivery_id, next_at, time.monotonic() + wait
+        self._ends[queue] = delivery_id, next_at, time.monotonic() + wait
 
-    def left(self, lane: str, delivery: Delivery) -> float:
+    def left(self, queue: str, delivery: Delivery) -> float:
         """Seconds until the delivery may be tried; none or less when it is time."""
         if not delivery.next_at:
             return 0.0
-        id_, next_at, end = self._ends.get(lane, (0, 0.0, 0.0))
+        id_, next_at, end = self._ends.get(queue, (0, 0.0, 0.0))
         if (id_, next_at) != (delivery.id, delivery.next_at):
             wait = min(delivery.next_at - time.time(), LONGEST)
-            self.begin(lane, delivery.id, delivery.next_at, wait)
+            self.begin(queue, delivery.id, delivery.next_at, wait)
             return wait
         return end - time.monotonic()
 

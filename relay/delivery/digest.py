@@ -1,4 +1,4 @@
-"""Digests: the messages that wait in a lane that is late, put together."""
+"""Digests: the messages that wait in a queue that is late, put together."""
 
 import re
 from collections.abc import Sequence

@@ -5,9 +5,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
-from relay.delivery.lanes import Lanes
 from relay.delivery.pace import pause
 from relay.delivery.plan import Planner, bug
+from relay.delivery.queues import QueueManager
 from relay.metrics import Metrics
 from relay.store.base import FannedOut, LeaseLost, Store, StoredEvent, StoreUnavailable
 
@@ -34,7 +34,7 @@ class FanOut:
         self,
         planner: Planner,
         store: Store,
-        lanes: Lanes,
+        queues: QueueManager,
         metrics: Metrics,
         stand_back: Callable[[], bool],
         changed: Callable[[Iterable[int]], None] = lambda _: None,
@@ -43,7 +43,7 @@ class FanOut:
         wait, Penpot can't. ``changed`` is told what was fanned out."""
         self._planner = planner
         self._store = store
-        self._lanes = lanes
+        self._queues = queues
         self._metrics = metrics
         self._stand_back = stand_back
         self._changed = changed
@@ -105,8 +105,8 @@ class FanOut:
             names[stored.id] = stored.name
             await asyncio.sleep(BREATH if self._stand_back() else 0)
         for plan in await self._write(batch) if batch else ():
-            if not self._store.shared:  # else all replicas are told at once, and share the lanes
-                self._lanes.wake(delivery.lane for delivery in plan.deliveries)
+            if not self._store.shared:  # else all replicas are told at once, and share the queues
+                self._queues.wake(delivery.queue for delivery in plan.deliveries)
             self._tell(plan, names[plan.event_id])
             self._changed([plan.event_id])
         return bool(batch)

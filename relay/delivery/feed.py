@@ -19,7 +19,7 @@ LISTENERS = 100
 """So many may listen."""
 
 
-class Crowded(Exception):
+class TooManyListeners(Exception):
     """As many listen as may."""
 
 
@@ -71,7 +71,7 @@ class Listener:
         return ids
 
 
-class Feed:
+class ChangeFeed:
     """Costs a comparison for each change while nobody listens."""
 
     def __init__(self) -> None:
@@ -86,9 +86,9 @@ class Feed:
 
     @contextlib.contextmanager
     def listen(self) -> Iterator[Listener]:
-        """Listen until the context ends. Raises ``Crowded``."""
+        """Listen until the context ends. Raises ``TooManyListeners``."""
         if len(self._listeners) >= LISTENERS:
-            raise Crowded
+            raise TooManyListeners
         listener = Listener(self._listeners)
         self._listeners.add(listener)
         try:

@@ -1,4 +1,4 @@
-"""The health of lanes: one that is broken is told of once, and once more when it works again."""
+"""The health of queues: one that is broken is told of once, and once more when it works again."""
 
 import logging
 import time
@@ -15,18 +15,18 @@ from relay.store.base import NewDelivery, Store
 log = logging.getLogger(__name__)
 
 PATIENCE = 900.0
-"""Seconds of failures without a break after which a lane counts as broken whatever they are."""
-BROKEN, MENDED = "lane-broken", "lane-mended"
+"""Seconds of failures without a break after which a queue counts as broken whatever they are."""
+BROKEN, MENDED = "queue-broken", "queue-mended"
 """The names of Relay's own events about it."""
 
 
-class Health:
-    """What is known of every lane, also across a restart: the store's notes keep it."""
+class QueueHealth:
+    """What is known of every queue, also across a restart: the store's notes keep it."""
 
     def __init__(
         self, store: Store, metrics: Metrics, alerts_to: Callable[[str], str | None]
     ) -> None:
-        """``alerts_to`` tells the lane that is told of a lane's trouble, if there is one."""
+        """``alerts_to`` tells the queue that is told of a queue's trouble, if there is one."""
         self._store = store
         self._metrics = metrics
         self._alerts_to = alerts_to
@@ -34,85 +34,85 @@ class Health:
         self._failing_since: dict[str, float] = {}
         self._told: dict[str, str] = {}
 
-    async def failed(self, lane: str, failure: Failure) -> bool:
-        """A try failed; whether the lane's state was known already, so that nobody need be told.
+    async def failed(self, queue: str, failure: Failure) -> bool:
+        """A try failed; whether the queue's state was known already, so that nobody need be told.
 
         Raises ``StoreUnavailable``.
         """
         now = time.monotonic()
-        since = self._failing_since.setdefault(lane, now)
-        if await self._why(lane):
+        since = self._failing_since.setdefault(queue, now)
+        if await self._why(queue):
             return True
         if failure.verdict == "broken" or now - since > PATIENCE:
             why = str(failure)
-            log.error("lane %s has stopped, its messages wait: %s", lane, why)
+            log.error("queue %s has stopped, its messages wait: %s", queue, why)
             text = (
-                f"Messages to **{escape(_name(lane))}** have stopped: {escape(failure.detail)} "
+                f"Messages to **{escape(_name(queue))}** have stopped: {escape(failure.detail)} "
                 f"({escape(failure.reason)}). They wait, and go out when this is mended."
             )
-            await self._tell(lane, BROKEN, f"Messages to {_name(lane)} have stopped", text)
-            await self._keep(lane, why)
+            await self._tell(queue, BROKEN, f"Messages to {_name(queue)} have stopped", text)
+            await self._keep(queue, why)
         return False
 
-    def answered(self, lane: str) -> None:
+    def answered(self, queue: str) -> None:
         """Its server has judged a message, though it did not take it."""
-        self._failing_since.pop(lane, None)
+        self._failing_since.pop(queue, None)
 
-    def look_again(self, lane: str) -> None:
-        """Another replica may have served the lane meanwhile."""
-        self._broken.pop(lane, None)
-        self._failing_since.pop(lane, None)
+    def look_again(self, queue: str) -> None:
+        """Another replica may have served the queue meanwhile."""
+        self._broken.pop(queue, None)
+        self._failing_since.pop(queue, None)
 
-    async def works(self, lane: str) -> None:
+    async def works(self, queue: str) -> None:
         """A message was taken. Raises ``StoreUnavailable``."""
-        self._failing_since.pop(lane, None)
-        if not await self._why(lane):
+        self._failing_since.pop(queue, None)
+        if not await self._why(queue):
             return
-        log.info("lane %s works again", lane)
-        text = f"Messages to **{escape(_name(lane))}** go out again."
-        await self._tell(lane, MENDED, f"Messages to {_name(lane)} go out again", text)
-        await self._keep(lane, "")
+        log.info("queue %s works again", queue)
+        text = f"Messages to **{escape(_name(queue))}** go out again."
+        await self._tell(queue, MENDED, f"Messages to {_name(queue)} go out again", text)
+        await self._keep(queue, "")
 
-    async def _why(self, lane: str) -> str:
-        """Why the lane is broken; empty where it is not."""
-        if lane not in self._broken:
-            note = await self._store.note(_key(lane))
-            self._broken[lane] = note.value if note else ""
-            self._metrics.broken(lane, is_broken=bool(self._broken[lane]))
-        return self._broken[lane]
+    async def _why(self, queue: str) -> str:
+        """Why the queue is broken; empty where it is not."""
+        if queue not in self._broken:
+            note = await self._store.note(_key(queue))
+            self._broken[queue] = note.value if note else ""
+            self._metrics.broken(queue, is_broken=bool(self._broken[queue]))
+        return self._broken[queue]
 
-    async def _keep(self, lane: str, why: str) -> None:
-        await self._store.keep_note(_key(lane), why)
-        self._told.pop(lane, None)
-        self._broken[lane] = why
-        self._metrics.broken(lane, is_broken=bool(why))
+    async def _keep(self, queue: str, why: str) -> None:
+        await self._store.keep_note(_key(queue), why)
+        self._told.pop(queue, None)
+        self._broken[queue] = why
+        self._metrics.broken(queue, is_broken=bool(why))
 
-    async def _tell(self, lane: str, event: str, title: str, text: str) -> None:
+    async def _tell(self, queue: str, event: str, title: str, text: str) -> None:
         """Before it is kept that it was told: it may be told twice, but is never left untold."""
-        other = self._alerts_to(lane)
-        if other is None or other == lane or self._told.get(lane) == event:
+        other = self._alerts_to(queue)
+        if other is None or other == queue or self._told.get(queue) == event:
             return
-        team = lane.partition("/")[0]
+        team = queue.partition("/")[0]
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         message = Message(title, text, event=event, team=team, at=now)
         delivery = NewDelivery(other, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, event, [delivery], title)
-        self._told[lane] = event
+        self._told[queue] = event
 
 
-async def broken(store: Store, lanes: Iterable[str]) -> dict[str, tuple[float, str]]:
-    """The lanes that are broken, with the time since when, in seconds since 1970, and why."""
+async def broken(store: Store, queues: Iterable[str]) -> dict[str, tuple[float, str]]:
+    """The queues that are broken, with the time since when, in seconds since 1970, and why."""
     found = {}
-    for lane in lanes:
-        note = await store.note(_key(lane))
+    for queue in queues:
+        note = await store.note(_key(queue))
         if note is not None and note.value:
-            found[lane] = note.at, note.value
+            found[queue] = note.at, note.value
     return found
 
 
-def _key(lane: str) -> str:
-    return f"lane/{lane}"
+def _key(queue: str) -> str:
+    return f"queue/{queue}"
 
 
-def _name(lane: str) -> str:
-    return lane.partition("/")[2]
+def _name(queue: str) -> str:
+    return queue.partition("/")[2]

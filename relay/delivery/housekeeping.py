@@ -18,10 +18,10 @@ BREATH = 0.1
 """Seconds between two steps of a round."""
 LATER = 3600.0
 """Seconds that are added to the retention, and to the doubt about a clock that was set: by then the
-lanes have told what they gave up."""
+queues have told what they gave up."""
 
 
-class Housekeeping:
+class Retention:
     """One task that prunes."""
 
     def __init__(

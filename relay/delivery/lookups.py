@@ -15,11 +15,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from relay.delivery.memory import Memory
+from relay.delivery.memory import FactCache
 from relay.metrics import Metrics
-from relay.penpot.answers import CommentThread
+from relay.penpot.answers import ThreadRecord
 from relay.penpot.events import Event
-from relay.penpot.rpc import Busy, PenpotError, Refused
+from relay.penpot.rpc import PenpotBusy, PenpotError, PenpotRefused
 from relay.penpot.wants import (
     FILES,
     LIBRARIES,
@@ -28,7 +28,7 @@ from relay.penpot.wants import (
     PROJECTS,
     TEMPLATES,
     THREAD,
-    Call,
+    LookupCall,
     made,
     nearest,
     newest,
@@ -38,7 +38,7 @@ from relay.penpot.wants import (
 from relay.store.base import Store, StoreUnavailable
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
-    from relay.penpot.api import Penpot
+    from relay.penpot.api import PenpotClient
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,9 @@ _ALL = ""
 class Lookups:
     """Asks Penpot what the memory lacks, and tells the memory."""
 
-    def __init__(self, penpot: "Penpot", memory: Memory, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self, penpot: "PenpotClient", memory: FactCache, store: Store, metrics: Metrics
+    ) -> None:
         """``penpot`` is closed with the lookups."""
         self._penpot = penpot
         self._memory = memory
@@ -84,8 +86,8 @@ class Lookups:
             LIBRARIES: penpot.file_libraries,
             TEMPLATES: penpot.builtin_templates,
         }
-        self._under_way: dict[tuple[str, Call], asyncio.Task[Any]] = {}
-        self._asked: OrderedDict[tuple[str, Call], float] = OrderedDict()
+        self._under_way: dict[tuple[str, LookupCall], asyncio.Task[Any]] = {}
+        self._asked: OrderedDict[tuple[str, LookupCall], float] = OrderedDict()
         self._projects: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
         self._rests: dict[str, float] = {}  # method, or all of them → when it ends
         self._last_answer = 0.0
@@ -116,8 +118,8 @@ class Lookups:
             return event
         started = time.monotonic()
         at = event.at or datetime.fromtimestamp(received_at, UTC) - timedelta(minutes=1)
-        answers: dict[Call, Any] = {}
-        done: set[Call] = set()
+        answers: dict[LookupCall, Any] = {}
+        done: set[LookupCall] = set()
         try:
             async with asyncio.timeout(BUDGET):
                 for _ in range(_ROUNDS):
@@ -141,7 +143,7 @@ class Lookups:
                     answers |= news
         except TimeoutError:
             if self._last_answer < started:
-                self._rest(_ALL, Busy(f"nothing was answered within {BUDGET:g} s"))
+                self._rest(_ALL, PenpotBusy(f"nothing was answered within {BUDGET:g} s"))
         return event
 
     async def _look_after_names(self, seen: Event, team: str, team_id: str) -> None:
@@ -151,14 +153,14 @@ class Lookups:
             return
         self._names_checked[key] = time.monotonic() + NAMES_LAST / 24
         for method in _DAILY:
-            call = Call(method, (seen.team.id,))
+            call = LookupCall(method, (seen.team.id,))
             note = await self._store.note(_asked_key(team, call))
             if note is None:  # what is known is of today
                 await self._store.keep_note(_asked_key(team, call), "")
             elif time.time() - note.at > NAMES_LAST:
                 self._begun(team, team_id, call)
 
-    async def _wanted(self, seen: Event, team: str) -> set[Call]:
+    async def _wanted(self, seen: Event, team: str) -> set[LookupCall]:
         people = [("person", person.id) for person in seen.comment.mentions]
         nameless = bool(seen.actor.id and not seen.actor.name)
         nameless = nameless or not await self._memory.has_names(team, people)
@@ -166,12 +168,14 @@ class Lookups:
         is_known = projects is not None and time.monotonic() - at < QUIET
         return wanted(seen, nameless, projects if is_known else None)
 
-    def _is_known(self, team: str, call: Call) -> bool:
+    def _is_known(self, team: str, call: LookupCall) -> bool:
         """Whether it was asked a short while ago."""
         asked = self._asked.get((team, call))
         return asked is not None and time.monotonic() - asked < QUIET
 
-    async def _answers(self, team: str, team_id: str, calls: set[Call]) -> dict[Call, Any]:
+    async def _answers(
+        self, team: str, team_id: str, calls: set[LookupCall]
+    ) -> dict[LookupCall, Any]:
         """The answers side by side, without those that failed; None stands for nothing."""
         tasks = {call: self._begun(team, team_id, call) for call in calls}
         await asyncio.wait(tasks.values())
@@ -181,7 +185,7 @@ class Lookups:
             if not task.cancelled() and task.exception() is None
         }
 
-    def _begun(self, team: str, team_id: str, call: Call) -> asyncio.Task[Any]:
+    def _begun(self, team: str, team_id: str, call: LookupCall) -> asyncio.Task[Any]:
         """The call, which goes on where no event waits for it any more."""
         key = team, call
         task = self._under_way.get(key)
@@ -191,7 +195,7 @@ class Lookups:
             task.add_done_callback(partial(self._ended, key))
         return task
 
-    def _ended(self, key: tuple[str, Call], task: asyncio.Task[Any]) -> None:
+    def _ended(self, key: tuple[str, LookupCall], task: asyncio.Task[Any]) -> None:
         del self._under_way[key]
         if task.cancelled():
             return
@@ -199,15 +203,15 @@ class Lookups:
         if error is not None and not isinstance(error, PenpotError | StoreUnavailable):
             log.error("lookup %s", key[1].method, exc_info=error)
 
-    async def _call(self, team: str, team_id: str, call: Call) -> Any:
+    async def _call(self, team: str, team_id: str, call: LookupCall) -> Any:
         """One call: asked, counted, remembered, told to the memory. Raises ``PenpotError``."""
         started = time.monotonic()
         try:
             answer = await self._ways[call.method](*call.ids)
         except PenpotError as error:
             self._metrics.lookup(call.method, error.word)
-            is_of_all = isinstance(error, Refused)
-            is_of_all |= isinstance(error, Busy) and not error.may_be_of_one
+            is_of_all = isinstance(error, PenpotRefused)
+            is_of_all |= isinstance(error, PenpotBusy) and not error.may_be_of_one
             self._rest(_ALL if is_of_all else call.method, error)
             raise
         self._metrics.lookup(call.method, "nothing" if answer is None else "found")
@@ -222,14 +226,14 @@ class Lookups:
         self._remember(team, call)
         return answer
 
-    def _remember(self, team: str, call: Call) -> None:
+    def _remember(self, team: str, call: LookupCall) -> None:
         self._asked[team, call] = time.monotonic()
         self._asked.move_to_end((team, call))
         while len(self._asked) > _REMEMBERED:
             self._asked.popitem(last=False)
 
     async def _teach_needed(
-        self, seen: Event, team: str, team_id: str, answers: Mapping[Call, Any]
+        self, seen: Event, team: str, team_id: str, answers: Mapping[LookupCall, Any]
     ) -> None:
         """What this event needs of answers that are too long to keep all of them."""
         needed = {seen.file.id, seen.library.id, seen.previous.id, seen.actor.id}
@@ -253,17 +257,17 @@ class Lookups:
     def _rest(self, method: str, error: PenpotError) -> None:
         """No calls for a while; the log tells the first time."""
         now = time.monotonic()
-        if isinstance(error, Busy):
+        if isinstance(error, PenpotBusy):
             seconds = error.after or BUSY_REST
         else:
-            seconds = REFUSED_REST if isinstance(error, Refused) else ODD_REST
+            seconds = REFUSED_REST if isinstance(error, PenpotRefused) else ODD_REST
         first = method not in self._rests
-        worse = isinstance(error, Refused) and not self._is_refused
+        worse = isinstance(error, PenpotRefused) and not self._is_refused
         self._rests[method] = max(now + seconds, self._rests.get(method, 0.0))
         if method == _ALL:
             self._failing_since = now
             self._tell(str(error))
-        if isinstance(error, Refused):
+        if isinstance(error, PenpotRefused):
             self._is_refused = True
             if worse:
                 log.error(
@@ -300,14 +304,16 @@ class Lookups:
             log.warning("the store can't be told of Penpot's state: %s", error)
 
 
-def _asked_key(team: str, call: Call) -> str:
+def _asked_key(team: str, call: LookupCall) -> str:
     return "/".join(("asked", call.method, team, *call.ids))
 
 
-def _with_moment(event: Event, seen: Event, answers: Mapping[Call, Any], at: datetime) -> Event:
+def _with_moment(
+    event: Event, seen: Event, answers: Mapping[LookupCall, Any], at: datetime
+) -> Event:
     """The event with what is true of this moment and not for keeping."""
     for answer in answers.values():
-        if isinstance(answer, CommentThread) and event.thread.resolved is None:
+        if isinstance(answer, ThreadRecord) and event.thread.resolved is None:
             event = replace(event, thread=replace(event.thread, resolved=answer.resolved))
     call = made(seen)
     if call is None or not answers.get(call):

@@ -13,7 +13,7 @@ AT_HAND = 10_000
 """Facts that are kept in memory, known or known to be unknown."""
 
 
-class Memory:
+class FactCache:
     """Enriches events with what is known, and learns from them, in their order."""
 
     def __init__(self, store: Store) -> None:

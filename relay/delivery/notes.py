@@ -8,7 +8,7 @@ from relay.store.base import Store, StoreUnavailable
 log = logging.getLogger(__name__)
 
 
-class StoreNotes:
+class StoredKeyValues:
     """``relay.channels.base.Notes`` in the store. A store that is away costs no message: what can't
     be read is not known, and what can't be kept is forgotten."""
 

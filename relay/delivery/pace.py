@@ -8,8 +8,8 @@ BURST = 5
 """Messages that may go out at once after a pause; Slack allows short bursts."""
 
 
-class Pace:
-    """A token bucket. One lane owns one."""
+class RateLimiter:
+    """A token bucket. One queue owns one."""
 
     def __init__(
         self, per_minute: float | None, clock: Callable[[], float] = time.monotonic

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from relay.config import Person
+from relay.config import PersonSettings
 from relay.messages.message import Mention
 from relay.penpot.events import Event
 
 
-def pinged(event: Event, people: Mapping[str, Person]) -> tuple[Mention, ...]:
+def pinged(event: Event, people: Mapping[str, PersonSettings]) -> tuple[Mention, ...]:
     """Who is to be pinged about an event, which has the names that are known: those that Penpot
     names as mentioned, and never who wrote it or did it. ``people`` is the config's, by mail
     address or profile id, in lower case."""
@@ -15,7 +15,7 @@ def pinged(event: Event, people: Mapping[str, Person]) -> tuple[Mention, ...]:
     for person in event.comment.mentions:
         if person.id in (event.actor.id, event.comment.author.id):
             continue
-        places = people.get(person.id) or people.get(person.email.lower()) or Person()
+        places = people.get(person.id) or people.get(person.email.lower()) or PersonSettings()
         found.append(
             Mention(
                 id=person.id,

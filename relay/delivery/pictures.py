@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.metrics import Metrics
 from relay.penpot.events import Event
-from relay.penpot.rpc import PenpotError, Unexpected
+from relay.penpot.rpc import PenpotError, PenpotUnexpected
 from relay.picture import Picture
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
-    from relay.penpot.answers import File, Project
-    from relay.penpot.api import Penpot
+    from relay.penpot.answers import FileRecord, ProjectRecord
+    from relay.penpot.api import PenpotClient
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ _LISTS = 1000
 _ASSET = "asset"
 
 
-class Pictures:
+class Thumbnails:
     """Finds and fetches thumbnails."""
 
-    def __init__(self, penpot: "Penpot", metrics: Metrics) -> None:
+    def __init__(self, penpot: "PenpotClient", metrics: Metrics) -> None:
         """``penpot`` stays its owner's."""
         self._penpot = penpot
         self._metrics = metrics
@@ -92,12 +92,12 @@ class Pictures:
         found_file = await self._file(event)
         return found_file.thumbnail_id if found_file else ""
 
-    async def _file(self, event: Event, team_id: str = "") -> "File | None":
+    async def _file(self, event: Event, team_id: str = "") -> "FileRecord | None":
         """The event's file as its project lists it, if that is this team's."""
         if not (event.file.id and event.project.id):
             return None
         for fresh in (FRESH, _NEW):  # it may be new, or have been moved there
-            files: tuple[File, ...] | None
+            files: tuple[FileRecord, ...] | None
             files = await self._listed("get-project-files", event.project.id, fresh)
             found = next((one for one in files or () if one.id == event.file.id), None)
             if found is not None:
@@ -106,7 +106,7 @@ class Pictures:
             return found
         team = found.team_id
         if not team:  # an old Penpot lists files without it
-            project: Project | None = await self._listed("get-project", event.project.id)
+            project: ProjectRecord | None = await self._listed("get-project", event.project.id)
             team = project.team_id if project else ""
         return found if team == team_id else None
 
@@ -173,7 +173,7 @@ class Pictures:
             answer = await ask(id_)
         except PenpotError as error:
             self._metrics.lookup(method, error.word)
-            if method == _ASSET and isinstance(error, Unexpected):  # the others may be good
+            if method == _ASSET and isinstance(error, PenpotUnexpected):  # the others may be good
                 self._odd[id_] = time.monotonic()
                 while len(self._odd) > _LISTS:
                     self._odd.popitem(last=False)

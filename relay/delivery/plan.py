@@ -9,14 +9,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay.config import Config, Team
+from relay.config import Config, TeamSettings
 from relay.delivery.lookups import BUDGET, Lookups
-from relay.delivery.memory import Memory
+from relay.delivery.memory import FactCache
 from relay.delivery.people import pinged
-from relay.delivery.pictures import Pictures
-from relay.delivery.rewording import Rewording, is_own
+from relay.delivery.pictures import Thumbnails
+from relay.delivery.rewording import ChangeRenderer, is_own
 from relay.delivery.summary import about
-from relay.delivery.wording import Wording
+from relay.delivery.wording import EventRenderer
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event, NotAnEvent, normalize
@@ -26,7 +26,7 @@ from relay.picture import Picture
 from relay.store.base import FannedOut, NewDelivery, Store, StoredEvent, StoreUnavailable
 
 if TYPE_CHECKING:
-    from relay.penpot.api import Penpot
+    from relay.penpot.api import PenpotClient
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +73,16 @@ class Planner:
         store: Store,
         templates: Templates,
         metrics: Metrics,
-        penpot: "Penpot | None" = None,
+        penpot: "PenpotClient | None" = None,
     ) -> None:
         """``penpot`` is closed with the planner."""
         self._config = config
         self._store = store
         self._templates = templates
         self._metrics = metrics
-        self._memory = Memory(store)
+        self._memory = FactCache(store)
         self._lookups = Lookups(penpot, self._memory, store, metrics) if penpot else None
-        self._pictures = Pictures(penpot, metrics) if penpot else None
+        self._pictures = Thumbnails(penpot, metrics) if penpot else None
         self._ahead: dict[int, _Preparation] = {}
 
     async def close(self) -> None:
@@ -161,7 +161,7 @@ class Planner:
         return event
 
     async def _with_picture(
-        self, event: Event, key: str, team: Team, end: float, asks: Callable[[], None]
+        self, event: Event, key: str, team: TeamSettings, end: float, asks: Callable[[], None]
     ) -> Event:
         """The event with the id of its file's or board's thumbnail, if that is there in time."""
         patience = end - time.monotonic()
@@ -198,7 +198,7 @@ class Planner:
         linked = add_links(enriched, self._config.penpot.url)
         facts = await self._memory.learned(event, stored.team)
         people = pinged(linked, self._config.people)
-        words = Rewording if is_own(linked) else Wording
+        words = ChangeRenderer if is_own(linked) else EventRenderer
         wording = words(self._templates, linked, stored.team, people, event.file.thumbnail)
         deliveries = []
         passed: dict[str, str] = {}
@@ -210,8 +210,8 @@ class Planner:
             messages = await wording.messages(channel)
             if not messages:
                 passed[channel.name] = NOBODY if channel.is_direct else NO_EDITS
-            lane = f"{stored.team}/{channel.name}"
-            deliveries += [NewDelivery(lane, uuid.uuid4().hex, *worded) for worded in messages]
+            queue = f"{stored.team}/{channel.name}"
+            deliveries += [NewDelivery(queue, uuid.uuid4().hex, *worded) for worded in messages]
         problems = wording.problems
         for problem in problems:
             log.error("template %s", problem)

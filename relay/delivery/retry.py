@@ -12,7 +12,7 @@ def delay(attempts: int, asked: float | None = None) -> float:
     """Seconds to wait after ``attempts`` failed tries (1 after the first).
 
     Doubles each time, up to ``LONGEST``, and the upper half of it is left to chance, so that
-    lanes of one broken server do not come back all at once. What the server ``asked`` for is
+    queues of one broken server do not come back all at once. What the server ``asked`` for is
     the least that is waited.
     """
     ceiling: float = min(LONGEST, FIRST * 2 ** min(attempts - 1, 30))

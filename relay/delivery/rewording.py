@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from relay.config import AnyChannel
-from relay.delivery.wording import Worded, Wording
+from relay.delivery.wording import EventRenderer, RenderedMessage
 from relay.messages.message import Change, Mention, Message
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
@@ -17,7 +17,7 @@ _MARKS_EDITS = frozenset({"matrix"})
 """The kinds of channel that say by themselves that a message was edited."""
 
 
-class Rewording:
+class ChangeRenderer:
     """Words one of Relay's own events for every channel that takes it.
 
     A channel gets a line, or the comment's own message as it stands by now, or both. That message
@@ -32,22 +32,22 @@ class Rewording:
         people: Sequence[Mention],
         picture: str,
     ) -> None:
-        """As for ``Wording``; ``people`` are the mentioned by now."""
+        """As for ``EventRenderer``; ``people`` are the mentioned by now."""
         self._event = event
         self._news = _news(event, people)
-        self._line = Wording(templates, event, team, self._news, "")
+        self._line = EventRenderer(templates, event, team, self._news, "")
         self._again = {
-            kind: Wording(templates, told_anew(event, kind), team, people, picture)
+            kind: EventRenderer(templates, told_anew(event, kind), team, people, picture)
             for kind in CHANGED_IN
         }
 
     @property
     def problems(self) -> set[Problem]:
-        """See ``Wording``."""
+        """See ``EventRenderer``."""
         return self._line.problems.union(*(again.problems for again in self._again.values()))
 
-    async def messages(self, channel: AnyChannel) -> list[Worded]:
-        """See ``Wording``."""
+    async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
+        """See ``EventRenderer``."""
         state = self._event.name in _STATE
         if channel.edits_told == "none" and not state:
             return []
@@ -67,11 +67,11 @@ class Rewording:
         change = replace(change, removes=True, whole_thread=whole_thread)
         return [self._with(line, change)]
 
-    def _with(self, worded: Worded, change: Change) -> Worded:
+    def _with(self, worded: RenderedMessage, change: Change) -> RenderedMessage:
         message = replace(Message.loads(worded.message), change=change)
-        return Worded(message.dumps(), self._event.thread.id, change.comment)
+        return RenderedMessage(message.dumps(), self._event.thread.id, change.comment)
 
-    async def _changed(self, channel: AnyChannel, change: Change) -> Worded:
+    async def _changed(self, channel: AnyChannel, change: Change) -> RenderedMessage:
         (again,) = await self._again[channel.type].messages(channel)
         return self._with(again, change)
 

@@ -22,7 +22,7 @@ def render(
     return templates.render(event.name, shown.variables(), team=team, channel_kind=kind)
 
 
-class Worded(NamedTuple):
+class RenderedMessage(NamedTuple):
     """A message as the store keeps it, and the comment that it shows, if any: as in
     ``NewDelivery``."""
 
@@ -31,7 +31,7 @@ class Worded(NamedTuple):
     comment: str = ""
 
 
-class Wording:
+class EventRenderer:
     """Words one event for every channel that takes it."""
 
     def __init__(
@@ -50,9 +50,9 @@ class Wording:
         self._people = tuple(people)
         self._picture = picture
         self._written: dict[tuple[str, bool, bool], Message] = {}
-        self._stored: dict[tuple[str, bool, bool, bool], Worded] = {}
+        self._stored: dict[tuple[str, bool, bool, bool], RenderedMessage] = {}
 
-    async def messages(self, channel: AnyChannel) -> list[Worded]:
+    async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
         """What a channel gets: one message, or where it writes to people directly one for each of
         them."""
         if channel.is_direct and not self._people:
@@ -71,9 +71,9 @@ class Wording:
         if channel.has_pictures:
             message = replace(message, picture=self._picture)
         if channel.is_direct:
-            return [Worded(replace(message, to=person).dumps()) for person in self._people]
+            return [RenderedMessage(replace(message, to=person).dumps()) for person in self._people]
         text = replace(message, mentions=self._people).dumps()
-        self._stored[whole] = Worded(text, *self._shows())
+        self._stored[whole] = RenderedMessage(text, *self._shows())
         return [self._stored[whole]]
 
     def _shows(self) -> tuple[str, str]:

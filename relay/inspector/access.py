@@ -23,7 +23,7 @@ rebinding), and its pages could then read ours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class RequestHead:
     """The head of a request."""
 
     peer: str
@@ -32,7 +32,7 @@ class Head:
     headers: Mapping[str, Sequence[str]]
 
     @classmethod
-    def of(cls, scope: Scope) -> "Head":
+    def of(cls, scope: Scope) -> "RequestHead":
         """The head of the request in an ASGI scope."""
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
@@ -103,7 +103,7 @@ class Access:
         self.has_login = has_login
         """Whether there is a password, and so a login that anybody may see."""
 
-    def viewer(self, head: Head, now: float) -> Viewer | None:
+    def viewer(self, head: RequestHead, now: float) -> Viewer | None:
         """Who asks; None for somebody who is not known. ``now`` in seconds since 1970."""
         header = self._settings.trusted_header
         if header and head.comes_from(self._settings.trusted_proxies or LOOPBACK):

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from relay.config import Config
-from relay.delivery.feed import Feed
+from relay.delivery.feed import ChangeFeed
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.store.base import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Inspector:
+class InspectorContext:
     """The parts of the running service that pages show."""
 
     config: Config
     store: Store
     templates: Templates
     metrics: Metrics
-    feed: Feed
+    feed: ChangeFeed
     """Tells which events changed."""
     wake: Callable[[Collection[str]], None]
-    """To be called with the lanes that deliveries were put back into."""
+    """To be called with the queues that deliveries were put back into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class Viewer:
         return tuple(config.teams) if self.team is None else (self.team,)
 
 
-def inspector_of(request: Request) -> Inspector:
+def inspector_of(request: Request) -> InspectorContext:
     """The service that a page shows."""
     found = request.scope["inspector"]
-    assert isinstance(found, Inspector)  # noqa: S101 - Door puts it there
+    assert isinstance(found, InspectorContext)  # noqa: S101 - Door puts it there
     return found
 
 

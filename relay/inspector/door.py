@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, quote
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relay.inspector.access import Access, Head
-from relay.inspector.context import Inspector, Viewer
+from relay.inspector.access import Access, RequestHead
+from relay.inspector.context import InspectorContext, Viewer
 from relay.inspector.sessions import Sessions, passwords
 from relay.store.base import StoreUnavailable
 
@@ -25,7 +25,7 @@ OPEN = ("/inspector/login", "/inspector/static/")
 """What a browser gets before somebody has logged in, where there is a login."""
 
 
-class Door:
+class LoginGate:
     """An ASGI application before the pages.
 
     Whom the inspector is not for gets the answer that any path gets which is not there. What comes
@@ -34,7 +34,7 @@ class Door:
     """
 
     def __init__(
-        self, inspector: Inspector, pages: Callable[[Inspector, Sessions], ASGIApp]
+        self, inspector: InspectorContext, pages: Callable[[InspectorContext, Sessions], ASGIApp]
     ) -> None:
         """``pages`` makes the application behind the door, when somebody first comes through."""
         self._inspector = inspector
@@ -46,7 +46,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        head = Head.of(scope)
+        head = RequestHead.of(scope)
         viewer = self._access.viewer(head, time.time())
         if viewer is None:
             if not self._access.has_login:
@@ -69,7 +69,7 @@ class Door:
             raise HTTPException(503, f"The store can't be read: {error}") from error
 
 
-def _may_change(head: Head, viewer: Viewer, body: bytes) -> bool:
+def _may_change(head: RequestHead, viewer: Viewer, body: bytes) -> bool:
     token = head.one("x-relay-token") or field(body, "token")
     right = hmac.compare_digest(token.encode("utf-8", "replace"), viewer.token.encode())
     return right and not head.is_from_another_site
@@ -115,7 +115,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _to_login(scope: Scope, head: Head, send: Send) -> None:
+async def _to_login(scope: Scope, head: RequestHead, send: Send) -> None:
     """Send a browser to the login and then back to where it wanted; also one that asked for a part
     of a page alone."""
     query = scope["query_string"].decode("latin-1")

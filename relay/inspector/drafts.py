@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from relay.channels.base import Thread
+from relay.channels.base import ReplyTo
 from relay.config import Config
-from relay.delivery.memory import Memory
+from relay.delivery.memory import FactCache
 from relay.delivery.people import pinged
 from relay.delivery.plan import read
 from relay.examples import example
@@ -23,12 +23,12 @@ from relay.store.base import Store, StoredEvent
 _SHARED = ("base", GENERIC)
 
 
-class NoEvent(Exception):
+class EventNotFound(Exception):
     """There is no event to show a template with; the text says why, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DraftPreview:
     """An event as a message, with a draft in the place of its template."""
 
     message: Message
@@ -54,23 +54,23 @@ class Drafts:
         self._turn = asyncio.Lock()
 
     def sample(self, name: str, team: str) -> Event:
-        """The sample of that kind, as if it had happened in the team. Raises ``NoEvent``."""
+        """The sample of that kind, as if it had happened in the team. Raises ``EventNotFound``."""
         try:
             event = example(name)
         except KeyError as error:
-            raise NoEvent(f"there is no sample of {name}: choose one that came") from error
+            raise EventNotFound(f"there is no sample of {name}: choose one that came") from error
         called = replace(event.team, name=self._config.team_name(team) or team)
         return add_links(replace(event, team=called), self._config.penpot.url)
 
     async def real(self, stored: StoredEvent) -> Event:
-        """An event that came, with the names that are known. Raises ``NoEvent``, and
+        """An event that came, with the names that are known. Raises ``EventNotFound``, and
         ``StoreUnavailable``."""
         try:
             event = normalize(await read(stored.body, stored.content_type))
         except (UnreadableBody, NotAnEvent) as error:
-            raise NoEvent(f"event {stored.id} can't be read: {error}") from error
+            raise EventNotFound(f"event {stored.id} can't be read: {error}") from error
         team = self._config.teams.get(stored.team)
-        enriched = await Memory(self._store).enriched(
+        enriched = await FactCache(self._store).enriched(
             event,
             stored.team,
             self._config.team_name(stored.team) if team else stored.team,
@@ -86,7 +86,7 @@ class Drafts:
         typed: Mapping[str, str] | None = None,
         *,
         replies: bool = False,
-    ) -> Shown:
+    ) -> DraftPreview:
         """The message about ``event``, which has its links, in a channel of that kind.
 
         ``typed`` are drafts by the names of their files; ``replies``: it stands in the thread of an
@@ -95,7 +95,7 @@ class Drafts:
         async with self._turn:
             return await asyncio.to_thread(self._show, event, team, kind, typed or {}, replies)
 
-    async def show_all(self, events: Sequence[Event], team: str, kind: str) -> list[Shown]:
+    async def show_all(self, events: Sequence[Event], team: str, kind: str) -> list[DraftPreview]:
         """The messages about several events, as the templates are."""
         async with self._turn:
             return await asyncio.to_thread(
@@ -104,7 +104,7 @@ class Drafts:
 
     def _show(
         self, event: Event, team: str, kind: str, typed: Mapping[str, str], replies: bool
-    ) -> Shown:
+    ) -> DraftPreview:
         channels = [one for one in self._config.teams[team].channels if one.type == kind]
         if replies:
             event = replace(event, thread=replace(event.thread, begun=True))
@@ -126,6 +126,6 @@ class Drafts:
             problems = found + [one for one in problems if (one.file, one.line) not in places]
         mail = next((one for one in channels if one.type == "email"), None)
         sender, to = (mail.sender, mail.to) if mail else (SENDER, RECIPIENTS)
-        thread = Thread("", "", message.title) if replies else None
+        thread = ReplyTo("", "", message.title) if replies else None
         look = shown(kind, message, thread, sender=sender, to=to)
-        return Shown(message, look, tuple(problems))
+        return DraftPreview(message, look, tuple(problems))

@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from relay.config import Config
-from relay.inspector.context import Inspector, Viewer, inspector_of, viewer_of
-from relay.inspector.drafts import Drafts, NoEvent, Shown
+from relay.inspector.context import InspectorContext, Viewer, inspector_of, viewer_of
+from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
 from relay.inspector.frames import framed
 from relay.inspector.gallery import KIND_NAMES
 from relay.inspector.look.mail import SANDBOX
@@ -19,9 +19,9 @@ from relay.inspector.pages import form, missing, page, parts
 from relay.inspector.recent import of_kind, one
 from relay.inspector.template_files import (
     SHARED,
-    Found,
     NotSaved,
-    Place,
+    TemplateFile,
+    TemplatePath,
     beginning,
     found,
     names,
@@ -34,12 +34,12 @@ from relay.preview import KINDS
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class EditorTarget:
     """What the editor is set to."""
 
     event: str
     """The event's name."""
-    place: Place
+    place: TemplatePath
     kind: str
     """The kind of channel that is shown."""
     source: str
@@ -50,10 +50,10 @@ class Desk:
     @classmethod
     def of(
         cls, event: str, given: Mapping[str, str], viewer: Viewer, config: Config
-    ) -> "Desk | None":
+    ) -> "EditorTarget | None":
         """The desk that a query or a form asks for; None where there is no such one for them."""
         files = names(event)
-        place = Place(
+        place = TemplatePath(
             given.get("file", next(iter(files), "")), given.get("team", viewer.team or "")
         )
         kind = place.kind or given.get("kind", KINDS[0])
@@ -70,7 +70,7 @@ class Desk:
         return f"/inspector/templates/{self.event}?{query}"
 
 
-class Editor:
+class TemplateEditor:
     """Shows templates, renders what is typed, and saves it where that is allowed."""
 
     def __init__(self, drafts: Drafts) -> None:
@@ -112,7 +112,7 @@ class Editor:
             return await self._page(request, desk, there, text, seen=fields.get("seen", ""))
         try:
             event, shown = await self._shown(request, desk, text)
-        except NoEvent as error:
+        except EventNotFound as error:
             return parts(
                 request,
                 "_drafted.html",
@@ -140,7 +140,7 @@ class Editor:
             return missing(request)
         try:
             _, shown = await self._shown(request, desk, _lines(fields.get("text", "")))
-        except NoEvent:
+        except EventNotFound:
             return missing(request)
         if shown.look.frame is None:
             return missing(request)
@@ -166,31 +166,37 @@ class Editor:
         try:
             _, shown = await self._shown(request, desk, text)
             save(folder, desk.place, text, seen, fails=_fails(shown, desk))
-        except (NoEvent, NotSaved) as error:
+        except (EventNotFound, NotSaved) as error:
             there = found(inspector.templates.user, inspector.templates.builtin, desk.place)
             return await self._page(request, desk, there, text, seen=seen, fault=str(error))
         return RedirectResponse(desk.address(saved="1"), 303)
 
-    def _desk(self, request: Request, given: Mapping[str, str]) -> tuple[Inspector, Desk | None]:
+    def _desk(
+        self, request: Request, given: Mapping[str, str]
+    ) -> tuple[InspectorContext, EditorTarget | None]:
         inspector, event = inspector_of(request), request.path_params["event"]
-        return inspector, Desk.of(event, given, viewer_of(request), inspector.config)
+        return inspector, EditorTarget.of(event, given, viewer_of(request), inspector.config)
 
-    async def _typed(self, request: Request) -> tuple[Inspector, Desk | None, dict[str, str]]:
+    async def _typed(
+        self, request: Request
+    ) -> tuple[InspectorContext, EditorTarget | None, dict[str, str]]:
         fields = await form(request)
         return *self._desk(request, fields), fields
 
-    async def _shown(self, request: Request, desk: Desk, text: str) -> tuple[Event, Shown]:
-        """The event that the desk is set to, and the text as its message. Raises ``NoEvent``."""
+    async def _shown(
+        self, request: Request, desk: EditorTarget, text: str
+    ) -> tuple[Event, DraftPreview]:
+        """The event of the target, and the text as its message. Raises ``EventNotFound``."""
         inspector, viewer = inspector_of(request), viewer_of(request)
         team = desk.place.team or viewer.teams(inspector.config)[0]
         if desk.source:
             stored = await one(inspector.store, viewer.team, desk.source)
             if stored is None or stored.name != desk.event:
-                raise NoEvent("that event is not there any more")
+                raise EventNotFound("that event is not there any more")
             event = await self._drafts.real(stored)
             team = desk.place.team or stored.team
             if team not in inspector.config.teams:
-                raise NoEvent(f"the team {team} is not in the config any more")
+                raise EventNotFound(f"the team {team} is not in the config any more")
         else:
             event = self._drafts.sample(desk.event, team)
         typed = {desk.place.name: text}
@@ -199,8 +205,8 @@ class Editor:
     async def _page(
         self,
         request: Request,
-        desk: Desk,
-        there: Found,
+        desk: EditorTarget,
+        there: TemplateFile,
         text: str,
         *,
         seen: str | None = None,
@@ -213,7 +219,7 @@ class Editor:
         shown = event = None
         try:
             event, shown = await self._shown(request, desk, text)
-        except NoEvent as error:
+        except EventNotFound as error:
             fault = fault or str(error)
         values: dict[str, Any] = {
             "desk": desk,
@@ -240,14 +246,14 @@ class Editor:
         return page(request, "editor.html", **values)
 
 
-def _fails(shown: Shown, desk: Desk) -> bool:
+def _fails(shown: DraftPreview, desk: EditorTarget) -> bool:
     """Whether the draft itself is at fault, so that the message is not made of it."""
     return any(problem.file == desk.place.name for problem in shown.problems)
 
 
 def _for_whom(name: str) -> str:
     """What a file is for, and its name."""
-    kind = Place(name).kind
+    kind = TemplatePath(name).kind
     words = SHARED.get(name) or (f"{KIND_NAMES[kind]} alone" if kind else "all channels")
     return f"{words}: {name}"
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from relay.channels.base import Thread
-from relay.delivery.memory import Memory
+from relay.channels.base import ReplyTo
+from relay.delivery.memory import FactCache
 from relay.delivery.plan import read
-from relay.inspector.context import Inspector, inspector_of, viewer_of
+from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.frames import framed
 from relay.inspector.look import Look, shown
 from relay.inspector.look.mail import SANDBOX
@@ -25,7 +25,7 @@ from relay.penpot.events import NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, media_type
 from relay.store.base import Delivery
-from relay.store.reading import Attempt, Whole
+from relay.store.reading import DeliveryAttempt, Whole
 
 MOST_SHOWN = 100_000
 """Characters of a body on the page; all of it is in the download."""
@@ -35,19 +35,19 @@ _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DeliveryView:
     """A delivery on the page."""
 
     delivery: Delivery
     channel: str
     kind: str
     """Of the channel; empty where it has left the config."""
-    attempts: Sequence[Attempt]
+    attempts: Sequence[DeliveryAttempt]
     look: Look
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class BodyView:
     """A body on the page."""
 
     sent: str
@@ -88,7 +88,7 @@ async def _again(request: Request) -> Response:
     which = (await form(request)).get("delivery", "")
     chosen = [one for one in whole.deliveries if which in ("all", str(one.id))]
     found = await inspector.store.resend([one.id for one in chosen]) if chosen else []
-    inspector.wake({one.lane for one in chosen})
+    inspector.wake({one.queue for one in chosen})
     inspector.feed.changed([whole.event.id])
     return RedirectResponse(f"/inspector/events/{whole.event.id}?resent={len(found)}", 303)
 
@@ -120,46 +120,46 @@ async def _find(request: Request) -> Whole | None:
     return await inspector_of(request).store.reading.event(viewer_of(request).team, event_id)
 
 
-async def _told(inspector: Inspector, whole: Whole, delivery: Delivery) -> Told:
-    settings = inspector.config.lanes().get(delivery.lane)
+async def _told(inspector: InspectorContext, whole: Whole, delivery: Delivery) -> DeliveryView:
+    settings = inspector.config.queues().get(delivery.queue)
     message = Message.loads(delivery.message)
     thread = None
     if message.thread and settings is not None and settings.in_threads and message.to is None:
-        place = await inspector.store.thread(delivery.lane, message.thread)
+        place = await inspector.store.thread(delivery.queue, message.thread)
         if place is not None and place.root != delivery.receipt:
-            thread = Thread(place.root, place.last, place.title)
+            thread = ReplyTo(place.root, place.last, place.title)
     addresses: dict[str, Any] = {}
     if settings is not None and settings.type == "email":
         addresses = {"sender": settings.sender, "to": settings.to}
     kind = settings.type if settings is not None else ""
     look = shown(kind or "stdout", message, thread, **addresses)
-    channel = delivery.lane.partition("/")[2]
-    return Told(delivery, channel, kind, whole.attempts[delivery.id], look)
+    channel = delivery.queue.partition("/")[2]
+    return DeliveryView(delivery, channel, kind, whole.attempts[delivery.id], look)
 
 
-async def _body(inspector: Inspector, whole: Whole) -> Body:
+async def _body(inspector: InspectorContext, whole: Whole) -> BodyView:
     raw = whole.event.body
     text = raw[: 4 * MOST_SHOWN].decode("utf-8", "replace")[:MOST_SHOWN]
     is_cut = len(raw) > len(text.encode("utf-8", "replace"))
     if not raw:  # Relay's own event
-        return Body("")
+        return BodyView("")
     try:
         values = await read(raw, whole.event.content_type)
         event = normalize(values)
     except (UnreadableBody, NotAnEvent) as error:
-        return Body(text, fault=str(error), is_cut=is_cut)
+        return BodyView(text, fault=str(error), is_cut=is_cut)
     pretty = _dump(values)
     is_cut = is_cut or len(pretty) > MOST_SHOWN
     team = inspector.config.teams.get(whole.event.team)
     known = ""
     if team is not None:
         name = inspector.config.team_name(whole.event.team)
-        memory = Memory(inspector.store)
+        memory = FactCache(inspector.store)
         enriched = await memory.enriched(event, whole.event.team, name, team.team_id)
         linked = add_links(enriched, inspector.config.penpot.url)
         known = _dump({key: _plain(value) for key, value in linked.variables().items()})
     is_transit = media_type(whole.event.content_type) == "transit"
-    return Body(
+    return BodyView(
         text if is_transit else pretty[:MOST_SHOWN],
         pretty[:MOST_SHOWN] if is_transit else "",
         _dump(_plain(event))[:MOST_SHOWN],
@@ -189,7 +189,7 @@ def _dump(value: Any) -> str:
     return "".join(pieces)[: MOST_SHOWN + 1]
 
 
-def _curl(inspector: Inspector, whole: Whole) -> str:
+def _curl(inspector: InspectorContext, whole: Whole) -> str:
     """The command that posts the event anew; the secret is left to the reader."""
     server = inspector.config.server
     base = server.public_url or f"http://localhost:{server.port}"

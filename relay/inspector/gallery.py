@@ -8,11 +8,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from relay.inspector.context import inspector_of, viewer_of
-from relay.inspector.drafts import Drafts, NoEvent, Shown
+from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
 from relay.inspector.frames import framed
 from relay.inspector.look.mail import SANDBOX
 from relay.inspector.pages import missing, page
-from relay.inspector.template_files import Place, counting
+from relay.inspector.template_files import TemplatePath, counting
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event
 from relay.penpot.samples import ORDER
@@ -26,8 +26,8 @@ class Card:
     """One kind of event, told with its sample."""
 
     event: Event
-    shown: Shown
-    own: Place | None
+    shown: DraftPreview
+    own: TemplatePath | None
     """The user's own template that it is told with; None for the built-in one."""
 
     @property
@@ -85,7 +85,7 @@ class Gallery:
             return missing(request)
         try:
             event = self._drafts.sample(request.path_params["event"], team)
-        except NoEvent:
+        except EventNotFound:
             return missing(request)
         shown = await self._drafts.show(event, team, "email")
         return framed(shown.look.frame) if shown.look.frame else missing(request)

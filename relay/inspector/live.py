@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from relay.delivery.feed import Crowded
-from relay.inspector.context import Inspector, inspector_of, viewer_of
+from relay.delivery.feed import TooManyListeners
+from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.events import fits, wanted
 from relay.inspector.pages import rendered, row_id
 from relay.store.base import StoreUnavailable
@@ -39,7 +39,7 @@ async def _live(request: Request) -> Response:
     stream = _stream(inspector_of(request), team, filters, seen, open_, with_team, bool(again))
     try:
         first = await anext(stream)
-    except Crowded:
+    except TooManyListeners:
         return PlainTextResponse("Too many are looking", 503)
 
     async def all_of_it() -> AsyncIterator[str]:
@@ -52,7 +52,7 @@ async def _live(request: Request) -> Response:
 
 
 async def _stream(
-    inspector: Inspector,
+    inspector: InspectorContext,
     team: str | None,
     filters: Filters,
     seen: int,

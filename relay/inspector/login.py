@@ -12,11 +12,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from relay.config import Config
-from relay.inspector.access import Head
+from relay.inspector.access import RequestHead
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.pages import form, page
 from relay.inspector.sessions import COOKIE, LASTS, Sessions, passwords
-from relay.inspector.slowdown import Slowdown
+from relay.inspector.slowdown import LoginThrottle
 from relay.secret import Secret
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Login:
         self._config = config
         self._sessions = sessions
         self._passwords = passwords(config)
-        self._slowdown = Slowdown()
+        self._slowdown = LoginThrottle()
         self._turn = asyncio.Lock()
         self._queue = 0
 
@@ -121,9 +121,9 @@ class Login:
         self._set(request, answer, GUEST, guest, 3600)
         return answer
 
-    def _head(self, request: Request) -> Head:
+    def _head(self, request: Request) -> RequestHead:
         head = request.scope["head"]
-        assert isinstance(head, Head)  # noqa: S101 - Door puts it there
+        assert isinstance(head, RequestHead)  # noqa: S101 - Door puts it there
         return head
 
     def _set(self, request: Request, answer: Response, name: str, value: str, seconds: int) -> None:

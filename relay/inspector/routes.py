@@ -5,16 +5,16 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from relay.inspector import assets, event, events, live, teams
-from relay.inspector.context import Inspector
+from relay.inspector.context import InspectorContext
 from relay.inspector.drafts import Drafts
-from relay.inspector.editor import Editor
+from relay.inspector.editor import TemplateEditor
 from relay.inspector.gallery import Gallery
 from relay.inspector.login import Login
 from relay.inspector.pages import WithHeaders
 from relay.inspector.sessions import Sessions
 
 
-def pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
+def pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
     """The application behind the door."""
     drafts = Drafts(inspector.config, inspector.store)
     router = Router(
@@ -26,7 +26,7 @@ def pages(inspector: Inspector, sessions: Sessions) -> ASGIApp:
             *live.ROUTES,
             *teams.ROUTES,
             *Gallery(drafts).routes(),
-            *Editor(drafts).routes(),
+            *TemplateEditor(drafts).routes(),
         ],
         redirect_slashes=False,
     )

@@ -17,7 +17,7 @@ EVERY = 2.0
 """Seconds that bring all clients together one more."""
 
 
-class Slowdown:
+class LoginThrottle:
     """Counts tries. A try is counted before its password is looked at, so that many at once gain
     nothing, and taken back where the password was right. An account is what a password is for: who
     has one does not begin anew with another by it. Times are seconds of one clock."""

@@ -12,22 +12,22 @@ from relay.channels import channel_class
 from relay.channels.base import Finding
 from relay.config import AnyChannel, Config
 from relay.delivery.health import broken
-from relay.inspector.context import Inspector, inspector_of, viewer_of
+from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.pages import form, missing, page, parts
-from relay.store.reading import MOST_WAITING, LaneFacts
-from relay.watch.hooks import Hook, last
+from relay.store.reading import MOST_WAITING, QueueStats
+from relay.sync.hooks import WebhookStatus, last
 
 AT_ONCE = 12
 """Teams that are shown whole on one page; more of them are links to a page each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class QueueView:
     """A channel as the page shows it."""
 
     name: str
     settings: AnyChannel
-    facts: LaneFacts
+    facts: QueueStats
     stopped: tuple[float, str] | None
     """Since when, in seconds since 1970, and why; None while it works."""
 
@@ -67,18 +67,18 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class TeamView:
     """A team as the page shows it."""
 
     key: str
     name: str
-    lanes: Sequence[Lane]
-    hook: Hook | None
+    queues: Sequence[QueueView]
+    hook: WebhookStatus | None
     """What the watch found about its hook in Penpot; None where it has not looked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TeamNotice:
     """What came of a button."""
 
     team: str
@@ -109,7 +109,7 @@ async def _hook(request: Request) -> Response:
     if not _may_see(request):
         return missing(request)
     base = config.server.public_url or f"http://localhost:{config.server.port}"
-    return await _shown(request, Told(key, "hook", text=base + config.hook_path(key)))
+    return await _shown(request, TeamNotice(key, "hook", text=base + config.hook_path(key)))
 
 
 async def _test(request: Request) -> Response:
@@ -124,7 +124,7 @@ async def _test(request: Request) -> Response:
     if not found:
         return missing(request)
     taken, words = await send_test(config, key, found[0])
-    return await _shown(request, Told(key, "test", channel=name, ok=taken, text=words))
+    return await _shown(request, TeamNotice(key, "test", channel=name, ok=taken, text=words))
 
 
 async def _doctor(request: Request) -> Response:
@@ -143,10 +143,12 @@ async def _doctor(request: Request) -> Response:
     ]
     wrong = sum(not finding.ok for _, finding in findings)
     text = f"{wrong} to mend" if wrong else "all is good"
-    return await _shown(request, Told(key, "doctor", ok=not wrong, text=text, findings=findings))
+    return await _shown(
+        request, TeamNotice(key, "doctor", ok=not wrong, text=text, findings=findings)
+    )
 
 
-async def _shown(request: Request, told: Told | None) -> Response:
+async def _shown(request: Request, told: TeamNotice | None) -> Response:
     """A team's page with what came of a button; for htmx that alone."""
     if not _may_see(request):
         return missing(request)
@@ -160,18 +162,18 @@ def _may_see(request: Request) -> bool:
     return request.path_params["team"] in viewer_of(request).teams(inspector_of(request).config)
 
 
-async def _team(inspector: Inspector, key: str) -> Team:
+async def _team(inspector: InspectorContext, key: str) -> TeamView:
     config: Config = inspector.config
     names = {f"{key}/{channel.name}": channel for channel in config.teams[key].channels}
-    facts = await inspector.store.reading.lanes(list(names))
+    facts = await inspector.store.reading.queues(list(names))
     stopped = await broken(inspector.store, names)
-    lanes = [
-        Lane(name, channel, facts.get(name, LaneFacts(name)), stopped.get(name))
+    queues = [
+        QueueView(name, channel, facts.get(name, QueueStats(name)), stopped.get(name))
         for name, channel in names.items()
     ]
     watched = config.penpot.access_token is not None and config.watch.enabled
     hook = await last(inspector.store, key) if watched else None
-    return Team(key, config.team_name(key) or key, lanes, hook)
+    return TeamView(key, config.team_name(key) or key, queues, hook)
 
 
 ROUTES = [

@@ -51,7 +51,7 @@ class NotSaved(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TemplatePath:
     """Where a template stands in the user's folder."""
 
     name: str
@@ -71,7 +71,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TemplateFile:
     """The text that counts for a place."""
 
     text: str
@@ -89,7 +89,7 @@ def names(event: str) -> tuple[str, ...]:
     return (event + MARKDOWN, *(event + end for end in OVERRIDES.values()), *SHARED)
 
 
-def found(user: Path | None, builtin: Path, place: Place) -> Found:
+def found(user: Path | None, builtin: Path, place: TemplatePath) -> TemplateFile:
     """What stands at a place, or counts there."""
     try:
         own = _content(user / place.path) if user else None
@@ -97,31 +97,31 @@ def found(user: Path | None, builtin: Path, place: Place) -> Found:
     except OSError:
         return replace(beginning(builtin, place), origin="unreadable")
     if own is not None:
-        return Found(_text(own), "own", _digest(own))
+        return TemplateFile(_text(own), "own", _digest(own))
     if shared is not None:
-        return Found(_text(shared), "all")
+        return TemplateFile(_text(shared), "all")
     return beginning(builtin, place)
 
 
-def beginning(builtin: Path, place: Place) -> Found:
+def beginning(builtin: Path, place: TemplatePath) -> TemplateFile:
     """What one starts from who has no template yet: the built-in one, where there is one."""
     if place.kind:
-        return Found(STARTERS[place.kind], "new")
+        return TemplateFile(STARTERS[place.kind], "new")
     own = _content(builtin / place.name)
     if own is not None:
-        return Found(_text(own), "builtin")
-    return Found(_text(_content(builtin / (GENERIC + MARKDOWN)) or b""), "new")
+        return TemplateFile(_text(own), "builtin")
+    return TemplateFile(_text(_content(builtin / (GENERIC + MARKDOWN)) or b""), "new")
 
 
-def counting(user: Path | None, event: str, team: str, kind: str) -> Place | None:
+def counting(user: Path | None, event: str, team: str, kind: str) -> TemplatePath | None:
     """The user's own template that a team's channels of that kind get for an event; None where it
     is the built-in one."""
     ends = (OVERRIDES[kind], MARKDOWN) if kind in OVERRIDES else (MARKDOWN,)
-    places = (Place(event + end, owner) for end in ends for owner in (team, ""))
+    places = (TemplatePath(event + end, owner) for end in ends for owner in (team, ""))
     return next((one for one in places if user and os.path.isfile(user / one.path)), None)
 
 
-def save(user: Path, place: Place, text: str, seen: str, *, fails: bool) -> None:
+def save(user: Path, place: TemplatePath, text: str, seen: str, *, fails: bool) -> None:
     """Write a template to its place, whole or not at all. Raises ``NotSaved``.
 
     ``seen`` is the digest of the file that the text was made from: what somebody else has written

@@ -26,7 +26,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from relay.messages.rendering import Failed, Problem, Sections
+from relay.messages.rendering import Problem, RenderError, Sections
 from relay.messages.sets import Environments
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _NEEDED = ("LD_LIBRARY_PATH",)
 _PROGRAM = "import sys; sys.path[:] = sys.argv[5:]; from relay.messages.in_cell import main; main()"
 
 
-class _Process:
+class _WorkerProcess:
     """One process, and the pipe to it."""
 
     def __init__(self) -> None:
@@ -92,16 +92,16 @@ def _end(process: subprocess.Popen[bytes], pipe: "Connection[Any, Any]") -> None
     process.wait()
 
 
-class Cell:
+class Sandbox:
     """The process while there is one. Callers in several threads are served in turn."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: _Process | None = None
+        self._process: _WorkerProcess | None = None
 
     def run(self, job: tuple[Any, ...]) -> Any:
-        """What a job gives; see ``in_cell.py``. Raises ``Failed``, or ``OSError`` where there can
-        be no process."""
+        """What a job gives; see ``in_cell.py``. Raises ``RenderError``, or ``OSError`` where there
+        can be no process."""
         work = pickle.dumps(job)
         with self._lock:
             while (answer := self._answer(work)) is None:
@@ -122,13 +122,13 @@ class Cell:
         """None where the process ended before it took the job."""
         if self._process is None or not self._process.runs():
             self._end()
-            self._process = _Process()
+            self._process = _WorkerProcess()
         pipe = self._process.pipe
         try:
             pipe.send_bytes(work)
             if not pipe.poll(SECONDS + _LATE):
                 self._end()
-                raise Failed(Problem("", 0, took_too_long(SECONDS)), overran=True)
+                raise RenderError(Problem("", 0, took_too_long(SECONDS)), overran=True)
             answer = json.loads(pipe.recv_bytes())
         except (EOFError, ConnectionError):
             code = self._process.ended()
@@ -137,10 +137,10 @@ class Cell:
                 out_of_time = code == -signal.SIGPROF  # the kernel's word, where Python had none
                 text = f"ends the process that runs it ({code})"
                 text = took_too_long(SECONDS) if out_of_time else text
-                raise Failed(Problem("", 0, text), overran=True) from None
+                raise RenderError(Problem("", 0, text), overran=True) from None
             return None
         if "problem" in answer:
-            raise Failed(Problem(*answer["problem"]), overran=answer["overran"])
+            raise RenderError(Problem(*answer["problem"]), overran=answer["overran"])
         return answer["given"]
 
 
@@ -150,7 +150,7 @@ def took_too_long(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Aside:
+class _Quarantined:
     """A template that took too much, and when; ``state`` is that of all files then."""
 
     problem: Problem
@@ -158,17 +158,17 @@ class _Aside:
     at: float
 
 
-class Confined:
+class SandboxedTemplates:
     """A set of templates of which those by users run in a cell.
 
     What took too much is not tried again before a file of the set has changed, or ``AGAIN`` has
     passed: in a flood of events it would take as much for each.
     """
 
-    def __init__(self, environments: Environments, cell: Cell) -> None:
+    def __init__(self, environments: Environments, cell: Sandbox) -> None:
         self.files = environments.files
         self._cell = cell
-        self._aside: dict[str, _Aside] = {}
+        self._aside: dict[str, _Quarantined] = {}
 
     def sections(self, name: str, variables: Mapping[str, Any]) -> Sections:
         """See ``TemplateSet``."""
@@ -184,22 +184,22 @@ class Confined:
         """See ``TemplateSet``."""
         try:
             return [Problem(*one) for one in self._run("faults", path, known, samples)]
-        except Failed as failed:
+        except RenderError as failed:
             return [failed.problem]
 
     def _run(self, task: str, name: str, *given: Any) -> Any:
         aside = self._aside.pop(name, None)
         if aside and time.monotonic() - aside.at < AGAIN and self.files.state() == aside.state:
             self._aside[name] = aside
-            raise Failed(aside.problem, overran=True)
+            raise RenderError(aside.problem, overran=True)
         files = self.files
         job = (task, files.folders, files.builtin, files.typed, name, *given)
         try:
             return self._cell.run(job)
-        except Failed as failed:
+        except RenderError as failed:
             problem = failed.problem
             if problem.file in ("", name):
                 problem = replace(problem, file=files.find(name) or name)
             if failed.overran:
-                self._aside[name] = _Aside(problem, files.state(), time.monotonic())
-            raise Failed(problem, overran=failed.overran) from None
+                self._aside[name] = _Quarantined(problem, files.state(), time.monotonic())
+            raise RenderError(problem, overran=failed.overran) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.messages.environments import BUILTIN
 from relay.messages.faults import hint
-from relay.messages.rendering import Failed, Problem, problem
+from relay.messages.rendering import Problem, RenderError, problem
 from relay.messages.sets import ENDS, MARKDOWN, Environments, TemplateSet
 from relay.messages.templates import Templates, template_name
 
@@ -93,5 +93,5 @@ def _of_samples(one: TemplateSet, samples: list[Mapping[str, Any]]) -> Iterator[
                 (one.sections if end == MARKDOWN else one.override)(name, sample)
             except Exception as error:  # noqa: BLE001 - templates run a user's code
                 yield problem(error, name)
-                if isinstance(error, Failed) and error.overran:
+                if isinstance(error, RenderError) and error.overran:
                     return

@@ -23,11 +23,11 @@ _SPARE = 8 * 1024 * 1024
 """Bytes more than it may take for telling that it took too much."""
 
 
-class _TooLong(BaseException):
+class _OutputTooLong(BaseException):
     """A job's time is over. No ``except Exception`` on its way takes it for something else."""
 
 
-class Worker:
+class SandboxWorker:
     """Does jobs with the templates of any set."""
 
     def __init__(self, seconds: float, room: int) -> None:
@@ -57,7 +57,7 @@ class Worker:
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.setitimer(signal.ITIMER_PROF, 0)
-        except _TooLong as error:  # it comes anywhere, also while another fault is told
+        except _OutputTooLong as error:  # it comes anywhere, also while another fault is told
             text = _failed(problem(error, name), took_too_long(self._seconds))
             last = True
         self._limit(self._room)
@@ -86,7 +86,7 @@ class Worker:
         return self._sets[key]
 
     def _ring(self, *_: object) -> None:
-        raise _TooLong
+        raise _OutputTooLong
 
     def _limit(self, room: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_AS)
@@ -116,7 +116,7 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     seconds, room, idle = float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pipe says when to end
-    worker = Worker(seconds, room)
+    worker = SandboxWorker(seconds, room)
     pipe.send_bytes(b"ready")
     last = False
     while not last and pipe.poll(idle):

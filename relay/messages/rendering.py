@@ -55,7 +55,7 @@ class OutputError(Exception):
         self.file = template.filename or template.name or ""
 
 
-class Failed(Exception):
+class RenderError(Exception):
     """A template failed in its cell, where its problem was found."""
 
     def __init__(self, problem: Problem, *, overran: bool) -> None:
@@ -135,7 +135,7 @@ def _is_deeper(value: object, most: int) -> bool:
 
 def problem(error: BaseException, name: str) -> Problem:
     """Where in which template an error arose; ``name`` is the template that was rendered."""
-    if isinstance(error, Failed):
+    if isinstance(error, RenderError):
         return error.problem
     if isinstance(error, OutputError):
         return Problem(error.file, 0, str(error))

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from relay.messages.cell import Cell, Confined
+from relay.messages.cell import Sandbox, SandboxedTemplates
 from relay.messages.escape import escape, one_line
 from relay.messages.graphemes import shorten
 from relay.messages.message import Message
@@ -43,7 +43,7 @@ class Templates:
         self.user = user
         self.builtin = builtin or builtin_folder()
         self._own = Environments((), self.builtin)
-        self._cell = Cell()
+        self._cell = Sandbox()
         self._users: dict[str, TemplateSet] = {}
 
     def close(self) -> None:
@@ -112,10 +112,10 @@ class Templates:
         found = self.of(team)
         return (found,) if found is self._own else (found, self._own)
 
-    def _confined(self, team: str, typed: Mapping[str, str] | None = None) -> Confined:
+    def _confined(self, team: str, typed: Mapping[str, str] | None = None) -> SandboxedTemplates:
         folders = [self.user / team] if self.user and team else []
         folders += [self.user] if self.user else []
-        return Confined(Environments(folders, self.builtin, typed), self._cell)
+        return SandboxedTemplates(Environments(folders, self.builtin, typed), self._cell)
 
 
 def _override(

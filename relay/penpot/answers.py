@@ -21,7 +21,7 @@ _LONGEST_URI = 5000  # characters; Penpot's own limit is 4069
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ProfileRecord:
     """A person, as ``get-profile`` and ``get-team-members`` tell of them."""
 
     id: str
@@ -42,7 +42,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class CommentThread:
+class ThreadRecord:
     """A comment thread with its place, from ``get-comment-thread``."""
 
     id: str
@@ -61,7 +61,7 @@ class CommentThread:
     """The first comment's text, plain, with mentions as ``@Name``."""
     mentions: tuple[str, ...] = ()
     participants: tuple[str, ...] = ()
-    owner: Profile | None = None
+    owner: ProfileRecord | None = None
     """Who wrote the first comment."""
     comments: int | None = None
     resolved: bool | None = None
@@ -87,7 +87,7 @@ class CommentThread:
             first=plain_text(row.get("content")),
             mentions=tuple(sorted(values.ids(row.get("mentions")))),
             participants=tuple(sorted(values.ids(row.get("participants")))),
-            owner=Profile(
+            owner=ProfileRecord(
                 owner, one_line(row.get("ownerFullname")), one_line(row.get("ownerEmail"))
             )
             if owner
@@ -100,7 +100,7 @@ class CommentThread:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class TeamRecord:
     """A team of the token's user, from ``get-teams``."""
 
     id: str
@@ -122,7 +122,7 @@ class Team:
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class ProjectRecord:
     """A project, from ``get-project`` and ``get-projects``."""
 
     id: str
@@ -153,7 +153,7 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FileRecord:
     """A file, from ``get-project-files``, or a library, from ``get-file-libraries``."""
 
     id: str
@@ -186,7 +186,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class TemplateRecord:
     """A built-in template, from ``get-builtin-templates``; its id is a word."""
 
     id: str
@@ -200,7 +200,7 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
+class WebhookRecord:
     """A webhook of a team, from ``get-webhooks``."""
 
     id: str

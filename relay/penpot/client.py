@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from relay.penpot.assets import LARGEST
-from relay.penpot.rpc import Answer, Busy, Refused, Unexpected
+from relay.penpot.rpc import Answer, PenpotBusy, PenpotRefused, PenpotUnexpected
 from relay.penpot.text import uuid
 
 TIMEOUT = 5.0
@@ -34,7 +34,7 @@ _TOKEN = re.compile(r"[!-~]+")
 T = TypeVar("T")
 
 
-class Client:
+class RpcClient:
     """Calls with an access token, to any method.
 
     The same lookup asked for again while it is under way is one call; giving up on it leaves it to
@@ -105,7 +105,7 @@ class Client:
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if task.cancelled() and caller is not None and not caller.cancelling():
-                raise Busy(f"{method} was given up: Relay is stopping") from None
+                raise PenpotBusy(f"{method} was given up: Relay is stopping") from None
             raise
         return found
 
@@ -126,22 +126,22 @@ class Client:
         try:
             return read(answer.values())
         except ValueError as error:
-            raise Unexpected(f"{method} was answered with something else: {error}") from None
+            raise PenpotUnexpected(f"{method} was answered with something else: {error}") from None
 
     async def _bounded(self, method: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer, in time. Raises ``PenpotError``."""
         if not self._is_token:
-            raise Refused("the access token holds characters that none has, or nothing")
+            raise PenpotRefused("the access token holds characters that none has, or nothing")
         try:
             # The wait for a turn is no silence of Penpot's.
             async with self._turn, asyncio.timeout(self._timeout):
                 return await work()
         except (TimeoutError, httpx.TimeoutException):
-            raise Busy(f"{method}: no answer within {self._timeout:g} s") from None
+            raise PenpotBusy(f"{method}: no answer within {self._timeout:g} s") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Unexpected("penpot.url is no address that can be called") from None
+            raise PenpotUnexpected("penpot.url is no address that can be called") from None
         except httpx.HTTPError as error:
-            raise Busy(f"{method}: no answer ({type(error).__name__})") from None
+            raise PenpotBusy(f"{method}: no answer ({type(error).__name__})") from None
 
     async def _post_where_known(self, method: str, params: Mapping[str, Any]) -> Answer:
         """The answer of the path that knows the method, which is the first to try from then on."""
@@ -163,10 +163,10 @@ class Client:
         what = ASSET if params is None else path.rpartition("/")[2]
         async with self._client.stream(verb, self._url + path, json=params) as answer:
             if answer.headers.get("content-encoding", "identity") != "identity":
-                raise Unexpected(f"{what} was answered in an encoding that was not asked for")
+                raise PenpotUnexpected(f"{what} was answered in an encoding that was not asked for")
             body = bytearray()
             async for chunk in answer.aiter_raw():
                 body += chunk
                 if len(body) > most:
-                    raise Unexpected(f"{what} was answered with more than {most} bytes")
+                    raise PenpotUnexpected(f"{what} was answered with more than {most} bytes")
         return Answer(answer.status_code, answer.headers, bytes(body))

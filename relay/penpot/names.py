@@ -146,7 +146,7 @@ def enrich(
     a thread leads to its page, file, project and team. A key of which nothing is known is mapped
     to a fact without fields. ``team_key`` names the team where Penpot has not.
     """
-    memory = _Memory(known)
+    memory = _KnownFacts(known)
     event = replace(event, actor=memory.person(event.actor), font=memory.font(event.font))
     event = memory.thread_with_place(event)
     if event.name == "delete-comment-thread":
@@ -184,7 +184,7 @@ def _known(told: bool | None, remembered: str) -> bool | None:
     return {"yes": True, "no": False}.get(remembered) if told is None else told
 
 
-class _Memory:
+class _KnownFacts:
     """What is known, with a list of what was asked for in vain."""
 
     def __init__(self, known: Mapping[Key, Fact]) -> None:

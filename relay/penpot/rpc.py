@@ -16,7 +16,7 @@ from relay.penpot.wire import encodable
 MAX_VALUES = 300_000
 """Most values in an answer, counted as commas and opening brackets: some 20,000 files."""
 LONGEST_REST = 3600.0
-"""Longest ``Busy.after``, in seconds: Penpot's clock need not be ours."""
+"""Longest ``PenpotBusy.after``, in seconds: Penpot's clock need not be ours."""
 BAD_TOKEN = "the access token is unknown to Penpot, expired or revoked"  # noqa: S105 - a sentence
 
 _LONGEST_ERROR = 64 * 1024  # bytes
@@ -30,13 +30,13 @@ class PenpotError(Exception):
     """One of three, for logs and metrics."""
 
 
-class Refused(PenpotError):
+class PenpotRefused(PenpotError):
     """The token is not (or no longer) good, or something before Penpot refuses Relay."""
 
     word = "refused"
 
 
-class Busy(PenpotError):
+class PenpotBusy(PenpotError):
     """No answer now: unreachable, too slow, over a limit, broken. Another time it may work."""
 
     word = "busy"
@@ -51,7 +51,7 @@ class Busy(PenpotError):
         self.may_be_of_one = may_be_of_one
 
 
-class Unexpected(PenpotError):
+class PenpotUnexpected(PenpotError):
     """An answer that Penpot would not give to this call: another server, or another version."""
 
     word = "unexpected"
@@ -111,17 +111,17 @@ class Answer(NamedTuple):
         """What an answer that is neither 200 nor nothing comes to."""
         told = f"{method} was answered {self.status}" + (f" {self.code}" if self.code else "")
         if self.status == 401:
-            return Refused(BAD_TOKEN)
+            return PenpotRefused(BAD_TOKEN)
         if self.status == 403:
-            return Refused(f"{told}: Penpot, or a proxy before it, refuses Relay")
+            return PenpotRefused(f"{told}: Penpot, or a proxy before it, refuses Relay")
         if self.status == 429 or self.status >= 500:
             rest = _rest(self.headers)
-            return Busy(told, rest, may_be_of_one=self.status == 500 and rest is None)
+            return PenpotBusy(told, rest, may_be_of_one=self.status == 500 and rest is None)
         if self.status == 404:
-            return Unexpected(f"{told}: is penpot.url the address of a Penpot?")
+            return PenpotUnexpected(f"{told}: is penpot.url the address of a Penpot?")
         if 300 <= self.status < 400:
-            return Unexpected(f"{told}: penpot.url should be the address that this leads to")
-        return Unexpected(told)
+            return PenpotUnexpected(f"{told}: penpot.url should be the address that this leads to")
+        return PenpotUnexpected(told)
 
 
 def _rest(headers: Mapping[str, str]) -> float | None:

@@ -9,7 +9,13 @@ from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from typing import Any, Final, NamedTuple
 
-from relay.penpot.answers import CommentThread, File, Profile, Project, Template
+from relay.penpot.answers import (
+    FileRecord,
+    ProfileRecord,
+    ProjectRecord,
+    TemplateRecord,
+    ThreadRecord,
+)
 from relay.penpot.events import Event
 from relay.penpot.names import LONGEST_FIRST, OWN_TEAM, Fact
 
@@ -27,14 +33,14 @@ EARLY, LATE = timedelta(seconds=5), timedelta(minutes=10)
 """How long before the event's time something may have been made that it tells of, and after it."""
 
 
-class Call(NamedTuple):
+class LookupCall(NamedTuple):
     """A lookup: Penpot's name for it, and the ids that it takes."""
 
     method: str
     ids: tuple[str, ...] = ()
 
 
-def wanted(event: Event, nameless: bool, projects: Sequence[str] | None) -> set[Call]:
+def wanted(event: Event, nameless: bool, projects: Sequence[str] | None) -> set[LookupCall]:
     """The calls that would tell more about an event, which has all names that are known.
 
     ``nameless``: somebody in it has no name. ``projects`` are the team's, None where they are
@@ -49,39 +55,39 @@ def wanted(event: Event, nameless: bool, projects: Sequence[str] | None) -> set[
         and thread.number is not None
         and (thread.first or event.name == "create-comment-thread")
     ):
-        calls.add(Call(THREAD, (file.id, thread.id)))
+        calls.add(LookupCall(THREAD, (file.id, thread.id)))
     if project.id and not (project.name and team.id):
-        calls.add(Call(PROJECT, (project.id,)))
+        calls.add(LookupCall(PROJECT, (project.id,)))
     if nameless and team.id:
-        calls.add(Call(MEMBERS, (team.id,)))
+        calls.add(LookupCall(MEMBERS, (team.id,)))
     if event.name == "clone-template" and event.previous.id and not event.previous.name:
-        calls.add(Call(TEMPLATES))
+        calls.add(LookupCall(TEMPLATES))
     linked = event.name == "link-file-to-library"
     if linked and not event.library.name:
-        calls.add(Call(LIBRARIES, (file.id,)))
+        calls.add(LookupCall(LIBRARIES, (file.id,)))
     original = (event.previous,) if event.name == "duplicate-file" else ()
     here = any(one.id and not one.name for one in (file, *event.files, *original))
     elsewhere = bool(event.library.id and not event.library.name) and not linked
     if thread.id:
         return calls  # its own call tells the file
     if here and project.id:
-        calls.add(Call(FILES, (project.id,)))
+        calls.add(LookupCall(FILES, (project.id,)))
     if team.id and (elsewhere or (here and not project.id)):
         if projects is None:
-            calls.add(Call(PROJECTS, (team.id,)))
+            calls.add(LookupCall(PROJECTS, (team.id,)))
         else:
-            calls.update(Call(FILES, (one,)) for one in projects)
+            calls.update(LookupCall(FILES, (one,)) for one in projects)
     return calls
 
 
-def made(event: Event) -> Call | None:
+def made(event: Event) -> LookupCall | None:
     """The call that tells the id of what the event made, where Penpot did not tell it."""
     if event.name in ("create-file", "duplicate-file", "import-binfile"):
         if event.file.name and not event.file.id and event.project.id:
-            return Call(FILES, (event.project.id,))
+            return LookupCall(FILES, (event.project.id,))
     elif event.name in ("create-project", "duplicate-project"):  # noqa: SIM102 - as above
         if event.project.name and not event.project.id and event.team.id:
-            return Call(PROJECTS, (event.team.id,))
+            return LookupCall(PROJECTS, (event.team.id,))
     return None
 
 
@@ -95,7 +101,7 @@ def nearest(answer: Iterable[Any], name: str, at: datetime) -> str:
     return min(times, key=times.__getitem__, default="")
 
 
-def newest(projects: Iterable[Project]) -> tuple[str, ...]:
+def newest(projects: Iterable[ProjectRecord]) -> tuple[str, ...]:
     """Ids of the projects that were worked on last; without those that are deleted."""
     alive = (one for one in projects if not one.is_deleted)
     ever = datetime.min.replace(tzinfo=UTC)
@@ -103,7 +109,7 @@ def newest(projects: Iterable[Project]) -> tuple[str, ...]:
     return tuple(one.id for one in found)
 
 
-def told(call: Call, answer: Any, team_id: str) -> Iterator[Fact]:
+def told(call: LookupCall, answer: Any, team_id: str) -> Iterator[Fact]:
     """What an answer teaches; of other teams than ``team_id`` nothing, where that is known.
 
     Who knows one hook could else name the files of every team that the token's user is in.
@@ -122,25 +128,25 @@ def told(call: Call, answer: Any, team_id: str) -> Iterator[Fact]:
 
 def _facts(one: Any) -> Iterator[Fact]:
     match one:
-        case CommentThread():
+        case ThreadRecord():
             yield _thread(one)
             yield Fact.of("file", one.file_id, one.file_name, project=one.project_id)
             yield Fact.of("page", one.page_id, one.page_name, file=one.file_id)
             yield Fact.of("project", one.project_id, team=one.team_id)
             if one.owner is not None:
                 yield from _facts(one.owner)
-        case Profile():
+        case ProfileRecord():
             yield Fact.of("person", one.id, one.name, email=one.email)
-        case Project():
+        case ProjectRecord():
             yield Fact.of("project", one.id, one.name, team=one.team_id)
-        case File():
+        case FileRecord():
             yield Fact.of("file", one.id, one.name, project=one.project_id)
             yield Fact.of("project", one.project_id, team=one.team_id)
-        case Template():
+        case TemplateRecord():
             yield Fact.of("template", one.id, one.name)
 
 
-def _thread(one: CommentThread) -> Fact:
+def _thread(one: ThreadRecord) -> Fact:
     return Fact.of(
         "thread",
         one.id,

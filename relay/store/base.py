@@ -21,12 +21,12 @@ class StoreUnavailable(Exception):
 
 
 class LeaseLost(Exception):
-    """Another replica serves the lane or the fan-out, or may do so: nothing was written."""
+    """Another replica serves the queue or the fan-out, or may do so: nothing was written."""
 
 
-def lane_lease(lane: str) -> str:
-    """The name of a lane's lease."""
-    return f"lane:{lane}"
+def queue_lease(queue: str) -> str:
+    """The name of a queue's lease."""
+    return f"queue:{queue}"
 
 
 class StoreMisfit(Exception):
@@ -69,9 +69,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A message on its way to one lane."""
+    """A message on its way to one queue."""
 
-    lane: str
+    queue: str
     key: str
     """Names the delivery outside of the store, unique for ever (Matrix's transaction id)."""
     message: str
@@ -81,7 +81,7 @@ class NewDelivery:
     """The comment's id, empty for the thread's first."""
 
 
-class Shown(NamedTuple):
+class ShownMessage(NamedTuple):
     """A delivery that shows a comment of a thread, or changes how it is shown."""
 
     delivery_id: int
@@ -94,7 +94,7 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ThreadPlace:
-    """Where a Penpot comment thread stands in a lane: the receipts of its first and of its last
+    """Where a Penpot comment thread stands in a queue: the receipts of its first and of its last
     message there, and the first one's title."""
 
     root: str
@@ -126,7 +126,7 @@ class Delivery:
 
     id: int
     event_id: int
-    lane: str
+    queue: str
     key: str
     message: str
     state: str
@@ -140,15 +140,15 @@ class Delivery:
     """Key of the digest that it goes out in; empty for a message by itself."""
 
 
-class Head(NamedTuple):
-    """The delivery that waits first in a lane."""
+class QueueHead(NamedTuple):
+    """The delivery that waits first in a queue."""
 
     delivery_id: int
     next_at: float
     """Seconds since 1970; not to be tried before."""
 
 
-class Note(NamedTuple):
+class StoredValue(NamedTuple):
     """Something that a part of Relay wants to remember, and when it was written, in seconds since
     1970."""
 
@@ -157,7 +157,7 @@ class Note(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """A line of ``relay log``: an event with its deliveries."""
 
     event: StoredEvent
@@ -171,7 +171,7 @@ class Store(Protocol):
     ``StoreUnavailable`` where that can't be done; then nothing of it has happened.
 
     Several replicas of Relay may work on one store where it is ``shared``. The fan-out and each
-    lane are then served by the one that holds the lease of that name; what it writes for them
+    queue are then served by the one that holds the lease of that name; what it writes for them
     without the lease raises ``LeaseLost``.
     """
 
@@ -209,17 +209,17 @@ class Store(Protocol):
         """What is known of the things of a team; unknown ones are left out."""
         ...
 
-    async def waiting(self, lane: str, limit: int) -> list[Delivery]:
-        """The next deliveries of a lane, in order."""
+    async def waiting(self, queue: str, limit: int) -> list[Delivery]:
+        """The next deliveries of a queue, in order."""
         ...
 
-    async def busy_lanes(self) -> dict[str, Head]:
-        """Every lane that has deliveries waiting and that no other replica serves, with the first;
+    async def busy_queues(self) -> dict[str, QueueHead]:
+        """Every queue that has deliveries waiting and that no other replica serves, with the first;
         it takes no longer where many wait."""
         ...
 
-    async def waiting_lanes(self) -> dict[str, int]:
-        """Every lane that has deliveries waiting, with their number; each of them is counted."""
+    async def waiting_queues(self) -> dict[str, int]:
+        """Every queue that has deliveries waiting, with their number; each of them is counted."""
         ...
 
     async def sent(
@@ -227,29 +227,29 @@ class Store(Protocol):
         delivery_ids: Sequence[int],
         receipt: str,
         *,
-        lane: str = "",
+        queue: str = "",
         thread: str = "",
         title: str = "",
         seconds: float = 0.0,
     ) -> None:
         """A message was taken by its server within ``seconds``, which called it ``receipt``: that
-        of one delivery, or a digest of several. Where it stands in a ``thread`` of its ``lane`` it
+        of one delivery, or a digest of several. Where it stands in a ``thread`` of its ``queue`` it
         is the thread's last from now on, and its first where the thread had none."""
         ...
 
     async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
-        """These deliveries of one lane go out together from now on, as the digest of that key."""
+        """These deliveries of one queue go out together from now on, as the digest of that key."""
         ...
 
-    async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
-        """Where a thread stands in a lane; None until a message of it is sent there."""
+    async def thread(self, queue: str, thread: str) -> ThreadPlace | None:
+        """Where a thread stands in a queue; None until a message of it is sent there."""
         ...
 
-    async def shown(self, lane: str, thread: str) -> list[Shown]:
-        """The deliveries of a lane that are about a thread's comments, in their order."""
+    async def shown(self, queue: str, thread: str) -> list[ShownMessage]:
+        """The deliveries of a queue that are about a thread's comments, in their order."""
         ...
 
-    async def forget_thread(self, lane: str, thread: str) -> None:
+    async def forget_thread(self, queue: str, thread: str) -> None:
         """The thread's first message is gone from the channel: the next one begins it anew."""
         ...
 
@@ -264,16 +264,16 @@ class Store(Protocol):
         ...
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
-        """Put deliveries back in their lane, as new ones for their server; the ids found."""
+        """Put deliveries back in their queue, as new ones for their server; the ids found."""
         ...
 
     async def resend_dead(self) -> list[int]:
-        """Put all dead deliveries back, in steps of ``AT_A_TIME`` and in the order of their lanes;
+        """Put all dead deliveries back, in steps of ``AT_A_TIME`` and in the order of their queues;
         their ids. What was put back before a step that fails stays so, and asked again this goes on
         with the rest."""
         ...
 
-    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
+    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
         """The newest events, newest first, with the beginnings of their bodies; ``state`` is one
         of an event or of a delivery."""
         ...
@@ -289,7 +289,7 @@ class Store(Protocol):
         """Keep an event of Relay's own, fanned out already, with its deliveries."""
         ...
 
-    async def note(self, key: str) -> Note | None:
+    async def note(self, key: str) -> StoredValue | None:
         """What was remembered under ``key``."""
         ...
 
@@ -312,9 +312,9 @@ class Store(Protocol):
         ...
 
     def watch(
-        self, on_events: Callable[[], None], on_lanes: Callable[[Collection[str]], None]
+        self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
     ) -> None:
-        """From ``open`` on call these when another process stored events, or messages for lanes.
+        """From ``open`` on call these when another process stored events, or messages for queues.
         A hint that may get lost: who waits looks by itself from time to time."""
         ...
 

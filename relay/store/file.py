@@ -122,7 +122,7 @@ class SqliteFile:
 
     async def look(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """The same on a connection of its own, made at the first time: people look at much at
-        once, and no lane is to wait for that."""
+        once, and no queue is to wait for that."""
 
         def work() -> T:
             if self._looker is None:

@@ -11,11 +11,11 @@ from relay.store.columns import EVENT as STORED
 from relay.store.reading import (
     MOST_WAITING,
     NEWEST,
-    Attempt,
+    DeliveryAttempt,
     Filters,
-    LaneFacts,
     Listing,
     Mark,
+    QueueStats,
     Row,
     Whole,
 )
@@ -99,7 +99,7 @@ class StoreReading:
         shown = replace(event, body=b"")
         row = _row(summaries[0]) if summaries else _row([*_plain(shown), "", "", "{}"])
         found = [Delivery(*one) for one in deliveries]
-        attempts: dict[int, list[Attempt]] = {one.id: [] for one in found}
+        attempts: dict[int, list[DeliveryAttempt]] = {one.id: [] for one in found}
         if found:
             tries = Statement(postgres=self._postgres)
             ids = tries.marks(attempts)
@@ -109,28 +109,28 @@ class StoreReading:
                 " ORDER BY delivery_id, number"
             )
             for one in (await self._fetch([tries]))[0]:
-                attempts[one[0]].append(Attempt(*one))
+                attempts[one[0]].append(DeliveryAttempt(*one))
         return Whole(event, row, found, attempts)
 
-    async def lanes(self, names: Collection[str]) -> dict[str, LaneFacts]:
+    async def queues(self, names: Collection[str]) -> dict[str, QueueStats]:
         """See ``Reading``."""
-        statements = [self._lane(name) for name in names]
+        statements = [self._queue(name) for name in names]
         found = await self._fetch(statements) if statements else []
-        return {name: LaneFacts(name, *rows[0]) for name, rows in zip(names, found, strict=True)}
+        return {name: QueueStats(name, *rows[0]) for name, rows in zip(names, found, strict=True)}
 
-    def _lane(self, name: str) -> Statement:
+    def _queue(self, name: str) -> Statement:
         sql = Statement(postgres=self._postgres)
-        lane = sql.mark(name)
+        queue = sql.mark(name)
         deliveries = sql.table("deliveries")
 
         def in_state(state: str, columns: str, limit: int) -> str:
             return (
-                f"(SELECT {columns} FROM {deliveries} WHERE state = '{state}' AND lane = {lane}"
+                f"(SELECT {columns} FROM {deliveries} WHERE state = '{state}' AND queue = {queue}"
                 f" ORDER BY id LIMIT {limit})"
             )
 
         def last(column: str) -> str:
-            return f"(SELECT {column} FROM {sql.table('lanes')} WHERE lane = {lane})"
+            return f"(SELECT {column} FROM {sql.table('queues')} WHERE queue = {queue})"
 
         sql.text = (
             f"SELECT (SELECT count(*) FROM {in_state('waiting', 'id', MOST_WAITING)} AS few),"
@@ -158,27 +158,27 @@ class StoreReading:
         ids = sql.marks(row.id for row in rows)
         sql.text = f"SELECT {MARK} FROM {sql.table('deliveries')} WHERE event_id IN ({ids})"
         found = sorted(Mark(*one) for one in (await self._fetch([sql]))[0])
-        heads = await self._heads({mark.lane for mark in found if mark.state == "waiting"})
+        heads = await self._heads({mark.queue for mark in found if mark.state == "waiting"})
         marks: dict[int, list[Mark]] = {row.id: [] for row in rows}
         for mark in found:
             if mark.state == "waiting":
-                next_at = max(mark.next_at, heads.get(mark.lane, 0.0))
+                next_at = max(mark.next_at, heads.get(mark.queue, 0.0))
                 mark = mark._replace(next_at=next_at)
             marks[mark.event_id].append(mark)
         return [replace(row, marks=marks[row.id]) for row in rows]
 
-    async def _heads(self, lanes: Collection[str]) -> dict[str, float]:
-        """When the first message of each lane is tried next: those behind it wait for that."""
+    async def _heads(self, queues: Collection[str]) -> dict[str, float]:
+        """When the first message of each queue is tried next: those behind it wait for that."""
         statements = []
-        for lane in lanes:
+        for queue in queues:
             sql = Statement(postgres=self._postgres)
             sql.text = (
-                f"SELECT lane, next_at FROM {sql.table('deliveries')}"
-                f" WHERE state = 'waiting' AND lane = {sql.mark(lane)} ORDER BY id LIMIT 1"
+                f"SELECT queue, next_at FROM {sql.table('deliveries')}"
+                f" WHERE state = 'waiting' AND queue = {sql.mark(queue)} ORDER BY id LIMIT 1"
             )
             statements.append(sql)
         found = await self._fetch(statements) if statements else []
-        return {lane: next_at for rows in found for lane, next_at in rows}
+        return {queue: next_at for rows in found for queue, next_at in rows}
 
 
 def _row(one: Sequence[Any]) -> Row:

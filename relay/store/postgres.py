@@ -11,19 +11,19 @@ from urllib.parse import urlsplit
 from relay.store.base import (
     AT_A_TIME,
     Delivery,
-    Entry,
     FactKey,
     FannedOut,
-    Head,
+    LogEntry,
     NewDelivery,
     NewEvent,
-    Note,
-    Shown,
+    QueueHead,
+    ShownMessage,
     StoredEvent,
+    StoredValue,
     StoreMisfit,
     StoreUnavailable,
     ThreadPlace,
-    lane_lease,
+    queue_lease,
 )
 from relay.store.columns import DELIVERY, EVENT, EVENT_STATES, fit
 from relay.store.inspect import StoreReading
@@ -31,7 +31,7 @@ from relay.store.postgres_intake import Intake
 from relay.store.postgres_leases import Leases
 from relay.store.postgres_pool import PostgresPool
 from relay.store.postgres_seen import PostgresSeen
-from relay.store.postgres_watch import Watch
+from relay.store.postgres_watch import NotificationListener
 from relay.store.reading import Reading
 from relay.store.seen import Seen
 from relay.store.statements import Statement
@@ -44,11 +44,11 @@ EXCERPT = 1000
 FAN_OUT = "fan-out"
 
 _SEND = (
-    "INSERT INTO relay.deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
+    "INSERT INTO relay.deliveries (event_id, queue, key, message, state, attempts, next_at, error,"
     " receipt, created_at, digest, thread, comment)"
-    " SELECT event, lane, key, message, 'waiting', 0, 0, '', '', $7, '', thread, comment"
+    " SELECT event, queue, key, message, 'waiting', 0, 0, '', '', $7, '', thread, comment"
     " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
-    " AS new (event, lane, key, message, thread, comment)"
+    " AS new (event, queue, key, message, thread, comment)"
 )
 _BECOME = (
     "UPDATE relay.events SET state = new.state, reason = new.reason"
@@ -67,20 +67,23 @@ _SETTLE = (
     " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
 )
 _BUSY = """
-    WITH RECURSIVE busy (lane) AS (
-        SELECT min(lane) FROM relay.deliveries WHERE state = 'waiting'
+    WITH RECURSIVE busy (queue) AS (
+        SELECT min(queue) FROM relay.deliveries WHERE state = 'waiting'
         UNION ALL
-        SELECT (SELECT min(lane) FROM relay.deliveries WHERE state = 'waiting' AND lane > busy.lane)
-        FROM busy WHERE lane IS NOT NULL
+        SELECT (SELECT min(queue) FROM relay.deliveries
+            WHERE state = 'waiting' AND queue > busy.queue)
+        FROM busy WHERE queue IS NOT NULL
     )
-    SELECT busy.lane, first.id, first.next_at FROM busy JOIN relay.deliveries AS first ON first.id =
-        (SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND lane = busy.lane)
+    SELECT busy.queue, first.id, first.next_at FROM busy JOIN relay.deliveries AS first
+        ON first.id = (
+            SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND queue = busy.queue
+        )
     WHERE NOT EXISTS (
         SELECT FROM relay.leases AS held JOIN relay.replicas USING (owner)
-        WHERE held.name = 'lane:' || busy.lane AND owner <> $1 AND expires_at > now()
+        WHERE held.name = 'queue:' || busy.queue AND owner <> $1 AND expires_at > now()
     )
 """
-"""One step in the index for each lane, past all that waits in it."""
+"""One step in the index for each queue, past all that waits in it."""
 
 
 class PostgresStore:
@@ -96,7 +99,7 @@ class PostgresStore:
         self._intake = Intake(self._front)
         self._leases = Leases(self._pool, self._front)
         self.seen: Seen = PostgresSeen(self._pool, self._leases)
-        self._watch: Watch | None = None
+        self._watch: NotificationListener | None = None
         self.reading: Reading = StoreReading(self._fetch, postgres=True)
 
     async def open(self, *, service: bool = True) -> None:
@@ -163,14 +166,14 @@ class PostgresStore:
             await connection.execute(_BECOME, *_columns(states))
             await post_events(connection, [one for one in batch if one.event_id in fresh])
             new = [
-                (item.event_id, one.lane, one.key, fit(one.message), one.thread, one.comment)
+                (item.event_id, one.queue, one.key, fit(one.message), one.thread, one.comment)
                 for item in batch
                 if item.event_id in fresh
                 for one in item.deliveries
             ]
             if new:
                 await connection.execute(_SEND, *_columns(new), now)
-                await _tell(connection, {lane for _, lane, *_ in new})
+                await _tell(connection, {queue for _, queue, *_ in new})
             facts = {
                 (item.team, *key): fit(fields)
                 for item in batch
@@ -191,24 +194,24 @@ class PostgresStore:
             rows = await connection.fetch(sql, team, kinds, ids)
         return {(row["kind"], row["id"]): row["fields"] for row in rows}
 
-    async def waiting(self, lane: str, limit: int) -> list[Delivery]:
+    async def waiting(self, queue: str, limit: int) -> list[Delivery]:
         """See ``Store``."""
         sql = (
             f"SELECT {DELIVERY} FROM relay.deliveries"
-            " WHERE state = 'waiting' AND lane = $1 ORDER BY id LIMIT $2"
+            " WHERE state = 'waiting' AND queue = $1 ORDER BY id LIMIT $2"
         )
         async with self._pool.connection() as connection:
-            return [Delivery(*row) for row in await connection.fetch(sql, lane, limit)]
+            return [Delivery(*row) for row in await connection.fetch(sql, queue, limit)]
 
-    async def busy_lanes(self) -> dict[str, Head]:
+    async def busy_queues(self) -> dict[str, QueueHead]:
         """See ``Store``."""
         async with self._pool.connection() as connection:
             rows = await connection.fetch(_BUSY, self._leases.owner)
-        return {lane: Head(*head) for lane, *head in rows}
+        return {queue: QueueHead(*head) for queue, *head in rows}
 
-    async def waiting_lanes(self) -> dict[str, int]:
+    async def waiting_queues(self) -> dict[str, int]:
         """See ``Store``."""
-        sql = "SELECT lane, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY lane"
+        sql = "SELECT queue, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY queue"
         async with self._pool.connection() as connection:
             return dict(await connection.fetch(sql))
 
@@ -217,22 +220,22 @@ class PostgresStore:
         delivery_ids: Sequence[int],
         receipt: str,
         *,
-        lane: str = "",
+        queue: str = "",
         thread: str = "",
         title: str = "",
         seconds: float = 0.0,
     ) -> None:
         """See ``Store``."""
         async with self._pool.transaction() as connection:
-            await self._require_lanes(connection, delivery_ids)
+            await self._require_queues(connection, delivery_ids)
             await connection.execute(_SETTLE, delivery_ids, "sent", "", fit(receipt), 0.0)
             await post_tries(connection, delivery_ids, "sent", seconds, receipt)
             if thread:
                 await connection.execute(
-                    "INSERT INTO relay.threads (lane, thread, root, last, title)"
-                    " VALUES ($1, $2, $3, $3, $4) ON CONFLICT (thread, lane)"
+                    "INSERT INTO relay.threads (queue, thread, root, last, title)"
+                    " VALUES ($1, $2, $3, $3, $4) ON CONFLICT (thread, queue)"
                     " DO UPDATE SET last = excluded.last",
-                    lane,
+                    queue,
                     thread,
                     fit(receipt),
                     fit(title),
@@ -242,31 +245,31 @@ class PostgresStore:
         """See ``Store``."""
         sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
         async with self._pool.transaction() as connection:
-            await self._require_lanes(connection, delivery_ids)
+            await self._require_queues(connection, delivery_ids)
             await connection.execute(sql, delivery_ids, digest)
 
-    async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
+    async def thread(self, queue: str, thread: str) -> ThreadPlace | None:
         """See ``Store``."""
-        sql = "SELECT root, last, title FROM relay.threads WHERE thread = $1 AND lane = $2"
+        sql = "SELECT root, last, title FROM relay.threads WHERE thread = $1 AND queue = $2"
         async with self._pool.connection() as connection:
-            row = await connection.fetchrow(sql, thread, lane)
+            row = await connection.fetchrow(sql, thread, queue)
         return None if row is None else ThreadPlace(*row)
 
-    async def shown(self, lane: str, thread: str) -> list[Shown]:
+    async def shown(self, queue: str, thread: str) -> list[ShownMessage]:
         """See ``Store``."""
         sql = (
             "SELECT id, comment, state, CASE digest WHEN '' THEN receipt ELSE '' END"
-            " FROM relay.deliveries WHERE thread = $1 AND thread <> '' AND lane = $2 ORDER BY id"
+            " FROM relay.deliveries WHERE thread = $1 AND thread <> '' AND queue = $2 ORDER BY id"
         )
         async with self._pool.connection() as connection:
-            return [Shown(*row) for row in await connection.fetch(sql, thread, lane)]
+            return [ShownMessage(*row) for row in await connection.fetch(sql, thread, queue)]
 
-    async def forget_thread(self, lane: str, thread: str) -> None:
+    async def forget_thread(self, queue: str, thread: str) -> None:
         """See ``Store``."""
         async with self._pool.transaction() as connection:
-            await self._leases.require(connection, lane_lease(lane))
-            sql = "DELETE FROM relay.threads WHERE thread = $1 AND lane = $2"
-            await connection.execute(sql, thread, lane)
+            await self._leases.require(connection, queue_lease(queue))
+            sql = "DELETE FROM relay.threads WHERE thread = $1 AND queue = $2"
+            await connection.execute(sql, thread, queue)
 
     async def failed(
         self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
@@ -288,14 +291,14 @@ class PostgresStore:
         seconds: float,
     ) -> None:
         async with self._pool.transaction() as connection:
-            await self._require_lanes(connection, [delivery_id])
+            await self._require_queues(connection, [delivery_id])
             await connection.execute(_SETTLE, [delivery_id], state, fit(error), "", next_at)
             await post_tries(connection, [delivery_id], outcome, seconds, error)
 
-    async def _require_lanes(self, connection: Any, delivery_ids: Sequence[int]) -> None:
-        sql = "SELECT DISTINCT lane FROM relay.deliveries WHERE id = ANY($1::int8[])"
-        for (lane,) in await connection.fetch(sql, delivery_ids):
-            await self._leases.require(connection, lane_lease(lane))
+    async def _require_queues(self, connection: Any, delivery_ids: Sequence[int]) -> None:
+        sql = "SELECT DISTINCT queue FROM relay.deliveries WHERE id = ANY($1::int8[])"
+        for (queue,) in await connection.fetch(sql, delivery_ids):
+            await self._leases.require(connection, queue_lease(queue))
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """See ``Store``."""
@@ -304,19 +307,19 @@ class PostgresStore:
             "UPDATE relay.deliveries SET state = 'waiting', key = new.key, digest = '',"
             " attempts = 0, next_at = 0, created_at = $3"
             " FROM unnest($1::int8[], $2::text[]) AS new (id, key) WHERE deliveries.id = new.id"
-            " RETURNING deliveries.id, lane"
+            " RETURNING deliveries.id, queue"
         )
         keys = [uuid.uuid4().hex for _ in delivery_ids]
         async with self._pool.transaction() as connection:
             rows = await connection.fetch(sql, delivery_ids, keys, time.time())
-            await _tell(connection, {row["lane"] for row in rows})
+            await _tell(connection, {row["queue"] for row in rows})
         return sorted(row["id"] for row in rows)
 
     async def resend_dead(self) -> list[int]:
         """See ``Store``."""
         sql = (
-            "SELECT lane, id FROM relay.deliveries WHERE state = 'dead' AND (lane, id) > ($1, $2)"
-            " ORDER BY lane, id LIMIT $3"
+            "SELECT queue, id FROM relay.deliveries WHERE state = 'dead' AND (queue, id) > ($1, $2)"
+            " ORDER BY queue, id LIMIT $3"
         )
         found: list[int] = []
         last = "", 0  # never back: what dies again meanwhile is not put back twice
@@ -325,10 +328,10 @@ class PostgresStore:
                 rows = await connection.fetch(sql, *last, AT_A_TIME)
             if not rows:
                 return sorted(found)
-            last = rows[-1]["lane"], rows[-1]["id"]
+            last = rows[-1]["queue"], rows[-1]["id"]
             found += await self.resend([row["id"] for row in rows])
 
-    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
+    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
         """See ``Store``."""
         where, values = ["true"], list[Any]()
         if team is not None:
@@ -356,7 +359,7 @@ class PostgresStore:
             found: dict[int, list[Delivery]] = {event.id: [] for event in events}
             for row in await connection.fetch(of_events, list(found)):
                 found[row["event_id"]].append(Delivery(*row))
-        return [Entry(event, found[event.id]) for event in events]
+        return [LogEntry(event, found[event.id]) for event in events]
 
     async def prune(self, before: float, limit: int) -> int:
         """See ``Store``."""
@@ -395,18 +398,18 @@ class PostgresStore:
                 now,
             )
             rows = [
-                (id_, one.lane, one.key, fit(one.message), one.thread, one.comment)
+                (id_, one.queue, one.key, fit(one.message), one.thread, one.comment)
                 for one in deliveries
             ]
             await connection.execute(_SEND, *_columns(rows), now)
-            await _tell(connection, {one.lane for one in deliveries})
+            await _tell(connection, {one.queue for one in deliveries})
             await post_events(connection, [FannedOut(id_, team, "fanned-out", about=about)])
 
-    async def note(self, key: str) -> Note | None:
+    async def note(self, key: str) -> StoredValue | None:
         """See ``Store``."""
         async with self._pool.connection() as connection:
             row = await connection.fetchrow("SELECT value, at FROM relay.notes WHERE key = $1", key)
-        return None if row is None else Note(*row)
+        return None if row is None else StoredValue(*row)
 
     async def keep_note(self, key: str, value: str) -> None:
         """See ``Store``."""
@@ -430,10 +433,10 @@ class PostgresStore:
         await self._leases.release(name)
 
     def watch(
-        self, on_events: Callable[[], None], on_lanes: Callable[[Collection[str]], None]
+        self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
     ) -> None:
         """See ``Store``."""
-        self._watch = Watch(self._pool, on_events, on_lanes)
+        self._watch = NotificationListener(self._pool, on_events, on_queues)
 
     async def backup(self, path: Path) -> None:
         """See ``Store``."""
@@ -451,8 +454,8 @@ def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def _tell(connection: Any, lanes: Collection[str]) -> None:
-    """Tell all replicas that messages wait in these lanes; a payload has room for 8,000 bytes."""
-    names = sorted(lanes)
+async def _tell(connection: Any, queues: Collection[str]) -> None:
+    """Tell all replicas that messages wait in these queues; a payload has room for 8,000 bytes."""
+    names = sorted(queues)
     payloads = [json.dumps(names[at : at + 50]) for at in range(0, len(names), 50)]
-    await connection.execute("SELECT pg_notify('relay_lanes', unnest($1::text[]))", payloads)
+    await connection.execute("SELECT pg_notify('relay_queues', unnest($1::text[]))", payloads)

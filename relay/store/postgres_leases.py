@@ -1,4 +1,4 @@
-"""Leases: which replica of several serves the fan-out, and each lane."""
+"""Leases: which replica of several serves the fan-out, and each queue."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ class Leases:
     while it is held."""
 
     def __init__(self, pool: PostgresPool, front: PostgresPool) -> None:
-        """Signs of life go through ``front``, where no lane stands before them."""
+        """Signs of life go through ``front``, where no queue stands before them."""
         self._pool = pool
         self._front = front
         self._patient_until = 0.0

@@ -27,7 +27,7 @@ STEPS = (
     CREATE TABLE relay.deliveries (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         event_id bigint NOT NULL,
-        lane text NOT NULL,
+        queue text NOT NULL,
         key text NOT NULL,
         message text NOT NULL,
         state text NOT NULL,
@@ -38,8 +38,8 @@ STEPS = (
         created_at double precision NOT NULL,
         digest text NOT NULL
     );
-    CREATE INDEX deliveries_waiting ON relay.deliveries (lane, id) WHERE state = 'waiting';
-    CREATE INDEX deliveries_dead ON relay.deliveries (lane, id) WHERE state = 'dead';
+    CREATE INDEX deliveries_waiting ON relay.deliveries (queue, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_dead ON relay.deliveries (queue, id) WHERE state = 'dead';
     CREATE INDEX deliveries_of_event ON relay.deliveries (event_id);
     CREATE TABLE relay.facts (
         team text NOT NULL,
@@ -51,11 +51,11 @@ STEPS = (
     );
     CREATE TABLE relay.threads (
         thread text NOT NULL,
-        lane text NOT NULL,
+        queue text NOT NULL,
         root text NOT NULL,
         last text NOT NULL,
         title text NOT NULL,
-        PRIMARY KEY (thread, lane)
+        PRIMARY KEY (thread, queue)
     );
     CREATE TABLE relay.notes (
         key text PRIMARY KEY,
@@ -70,7 +70,7 @@ STEPS = (
     """
     ALTER TABLE relay.deliveries ADD COLUMN thread text NOT NULL DEFAULT '';
     ALTER TABLE relay.deliveries ADD COLUMN comment text NOT NULL DEFAULT '';
-    CREATE INDEX deliveries_of_thread ON relay.deliveries (thread, lane) WHERE thread <> '';
+    CREATE INDEX deliveries_of_thread ON relay.deliveries (thread, queue) WHERE thread <> '';
     """,
     """
     CREATE TABLE relay.summaries (
@@ -101,8 +101,8 @@ STEPS = (
         words text NOT NULL,
         PRIMARY KEY (delivery_id, number)
     );
-    CREATE TABLE relay.lanes (
-        lane text PRIMARY KEY,
+    CREATE TABLE relay.queues (
+        queue text PRIMARY KEY,
         sent_at double precision NOT NULL,
         failed_at double precision NOT NULL,
         error text NOT NULL

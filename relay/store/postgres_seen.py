@@ -7,7 +7,7 @@ from relay.store.columns import EVENT, fit
 from relay.store.postgres_intake import ACCEPT, TELL
 from relay.store.postgres_leases import Leases
 from relay.store.postgres_pool import PostgresPool
-from relay.store.seen import LARGEST, LEASE, Mark, SeenThread
+from relay.store.seen import LARGEST, LEASE, Fingerprint, SeenThread
 
 _SEE = (
     "INSERT INTO relay.seen (team, thread, file, mark, gone_at, state)"
@@ -24,14 +24,14 @@ class PostgresSeen:
         self._pool = pool
         self._leases = leases
 
-    async def marks(self, team: str, file: str = "") -> list[Mark]:
+    async def marks(self, team: str, file: str = "") -> list[Fingerprint]:
         """See ``Seen``."""
         sql = (
             "SELECT thread, file, mark, gone_at FROM relay.seen"
             " WHERE team = $1 AND ($2 = '' OR file = $2)"
         )
         async with self._pool.connection() as connection:
-            return [Mark(*row) for row in await connection.fetch(sql, team, file)]
+            return [Fingerprint(*row) for row in await connection.fetch(sql, team, file)]
 
     async def threads(self, team: str, threads: Collection[str]) -> dict[str, SeenThread]:
         """See ``Seen``."""

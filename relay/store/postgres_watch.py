@@ -16,18 +16,18 @@ AGAIN = 1.0
 """Seconds after which a connection that is lost is made anew."""
 
 
-class Watch:
+class NotificationListener:
     """One connection that listens, made anew when it is lost. What is told meanwhile is missed."""
 
     def __init__(
         self,
         pool: PostgresPool,
         on_events: Callable[[], None],
-        on_lanes: Callable[[Collection[str]], None],
+        on_queues: Callable[[Collection[str]], None],
     ) -> None:
         self._pool = pool
         self._on_events = on_events
-        self._on_lanes = on_lanes
+        self._on_queues = on_queues
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Watch:
             try:
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener("relay_events", self._hear_events)
-                await connection.add_listener("relay_lanes", self._hear_lanes)
+                await connection.add_listener("relay_queues", self._hear_queues)
                 self._on_events()  # what was told before is missed
                 await lost.wait()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -64,7 +64,7 @@ class Watch:
     def _hear_events(self, *_: Any) -> None:
         self._on_events()
 
-    def _hear_lanes(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        lanes = json.loads(str(payload))
-        if lanes:
-            self._on_lanes(lanes)
+    def _hear_queues(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        queues = json.loads(str(payload))
+        if queues:
+            self._on_queues(queues)

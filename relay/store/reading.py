@@ -13,7 +13,7 @@ SCANNED_DELIVERIES = 8_000
 NEWEST = 50
 """New rows that are told at once."""
 MOST_WAITING = 10_000
-"""So many waiting messages of a lane are counted."""
+"""So many waiting messages of a queue are counted."""
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 20
 """Attempts of a delivery that are kept, whatever lies between."""
 MOST_WORDS = 500
@@ -45,7 +45,7 @@ class Mark(NamedTuple):
 
     id: int
     event_id: int
-    lane: str
+    queue: str
     state: str
     attempts: int
     next_at: float
@@ -87,7 +87,7 @@ class Listing:
     """Where the filters looked at no more than so many events, their number."""
 
 
-class Attempt(NamedTuple):
+class DeliveryAttempt(NamedTuple):
     """A try at a delivery. ``outcome``: sent, failed or dead."""
 
     delivery_id: int
@@ -106,14 +106,14 @@ class Whole:
     event: StoredEvent
     row: Row
     deliveries: Sequence[Delivery]
-    attempts: Mapping[int, Sequence[Attempt]]
+    attempts: Mapping[int, Sequence[DeliveryAttempt]]
     """By delivery: the first and the last ones."""
 
 
-class LaneFacts(NamedTuple):
-    """What is known of a lane."""
+class QueueStats(NamedTuple):
+    """What is known of a queue."""
 
-    lane: str
+    queue: str
     waiting: int = 0
     """``MOST_WAITING`` at the most."""
     dead: int = 0
@@ -160,6 +160,6 @@ class Reading(Protocol):
         """One event whole."""
         ...
 
-    async def lanes(self, names: Collection[str]) -> dict[str, LaneFacts]:
-        """What is known of lanes; the caller names those that may be shown."""
+    async def queues(self, names: Collection[str]) -> dict[str, QueueStats]:
+        """What is known of queues; the caller names those that may be shown."""
         ...

@@ -24,7 +24,7 @@ STEPS = (
     CREATE TABLE deliveries (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         event_id INTEGER NOT NULL REFERENCES events (id),
-        lane TEXT NOT NULL,
+        queue TEXT NOT NULL,
         key TEXT NOT NULL,
         message TEXT NOT NULL,
         state TEXT NOT NULL,
@@ -34,8 +34,8 @@ STEPS = (
         receipt TEXT NOT NULL,
         created_at REAL NOT NULL
     );
-    CREATE INDEX deliveries_waiting ON deliveries (lane, id) WHERE state = 'waiting';
-    CREATE INDEX deliveries_dead ON deliveries (lane, id) WHERE state = 'dead';
+    CREATE INDEX deliveries_waiting ON deliveries (queue, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_dead ON deliveries (queue, id) WHERE state = 'dead';
     CREATE INDEX deliveries_of_event ON deliveries (event_id);
     CREATE TABLE facts (
         team TEXT NOT NULL,
@@ -48,15 +48,15 @@ STEPS = (
     CREATE TABLE probe (at REAL NOT NULL);
     INSERT INTO probe VALUES (0);
     """,
-    # 2: where Penpot's comment threads stand in the lanes
+    # 2: where Penpot's comment threads stand in the queues
     """
     CREATE TABLE threads (
-        lane TEXT NOT NULL,
+        queue TEXT NOT NULL,
         thread TEXT NOT NULL,
         root TEXT NOT NULL,
         last TEXT NOT NULL,
         title TEXT NOT NULL,
-        PRIMARY KEY (thread, lane)
+        PRIMARY KEY (thread, queue)
     ) WITHOUT ROWID;
     """,
     # 3: digests, and what parts of Relay remember; threads stand in their table once they are sent
@@ -73,9 +73,9 @@ STEPS = (
     """
     ALTER TABLE deliveries ADD COLUMN thread TEXT NOT NULL DEFAULT '';
     ALTER TABLE deliveries ADD COLUMN comment TEXT NOT NULL DEFAULT '';
-    CREATE INDEX deliveries_of_thread ON deliveries (thread, lane) WHERE thread <> '';
+    CREATE INDEX deliveries_of_thread ON deliveries (thread, queue) WHERE thread <> '';
     """,
-    # 5: what the inspector shows: of events in short, of each try, of lanes. Bodies are in
+    # 5: what the inspector shows: of events in short, of each try, of queues. Bodies are in
     # the way of those who look through many events: what is looked through has its own table.
     """
     CREATE TABLE summaries (
@@ -106,8 +106,8 @@ STEPS = (
         words TEXT NOT NULL,
         PRIMARY KEY (delivery_id, number)
     ) WITHOUT ROWID;
-    CREATE TABLE lanes (
-        lane TEXT NOT NULL PRIMARY KEY,
+    CREATE TABLE queues (
+        queue TEXT NOT NULL PRIMARY KEY,
         sent_at REAL NOT NULL,
         failed_at REAL NOT NULL,
         error TEXT NOT NULL

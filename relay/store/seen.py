@@ -11,7 +11,7 @@ LEASE = "watch"
 """The lease of the one replica that watches."""
 
 
-class Mark(NamedTuple):
+class Fingerprint(NamedTuple):
     """A thread in short, to tell whether anything is new about it."""
 
     thread: str
@@ -37,7 +37,7 @@ class Seen(Protocol):
     """Threads that were seen, by team. All raise ``StoreUnavailable``, what writes also
     ``LeaseLost``."""
 
-    async def marks(self, team: str, file: str = "") -> list[Mark]:
+    async def marks(self, team: str, file: str = "") -> list[Fingerprint]:
         """The threads of a file, or of the whole team."""
         ...
 

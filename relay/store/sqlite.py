@@ -11,15 +11,15 @@ from typing import Any
 from relay.store.base import (
     AT_A_TIME,
     Delivery,
-    Entry,
     FactKey,
     FannedOut,
-    Head,
+    LogEntry,
     NewDelivery,
     NewEvent,
-    Note,
-    Shown,
+    QueueHead,
+    ShownMessage,
     StoredEvent,
+    StoredValue,
     StoreMisfit,
     StoreUnavailable,
     ThreadPlace,
@@ -38,7 +38,7 @@ AT_ONCE = 4 * 1024 * 1024
 EXCERPT = 1000
 """Bytes of a body that the log shows."""
 _SEND = (
-    "INSERT INTO deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
+    "INSERT INTO deliveries (event_id, queue, key, message, state, attempts, next_at, error,"
     " receipt, created_at, thread, comment)"
     " VALUES (?, ?, ?, ?, 'waiting', 0, 0, '', '', ?, ?, ?)"
 )
@@ -47,20 +47,20 @@ _SETTLE = (
     " attempts = attempts + 1 WHERE id = ?"
 )
 _JOIN = (
-    "INSERT INTO threads (lane, thread, root, last, title) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO threads (queue, thread, root, last, title) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET last = excluded.last"
 )
 _BUSY = """
-    WITH RECURSIVE busy (lane) AS (
-        SELECT min(lane) FROM deliveries WHERE state = 'waiting'
+    WITH RECURSIVE busy (queue) AS (
+        SELECT min(queue) FROM deliveries WHERE state = 'waiting'
         UNION ALL
-        SELECT (SELECT min(lane) FROM deliveries WHERE state = 'waiting' AND lane > busy.lane)
-        FROM busy WHERE lane IS NOT NULL
+        SELECT (SELECT min(queue) FROM deliveries WHERE state = 'waiting' AND queue > busy.queue)
+        FROM busy WHERE queue IS NOT NULL
     )
-    SELECT busy.lane, first.id, first.next_at FROM busy JOIN deliveries AS first ON first.id =
-        (SELECT min(id) FROM deliveries WHERE state = 'waiting' AND lane = busy.lane)
+    SELECT busy.queue, first.id, first.next_at FROM busy JOIN deliveries AS first ON first.id =
+        (SELECT min(id) FROM deliveries WHERE state = 'waiting' AND queue = busy.queue)
 """
-"""One step in the index for each lane, past all that waits in it."""
+"""One step in the index for each queue, past all that waits in it."""
 
 
 class SqliteStore:
@@ -112,7 +112,7 @@ class SqliteStore:
         now = time.time()
         states = [(item.state, item.reason, item.event_id) for item in batch]
         deliveries = [
-            (item.event_id, new.lane, new.key, new.message, now, new.thread, new.comment)
+            (item.event_id, new.queue, new.key, new.message, now, new.thread, new.comment)
             for item in batch
             for new in item.deliveries
         ]
@@ -145,23 +145,23 @@ class SqliteStore:
 
         return await self._file.read(query)
 
-    async def waiting(self, lane: str, limit: int) -> list[Delivery]:
+    async def waiting(self, queue: str, limit: int) -> list[Delivery]:
         """See ``Store``."""
         sql = (
             f"SELECT {DELIVERY} FROM deliveries"
-            " WHERE state = 'waiting' AND lane = ? ORDER BY id LIMIT ?"
+            " WHERE state = 'waiting' AND queue = ? ORDER BY id LIMIT ?"
         )
-        rows = await self._file.read(lambda db: db.execute(sql, (lane, limit)).fetchall())
+        rows = await self._file.read(lambda db: db.execute(sql, (queue, limit)).fetchall())
         return [Delivery(*row) for row in rows]
 
-    async def busy_lanes(self) -> dict[str, Head]:
+    async def busy_queues(self) -> dict[str, QueueHead]:
         """See ``Store``."""
         rows = await self._file.read(lambda db: db.execute(_BUSY).fetchall())
-        return {lane: Head(*head) for lane, *head in rows}
+        return {queue: QueueHead(*head) for queue, *head in rows}
 
-    async def waiting_lanes(self) -> dict[str, int]:
+    async def waiting_queues(self) -> dict[str, int]:
         """See ``Store``."""
-        sql = "SELECT lane, count(*) FROM deliveries WHERE state = 'waiting' GROUP BY lane"
+        sql = "SELECT queue, count(*) FROM deliveries WHERE state = 'waiting' GROUP BY queue"
         return dict(await self._file.read(lambda db: db.execute(sql).fetchall()))
 
     async def sent(
@@ -169,7 +169,7 @@ class SqliteStore:
         delivery_ids: Sequence[int],
         receipt: str,
         *,
-        lane: str = "",
+        queue: str = "",
         thread: str = "",
         title: str = "",
         seconds: float = 0.0,
@@ -180,7 +180,7 @@ class SqliteStore:
             db.executemany(_SETTLE, [("sent", "", receipt, 0.0, id_) for id_ in delivery_ids])
             note_tries(db, delivery_ids, "sent", seconds, receipt)
             if thread:
-                db.execute(_JOIN, (lane, thread, receipt, receipt, title))
+                db.execute(_JOIN, (queue, thread, receipt, receipt, title))
 
         await self._file.write(work)
 
@@ -190,25 +190,25 @@ class SqliteStore:
         values = [(digest, id_) for id_ in delivery_ids]
         await self._file.write(lambda db: db.executemany(sql, values) and None)
 
-    async def thread(self, lane: str, thread: str) -> ThreadPlace | None:
+    async def thread(self, queue: str, thread: str) -> ThreadPlace | None:
         """See ``Store``."""
-        sql = "SELECT root, last, title FROM threads WHERE lane = ? AND thread = ? AND root <> ''"
-        row = await self._file.read(lambda db: db.execute(sql, (lane, thread)).fetchone())
+        sql = "SELECT root, last, title FROM threads WHERE queue = ? AND thread = ? AND root <> ''"
+        row = await self._file.read(lambda db: db.execute(sql, (queue, thread)).fetchone())
         return None if row is None else ThreadPlace(*row)
 
-    async def shown(self, lane: str, thread: str) -> list[Shown]:
+    async def shown(self, queue: str, thread: str) -> list[ShownMessage]:
         """See ``Store``."""
         sql = (
             "SELECT id, comment, state, CASE digest WHEN '' THEN receipt ELSE '' END"
-            " FROM deliveries WHERE thread = ? AND thread <> '' AND lane = ? ORDER BY id"
+            " FROM deliveries WHERE thread = ? AND thread <> '' AND queue = ? ORDER BY id"
         )
-        rows = await self._file.read(lambda db: db.execute(sql, (thread, lane)).fetchall())
-        return [Shown(*row) for row in rows]
+        rows = await self._file.read(lambda db: db.execute(sql, (thread, queue)).fetchall())
+        return [ShownMessage(*row) for row in rows]
 
-    async def forget_thread(self, lane: str, thread: str) -> None:
+    async def forget_thread(self, queue: str, thread: str) -> None:
         """See ``Store``."""
-        sql = "DELETE FROM threads WHERE lane = ? AND thread = ?"
-        await self._file.write(lambda db: db.execute(sql, (lane, thread)) and None)
+        sql = "DELETE FROM threads WHERE queue = ? AND thread = ?"
+        await self._file.write(lambda db: db.execute(sql, (queue, thread)) and None)
 
     async def failed(
         self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
@@ -256,8 +256,8 @@ class SqliteStore:
     async def resend_dead(self) -> list[int]:
         """See ``Store``."""
         sql = (
-            "SELECT lane, id FROM deliveries WHERE state = 'dead' AND (lane, id) > (?, ?)"
-            " ORDER BY lane, id LIMIT ?"
+            "SELECT queue, id FROM deliveries WHERE state = 'dead' AND (queue, id) > (?, ?)"
+            " ORDER BY queue, id LIMIT ?"
         )
         found: list[int] = []
         last = "", 0  # never back: what dies again meanwhile is not put back twice
@@ -270,7 +270,7 @@ class SqliteStore:
             found += await self.resend([id_ for _, id_ in rows])
         return sorted(found)
 
-    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[Entry]:
+    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
         """See ``Store``."""
         where, values = ["1"], list[Any]()
         if team is not None:
@@ -288,10 +288,10 @@ class SqliteStore:
         sql = f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         of_event = f"SELECT {DELIVERY} FROM deliveries WHERE event_id = ? ORDER BY id"
 
-        def query(db: sqlite3.Connection) -> list[Entry]:
+        def query(db: sqlite3.Connection) -> list[LogEntry]:
             events = [StoredEvent(*row) for row in db.execute(sql, (*values, limit))]
             return [
-                Entry(event, [Delivery(*row) for row in db.execute(of_event, (event.id,))])
+                LogEntry(event, [Delivery(*row) for row in db.execute(of_event, (event.id,))])
                 for event in events
             ]
 
@@ -332,7 +332,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> None:
             id_ = db.execute(f"INSERT INTO events ({columns}) VALUES ({marks})", event).lastrowid
             rows = [
-                (id_, one.lane, one.key, one.message, event.received_at, one.thread, one.comment)
+                (id_, one.queue, one.key, one.message, event.received_at, one.thread, one.comment)
                 for one in deliveries
             ]
             db.executemany(_SEND, rows)
@@ -340,11 +340,11 @@ class SqliteStore:
 
         await self._file.write(work)
 
-    async def note(self, key: str) -> Note | None:
+    async def note(self, key: str) -> StoredValue | None:
         """See ``Store``."""
         sql = "SELECT value, at FROM notes WHERE key = ?"
         row = await self._file.read(lambda db: db.execute(sql, (key,)).fetchone())
-        return None if row is None else Note(*row)
+        return None if row is None else StoredValue(*row)
 
     async def keep_note(self, key: str, value: str) -> None:
         """See ``Store``."""
@@ -364,10 +364,10 @@ class SqliteStore:
         """See ``Store``."""
 
     def watch(
-        self, on_events: Callable[[], None], on_lanes: Callable[[Collection[str]], None]
+        self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
     ) -> None:
         """See ``Store``. Nobody else stores events; `relay resend` puts deliveries back, which the
-        lanes look for."""
+        queues look for."""
 
     async def backup(self, path: Path) -> None:
         """See ``Store``."""

@@ -8,7 +8,7 @@ from itertools import chain
 from relay.store.base import NewEvent, StoredEvent
 from relay.store.columns import EVENT
 from relay.store.file import SqliteFile
-from relay.store.seen import LARGEST, Mark, SeenThread
+from relay.store.seen import LARGEST, Fingerprint, SeenThread
 from relay.store.writer import ACCEPT, ROW
 
 _SEE = (
@@ -24,13 +24,13 @@ class SqliteSeen:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
-    async def marks(self, team: str, file: str = "") -> list[Mark]:
+    async def marks(self, team: str, file: str = "") -> list[Fingerprint]:
         """See ``Seen``."""
         sql = "SELECT thread, file, mark, gone_at FROM seen WHERE team = ?"
         values = (team, file) if file else (team,)
         sql += " AND file = ?" if file else ""
         rows = await self._file.read(lambda db: db.execute(sql, values).fetchall())
-        return [Mark(*row) for row in rows]
+        return [Fingerprint(*row) for row in rows]
 
     async def threads(self, team: str, threads: Collection[str]) -> dict[str, SeenThread]:
         """See ``Seen``."""

@@ -8,7 +8,7 @@ from relay.store.reading import SCANNED, SCANNED_DELIVERIES, Filters
 
 SUMMARY = "event_id, team, name, state, reason, received_at, person, about, passed"
 EVENT = "id, team, name, state, reason, received_at, '', '', '{}'"
-MARK = "id, event_id, lane, state, attempts, next_at, error"
+MARK = "id, event_id, queue, state, attempts, next_at, error"
 
 
 class Statement:

@@ -1,4 +1,4 @@
-"""What is written beside events and deliveries, for the inspector: summaries, tries, lanes."""
+"""What is written beside events and deliveries, for the inspector: summaries, tries, queues."""
 
 import json
 import sqlite3
@@ -27,11 +27,11 @@ _FORGET = (
     f"DELETE FROM attempts WHERE delivery_id = ?1 AND number > {FIRST_ATTEMPTS} AND number <="
     f" (SELECT max(number) - {LAST_ATTEMPTS} FROM attempts WHERE delivery_id = ?1)"
 )
-_LANE = (
-    "INSERT INTO lanes (lane, sent_at, failed_at, error)"
-    " SELECT lane, ?2, ?3, ?4 FROM deliveries WHERE id = ?1 ON CONFLICT (lane) DO UPDATE SET"
+_QUEUE = (
+    "INSERT INTO queues (queue, sent_at, failed_at, error)"
+    " SELECT queue, ?2, ?3, ?4 FROM deliveries WHERE id = ?1 ON CONFLICT (queue) DO UPDATE SET"
 )
-_LANE_ENDS = {
+_QUEUE_ENDS = {
     "sent": " sent_at = excluded.sent_at",
     "failed": " failed_at = excluded.failed_at, error = excluded.error",
 }
@@ -53,10 +53,10 @@ _POST_FORGET = (
     f"DELETE FROM relay.attempts WHERE delivery_id = $1 AND number > {FIRST_ATTEMPTS} AND number <="
     f" (SELECT max(number) - {LAST_ATTEMPTS} FROM relay.attempts WHERE delivery_id = $1)"
 )
-_POST_LANE = (
-    "INSERT INTO relay.lanes (lane, sent_at, failed_at, error)"
-    " SELECT lane, $2::float8, $3::float8, $4::text FROM relay.deliveries WHERE id = $1"
-    " ON CONFLICT (lane) DO UPDATE SET"
+_POST_QUEUE = (
+    "INSERT INTO relay.queues (queue, sent_at, failed_at, error)"
+    " SELECT queue, $2::float8, $3::float8, $4::text FROM relay.deliveries WHERE id = $1"
+    " ON CONFLICT (queue) DO UPDATE SET"
 )
 
 
@@ -68,14 +68,14 @@ def note_events(db: sqlite3.Connection, batch: Iterable[FannedOut]) -> None:
 def note_tries(
     db: sqlite3.Connection, ids: Sequence[int], outcome: str, seconds: float, words: str
 ) -> None:
-    """Keep how a try at these deliveries, all of one lane, ended."""
+    """Keep how a try at these deliveries, all of one queue, ended."""
     now, words = time.time(), words[:MOST_WORDS]
     db.executemany(_TRY, [(id_, now, round(seconds, 3), outcome, words) for id_ in ids])
     if outcome == "sent":
-        db.execute(_LANE + _LANE_ENDS["sent"], (ids[0], now, 0.0, ""))
+        db.execute(_QUEUE + _QUEUE_ENDS["sent"], (ids[0], now, 0.0, ""))
     else:
         db.executemany(_FORGET, [(id_,) for id_ in ids])
-        db.execute(_LANE + _LANE_ENDS["failed"], (ids[0], 0.0, now, words))
+        db.execute(_QUEUE + _QUEUE_ENDS["failed"], (ids[0], 0.0, now, words))
 
 
 async def post_events(connection: "PoolConnectionProxy[Any]", batch: Iterable[FannedOut]) -> None:
@@ -96,10 +96,10 @@ async def post_tries(
     now, words = time.time(), fit(words[:MOST_WORDS])
     await connection.execute(_POST_TRIES, ids, now, round(seconds, 3), outcome, words)
     if outcome == "sent":
-        await connection.execute(_POST_LANE + _LANE_ENDS["sent"], ids[0], now, 0.0, "")
+        await connection.execute(_POST_QUEUE + _QUEUE_ENDS["sent"], ids[0], now, 0.0, "")
     else:
         await connection.execute(_POST_FORGET, ids[0])
-        await connection.execute(_POST_LANE + _LANE_ENDS["failed"], ids[0], 0.0, now, words)
+        await connection.execute(_POST_QUEUE + _QUEUE_ENDS["failed"], ids[0], 0.0, now, words)
 
 
 def _summaries(batch: Iterable[FannedOut]) -> list[tuple[Any, ...]]:

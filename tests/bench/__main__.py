@@ -4,9 +4,9 @@
     python -m tests.bench NAME    one of those of BENCHES below
 
 Loopback only, bounded in count and time. Where the disk is not to be measured, set
-``RELAY_BENCH_FOLDER=/dev/shm``. ``RELAY_BENCH_SIZES`` and ``RELAY_BENCH_LANES`` are lists of other
-sizes for ``backlog`` and ``lanes``, such as ``1000,10000,100000``; ``RELAY_BENCH_TEAMS`` of numbers
-of teams for ``watch``, ``RELAY_BENCH_EVENTS`` is that of events for ``inspector``.
+``RELAY_BENCH_FOLDER=/dev/shm``. ``RELAY_BENCH_SIZES`` and ``RELAY_BENCH_QUEUES`` are lists of other
+sizes for ``backlog`` and ``queues``, such as ``1000,10000,100000``; ``RELAY_BENCH_TEAMS`` of
+numbers of teams for ``watch``, ``RELAY_BENCH_EVENTS`` is that of events for ``inspector``.
 """
 
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench.capacity import backlog, backlog_postgres, lanes, retention
+from tests.bench.capacity import backlog, backlog_postgres, queues, retention
 from tests.bench.inspector import inspector, inspector_postgres
 from tests.bench.lookups import lookups
 from tests.bench.replicas import accepts_postgres, replicas, takeover
@@ -31,7 +31,7 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "fanout": fanout,
     "backlog": backlog,
     "backlog-postgres": backlog_postgres,
-    "lanes": lanes,
+    "queues": queues,
     "retention": retention,
     "replicas": replicas,
     "takeover": takeover,

@@ -1,4 +1,4 @@
-"""What an event costs as more of them wait, and as there are more lanes; and what pruning costs."""
+"""What an event costs as more of them wait, and as there are more queues; what pruning costs."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from tests.service import JSON, SECRET, Service
 
 SIZES = [int(size) for size in os.environ.get("RELAY_BENCH_SIZES", "1000,1000000").split(",")]
 """Messages that wait."""
-LANES = [int(count) for count in os.environ.get("RELAY_BENCH_LANES", "1,100,10000").split(",")]
+QUEUES = [int(count) for count in os.environ.get("RELAY_BENCH_QUEUES", "1,100,10000").split(",")]
 MESSAGES = 1000
 """Messages that are timed, once the first hundred have gone out."""
 
@@ -99,10 +99,10 @@ def _store(service: Service) -> str:
     return line.split('"')[1]
 
 
-async def lanes() -> None:
+async def queues() -> None:
     """Idle, then 2,000 events over so many teams of one channel: memory, a core's time, rate."""
     async with open_sink() as (sink, port):
-        for count in LANES:
+        for count in QUEUES:
             with relay(_teams(port, count), start=False) as service:
                 begun = time.perf_counter()
                 service.start()
@@ -116,7 +116,7 @@ async def lanes() -> None:
                 await sink.reach(first + 2000, 120)
                 took = sink.last - begun
                 say(
-                    "lanes",
+                    "queues",
                     count=count,
                     ready_s=round(ready, 2),
                     idle_MiB=round(idle / 2**20, 1),

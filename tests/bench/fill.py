@@ -17,9 +17,9 @@ _EVENTS = (
     " {at}, 'fanned-out', '' FROM {numbers}"
 )
 _DELIVERIES = (
-    "INSERT INTO {schema}deliveries (event_id, lane, key, message, state, attempts, next_at, error,"
-    " receipt, created_at, digest) SELECT i, 'acme/c0', 'key-' || i, {message}, {state}, 0, 0, '',"
-    " '', {at}, '' FROM {numbers}"
+    "INSERT INTO {schema}deliveries (event_id, queue, key, message, state, attempts, next_at,"
+    " error, receipt, created_at, digest) SELECT i, 'acme/c0', 'key-' || i, {message}, {state},"
+    " 0, 0, '', '', {at}, '' FROM {numbers}"
 )
 
 
@@ -42,7 +42,7 @@ async def waiting(url: str) -> int:
     """How many deliveries wait."""
     store = store_at(url)
     await store.open()
-    counted = await store.waiting_lanes()
+    counted = await store.waiting_queues()
     await store.close()
     return sum(counted.values())
 

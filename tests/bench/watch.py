@@ -13,12 +13,12 @@ from relay.penpot.identity import digest
 from relay.secret import Secret
 from relay.store.base import NewEvent
 from relay.store.sqlite import SqliteStore
-from relay.watch.watch import Watch
+from relay.sync.sync import PenpotSync
 from tests.bench.common import FOLDER, say
 from tests.penpot.people import People
 from tests.penpot.standin import TOKEN, StandIn
-from tests.watch.many import fill, many
-from tests.watch.stage import Clock, Direct
+from tests.sync.many import fill, many
+from tests.sync.stage import Clock, Direct
 
 TEAMS = [int(size) for size in os.environ.get("RELAY_BENCH_TEAMS", "1,100,1000").split(",")]
 HOUR = 3600.0
@@ -40,7 +40,7 @@ async def _of(count: int, folder: Path) -> None:
     store, metrics = SqliteStore(folder / "relay.db"), Metrics()
     await store.open()
     client = Direct(penpot, Secret(TOKEN), metrics)
-    watch = Watch(config, client, store, metrics, lambda: None, clock)
+    watch = PenpotSync(config, client, store, metrics, lambda: None, clock)
     try:
         begun = clock.now
         while await _first_looks(store, count):
@@ -77,7 +77,7 @@ async def _arrives(store: SqliteStore, team: str, sent: bytes, now: float) -> No
     await store.accept(event)
 
 
-async def _pass(watch: Watch, clock: Clock, seconds: float) -> None:
+async def _pass(watch: PenpotSync, clock: Clock, seconds: float) -> None:
     end = clock.now + seconds
     while clock.now < end:
         wait = await watch.turn()

@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.channels import open_channel
 from relay.channels.base import Channel, Failure
-from relay.config import AnyChannel, EmailSettings, MatrixSettings, SlackSettings, Smtp
+from relay.config import AnyChannel, EmailSettings, MatrixSettings, SlackSettings, SmtpSettings
 from relay.messages.message import Message
 from relay.secret import Secret
 from tests.servers.slack import TOKEN
@@ -64,7 +64,7 @@ def email(
     credentials: dict[str, Any] = {}
     if login:
         credentials = {"username": USERNAME, "password": Secret(password)}
-    smtp = Smtp(host="127.0.0.1", port=port, tls=tls, **credentials)
+    smtp = SmtpSettings(host="127.0.0.1", port=port, tls=tls, **credentials)
     return EmailSettings(type="email", name="mail", to=to, sender=sender, smtp=smtp, **options)
 
 
@@ -107,7 +107,7 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             return [url.reveal(), url.reveal().rpartition("/")[2]]
         case MatrixSettings():
             return [settings.access_token.reveal()]
-        case EmailSettings(smtp=Smtp(password=Secret() as password)):
+        case EmailSettings(smtp=SmtpSettings(password=Secret() as password)):
             return [password.reveal()]
     return []
 

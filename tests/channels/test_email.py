@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 
 from relay.channels import email as module
-from relay.channels.base import Failure, Thread
+from relay.channels.base import Failure, ReplyTo
 from relay.channels.email_message import compose
 from relay.messages.message import Message
 from tests.channels import builders
@@ -48,7 +48,7 @@ async def test_mails_of_a_thread_are_kept_together_by_headers_and_subject(
     async with opened(builders.email(server.port)) as channel:
         first = await channel.send(MESSAGE, "delivery-1")
         reply = replace(MESSAGE, title="Bob replied on Landing page")
-        place = Thread(first.id, first.id, MESSAGE.title)
+        place = ReplyTo(first.id, first.id, MESSAGE.title)
         second = await channel.send(reply, "delivery-2", place)
         await channel.send(reply, "delivery-3", replace(place, last=second.id))
     one, two, three = (mail.parsed() for mail in server.mails)

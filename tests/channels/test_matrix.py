@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from relay.channels import matrix as module
-from relay.channels.base import Channel, Failure, Forgetful, Thread
+from relay.channels.base import Channel, Failure, MemoryKeyValueStore, ReplyTo
 from relay.config import MatrixSettings
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, findings, opened, refusal
@@ -87,8 +87,8 @@ async def test_the_same_delivery_sent_again_is_one_message(room: Room) -> None:
 async def test_a_reply_stands_in_its_thread(room: Room) -> None:
     async with opened(room.settings()) as channel:
         root = (await channel.send(MESSAGE, "delivery-1")).id
-        first = (await channel.send(MESSAGE, "delivery-2", Thread(root, root, ""))).id
-        second = (await channel.send(MESSAGE, "delivery-3", Thread(root, first, ""))).id
+        first = (await channel.send(MESSAGE, "delivery-2", ReplyTo(root, root, ""))).id
+        second = (await channel.send(MESSAGE, "delivery-3", ReplyTo(root, first, ""))).id
     path = f"/_matrix/client/v1/rooms/{room.id}/relations/{root}/m.thread"
     seen = room.ada.call("GET", path)["chunk"]
     assert [event["event_id"] for event in seen] == [second, first]
@@ -105,7 +105,7 @@ async def test_a_reply_to_a_message_of_another_room_says_that_its_root_is_gone(
 ) -> None:
     async with opened(room.settings()) as channel:
         with pytest.raises(Failure) as caught:
-            await channel.send(MESSAGE, "delivery-2", Thread("$gone", "$gone", ""))
+            await channel.send(MESSAGE, "delivery-2", ReplyTo("$gone", "$gone", ""))
     assert caught.value.verdict == "rootless", caught.value
 
 
@@ -117,7 +117,7 @@ async def test_what_stands_in_the_room_that_the_channel_had_before_holds_up_noth
         root = (await before.send(MESSAGE, "delivery-1")).id
     async with opened(room.settings()) as channel:
         with pytest.raises(Failure) as caught:
-            await channel.send(MESSAGE, "delivery-2", Thread(root, root, ""))
+            await channel.send(MESSAGE, "delivery-2", ReplyTo(root, root, ""))
         assert caught.value.verdict == "rootless", caught.value
         with pytest.raises(Failure) as caught:
             await channel.update(root, MESSAGE, "delivery-3")
@@ -295,7 +295,7 @@ def test_a_file_without_a_certificate_is_an_error_at_once(tmp_path: Path) -> Non
     empty.write_text("nothing")
     settings = settings_of("https://matrix.example").model_copy(update={"ca_file": empty})
     with pytest.raises(ValueError, match="holds no certificate"):
-        module.MatrixChannel(settings, Forgetful())
+        module.MatrixChannel(settings, MemoryKeyValueStore())
 
 
 async def test_what_stands_in_a_name_stays_one_part_of_the_path() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.channels.base import Editor, Failure, Thread
+from relay.channels.base import EditableChannel, Failure, ReplyTo
 from relay.config import MatrixSettings
 from relay.messages.message import Change, Mention, Message
 from tests.channels.builders import MESSAGE, findings, opened
@@ -27,18 +27,18 @@ class Room:
         self.id = self.ada.create_room(invite=(self.bot.id,))
         self.settings: MatrixSettings = settings_of(synapse.url, self.id, self.bot.token)
 
-    async def send(self, message: Message = MESSAGE, thread: Thread | None = None) -> str:
+    async def send(self, message: Message = MESSAGE, thread: ReplyTo | None = None) -> str:
         async with opened(self.settings) as channel:
             return (await channel.send(message, f"send {message.body} {thread}", thread)).id
 
     async def update(self, receipt: str, message: Message = LATER, key: str = "update") -> None:
         async with opened(self.settings) as channel:
-            assert isinstance(channel, Editor)
+            assert isinstance(channel, EditableChannel)
             await channel.update(receipt, message, key)
 
     async def remove(self, receipt: str, message: Message = DELETED) -> None:
         async with opened(self.settings) as channel:
-            assert isinstance(channel, Editor)
+            assert isinstance(channel, EditableChannel)
             await channel.remove(receipt, message, "remove")
 
     def sees(self) -> list[str]:
@@ -79,7 +79,7 @@ async def test_changes_in_quick_succession_end_with_the_newest(room: Room) -> No
 
 async def test_a_changed_reply_stays_in_its_thread(room: Room) -> None:
     root = await room.send()
-    reply = await room.send(replace(MESSAGE, body="Reply"), Thread(root, root, "T"))
+    reply = await room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
 
     await room.update(reply)
 
@@ -120,7 +120,7 @@ async def test_what_is_taken_away_is_gone_with_all_its_versions(room: Room) -> N
 
 async def test_what_begins_a_thread_that_goes_on_says_that_it_was_deleted(room: Room) -> None:
     root = await room.send()
-    await room.send(replace(MESSAGE, body="Reply"), Thread(root, root, "T"))
+    await room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
 
     await room.remove(root)
 
@@ -130,7 +130,7 @@ async def test_what_begins_a_thread_that_goes_on_says_that_it_was_deleted(room: 
 
 async def test_a_thread_that_is_deleted_goes_whole(room: Room) -> None:
     root = await room.send()
-    reply = await room.send(replace(MESSAGE, body="Reply"), Thread(root, root, "T"))
+    reply = await room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
     whole = replace(DELETED, change=Change(removes=True, whole_thread=True))
 
     await room.remove(reply, whole)
@@ -183,7 +183,7 @@ async def test_a_homeserver_that_asks_to_wait_is_heard() -> None:
     slow = Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}, 429)
     with in_thread(lambda _: slow) as server:
         async with opened(settings_of(server.url)) as channel:
-            assert isinstance(channel, Editor)
+            assert isinstance(channel, EditableChannel)
             for act in (channel.update, channel.remove):
                 with pytest.raises(Failure) as failure:
                     await act("$event", LATER, "k")
@@ -202,6 +202,6 @@ async def test_a_homeserver_that_knows_no_relations_has_the_message_changed() ->
 
     with in_thread(answer) as server:
         async with opened(settings_of(server.url)) as channel:
-            assert isinstance(channel, Editor)
+            assert isinstance(channel, EditableChannel)
             await channel.remove("$event", DELETED, "k")
     assert ["/send/m.room.message/" in path for path in written] == [True]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from relay.channels import matrix_media, open_channel
-from relay.channels.base import Channel, Failure, Forgetful
+from relay.channels.base import Channel, Failure, MemoryKeyValueStore
 from relay.channels.matrix import MatrixChannel
 from relay.channels.matrix_content import Image, render
 from relay.config import MatrixSettings
@@ -40,7 +40,7 @@ class House:
             self.ada.invite(self.room, person.id)
             person.join(self.room)
         self.url = synapse.url
-        self.notes = Forgetful()
+        self.notes = MemoryKeyValueStore()
 
     def settings(self, **more: str) -> MatrixSettings:
         place = more or {"room": self.room}
@@ -110,7 +110,7 @@ async def test_a_direct_room_is_made_once_and_marked_as_such(house: House) -> No
         await channel.send(message, "2")
     async with house.channel(direct="mentioned") as restarted:
         await restarted.send(message, "2")
-    house.notes = Forgetful()
+    house.notes = MemoryKeyValueStore()
     async with house.channel(direct="mentioned") as without_notes:
         await without_notes.send(message, "3")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.channels import slack_blocks
-from relay.channels.base import Failure, Thread
+from relay.channels.base import Failure, ReplyTo
 from relay.channels.slack import SlackChannel
 from relay.messages.filters import quote
 from relay.messages.message import Message
@@ -98,7 +98,7 @@ async def test_a_webhook_gets_the_same_message_and_gives_no_id(slack_server: Run
 async def test_a_reply_stands_in_its_thread(slack_server: RunningSlack) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
         root = await channel.send(MESSAGE, "delivery-1")
-        await channel.send(MESSAGE, "delivery-2", Thread(root.id, root.id, MESSAGE.title))
+        await channel.send(MESSAGE, "delivery-2", ReplyTo(root.id, root.id, MESSAGE.title))
     _, reply = slack_server.slack.messages
     assert (reply["thread_ts"], reply["reply_broadcast"]) == (root.id, False)
 
@@ -107,14 +107,14 @@ async def test_a_reply_may_be_shown_in_the_channel_too(slack_server: RunningSlac
     settings = slack_bot(slack_server.api_url).model_copy(update={"broadcast": True})
     async with opened(settings) as channel:
         root = await channel.send(MESSAGE, "delivery-1")
-        await channel.send(MESSAGE, "delivery-2", Thread(root.id, root.id, MESSAGE.title))
+        await channel.send(MESSAGE, "delivery-2", ReplyTo(root.id, root.id, MESSAGE.title))
     assert slack_server.slack.messages[1]["reply_broadcast"] is True
 
 
 async def test_a_reply_to_a_message_that_is_gone_says_so(slack_server: RunningSlack) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
         with pytest.raises(Failure) as caught:
-            await channel.send(MESSAGE, "delivery-2", Thread("1600000000.000001", "", ""))
+            await channel.send(MESSAGE, "delivery-2", ReplyTo("1600000000.000001", "", ""))
     assert (caught.value.verdict, caught.value.reason) == ("rootless", "thread_not_found")
 
 

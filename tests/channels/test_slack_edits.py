@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from relay.channels import open_channel
-from relay.channels.base import Editor, Failure, Forgetful
+from relay.channels.base import EditableChannel, Failure, MemoryKeyValueStore
 from relay.config import SlackSettings
 from relay.messages.message import Mention, Message
 from relay.picture import Picture
@@ -28,7 +28,7 @@ def words(message: dict[str, object]) -> str:
 
 async def change(settings: SlackSettings, receipt: str, message: Message = LATER) -> None:
     async with opened(settings) as channel:
-        assert isinstance(channel, Editor)
+        assert isinstance(channel, EditableChannel)
         await channel.update(receipt, message, "k")
 
 
@@ -54,7 +54,7 @@ async def test_what_is_taken_away_leaves_a_word_in_its_place(slack_server: Runni
     ts = await posted(settings)
 
     async with opened(settings) as channel:
-        assert isinstance(channel, Editor)
+        assert isinstance(channel, EditableChannel)
         await channel.remove(ts, replace(MESSAGE, body="*Deleted*", footer=""), "k")
 
     (shown,) = slack_server.slack.shown.values()
@@ -66,11 +66,11 @@ async def test_a_channel_that_is_named_is_changed_by_the_id_that_slack_told(
     slack_server: RunningSlack,
 ) -> None:
     settings = slack_bot(slack_server.api_url, "#design")
-    notes = Forgetful()
+    notes = MemoryKeyValueStore()
     before, after = open_channel(settings, notes), open_channel(settings, notes)  # a restart
     ts = (await before.send(MESSAGE, "k")).id
 
-    assert isinstance(after, Editor)
+    assert isinstance(after, EditableChannel)
     await after.update(ts, LATER, "k")
     with pytest.raises(Failure) as unknown:
         await change(settings, ts)
@@ -132,7 +132,7 @@ async def test_a_changed_message_keeps_its_picture_and_shows_whom_it_mentions(
     ts = await posted(settings)
 
     async with opened(settings) as channel:
-        assert isinstance(channel, Editor)
+        assert isinstance(channel, EditableChannel)
         await channel.update(ts, message, "k", PICTURE)
 
     (shown,) = slack_server.slack.shown.values()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.channels import open_channel, slack, slack_people
-from relay.channels.base import Failure, Forgetful, Receipt, Thread
+from relay.channels.base import Failure, MemoryKeyValueStore, Receipt, ReplyTo
 from relay.config import SlackSettings
 from relay.messages.message import Mention, Message
 from relay.picture import Picture
@@ -42,7 +42,7 @@ class Workplace:
     def __init__(self, server: RunningSlack, **more: Any) -> None:
         self.server = server.slack
         self.settings = bot(server, **more)
-        self.notes = Forgetful()
+        self.notes = MemoryKeyValueStore()
         self.channel = open_channel(self.settings, self.notes)
 
     async def again(self) -> None:
@@ -225,7 +225,7 @@ async def test_a_picture_is_uploaded_once_and_shown(slack_server: RunningSlack) 
             assert image in message["blocks"]
         first = place.server.messages[0]
         place.server.posted.add("1.000001")
-        await place.send(picture_=PICTURE, thread_=Thread("1.000001", "1.000001", "T"))
+        await place.send(picture_=PICTURE, thread_=ReplyTo("1.000001", "1.000001", "T"))
         assert place.server.messages[-1]["thread_ts"] == "1.000001"
         assert "thread_ts" not in first
 

@@ -1,4 +1,4 @@
-"""Changes in a lane: on a real store, with a channel that keeps what a reader would see."""
+"""Changes in a queue: on a real store, with a channel that keeps what a reader would see."""
 
 import asyncio
 import random
@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import pytest
 
-from relay.channels.base import Failure, Finding, Receipt, Thread
-from relay.delivery import lane as lane_module
-from relay.delivery.lanes import Lanes
+from relay.channels.base import Failure, Finding, Receipt, ReplyTo
+from relay.delivery import queue as queue_module
+from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Message
 from relay.metrics import Metrics
 from relay.picture import Picture
@@ -40,7 +40,7 @@ class Wall:
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         receipt = f"r{len(self.shows)}"
@@ -90,16 +90,16 @@ class Paper:
 
 
 class House:
-    """A store, a lane, and its channel."""
+    """A store, a queue, and its channel."""
 
     def __init__(self, store: SqliteStore, channel: Wall | Paper) -> None:
         self.store = store
         self.wall = channel
         self.metrics = Metrics()
-        self.lanes = self.open()
+        self.queues = self.open()
 
-    def open(self, digest_after: int = 1000) -> Lanes:
-        self.lanes = Lanes(
+    def open(self, digest_after: int = 1000) -> QueueManager:
+        self.queues = QueueManager(
             self.store,
             ["a"],
             ["a"],
@@ -109,7 +109,7 @@ class House:
             metrics=self.metrics,
             digest_after=lambda _: digest_after,
         )
-        return self.lanes
+        return self.queues
 
     async def put(self, *messages: tuple[Message, str], wake: bool = True) -> None:
         """Messages with the comment that each is about."""
@@ -124,9 +124,9 @@ class House:
             await self.settle()
 
     async def settle(self) -> None:
-        self.lanes.wake(["a"])
+        self.queues.wake(["a"])
         async with asyncio.timeout(20):
-            while await self.store.waiting_lanes():  # noqa: ASYNC110
+            while await self.store.waiting_queues():  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
     async def deliveries(self) -> list[Delivery]:
@@ -142,12 +142,12 @@ class House:
 async def house(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[House]:
-    monkeypatch.setattr(lane_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(queue_module, "delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store, request.param())
     yield house
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     await store.close()
 
 
@@ -352,9 +352,9 @@ async def test_whatever_happens_when_the_wall_shows_the_newest_of_each_once(
             case 0:
                 await house.settle()
             case 1:  # a restart, perhaps in the middle
-                house.lanes.wake(["a"])
+                house.queues.wake(["a"])
                 await asyncio.sleep(chance.random() / 50)
-                await house.lanes.stop(0.0)
+                await house.queues.stop(0.0)
                 house.open()
 
     await house.settle()

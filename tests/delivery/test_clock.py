@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from relay.delivery import clock as clock_module
-from relay.delivery.clock import DOUBT, Clock, Waits
+from relay.delivery.clock import DOUBT, Clock, RetryTimers
 from relay.delivery.retry import LONGEST
 from relay.store.base import Delivery
 
@@ -45,7 +45,7 @@ def delivery(next_at: float) -> Delivery:
 def test_a_wait_is_as_long_as_it_was_meant_to_be_however_the_clock_is_set(
     clocks: Clocks, jump: float
 ) -> None:
-    waits = Waits()
+    waits = RetryTimers()
     next_at = clocks.wall + 20
     waits.begin("a", 7, next_at, 20.0)
     clocks.wall += jump
@@ -56,10 +56,10 @@ def test_a_wait_is_as_long_as_it_was_meant_to_be_however_the_clock_is_set(
     assert waits.left("a", delivery(next_at)) <= 0
 
 
-def test_what_another_process_wrote_holds_a_lane_up_for_minutes_at_the_most(
+def test_what_another_process_wrote_holds_a_queue_up_for_minutes_at_the_most(
     clocks: Clocks,
 ) -> None:
-    waits, waiting = Waits(), delivery(clocks.wall + 20)
+    waits, waiting = RetryTimers(), delivery(clocks.wall + 20)
     assert waits.left("a", waiting) == 20.0
     late = delivery(clocks.wall + DAY)
     assert waits.left("a", late) == LONGEST
@@ -70,7 +70,7 @@ def test_what_another_process_wrote_holds_a_lane_up_for_minutes_at_the_most(
 
 
 def test_what_is_put_back_by_hand_does_not_wait(clocks: Clocks) -> None:
-    waits = Waits()
+    waits = RetryTimers()
     waits.begin("a", 7, clocks.wall + DAY, DAY)
     assert waits.left("a", delivery(0.0)) <= 0
 

@@ -12,8 +12,8 @@ import pytest
 from relay.config import Config
 from relay.delivery import fanout, plan
 from relay.delivery.fanout import FanOut
-from relay.delivery.lanes import Lanes
 from relay.delivery.plan import Planner
+from relay.delivery.queues import QueueManager
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -43,7 +43,7 @@ def config(**channels: list[str]) -> Config:
 
 
 class House:
-    """A store with a fan-out whose lanes stand still."""
+    """A store with a fan-out whose queues stand still."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
@@ -51,9 +51,11 @@ class House:
 
     def start(self, settings: Config, crowded: bool = False) -> None:
         metrics = Metrics()
-        lanes = Lanes(self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=metrics)
+        queues = QueueManager(
+            self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=metrics
+        )
         planner = Planner(settings, self.store, Templates(), metrics)
-        self.fan_out = FanOut(planner, self.store, lanes, metrics, stand_back=lambda: crowded)
+        self.fan_out = FanOut(planner, self.store, queues, metrics, stand_back=lambda: crowded)
         self.running = asyncio.create_task(self.fan_out.run())
 
     async def put(self, *bodies: bytes, team: str = "acme") -> None:
@@ -106,8 +108,8 @@ async def test_each_channel_that_takes_an_event_gets_one_delivery(house: House) 
     house.start(config(all=["*"], comments=["comments"], fonts=["fonts"]))
     await house.put(sample("create-comment"), sample("delete-font"))
     (_, comments), (_, fonts) = await house.settled()
-    assert [delivery.lane for delivery in comments] == ["acme/all", "acme/comments"]
-    assert [delivery.lane for delivery in fonts] == ["acme/all", "acme/fonts"]
+    assert [delivery.queue for delivery in comments] == ["acme/all", "acme/comments"]
+    assert [delivery.queue for delivery in fonts] == ["acme/all", "acme/fonts"]
     keys = {delivery.key for delivery in (*comments, *fonts)}
     assert len(keys) == 4
     message = Message.loads(comments[0].message)

@@ -7,13 +7,22 @@ from collections.abc import Iterator
 import pytest
 
 import relay.delivery.feed
-from relay.delivery.feed import LISTENERS, MOST, PACE, PAUSE, SHARE, Crowded, Feed, Listener
+from relay.delivery.feed import (
+    LISTENERS,
+    MOST,
+    PACE,
+    PAUSE,
+    SHARE,
+    ChangeFeed,
+    Listener,
+    TooManyListeners,
+)
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_listener_hears_what_changed_since_the_last_time() -> None:
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener:
         feed.changed([1, 2])
         feed.changed([2, 3])
@@ -24,7 +33,7 @@ async def test_a_listener_hears_what_changed_since_the_last_time() -> None:
 
 
 async def test_tidings_are_put_together_four_times_a_second() -> None:
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener:
         feed.changed([1])
         assert await listener.wait(1) == {1}
@@ -35,7 +44,7 @@ async def test_tidings_are_put_together_four_times_a_second() -> None:
         assert time.monotonic() - started >= PACE * 0.9
 
 
-async def _second(feed: Feed, listener: Listener, *, first: int, took: float) -> float:
+async def _second(feed: ChangeFeed, listener: Listener, *, first: int, took: float) -> float:
     """Seconds until the second tidings, after the first, of so many changes, took so long."""
     feed.changed(range(first))
     await listener.wait(1)
@@ -50,7 +59,7 @@ async def test_many_tidings_that_take_long_come_seldom_and_more_so_the_more_list
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay.delivery.feed, "PAUSE", 3600.0)
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener, feed.listen():
         async with asyncio.timeout(60):  # more than ever so slow a machine makes of a pause of 1 s
             pause = await _second(feed, listener, first=MOST, took=0.01)
@@ -59,14 +68,14 @@ async def test_many_tidings_that_take_long_come_seldom_and_more_so_the_more_list
 
 async def test_tidings_come_at_the_latest_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay.delivery.feed, "PAUSE", 0.4)
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener:
         pause = await _second(feed, listener, first=MOST, took=0.2)
         assert 0.4 <= pause < 0.2 * SHARE
 
 
 async def test_few_changes_are_told_soon_though_the_first_tidings_took_long() -> None:
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener:
         assert await _second(feed, listener, first=2, took=0.2) < PAUSE
 
@@ -76,7 +85,7 @@ async def test_nobody_is_told_while_nobody_listens() -> None:
         pytest.fail("asked for what changed")
         yield 1
 
-    feed = Feed()
+    feed = ChangeFeed()
     feed.changed(ids())
     with feed.listen() as listener:
         pass
@@ -85,7 +94,7 @@ async def test_nobody_is_told_while_nobody_listens() -> None:
 
 
 async def test_memory_is_bounded_in_changes_and_in_listeners() -> None:
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener:
         for number in range(3 * MOST):
             feed.changed([number])
@@ -95,12 +104,12 @@ async def test_memory_is_bounded_in_changes_and_in_listeners() -> None:
     listening = [feed.listen() for _ in range(LISTENERS)]
     for one in listening:
         one.__enter__()
-    with pytest.raises(Crowded), feed.listen():
+    with pytest.raises(TooManyListeners), feed.listen():
         pass
 
 
 async def test_the_end_wakes_everybody() -> None:
-    feed = Feed()
+    feed = ChangeFeed()
     with feed.listen() as listener:
         waiting = asyncio.create_task(listener.wait(10))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Floods and broken lanes: late messages come as digests, a lane that has stopped says so once."""
+"""Floods and broken queues: late messages come as digests, a stopped queue says so once."""
 
 import asyncio
 import logging
@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import pytest
 
 from relay.channels import slack_blocks
-from relay.channels.base import Failure, Finding, Receipt, Thread
+from relay.channels.base import Failure, Finding, Receipt, ReplyTo
 from relay.delivery import digest, health
-from relay.delivery import lane as lane_module
+from relay.delivery import queue as queue_module
 from relay.delivery.health import broken
-from relay.delivery.lanes import Lanes
+from relay.delivery.queues import QueueManager
 from relay.messages.escape import escape
 from relay.messages.filters import quote
 from relay.messages.markdown import Heading, Text, parse
@@ -26,7 +26,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
 from relay.penpot.subjects import Comment, File, Person, Subject
-from relay.penpot.subjects import Thread as Discussion
+from relay.penpot.subjects import ReplyTo as Discussion
 from relay.picture import Picture
 from relay.store.base import FannedOut, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
@@ -52,7 +52,7 @@ class Sink:
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         self.tried.append(key)
@@ -71,7 +71,7 @@ class Sink:
 
 
 class House:
-    """A store with the lanes of one team, and a channel that tells of trouble."""
+    """A store with the queues of one team, and a channel that tells of trouble."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
@@ -81,7 +81,7 @@ class House:
         self.start()
 
     def start(self) -> None:
-        self.lanes = Lanes(
+        self.queues = QueueManager(
             self.store,
             self.sinks,
             ["acme/a"],
@@ -109,17 +109,17 @@ class House:
             await self.store.fanned_out([plan])
 
     async def settled(self) -> None:
-        self.lanes.wake(["acme/a", "acme/ops"])
+        self.queues.wake(["acme/a", "acme/ops"])
         async with asyncio.timeout(10):
-            while await self.store.waiting_lanes():
-                self.lanes.wake(await self.store.waiting_lanes())
+            while await self.store.waiting_queues():
+                self.queues.wake(await self.store.waiting_queues())
                 await asyncio.sleep(0.002)
 
     async def told(self, number: int) -> list[str]:
         """What the other channel was told, when it is so much."""
         async with asyncio.timeout(20):
             while len(self.sinks["acme/ops"].taken) < number:
-                self.lanes.wake(["acme/ops"])
+                self.queues.wake(["acme/ops"])
                 await asyncio.sleep(0.002)
         await asyncio.sleep(0.05)  # nor more
         return [message.body.replace("\\", "") for _, message in self.sinks["acme/ops"].taken]
@@ -127,12 +127,12 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(lane_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(queue_module, "delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store)
     yield house
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     await store.close()
 
 
@@ -205,15 +205,15 @@ async def test_a_flood_comes_in_digests_with_the_text_of_every_comment(house: Ho
     digests = sum(message.event == "digest" for message in messages)
     assert (
         len(messages) - digests <= 21
-    )  # the first, and the last ones, when the lane is not late any more
-    assert f'relay_digests_total{{lane="acme/a"}} {digests}.0' in house.metrics.text().decode()
+    )  # the first, and the last ones, when the queue is not late any more
+    assert f'relay_digests_total{{queue="acme/a"}} {digests}.0' in house.metrics.text().decode()
     deliveries = [one for entry in await house.store.log(team=None, state=None, limit=999)
                   for one in entry.deliveries]  # fmt: skip
     assert {one.state for one in deliveries} == {"sent"}
     assert len({one.receipt for one in deliveries}) == len(messages)
 
 
-async def test_a_lane_that_is_not_late_sends_one_by_one(house: House) -> None:
+async def test_a_queue_that_is_not_late_sends_one_by_one(house: House) -> None:
     await house.put(comment(number) for number in range(20))
     house.sink.open.set()
     await house.settled()
@@ -359,11 +359,11 @@ def test_what_fits_into_a_digest(messages: Sequence[Message], number: int | None
 async def test_a_digest_is_the_same_after_a_crash(house: House) -> None:
     await house.put(comment(number) for number in range(60))
     house.sink.free = 1
-    house.lanes.wake(["acme/a"])
+    house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
         while len(house.sink.tried) < 2:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
-    await house.lanes.stop(0.0)
+    await house.queues.stop(0.0)
     house.sink.open = asyncio.Event()
     key = house.sink.tried[1]
     await house.put(comment(number) for number in range(60, 80))
@@ -392,11 +392,11 @@ async def test_a_digest_that_is_refused_is_taken_apart(house: House) -> None:
 
 async def test_what_was_under_way_at_a_kill_keeps_its_key(house: House) -> None:
     await house.put([comment(0)])
-    house.lanes.wake(["acme/a"])
+    house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
         while not house.sink.tried:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
-    await house.lanes.stop(0.0)
+    await house.queues.stop(0.0)
     await house.put(comment(number) for number in range(1, 40))
     house.start()
     house.sink.open.set()
@@ -410,7 +410,7 @@ async def test_what_was_tried_alone_stays_alone(house: House) -> None:
     await house.put([comment(0)])
     house.sink.refusals = [Failure("retry", "timeout")]
     house.sink.open.set()
-    house.lanes.wake(["acme/a"])
+    house.queues.wake(["acme/a"])
     await asyncio.sleep(0.02)
     house.sink.open.clear()
     await house.put(comment(number) for number in range(1, 40))
@@ -420,7 +420,7 @@ async def test_what_was_tried_alone_stays_alone(house: House) -> None:
     assert house.sink.taken[0][1].title == "T0"
 
 
-async def test_a_lane_that_has_stopped_is_told_of_once_and_when_it_works_again(
+async def test_a_queue_that_has_stopped_is_told_of_once_and_when_it_works_again(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -428,13 +428,13 @@ async def test_a_lane_that_has_stopped_is_told_of_once_and_when_it_works_again(
     house.sink.refusals = [gone] * 30
     house.sink.open.set()
     await house.put([comment(0)])
-    house.lanes.wake(["acme/a"])
+    house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
         while len(house.sink.refusals) > 5:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
     stopped = await broken(house.store, house.sinks)
     assert stopped["acme/a"][1] == str(gone)
-    assert 'relay_lane_broken{lane="acme/a"} 1.0' in house.metrics.text().decode()
+    assert 'relay_queue_broken{queue="acme/a"} 1.0' in house.metrics.text().decode()
     await house.settled()
 
     assert await house.told(2) == [
@@ -443,25 +443,25 @@ async def test_a_lane_that_has_stopped_is_told_of_once_and_when_it_works_again(
         "Messages to **a** go out again.",
     ]
     assert await broken(house.store, house.sinks) == {}
-    assert 'relay_lane_broken{lane="acme/a"} 0.0' in house.metrics.text().decode()
+    assert 'relay_queue_broken{queue="acme/a"} 0.0' in house.metrics.text().decode()
     warned = [one for one in caplog.records if one.levelno >= logging.WARNING]
     assert len(warned) == 2
     assert [entry.event.name for entry in await house.store.log(team=None, state=None, limit=9)][
         :2
-    ] == ["lane-mended", "lane-broken"]
+    ] == ["queue-mended", "queue-broken"]
 
 
 async def test_a_restart_neither_forgets_nor_tells_again(house: House) -> None:
     house.sink.refusals = [Failure("broken", "revoked")] * 1000
     house.sink.open.set()
     await house.put([comment(0)])
-    house.lanes.wake(["acme/a"])
+    house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
         while "acme/a" not in await broken(house.store, house.sinks):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     house.start()
-    house.lanes.wake(["acme/a"])
+    house.queues.wake(["acme/a"])
     await asyncio.sleep(0.1)
     house.sink.refusals.clear()
     await house.settled()
@@ -492,7 +492,7 @@ async def test_a_server_that_is_down_for_long_is_told_of_as_well(
 async def test_a_store_that_is_away_leaves_nobody_untold_and_tells_nobody_twice(
     house: House, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(lane_module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(queue_module, "STORE_PAUSE", 0.01)
     write, calls = getattr(house.store, method), 0
 
     async def away(*given: Any) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from relay.delivery import housekeeping as housekeeping_module
-from relay.delivery.housekeeping import LATER, Housekeeping
+from relay.delivery.housekeeping import LATER, Retention
 from relay.store.base import NewEvent
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_is_old_goes_a_while_after_the_lanes_told_of_it_and_if_the_clock_is_right(
+async def test_what_is_old_goes_a_while_after_the_queues_told_of_it_and_if_the_clock_is_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping_module, "EVERY", 0.01)
@@ -29,7 +29,7 @@ async def test_what_is_old_goes_a_while_after_the_lanes_told_of_it_and_if_the_cl
         entries = await store.log(team=None, state=None, limit=10)
         return [entry.event.name for entry in reversed(entries)]
 
-    housekeeping = Housekeeping(store, retention, lambda: sure)
+    housekeeping = Retention(store, retention, lambda: sure)
     running = asyncio.create_task(housekeeping.run())
     await asyncio.sleep(0.1)
     assert await kept() == ["0", "1", "2"]

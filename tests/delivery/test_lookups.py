@@ -18,13 +18,13 @@ import pytest
 from relay.config import Config
 from relay.delivery import fanout, lookups
 from relay.delivery.fanout import FanOut
-from relay.delivery.lanes import Lanes
-from relay.delivery.memory import Memory
+from relay.delivery.memory import FactCache
 from relay.delivery.plan import Planner
+from relay.delivery.queues import QueueManager
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.penpot.api import Penpot
+from relay.penpot.api import PenpotClient
 from relay.penpot.events import Subject, normalize
 from relay.penpot.names import Fact
 from relay.store.base import NewEvent, StoreUnavailable
@@ -59,7 +59,7 @@ def penpot() -> Iterator[StandIn]:
 
 
 class House:
-    """A store with a fan-out that asks the stand-in, and lanes that stand still."""
+    """A store with a fan-out that asks the stand-in, and queues that stand still."""
 
     def __init__(self, store: SqliteStore, penpot: StandIn) -> None:
         self.store = store
@@ -73,13 +73,13 @@ class House:
         config = Config.model_validate(
             {"penpot": {"url": "http://p.example"}, "teams": {"acme": team}}
         )
-        lanes = Lanes(
+        queues = QueueManager(
             self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=self.metrics
         )
-        api = Penpot(self.penpot.url, token)
+        api = PenpotClient(self.penpot.url, token)
         self.planner = Planner(config, self.store, Templates(), self.metrics, api)
         self.fan_out = FanOut(
-            self.planner, self.store, lanes, self.metrics, stand_back=lambda: False
+            self.planner, self.store, queues, self.metrics, stand_back=lambda: False
         )
         self.running = asyncio.create_task(self.fan_out.run())
 
@@ -613,7 +613,7 @@ async def test_a_missed_rename_of_a_project_is_noticed_within_a_day(
 
 async def test_an_answer_takes_no_newer_name_of_a_project_back(house: House) -> None:
     house.start()
-    memory = Memory(house.store)
+    memory = FactCache(house.store)
     renamed = normalize(body("rename-project/plain", id=WEB, name="New"))
     asked_at = time.monotonic()
     await memory.learned(renamed, "acme")

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from relay.delivery import pictures
-from relay.delivery.pictures import Pictures
+from relay.delivery.pictures import Thumbnails
 from relay.metrics import Metrics
-from relay.penpot.answers import File
-from relay.penpot.api import Penpot
+from relay.penpot.answers import FileRecord
+from relay.penpot.api import PenpotClient
 from relay.penpot.assets import picture
 from relay.penpot.events import Event, Subject, Thread
-from relay.penpot.events import File as EventFile
+from relay.penpot.events import FileRecord as EventFile
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Asset
@@ -38,8 +38,8 @@ class House:
         penpot.world.files[landing].boards[f"{page}/{FRAME}"] = OF_BOARD
         penpot.world.assets = {OF_FILE: Asset(board(40, 30)), OF_BOARD: Asset(board(80, 60))}
         self.metrics = Metrics()
-        self.api = Penpot(penpot.url, TOKEN)
-        self.pictures = Pictures(self.api, self.metrics)
+        self.api = PenpotClient(penpot.url, TOKEN)
+        self.pictures = Thumbnails(self.api, self.metrics)
         self.event = Event(
             "create-comment",
             "comments",
@@ -142,7 +142,7 @@ async def test_a_penpot_that_lists_files_without_their_team_is_asked_for_the_pro
     acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
     listed = house.api.project_files
 
-    async def teamless(project_id: str) -> tuple[File, ...]:
+    async def teamless(project_id: str) -> tuple[FileRecord, ...]:
         return tuple(replace(one, team_id="") for one in await listed(project_id) or ())
 
     monkeypatch.setattr(house.api, "project_files", teamless)

@@ -1,9 +1,9 @@
-"""When a failed delivery is tried again, and how fast a lane may go."""
+"""When a failed delivery is tried again, and how fast a queue may go."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.delivery.pace import BURST, Pace
+from relay.delivery.pace import BURST, RateLimiter
 from relay.delivery.retry import LONGEST, delay
 
 
@@ -26,14 +26,14 @@ class Clock:
         return self.now
 
 
-def test_a_lane_without_a_pace_never_waits() -> None:
-    pace = Pace(None)
+def test_a_queue_without_a_pace_never_waits() -> None:
+    pace = RateLimiter(None)
     assert [pace.take() for _ in range(100)] == [0.0] * 100
 
 
 def test_a_few_messages_go_at_once_and_the_rest_one_by_one() -> None:
     clock = Clock()
-    pace = Pace(60, clock)
+    pace = RateLimiter(60, clock)
     sent = []
     for _ in range(BURST + 10):
         clock.now += pace.take()
@@ -44,7 +44,7 @@ def test_a_few_messages_go_at_once_and_the_rest_one_by_one() -> None:
 @given(st.lists(st.floats(0, 20), min_size=20, max_size=200))
 def test_no_minute_has_more_messages_than_pace_and_burst(pauses: list[float]) -> None:
     clock = Clock()
-    pace = Pace(60, clock)
+    pace = RateLimiter(60, clock)
     sent = []
     for between in pauses:
         clock.now += between

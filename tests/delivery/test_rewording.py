@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from relay.config import AnyChannel
 from relay.delivery.people import pinged
-from relay.delivery.rewording import Rewording, is_own
-from relay.delivery.wording import Worded
+from relay.delivery.rewording import ChangeRenderer, is_own
+from relay.delivery.wording import RenderedMessage
 from relay.examples import example
 from relay.messages.message import Change, Message
 from relay.messages.templates import Templates
@@ -31,9 +31,9 @@ OWN = ("resolve-comment-thread", "reopen-comment-thread", "update-comment", "del
 
 async def stored(
     event: Event, templates: Path | None = None, picture: str = "", **settings: Any
-) -> list[Worded]:
+) -> list[RenderedMessage]:
     linked = add_links(event, "https://design.example.com")
-    wording = Rewording(Templates(templates), linked, "acme", pinged(linked, {}), picture)
+    wording = ChangeRenderer(Templates(templates), linked, "acme", pinged(linked, {}), picture)
     kind: TypeAdapter[AnyChannel] = TypeAdapter(AnyChannel)
     found = await wording.messages(kind.validate_python({"name": "a"} | settings))
     assert not wording.problems

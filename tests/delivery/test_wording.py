@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from relay.config import AnyChannel, Config, Person
+from relay.config import AnyChannel, Config, PersonSettings
 from relay.delivery.people import pinged
-from relay.delivery.wording import Wording
+from relay.delivery.wording import EventRenderer
 from relay.examples import enriched, example
 from relay.messages import cell
 from relay.messages.message import Mention, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
-from relay.penpot.events import Person as Profile
+from relay.penpot.events import PersonSettings as Profile
 from relay.penpot.links import add_links
 
 pytestmark = pytest.mark.anyio
@@ -37,10 +37,13 @@ def channel(**settings: Any) -> AnyChannel:
 
 
 async def worded(
-    event: Event, people: dict[str, Person] | None = None, picture: str = "", **settings: Any
+    event: Event,
+    people: dict[str, PersonSettings] | None = None,
+    picture: str = "",
+    **settings: Any,
 ) -> list[Message]:
     linked = add_links(event, "https://design.example.com")
-    wording = Wording(Templates(), linked, "acme", pinged(linked, people or {}), picture)
+    wording = EventRenderer(Templates(), linked, "acme", pinged(linked, people or {}), picture)
     found = [Message.loads(one.message) for one in await wording.messages(channel(**settings))]
     assert not wording.problems
     return found
@@ -48,10 +51,12 @@ async def worded(
 
 async def test_the_mentioned_are_pinged_where_the_config_says_they_are() -> None:
     event = example("create-comment-thread")
-    by_mail = {"grace@example.com": Person(slack="U0GRACE", matrix="@grace:m", email="g@h.com")}
+    by_mail = {
+        "grace@example.com": PersonSettings(slack="U0GRACE", matrix="@grace:m", email="g@h.com")
+    }
 
     (message,) = await worded(event, by_mail, **SLACK)
-    (other,) = await worded(event, {GRACE: Person(matrix="@grace:m")}, **MATRIX)
+    (other,) = await worded(event, {GRACE: PersonSettings(matrix="@grace:m")}, **MATRIX)
 
     assert message.mentions == (
         Mention(GRACE, "Grace Hopper", "grace@example.com", "U0GRACE", "@grace:m", "g@h.com"),
@@ -89,7 +94,7 @@ async def test_each_of_the_mentioned_gets_a_direct_message_of_their_own() -> Non
     two = (*event.comment.mentions, Profile("b" * 8, "Bob", email="Bob@Example.com"))
     event = replace(event, comment=replace(event.comment, mentions=two))
 
-    messages = await worded(event, {"bob@example.com": Person(slack="U0BOB")}, **DIRECT)
+    messages = await worded(event, {"bob@example.com": PersonSettings(slack="U0BOB")}, **DIRECT)
 
     assert [(one.to.name, one.to.slack) for one in messages if one.to] == [
         ("Grace Hopper", ""),
@@ -119,7 +124,7 @@ async def test_a_template_for_one_channel_has_a_brief_form_as_well(tmp_path: Pat
         "{{ actor }}{% if not thread.begun %} on {{ file }}{% endif %}"
     )
     templates = Templates(tmp_path)
-    wording = Wording(templates, example("create-comment"), "acme", (), "")
+    wording = EventRenderer(templates, example("create-comment"), "acme", (), "")
     (threaded,) = await wording.messages(channel(**MATRIX))
     templates.close()
 
@@ -146,7 +151,7 @@ async def test_mail_addresses_are_shown_only_where_the_config_says_so(tmp_path: 
     )
     event = example("create-comment-thread")
     assert event.actor.email == "ada@example.com"
-    wording = Wording(Templates(tmp_path), event, "acme", (), "")
+    wording = EventRenderer(Templates(tmp_path), event, "acme", (), "")
 
     shown, hidden = [
         Message.loads(one.message).title
@@ -180,7 +185,7 @@ async def test_looks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return render(self, name, *values, **named)
 
     monkeypatch.setattr(Templates, "render", counted)
-    wording = Wording(Templates(), example("create-file"), "acme", (), "")
+    wording = EventRenderer(Templates(), example("create-file"), "acme", (), "")
 
     for settings in (SLACK, SLACK, MATRIX, DIRECT, SLACK | {"share_emails": True}):
         await wording.messages(channel(**settings))
@@ -194,7 +199,7 @@ async def test_a_users_template_that_takes_long_holds_nothing_else_up(
     monkeypatch.setattr(cell, "SECONDS", 1.0)
     (tmp_path / "create-file.md.j2").write_text("{{ 10 ** (10 ** 8) }}")
     templates = Templates(tmp_path)
-    wording = Wording(templates, example("create-file"), "acme", (), "")
+    wording = EventRenderer(templates, example("create-file"), "acme", (), "")
     gaps = []
 
     async def tick() -> None:

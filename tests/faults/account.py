@@ -36,9 +36,9 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Line:
-    """One lane in the account."""
+    """One queue in the account."""
 
-    lane: str
+    queue: str
     acknowledged: int
     delivered: int
     dead: int
@@ -48,14 +48,14 @@ class Line:
 
     def __str__(self) -> str:
         told = (
-            f"{self.lane:<22} {self.acknowledged:6} acknowledged = {self.delivered:6} delivered "
+            f"{self.queue:<22} {self.acknowledged:6} acknowledged = {self.delivered:6} delivered "
             f"+ {self.dead:3} dead; {self.doubled} doubled of {self.allowed} allowed"
         )
         return "\n    ".join([told, *self.faults])
 
 
 def settle(
-    lane: str,
+    queue: str,
     ledger: Ledger,
     posts: Sequence[Post],
     *,
@@ -63,7 +63,7 @@ def settle(
     doubles: int = 0,
     resent: Collection[int] = (),
 ) -> Line:
-    """The account of one lane. A post of the same identity as an earlier one is not seen twice.
+    """The account of one queue. A post of the same identity as an earlier one is not seen twice.
 
     ``dead``: the reasons of what was set aside. ``doubles``: so many posts may tell again what an
     earlier one told. ``resent``: what was put back by hand, out of its turn.
@@ -87,7 +87,7 @@ def settle(
     if len(repeated) > doubles:
         faults.append(f"{len(repeated)} posts repeat earlier ones: {repeated[:10]}")
     delivered, lost = len(due & seen), len(due & dead.keys())
-    return Line(lane, len(due), delivered, lost, len(repeated), doubles, faults)
+    return Line(queue, len(due), delivered, lost, len(repeated), doubles, faults)
 
 
 def _some(what: str, numbers: Collection[int]) -> list[str]:

@@ -33,7 +33,7 @@ def places(running: ExitStack, synapse: Synapse) -> Places:
 
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Callable[[str, list[Line]], None]:
-    """Keeps an account for the end of the run: what was done, and each lane's line."""
+    """Keeps an account for the end of the run: what was done, and each queue's line."""
     told = request.config.stash.setdefault(_accounts, [])
 
     def keep(what: str, lines: list[Line]) -> None:

@@ -14,7 +14,7 @@ import httpx
 
 from relay.messages.message import Message
 from relay.store import store_at
-from relay.store.base import Entry, StoreUnavailable
+from relay.store.base import LogEntry, StoreUnavailable
 from tests.faults.account import SENDER, Ledger, Line, Post, numbers_in, settle
 from tests.faults.places import Place
 from tests.service import JSON, Service
@@ -106,10 +106,10 @@ def service(folder: Path, places: Sequence[Place], **tables: str) -> Service:
     return Service(folder, "".join(place.toml() for place in places), **tables)
 
 
-def entries(service: Service) -> list[Entry]:
+def entries(service: Service) -> list[LogEntry]:
     """All that the service's store holds, read beside it."""
 
-    async def read() -> list[Entry]:
+    async def read() -> list[LogEntry]:
         store = store_at(service.store)
         await store.open(service=False)
         try:
@@ -121,14 +121,14 @@ def entries(service: Service) -> list[Entry]:
 
 
 def waiting(service: Service) -> dict[str, int]:
-    """How many messages wait in each lane; under an empty name, the events that do."""
+    """How many messages wait in each queue; under an empty name, the events that do."""
 
     async def read() -> dict[str, int]:
         store = store_at(service.store)
         await store.open(service=False)
         try:
             stored = {"": 1} if await store.stored(1) else {}
-            return stored | await store.waiting_lanes()
+            return stored | await store.waiting_queues()
         finally:
             await store.close()
 
@@ -136,7 +136,7 @@ def waiting(service: Service) -> dict[str, int]:
 
 
 def drained(service: Service, *, within: float, but: Collection[str] = ()) -> None:
-    """Wait until no message waits, other than in the lanes ``but``."""
+    """Wait until no message waits, other than in the queues ``but``."""
 
     def empty() -> bool:
         try:
@@ -151,14 +151,14 @@ def drained(service: Service, *, within: float, but: Collection[str] = ()) -> No
 
 
 def dead(service: Service) -> dict[str, dict[int, str]]:
-    """By lane, the comments that were set aside, with their reasons."""
+    """By queue, the comments that were set aside, with their reasons."""
     found: dict[str, dict[int, str]] = {}
     for entry in entries(service):
         for delivery in entry.deliveries:
             if delivery.state == "dead":
                 body = Message.loads(delivery.message).body
                 for number in numbers_in(re.sub(r"\\", "", body)):
-                    found.setdefault(delivery.lane.partition("/")[2], {})[number] = delivery.error
+                    found.setdefault(delivery.queue.partition("/")[2], {})[number] = delivery.error
     return found
 
 
@@ -170,8 +170,8 @@ def account(
     doubles: Mapping[str, int] | int = 0,
     resent: Collection[int] = (),
 ) -> list[Line]:
-    """Every lane's account; fails where one does not balance. ``doubles``: so many posts may be
-    repeated in a lane, as ``settle`` takes it; without its name in all of Slack."""
+    """Every queue's account; fails where one does not balance. ``doubles``: so many posts may be
+    repeated in a queue, as ``settle`` takes it; without its name in all of Slack."""
     lost = dead(service)
     lines = []
     for place in places:

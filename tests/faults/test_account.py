@@ -22,7 +22,7 @@ def posts(*numbers: int) -> list[Post]:
     ],
 )
 def test_what_arrived_in_order_balances(arrived: list[Post]) -> None:
-    assert settle("lane", LEDGER, arrived).faults == []
+    assert settle("queue", LEDGER, arrived).faults == []
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_what_arrived_in_order_balances(arrived: list[Post]) -> None:
     ],
 )
 def test_what_is_wrong_is_named(arrived: list[Post], dead: dict[int, str], fault: str) -> None:
-    (found,) = settle("lane", LEDGER, arrived, dead=dead).faults
+    (found,) = settle("queue", LEDGER, arrived, dead=dead).faults
     assert found.startswith(fault)
 
 
 def test_what_is_dead_with_its_reason_and_doubles_that_are_allowed_balance() -> None:
     arrived = [*posts(0, 2), Post("x", (2,)), *posts(SENDER, SENDER + 1)]
-    line = settle("lane", LEDGER, arrived, dead={1: "no"}, doubles=1)
+    line = settle("queue", LEDGER, arrived, dead={1: "no"}, doubles=1)
     assert (line.faults, line.delivered, line.dead, line.doubled) == ([], 4, 1, 1)
-    assert settle("lane", LEDGER, posts(0, 2, SENDER, SENDER + 1, 1), resent=[1]).faults == []
+    assert settle("queue", LEDGER, posts(0, 2, SENDER, SENDER + 1, 1), resent=[1]).faults == []

@@ -1,4 +1,4 @@
-"""Servers of channels in every kind of trouble at once: their lanes wait, the others go on, and
+"""Servers of channels in every kind of trouble at once: their queues wait, the others go on, and
 after the repair all is delivered, in order."""
 
 import re
@@ -88,7 +88,7 @@ def street(places: Places, authority: Authority, *, long: bool) -> Street:
     return found
 
 
-def test_every_trouble_of_a_server_is_waited_out_and_no_other_lane_waits_for_it(
+def test_every_trouble_of_a_server_is_waited_out_and_no_other_queue_waits_for_it(
     tmp_path: Path, places: Places, running: ExitStack, authority: Authority, tell: Tell, long: bool
 ) -> None:
     troubled = street(places, authority, long=long)
@@ -115,8 +115,8 @@ def test_every_trouble_of_a_server_is_waited_out_and_no_other_lane_waits_for_it(
 
 
 def failing(relay: Service) -> set[str]:
-    """The lanes whose first message failed at least once."""
-    return set(re.findall(r"lane acme/([\w-]+): delivery \d+ failed", relay.log.read_text()))
+    """The queues whose first message failed at least once."""
+    return set(re.findall(r"queue acme/([\w-]+): delivery \d+ failed", relay.log.read_text()))
 
 
 def test_a_name_that_is_not_found_is_found_again(

@@ -71,8 +71,8 @@ def test_kills_of_two_replicas_on_one_database(
     tell: Tell,
     long: bool,
 ) -> None:
-    """One or the other, at times both: several times while a lease runs out and its lane rests,
-    and once more when the lane sends again."""
+    """One or the other, at times both: several times while a lease runs out and its queue rests,
+    and once more when the queue sends again."""
     most, each = (200, 5) if long else (3, 3)
     channels = places.of_each_kind()
     url = postgres.fresh()

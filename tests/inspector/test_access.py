@@ -9,7 +9,7 @@ import pytest
 
 from relay.app import build
 from relay.config import Config
-from relay.inspector.access import Head
+from relay.inspector.access import RequestHead
 from tests.inspector.conftest import STDOUT
 from tests.service import SECRET, Service, running
 
@@ -69,21 +69,23 @@ def test_a_proxy_that_speaks_http_1_0_is_told_by_that(service: Service) -> None:
 
 @pytest.mark.parametrize("peer", ["203.0.113.7", "10.0.0.1", "172.17.0.1", "::ffff:10.0.0.1", ""])
 def test_who_comes_from_elsewhere_is_not_local(peer: str) -> None:
-    assert not Head(peer, "1.1", {"host": ["localhost"]}).is_local
+    assert not RequestHead(peer, "1.1", {"host": ["localhost"]}).is_local
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
 def test_who_comes_from_here_to_here_is_local(peer: str, host: str) -> None:
-    assert Head(peer, "1.1", {"host": [host]}).is_local
+    assert RequestHead(peer, "1.1", {"host": [host]}).is_local
 
 
 def test_two_hosts_are_no_host() -> None:
-    assert not Head("127.0.0.1", "1.1", {"host": ["localhost", "evil.example"]}).is_local
+    assert not RequestHead("127.0.0.1", "1.1", {"host": ["localhost", "evil.example"]}).is_local
 
 
 def test_what_other_services_of_the_host_have_set_hides_no_cookie() -> None:
-    head = Head("127.0.0.1", "1.1", {"cookie": ['theirs={"theme": [1]}; a b; mine=acme~1~x']})
+    head = RequestHead(
+        "127.0.0.1", "1.1", {"cookie": ['theirs={"theme": [1]}; a b; mine=acme~1~x']}
+    )
     assert head.cookie("mine") == "acme~1~x"
     assert head.cookie("other") == ""
 

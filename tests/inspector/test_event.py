@@ -73,11 +73,11 @@ def test_an_event_is_sent_again_to_one_or_to_all(served: Service, open_page: Ope
     settled(served, 1, "refuses connections")
     page = open_page(f"{served.url}/inspector/events/1")
     page.get_by_role("button", name="Send again to log").press("Enter")
-    expect(page.get_by_role("status")).to_have_text("Put back into its lane.")
+    expect(page.get_by_role("status")).to_have_text("Put back into its queue.")
     tries = page.locator("article", has_text="log").first.locator(".tries > li")
     expect(tries).to_have_count(2)  # it comes by itself
     page.get_by_role("button", name="Send all again").click()
-    expect(page.get_by_role("status")).to_have_text("Put back into their lanes.")
+    expect(page.get_by_role("status")).to_have_text("Put back into their queues.")
     expect(tries).to_have_count(3)
     assert served.output.read_text().count("the headline is hard to read") == 3
 

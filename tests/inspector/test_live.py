@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from relay.config import Config
-from relay.delivery.feed import Feed
+from relay.delivery.feed import ChangeFeed
 from relay.inspector import live
-from relay.inspector.context import Inspector
+from relay.inspector.context import InspectorContext
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.store.base import FannedOut, NewDelivery, NewEvent
@@ -38,7 +38,9 @@ async def test_what_another_replica_has_sent_is_told_with_the_next_beat_and_once
     waiting = FannedOut(1, "acme", "fanned-out", "", [NewDelivery("acme/log", "k", "{}")])
     await store.fanned_out([waiting])
     config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
-    inspector = Inspector(config, store, Templates(), Metrics(), Feed(), lambda _: None)
+    inspector = InspectorContext(
+        config, store, Templates(), Metrics(), ChangeFeed(), lambda _: None
+    )
     stream = live._stream(inspector, None, Filters(), 0, {1}, with_team=False, is_complete=False)
     assert (await anext(stream)).startswith("retry")
     assert "waiting" in await anext(stream)
@@ -59,7 +61,9 @@ async def test_a_gap_is_told_after_a_lost_connection_but_not_to_who_has_just_beg
         )
         await store.accept(event)
     config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
-    inspector = Inspector(config, store, Templates(), Metrics(), Feed(), lambda _: None)
+    inspector = InspectorContext(
+        config, store, Templates(), Metrics(), ChangeFeed(), lambda _: None
+    )
     for seen, is_complete, gap in ((1, True, True), (1, False, False), (30, True, False)):
         stream = live._stream(inspector, None, Filters(), seen, set(), False, is_complete)
         told = [await anext(stream) for _ in range(3)]

@@ -1,10 +1,10 @@
 """Wrong passwords are slowed down."""
 
-from relay.inspector.slowdown import CLIENTS, FREE, LONGEST, TOGETHER, Slowdown
+from relay.inspector.slowdown import CLIENTS, FREE, LONGEST, TOGETHER, LoginThrottle
 
 
 def test_a_few_tries_are_free_then_each_takes_twice_as_long() -> None:
-    slowdown = Slowdown()
+    slowdown = LoginThrottle()
     assert [slowdown.begin("10.0.0.1", 100.0) for _ in range(FREE)] == [0.0] * FREE
     now, waits = 100.0, []
     for _ in range(5):
@@ -16,7 +16,7 @@ def test_a_few_tries_are_free_then_each_takes_twice_as_long() -> None:
 
 
 def test_nobody_waits_longer_than_five_minutes() -> None:
-    slowdown, now = Slowdown(), 0.0
+    slowdown, now = LoginThrottle(), 0.0
     for _ in range(30):
         now += slowdown.begin("10.0.0.1", now)
         slowdown.begin("10.0.0.1", now)
@@ -24,7 +24,7 @@ def test_nobody_waits_longer_than_five_minutes() -> None:
 
 
 def test_a_right_password_begins_anew() -> None:
-    slowdown = Slowdown()
+    slowdown = LoginThrottle()
     for _ in range(FREE):
         slowdown.begin("10.0.0.1", 0.0)
     slowdown.right("10.0.0.1")
@@ -32,7 +32,7 @@ def test_a_right_password_begins_anew() -> None:
 
 
 def test_who_has_one_password_tries_another_no_faster_by_it() -> None:
-    slowdown = Slowdown()
+    slowdown = LoginThrottle()
     for _ in range(FREE):
         slowdown.begin("10.0.0.1", 0.0)
         assert slowdown.begin("10.0.0.1", 0.0, "acme") == 0.0
@@ -41,14 +41,14 @@ def test_who_has_one_password_tries_another_no_faster_by_it() -> None:
 
 
 def test_many_clients_share_what_there_is() -> None:
-    slowdown = Slowdown()
+    slowdown = LoginThrottle()
     free = [slowdown.begin(f"10.0.{number}.1", 0.0) == 0.0 for number in range(100)]
     assert sum(free) == TOGETHER
     assert slowdown.begin("10.9.9.9", 3600.0) == 0.0
 
 
 def test_a_network_of_ipv6_is_one_client() -> None:
-    slowdown = Slowdown()
+    slowdown = LoginThrottle()
     for number in range(FREE):
         assert slowdown.begin(f"2001:db8::{number}", 0.0) == 0.0
     assert slowdown.begin("2001:db8::ffff:1", 0.0) > 0
@@ -56,7 +56,7 @@ def test_a_network_of_ipv6_is_one_client() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    slowdown = Slowdown()
+    slowdown = LoginThrottle()
     for number in range(3 * CLIENTS):
         slowdown.begin(f"client {number}", number * 10.0)
     assert len(slowdown._clients) == CLIENTS

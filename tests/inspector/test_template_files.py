@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from relay.inspector.template_files import (
-    Found,
     NotSaved,
-    Place,
+    TemplateFile,
+    TemplatePath,
     beginning,
     counting,
     found,
@@ -18,8 +18,8 @@ from relay.inspector.template_files import (
 from relay.messages.templates import builtin_folder
 
 BUILTIN = builtin_folder()
-PLACE = Place("rename-file.md.j2")
-OURS = Place("rename-file.md.j2", "acme")
+PLACE = TemplatePath("rename-file.md.j2")
+OURS = TemplatePath("rename-file.md.j2", "acme")
 
 
 def test_an_event_has_its_files_and_what_all_build_on() -> None:
@@ -42,10 +42,10 @@ def test_the_text_that_counts_is_the_teams_then_that_of_all_then_the_built_in_on
     tmp_path: Path,
 ) -> None:
     builtin = (BUILTIN / "rename-file.md.j2").read_text()
-    assert found(None, BUILTIN, OURS) == Found(builtin, "builtin")
+    assert found(None, BUILTIN, OURS) == TemplateFile(builtin, "builtin")
     assert counting(tmp_path, "rename-file", "acme", "slack") is None
     (tmp_path / "rename-file.md.j2").write_text("all")
-    assert found(tmp_path, BUILTIN, OURS) == Found("all", "all")
+    assert found(tmp_path, BUILTIN, OURS) == TemplateFile("all", "all")
     assert found(tmp_path, BUILTIN, PLACE).origin == "own"
     assert counting(tmp_path, "rename-file", "acme", "slack") == PLACE
     (tmp_path / "acme").mkdir()
@@ -53,7 +53,7 @@ def test_the_text_that_counts_is_the_teams_then_that_of_all_then_the_built_in_on
     assert found(tmp_path, BUILTIN, OURS).text == "ours"
     assert counting(tmp_path, "rename-file", "acme", "slack") == OURS
     (tmp_path / "rename-file.slack.json.j2").write_text("{}")
-    slack = Place("rename-file.slack.json.j2")
+    slack = TemplatePath("rename-file.slack.json.j2")
     assert counting(tmp_path, "rename-file", "acme", "slack") == slack
     assert counting(tmp_path, "rename-file", "acme", "matrix") == OURS
 
@@ -62,14 +62,14 @@ def test_a_file_that_can_not_be_read_is_said_to_be_so_and_not_written_over(tmp_p
     (tmp_path / "rename-file.md.j2").mkdir()
     builtin = beginning(BUILTIN, PLACE).text
     for place in (PLACE, OURS):
-        assert found(tmp_path, BUILTIN, place) == Found(builtin, "unreadable")
+        assert found(tmp_path, BUILTIN, place) == TemplateFile(builtin, "unreadable")
     with pytest.raises(NotSaved, match="can't be written: Is a directory"):
         save(tmp_path, PLACE, "x", "", fails=False)
 
 
 def test_an_event_of_a_newer_penpot_begins_with_the_general_template() -> None:
     general = (BUILTIN / "event.md.j2").read_text()
-    assert beginning(BUILTIN, Place("paint-file.md.j2")) == Found(general, "new")
+    assert beginning(BUILTIN, TemplatePath("paint-file.md.j2")) == TemplateFile(general, "new")
 
 
 def test_a_text_is_saved_whole_and_readable_for_the_service(tmp_path: Path) -> None:
@@ -103,11 +103,11 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     [
         (PLACE, "x", True, "the template fails"),
         (PLACE, "x" * 1_000_001, False, "larger than 1 MB"),
-        (Place(PLACE.name, "builtin"), "x", False, "the name is taken"),
+        (TemplatePath(PLACE.name, "builtin"), "x", False, "the name is taken"),
     ],
 )
 def test_what_would_do_no_good_is_not_saved(
-    tmp_path: Path, place: Place, text: str, fails: bool, why: str
+    tmp_path: Path, place: TemplatePath, text: str, fails: bool, why: str
 ) -> None:
     with pytest.raises(NotSaved, match=why):
         save(tmp_path, place, text, "", fails=fails)

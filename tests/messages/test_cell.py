@@ -176,7 +176,7 @@ def told(*given):
 
 setattr(owner, name, told)
 job = "override", (folder,), folder, {}, "x.md.j2", {}
-print(*in_cell.Worker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
+print(*in_cell.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
 """
 
 

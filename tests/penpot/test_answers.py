@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.penpot.answers import (
-    CommentThread,
-    File,
-    Profile,
-    Project,
-    Template,
-    Webhook,
+    FileRecord,
+    ProfileRecord,
+    ProjectRecord,
+    TemplateRecord,
+    ThreadRecord,
+    WebhookRecord,
     many,
     one,
 )
 from relay.penpot.rpc import Answer
 from tests.penpot.rows import uri_parts
 
-KINDS = [CommentThread, File, Profile, Project, Template, Webhook]
+KINDS = [ThreadRecord, FileRecord, ProfileRecord, ProjectRecord, TemplateRecord, WebhookRecord]
 ID = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
 
 anything = st.recursive(
@@ -77,7 +77,7 @@ def _texts(value: Any) -> list[str]:
         return [value]
     if isinstance(value, tuple):
         return [text for inner in value for text in _texts(inner)]
-    if isinstance(value, Profile):
+    if isinstance(value, ProfileRecord):
         return [value.id, value.name, value.email]
     assert value is None or isinstance(value, bool | int | datetime)
     return []
@@ -100,13 +100,13 @@ def test_any_row_is_a_clean_record_or_none(kind: Any, row: dict[str, Any], has_i
 @pytest.mark.parametrize("value", [None, [], "x", 7, {}, {"id": "x"}, {"name": "without an id"}])
 def test_no_record_is_an_error_where_one_is_asked_for(value: Any) -> None:
     with pytest.raises(ValueError, match="an object with an id was expected"):
-        one(value, Project.of)
+        one(value, ProjectRecord.of)
 
 
 @pytest.mark.parametrize("value", [None, "x", 7, {}, {"id": ID}])
 def test_no_list_is_an_error_where_one_is_asked_for(value: Any) -> None:
     with pytest.raises(ValueError, match="a list was expected"):
-        many(value, Project.of)
+        many(value, ProjectRecord.of)
 
 
 @pytest.mark.parametrize("uri", [
@@ -118,13 +118,13 @@ def test_no_list_is_an_error_where_one_is_asked_for(value: Any) -> None:
 ])  # fmt: skip
 def test_a_webhooks_uri_is_text_again(uri: str) -> None:
     for told in (uri, uri_parts(uri)):
-        webhook = Webhook.of({"id": ID, "uri": told})
+        webhook = WebhookRecord.of({"id": ID, "uri": told})
         assert webhook is not None
         assert webhook.uri == uri
 
 
 def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
-    thread = CommentThread.of(
+    thread = ThreadRecord.of(
         {
             "id": ID.upper(),
             "content": f"Ask @[Ada Lovelace]({ID})\r\nplease",
@@ -133,7 +133,7 @@ def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
             "createdAt": "2026-07-25T10:17:02+02:00",
         }
     )
-    assert thread == CommentThread(
+    assert thread == ThreadRecord(
         ID,
         first="Ask @Ada Lovelace\nplease",
         created_at=datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC),

@@ -13,8 +13,16 @@ from typing import Any
 import pytest
 
 from relay.penpot import api
-from relay.penpot.answers import File, Profile, Template
-from relay.penpot.api import AT_ONCE, MAX_ANSWER, Busy, Penpot, PenpotError, Refused, Unexpected
+from relay.penpot.answers import FileRecord, ProfileRecord, TemplateRecord
+from relay.penpot.api import (
+    AT_ONCE,
+    MAX_ANSWER,
+    PenpotBusy,
+    PenpotClient,
+    PenpotError,
+    PenpotRefused,
+    PenpotUnexpected,
+)
 from relay.penpot.rpc import LONGEST_REST, MAX_VALUES
 from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
 from tests.penpot.streams import hook
@@ -48,8 +56,8 @@ def newer() -> Iterator[StandIn]:
 @asynccontextmanager
 async def client(
     penpot: StandIn | str, token: str = TOKEN, patience: float = 5
-) -> AsyncIterator[Penpot]:
-    asked = Penpot(penpot if isinstance(penpot, str) else penpot.url, token, timeout=patience)
+) -> AsyncIterator[PenpotClient]:
+    asked = PenpotClient(penpot if isinstance(penpot, str) else penpot.url, token, timeout=patience)
     try:
         yield asked
     finally:
@@ -67,7 +75,7 @@ class Ids:
 
 
 # Every lookup by an id, with the method that it calls.
-LOOKUPS: dict[str, Callable[[Penpot, Ids], Awaitable[Any]]] = {
+LOOKUPS: dict[str, Callable[[PenpotClient, Ids], Awaitable[Any]]] = {
     "get-comment-thread": lambda asked, ids: asked.comment_thread(ids.landing, THREAD),
     "get-team-members": lambda asked, ids: asked.team_members(ids.acme),
     "get-project": lambda asked, ids: asked.project(ids.web),
@@ -108,7 +116,7 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
         unread = await asked.unread_threads(ids.acme)
         comments = await asked.comments(THREAD)
 
-    assert me == Profile(world.me, "Relay", "relay@example.com")
+    assert me == ProfileRecord(world.me, "Relay", "relay@example.com")
     assert str(me) == "Relay"
     assert thread is not None
     assert (thread.id, thread.number, thread.resolved) == (THREAD, 15, False)
@@ -116,12 +124,12 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
     assert (thread.project_id, thread.team_id) == (ids.web, ids.acme)
     assert (thread.page_id, thread.page_name) == (world.by_name("pages", "p1"), "Page 1")
     assert thread.first == world.threads[THREAD].comments[0].content
-    assert thread.owner == Profile(ids.ada, "Ada Lovelace", "ada@example.com")
+    assert thread.owner == ProfileRecord(ids.ada, "Ada Lovelace", "ada@example.com")
     assert thread.comments == 6
     assert ids.ada in thread.participants
     assert thread.created_at == world.threads[THREAD].created
     assert members is not None
-    assert Profile(ids.ada, "Ada Lovelace", "ada@example.com") in members
+    assert ProfileRecord(ids.ada, "Ada Lovelace", "ada@example.com") in members
     assert len(members) == 7
     assert project is not None
     assert (project.name, project.team_id) == ("Website Redesign", ids.acme)
@@ -135,10 +143,10 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
     assert "line one line two with tab - item" in {found.name for found in files}
     assert libraries is not None
     assert [(found.id, found.name) for found in libraries] == [(kit, "Acme UI Kit 📚")]
-    assert isinstance(libraries[0], File)
+    assert isinstance(libraries[0], FileRecord)
     assert libraries[0].is_shared
     assert templates is not None
-    assert templates[0] == Template("welcome", "Welcome to Penpot")
+    assert templates[0] == TemplateRecord("welcome", "Welcome to Penpot")
     assert webhooks is not None
     (webhook,) = webhooks
     assert webhook.uri == HOOK
@@ -183,9 +191,12 @@ async def test_a_webhook_is_made_active_and_for_json(newer: StandIn) -> None:
     async with client(newer) as asked:
         with hook(Answer(b"", 200)) as (url, _):
             made = await asked.create_webhook(ids.acme, f"{url}/hooks/acme/secret")
-        with hook(Answer(b"", 404)) as (url, _), pytest.raises(Busy, match="webhook-validation"):
+        with (
+            hook(Answer(b"", 404)) as (url, _),
+            pytest.raises(PenpotBusy, match="webhook-validation"),
+        ):
             await asked.create_webhook(ids.acme, url)
-        with pytest.raises(Unexpected, match="webhook-validation"):
+        with pytest.raises(PenpotUnexpected, match="webhook-validation"):
             await asked.create_webhook(ids.acme, url)  # nobody listens there any more
     assert made is not None
     (kept,) = newer.world.webhooks.values()
@@ -207,7 +218,7 @@ async def test_a_penpot_that_is_away_at_first_is_not_taken_for_an_older_one(
     ids = Ids(newer.world)
     newer.faults["*"] = Fault(answer=Answer(b"404 page not found", 404, "text/plain"), times=2)
     async with client(newer) as asked:
-        with pytest.raises(Unexpected, match=r"is penpot\.url the address of a Penpot"):
+        with pytest.raises(PenpotUnexpected, match=r"is penpot\.url the address of a Penpot"):
             await asked.project(ids.web)
         assert await asked.project(ids.web) is not None
     assert [call.path for call in newer.calls] == [NEWER, OLDER, NEWER]
@@ -243,31 +254,31 @@ async def test_what_does_not_exist_is_none(penpot: StandIn) -> None:
 
 
 FAULTS = [
-    (Fault(status=400), Unexpected),
-    (Fault(status=401), Refused),
-    (Fault(status=403), Refused),
-    (Fault(status=409), Unexpected),
-    (Fault(status=413), Unexpected),
-    (Fault(status=429), Busy),
-    (Fault(status=500), Busy),
-    (Fault(status=502), Busy),
-    (Fault(status=503), Busy),
-    (Fault(status=504), Busy),
-    (Fault(cut=True), Busy),
-    (Fault(garbage=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Busy),
-    (Fault(garbage=b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), Busy),
-    (Fault(garbage=GARBAGE), Unexpected),
-    (Fault(answer=Answer(b"<html>", content_type="text/html")), Unexpected),
-    (Fault(answer=Answer(b"", content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b"\xff\xfe", content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b'"a word"', content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b'{"id": "no uuid"}', content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b"[" * 100_000, content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b"[" + b"0," * MAX_VALUES + b"0]", content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b"[" + b"9" * 5000 + b"]", content_type=JSON)), Unexpected),
-    (Fault(answer=Answer(b"[]", headers={"Content-Encoding": "gzip"})), Unexpected),
-    (Fault(answer=Answer(b"", 404)), Unexpected),
-    (Fault(answer=Answer(b'{"type":"not-found"}', 404)), Unexpected),
+    (Fault(status=400), PenpotUnexpected),
+    (Fault(status=401), PenpotRefused),
+    (Fault(status=403), PenpotRefused),
+    (Fault(status=409), PenpotUnexpected),
+    (Fault(status=413), PenpotUnexpected),
+    (Fault(status=429), PenpotBusy),
+    (Fault(status=500), PenpotBusy),
+    (Fault(status=502), PenpotBusy),
+    (Fault(status=503), PenpotBusy),
+    (Fault(status=504), PenpotBusy),
+    (Fault(cut=True), PenpotBusy),
+    (Fault(garbage=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), PenpotBusy),
+    (Fault(garbage=b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), PenpotBusy),
+    (Fault(garbage=GARBAGE), PenpotUnexpected),
+    (Fault(answer=Answer(b"<html>", content_type="text/html")), PenpotUnexpected),
+    (Fault(answer=Answer(b"", content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b"\xff\xfe", content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b'"a word"', content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b'{"id": "no uuid"}', content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b"[" * 100_000, content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b"[" + b"0," * MAX_VALUES + b"0]", content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b"[" + b"9" * 5000 + b"]", content_type=JSON)), PenpotUnexpected),
+    (Fault(answer=Answer(b"[]", headers={"Content-Encoding": "gzip"})), PenpotUnexpected),
+    (Fault(answer=Answer(b"", 404)), PenpotUnexpected),
+    (Fault(answer=Answer(b'{"type":"not-found"}', 404)), PenpotUnexpected),
 ]
 
 
@@ -288,14 +299,14 @@ async def test_each_fault_is_one_of_three(
 async def test_a_refused_token_is_told_for_every_method(penpot: StandIn) -> None:
     async with client(penpot, token="eyJ.another") as asked:
         for look_up in METHODS.values():
-            with pytest.raises(Refused, match="unknown to Penpot, expired or revoked"):
+            with pytest.raises(PenpotRefused, match="unknown to Penpot, expired or revoked"):
                 await look_up(asked, Ids(penpot.world))
 
 
 @pytest.mark.parametrize("token", ["", "with space", "two\nlines", "ünïcode", "nul\x00"])
 async def test_what_can_be_no_token_is_refused_without_a_call(newer: StandIn, token: str) -> None:
     async with client(newer, token=token) as asked:
-        with pytest.raises(Refused, match="characters that none has"):
+        with pytest.raises(PenpotRefused, match="characters that none has"):
             await asked.profile()
     assert newer.calls == []
 
@@ -303,7 +314,7 @@ async def test_what_can_be_no_token_is_refused_without_a_call(newer: StandIn, to
 async def test_a_penpot_that_is_down_is_busy_and_found_again(newer: StandIn) -> None:
     async with client(newer) as asked:
         await asked.profile()
-        with newer.down(), pytest.raises(Busy, match="no answer"):
+        with newer.down(), pytest.raises(PenpotBusy, match="no answer"):
             await asked.profile()
         assert (await asked.profile()).name == "Relay"
 
@@ -313,7 +324,7 @@ async def test_a_penpot_that_hangs_is_busy_after_the_time_out(newer: StandIn, fa
     newer.faults["*"] = fault
     begin = time.monotonic()
     async with client(newer, patience=0.2) as asked:
-        with pytest.raises(Busy, match=r"no answer within 0\.2 s"):
+        with pytest.raises(PenpotBusy, match=r"no answer within 0\.2 s"):
             await asked.profile()
     assert time.monotonic() - begin < 2
 
@@ -339,13 +350,13 @@ async def endless(chunk: bytes, pause: float) -> AsyncIterator[str]:
 
 async def test_an_answer_in_drops_is_busy_after_the_time_out_too() -> None:
     async with endless(b" ", 0.02) as url, client(url, patience=0.3) as asked:
-        with pytest.raises(Busy, match="no answer within"):
+        with pytest.raises(PenpotBusy, match="no answer within"):
             await asked.profile()
 
 
 async def test_an_answer_without_end_is_read_to_the_limit_only() -> None:
     async with endless(b" " * 65536, 0) as url, client(url) as asked:
-        with pytest.raises(Unexpected, match=f"more than {MAX_ANSWER} bytes"):
+        with pytest.raises(PenpotUnexpected, match=f"more than {MAX_ANSWER} bytes"):
             await asked.profile()
 
 
@@ -369,7 +380,7 @@ async def test_a_redirect_is_not_followed_with_the_token(newer: StandIn) -> None
     with in_thread(answer) as other:
         newer.faults["*"] = Fault(answer=Answer(b"", 307, headers={"Location": other.url}))
         async with client(newer) as asked:
-            with pytest.raises(Unexpected, match=r"307: penpot\.url should be"):
+            with pytest.raises(PenpotUnexpected, match=r"307: penpot\.url should be"):
                 await asked.profile()
     assert elsewhere == []
 
@@ -390,7 +401,7 @@ async def test_the_time_to_wait_is_told_where_penpot_tells_it(
     told = {name: _at(value) for name, value in headers.items()}
     newer.faults["*"] = Fault(answer=Answer(b"", 429, headers=told))
     async with client(newer) as asked:
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(PenpotBusy) as caught:
             await asked.profile()
     after = caught.value.after
     assert after is None if least is None or most is None else least <= (after or 0) <= most
@@ -439,7 +450,7 @@ async def test_a_failed_lookup_fails_for_all_who_wait_and_is_made_anew(newer: St
         found = await asyncio.gather(
             *(asked.project(ids.web) for _ in range(5)), return_exceptions=True
         )
-        assert [type(error) for error in found] == [Busy] * 5
+        assert [type(error) for error in found] == [PenpotBusy] * 5
         assert await asked.project(ids.web) is not None
     assert newer.count("get-project") == 2
 
@@ -465,11 +476,11 @@ async def test_the_wait_for_a_turn_is_no_silence_of_penpot(newer: StandIn) -> No
 
 async def test_closing_ends_what_is_under_way(newer: StandIn) -> None:
     newer.faults["*"] = Fault(hang=True)
-    asked = Penpot(newer.url, TOKEN)
+    asked = PenpotClient(newer.url, TOKEN)
     waiting = asyncio.create_task(asked.profile())
     await asyncio.sleep(0.1)
     await asked.close()
-    with pytest.raises(Busy, match="Relay is stopping"):
+    with pytest.raises(PenpotBusy, match="Relay is stopping"):
         await waiting
 
 
@@ -478,7 +489,7 @@ async def test_an_answer_about_something_else_is_not_taken(newer: StandIn) -> No
     other = {"id": NOBODY, "name": "Another project"}
     newer.faults["*"] = Fault(answer=Answer(json.dumps(other).encode(), content_type=JSON))
     async with client(newer) as asked:
-        with pytest.raises(Unexpected, match="it has another id"):
+        with pytest.raises(PenpotUnexpected, match="it has another id"):
             await asked.project(ids.web)
 
 
@@ -499,7 +510,7 @@ async def test_the_token_is_in_no_text(newer: StandIn, caplog: pytest.LogCapture
             error = caught.value
             texts += [str(error), repr(error), "".join(traceback.format_exception(error))]
     async with client(newer, token=f"{TOKEN}\nü") as asked:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(PenpotRefused) as refused:
             await asked.profile()
         texts.append("".join(traceback.format_exception(refused.value)))
     shown = "".join(texts) + caplog.text

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.penpot.api import Busy, Penpot, PenpotError, Refused, Unexpected
+from relay.penpot.api import PenpotBusy, PenpotClient, PenpotError, PenpotRefused, PenpotUnexpected
 from relay.penpot.assets import LARGEST, picture
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
@@ -30,7 +30,7 @@ def penpot() -> Iterator[StandIn]:
 
 async def asset(penpot: StandIn, id_: str = PICTURE, token: str = TOKEN) -> object:
     penpot.world.assets[PICTURE] = Asset(board())
-    asked = Penpot(penpot.url, token, timeout=0.5)
+    asked = PenpotClient(penpot.url, token, timeout=0.5)
     try:
         return await asked.asset(id_)
     finally:
@@ -41,7 +41,7 @@ async def test_a_picture_comes_with_its_type_and_size(penpot: StandIn) -> None:
     assert await asset(penpot) == picture(board())
     assert await asset(penpot, NOBODY) is None
     assert await asset(penpot, "../../etc/passwd") is None
-    with pytest.raises(Refused, match="unknown to Penpot"):
+    with pytest.raises(PenpotRefused, match="unknown to Penpot"):
         await asset(penpot, token="another")
 
 
@@ -53,12 +53,12 @@ async def test_boards_have_pictures_of_their_own(penpot: StandIn) -> None:
         "odd": PICTURE,
         f"{page}/{NOBODY}": "no id",
     }
-    asked = Penpot(penpot.url, TOKEN)
+    asked = PenpotClient(penpot.url, TOKEN)
     found = await asked.object_thumbnails(landing)
     penpot.faults["get-file-object-thumbnails"] = Fault(
         answer=Answer(b"[]", 200, "application/json")
     )
-    with pytest.raises(Unexpected, match="an object was expected"):
+    with pytest.raises(PenpotUnexpected, match="an object was expected"):
         await asked.object_thumbnails(landing)
     await asked.close()
 
@@ -68,17 +68,29 @@ async def test_boards_have_pictures_of_their_own(penpot: StandIn) -> None:
 
 
 FAULTS: list[tuple[Fault, type[PenpotError], str]] = [
-    (Fault(status=429), Busy, "429"),
-    (Fault(status=500), Busy, "500"),
-    (Fault(status=403), Refused, "403"),
-    (Fault(hang=True), Busy, "no answer within 0.5 s"),
-    (Fault(cut=True), Busy, "no answer"),
-    (Fault(garbage=b"HTTP/1.1 what\r\n\r\n"), Busy, "no answer"),
-    (Fault(answer=Answer(b"", 302, headers={"location": "/"})), Unexpected, "penpot.url should be"),
-    (Fault(answer=Answer(b"<html>Log in</html>", 200, "image/png")), Unexpected, "no picture"),
-    (Fault(answer=Answer(b"<svg/>", 200, "image/svg+xml")), Unexpected, "no picture"),
-    (Fault(answer=Answer(b"", 200, "image/png")), Unexpected, "no picture"),
-    (Fault(answer=Answer(board() + bytes(LARGEST), 200)), Unexpected, f"more than {LARGEST} bytes"),
+    (Fault(status=429), PenpotBusy, "429"),
+    (Fault(status=500), PenpotBusy, "500"),
+    (Fault(status=403), PenpotRefused, "403"),
+    (Fault(hang=True), PenpotBusy, "no answer within 0.5 s"),
+    (Fault(cut=True), PenpotBusy, "no answer"),
+    (Fault(garbage=b"HTTP/1.1 what\r\n\r\n"), PenpotBusy, "no answer"),
+    (
+        Fault(answer=Answer(b"", 302, headers={"location": "/"})),
+        PenpotUnexpected,
+        "penpot.url should be",
+    ),
+    (
+        Fault(answer=Answer(b"<html>Log in</html>", 200, "image/png")),
+        PenpotUnexpected,
+        "no picture",
+    ),
+    (Fault(answer=Answer(b"<svg/>", 200, "image/svg+xml")), PenpotUnexpected, "no picture"),
+    (Fault(answer=Answer(b"", 200, "image/png")), PenpotUnexpected, "no picture"),
+    (
+        Fault(answer=Answer(board() + bytes(LARGEST), 200)),
+        PenpotUnexpected,
+        f"more than {LARGEST} bytes",
+    ),
 ]
 
 

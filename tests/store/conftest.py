@@ -22,7 +22,7 @@ async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Sto
     else:
         store = store_at(request.getfixturevalue("postgres").fresh())
     await store.open()
-    for name in ("fan-out", "watch", "lane:a", "lane:b", "lane:lane", "lane:acme/ops"):
+    for name in ("fan-out", "watch", "queue:a", "queue:b", "queue:queue", "queue:acme/ops"):
         assert await store.lease(name)
     yield store
     await store.close()

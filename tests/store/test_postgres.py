@@ -56,13 +56,13 @@ def event(number: int, **changes: Any) -> NewEvent:
     return NewEvent(**(fields | {"received_at": time.time()} | changes))
 
 
-async def with_delivery(store: PostgresStore, *lanes: str) -> list[int]:
+async def with_delivery(store: PostgresStore, *queues: str) -> list[int]:
     await store.accept(event(1))
     (stored,) = await store.stored(1)
     assert await store.lease("fan-out")
-    new = [NewDelivery(lane, f"k{number}", "m") for number, lane in enumerate(lanes)]
+    new = [NewDelivery(queue, f"k{number}", "m") for number, queue in enumerate(queues)]
     await store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", new)])
-    return [delivery.id for lane in lanes for delivery in await store.waiting(lane, 9)]
+    return [delivery.id for queue in queues for delivery in await store.waiting(queue, 9)]
 
 
 async def stops_beating(store: PostgresStore) -> None:
@@ -75,31 +75,31 @@ async def stops_beating(store: PostgresStore) -> None:
 
 async def test_a_lease_is_held_by_one_at_a_time(url: str) -> None:
     async with replica(url) as one, replica(url) as other:
-        assert await one.lease("lane:a")
-        assert await one.lease("lane:a")
-        assert not await other.lease("lane:a")
-        assert await other.lease("lane:b")
-        await one.release("lane:b")
-        assert not await one.lease("lane:b")
-        await one.release("lane:a")
-        assert await other.lease("lane:a")
+        assert await one.lease("queue:a")
+        assert await one.lease("queue:a")
+        assert not await other.lease("queue:a")
+        assert await other.lease("queue:b")
+        await one.release("queue:b")
+        assert not await one.lease("queue:b")
+        await one.release("queue:a")
+        assert await other.lease("queue:a")
 
 
 async def test_who_ends_leaves_nothing_behind(url: str) -> None:
     async with replica(url) as other:
         async with replica(url) as one:
-            assert await one.lease("lane:a")
-        assert await other.lease("lane:a")
+            assert await one.lease("queue:a")
+        assert await other.lease("queue:a")
 
 
 async def test_the_late_receipt_of_a_replica_that_hung_is_fenced_off(url: str) -> None:
     async with replica(url) as hung, replica(url) as other:
         (delivery,) = await with_delivery(hung, "a")
-        assert await hung.lease("lane:a")
+        assert await hung.lease("queue:a")
         await stops_beating(hung)
         await other._leases._beat()
 
-        assert await other.lease("lane:a")
+        assert await other.lease("queue:a")
         assert await other.lease("fan-out")
         for late in (
             hung.sent([delivery], "late"),
@@ -115,26 +115,26 @@ async def test_the_late_receipt_of_a_replica_that_hung_is_fenced_off(url: str) -
         (waiting,) = await other.waiting("a", 9)
         assert (waiting.attempts, waiting.error) == (0, "")
         await other.sent([delivery], "right")
-        assert not await hung.lease("lane:a")
+        assert not await hung.lease("queue:a")
 
 
 async def test_a_lease_is_not_sure_after_a_time_without_signs_of_life(url: str) -> None:
     async with replica(url) as store:
-        assert not store.lease_is_sure("lane:a")
-        assert await store.lease("lane:a")
-        assert store.lease_is_sure("lane:a")
-        assert not store.lease_is_sure("lane:b")
+        assert not store.lease_is_sure("queue:a")
+        assert await store.lease("queue:a")
+        assert store.lease_is_sure("queue:a")
+        assert not store.lease_is_sure("queue:b")
 
         store._leases._alive_at -= LASTS
-        assert not store.lease_is_sure("lane:a")
+        assert not store.lease_is_sure("queue:a")
         await store._leases._beat()
-        assert not store.lease_is_sure("lane:a")  # another may have had it in between
-        assert await store.lease("lane:a")
+        assert not store.lease_is_sure("queue:a")  # another may have had it in between
+        assert await store.lease("queue:a")
         await store._leases._beat()
-        assert store.lease_is_sure("lane:a")
+        assert store.lease_is_sure("queue:a")
 
-        await store.release("lane:a")
-        assert not store.lease_is_sure("lane:a")
+        await store.release("queue:a")
+        assert not store.lease_is_sure("queue:a")
 
 
 async def test_signs_of_life_go_on_whatever_goes_wrong_with_one(
@@ -158,31 +158,31 @@ async def test_signs_of_life_go_on_whatever_goes_wrong_with_one(
     assert sum("no sign of life" in text for text in caplog.messages) == 1
 
 
-async def test_a_lane_that_another_serves_is_not_busy_until_that_one_is_gone(url: str) -> None:
+async def test_a_queue_that_another_serves_is_not_busy_until_that_one_is_gone(url: str) -> None:
     async with replica(url) as one, replica(url) as other:
         await with_delivery(one, "a", "b")
-        assert await one.lease("lane:a")
-        assert list(await one.busy_lanes()) == ["a", "b"]
-        assert list(await other.busy_lanes()) == ["b"]
-        assert await other.waiting_lanes() == {"a": 1, "b": 1}
+        assert await one.lease("queue:a")
+        assert list(await one.busy_queues()) == ["a", "b"]
+        assert list(await other.busy_queues()) == ["b"]
+        assert await other.waiting_queues() == {"a": 1, "b": 1}
 
         await stops_beating(one)
         await other._leases._beat()
-        assert list(await other.busy_lanes()) == ["a", "b"]
+        assert list(await other.busy_queues()) == ["a", "b"]
 
 
 async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
     async with replica(url) as other:
         dead = PostgresStore(url)
         await dead.open()
-        assert await dead.lease("lane:a")
+        assert await dead.lease("queue:a")
         assert dead._leases._beating is not None
         dead._leases._beating.cancel()  # as by kill -9: nothing is given back
         await dead._front.close()
         await dead._pool.close()
         begun = time.monotonic()
         async with asyncio.timeout(10):
-            while not await other.lease("lane:a"):  # noqa: ASYNC110 - nobody tells of it
+            while not await other.lease("queue:a"):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.2)
 
         assert 2 < time.monotonic() - begun < 8
@@ -191,14 +191,14 @@ async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
 async def test_a_replica_that_hangs_in_the_middle_of_a_write_lets_go(url: str) -> None:
     async with replica(url) as other, replica(url) as hung:
         (delivery,) = await with_delivery(hung, "a")
-        assert await hung.lease("lane:a")
+        assert await hung.lease("queue:a")
 
         async def write() -> None:
             async with hung._pool.transaction() as connection:
-                await hung._leases.require(connection, "lane:a")
+                await hung._leases.require(connection, "queue:a")
                 await stops_beating(hung)
                 begun = time.monotonic()
-                while not await taken(other, "lane:a"):
+                while not await taken(other, "queue:a"):
                     assert time.monotonic() - begun < 10
                 await connection.execute("SELECT 1")
 
@@ -277,16 +277,16 @@ async def test_only_what_was_not_answered_can_be_overtaken(url: str) -> None:
 
 
 async def test_what_one_stores_wakes_the_others(url: str) -> None:
-    events, lanes = asyncio.Event(), asyncio.Queue[set[str]]()
+    events, queues = asyncio.Event(), asyncio.Queue[set[str]]()
     other = PostgresStore(url)
-    other.watch(events.set, lambda names: lanes.put_nowait(set(names)))
+    other.watch(events.set, lambda names: queues.put_nowait(set(names)))
     await other.open()
     async with replica(url) as one, asyncio.timeout(5):
         while not events.is_set():  # it may begin to listen a moment later
             await one.accept(event(int(time.time() * 1000)))
             await asyncio.sleep(0.05)
         await one.announce("acme", "x", [NewDelivery("acme/ops", "k", "m")])
-        assert await lanes.get() == {"acme/ops"}
+        assert await queues.get() == {"acme/ops"}
     await other.close()
 
 
@@ -354,7 +354,7 @@ async def test_a_pool_that_runs_dry_is_unavailable_in_time(
         assert await store.note("x") is None
 
 
-async def test_lanes_that_crowd_hold_up_neither_intake_nor_signs_of_life(
+async def test_queues_that_crowd_hold_up_neither_intake_nor_signs_of_life(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.store.postgres_pool.MOST", 1)
@@ -450,7 +450,7 @@ async def test_no_password_is_told(caplog: pytest.LogCaptureFixture) -> None:
 async def test_text_that_postgresql_can_not_keep_loses_only_that(url: str) -> None:
     async with replica(url) as store:
         (delivery,) = await with_delivery(store, "a")
-        assert await store.lease("lane:a")
+        assert await store.lease("queue:a")
         await store.failed(delivery, "a\x00b", 0)
         (found,) = await store.waiting("a", 9)
         assert found.error == "a\ufffdb"

@@ -23,19 +23,24 @@ async def accept(store: Store, count: int, team: str = "acme", **changes: str) -
 
 
 async def fan_out(
-    store: Store, ids: list[int], *lanes: str, team: str = "acme", person: str = "", about: str = ""
+    store: Store,
+    ids: list[int],
+    *queues: str,
+    team: str = "acme",
+    person: str = "",
+    about: str = "",
 ) -> None:
     await store.fanned_out(
         [
             FannedOut(
                 id_,
                 team,
-                "fanned-out" if lanes else "ignored",
-                "" if lanes else "not chosen: b",
-                [NewDelivery(lane, f"{id_} {lane}", "{}") for lane in lanes],
+                "fanned-out" if queues else "ignored",
+                "" if queues else "not chosen: b",
+                [NewDelivery(queue, f"{id_} {queue}", "{}") for queue in queues],
                 person=person,
                 about=about,
-                passed={} if lanes else {"b": "!create-file"},
+                passed={} if queues else {"b": "!create-file"},
             )
             for id_ in ids
         ]
@@ -61,7 +66,7 @@ async def test_a_row_tells_who_what_and_what_became_of_it(store: Store) -> None:
         "Ada",
         "Landing page",
     )
-    assert [(mark.lane, mark.state, mark.error) for mark in row.marks] == [
+    assert [(mark.queue, mark.state, mark.error) for mark in row.marks] == [
         ("a", "sent", ""),
         ("b", "waiting", "timeout"),
     ]
@@ -211,24 +216,24 @@ async def test_what_is_told_of_an_event_goes_with_it(store: Store) -> None:
     assert await store.reading.event(None, id_) is None
 
 
-async def test_lanes_tell_how_they_are(store: Store) -> None:
+async def test_queues_tell_how_they_are(store: Store) -> None:
     ids = await accept(store, 3)
     await fan_out(store, ids, "a")
     marks = sorted(await _marks(store))
     await store.sent([marks[0].id], "")
     await store.failed(marks[1].id, "timeout", 1e9)
     await store.dead(marks[2].id, "msg_too_long")
-    facts = await store.reading.lanes(["a", "b"])
+    facts = await store.reading.queues(["a", "b"])
     a, b = facts["a"], facts["b"]
     assert (a.waiting, a.dead, a.next_at, a.error) == (1, 1, 1e9, "msg_too_long")
     assert abs(a.sent_at - time.time()) < 60
     assert abs(a.failed_at - time.time()) < 60
     assert 0 < a.since <= time.time()
     assert b == ("b", 0, 0, 0.0, 0.0, 0.0, 0.0, "")
-    assert await store.reading.lanes([]) == {}
+    assert await store.reading.queues([]) == {}
 
 
 async def test_an_event_of_relays_own_is_in_the_list(store: Store) -> None:
-    await store.announce("acme", "lane-broken", [NewDelivery("acme/ops", "k", "m")], "It stopped")
+    await store.announce("acme", "queue-broken", [NewDelivery("acme/ops", "k", "m")], "It stopped")
     (row,) = (await store.reading.events("acme", Filters(text="stopped"))).rows
-    assert (row.name, row.about, row.marks[0].lane) == ("lane-broken", "It stopped", "acme/ops")
+    assert (row.name, row.about, row.marks[0].queue) == ("queue-broken", "It stopped", "acme/ops")

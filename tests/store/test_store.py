@@ -10,17 +10,17 @@ import pytest
 
 from relay.store.base import (
     FannedOut,
-    Head,
     NewDelivery,
     NewEvent,
-    Shown,
+    QueueHead,
+    ShownMessage,
     Store,
     StoreMisfit,
     StoreUnavailable,
     ThreadPlace,
 )
 from relay.store.schema import STEPS
-from relay.store.seen import Mark, SeenThread
+from relay.store.seen import Fingerprint, SeenThread
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -41,9 +41,9 @@ def event(number: int, team: str = "acme", **changes: object) -> NewEvent:
     return NewEvent(**(fields | changes))  # type: ignore[arg-type]
 
 
-def planned(event_id: int, *lanes: str, team: str = "acme") -> FannedOut:
-    deliveries = [NewDelivery(lane, f"key-{event_id}-{lane}", f"to {lane}") for lane in lanes]
-    return FannedOut(event_id, team, "fanned-out" if lanes else "ignored", "", deliveries)
+def planned(event_id: int, *queues: str, team: str = "acme") -> FannedOut:
+    deliveries = [NewDelivery(queue, f"key-{event_id}-{queue}", f"to {queue}") for queue in queues]
+    return FannedOut(event_id, team, "fanned-out" if queues else "ignored", "", deliveries)
 
 
 async def test_events_wait_in_the_order_in_which_they_came(store: Store) -> None:
@@ -67,19 +67,19 @@ async def test_an_unreadable_body_is_kept_and_does_not_wait(store: Store) -> Non
     assert (entry.event.reason, entry.event.body) == ("not JSON", b"\xff\x00")
 
 
-async def test_a_fan_out_moves_events_into_lanes(store: Store) -> None:
+async def test_a_fan_out_moves_events_into_queues(store: Store) -> None:
     for number in (1, 2, 3):
         await store.accept(event(number))
     first, second, third = [stored.id for stored in await store.stored(10)]
     await store.fanned_out([planned(first, "a", "b"), planned(second, "a"), planned(third)])
     assert await store.stored(10) == []
-    assert await store.waiting_lanes() == {"a": 2, "b": 1}
+    assert await store.waiting_queues() == {"a": 2, "b": 1}
     assert [delivery.event_id for delivery in await store.waiting("a", 10)] == [first, second]
-    heads = {lane: (await store.waiting(lane, 1))[0] for lane in ("a", "b")}
+    heads = {queue: (await store.waiting(queue, 1))[0] for queue in ("a", "b")}
     await store.failed(heads["b"].id, "timeout", 2e9)
-    assert await store.busy_lanes() == {
-        "a": Head(heads["a"].id, 0.0),
-        "b": Head(heads["b"].id, 2e9),
+    assert await store.busy_queues() == {
+        "a": QueueHead(heads["a"].id, 0.0),
+        "b": QueueHead(heads["b"].id, 2e9),
     }
     assert len(await store.waiting("a", 1)) == 1
     states = [entry.event.state for entry in await store.log(team="acme", state=None, limit=10)]
@@ -89,15 +89,15 @@ async def test_a_fan_out_moves_events_into_lanes(store: Store) -> None:
 async def one_delivery(store: Store) -> int:
     await store.accept(event(1))
     (stored,) = await store.stored(1)
-    await store.fanned_out([planned(stored.id, "lane")])
-    (delivery,) = await store.waiting("lane", 1)
+    await store.fanned_out([planned(stored.id, "queue")])
+    (delivery,) = await store.waiting("queue", 1)
     return delivery.id
 
 
 async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
     await store.sent([await one_delivery(store)], "$event")
-    assert await store.waiting_lanes() == {}
-    assert await store.busy_lanes() == {}
+    assert await store.waiting_queues() == {}
+    assert await store.busy_queues() == {}
     (entry,) = await store.log(team=None, state="sent", limit=10)
     (delivery,) = entry.deliveries
     assert (delivery.state, delivery.receipt, delivery.attempts) == ("sent", "$event", 1)
@@ -107,23 +107,23 @@ async def test_a_failed_delivery_waits_with_its_time_and_reason(store: Store) ->
     delivery_id = await one_delivery(store)
     await store.failed(delivery_id, "timeout", 1e9)
     await store.failed(delivery_id, "refused", 2e9)
-    (delivery,) = await store.waiting("lane", 1)
+    (delivery,) = await store.waiting("queue", 1)
     assert (delivery.attempts, delivery.error, delivery.next_at) == (2, "refused", 2e9)
 
 
 async def test_a_dead_delivery_can_be_put_back_under_a_new_key(store: Store) -> None:
     delivery_id = await one_delivery(store)
     await store.dead(delivery_id, "msg_too_long")
-    assert await store.waiting("lane", 1) == []
+    assert await store.waiting("queue", 1) == []
     assert await store.resend_dead() == [delivery_id]
-    (delivery,) = await store.waiting("lane", 1)
+    (delivery,) = await store.waiting("queue", 1)
     assert delivery.attempts == 0
-    assert delivery.key != f"key-{delivery.event_id}-lane"
+    assert delivery.key != f"key-{delivery.event_id}-queue"
     await store.sent([delivery_id], "")
     assert await store.resend([delivery_id, 999]) == [delivery_id]
 
 
-async def test_however_many_dead_are_put_back_in_steps_lane_by_lane(
+async def test_however_many_dead_are_put_back_in_steps_queue_by_queue(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("sqlite", "postgres"):
@@ -132,8 +132,8 @@ async def test_however_many_dead_are_put_back_in_steps_lane_by_lane(
         await store.accept(event(number))
     ids = [stored.id for stored in await store.stored(10)]
     await store.fanned_out([planned(id_, "b", "a") for id_ in ids])
-    lanes = [[one.id for one in await store.waiting(lane, 10)] for lane in ("a", "b")]
-    for id_ in (dead := lanes[0] + lanes[1]):
+    queues = [[one.id for one in await store.waiting(queue, 10)] for queue in ("a", "b")]
+    for id_ in (dead := queues[0] + queues[1]):
         await store.dead(id_, "msg_too_long")
     steps: list[list[int]] = []
     resend = store.resend
@@ -147,7 +147,7 @@ async def test_however_many_dead_are_put_back_in_steps_lane_by_lane(
     monkeypatch.setattr(store, "resend", step)
     assert await store.resend_dead() == sorted(dead)
     assert steps == [dead[:3], dead[3:6], dead[6:9], dead[9:]]
-    assert sum((await store.waiting_lanes()).values()) == 6
+    assert sum((await store.waiting_queues()).values()) == 6
 
 
 async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None:
@@ -157,9 +157,9 @@ async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None
     await store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", new)])
     assert await store.thread("a", "t") is None
     first, second = await store.waiting("a", 10)
-    await store.sent([first.id], "r1", lane="a", thread="t", title="First")
+    await store.sent([first.id], "r1", queue="a", thread="t", title="First")
     assert await store.thread("a", "t") == ThreadPlace("r1", "r1", "First")
-    await store.sent([second.id], "r2", lane="a", thread="t", title="Second")
+    await store.sent([second.id], "r2", queue="a", thread="t", title="Second")
     assert await store.thread("a", "t") == ThreadPlace("r1", "r2", "First")
     assert await store.thread("b", "t") is None
     await store.forget_thread("a", "t")
@@ -170,22 +170,22 @@ async def test_the_messages_of_a_threads_comments_are_found(store: Store) -> Non
     for number in range(3):
         await store.accept(event(number))
     ids = [stored.id for stored in await store.stored(10)]
-    first = [NewDelivery(lane, f"k{lane}", "m", "t") for lane in ("a", "b")]
+    first = [NewDelivery(queue, f"k{queue}", "m", "t") for queue in ("a", "b")]
     reply = [NewDelivery("a", "k3", "m", "t", "c")]
     others = [NewDelivery("a", "k4", "m", "u", "c"), NewDelivery("a", "k5", "m")]
     for id_, new in zip(ids, (first, reply, others), strict=True):
         await store.fanned_out([FannedOut(id_, "acme", "fanned-out", "", new)])
     one, two, *_ = [delivery.id for delivery in await store.waiting("a", 10)]
     assert await store.shown("a", "t") == [
-        Shown(one, "", "waiting", ""),
-        Shown(two, "c", "waiting", ""),
+        ShownMessage(one, "", "waiting", ""),
+        ShownMessage(two, "c", "waiting", ""),
     ]
     await store.sent([one], "r1")
     await store.bundle([two], "together")
     await store.sent([two], "r2")
     assert await store.shown("a", "t") == [
-        Shown(one, "", "sent", "r1"),
-        Shown(two, "c", "sent", ""),
+        ShownMessage(one, "", "sent", "r1"),
+        ShownMessage(two, "c", "sent", ""),
     ]
     assert len(await store.shown("b", "t")) == 1
     assert await store.shown("a", "") == []
@@ -233,12 +233,12 @@ async def test_what_goes_out_together_stays_together(store: Store) -> None:
 
 
 async def test_relay_tells_something_of_its_own(store: Store) -> None:
-    await store.announce("acme", "lane-broken", [NewDelivery("acme/ops", "k", "m")])
-    await store.announce("acme", "lane-broken", [NewDelivery("acme/ops", "l", "m")])
+    await store.announce("acme", "queue-broken", [NewDelivery("acme/ops", "k", "m")])
+    await store.announce("acme", "queue-broken", [NewDelivery("acme/ops", "l", "m")])
     assert await store.stored(10) == []
     assert [one.key for one in await store.waiting("acme/ops", 10)] == ["k", "l"]
     newest, _ = await store.log(team="acme", state="fanned-out", limit=10)
-    assert (newest.event.name, newest.event.body) == ("lane-broken", b"")
+    assert (newest.event.name, newest.event.body) == ("queue-broken", b"")
 
 
 async def test_notes_are_kept_with_their_age(store: Store) -> None:
@@ -259,8 +259,11 @@ async def test_what_the_watch_saw_is_kept_with_the_events_that_tell_of_it(store:
     assert await store.seen.notice("acme", [event(1), event(2)], [one, other]) == 2
     assert await store.seen.notice("rnd", [], [one]) == 0
     assert len(await store.stored(10)) == 2
-    assert sorted(await store.seen.marks("acme")) == [Mark(*one[:4]), Mark(*other[:4])]
-    assert await store.seen.marks("acme", "f2") == [Mark("t2", "f2", "b", 0.0)]
+    assert sorted(await store.seen.marks("acme")) == [
+        Fingerprint(*one[:4]),
+        Fingerprint(*other[:4]),
+    ]
+    assert await store.seen.marks("acme", "f2") == [Fingerprint("t2", "f2", "b", 0.0)]
     assert await store.seen.threads("acme", ["t1", "t9"]) == {"t1": one}
     gone = one._replace(gone_at=50.0, mark="c", state="third")
     assert await store.seen.notice("acme", [event(1), event(3)], [gone]) == 1
@@ -345,8 +348,8 @@ async def test_prune_takes_old_events_in_steps_and_nothing_that_was_put_back(sto
         await store.accept(event(number, received_at=1000.0 + number))
     await store.accept(event(9))
     ids = [stored.id for stored in await store.stored(10)]
-    await store.fanned_out([planned(id_, "lane") for id_ in ids])
-    for delivery in await store.waiting("lane", 10):
+    await store.fanned_out([planned(id_, "queue") for id_ in ids])
+    for delivery in await store.waiting("queue", 10):
         await store.sent([delivery.id], "")
     (oldest, *_) = (await store.log(team=None, state=None, limit=10))[::-1]
     await store.resend([oldest.deliveries[0].id])
@@ -390,7 +393,7 @@ async def test_another_process_can_look_and_put_back_beside_the_service(
     await beside.open(service=False)
     assert await beside.resend_dead() == [delivery_id]
     await beside.close()
-    assert await store.waiting_lanes() == {"lane": 1}
+    assert await store.waiting_queues() == {"queue": 1}
 
 
 @sqlite_alone

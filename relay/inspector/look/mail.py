@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from relay.channels.base import Thread
+from relay.channels.base import ReplyTo
 from relay.channels.email_message import address, compose
 from relay.inspector.look import Frame, Look
 from relay.messages.message import Message
@@ -37,7 +37,7 @@ _BOX = (
 _PICTURE = Picture(b"", "image/png", 480, 270)
 
 
-def look(message: Message, thread: Thread | None, sender: str, to: Sequence[str]) -> Look:
+def look(message: Message, thread: ReplyTo | None, sender: str, to: Sequence[str]) -> Look:
     """The mail as a mail program shows it, a picture as an empty box."""
     picture = _PICTURE if message.picture else None
     mail = compose(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from relay.channels.base import Thread
+from relay.channels.base import ReplyTo
 from relay.inspector.look import Frame, Look, shown
 from relay.inspector.look.mail import frame
 from relay.messages.message import Message
@@ -53,7 +53,7 @@ def test_a_mail_has_its_headers_its_text_and_its_html() -> None:
 
 
 def test_a_reply_has_the_subject_of_its_thread() -> None:
-    look = shown("email", MESSAGE, Thread("<1@x>", "<2@x>", "Ada began"))
+    look = shown("email", MESSAGE, ReplyTo("<1@x>", "<2@x>", "Ada began"))
     assert look.title == "Re: Ada began"
 
 

@@ -13,7 +13,7 @@ _NOTES = "watch/"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SyncState:
     """Times are in seconds since 1970."""
 
     team_id: str
@@ -36,7 +36,7 @@ class State:
         """The latest of its times."""
         return max(self.since, self.blind_until, self.blind_from, self.blind_before)
 
-    def not_after(self, now: float) -> "State":
+    def not_after(self, now: float) -> "SyncState":
         """The same without a time that is to come."""
         return replace(
             self,
@@ -46,7 +46,7 @@ class State:
             blind_before=min(self.blind_before, now),
         )
 
-    def blind(self, now: float, spell: float) -> "State":
+    def blind(self, now: float, spell: float) -> "SyncState":
         """The team can't be looked at now. What is noted within ``spell`` seconds of the last time
         is one: after more Relay may have been down, so that no webhook brought anything."""
         if now - self.blind_until > spell:
@@ -61,13 +61,13 @@ class State:
         return max(self.since - MARGIN, min(blind_until, pruned))
 
 
-async def load(store: Store, team: str) -> State | None:
+async def load(store: Store, team: str) -> SyncState | None:
     """How far the watch has come; None before its first look."""
     note = await store.note(_key(team))
-    return State(**json.loads(note.value)) if note is not None and note.value else None
+    return SyncState(**json.loads(note.value)) if note is not None and note.value else None
 
 
-async def keep(store: Store, team: str, state: State) -> None:
+async def keep(store: Store, team: str, state: SyncState) -> None:
     """Keep it."""
     await store.keep_note(_key(team), json.dumps(asdict(state)))
 

@@ -11,13 +11,13 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.config import Penpot as PenpotSettings
+from relay.config import PenpotSettings as PenpotSettings
 from relay.secret import Secret
 from relay.store.base import StoreUnavailable
 from tests.penpot.people import Body
 from tests.penpot.standin import TOKEN, StandIn
 from tests.penpot.world import Thread
-from tests.watch.stage import Direct, Stage, stage
+from tests.sync.stage import Direct, Stage, stage
 
 MANY = int(os.environ.get("RELAY_SCHEDULES", "12"))
 """Schedules of one run."""

@@ -8,20 +8,20 @@ from typing import Any
 
 from relay.config import Config
 from relay.metrics import Metrics
-from relay.penpot.api import Penpot
+from relay.penpot.api import PenpotClient
 from relay.penpot.discussion import ThreadRow
-from relay.penpot.rpc import PenpotError, Unexpected
+from relay.penpot.rpc import PenpotError, PenpotUnexpected
 from relay.penpot.text import uuid
 from relay.store.base import Store
-from relay.watch import state
-from relay.watch.activity import ActiveFile
-from relay.watch.hooks import Hooks
-from relay.watch.known import COMMENT_KEYS, THREAD_KEYS, some
-from relay.watch.looks import AT_ONCE, FileLook, Looks
-from relay.watch.pace import Rest, spread
-from relay.watch.state import State
-from relay.watch.sweep import NotThere, Sweep
-from relay.watch.teams import SEARCHED, Directory, team_id
+from relay.sync import state
+from relay.sync.activity import ActiveFile
+from relay.sync.hooks import WebhookMonitor
+from relay.sync.known import COMMENT_KEYS, THREAD_KEYS, some
+from relay.sync.looks import AT_ONCE, CommentPoller, FileLook
+from relay.sync.pace import Backoff, spread
+from relay.sync.state import SyncState
+from relay.sync.sweep import NotThere, Sweep
+from relay.sync.teams import SEARCHED, TeamDirectory, team_id
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +55,14 @@ class Job:
     """Whether people wait for it: it comes before what nobody waits for."""
 
 
-class TeamWatch:
+class TeamSync:
     """Does one job at a time, each of a few calls."""
 
     def __init__(
         self,
         config: Config,
-        penpot: Penpot,
-        directory: Directory,
+        penpot: PenpotClient,
+        directory: TeamDirectory,
         store: Store,
         metrics: Metrics,
         stored: Callable[[], None],
@@ -75,10 +75,10 @@ class TeamWatch:
         self._directory = directory
         self._store = store
         self._clock = clock
-        self._hooks = Hooks(config, penpot, store, metrics, clock)
-        self._looks = Looks(penpot, store, metrics, stored, team, clock)
+        self._hooks = WebhookMonitor(config, penpot, store, metrics, clock)
+        self._looks = CommentPoller(penpot, store, metrics, stored, team, clock)
         self._id = ""
-        self._state: State | None = None
+        self._state: SyncState | None = None
         self._sweep: Sweep | None = None
         self._files: dict[str, ActiveFile] = {}
         self._changed: dict[str, ThreadRow] = {}
@@ -89,7 +89,7 @@ class TeamWatch:
         self._hooks_at = 0.0
         self._look_at = 0.0
         self._sweep_at = 0.0
-        self._rests: dict[str, Rest] = {}
+        self._rests: dict[str, Backoff] = {}
         self.name = team
 
     # What comes next
@@ -186,7 +186,7 @@ class TeamWatch:
         assert self._state is not None  # noqa: S101 - it is no job before that
         try:
             looked = await self._looks.unread(self._id)
-        except Unexpected as error:
+        except PenpotUnexpected as error:
             log.debug("team %s is swept, as its list can't be had: %s", self.name, error)
             self._sweep_at = min(self._sweep_at, self._clock())
             looked = [], set()
@@ -240,7 +240,7 @@ class TeamWatch:
         """A look at a file; nothing where its list can't be had."""
         try:
             look = await self._looks.file(file, self._id)
-        except Unexpected as error:
+        except PenpotUnexpected as error:
             log.warning("team %s: a file's comments can't be listed: %s", self.name, error)
             return FileLook(False)
         self._list(look.changed)
@@ -292,7 +292,7 @@ class TeamWatch:
         if self._state is not None and (self._looks.aside or not sweep.is_whole):
             self._state = replace(self._state, is_read=sweep.is_read)  # not all has been seen
         else:
-            self._state = State(self._id, sweep.begun_at, sweep.is_read)
+            self._state = SyncState(self._id, sweep.begun_at, sweep.is_read)
         await state.keep(self._store, self.name, self._state)
         if sweep.is_first:
             log.info("team %s is watched: %d files", self.name, len(sweep.files))
@@ -308,7 +308,7 @@ class TeamWatch:
 
     async def failed(self, job: Job) -> bool:
         """A job failed, and rests; whether it did not fail before. Raises ``StoreUnavailable``."""
-        rest = self._rests.setdefault(job.what, Rest())
+        rest = self._rests.setdefault(job.what, Backoff())
         rest.failed(self._clock())
         if job.what != "hook":
             await self._blind()

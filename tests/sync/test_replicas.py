@@ -10,8 +10,8 @@ import pytest
 from relay.store.postgres import PostgresStore
 from tests.penpot.standin import StandIn
 from tests.servers.postgres import Postgres
-from tests.watch.stage import Clock, Stage, settings
-from tests.watch.test_catch_up import HOUR, MINUTE, NEXT_LOOK
+from tests.sync.stage import Clock, Stage, settings
+from tests.sync.test_catch_up import HOUR, MINUTE, NEXT_LOOK
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,15 @@ from typing import Any
 
 import httpx
 
-from relay.config import Config, Penpot, Server, StdoutSettings, StoreSettings, Team
-from relay.config import Watch as WatchSettings
+from relay.config import (
+    Config,
+    PenpotSettings,
+    ServerSettings,
+    StdoutSettings,
+    StoreSettings,
+    TeamSettings,
+)
+from relay.config import SyncSettings as WatchSettings
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.penpot.identity import digest
@@ -18,8 +25,8 @@ from relay.penpot.rpc import Answer
 from relay.secret import Secret
 from relay.store.base import NewEvent, Store
 from relay.store.sqlite import SqliteStore
-from relay.watch.client import Counted
-from relay.watch.watch import Watch
+from relay.sync.client import CountedPenpotClient
+from relay.sync.sync import PenpotSync
 from tests.penpot.people import Body, People
 from tests.penpot.standin import TOKEN, StandIn
 from tests.penpot.world import Webhook
@@ -31,7 +38,7 @@ NOON = 1_785_000_000.0
 LOG = StdoutSettings(type="stdout", name="log")
 
 
-class Direct(Counted):
+class Direct(CountedPenpotClient):
     """The client with all that it reads and checks, but the world at hand instead of a server."""
 
     def __init__(self, penpot: StandIn, token: Secret, metrics: Metrics) -> None:
@@ -59,11 +66,11 @@ class Clock:
 
 def settings(url: str, folder: Path, /, **more: Any) -> Config:
     """A config of one team; ``more`` replaces its tables."""
-    team = Team(secret=Secret(SECRET), channels=(LOG,))
+    team = TeamSettings(secret=Secret(SECRET), channels=(LOG,))
     tables: dict[str, Any] = {
-        "server": Server(public_url=PUBLIC),
+        "server": ServerSettings(public_url=PUBLIC),
         "store": StoreSettings(url=Secret(f"sqlite:///{folder}/relay.db")),
-        "penpot": more.get("penpot") or Penpot(url=url, access_token=Secret(TOKEN)),
+        "penpot": more.get("penpot") or PenpotSettings(url=url, access_token=Secret(TOKEN)),
         "watch": WatchSettings(),
         "teams": {"acme": team},
     }
@@ -81,16 +88,16 @@ class Stage:
         self.clock = clock
         self.metrics = Metrics()
         self.acme = self.world.by_name("teams", "acme")
-        self._clients: list[Counted] = []
+        self._clients: list[CountedPenpotClient] = []
         self.start()
 
-    def start(self, kind: Callable[..., Counted] = Counted) -> None:
+    def start(self, kind: Callable[..., CountedPenpotClient] = CountedPenpotClient) -> None:
         """A watch as after a start of the service."""
         token = self.config.penpot.access_token
         assert token is not None
         first = self.penpot if kind is Direct else self.penpot.url
         self._clients.append(kind(first, token, self.metrics))
-        self.watch = Watch(
+        self.watch = PenpotSync(
             self.config, self._clients[-1], self.store, self.metrics, lambda: None, self.clock
         )
 
@@ -99,7 +106,7 @@ class Stage:
             await client.close()
 
     @property
-    def client(self) -> Counted:
+    def client(self) -> CountedPenpotClient:
         """What the watch asks with."""
         return self._clients[-1]
 
@@ -161,9 +168,9 @@ class Stage:
         self.world.webhooks[webhook.id] = webhook
         return webhook
 
-    async def told(self, lane: str = "acme/log") -> list[Message]:
-        """What waits for a lane."""
-        return [Message.loads(one.message) for one in await self.store.waiting(lane, 1000)]
+    async def told(self, queue: str = "acme/log") -> list[Message]:
+        """What waits for a queue."""
+        return [Message.loads(one.message) for one in await self.store.waiting(queue, 1000)]
 
     async def bodies(self, limit: int = 10_000) -> list[dict[str, Any]]:
         """The events that wait for the fan-out, oldest first."""

@@ -18,11 +18,11 @@ from relay.config import Config
 from relay.messages.escape import escape
 from relay.messages.message import Message
 from relay.metrics import Metrics
-from relay.penpot.answers import Webhook
+from relay.penpot.answers import WebhookRecord
 from relay.store.base import NewDelivery, Store
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
-    from relay.penpot.api import Penpot
+    from relay.penpot.api import PenpotClient
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _BY_HAND = "somebody switched it off in Penpot: `relay doctor --fix` switches it
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class WebhookStatus:
     """What was found about a team's hook in Penpot."""
 
     state: State
@@ -68,7 +68,7 @@ class Hook:
     """Whether it was about to be switched on, and nobody has been told of that yet."""
 
 
-def reason(webhook: Webhook) -> str:
+def reason(webhook: WebhookRecord) -> str:
     """Why Penpot switched a hook off, in words; empty where it notes nothing."""
     if not webhook.error_code:
         return ""
@@ -76,7 +76,7 @@ def reason(webhook: Webhook) -> str:
     return _WHY.get(word, f"its calls failed ({webhook.error_code})")
 
 
-def own(webhooks: Iterable[Webhook], public_url: str, path: str) -> list[Webhook]:
+def own(webhooks: Iterable[WebhookRecord], public_url: str, path: str) -> list[WebhookRecord]:
     """The hooks that lead to this Relay, by host and path; by the path alone where the config has
     no ``server.public_url``. ``path`` is that of the team's hook, with its secret."""
     here = urlsplit(public_url + path)
@@ -92,13 +92,13 @@ def own(webhooks: Iterable[Webhook], public_url: str, path: str) -> list[Webhook
     return found
 
 
-class Hooks:
+class WebhookMonitor:
     """Looks at each team's hook, and switches it on where Penpot switched it off."""
 
     def __init__(
         self,
         config: Config,
-        penpot: "Penpot",
+        penpot: "PenpotClient",
         store: Store,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
@@ -118,41 +118,43 @@ class Hooks:
         listed = await self._penpot.webhooks(team_id)
         if listed is None:
             text = "the user of penpot.access_token is not in the team"
-            await self._keep(team, before, Hook("hidden", text))
+            await self._keep(team, before, WebhookStatus("hidden", text))
             return False
         found = own(listed, self._config.server.public_url, self._config.hook_path(team))
         if not found:
-            await self._keep(team, before, Hook("missing", _MISSING))
+            await self._keep(team, before, WebhookStatus("missing", _MISSING))
             return False
         if any(webhook.is_active for webhook in found):
             if before is not None and before.untold:  # Relay ended right after that
                 await self._is_on(team, before, before.why)
                 return True
-            await self._keep(team, before, Hook("active"))
+            await self._keep(team, before, WebhookStatus("active"))
             return False
         # The one that Penpot gave up on rather than one that somebody switched off.
         return await self._switch_on(team, before, max(found, key=lambda one: bool(reason(one))))
 
     async def not_found(self, team: str) -> None:
         """None of the teams of the token's user has the hook. Raises ``StoreUnavailable``."""
-        await self._keep(team, await last(self._store, team), Hook("missing", _NOWHERE))
+        await self._keep(team, await last(self._store, team), WebhookStatus("missing", _NOWHERE))
 
-    async def _switch_on(self, team: str, before: Hook | None, webhook: Webhook) -> bool:
+    async def _switch_on(
+        self, team: str, before: WebhookStatus | None, webhook: WebhookRecord
+    ) -> bool:
         why = reason(webhook)
         if not why and before is not None and before.once:
-            await self._keep(team, before, Hook("off", _BY_HAND))
+            await self._keep(team, before, WebhookStatus("off", _BY_HAND))
             return False
         lacks = f"{why}; {_RIGHT}" if why else _RIGHT
         if before is None or before.why != lacks:
-            await self._keep(team, before, Hook("off", why, untold=True))
+            await self._keep(team, before, WebhookStatus("off", why, untold=True))
             before = await last(self._store, team)
         if await self._penpot.switch_on(webhook) is None:
-            await self._keep(team, before, Hook("off", lacks))
+            await self._keep(team, before, WebhookStatus("off", lacks))
             return False
         await self._is_on(team, before, why)
         return True
 
-    async def _is_on(self, team: str, before: Hook | None, why: str) -> None:
+    async def _is_on(self, team: str, before: WebhookStatus | None, why: str) -> None:
         self._metrics.hook_switched_on(team)
         log.warning(
             "team %s: its webhook in Penpot was off (%s) and is on again", team, why or "no reason"
@@ -163,9 +165,9 @@ class Hooks:
             told_at = now
             await self._tell(team, why)
         once = not why or (before is not None and before.once)
-        await self._keep(team, before, Hook("active", told_at=told_at, once=once))
+        await self._keep(team, before, WebhookStatus("active", told_at=told_at, once=once))
 
-    async def _keep(self, team: str, before: Hook | None, found: Hook) -> None:
+    async def _keep(self, team: str, before: WebhookStatus | None, found: WebhookStatus) -> None:
         self._metrics.hook(team, is_active=found.state == "active")
         if before is not None:
             found = replace(
@@ -180,8 +182,8 @@ class Hooks:
         await self._store.keep_note(_key(team), json.dumps(asdict(found)))
 
     async def _tell(self, team: str, why: str) -> None:
-        lane = self._config.told(team)
-        if lane is None:
+        queue = self._config.told(team)
+        if queue is None:
             return
         cause = f"because {escape(why)}" if why else "and notes no failed call"
         text = (
@@ -191,14 +193,14 @@ class Hooks:
         now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
         title = "Penpot's webhook was off and is on again"
         message = Message(title, text, event=SWITCHED_ON, team=team, at=now)
-        delivery = NewDelivery(lane, uuid.uuid4().hex, message.dumps())
+        delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, SWITCHED_ON, [delivery], title)
 
 
-async def last(store: Store, team: str) -> Hook | None:
+async def last(store: Store, team: str) -> WebhookStatus | None:
     """What was found about a team's hook when it was looked at last; None before that."""
     note = await store.note(_key(team))
-    return None if note is None else Hook(**json.loads(note.value))
+    return None if note is None else WebhookStatus(**json.loads(note.value))
 
 
 async def troubles(store: Store, teams: Iterable[str]) -> dict[str, tuple[float, str]]:
@@ -207,7 +209,7 @@ async def troubles(store: Store, teams: Iterable[str]) -> dict[str, tuple[float,
     found = {}
     for team in teams:
         note = await store.note(_key(team))
-        hook = None if note is None else Hook(**json.loads(note.value))
+        hook = None if note is None else WebhookStatus(**json.loads(note.value))
         if note is not None and hook is not None and hook.state != "active":
             found[team] = note.at, f"its webhook in Penpot is {hook.state}: {hook.why}"
     return found

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from relay.config import Config
-from relay.config import Watch as WatchSettings
+from relay.config import SyncSettings as WatchSettings
 from relay.penpot.identity import digest
 from relay.store.base import NewEvent
 from relay.store.sqlite import SqliteStore
-from relay.watch.client import Counted
-from relay.watch.hooks import troubles
-from relay.watch.pace import BURST
+from relay.sync.client import CountedPenpotClient
+from relay.sync.hooks import troubles
+from relay.sync.pace import BURST
 from tests.penpot.people import People
 from tests.penpot.standin import StandIn
-from tests.watch.many import fill, many, numbered
-from tests.watch.stage import Clock, Direct, Stage
+from tests.sync.many import fill, many, numbered
+from tests.sync.stage import Clock, Direct, Stage
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ class Many(Stage):
             config = config.model_copy(update={"teams": teams})
         super().__init__(config, penpot, store, Clock())
 
-    def start(self, kind: Callable[..., Counted] = Direct) -> None:
+    def start(self, kind: Callable[..., CountedPenpotClient] = Direct) -> None:
         super().start(kind)
 
     async def first_looks(self) -> None:

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from relay.config import StoreSettings
-from relay.config import Watch as WatchSettings
+from relay.config import SyncSettings as WatchSettings
 from relay.secret import Secret
 from relay.store.base import FannedOut, StoreUnavailable
-from relay.watch import state
-from relay.watch.looks import MOST_TOLD
-from relay.watch.team import MOST_COMMENTS
+from relay.sync import state
+from relay.sync.looks import MOST_TOLD
+from relay.sync.team import MOST_COMMENTS
 from tests.penpot import rows
 from tests.penpot.standin import Fault, StandIn
 from tests.servers.loopback import Answer
-from tests.watch.stage import Direct, Stage, stage
+from tests.sync.stage import Direct, Stage, stage
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""A lane: one channel's messages, one after the other, in the order of the events."""
+"""A queue: one channel's messages, one after the other, in the order of the events."""
 
 import asyncio
 import logging
@@ -8,41 +8,41 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from relay.channels.base import Channel, Failure, Thread
+from relay.channels.base import Channel, Failure, ReplyTo
 from relay.delivery import digest
-from relay.delivery.changes import Attempt, Outcome
-from relay.delivery.clock import Waits
-from relay.delivery.health import Health
-from relay.delivery.pace import Pace, pause
+from relay.delivery.changes import EditAttempt, EditOutcome
+from relay.delivery.clock import RetryTimers
+from relay.delivery.health import QueueHealth
+from relay.delivery.pace import RateLimiter, pause
 from relay.delivery.retry import LONGEST, delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
 from relay.store.base import (
     Delivery,
-    Head,
     LeaseLost,
+    QueueHead,
     Store,
     StoreUnavailable,
     ThreadPlace,
-    lane_lease,
+    queue_lease,
 )
 
 log = logging.getLogger(__name__)
 
 READ_AHEAD = 32
-"""Deliveries that a lane reads from the store at once."""
+"""Deliveries that a queue reads from the store at once."""
 STORE_PAUSE = 1.0
 """Seconds to wait when the store can't be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What all lanes work with."""
+class QueueContext:
+    """What all queues work with."""
 
     store: Store
     metrics: Metrics
-    health: Health
+    health: QueueHealth
     pictures: Callable[[str], Awaitable[Picture | None]]
     """Gives the picture of an id in Penpot."""
     retention: float
@@ -52,45 +52,45 @@ class Means:
     changed: Callable[[Iterable[int]], None]
     """Is told the events whose deliveries were sent, failed or died."""
     stop: asyncio.Event
-    waits: Waits
+    waits: RetryTimers
 
 
-class Lane:
+class ChannelQueue:
     """Sends what waits for one channel. Every receipt is on disk before the next message goes
     out."""
 
     def __init__(
         self,
         name: str,
-        means: Means,
+        means: QueueContext,
         open_channel: Callable[[str], Channel],
         pace: float | None,
         *,
         threaded: bool,
         digest_after: int,
     ) -> None:
-        """See ``Lanes``, for this one lane."""
+        """See ``Queues``, for this one queue."""
         self.name = name
         self._means = means
         self._open_channel = open_channel
         self._pace = pace
         self._threaded = threaded
         self._digest_after = digest_after
-        self._opened: tuple[Channel, Pace] | None = None
+        self._opened: tuple[Channel, RateLimiter] | None = None
         self._begun = True
         self._started: float | None = None
         self._apart: frozenset[int] = frozenset()
         self._done: dict[int, set[str]] = {}
-        self._waits_for: Head | None = None
+        self._waits_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
     def begin(self) -> None:
-        """The lane has its lease, maybe from another replica: what waits first may have been under
+        """The queue has its lease, maybe from another replica: what waits first may have been under
         way there."""
         self._begun = True
 
-    def look(self, head: Head | None) -> None:
-        """That is what waits first by now: a lane that waits for something else reads anew, as
+    def look(self, head: QueueHead | None) -> None:
+        """That is what waits first by now: a queue that waits for something else reads anew, as
         `relay resend` or another replica has changed it."""
         if self._waits_for is not None and head != self._waits_for:
             self.wake()
@@ -115,18 +115,18 @@ class Lane:
                 if self._means.stop.is_set() or not await self._deliver([delivery]):
                     break
         except StoreUnavailable as error:
-            log.warning("lane %s waits for the store: %s", self.name, error)
+            log.warning("queue %s waits for the store: %s", self.name, error)
             await pause(STORE_PAUSE, self._means.stop)
             return True
         return bool(batch)
 
     def _window(self) -> int:
-        """So many deliveries are read at once: one more tells that the lane is late."""
+        """So many deliveries are read at once: one more tells that the queue is late."""
         after = self._digest_after
         return READ_AHEAD if after == sys.maxsize else max(READ_AHEAD, after + 1)
 
     async def _bundled(self, batch: Sequence[Delivery]) -> list[Delivery]:
-        """The deliveries that go out next where the lane is late, or was: those of a digest, which
+        """The deliveries that go out next where the queue is late, or was: those of a digest, which
         the store knows before it is sent; none where each goes by itself."""
         if not batch:
             return []
@@ -166,13 +166,13 @@ class Lane:
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:  # a bug in a channel must not cost the message
-            log.exception("lane %s: delivery %d", self.name, delivery.id)
+            log.exception("queue %s: delivery %d", self.name, delivery.id)
             bug = Failure("retry", "bug", type(error).__name__)
             return await self._fail(deliveries, bug)
 
     async def _wait(self, delivery: Delivery, seconds: float) -> None:
         """Wait for a delivery, without asking the store: ``look`` tells what changes there."""
-        self._waits_for = Head(delivery.id, delivery.next_at)
+        self._waits_for = QueueHead(delivery.id, delivery.next_at)
         self._woken.clear()
         if not self._means.stop.is_set():
             await pause(seconds, self._woken)
@@ -213,14 +213,14 @@ class Lane:
             receipt = await channel.send(
                 message,
                 delivery.digest or delivery.key,
-                Thread(place.root, place.last, place.title) if place else None,
+                ReplyTo(place.root, place.last, place.title) if place else None,
                 picture,
             )
         except Failure as failure:
             if failure.verdict != "rootless" or place is None:
                 raise
             log.warning(
-                "lane %s: delivery %d begins its thread anew: %s", self.name, delivery.id, failure
+                "queue %s: delivery %d begins its thread anew: %s", self.name, delivery.id, failure
             )
             await self._means.store.forget_thread(self.name, thread)
             return False
@@ -229,7 +229,7 @@ class Lane:
             lambda: self._means.store.sent(
                 [one.id for one in deliveries],
                 receipt.id,
-                lane=self.name,
+                queue=self.name,
                 thread=thread,
                 title=message.title,
                 seconds=took,
@@ -243,8 +243,8 @@ class Lane:
         would not have it."""
         try:
             return digest.together([Message.loads(one.message) for one in deliveries])
-        except Exception as error:  # a bug must not hold the lane
-            log.exception("lane %s: a digest of %d deliveries", self.name, len(deliveries))
+        except Exception as error:  # a bug must not hold the queue
+            log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
             raise Failure("dead", "bug", type(error).__name__) from error
 
     async def _change(
@@ -253,13 +253,13 @@ class Lane:
         message: Message,
         place: ThreadPlace | None,
         picture: Picture | None,
-    ) -> Outcome:
+    ) -> EditOutcome:
         """Change what the message is to change. Raises what the channel raises."""
         assert message.change is not None  # noqa: S101 - for the type checker
         channel, pace = self._open()
         shown = await self._means.store.shown(self.name, message.thread)
-        attempt = Attempt(
-            lane=self.name,
+        attempt = EditAttempt(
+            queue=self.name,
             delivery_id=delivery.id,
             key=delivery.key,
             message=message,
@@ -282,16 +282,16 @@ class Lane:
     async def _tell_sent(
         self, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
     ) -> None:
-        """Tell of it; that the lane works only where its server was ``reached``."""
+        """Tell of it; that the queue works only where its server was ``reached``."""
         delivery = deliveries[0]
         self._means.changed(one.event_id for one in deliveries)
         self._means.metrics.sent(self.name, took)
         if delivery.digest:
             self._means.metrics.digest(self.name)
-            log.info("lane %s: a digest of %d deliveries sent", self.name, len(deliveries))
+            log.info("queue %s: a digest of %d deliveries sent", self.name, len(deliveries))
         else:
             log.info(
-                "lane %s: delivery %d of event %d sent", self.name, delivery.id, delivery.event_id
+                "queue %s: delivery %d of event %d sent", self.name, delivery.id, delivery.event_id
             )
         if reached:
             await self._note(lambda: self._means.health.works(self.name))
@@ -301,7 +301,7 @@ class Lane:
         self._means.metrics.failed(self.name, failure.reason)
         if failure.verdict not in ("retry", "broken"):
             if delivery.digest:
-                log.warning("lane %s: a digest is taken apart: %s", self.name, failure)
+                log.warning("queue %s: a digest is taken apart: %s", self.name, failure)
                 ids = [one.id for one in deliveries]
                 self._apart = frozenset(ids)
                 await self._note(lambda: self._means.store.bundle(ids, ""))
@@ -320,7 +320,7 @@ class Lane:
         await self._note(tell)
         log.log(
             logging.DEBUG if known else logging.WARNING,
-            "lane %s: delivery %d failed (%s), try %d, next in %.0f s",
+            "queue %s: delivery %d failed (%s), try %d, next in %.0f s",
             self.name,
             delivery.id,
             failure,
@@ -339,7 +339,7 @@ class Lane:
     async def _bury(self, delivery: Delivery, reason: str, detail: str) -> None:
         self._done.pop(delivery.id, None)
         error = f"{reason}: {detail}" if detail else reason
-        log.error("lane %s: delivery %d is dead: %s", self.name, delivery.id, error)
+        log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
         took = self._took()
         await self._note(lambda: self._means.store.dead(delivery.id, error, seconds=took))
         self._means.changed([delivery.event_id])
@@ -348,17 +348,17 @@ class Lane:
     def _require_lease(self) -> None:
         """Raises ``LeaseLost`` where another replica may have sent meanwhile what is to be sent
         now: this one hung, or the store was away."""
-        if not self._means.store.lease_is_sure(lane_lease(self.name)):
-            raise LeaseLost(lane_lease(self.name))
+        if not self._means.store.lease_is_sure(queue_lease(self.name)):
+            raise LeaseLost(queue_lease(self.name))
 
     def _took(self) -> float:
-        """The seconds since the lane's last send began; 0 where none did."""
+        """The seconds since the queue's last send began; 0 where none did."""
         started, self._started = self._started, None
         return 0.0 if started is None else time.monotonic() - started
 
     async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write what became of a send, as often as it takes: a store that is away for a while
-        must not make the lane send the message again, not even when it is to stop meanwhile."""
+        must not make the queue send the message again, not even when it is to stop meanwhile."""
         while True:
             try:
                 await write()
@@ -368,8 +368,8 @@ class Lane:
             else:
                 return
 
-    def _open(self) -> tuple[Channel, Pace]:
+    def _open(self) -> tuple[Channel, RateLimiter]:
         if self._opened is None:
             channel = self._open_channel(self.name)
-            self._opened = channel, Pace(self._pace or channel.pace)
+            self._opened = channel, RateLimiter(self._pace or channel.pace)
         return self._opened

@@ -9,7 +9,7 @@ from typing import Any
 from relay.penpot.discussion import CommentRow, ThreadRow
 from relay.penpot.identity import digest
 from relay.store.base import NewEvent
-from relay.watch.known import COMMENT_KEYS, PLACE_KEYS, THREAD_KEYS, Row, comment_row, some
+from relay.sync.known import COMMENT_KEYS, PLACE_KEYS, THREAD_KEYS, Row, comment_row, some
 
 LATE = 120.0
 """Seconds after which a new comment is marked as missed: webhooks bring it sooner."""
@@ -22,7 +22,7 @@ _BEGUN_KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SyntheticEvent:
     """An event that was found."""
 
     name: str
@@ -44,31 +44,33 @@ class Found:
         return NewEvent(team, "application/json", sent, key, self.name, received_at=now)
 
 
-def created(thread: ThreadRow, comment: CommentRow, *, is_first: bool) -> Found:
+def created(thread: ThreadRow, comment: CommentRow, *, is_first: bool) -> SyntheticEvent:
     """A new comment: a reply, or the one that began its thread. It must tell its time."""
     assert comment.created_at is not None  # noqa: S101 - else it is not new to anybody
     row = comment_row(comment, thread)
     if not is_first:
-        return Found("create-comment", comment.created_at, row)
+        return SyntheticEvent("create-comment", comment.created_at, row)
     props = some(thread.row, _BEGUN_KEYS) | some(comment.row, COMMENT_KEYS)
     props |= {"id": thread.id, "fileId": thread.file_id, "commentId": comment.id}
     props.pop("threadId", None)
-    return Found("create-comment-thread", comment.created_at, props)
+    return SyntheticEvent("create-comment-thread", comment.created_at, props)
 
 
-def updated(thread: ThreadRow, row: Row, previous: str, at: datetime, *, is_first: bool) -> Found:
+def updated(
+    thread: ThreadRow, row: Row, previous: str, at: datetime, *, is_first: bool
+) -> SyntheticEvent:
     """An edited comment, with what stood there before."""
     more = {"previousContent": previous, "isFirst": is_first}
-    return Found("update-comment", at, dict(row) | some(thread.row, PLACE_KEYS) | more)
+    return SyntheticEvent("update-comment", at, dict(row) | some(thread.row, PLACE_KEYS) | more)
 
 
-def deleted(thread: ThreadRow, row: Row, at: datetime, *, is_first: bool) -> Found:
+def deleted(thread: ThreadRow, row: Row, at: datetime, *, is_first: bool) -> SyntheticEvent:
     """A comment that is not there any more."""
     more = {"isFirst": is_first}
-    return Found("delete-comment", at, dict(row) | some(thread.row, PLACE_KEYS) | more)
+    return SyntheticEvent("delete-comment", at, dict(row) | some(thread.row, PLACE_KEYS) | more)
 
 
-def settled(thread: ThreadRow, at: datetime, *, has_first: bool) -> Found:
+def settled(thread: ThreadRow, at: datetime, *, has_first: bool) -> SyntheticEvent:
     """A thread that was resolved, or reopened. Where the comment that began it was deleted Penpot
     lists the next one's text with the thread's owner, who has not said that."""
     name = "resolve-comment-thread" if thread.resolved else "reopen-comment-thread"
@@ -76,12 +78,12 @@ def settled(thread: ThreadRow, at: datetime, *, has_first: bool) -> Found:
     if not has_first:
         del props["content"]
         props["isFirst"] = False
-    return Found(name, at, props)
+    return SyntheticEvent(name, at, props)
 
 
-def thread_deleted(row: Row, at: datetime) -> Found:
+def thread_deleted(row: Row, at: datetime) -> SyntheticEvent:
     """A thread that is not there any more."""
-    return Found("delete-comment-thread", at, some(row, THREAD_KEYS))
+    return SyntheticEvent("delete-comment-thread", at, some(row, THREAD_KEYS))
 
 
 def iso(at: datetime) -> str:

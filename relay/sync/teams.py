@@ -5,12 +5,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 from relay.config import Config
-from relay.penpot.answers import Webhook
-from relay.penpot.api import Penpot
+from relay.penpot.answers import WebhookRecord
+from relay.penpot.api import PenpotClient
 from relay.penpot.names import OWN_TEAM, Fact
-from relay.penpot.rpc import Busy, Unexpected
+from relay.penpot.rpc import PenpotBusy, PenpotUnexpected
 from relay.store.base import Store
-from relay.watch.hooks import own
+from relay.sync.hooks import own
 
 log = logging.getLogger(__name__)
 
@@ -22,15 +22,15 @@ MOST = 3600.0
 """Seconds for which it is good at the most."""
 
 
-class Directory:
+class TeamDirectory:
     """The hooks of all teams that the token's user is in, read once for all who look for theirs."""
 
-    def __init__(self, config: Config, penpot: Penpot, clock: Callable[[], float]) -> None:
+    def __init__(self, config: Config, penpot: PenpotClient, clock: Callable[[], float]) -> None:
         self._config = config
         self._penpot = penpot
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._hooks: list[tuple[str, Sequence[Webhook]]] = []
+        self._hooks: list[tuple[str, Sequence[WebhookRecord]]] = []
         self._left: list[str] = []
         self._size = 0
         self._unreadable = ""
@@ -41,8 +41,8 @@ class Directory:
         none had when the list was read. None where the list has not been read to its end without
         finding it: each call reads a few teams more.
 
-        Raises ``PenpotError``; ``Unexpected`` also where the hooks of a team can't be read, and no
-        other has it.
+        Raises ``PenpotError``; ``PenpotUnexpected`` also where the hooks of a team can't be read,
+        and no other has it.
         """
         async with self._lock:
             if not self._left and not self._read_at <= self._clock() < self._good_until:
@@ -53,7 +53,9 @@ class Directory:
         if not found and self._left:
             return None
         if not found and self._unreadable:
-            raise Unexpected(f"Penpot can't list the webhooks of all teams: {self._unreadable}")
+            raise PenpotUnexpected(
+                f"Penpot can't list the webhooks of all teams: {self._unreadable}"
+            )
         return found
 
     def _find(self, team: str) -> str:
@@ -70,9 +72,9 @@ class Directory:
         for id_ in self._left[:SEARCHED]:
             try:
                 self._hooks.append((id_, await self._penpot.webhooks(id_) or ()))
-            except Unexpected as error:
+            except PenpotUnexpected as error:
                 self._leave_out(id_, error)
-            except Busy as error:
+            except PenpotBusy as error:
                 if not await self._penpot.answers_others(error):
                     raise
                 self._leave_out(id_, error)
@@ -93,7 +95,7 @@ class Directory:
 
 
 async def team_id(
-    config: Config, directory: Directory, store: Store | None, team: str
+    config: Config, directory: TeamDirectory, store: Store | None, team: str
 ) -> str | None:
     """The id of a team: as the config has it, an event told it, or an earlier search found it;
     else the one in Penpot that has its hook. Empty where none has, None where the search is to go

@@ -16,7 +16,7 @@ def spread(seconds: float) -> float:
     return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - nothing to guess
 
 
-class Budget:
+class CallBudget:
     """A token bucket of calls. A job that has begun may overdraw it; the next waits for that."""
 
     def __init__(self, per_minute: float, now: float) -> None:
@@ -47,7 +47,7 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Rest:
+class Backoff:
     """When something may be tried again after failures in a row."""
 
     until: float = 0.0

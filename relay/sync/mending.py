@@ -7,26 +7,26 @@ from urllib.parse import urlsplit
 
 from relay.channels.base import Finding
 from relay.config import Config
-from relay.penpot.answers import Webhook
-from relay.penpot.api import Penpot
+from relay.penpot.answers import WebhookRecord
+from relay.penpot.api import PenpotClient
 from relay.penpot.rpc import PenpotError
 from relay.store.base import Store
-from relay.watch.hooks import own, reason
-from relay.watch.teams import Directory, team_id
+from relay.sync.hooks import own, reason
+from relay.sync.teams import TeamDirectory, team_id
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class WebhookFix:
     """Something that can be done about a hook, after asking."""
 
     team: str
     question: str
-    work: Callable[[Penpot], Awaitable[Finding]]
+    work: Callable[[PenpotClient], Awaitable[Finding]]
 
 
 async def look(
-    config: Config, penpot: Penpot, directory: Directory, store: Store | None, team: str
-) -> tuple[Finding, Mend | None]:
+    config: Config, penpot: PenpotClient, directory: TeamDirectory, store: Store | None, team: str
+) -> tuple[Finding, WebhookFix | None]:
     """What there is to say of a team's hook, and what can be done about it.
 
     ``store`` is None where there is none yet. Raises ``PenpotError``.
@@ -49,7 +49,7 @@ async def look(
         webhook = max(found, key=lambda one: bool(reason(one)))
         why = reason(webhook) or "somebody switched it off, or left it off"
         finding = Finding(False, f"its webhook in Penpot is off: {why}")
-        return finding, Mend(team, f"Switch the webhook of {team} on?", partial(_on, webhook))
+        return finding, WebhookFix(team, f"Switch the webhook of {team} on?", partial(_on, webhook))
     if elsewhere := own(listed, "", path):
         parts = urlsplit(elsewhere[0].uri)
         text = f"Penpot calls its hook at {parts.scheme}://{parts.netloc.rpartition('@')[2]}, "
@@ -59,10 +59,12 @@ async def look(
         text = f"{finding.text}; `--fix` makes it once server.public_url tells how Penpot gets here"
         return Finding(False, text), None
     make = partial(_make, config, team, id_)
-    return finding, Mend(team, f"Make the webhook of {team} in Penpot?", make)
+    return finding, WebhookFix(team, f"Make the webhook of {team} in Penpot?", make)
 
 
-async def _unknown(config: Config, penpot: Penpot, team: str) -> tuple[Finding, Mend | None]:
+async def _unknown(
+    config: Config, penpot: PenpotClient, team: str
+) -> tuple[Finding, WebhookFix | None]:
     """No team is known to be this one. Where the user is in a single one it may be that."""
     text = "none of the Penpot teams of the user of penpot.access_token has its webhook"
     teams = [one for one in await penpot.teams() or () if not one.is_default]
@@ -71,10 +73,10 @@ async def _unknown(config: Config, penpot: Penpot, team: str) -> tuple[Finding, 
         return Finding(False, f"{text}: {needs}"), None
     (only,) = teams
     question = f"Make the webhook of {team} in Penpot, in the team “{only.name}”?"
-    return Finding(False, text), Mend(team, question, partial(_make, config, team, only.id))
+    return Finding(False, text), WebhookFix(team, question, partial(_make, config, team, only.id))
 
 
-async def _on(webhook: Webhook, penpot: Penpot) -> Finding:
+async def _on(webhook: WebhookRecord, penpot: PenpotClient) -> Finding:
     try:
         switched = await penpot.switch_on(webhook)
     except PenpotError as error:
@@ -85,7 +87,7 @@ async def _on(webhook: Webhook, penpot: Penpot) -> Finding:
     return Finding(True, "its webhook in Penpot is on again")
 
 
-async def _make(config: Config, team: str, id_: str, penpot: Penpot) -> Finding:
+async def _make(config: Config, team: str, id_: str, penpot: PenpotClient) -> Finding:
     address = config.server.public_url + config.hook_path(team)
     try:
         made = await penpot.create_webhook(id_, address)

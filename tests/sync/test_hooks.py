@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Server, Team
-from relay.penpot.answers import Webhook as Row
+from relay.config import ServerSettings, TeamSettings
+from relay.penpot.answers import WebhookRecord as Row
 from relay.secret import Secret
 from relay.store.base import StoreUnavailable
-from relay.watch.hooks import TELL_AGAIN, last, own, troubles
+from relay.sync.hooks import TELL_AGAIN, last, own, troubles
 from tests.channels import builders
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import PAYLOADS, Webhook
-from tests.watch.stage import LOG, PUBLIC, SECRET, stage
+from tests.sync.stage import LOG, PUBLIC, SECRET, stage
 
 pytestmark = pytest.mark.anyio
 
@@ -139,7 +139,7 @@ async def test_a_token_without_the_right_says_what_is_needed(
 async def test_a_hook_that_is_not_there_is_told_of_once(
     penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    team = Team(
+    team = TeamSettings(
         secret=Secret(SECRET), channels=(LOG,), team_id=penpot.world.by_name("teams", "acme")
     )
     async with stage(penpot, tmp_path, teams={"acme": team}) as on:
@@ -171,7 +171,9 @@ async def test_the_team_is_found_by_its_hook(penpot: StandIn, tmp_path: Path) ->
 async def test_teams_that_look_for_their_hooks_share_one_list(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    teams = {f"t{n}": Team(secret=Secret(f"{SECRET}-{n}"), channels=(LOG,)) for n in range(20)}
+    teams = {
+        f"t{n}": TeamSettings(secret=Secret(f"{SECRET}-{n}"), channels=(LOG,)) for n in range(20)
+    }
     async with stage(penpot, tmp_path, teams=teams) as on:
         mine = sum(on.world.me in team.members for team in on.world.teams.values())
         await on.pass_time(60)
@@ -187,19 +189,19 @@ async def test_alerts_go_where_the_config_says(penpot: StandIn, tmp_path: Path) 
         update={"direct": "mentioned", "name": "people"}
     )
     ops = LOG.model_copy(update={"name": "ops"})
-    for alerts_to, lane in (("", "acme/log"), ("ops", "acme/ops")):
-        folder = tmp_path / lane.replace("/", "-")
+    for alerts_to, queue in (("", "acme/log"), ("ops", "acme/ops")):
+        folder = tmp_path / queue.replace("/", "-")
         folder.mkdir()
-        team = Team(secret=Secret(SECRET), channels=(people, LOG, ops), alerts_to=alerts_to)
+        team = TeamSettings(secret=Secret(SECRET), channels=(people, LOG, ops), alerts_to=alerts_to)
         async with stage(penpot, folder, teams={"acme": team}) as on:
             on.hook(active=False, error="connection-error")
             await on.pass_time(1)
-            assert list(await on.store.waiting_lanes()) == [lane]
+            assert list(await on.store.waiting_queues()) == [queue]
 
 
 async def test_one_team_that_is_lost_holds_up_no_other(penpot: StandIn, tmp_path: Path) -> None:
     ids = {"a": "acme", "b": "rnd", "c": "acme"}
-    teams = {name: Team(secret=Secret(f"{SECRET}-{name}"), channels=(LOG,)) for name in ids}
+    teams = {name: TeamSettings(secret=Secret(f"{SECRET}-{name}"), channels=(LOG,)) for name in ids}
     async with stage(penpot, tmp_path, teams=teams) as on:
         hooks = {}
         for name, short in ids.items():
@@ -295,7 +297,7 @@ def test_a_hook_is_ones_own_by_host_and_path(public_url: str, uri: str, is_own: 
 
 
 async def test_it_works_without_a_public_url(penpot: StandIn, tmp_path: Path) -> None:
-    async with stage(penpot, tmp_path, server=Server()) as on:
+    async with stage(penpot, tmp_path, server=ServerSettings()) as on:
         hook = on.hook(active=False, error="timeout")
         hook.uri = f"http://relay:8080{on.config.hook_path('acme')}"
         await on.pass_time(1)

@@ -3,12 +3,12 @@
 import uuid
 from pathlib import Path
 
-from relay.config import Config, Team
+from relay.config import Config, TeamSettings
 from relay.secret import Secret
 from tests.penpot.standin import StandIn
 from tests.penpot.world import Comment, File, Project, Thread, Webhook
-from tests.penpot.world import Team as PenpotTeam
-from tests.watch.stage import LOG, PUBLIC, SECRET, settings
+from tests.penpot.world import TeamSettings as PenpotTeam
+from tests.sync.stage import LOG, PUBLIC, SECRET, settings
 
 FILES, THREADS = 3, 2
 """Of each team, and of each file."""
@@ -17,7 +17,7 @@ FILES, THREADS = 3, 2
 def many(count: int, folder: Path, *, known: bool = True) -> Config:
     """A config of so many teams; their ids stand in it where they are ``known``."""
     teams = {
-        f"team{number}": Team(
+        f"team{number}": TeamSettings(
             secret=Secret(f"{SECRET}-{number}"),
             channels=(LOG,),
             **({"team_id": numbered(number, 0)} if known else {}),

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from relay.metrics import Metrics
-from relay.penpot.api import Penpot
+from relay.penpot.api import PenpotClient
 from relay.penpot.discussion import CommentRow, ThreadRow
-from relay.penpot.rpc import Busy, Unexpected
+from relay.penpot.rpc import PenpotBusy, PenpotUnexpected
 from relay.store.base import Store
-from relay.store.seen import Mark
-from relay.watch.bodies import Found
-from relay.watch.compare import compare, needs_comments, vanished
-from relay.watch.known import Known, Told, mark
-from relay.watch.pace import Rest
+from relay.store.seen import Fingerprint
+from relay.sync.bodies import SyntheticEvent
+from relay.sync.compare import compare, needs_comments, vanished
+from relay.sync.known import Known, Told, mark
+from relay.sync.pace import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -43,18 +43,18 @@ class FileLook:
 
 
 @dataclass(slots=True)
-class Aside(Rest):
+class Aside(Backoff):
     """A thread whose comments can't be read, and when it is tried again."""
 
     file: str = ""
 
 
-class Looks:
+class CommentPoller:
     """Looks for one team. They raise ``PenpotError``, ``StoreUnavailable`` and ``LeaseLost``."""
 
     def __init__(
         self,
-        penpot: Penpot,
+        penpot: PenpotClient,
         store: Store,
         metrics: Metrics,
         stored: Callable[[], None],
@@ -124,10 +124,10 @@ class Looks:
         self._drop_aside(lambda _, one: one.until <= now - _DAY)
         rows = [row for row in rows if row.id not in self.aside or self.aside[row.id].until <= now]
         before = await self._store.seen.threads(self._team, [row.id for row in rows])
-        found: list[Found] = []
+        found: list[SyntheticEvent] = []
         threads: list[Known] = []
         told = {row.id: self.told[row.id] for row in rows if row.id in self.told}
-        failed: Busy | None = None
+        failed: PenpotBusy | None = None
         aside = 0
         for row in rows:
             old = Known.loads(before[row.id]) if row.id in before else None
@@ -135,7 +135,7 @@ class Looks:
             if needs_comments(old, row, told.get(row.id)):
                 try:
                     comments = await self._comments(row)
-                except Busy as error:
+                except PenpotBusy as error:
                     aside += 1
                     if aside > MOST_ASIDE or not await self._penpot.answers_others(error):
                         failed = error
@@ -161,7 +161,7 @@ class Looks:
     async def _comments(self, row: ThreadRow) -> tuple[CommentRow, ...] | None:
         try:
             comments = await self._penpot.comments(row.id)
-        except Unexpected as error:
+        except PenpotUnexpected as error:
             self._put_aside(row, str(error))
             return None
         if not comments:
@@ -196,7 +196,7 @@ class Looks:
         self._drop_aside(lambda _, one: one.file in lost)
         await self._lost([one.thread for one in marks if one.file in lost and not one.gone_at])
 
-    def _changed(self, rows: Iterable[ThreadRow], marks: dict[str, Mark]) -> list[ThreadRow]:
+    def _changed(self, rows: Iterable[ThreadRow], marks: dict[str, Fingerprint]) -> list[ThreadRow]:
         changed = [
             row
             for row in rows
@@ -218,7 +218,7 @@ class Looks:
             if thread not in before and told is not None and told.begun is not None:
                 known.append(Known.begun(thread, told.begun))
         if not is_there and not await self._exists(file, known):
-            ended: list[tuple[list[Found], Known]]
+            ended: list[tuple[list[SyntheticEvent], Known]]
             ended = [([], one.gone(now.timestamp())) for one in known]
         else:
             ended = [vanished(one, now) for one in known]
@@ -242,7 +242,9 @@ class Looks:
         known = [Known.loads(one) for one in before.values() if not one.gone_at]
         await self._keep([], [one.gone(now) for one in known], now)
 
-    async def _keep(self, found: Sequence[Found], threads: Sequence[Known], now: float) -> int:
+    async def _keep(
+        self, found: Sequence[SyntheticEvent], threads: Sequence[Known], now: float
+    ) -> int:
         if not found and not threads:
             return 0
         events = [one.event(self._team, now) for one in found]

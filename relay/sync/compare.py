@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from relay.penpot import values
 from relay.penpot.discussion import CommentRow, ThreadRow
-from relay.watch.bodies import Found, created, deleted, settled, thread_deleted, updated
-from relay.watch.known import Known, Row, Told, comment_row
+from relay.sync.bodies import SyntheticEvent, created, deleted, settled, thread_deleted, updated
+from relay.sync.known import Known, Row, Told, comment_row
 
 AHEAD = timedelta(minutes=5)
 """By this Penpot's clock may be ahead; what is dated later is told as of then."""
@@ -35,7 +35,7 @@ def compare(
     told: Told | None,
     since: datetime,
     now: datetime,
-) -> tuple[list[Found], Known]:
+) -> tuple[list[SyntheticEvent], Known]:
     """What happened in a thread, in its order, and what to remember of it.
 
     ``old`` is what was seen last, if anything was; ``comments`` are None where they were not read,
@@ -45,7 +45,7 @@ def compare(
     told = told or Told()
     if old is None and told.begun is not None:
         old = Known.begun(row.id, told.begun)
-    found: list[Found] = []
+    found: list[SyntheticEvent] = []
     if comments is None:
         after = Known.of(row, old.comments if old else None, old.deleted if old else ())
     else:
@@ -62,7 +62,7 @@ def compare(
     return found, after
 
 
-def vanished(old: Known, now: datetime) -> tuple[list[Found], Known]:
+def vanished(old: Known, now: datetime) -> tuple[list[SyntheticEvent], Known]:
     """What happened where a thread is not listed any more in a file that is there."""
     return [thread_deleted(old.row, now)], old.gone(now.timestamp())
 
@@ -75,7 +75,7 @@ def _created_or_edited(
     told: Told,
     since: datetime,
     latest: datetime,
-) -> list[Found]:
+) -> list[SyntheticEvent]:
     known = _before(old, told)
     new = _new(old, comments)
     found = []
@@ -105,7 +105,7 @@ def _deleted(
     comments: Sequence[CommentRow],
     told: Told,
     now: datetime,
-) -> list[Found]:
+) -> list[SyntheticEvent]:
     there = {comment.id for comment in comments}
     has_first = any(_is_first(comment.row, row) for comment in comments)
     return [

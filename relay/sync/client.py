@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from relay.metrics import Metrics
-from relay.penpot.api import Penpot
+from relay.penpot.api import PenpotClient
 from relay.penpot.rpc import PenpotError
 from relay.secret import Secret
 
 T = TypeVar("T")
 
 
-class Counted(Penpot):
+class CountedPenpotClient(PenpotClient):
     """A client that tells of each call: before it goes out, and in the metrics."""
 
     def __init__(

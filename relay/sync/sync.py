@@ -11,15 +11,15 @@ from relay.config import Config
 from relay.delivery.pace import pause
 from relay.delivery.plan import read
 from relay.metrics import Metrics
-from relay.penpot.rpc import Busy, PenpotError, Refused
+from relay.penpot.rpc import PenpotBusy, PenpotError, PenpotRefused
 from relay.store.base import LeaseLost, Store, StoreUnavailable
 from relay.store.seen import LEASE
-from relay.watch import state
-from relay.watch.activity import QUIET
-from relay.watch.client import Counted
-from relay.watch.pace import Budget, Rest
-from relay.watch.team import Job, TeamWatch
-from relay.watch.teams import Directory
+from relay.sync import state
+from relay.sync.activity import QUIET
+from relay.sync.client import CountedPenpotClient
+from relay.sync.pace import Backoff, CallBudget
+from relay.sync.team import Job, TeamSync
+from relay.sync.teams import TeamDirectory
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ REFUSED_REST = 300.0
 """Seconds without a call after Penpot refused the token."""
 
 
-class Watch:
+class PenpotSync:
     """Looks after the hooks and the comments of all teams."""
 
     def __init__(
         self,
         config: Config,
-        penpot: Counted,
+        penpot: CountedPenpotClient,
         store: Store,
         metrics: Metrics,
         stored: Callable[[], None],
@@ -60,15 +60,15 @@ class Watch:
         self._store = store
         self._penpot = penpot
         self._clock = clock
-        self._budget = Budget(config.watch.calls_per_minute, clock())
-        self._rest = Rest()
+        self._budget = CallBudget(config.watch.calls_per_minute, clock())
+        self._rest = Backoff()
         self._refused = self._begun = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         penpot.spend = lambda: self._budget.spend(clock())
-        directory = Directory(config, penpot, clock)
+        directory = TeamDirectory(config, penpot, clock)
         self._team = partial(
-            TeamWatch, config, penpot, directory, store, metrics, stored, clock=clock
+            TeamSync, config, penpot, directory, store, metrics, stored, clock=clock
         )
         self._teams = {team: self._team(team) for team in config.teams}
         self._heard_until = 0.0
@@ -128,7 +128,7 @@ class Watch:
         if self._clock() < self._heard_until - OVERLAP:
             log.warning("the clock was set back: all teams are looked at anew")
             self._forget()
-            self._rest = Rest()
+            self._rest = Backoff()
         if not self._begun:
             await state.forget(self._store, self._teams)
             self._begun = True
@@ -147,11 +147,11 @@ class Watch:
                     raise outcome
         return 0.0
 
-    def _next(self, now: float) -> list[tuple[TeamWatch, Job]]:
+    def _next(self, now: float) -> list[tuple[TeamSync, Job]]:
         """Some of what is due: one job of each team, and one job or no more calls than the budget
         has. What people wait for comes first, but what waits longest has a quarter of the calls."""
         due = [(team, job) for team in self._teams.values() for job in team.due()]
-        jobs: dict[TeamWatch, Job] = {}
+        jobs: dict[TeamSync, Job] = {}
         left = self._budget.left(now)
         while due and len(jobs) < AT_ONCE:
             team, job = min(due, key=lambda found: found[1].due + found[1].rank)
@@ -165,7 +165,7 @@ class Watch:
             due = [found for found in due if found[0] is not team]
         return list(jobs.items())
 
-    async def _do(self, team: TeamWatch, job: Job) -> None:
+    async def _do(self, team: TeamSync, job: Job) -> None:
         """One job. What fails for one team holds up no other, unless Penpot answers nobody.
 
         Raises ``StoreUnavailable`` and ``LeaseLost``.
@@ -183,16 +183,16 @@ class Watch:
             team.worked(job)
             self._works()
 
-    async def _failed(self, team: TeamWatch, job: Job, error: PenpotError) -> None:
+    async def _failed(self, team: TeamSync, job: Job, error: PenpotError) -> None:
         now = self._clock()
         if await team.failed(job):
             log.warning("team %s can't be watched for now: %s", team.name, error)
-        if isinstance(error, Refused):
+        if isinstance(error, PenpotRefused):
             self._rest.until = now + REFUSED_REST
             if not self._refused:
                 log.error("the watch rests, as Penpot refuses to be asked: %s", error)
             self._refused = True
-        elif isinstance(error, Busy):
+        elif isinstance(error, PenpotBusy):
             self._rest.failures += 1
             if error.after or self._rest.failures > 1:  # not one team's trouble alone
                 self._rest.failed(now, error.after)
@@ -202,6 +202,6 @@ class Watch:
         self._refused = False
 
 
-def _urgency(found: tuple[TeamWatch, Job]) -> tuple[bool, float]:
+def _urgency(found: tuple[TeamSync, Job]) -> tuple[bool, float]:
     _, job = found
     return not job.is_awaited, job.due + job.rank

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Watch
+from relay.config import SyncSettings
 from relay.penpot.events import normalize
-from relay.penpot.rpc import Busy
+from relay.penpot.rpc import PenpotBusy
 from tests.penpot.standin import Fault, StandIn
-from tests.watch.stage import Direct, Stage, stage
-from tests.watch.test_catch_up import HOUR, MINUTE, NEXT_LOOK, watched
+from tests.sync.stage import Direct, Stage, stage
+from tests.sync.test_catch_up import HOUR, MINUTE, NEXT_LOOK, watched
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_a_resolve_is_told_within_half_a_minute_where_the_file_is_changed(
 async def test_a_resolve_is_told_in_time_while_all_files_of_a_team_are_looked_at(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    slow = Watch(calls_per_minute=60)
+    slow = SyncSettings(calls_per_minute=60)
     async with watched(penpot, tmp_path, watch=slow) as on:
         busy = on.world.files[on.people().file]
         for number in range(300):
@@ -311,7 +311,7 @@ async def test_a_deletion_waits_until_it_is_sure_that_the_file_is_there(
             "projectId": on.world.files[thread.file].project
         }
         penpot.faults["get-project-files"] = Fault(status=500)
-        with pytest.raises(Busy):
+        with pytest.raises(PenpotBusy):
             await looks.file(thread.file, on.acme)
         assert thread.id in looks.told
 

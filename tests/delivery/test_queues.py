@@ -1,4 +1,4 @@
-"""Lanes, on a real store, with channels that do what the test says."""
+"""Queues, on a real store, with channels that do what the test says."""
 
 import asyncio
 import time
@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import pytest
 
-from relay.channels.base import Failure, Finding, Receipt, Thread
-from relay.delivery import lane as lane_module
-from relay.delivery import lanes as lanes_module
-from relay.delivery.lanes import Lanes
+from relay.channels.base import Failure, Finding, Receipt, ReplyTo
+from relay.delivery import queue as queue_module
+from relay.delivery import queues as queues_module
+from relay.delivery.queues import QueueManager
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
@@ -33,7 +33,7 @@ class Scripted:
     def __init__(self, answers: Iterator[Answer]) -> None:
         self.answers = answers
         self.taken: list[tuple[str, str]] = []
-        self.threads: list[Thread | None] = []
+        self.threads: list[ReplyTo | None] = []
         self.under_way = 0
         self.slow = asyncio.Event()
         self.slow.set()
@@ -42,7 +42,7 @@ class Scripted:
         self,
         message: Message,
         key: str,
-        thread: Thread | None = None,
+        thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
         self.under_way += 1
@@ -66,13 +66,13 @@ class Scripted:
 
 
 class House:
-    """A store, its lanes and their channels."""
+    """A store, its queues and their channels."""
 
     def __init__(self, store: SqliteStore, retention: float = 3600.0, *, sure: bool = True) -> None:
         self.store = store
         self.channels: dict[str, Scripted] = {}
         self.scripts: dict[str, list[Answer]] = {}
-        self.lanes = Lanes(
+        self.queues = QueueManager(
             store,
             ["a", "b"],
             ["a"],
@@ -87,22 +87,22 @@ class House:
         self.channels[name] = Scripted(iter(self.scripts.get(name, [])))
         return self.channels[name]
 
-    async def put(self, lane: str, *titles: str, thread: str = "", picture: str = "") -> None:
+    async def put(self, queue: str, *titles: str, thread: str = "", picture: str = "") -> None:
         for title in titles:
-            digest = f"{lane} {title} {time.time()}".encode()
+            digest = f"{queue} {title} {time.time()}".encode()
             await self.store.accept(
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored(1)
             message = Message(title, "", thread=thread, picture=picture)
-            delivery = NewDelivery(lane, f"key of {title}", message.dumps())
+            delivery = NewDelivery(queue, f"key of {title}", message.dumps())
             await self.store.fanned_out(
                 [FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])]
             )
-        self.lanes.wake([lane])
+        self.queues.wake([queue])
 
-    def titles(self, lane: str) -> list[str]:
-        return [title for title, _ in self.channels[lane].taken] if lane in self.channels else []
+    def titles(self, queue: str) -> list[str]:
+        return [title for title, _ in self.channels[queue].taken] if queue in self.channels else []
 
     async def deliveries(self) -> list[Delivery]:
         entries = await self.store.log(team=None, state=None, limit=1000)
@@ -115,18 +115,18 @@ class House:
 
     async def settled(self) -> None:
         async with asyncio.timeout(20):
-            while await self.store.waiting_lanes():  # noqa: ASYNC110
+            while await self.store.waiting_queues():  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(lane_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(queue_module, "delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store)
     yield house
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     await store.close()
 
 
@@ -150,7 +150,7 @@ async def test_a_failed_message_is_tried_again_with_its_key_and_nothing_overtake
     assert [delivery.attempts for delivery in await house.deliveries()] == [3, 1]
 
 
-async def test_a_dead_message_is_set_aside_with_its_reason_and_the_lane_goes_on(
+async def test_a_dead_message_is_set_aside_with_its_reason_and_the_queue_goes_on(
     house: House,
 ) -> None:
     house.scripts["a"] = ["ok", Failure("dead", "msg_too_long", "over 40,000 characters")]
@@ -166,12 +166,12 @@ async def test_a_dead_message_that_is_put_back_is_sent(house: House) -> None:
     await house.put("a", "first")
     await house.settled()
     await house.store.resend_dead()
-    house.lanes.wake(["a"])
+    house.queues.wake(["a"])
     await house.settled()
     assert house.titles("a") == ["first"]
 
 
-async def test_a_lane_that_is_told_to_wait_waits_as_a_whole_and_others_do_not(
+async def test_a_queue_that_is_told_to_wait_waits_as_a_whole_and_others_do_not(
     house: House,
 ) -> None:
     house.scripts["a"] = [Failure("retry", "ratelimited", after=2.0)]
@@ -191,13 +191,13 @@ async def test_a_wait_outlives_a_restart(house: House, tmp_path: Path) -> None:
     await house.put("a", "first")
     await house.until(lambda: "a" in house.channels)
     await asyncio.sleep(0.05)
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     again = House(house.store)
-    again.lanes.wake(["a"])
+    again.queues.wake(["a"])
     await again.settled()
     assert again.channels["a"].taken == [("first", "key of first")]
     assert time.monotonic() - started >= 0.5
-    await again.lanes.stop(1.0)
+    await again.queues.stop(1.0)
 
 
 async def test_a_message_that_waited_longer_than_the_retention_is_dead(house: House) -> None:
@@ -209,7 +209,7 @@ async def test_a_message_that_waited_longer_than_the_retention_is_dead(house: Ho
     await short.settled()
     last = (await short.deliveries())[-1]
     assert (last.state, last.error) == ("dead", "expired: waited longer than the retention")
-    await short.lanes.stop(1.0)
+    await short.queues.stop(1.0)
 
 
 async def test_nothing_is_too_old_while_the_clock_may_be_wrong(house: House) -> None:
@@ -218,7 +218,7 @@ async def test_nothing_is_too_old_while_the_clock_may_be_wrong(house: House) -> 
     await short.put("a", "first")
     await short.settled()
     assert short.titles("a") == ["first"]
-    await short.lanes.stop(1.0)
+    await short.queues.stop(1.0)
 
 
 async def test_a_stop_lets_the_message_under_way_arrive_and_leaves_the_rest(house: House) -> None:
@@ -229,7 +229,7 @@ async def test_a_stop_lets_the_message_under_way_arrive_and_leaves_the_rest(hous
     await house.put("a", "third")
     await house.until(lambda: channel.under_way == 1)
     done = channel.taken.copy()
-    stopping = asyncio.create_task(house.lanes.stop(2.0))
+    stopping = asyncio.create_task(house.queues.stop(2.0))
     await asyncio.sleep(0.02)
     channel.slow.set()
     await stopping
@@ -245,7 +245,7 @@ async def test_a_stop_does_not_wait_longer_than_its_grace(house: House) -> None:
     await house.put("a", "second")
     await house.until(lambda: house.channels["a"].under_way == 1)
     started = time.monotonic()
-    await house.lanes.stop(0.1)
+    await house.queues.stop(0.1)
     assert time.monotonic() - started < 2
     assert [delivery.state for delivery in await house.deliveries()] == ["sent", "waiting"]
 
@@ -260,7 +260,7 @@ async def test_a_bug_in_a_channel_costs_no_message(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_half_a_surrogate_pair_in_a_servers_words_stops_no_lane(house: House) -> None:
+async def test_half_a_surrogate_pair_in_a_servers_words_stops_no_queue(house: House) -> None:
     words = "caf\ud800"
     house.scripts["a"] = [Failure("retry", words, words), Failure("dead", words, words)]
     await house.put("a", "one", "two", "three")
@@ -271,10 +271,10 @@ async def test_half_a_surrogate_pair_in_a_servers_words_stops_no_lane(house: Hou
     assert Receipt(words).id == "caf?"
 
 
-async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
+async def test_a_store_that_is_away_does_not_make_a_queue_send_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(queue_module, "STORE_PAUSE", 0.01)
     sent, away = house.store.sent, [StoreUnavailable("disk full")] * 3
 
     async def failing(delivery_id: int, receipt: str, **where: str) -> None:
@@ -292,7 +292,7 @@ async def test_a_store_that_is_away_does_not_make_a_lane_send_again(
 async def test_a_receipt_is_written_while_it_stops_though_the_store_was_away(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(queue_module, "STORE_PAUSE", 0.01)
     sent, away = house.store.sent, [StoreUnavailable("locked")] * 5
 
     async def failing(delivery_ids: list[int], receipt: str, **where: str) -> None:
@@ -306,7 +306,7 @@ async def test_a_receipt_is_written_while_it_stops_though_the_store_was_away(
     house.channels["a"].slow.clear()
     await house.put("a", "second", "third")
     await house.until(lambda: house.channels["a"].under_way == 1)
-    stopping = asyncio.create_task(house.lanes.stop(2.0))
+    stopping = asyncio.create_task(house.queues.stop(2.0))
     await asyncio.sleep(0.02)
     house.channels["a"].slow.set()
     await stopping
@@ -324,10 +324,10 @@ async def test_no_message_is_begun_once_it_stops_though_its_picture_has_come(
         await come.wait()
         return None
 
-    monkeypatch.setattr(house.lanes, "_means", replace(house.lanes._means, pictures=picture))
+    monkeypatch.setattr(house.queues, "_means", replace(house.queues._means, pictures=picture))
     await house.put("a", "first", picture="m1")
     await asyncio.wait_for(asked.wait(), 20)
-    stopping = asyncio.create_task(house.lanes.stop(2.0))
+    stopping = asyncio.create_task(house.queues.stop(2.0))
     await asyncio.sleep(0.02)
     come.set()
     await stopping
@@ -344,10 +344,10 @@ async def test_messages_of_a_thread_stand_under_its_first(house: House) -> None:
     first, second = "receipt of first", "receipt of second"
     assert house.channels["a"].threads == [
         None,
-        Thread(first, first, "first"),
+        ReplyTo(first, first, "first"),
         None,
         None,
-        Thread(first, second, "first"),
+        ReplyTo(first, second, "first"),
     ]
 
 
@@ -363,13 +363,13 @@ async def test_a_reply_whose_root_is_gone_begins_a_new_thread(house: House) -> N
     await house.settled()
     second = "receipt of second"
     assert house.titles("a") == ["first", "second", "third"]
-    assert house.channels["a"].threads[1:] == [None, Thread(second, second, "second")]
+    assert house.channels["a"].threads[1:] == [None, ReplyTo(second, second, "second")]
 
 
 async def test_nothing_is_sent_while_another_replica_may_have_sent_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lane reads what waits ahead; where it hung since then that may have gone out elsewhere."""
+    """A queue reads what waits ahead; where it hung since then that may have gone out elsewhere."""
     monkeypatch.setattr(house.store, "lease_is_sure", lambda _: len(house.titles("a")) != 1)
     leases = []
     lease = house.store.lease
@@ -386,42 +386,42 @@ async def test_nothing_is_sent_while_another_replica_may_have_sent_it(
     await house.store.sent([second.id], "by another")
 
     monkeypatch.setattr(house.store, "lease_is_sure", lambda _: True)
-    house.lanes.wake(["a"])
+    house.queues.wake(["a"])
     await house.settled()
     assert house.titles("a") == ["first", "third"]
-    assert leases.count("lane:a") >= 2
+    assert leases.count("queue:a") >= 2
 
 
 async def test_what_another_process_put_back_is_found(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "SWEEP", 0.02)
+    monkeypatch.setattr(queues_module, "SWEEP", 0.02)
     house.scripts["a"] = [Failure("dead", "invalid_blocks")]
     await house.put("a", "first")
     await house.settled()
-    running = asyncio.create_task(house.lanes.run())
+    running = asyncio.create_task(house.queues.run())
     await house.store.resend_dead()
     await house.settled()
     assert house.titles("a") == ["first"]
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     await running
 
 
-async def test_lanes_that_wait_ask_nothing_of_the_store_and_go_on_when_they_are_put_back(
+async def test_queues_that_wait_ask_nothing_of_the_store_and_go_on_when_they_are_put_back(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "SWEEP", 0.02)
+    monkeypatch.setattr(queues_module, "SWEEP", 0.02)
     asked: list[str] = []
     waiting = house.store.waiting
 
-    async def counted(lane: str, limit: int) -> list[Delivery]:
-        asked.append(lane)
-        return await waiting(lane, limit)
+    async def counted(queue: str, limit: int) -> list[Delivery]:
+        asked.append(queue)
+        return await waiting(queue, limit)
 
-    for lane in ("a", "b"):
-        house.scripts[lane] = [Failure("broken", "invalid_auth", after=250.0)]
-        await house.put(lane, "first")
-    running = asyncio.create_task(house.lanes.run())
+    for queue in ("a", "b"):
+        house.scripts[queue] = [Failure("broken", "invalid_auth", after=250.0)]
+        await house.put(queue, "first")
+    running = asyncio.create_task(house.queues.run())
     async with asyncio.timeout(20):
         while [one.attempts for one in await house.deliveries()] != [1, 1]:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
@@ -433,17 +433,17 @@ async def test_lanes_that_wait_ask_nothing_of_the_store_and_go_on_when_they_are_
     await house.store.resend([first.id])
     await house.until(lambda: house.titles("a") == ["first"])
     assert "b" not in asked
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     await running
 
 
-async def test_a_stop_does_not_wait_for_a_lane_that_waits(house: House) -> None:
+async def test_a_stop_does_not_wait_for_a_queue_that_waits(house: House) -> None:
     house.scripts["a"] = [Failure("retry", "ratelimited", after=250.0)]
     await house.put("a", "first")
     await house.until(lambda: "a" in house.channels)
     await asyncio.sleep(0.1)
     begun = time.monotonic()
-    await house.lanes.stop(5.0)
+    await house.queues.stop(5.0)
     assert time.monotonic() - begun < 4
 
 
@@ -451,8 +451,8 @@ async def test_deliveries_of_a_channel_that_left_the_config_are_kept_and_told(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     await house.put("gone", "first")
-    running = asyncio.create_task(house.lanes.run())
+    running = asyncio.create_task(house.queues.run())
     await house.until(lambda: "wait for gone, which is not in the config" in caplog.text)
-    await house.lanes.stop(1.0)
+    await house.queues.stop(1.0)
     await running
-    assert await house.store.waiting_lanes() == {"gone": 1}
+    assert await house.store.waiting_queues() == {"gone": 1}

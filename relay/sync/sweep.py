@@ -4,10 +4,10 @@ import logging
 from dataclasses import dataclass, field
 
 from relay.penpot import values
-from relay.penpot.api import Penpot
+from relay.penpot.api import PenpotClient
 from relay.penpot.discussion import ThreadRow
-from relay.penpot.rpc import PenpotError, Unexpected
-from relay.watch.looks import Looks
+from relay.penpot.rpc import PenpotError, PenpotUnexpected
+from relay.sync.looks import CommentPoller
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ class Sweep:
     The first one of a team takes what is there as seen.
     """
 
-    penpot: Penpot
-    looks: Looks
+    penpot: PenpotClient
+    looks: CommentPoller
     team_id: str
     is_first: bool
     begun_at: float
@@ -52,7 +52,7 @@ class Sweep:
         elif self._left:
             try:
                 rows = await self._look(self._left[-1])
-            except Unexpected as error:
+            except PenpotUnexpected as error:
                 log.warning("a file's comments can't be listed: %s", error)
                 self.is_whole, rows = False, []
             except PenpotError:
@@ -67,7 +67,7 @@ class Sweep:
     async def _begin(self) -> None:
         try:
             unread = await self.penpot.unread_threads(self.team_id)
-        except Unexpected:  # a team with more threads than one answer may have
+        except PenpotUnexpected:  # a team with more threads than one answer may have
             unread, self.is_read = (), True
         projects = await self.penpot.projects(self.team_id)
         if unread is None or projects is None:

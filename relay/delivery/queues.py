@@ -1,4 +1,4 @@
-"""Lanes: every channel's messages, one after the other, in the order of the events."""
+"""Queues: every channel's messages, one after the other, in the order of the events."""
 
 import asyncio
 import logging
@@ -7,20 +7,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from relay.channels.base import Channel
-from relay.delivery.clock import Waits
-from relay.delivery.health import Health
-from relay.delivery.lane import Lane, Means
+from relay.delivery.clock import RetryTimers
+from relay.delivery.health import QueueHealth
 from relay.delivery.pace import pause
+from relay.delivery.queue import ChannelQueue, QueueContext
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import LeaseLost, Store, StoreUnavailable, lane_lease
+from relay.store.base import LeaseLost, Store, StoreUnavailable, queue_lease
 
 log = logging.getLogger(__name__)
 
 SWEEP = 5.0
-"""Seconds between two looks, at all lanes at once, for what another process put back."""
+"""Seconds between two looks, at all queues at once, for what another process put back."""
 SHARED_SWEEP = 2.0
-"""The same where several replicas share the store, and one may have left its lanes behind."""
+"""The same where several replicas share the store, and one may have left its queues behind."""
 COUNTING = 0.01
 """The part of the time that counting what waits may take."""
 STORE_PAUSE = 1.0
@@ -31,10 +31,10 @@ async def _no_picture(media: str) -> Picture | None:
     return None
 
 
-class Lanes:
+class QueueManager:
     """Sends what waits in the store.
 
-    A lane has a task only while something waits for it, so idle lanes cost nothing. After a crash
+    A queue has a task only while something waits for it, so idle queues cost nothing. After a crash
     at most the one message of each that was under way is sent again, under the same key.
     """
 
@@ -54,12 +54,12 @@ class Lanes:
         clock_is_sure: Callable[[], bool] = lambda: True,
         changed: Callable[[Iterable[int]], None] = lambda _: None,
     ) -> None:
-        """``names``: the lanes of the config; ``threaded``: those whose channels have threads.
-        ``open_channel`` makes a lane's channel when its first message goes out; ``pace`` tells the
+        """``names``: the queues of the config; ``threaded``: those whose channels have threads.
+        ``open_channel`` makes a queue's channel when its first message goes out; ``pace`` tells the
         messages a minute that its config allows, None for the server's documented pace.
-        ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot. A lane in
+        ``retention`` in seconds; ``pictures`` gives the picture of an id in Penpot. A queue in
         which more than ``digest_after`` messages wait puts them together; ``alerts_to`` tells the
-        lane that is told when another has stopped. Nothing is too old while ``clock_is_sure`` says
+        queue that is told when another has stopped. Nothing is too old while ``clock_is_sure`` says
         that the time may be wrong. ``changed`` is told the events whose deliveries were sent,
         failed or died."""
         self._store = store
@@ -69,9 +69,9 @@ class Lanes:
         self._pace = pace
         self._metrics = metrics
         self._digest_after = digest_after
-        self._health = Health(store, metrics, alerts_to)
+        self._health = QueueHealth(store, metrics, alerts_to)
         self._stop = asyncio.Event()
-        self._means = Means(
+        self._means = QueueContext(
             store=store,
             metrics=metrics,
             health=self._health,
@@ -80,29 +80,29 @@ class Lanes:
             clock_is_sure=clock_is_sure,
             changed=changed,
             stop=self._stop,
-            waits=Waits(),
+            waits=RetryTimers(),
         )
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, ChannelQueue] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
         self._count_at = 0.0
 
     def wake(self, names: Iterable[str]) -> None:
-        """Something waits for these lanes."""
+        """Something waits for these queues."""
         for name in names:
             self._woken.add(name)
             if name in self._names and name not in self._tasks and not self._stop.is_set():
-                self._tasks[name] = asyncio.create_task(self._drain(name), name=f"lane {name}")
+                self._tasks[name] = asyncio.create_task(self._drain(name), name=f"queue {name}")
 
     async def run(self) -> None:
         """Look for waiting deliveries again and again, until ``stop``."""
         strangers: set[str] = set()
         while not self._stop.is_set():
             try:
-                busy = await self._store.busy_lanes()
+                busy = await self._store.busy_queues()
                 self.wake(busy)
-                for name, lane in self._lanes.items():
-                    lane.look(busy.get(name))
+                for name, queue in self._queues.items():
+                    queue.look(busy.get(name))
                 await self._count()
             except StoreUnavailable as error:
                 log.warning("the store can't be read: %s", error)
@@ -117,7 +117,7 @@ class Lanes:
         begun = time.monotonic()
         if begun < self._count_at:
             return
-        waiting = await self._store.waiting_lanes()
+        waiting = await self._store.waiting_queues()
         self._count_at = begun + (time.monotonic() - begun) / COUNTING
         self._metrics.backlog(waiting, self._names)
 
@@ -130,15 +130,15 @@ class Lanes:
         it may be, and end it in the middle of a send after all.
         """
         self._stop.set()
-        for lane in self._lanes.values():
-            lane.wake()
+        for queue in self._queues.values():
+            queue.wake()
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        await asyncio.gather(*(queue.close() for queue in self._queues.values()))
 
     async def _drain(self, name: str) -> None:
         try:
@@ -146,37 +146,37 @@ class Lanes:
                 self._woken.discard(name)
                 if not await self._has_lease(name):
                     return
-                lane = self._lane(name)
-                lane.begin()
+                queue = self._queue(name)
+                queue.begin()
                 if self._store.shared:
                     self._health.look_again(name)
                 while not self._stop.is_set():
-                    if not await lane.send_next():
+                    if not await queue.send_next():
                         break
                 await self._release(name)
         except LeaseLost:
-            log.warning("lane %s may be served by another replica by now", name)
+            log.warning("queue %s may be served by another replica by now", name)
         finally:
             del self._tasks[name]
 
     async def _has_lease(self, name: str) -> bool:
-        """Whether this replica may serve the lane; another may have it, or the store be away."""
+        """Whether this replica may serve the queue; another may have it, or the store be away."""
         try:
-            return await self._store.lease(lane_lease(name))
+            return await self._store.lease(queue_lease(name))
         except StoreUnavailable as error:
-            log.warning("lane %s waits for the store: %s", name, error)
+            log.warning("queue %s waits for the store: %s", name, error)
             await pause(STORE_PAUSE, self._stop)
             return False
 
     async def _release(self, name: str) -> None:
         try:
-            await self._store.release(lane_lease(name))
+            await self._store.release(queue_lease(name))
         except StoreUnavailable as error:
-            log.warning("the lease of lane %s can't be given back: %s", name, error)
+            log.warning("the lease of queue %s can't be given back: %s", name, error)
 
-    def _lane(self, name: str) -> Lane:
-        if name not in self._lanes:
-            self._lanes[name] = Lane(
+    def _queue(self, name: str) -> ChannelQueue:
+        if name not in self._queues:
+            self._queues[name] = ChannelQueue(
                 name,
                 self._means,
                 self._open_channel,
@@ -184,4 +184,4 @@ class Lanes:
                 threaded=name in self._threaded,
                 digest_after=self._digest_after(name),
             )
-        return self._lanes[name]
+        return self._queues[name]
