@@ -1,3 +1,3 @@
-"""Relay: Penpot's events, in the team's chat."""
+"""Relay, a notification relay for Penpot."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Builds the Starlette application: routes, lifespan, wiring; nothing else."""
+"""The Starlette application: routes, lifespan, wiring."""
 
 import asyncio
 import contextlib
@@ -19,21 +19,21 @@ from relay.config import Config
 from relay.delivery.clock import Clock
 from relay.delivery.fanout import FanOut
 from relay.delivery.feed import ChangeFeed
-from relay.delivery.housekeeping import LATER, Retention
+from relay.delivery.housekeeping import GRACE_SECONDS, Retention
 from relay.delivery.notes import StoredKeyValues
 from relay.delivery.plan import Planner
 from relay.delivery.queues import QueueManager
 from relay.inspector.context import InspectorContext
-from relay.inspector.door import LoginGate
+from relay.inspector.gate import LoginGate
 from relay.inspector.sessions import Sessions
 from relay.intake import HookEndpoint
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.process import leave_what_is_loaded_alone
+from relay.process import freeze_loaded_objects
 from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable
-from relay.sync.state import forget as forget_watch
+from relay.sync.state import forget_sync_state
 
 if TYPE_CHECKING:
     from relay.penpot.api import PenpotClient
@@ -41,15 +41,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE = 10.0
-"""Seconds that messages under way have to arrive when the service stops. Most servers answer in a
-fraction of one; a message that is given up before its receipt is sent again at the next start, and
-Slack then shows it twice."""
+STOP_TIMEOUT = 10.0
+"""Seconds for sends in progress at a stop. A send that is cancelled before its receipt is repeated
+at the next start, and Slack then shows the message twice."""
 
 
 def build(config: Config, role: Role = Role.ALL) -> Starlette:
-    """The service for a config, or the half of it that ``role`` names. The store is opened when the
-    application starts."""
     store = store_at(config.store.url.reveal())
     metrics = Metrics()
     clock = Clock()
@@ -65,70 +62,69 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         retention=retention,
         metrics=metrics,
         pictures=lambda media: planner.picture(media),
-        digest_after=lambda name: settings[name].late_after,
+        digest_after=lambda name: settings[name].digest_threshold,
         alerts_to=config.alerts_to,
-        clock_is_sure=clock.is_sure,
+        clock_is_trusted=clock.is_trusted,
         changed=feed.changed,
     )
     templates = Templates(config.templates.path)
     planner = Planner(config, store, templates, metrics, _penpot(config))
-    fan_out = FanOut(planner, store, queues, metrics, lambda: hook.crowded, feed.changed)
+    fan_out = FanOut(planner, store, queues, metrics, lambda: hook.is_under_load, feed.changed)
 
-    def stored() -> None:
+    def event_stored() -> None:
         fan_out.wake()
         feed.changed()
 
-    def elsewhere(names: Collection[str]) -> None:
+    def queues_changed(names: Collection[str]) -> None:
         queues.wake(names)
         feed.changed()
 
-    hook = HookEndpoint(config, store, stored, metrics, is_open=role.takes)
-    housekeeping = Retention(store, retention, partial(clock.is_sure, LATER))
-    watch = _watch(config, store, metrics, stored) if role.delivers else None
-    wake = (
-        queues.wake if role.delivers else lambda _: None
-    )  # elsewhere they hear of it by the store
+    hook = HookEndpoint(config, store, event_stored, metrics, is_open=role.accepts_events)
+    cleanup = Retention(store, retention, partial(clock.is_trusted, GRACE_SECONDS))
+    sync = _sync(config, store, metrics, event_stored) if role.delivers else None
+    # without queues of its own a replica wakes those of the others through the store
+    wake = queues.wake if role.delivers else lambda _: None
     inspector = InspectorContext(config, store, templates, metrics, feed, wake)
     tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if role.delivers:
-            store.watch(stored, elsewhere)
+            store.listen(event_stored, queues_changed)
         await store.open()
         running = {
             "queues": queues.run,
             "fan-out": fan_out.run,
-            "housekeeping": housekeeping.run,
+            "retention": cleanup.run,
         }
-        if watch is not None:
-            running["watch"] = watch.run
+        if sync is not None:
+            running["sync"] = sync.run
         elif role.delivers:
-            await forget_watch(store)
+            await forget_sync_state(store)
         if role.delivers:
             tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
             for channel in settings.values():
-                channel_class(channel.type)  # now, not with the first message
+                channel_class(channel.type)  # fails now if an import is missing
         for task in tasks:
-            task.add_done_callback(_tell_end)
-        leave_what_is_loaded_alone()
+            task.add_done_callback(_log_end)
+        freeze_loaded_objects()
         log.info(
             "Relay %s, role %s: %s, %s, store %s",
             __version__,
             role,
-            _counted(config.teams, "team"),
-            _counted(settings, "channel"),
-            config.store.place,
+            _plural(config.teams, "team"),
+            _plural(settings, "channel"),
+            config.store.display_url,
         )
         try:
             yield
         finally:
             log.info("stopping")
-            if watch is not None:
-                watch.stop()
-            housekeeping.stop()
+            if sync is not None:
+                sync.stop()
+            cleanup.stop()
             fan_out.stop()
-            await queues.stop(GRACE)
+            await queues.stop(STOP_TIMEOUT)
             await asyncio.gather(*tasks, return_exceptions=True)
             await planner.close()
             templates.close()
@@ -148,7 +144,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             return PlainTextResponse(f"the store can't be written: {error}\n", 503)
         return PlainTextResponse("ok\n")
 
-    async def numbers(request: Request) -> Response:
+    async def metrics_text(request: Request) -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     application = Starlette(
@@ -156,49 +152,47 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             Route("/hooks/{team}/{secret}", hook),
             Route("/healthz", health),
             Route("/readyz", ready),
-            Route("/metrics", numbers),
+            Route("/metrics", metrics_text),
             Route("/inspector{path:path}", LoginGate(inspector, _pages)),
         ],
         lifespan=lifespan,
     )
     application.state.feed = feed
-    application.router.redirect_slashes = False  # a redirect would tell the secret again
+    application.router.redirect_slashes = False  # a redirect would repeat the secret
     return application
 
 
-def _counted(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+def _plural(items: Sized, name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
 def _penpot(config: Config) -> "PenpotClient | None":
-    """The API, where there is a token for it; httpx is only loaded then."""
-    if config.penpot.access_token is None:
+    if config.penpot.access_token is None:  # do not load httpx
         return None
     from relay.penpot.api import PenpotClient
 
     return PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
 
 
-def _watch(
-    config: Config, store: Store, metrics: Metrics, stored: Callable[[], None]
+def _sync(
+    config: Config, store: Store, metrics: Metrics, event_stored: Callable[[], None]
 ) -> "PenpotSync | None":
-    """The watch, where the config has it."""
-    if config.penpot.access_token is None or not config.watch.enabled:
+    if config.penpot.access_token is None or not config.sync.enabled:
         return None
-    from relay.sync.client import CountedPenpotClient
+    from relay.sync.budget import CountedPenpotClient
     from relay.sync.sync import PenpotSync
 
     penpot = CountedPenpotClient(config.penpot.url, config.penpot.access_token, metrics)
-    return PenpotSync(config, penpot, store, metrics, stored)
+    return PenpotSync(config, penpot, store, metrics, event_stored)
 
 
 def _pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
-    """The inspector's pages, which take memory that is only spent where somebody opens one."""
+    # imported at the first visit, since the pages need much memory
     from relay.inspector.routes import pages
 
     return pages(inspector, sessions)
 
 
-def _tell_end(task: asyncio.Task[None]) -> None:
+def _log_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("%s has ended: restart Relay", task.get_name(), exc_info=error)

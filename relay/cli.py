@@ -1,4 +1,4 @@
-"""The command line: each command in a few lines, its work in a module of its own."""
+"""The command line."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
@@ -18,15 +18,15 @@ import click
 from relay import __version__
 from relay.config import Config
 from relay.configfile import ConfigError, load, warnings
-from relay.delivery.health import broken
-from relay.logs import set_up
+from relay.delivery.health import stopped_queues
+from relay.logs import configure_logging
 from relay.role import Role
-from relay.store import OpenStore, store_at
-from relay.store.base import Store, StoreMisfit, StoreUnavailable
-from relay.sync.hooks import troubles
+from relay.store import store_at
+from relay.store.base import Store, StoreUnavailable, StoreUnusable
+from relay.sync.webhooks import webhook_problems
 
 if TYPE_CHECKING:
-    from relay.sync.mending import WebhookFix
+    from relay.sync.fixes import WebhookFix
 
 T = TypeVar("T")
 
@@ -34,36 +34,40 @@ CONFIG = click.option(
     "--config",
     "path",
     metavar="FILE",
-    help="The config; else RELAY_CONFIG, else ./relay.toml, else the RELAY_* variables alone.",
+    help="Config file. Default: RELAY_CONFIG, ./relay.toml, or RELAY_* variables without a file.",
 )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="relay")
 def main() -> None:
-    """Penpot's events, in the team's chat."""
+    """Send Penpot's events to Slack, Matrix and email."""
 
 
-def _load(path: str | None, *, secrets: bool = True) -> Config:
+def _load(path: str | None, *, secrets: bool = True, prefix: str = "") -> Config:
     try:
         return load(path, secrets=secrets)
     except ConfigError as error:
-        for fault in error.faults:
-            click.echo(str(fault), err=True)
+        for problem in error.problems:
+            click.echo(f"{prefix}{problem}", err=True)
         sys.exit(1)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
-    except (StoreMisfit, StoreUnavailable) as error:
+    except (StoreUnusable, StoreUnavailable) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _store(config: Config) -> OpenStore:
+def _report(is_ok: bool, subject: str, text: str, *, err: bool = False) -> None:
+    click.echo(f"{'ok' if is_ok else 'FAIL':<4}  {subject}: {text}", err=err)
+
+
+def _store(config: Config) -> Store:
     try:
         return store_at(config.store.url.reveal())
-    except StoreMisfit as error:
+    except StoreUnusable as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -76,34 +80,43 @@ def _store(config: Config) -> OpenStore:
     default=Role.ALL.value,
     envvar="RELAY_ROLE",
     show_default=True,
-    help="Only take events, or only deliver them, where several share a PostgreSQL; or RELAY_ROLE.",
+    help="With several replicas on one PostgreSQL: only accept events, or only deliver them.",
 )
 def serve(path: str | None, name: str) -> None:
     """Run the service."""
-    from relay.process import give_large_buffers_back
+    from relay.process import fix_mmap_threshold
     from relay.server import server
 
     config = _load(path)
-    set_up(config.log.level, config.log.format)
-    give_large_buffers_back()
+    configure_logging(config.log.level, config.log.format)
+    fix_mmap_threshold()
     store = _store(config)
     role = Role(name)
     if role is not Role.ALL and not store.shared:
         raise click.BadParameter(
-            f"{name!r} is for several services on one store, but store.url is "
-            f'{config.store.place}, a file for one: name a PostgreSQL there ("postgresql://…"), or '
-            "leave the role at 'all'",
+            f"{name!r} needs a store that replicas share, but store.url is "
+            f'{config.store.display_url}: use a PostgreSQL ("postgresql://…") or role "all"',
             param_hint="--role",
         )
     _run(_open_and_close(store))
     listening = server(config, role)
     try:
         listening.run()
-    except SystemExit as end:  # the line before says what is wrong there
-        place = f'server.host = "{config.server.host}", server.port = {config.server.port}'
-        raise click.ClickException(f"{place}: Relay can't listen there") from end
+    except SystemExit as end:  # uvicorn has logged the reason
+        address = f'server.host = "{config.server.host}", server.port = {config.server.port}'
+        raise click.ClickException(f"{address}: Relay can't listen there") from end
     if not listening.started:
         sys.exit(1)
+
+
+@contextlib.asynccontextmanager
+async def _opened(config: Config) -> AsyncIterator[Store]:
+    store = _store(config)
+    await store.open(service=False)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def _open_and_close(store: Store) -> None:
@@ -114,40 +127,39 @@ async def _open_and_close(store: Store) -> None:
 @main.command()
 @CONFIG
 def check(path: str | None) -> None:
-    """Read config and templates; tell every fault."""
+    """Check config and templates, and print the hook URLs."""
     from relay.doctor import template_problems
 
-    config = _load(path)
+    config = _load(path, prefix="FAIL  ")
     _store(config)
     problems = template_problems(config, config.teams)
     for problem in problems:
-        click.echo(f"template {problem}", err=True)
+        _report(False, "templates", str(problem), err=True)
     for warning in warnings(config):
-        click.echo(f"note: {warning}", err=True)
+        _report(True, "config", f"warning: {warning}", err=True)
     base = config.server.public_url or f"http://localhost:{config.server.port}"
     for name, team in config.teams.items():
-        click.echo(f"team {name}")
-        click.echo(f"  hook     {base}{config.hook_path(name)}")
+        _report(True, name, f"hook {base}{config.hook_path(name)}")
         for channel in team.channels:
-            taken = ", ".join(channel.selection.entries)
-            click.echo(f"  channel  {channel.name} ({channel.type}): {taken}")
+            events = ", ".join(channel.selection.entries)
+            _report(True, f"{name}/{channel.name}", f"{channel.type}, events: {events}")
     if problems:
         sys.exit(1)
 
 
 @main.command()
 @click.option(
-    "--stay/--once", default=None, help="Go on until interrupted, or end after the samples."
+    "--stay/--once", default=None, help="Keep running until Ctrl-C, or end after the samples."
 )
 def demo(stay: bool | None) -> None:
-    """Show one message of each kind of event.
+    """Send one sample of each event to standard output.
 
-    In a terminal it goes on after that, with the inspector to look at, until Ctrl-C.
+    In a terminal the service then keeps running, with the inspector, until Ctrl-C.
     """
     from relay.demo import run
 
-    set_up("error", "text")
-    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+    configure_logging("error", "text")
+    with contextlib.suppress(KeyboardInterrupt):
         _run(run(stay=sys.stdout.isatty() if stay is None else stay))
 
 
@@ -155,20 +167,20 @@ def demo(stay: bool | None) -> None:
 @CONFIG
 @click.argument("event", required=False)
 @click.option("--channel", "kind", help="slack, matrix, email or stdout (the default).")
-@click.option("--team", help="Whose templates; the first team by default.")
+@click.option("--team", help="Team whose templates are used. Default: the first team.")
 @click.option(
     "--payload",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A body as Penpot sent it, JSON or Transit, instead of a sample.",
+    help="File with a webhook body, JSON or Transit, instead of a sample.",
 )
 def preview(
     path: str | None, event: str | None, kind: str | None, team: str | None, payload: Path | None
 ) -> None:
-    """Print what a channel would get.
+    """Print the message for EVENT, or for one event of each kind.
 
-    For EVENT, or for one event of each kind.
+    Nothing is sent.
     """
-    from relay.preview import PreviewError, previews
+    from relay.preview import PreviewError, render_previews
 
     config = (
         _load(path)
@@ -178,9 +190,8 @@ def preview(
         else None
     )
     try:
-        for text in previews(config, event, kind or "stdout", team, payload):
-            click.echo(text)
-            click.echo()
+        for text in render_previews(config, event, kind or "stdout", team, payload):
+            click.echo(f"{text}\n")
     except PreviewError as error:
         raise click.ClickException(str(error)) from error
 
@@ -188,9 +199,9 @@ def preview(
 @main.command()
 @CONFIG
 @click.argument("team")
-@click.option("--channel", "only", help="This channel alone; all of the team by default.")
+@click.option("--channel", "only", help="Only this channel. Default: all channels of the team.")
 def send(path: str | None, team: str, only: str | None) -> None:
-    """Send a test message for real."""
+    """Send a test message to a team's channels."""
     from relay.trial import send_test
 
     config = _load(path)
@@ -200,38 +211,38 @@ def send(path: str | None, team: str, only: str | None) -> None:
     if not channels:
         known = ", ".join(item.name for item in config.teams[team].channels)
         raise click.BadParameter(f"team {team} has no channel {only or 'at all'}; it has: {known}")
-    good = True
+    failures = 0
     for settings in channels:
-        taken, text = _run(send_test(config, team, settings))
-        click.echo(f"{team}/{settings.name}: {text}", err=not taken)
-        good = good and taken
-    if not good:
+        is_sent, text = _run(send_test(config, team, settings))
+        click.echo(f"{team}/{settings.name}: {text}", err=not is_sent)
+        failures += not is_sent
+    if failures:
         sys.exit(1)
 
 
 @main.command()
 @click.argument("event", required=False)
 def events(event: str | None) -> None:
-    """Penpot's events and their template variables."""
-    from relay.reference import describe, listing
+    """List Penpot's events, or the template variables of EVENT."""
+    from relay.reference import describe_event, list_events
 
     try:
-        click.echo(describe(event) if event else listing())
+        click.echo(describe_event(event) if event else list_events())
     except KeyError as error:
         raise click.ClickException(str(error.args[0])) from error
 
 
 @main.command()
 @CONFIG
-@click.option("--team", help="Of this team alone.")
+@click.option("--team", help="Only events of this team.")
 @click.option(
     "--state",
     type=click.Choice(["stored", "fanned-out", "ignored", "unreadable", "waiting", "sent", "dead"]),
-    help="Events in this state, or with a delivery in it.",
+    help="Only events in this state, or with a delivery in this state.",
 )
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 def log(path: str | None, team: str | None, state: str | None, limit: int) -> None:
-    """Recent events and their deliveries."""
+    """List recent events and their deliveries."""
     config = _load(path, secrets=False)
     if team is not None and team not in config.teams:
         raise click.BadParameter(f"--team {team} is none of: {', '.join(config.teams)}")
@@ -239,119 +250,106 @@ def log(path: str | None, team: str | None, state: str | None, limit: int) -> No
 
 
 async def _log(config: Config, team: str | None, state: str | None, limit: int) -> None:
-    store = _store(config)
-    await store.open(service=False)
-    try:
+    async with _opened(config) as store:
         entries = await store.log(team=team, state=state, limit=limit)
-        stopped = await broken(store, config.queues())
-        off = await troubles(store, config.teams) if config.penpot.access_token else {}
-    finally:
-        await store.close()
+        stopped = await stopped_queues(store, config.queues())
+        off = await webhook_problems(store, config.teams) if config.penpot.access_token else {}
     for queue, (since, why) in stopped.items():
-        click.echo(f"{queue} has stopped since {_clock(since)}: {why}", err=True)
+        click.echo(f"{queue} stopped at {_utc(since)}: {why}", err=True)
     for team, (since, why) in off.items():
-        click.echo(f"{team}, since {_clock(since)}: {why}", err=True)
+        click.echo(f"{team}, since {_utc(since)}: {why}", err=True)
     if not entries:
         click.echo("no such events" if team or state else "no events yet", err=True)
     for entry in entries:
         event = entry.event
         why = f" ({event.reason})" if event.reason else ""
-        what = event.name or f"{len(event.body)} bytes"
-        click.echo(f"{_clock(event.received_at)}  {event.team}  {what}  {event.state}{why}")
+        name = event.name or f"{len(event.body)} bytes"
+        click.echo(f"{_utc(event.received_at)}  {event.team}  {name}  {event.state}{why}")
         for delivery in entry.deliveries:
-            told = f": {delivery.error}" if delivery.error else ""
+            details = f": {delivery.error}" if delivery.error else ""
             if delivery.state == "waiting" and delivery.next_at > time.time():
-                told += f", next try {_clock(delivery.next_at)}"
-            tries = f" after {delivery.attempts} tries" if delivery.attempts > 1 else ""
-            click.echo(f"  {delivery.id:>6}  {delivery.queue}  {delivery.state}{tries}{told}")
+                details += f", next attempt {_utc(delivery.next_at)}"
+            attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
+            click.echo(f"  {delivery.id:>6}  {delivery.queue}  {delivery.state}{attempts}{details}")
 
 
-def _clock(seconds: float) -> str:
+def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 @main.command()
 @CONFIG
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
-@click.option("--dead", is_flag=True, help="All dead deliveries.")
+@click.option("--dead", is_flag=True, help="All dead letters.")
 def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
     """Send deliveries again.
 
-    By the numbers that `relay log` shows.
+    ID is a delivery's number in `relay log`.
     """
     if bool(ids) == dead:
-        raise click.UsageError("name deliveries by their ID, or say --dead")
+        raise click.UsageError("give either delivery IDs or --dead")
     _run(_resend(_load(path, secrets=False), ids))
 
 
 async def _resend(config: Config, ids: tuple[int, ...]) -> None:
-    store = _store(config)
-    await store.open(service=False)
-    try:
-        found = await store.resend(ids) if ids else await store.resend_dead()
-    finally:
-        await store.close()
-    click.echo(f"{len(found)} put back")
-    unknown = sorted(set(ids) - set(found))
+    async with _opened(config) as store:
+        queued = await store.resend(ids) if ids else await store.resend_dead()
+    click.echo(f"{len(queued)} queued again")
+    unknown = sorted(set(ids) - set(queued))
     if unknown:
         raise click.ClickException(f"no such delivery: {', '.join(map(str, unknown))}")
 
 
 @main.group("store")
 def store_() -> None:
-    """Look after the store."""
+    """Maintain the store."""
 
 
 @store_.command()
 @CONFIG
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(path: str | None, file: Path) -> None:
-    """Copy the store into FILE, also while the service runs."""
+    """Copy the store to FILE. The service may be running."""
     _run(_backup(_load(path, secrets=False), file))
 
 
 async def _backup(config: Config, file: Path) -> None:
-    store = _store(config)
-    await store.open(service=False)
-    try:
+    async with _opened(config) as store:
         await store.backup(file)
-    finally:
-        await store.close()
-    click.echo(f"{config.store.place} is copied to {file}")
+    click.echo(f"{config.store.display_url} is copied to {file}")
 
 
 @main.command()
 @CONFIG
-@click.option("--fix", is_flag=True, help="Mend what can be mended, each after asking.")
+@click.option("--fix", is_flag=True, help="Offer to apply each available fix.")
 def doctor(path: str | None, fix: bool) -> None:
-    """Ask channels and Penpot whether all is good."""
-    if not _run(_doctor(_load(path), fix=fix)):
+    """Check the config, the store, Penpot and all channels. Sends no messages."""
+    if not _run(_doctor(_load(path, prefix="FAIL  "), fix=fix)):
         sys.exit(1)
 
 
 async def _doctor(config: Config, *, fix: bool) -> bool:
-    from relay.doctor import examine, mended
+    from relay.doctor import apply_fix, examine
 
-    wrong = 0
-    mends: list[WebhookFix] = []
-    async for place, finding in examine(config, mends):
-        mark = "note" if place == "config" else "ok" if finding.ok else "WRONG"
-        click.echo(f"{mark:>5}  {place}: {finding.text}")
-        wrong += not finding.ok
-    if mends and not fix:
-        click.echo("`relay doctor --fix` can mend some of this", err=True)
-    for mend in mends if fix else ():
-        if click.confirm(mend.question):
-            finding = await mended(config, mend)
-            click.echo(f"{'ok' if finding.ok else 'WRONG':>5}  {mend.team}: {finding.text}")
-            wrong -= finding.ok
-    return wrong == 0
+    problems = 0
+    fixes: list[WebhookFix] = []
+    async for subject, finding in examine(config, fixes):
+        _report(finding.ok, subject, finding.text)
+        problems += not finding.ok
+    if fixes and not fix:
+        click.echo("`relay doctor --fix` can fix some of these problems", err=True)
+    for offered in fixes if fix else ():
+        if click.confirm(offered.question):
+            finding = await apply_fix(config, offered)
+            _report(finding.ok, offered.team, finding.text)
+            problems -= finding.ok
+    return problems == 0
 
 
 @main.command()
 @CONFIG
 def health(path: str | None) -> None:
-    """Ask the running service whether it is well."""
+    """Check that the running service responds."""
     server = _load(path, secrets=False).server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
     url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/healthz"
@@ -360,4 +358,4 @@ def health(path: str | None) -> None:
         with direct.open(url, timeout=3) as answer:
             click.echo(answer.read().decode("utf-8", "replace").strip())
     except (urllib.error.URLError, HTTPException, OSError) as error:
-        raise click.ClickException(f"no answer at {url}: {error}") from error
+        raise click.ClickException(f"no response from {url}: {error}") from error

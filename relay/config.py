@@ -1,7 +1,6 @@
-"""The config's records: what ``relay.toml`` may say, key by key.
+"""The settings models: each table and key of ``relay.toml``.
 
-What a value may be is in ``configvalues.py``; ``configfile.py`` reads a file or the environment
-into these records.
+``configvalues.py`` has the types of the values; ``configfile.py`` loads a file or the environment.
 """
 
 import sys
@@ -41,18 +40,14 @@ from relay.penpot.selection import Selection
 from relay.secret import Secret
 
 DEFAULT_TEAM = "default"
-"""The key of the one team that the environment alone describes."""
+"""The key of the team when environment variables replace the config file."""
 
 
 class SettingsModel(BaseModel):
-    """A table of the config: frozen, and an unknown key is a fault."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
 
 
 class ServerSettings(SettingsModel):
-    """``[server]``: where Relay listens."""
-
     host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
     port: Port = 8080
     public_url: PublicUrl = ""
@@ -60,34 +55,26 @@ class ServerSettings(SettingsModel):
 
 
 class StoreSettings(SettingsModel):
-    """``[store]``: where events and deliveries are kept, and how long."""
-
     url: StoreUrl = Secret("sqlite:///data/relay.db")
     retention: Duration = timedelta(days=30)
 
     @property
-    def place(self) -> str:
-        """The address without what may be a secret: fit for a log."""
+    def display_url(self) -> str:
+        """The URL without user, password and query, for logs."""
         parts = urlsplit(self.url.reveal())
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class PenpotSettings(SettingsModel):
-    """``[penpot]``: the Penpot that calls."""
-
     url: HttpUrl = "https://design.penpot.app"
     access_token: Token | None = None
 
 
 class TemplateSettings(SettingsModel):
-    """``[templates]``: the user's own."""
-
     path: FolderPath | None = None
 
 
 class InspectorSettings(SettingsModel):
-    """``[inspector]``: the pages in the browser."""
-
     password: InspectorPassword | None = None
     trusted_header: ProxyHeader = ""
     trusted_proxies: Networks = ()
@@ -95,14 +82,12 @@ class InspectorSettings(SettingsModel):
 
 
 class LogSettings(SettingsModel):
-    """``[log]``: how Relay tells what it does."""
-
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
 
 
 class ChannelSettings(SettingsModel):
-    """What every channel has."""
+    """The keys and capabilities that all channel types share."""
 
     name: Name
     events: Events = ()
@@ -114,7 +99,6 @@ class ChannelSettings(SettingsModel):
 
     @property
     def selection(self) -> Selection:
-        """Which events the channel takes."""
         return Selection.of(self.events)
 
     @property
@@ -124,103 +108,86 @@ class ChannelSettings(SettingsModel):
 
     @property
     def is_direct(self) -> bool:
-        """Whether messages go to those whom a comment mentions, each by themselves."""
+        """Whether each mentioned person gets a message of their own, instead of a shared place."""
         return False
 
     @property
     def can_edit(self) -> bool:
-        """Whether a message that was sent can be changed."""
+        """Whether the channel can edit a message after sending it."""
         return False
 
     @property
-    def edits_told(self) -> str:
-        """How the channel tells that a comment was edited or deleted: as the config says, else in
-        the comment's own message where that can be done. Elsewhere it does not, as most edits are
-        slips of the pen; but those who are mentioned are told directly."""
+    def edit_mode(self) -> str:
+        """How the channel shows that a comment was edited or deleted. By default it edits the
+        comment's message; a channel that can't edit shows nothing, as most edits fix typos, but a
+        direct channel sends a message, since an edit may add a mention."""
         default = "messages" if self.is_direct else "none"
         return self.edits or ("in-place" if self.can_edit else default)
 
     @property
-    def late_after(self) -> int:
-        """So many messages may wait before they are put together; never where each has a reader of
-        its own."""
+    def digest_threshold(self) -> int:
+        """How many messages may wait before they are sent as a digest. Direct channels send no
+        digests: each message has its own recipient."""
         return sys.maxsize if self.is_direct or not self.digest_after else self.digest_after
 
     @property
-    def has_pictures(self) -> bool:
-        """Whether messages carry the thumbnail of the file or board that they are about."""
+    def has_thumbnails(self) -> bool:
+        """Whether messages show a thumbnail of the file or board."""
         return False
 
 
-class SlackSettings(ChannelSettings):
-    """A Slack channel: by bot token, or by incoming webhook."""
+class ChatSettings(ChannelSettings):
+    """The keys that Slack and Matrix share."""
+
+    threads: bool = True
+    direct: Literal["", "mentioned"] = ""
+    thumbnails: bool = False
+
+    @property
+    def in_threads(self) -> bool:
+        return self.threads and not self.direct
+
+    @property
+    def is_direct(self) -> bool:
+        return self.direct != ""
+
+    @property
+    def can_edit(self) -> bool:
+        return not self.direct
+
+    @property
+    def has_thumbnails(self) -> bool:
+        return self.thumbnails
+
+
+class SlackSettings(ChatSettings):
+    """A Slack channel, by bot token or by incoming webhook. A webhook can neither reply nor edit,
+    since Slack does not return the message's ``ts``."""
 
     type: Literal["slack"]
     token: Token | None = None
     channel: Annotated[str, StringConstraints(pattern=r"^(#[^\s#]+|[CDGU][A-Z0-9]{2,})$")] = ""
     webhook_url: WebhookUrl | None = None
     api_url: HttpUrl = "https://slack.com/api"
-    threads: bool = True
     broadcast: bool = False
-    direct: Literal["", "mentioned"] = ""
-    thumbnails: bool = False
 
     @property
     def in_threads(self) -> bool:
-        """With a bot token only: an incoming webhook does not learn what its message is called."""
-        return self.threads and self.token is not None and not self.direct
-
-    @property
-    def is_direct(self) -> bool:
-        """As the config says."""
-        return self.direct != ""
+        return self.token is not None and super().in_threads
 
     @property
     def can_edit(self) -> bool:
-        """With a bot token only, as for threads."""
-        return self.token is not None and not self.direct
-
-    @property
-    def has_pictures(self) -> bool:
-        """As the config says."""
-        return self.thumbnails
+        return self.token is not None and super().can_edit
 
 
-class MatrixSettings(ChannelSettings):
-    """A Matrix room."""
-
+class MatrixSettings(ChatSettings):
     type: Literal["matrix"]
     homeserver: HttpUrl
     access_token: Token
     room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")] = ""
-    threads: bool = True
-    direct: Literal["", "mentioned"] = ""
-    thumbnails: bool = False
-
-    @property
-    def in_threads(self) -> bool:
-        """As the config says."""
-        return self.threads and not self.direct
-
-    @property
-    def is_direct(self) -> bool:
-        """As the config says."""
-        return self.direct != ""
-
-    @property
-    def can_edit(self) -> bool:
-        """In the room; what somebody was told directly stays."""
-        return not self.direct
-
-    @property
-    def has_pictures(self) -> bool:
-        """As the config says."""
-        return self.thumbnails
 
 
 class SmtpSettings(SettingsModel):
-    """``smtp``: the server that takes the mail."""
-
     host: Host
     port: Port | None = None
     username: str = ""
@@ -229,13 +196,10 @@ class SmtpSettings(SettingsModel):
 
     @property
     def server_port(self) -> int:
-        """The port, or the usual one for the kind of TLS."""
         return self.port or {"starttls": 587, "tls": 465, "none": 25}[self.tls]
 
 
 class EmailSettings(ChannelSettings):
-    """One or more mailboxes."""
-
     type: Literal["email"]
     to: MailAddresses
     sender: MailAddress
@@ -246,23 +210,18 @@ class EmailSettings(ChannelSettings):
 
     @property
     def in_threads(self) -> bool:
-        """As the config says."""
         return self.threads
 
     @property
-    def has_pictures(self) -> bool:
-        """As the config says."""
+    def has_thumbnails(self) -> bool:
         return self.thumbnails
 
 
 class StdoutSettings(ChannelSettings):
-    """The process's own output."""
-
     type: Literal["stdout"]
 
     @property
-    def edits_told(self) -> str:
-        """A log tells all."""
+    def edit_mode(self) -> str:
         return self.edits or "messages"
 
 
@@ -272,16 +231,16 @@ AnyChannel: TypeAlias = Annotated[
 
 
 class SyncSettings(SettingsModel):
-    """``[watch]``: what Relay finds out with ``penpot.access_token``."""
+    """``[sync]``: what Relay polls Penpot for, with ``penpot.access_token``."""
 
     enabled: bool = True
-    hooks_every: Duration = timedelta(minutes=5)
-    catch_up_every: Duration = timedelta(minutes=15)
+    webhooks_every: Duration = timedelta(minutes=5)
+    comments_every: Duration = timedelta(minutes=15)
     calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
 
 
 class PersonSettings(SettingsModel):
-    """``[people]``: where somebody of Penpot is found elsewhere."""
+    """One entry of ``[people]``: a Penpot user's accounts in the channels."""
 
     slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{2,}$")] = ""
     matrix: Annotated[str, StringConstraints(pattern=r"^@[^\s:]+:[^\s]+$")] = ""
@@ -289,8 +248,6 @@ class PersonSettings(SettingsModel):
 
 
 class TeamSettings(SettingsModel):
-    """``[teams.<key>]``: one Penpot team, its hook's secret and its channels."""
-
     secret: HookSecret
     name: Annotated[str, StringConstraints(max_length=250)] = ""
     team_id: TeamId = ""
@@ -300,43 +257,40 @@ class TeamSettings(SettingsModel):
 
 
 class Config(SettingsModel):
-    """All of ``relay.toml``."""
-
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     penpot: PenpotSettings = PenpotSettings()
     templates: TemplateSettings = TemplateSettings()
     inspector: InspectorSettings = InspectorSettings()
     log: LogSettings = LogSettings()
-    watch: SyncSettings = SyncSettings()
+    sync: SyncSettings = SyncSettings()
     people: dict[PersonKey, PersonSettings] = {}
     teams: Annotated[dict[Name, TeamSettings], Field(min_length=1)]
 
     def team_name(self, team: str) -> str:
-        """What people call a team: its ``name``, else its key. The team of the environment alone
-        has no key that a person chose."""
+        """The team's ``name``, else its key. ``DEFAULT_TEAM`` is no key that a person chose."""
         return self.teams[team].name or ("" if team == DEFAULT_TEAM else team)
 
     def hook_path(self, team: str) -> str:
-        """The path of a team's hook, with its secret: only for the administrator's eyes."""
+        """The path of a team's hook. It contains the secret: show it to the administrator only."""
         return f"/hooks/{team}/{self.teams[team].secret.reveal()}"
 
     def alerts_to(self, queue: str) -> str | None:
-        """The queue that is told when ``queue`` has stopped; None for none."""
+        """The queue that gets an alert when ``queue`` stops."""
         team = queue.partition("/")[0]
         channel = self.teams[team].alerts_to
         return f"{team}/{channel}" if channel else None
 
-    def told(self, team: str) -> str | None:
-        """The queue that is told what concerns a whole team: that of ``alerts_to``, else the first
-        that is a place and not people; None where there is none."""
+    def notice_queue(self, team: str) -> str | None:
+        """The queue that gets notices about the whole team: that of ``alerts_to``, else the first
+        of a channel that is not direct."""
         settings = self.teams[team]
-        places = [channel.name for channel in settings.channels if not channel.is_direct]
-        name = settings.alerts_to or (places[0] if places else "")
+        shared = [channel.name for channel in settings.channels if not channel.is_direct]
+        name = settings.alerts_to or (shared[0] if shared else "")
         return f"{team}/{name}" if name else None
 
     def queues(self) -> dict[str, AnyChannel]:
-        """Every channel of every team by its queue's name, ``team/channel``."""
+        """All channels of all teams, by the queue's name ``team/channel``."""
         return {
             f"{team}/{channel.name}": channel
             for team, settings in self.teams.items()

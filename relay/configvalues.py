@@ -1,5 +1,4 @@
-"""What a value in the config may be: the types of ``config.py``'s keys, and the words for what is
-wrong with one."""
+"""The value types of the settings. A ``ValueError``'s text is the rule that the user reads."""
 
 import re
 import ssl
@@ -12,8 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, StringConstraints
 
-from relay.penpot.events import GROUPS
-from relay.penpot.selection import is_known
+from relay.penpot.catalogue import GROUPS
+from relay.penpot.selection import matches_any_event
 from relay.secret import Secret
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -28,14 +27,14 @@ def _duration(value: object) -> timedelta:
 
 
 def _web_address(value: str) -> SplitResult | None:
-    """The parts of a web address; None where it is none. Raises nothing: the texts of
-    ``urlsplit``'s errors repeat what may be a password."""
+    """None unless this is an http(s) URL. Never raises: the texts of ``urlsplit``'s errors may
+    contain a password."""
     try:
         parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return parts if good and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
+    return parts if is_valid and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
 
 
 def _http_url(value: str) -> str:
@@ -50,7 +49,7 @@ def _http_url(value: str) -> str:
 def _public_url(value: str) -> str:
     value = _http_url(value)
     if "_" in (urlsplit(value).hostname or ""):
-        raise ValueError("must have a host name without an underscore: Penpot can't call such one")
+        raise ValueError("must have a host name without underscore: Penpot can't call such a host")
     return value
 
 
@@ -59,12 +58,12 @@ def _store_url(value: Secret) -> Secret:
     if re.fullmatch(r"postgres(ql)?://[^\s]+", url):
         try:
             parts = urlsplit(url)
-            good = parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+            is_valid = parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
         except ValueError:
-            good = False
-        if not good:
+            is_valid = False
+        if not is_valid:
             raise ValueError(
-                "must have what is special in the password percent-encoded, such as %2F for a slash"
+                "must have special characters of the password percent-encoded, such as %2F for /"
             )
         return value
     if not url.startswith("sqlite:///") or url == "sqlite:///":
@@ -78,8 +77,8 @@ def _store_url(value: Secret) -> Secret:
 def _hook_secret(value: Secret) -> Secret:
     if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", value.reveal()):
         raise ValueError(
-            "must have at least 16 characters out of A-Z a-z 0-9 . _ ~ - "
-            "(make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
+            "must have at least 16 characters of A-Z a-z 0-9 . _ ~ - "
+            "(create one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
         )
     return value
 
@@ -87,14 +86,14 @@ def _hook_secret(value: Secret) -> Secret:
 def _token(value: Secret) -> Secret:
     if not re.fullmatch(r"[!-~]+", value.reveal()):  # it goes into an HTTP header
         raise ValueError(
-            "must be printable ASCII without spaces: was all of it copied, and only it?"
+            "must be printable ASCII without spaces: check that it was copied completely"
         )
     return value
 
 
 def _password(value: Secret) -> Secret:
     if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value.reveal()):
-        raise ValueError("must be text in UTF-8, on one line and without control characters")
+        raise ValueError("must be UTF-8 text on one line, without control characters")
     return value
 
 
@@ -108,8 +107,8 @@ def _inspector_password(value: Secret) -> Secret:
             extract_parameters(text)
         except InvalidHashError as error:
             raise ValueError(
-                "begins as an argon2 hash does but is none: was all of it copied, and was no $ "
-                "taken away by a shell or by Compose (which wants $$)?"
+                "must be a valid argon2 hash: check that it was copied completely, and that no "
+                "shell or Compose has removed a $ (Compose needs $$)"
             ) from error
     elif len(text) < 12:
         raise ValueError("must have at least 12 characters, or be an argon2 hash")
@@ -117,8 +116,8 @@ def _inspector_password(value: Secret) -> Secret:
 
 
 def _proxy_header(value: str) -> str:
-    usual = "cookie", "host", "origin", "referer", "user-agent", "via", "x-forwarded-for"
-    if not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in usual:
+    client_headers = "cookie", "host", "origin", "referer", "user-agent", "via", "x-forwarded-for"
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value) or value.lower() in client_headers:
         raise ValueError(
             'must be the name of a header that only the reverse proxy sets, such as "Remote-User"'
         )
@@ -138,17 +137,17 @@ def _webhook_url(value: Secret) -> Secret:
     address = value.reveal()
     if not re.fullmatch(r"[!-~]+", address) or _web_address(address) is None:
         raise ValueError(
-            'must be the address of an incoming webhook: "https://hooks.slack.com/services/…", '
-            "in ASCII without spaces"
+            'must be the URL of an incoming webhook, "https://hooks.slack.com/services/…", in '
+            "ASCII without spaces"
         )
     return value
 
 
 def _event(entry: str) -> str:
-    if not is_known(entry):
+    if not matches_any_event(entry):
         raise ValueError(
-            f"fits no event: use a group ({', '.join(GROUPS)}), a name that `relay events` lists, "
-            'or a glob; with "!" in front it takes away'
+            f"matches no event: use a group ({', '.join(GROUPS)}), a name from `relay events` or a "
+            'glob; "!" in front excludes'
         )
     return entry
 
@@ -157,10 +156,10 @@ def _address(value: str) -> str:
     header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
     addresses: Any = () if header is None else header.addresses
     for address in addresses:
-        if not (address.username + address.domain).isascii():  # it would need SMTPUTF8 (RFC 6531)
+        if not (address.username + address.domain).isascii():  # needs SMTPUTF8 (RFC 6531)
             raise ValueError(
-                'must be an address in ASCII: write a domain such as "exämple.com" as xn--…; '
-                "before the @ there is no other way to write it"
+                'must be in ASCII: write a domain such as "exämple.com" as xn--…; the part before '
+                "the @ has no such form"
             )
     if (
         len(addresses) != 1
@@ -200,7 +199,7 @@ def _path(value: object) -> Path:
 
 def _folder(value: Path) -> Path:
     if not value.is_dir():
-        raise ValueError("must be a folder that exists")
+        raise ValueError("must be an existing folder")
     return value
 
 
@@ -211,7 +210,7 @@ def _authority(value: Path) -> Path:
     except ssl.SSLError as error:
         raise ValueError("must hold certificates in PEM form") from error
     except OSError as error:
-        raise ValueError(f"must be a file that can be read ({error.strerror})") from error
+        raise ValueError(f"must be a readable file ({error.strerror})") from error
     return value
 
 
@@ -244,5 +243,4 @@ MailAddresses = Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple), Fiel
 PersonAddress = Annotated[str, AfterValidator(_person_address)]
 PersonKey = Annotated[str, AfterValidator(_person_key)]
 TeamId = Annotated[str, StringConstraints(pattern=rf"^{_UUID}$", to_lower=True)]
-AsTuple = BeforeValidator(_tuple)
-"""TOML's lists become tuples."""
+AsTuple = BeforeValidator(_tuple)  # TOML has lists

@@ -1,4 +1,4 @@
-"""``relay doctor``: what is wrong, in words, and what to do about it."""
+"""``relay doctor``: checks of config, store, templates, Penpot and channels."""
 
 import asyncio
 import contextlib
@@ -13,168 +13,166 @@ from relay.channels import open_channel
 from relay.channels.base import Finding
 from relay.config import AnyChannel, Config
 from relay.configfile import warnings
-from relay.delivery.health import broken
-from relay.delivery.lookups import STATE
+from relay.delivery.health import stopped_queues
+from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.examples import variables
 from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
-from relay.penpot.api import TIMEOUT, PenpotClient, PenpotError, PenpotRefused
+from relay.penpot.api import PenpotClient
+from relay.penpot.client import CALL_TIMEOUT
+from relay.penpot.rpc import PenpotError, PenpotRefused
 from relay.store import store_at
-from relay.store.base import Store, StoreMisfit, StoreMissing, StoreUnavailable
-from relay.sync import mending
-from relay.sync.mending import WebhookFix
-from relay.sync.teams import TeamDirectory
+from relay.store.base import Store, StoreMissing, StoreUnavailable, StoreUnusable
+from relay.sync import fixes
+from relay.sync.fixes import WebhookFix
+from relay.sync.webhooks import TeamDirectory
 
-GENERAL = frozenset({"config", "store", "templates", "penpot"})
-"""The places that are no team's; the others are a team's key, or begin with it and a slash."""
-PATIENCE = 20.0
-"""Seconds that one channel has to answer."""
+GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
+"""Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""
+CHECK_TIMEOUT = 20.0  # seconds, for each channel
 
 
 async def examine(
-    config: Config, mends: list[WebhookFix] | None = None, known: Collection[str] = ()
+    config: Config, fixes: list[WebhookFix] | None = None, known: Collection[str] = ()
 ) -> AsyncIterator[tuple[str, Finding]]:
-    """Look at everything without posting; yields (what was looked at, finding). What can be done
-    about it at once is put into ``mends``. ``known`` are all teams where the config has not all."""
+    """Check everything without sending a message; yields (subject, finding) and appends available
+    fixes to ``fixes``. ``known``: the keys of all teams when ``config`` holds only some of them."""
     for warning in warnings(config):
-        yield "config", Finding(True, warning)
-    async for place, finding in _store(config):
-        yield place, finding
+        yield "config", Finding(True, f"warning: {warning}")
+    async for subject, finding in _check_store(config):
+        yield subject, finding
     problems = await asyncio.to_thread(template_problems, config, known or config.teams)
     for problem in problems:
         yield "templates", Finding(False, str(problem))
     if not problems:
-        yield "templates", Finding(True, "all templates are good")
-    yield "penpot", await _penpot_answers(config.penpot.url)
+        yield "templates", Finding(True, "no problems")
+    yield "penpot", await _check_penpot(config.penpot.url)
     if config.penpot.access_token is not None:
-        good = await _token(config.penpot.url, config.penpot.access_token.reveal())
-        yield "penpot", good
-        if good.ok:
-            async for team, found, mend in _hooks(config, config.penpot.access_token.reveal()):
-                yield team, found
-                if mend is not None and mends is not None:
-                    mends.append(mend)
+        token = await _check_token(config.penpot.url, config.penpot.access_token.reveal())
+        yield "penpot", token
+        if token.ok:
+            async for team, webhook, fix in _webhooks(config, config.penpot.access_token.reveal()):
+                yield team, webhook
+                if fix is not None and fixes is not None:
+                    fixes.append(fix)
     queues = config.queues()
-    results = await asyncio.gather(*(_channel(settings) for settings in queues.values()))
+    results = await asyncio.gather(*(_check_channel(settings) for settings in queues.values()))
     for name, findings in zip(queues, results, strict=True):
         for finding in findings:
             yield name, finding
 
 
-async def mended(config: Config, mend: WebhookFix) -> Finding:
-    """Do what can be done; what came of it."""
-    assert config.penpot.access_token is not None  # noqa: S101 - else there is nothing to mend
+async def apply_fix(config: Config, fix: WebhookFix) -> Finding:
+    assert config.penpot.access_token is not None  # noqa: S101 - fixes exist only with a token
     penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
     try:
-        return await mend.work(penpot)
+        return await fix.apply(penpot)
     finally:
         await penpot.close()
 
 
 def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
-    """Every fault in the templates that these teams get."""
+    """All problems in the templates that these teams use."""
     templates = Templates(config.templates.path)
     return check(templates, variables(config.penpot.url), teams)
 
 
-async def _store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
-    """The store, and what the service notes there."""
+async def _check_store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
     store = store_at(config.store.url.reveal())
     try:
         await store.open(service=False)
     except StoreMissing as error:
-        yield "store", Finding(True, f"{error}; `relay serve` makes it")
+        yield "store", Finding(True, f"{error}; `relay serve` creates it")
         return
-    except StoreMisfit as error:
-        text = f"{error} (user {os.getuid()} must be able to write there)"
-        yield "store", Finding(False, text)
+    except StoreUnusable as error:
+        yield "store", Finding(False, f"{error} (user {os.getuid()} needs write access)")
         return
     try:
         await store.probe()
         waiting = sum((await store.waiting_queues()).values())
-        yield "store", Finding(True, f"{config.store.place} is writable; {waiting} messages wait")
-        for queue, (_, why) in (await broken(store, config.queues())).items():
-            yield queue, Finding(False, f"has stopped, its messages wait: {why}")
-        note = await store.note(STATE) if config.penpot.access_token is not None else None
-        if note is not None and note.value:
-            since = datetime.fromtimestamp(note.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-            text = f"the service has paused its lookups since {since}: {note.value}"
-            yield "penpot", Finding(False, f"{text}. Messages have the names that are known.")
+        text = f"{config.store.display_url} is writable; {waiting} deliveries wait"
+        yield "store", Finding(True, text)
+        for queue, (_, why) in (await stopped_queues(store, config.queues())).items():
+            yield queue, Finding(False, f"the queue is stopped: {why}")
+        state = await store.get_value(PENPOT_STATE_KEY) if config.penpot.access_token else None
+        if state is not None and state.value:
+            since = datetime.fromtimestamp(state.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            text = f"the service has paused its lookups since {since}: {state.value}"
+            yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
     except StoreUnavailable as error:
         yield "store", Finding(False, f"can't be written: {error}")
     finally:
         await store.close()
 
 
-async def _penpot_answers(url: str) -> Finding:
+async def _check_penpot(url: str) -> Finding:
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=True) as client:
+        async with httpx.AsyncClient(timeout=CALL_TIMEOUT, follow_redirects=True) as client:
             answer = await client.get(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Finding(
             False,
-            f"{url} does not answer ({type(error).__name__}): links in messages go there, so "
-            "penpot.url should be the address that people open in the browser",
+            f"{url} does not respond ({type(error).__name__}): set penpot.url to the address that "
+            "people open in the browser, since messages link there",
         )
     if answer.status_code >= 400:
-        return Finding(False, f"{url} answers {answer.status_code}: is penpot.url right?")
-    return Finding(True, f"{url} answers")
+        return Finding(False, f"{url} responds with status {answer.status_code}: check penpot.url")
+    return Finding(True, f"{url} responds")
 
 
-async def _token(url: str, token: str) -> Finding:
+async def _check_token(url: str, token: str) -> Finding:
     penpot = PenpotClient(url, token)
     try:
         name = await penpot.profile()
     except PenpotRefused as error:
         return Finding(
             False,
-            f"penpot.access_token: {error}. Make one under Your account → Access tokens "
+            f"penpot.access_token: {error}. Create one under Your account → Access tokens "
             "(needs enable-access-tokens in PENPOT_FLAGS)",
         )
     except PenpotError as error:
-        return Finding(False, f"Penpot's API can't be asked: {error}")
+        return Finding(False, f"Penpot's API failed: {error}")
     finally:
         await penpot.close()
-    return Finding(True, f"the access token is good; it belongs to {name}")
+    return Finding(True, f"the access token is valid and belongs to {name}")
 
 
-async def _hooks(
+async def _webhooks(
     config: Config, token: str
 ) -> AsyncIterator[tuple[str, Finding, WebhookFix | None]]:
-    """Each team's webhook in Penpot."""
     penpot = PenpotClient(config.penpot.url, token)
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(penpot.close)
         store: Store | None = None
-        with contextlib.suppress(StoreMisfit):  # which was told already
-            beside = store_at(config.store.url.reveal())
-            await beside.open(service=False)
-            opened.push_async_callback(beside.close)
-            store = beside
+        with contextlib.suppress(StoreUnusable):  # ``_check_store`` has reported it
+            existing = store_at(config.store.url.reveal())
+            await existing.open(service=False)
+            opened.push_async_callback(existing.close)
+            store = existing
         directory = TeamDirectory(config, penpot, time.time)
         for team in config.teams:
             try:
-                yield team, *await mending.look(config, penpot, directory, store, team)
+                yield team, *await fixes.check_webhook(config, penpot, directory, store, team)
             except (PenpotError, StoreUnavailable) as error:
-                yield team, Finding(False, f"its webhook can't be looked at: {error}"), None
+                yield team, Finding(False, f"can't check its webhook: {error}"), None
 
 
-async def _channel(settings: AnyChannel) -> list[Finding]:
-    """What a channel finds. Whatever goes wrong in one channel, the others are told of: so it
-    becomes a finding, by its type alone, for its text may repeat an answer or an address."""
+async def _check_channel(settings: AnyChannel) -> list[Finding]:
+    """Any exception becomes a finding, so that the other channels are still reported. The finding
+    names only its type: the text may contain a response or an address."""
     try:
         channel = open_channel(settings)
     except Exception as error:  # noqa: BLE001 - see above
-        return [Finding(False, f"can't be set up ({type(error).__name__}): check its settings")]
+        return [Finding(False, f"can't be opened ({type(error).__name__}): check its settings")]
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(CHECK_TIMEOUT):
             try:
                 return await channel.check()
             finally:
                 await channel.close()
     except TimeoutError:
-        return [Finding(False, f"no answer within {PATIENCE:.0f} s: is the address right?")]
+        return [Finding(False, f"no response within {CHECK_TIMEOUT:.0f} s: check the address")]
     except Exception as error:  # noqa: BLE001 - see above
-        what = "gave an answer that Relay can't read"
-        return [Finding(False, f"{what} ({type(error).__name__}): is the address right?")]
+        text = f"unexpected response ({type(error).__name__}): check the address"
+        return [Finding(False, text)]

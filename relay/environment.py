@@ -1,4 +1,4 @@
-"""The quick start without a file: one team and its channels from ``RELAY_*`` variables."""
+"""The config from ``RELAY_*`` variables alone: one team and its channels."""
 
 import difflib
 from collections.abc import Mapping
@@ -59,31 +59,30 @@ _SECRETS = frozenset(
 )
 _NUMBERS = frozenset({"RELAY_PORT", "RELAY_EMAIL_SMTP_PORT"})
 _OFF = frozenset({"0", "false", "no", "off"})
-_ALONE = frozenset({"RELAY_CONFIG", "RELAY_EVENTS", "RELAY_ROLE"})
+_UNMAPPED = frozenset({"RELAY_CONFIG", "RELAY_EVENTS", "RELAY_ROLE"})
 
-KNOWN = frozenset(
-    {*_PLAIN, *_ALONE, *(name for names in _CHANNELS.values() for name in names)}
+KNOWN_VARIABLES = frozenset(
+    {*_PLAIN, *_UNMAPPED, *(name for names in _CHANNELS.values() for name in names)}
     | {f"{name}_FILE" for name in _SECRETS}
 )
-"""Every variable that is read; a secret also from the file that its ``…_FILE`` twin names."""
+"""All variables that Relay reads. ``…_FILE`` names a file that holds the secret."""
 
 
 def from_environment(
     environ: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, str], list[tuple[str, object, str]]]:
-    """The tables that the variables describe, which variable gave which key, and the faults
-    (variable, value, rule)."""
+    """Returns the raw tables, the variable of each key, and problems (variable, value, rule)."""
     given = {
         name: value for name, value in environ.items() if name.startswith("RELAY_") and value != ""
     }
-    faults: list[tuple[str, object, str]] = []
-    for name in sorted(given.keys() - KNOWN):
-        close = difflib.get_close_matches(name, sorted(KNOWN), n=1)
+    problems: list[tuple[str, object, str]] = []
+    for name in sorted(given.keys() - KNOWN_VARIABLES):
+        close = difflib.get_close_matches(name, sorted(KNOWN_VARIABLES), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        faults.append((name, None, f"unknown variable{hint}"))  # it may hold a secret
+        problems.append((name, None, f"unknown variable{hint}"))  # its value may be a secret
     for name in sorted(_SECRETS & given.keys()):
         if f"{name}_FILE" in given:
-            faults.append((f"{name}_FILE", None, f"stands beside {name}: only one of them may be"))
+            problems.append((f"{name}_FILE", None, f"is set together with {name}: use only one"))
     raw: dict[str, Any] = {}
     names: dict[str, str] = {"teams": "RELAY_SECRET", "teams.default.secret": "RELAY_SECRET"}
     for name, key in _PLAIN.items():
@@ -111,15 +110,12 @@ def from_environment(
     if "teams" in raw:
         raw["teams"]["default"]["channels"] = channels
         if not channels:
-            faults.append(
-                (
-                    "RELAY_*",
-                    None,
-                    "name a channel: RELAY_SLACK_WEBHOOK_URL, "
-                    "RELAY_SLACK_TOKEN, RELAY_MATRIX_ROOM, RELAY_EMAIL_TO or RELAY_STDOUT=1",
-                )
+            rule = (
+                "set the variables of a channel: RELAY_SLACK_WEBHOOK_URL, RELAY_SLACK_TOKEN, "
+                "RELAY_MATRIX_ROOM, RELAY_EMAIL_TO or RELAY_STDOUT=1"
             )
-    return raw, names, faults
+            problems.append(("RELAY_*", None, rule))
+    return raw, names, problems
 
 
 def _take(

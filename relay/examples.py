@@ -1,4 +1,4 @@
-"""The sample events with the names that they teach each other: for previews and checks."""
+"""The sample events, enriched with facts of each other, for previews and checks."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,23 +7,21 @@ from typing import Any
 from relay.penpot.events import Event, normalize
 from relay.penpot.links import add_links
 from relay.penpot.names import Fact, enrich
-from relay.penpot.samples import ORDER, sample
-from relay.penpot.samples import known as known_names
+from relay.penpot.samples import SAMPLE_NAMES, sample, sample_facts
 
 
 def examples() -> Iterator[Event]:
-    """One event of each kind, enriched."""
-    return (example(name) for name in ORDER)
+    return (example(name) for name in SAMPLE_NAMES)
 
 
 def example(name: str) -> Event:
-    """The sample of one kind, enriched. Raises ``KeyError`` where there is no such kind."""
+    """The sample event of a kind. Raises ``KeyError`` if there is no such kind."""
     return enriched(normalize(json.loads(sample(name))))
 
 
 def enriched(event: Event) -> Event:
-    """Any event, with the names that the samples teach."""
-    known = dict(known_names())
+    """Any event, with the names in the samples."""
+    known = dict(sample_facts())
     while True:
         richer, missing = enrich(event, known, team_key="acme")
         if not missing:
@@ -32,5 +30,5 @@ def enriched(event: Event) -> Event:
 
 
 def variables(penpot_url: str) -> list[Mapping[str, Any]]:
-    """What templates get for each of the samples."""
+    """Template variables of each sample."""
     return [add_links(event, penpot_url).variables() for event in examples()]

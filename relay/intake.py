@@ -1,4 +1,4 @@
-"""The hook endpoint: authenticate, read, keep, answer. Nothing slow stands before the answer."""
+"""The hook endpoint: authenticate, read, store, respond. Penpot waits at most 4 s."""
 
 import asyncio
 import contextlib
@@ -9,26 +9,25 @@ from collections.abc import AsyncIterator, Callable
 from starlette.types import Receive, Scope, Send
 
 from relay.config import Config
-from relay.delivery.plan import LARGE_BODY, read
+from relay.delivery.plan import LARGE_BODY_BYTES, decode_body
+from relay.errors import RelayError
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
-from relay.penpot.identity import digest
+from relay.penpot.identity import deduplication_key
 from relay.penpot.wire import UnreadableBody, media_type
 from relay.secret import Secret
 from relay.store.base import NewEvent, Store, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-BODY_TIME = 30.0
-"""Seconds that what follows a body's first piece may take; Penpot itself gives up after 4."""
-CROWD = 8
-"""Requests under way at once from which intake counts as crowded; Penpot sends one at a time."""
+BODY_TIMEOUT = 30.0  # seconds, for the body after its first chunk
+LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
 
-_NOBODY = Secret("no team has this secret, but comparing with it takes as long")
+_DUMMY_SECRET = Secret("compared for an unknown team, so that the response takes as long")
 
 
-class _RequestRefused(Exception):
-    """An answer other than success, with its status and a reason for a person."""
+class _RequestRefused(RelayError):
+    """The request gets ``status`` with a reason for a person."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -36,10 +35,10 @@ class _RequestRefused(Exception):
 
 
 class HookEndpoint:
-    """``HEAD`` and ``POST`` at ``/hooks/{team}/{secret}``, as a plain ASGI application.
+    """The ASGI application at ``/hooks/{team}/{secret}``: ``HEAD`` and ``POST``.
 
-    ``204`` says that the event is on disk. Penpot counts only 200 and 204 as success and leaks a
-    connection on a large body that it does not read, so there is no body on success.
+    ``204`` means that the event is on disk. Penpot accepts only 200 and 204 as success, and leaks a
+    connection when it leaves a response body unread, so these have none.
     """
 
     def __init__(
@@ -51,55 +50,54 @@ class HookEndpoint:
         *,
         is_open: bool = True,
     ) -> None:
-        """``stored`` is called after each event that was kept. A hook that is not open answers
-        ``503`` to who has the secret: the address is right, but the balancer should have chosen
-        another replica. A ``404`` would send a person after the secret instead."""
+        """``stored`` is called after each stored event. With ``is_open`` false a request with the
+        right secret gets ``503``: the URL is right, but the load balancer should have chosen
+        another replica; a ``404`` would make a person search for an error in the secret."""
         self._secrets = {name: team.secret for name, team in config.teams.items()}
         self._max_body = int(config.server.max_body)
         self._store = store
         self._stored = stored
         self._metrics = metrics
         self._is_open = is_open
-        self._one_large = asyncio.Lock()
-        self._under_way = 0
+        self._large_body_lock = asyncio.Lock()
+        self._active_requests = 0
 
     @property
-    def crowded(self) -> bool:
-        """Whether so many requests are under way that other work should stand back."""
-        return self._under_way >= CROWD
+    def is_under_load(self) -> bool:
+        """Whether other work should yield to the requests in progress."""
+        return self._active_requests >= LOAD_THRESHOLD
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["method"] not in ("HEAD", "POST"):
-            await _answer(send, 405, "This is a hook for Penpot: add its address to a team there")
+            await _respond(send, 405, "This is a webhook for Penpot: add its URL to a team there")
             return
         team, secret = scope["path_params"]["team"], scope["path_params"]["secret"]
-        known = self._secrets.get(team)
-        if not (known or _NOBODY).matches(secret) or known is None:
-            self._metrics.answered("", 404)
-            await _answer(send, 404, "Not Found")
+        expected = self._secrets.get(team)
+        if not (expected or _DUMMY_SECRET).matches(secret) or expected is None:
+            self._metrics.request("", 404)
+            await _respond(send, 404, "Not Found")
             return
         if not self._is_open:
-            log.error("team %s: a hook was called here, but --role deliver takes no events", team)
-            self._metrics.answered(team, 503)
-            await _answer(send, 503, "This replica only delivers: send hooks to the others")
+            log.error("team %s: hook called, but --role deliver accepts no events", team)
+            self._metrics.request(team, 503)
+            await _respond(send, 503, "This replica only delivers: route hooks to the others")
             return
         if scope["method"] == "HEAD":
-            self._metrics.answered(team, 200)
-            await _answer(send, 200)
+            self._metrics.request(team, 200)
+            await _respond(send, 200)
             return
-        self._under_way += 1
+        self._active_requests += 1
         try:
             await self._take(team, scope, receive)
         except _RequestRefused as refusal:
-            log.warning("team %s: answered %d: %s", team, refusal.status, refusal)
-            self._metrics.answered(team, refusal.status)
-            await _answer(send, refusal.status, str(refusal))
+            log.warning("team %s: responded %d: %s", team, refusal.status, refusal)
+            self._metrics.request(team, refusal.status)
+            await _respond(send, refusal.status, str(refusal))
             return
         finally:
-            self._under_way -= 1
-        self._metrics.answered(team, 204)
-        await _answer(send, 204)
+            self._active_requests -= 1
+        self._metrics.request(team, 204)
+        await _respond(send, 204)
 
     async def _take(self, team: str, scope: Scope, receive: Receive) -> None:
         headers = dict(scope["headers"])
@@ -112,41 +110,41 @@ class HookEndpoint:
         if length.isdigit() and int(length) > self._max_body:
             raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         try:
-            await self._read_and_keep(team, content_type, receive)
+            await self._read_and_store(team, content_type, receive)
         except StoreUnavailable as error:
-            log.critical("an event of team %s could not be kept: %s", team, error)
-            raise _RequestRefused(503, "The event could not be kept") from error
+            log.critical("team %s: an event could not be stored: %s", team, error)
+            raise _RequestRefused(503, "The event could not be stored") from error
 
-    async def _read_and_keep(self, team: str, content_type: str, receive: Receive) -> None:
+    async def _read_and_store(self, team: str, content_type: str, receive: Receive) -> None:
         body = bytearray()
         if not await self._receive(receive, body):
-            await self._keep(team, content_type, bytes(body))
+            await self._save(team, content_type, bytes(body))
             return
         more = True
-        async with _in_time():
-            while more and len(body) <= LARGE_BODY:
+        async with _body_timeout():
+            while more and len(body) <= LARGE_BODY_BYTES:
                 more = await self._receive(receive, body)
-        if len(body) <= LARGE_BODY:
-            await self._keep(team, content_type, bytes(body))
+        if len(body) <= LARGE_BODY_BYTES:
+            await self._save(team, content_type, bytes(body))
             return
-        async with self._one_large:  # so that memory stays bounded
-            async with _in_time():
+        async with self._large_body_lock:  # bounds memory
+            async with _body_timeout():
                 while more:
                     more = await self._receive(receive, body)
             whole = bytes(body)
             body.clear()
-            await self._keep(team, content_type, whole)
+            await self._save(team, content_type, whole)
 
     async def _receive(self, receive: Receive, body: bytearray) -> bool:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _RequestRefused(400, "The connection was closed before the body was complete")
+            raise _RequestRefused(400, "The connection closed before the body was complete")
         body += message.get("body", b"")
         if len(body) > self._max_body:
             raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         return bool(message.get("more_body", False))
 
-    async def _keep(self, team: str, content_type: str, body: bytes) -> None:
+    async def _save(self, team: str, content_type: str, body: bytes) -> None:
         name, key, reason = await _identify(body, content_type)
         state = "unreadable" if reason else "stored"
         await self._store.accept(
@@ -159,30 +157,30 @@ class HookEndpoint:
 
 
 @contextlib.asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def _body_timeout() -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(BODY_TIME):
+        async with asyncio.timeout(BODY_TIMEOUT):
             yield
     except TimeoutError as error:
-        raise _RequestRefused(408, f"The body took longer than {BODY_TIME:.0f} s") from error
+        raise _RequestRefused(408, f"The body took longer than {BODY_TIMEOUT:.0f} s") from error
 
 
 async def _identify(body: bytes, content_type: str) -> tuple[str, bytes, str]:
-    """An event's name and digest, and the reason where it is none or can't be read."""
+    """The event's name and digest, and why the body is unreadable (else empty)."""
     try:
-        values = await read(body, content_type)
-        return name_of(values), digest(values, body), ""
+        values = await decode_body(body, content_type)
+        return name_of(values), deduplication_key(values, body), ""
     except (UnreadableBody, NotAnEvent) as error:
-        return "", digest({}, body), str(error)
+        return "", deduplication_key({}, body), str(error)
 
 
-async def _answer(send: Send, status: int, reason: str = "") -> None:
+async def _respond(send: Send, status: int, reason: str = "") -> None:
     body = reason.encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8")] if body else []
     if status != 204:
         headers.append((b"content-length", str(len(body)).encode()))
     if status not in (200, 204, 400):
-        headers.append((b"connection", b"close"))  # what is left of the body is not read
+        headers.append((b"connection", b"close"))  # the rest of the body stays unread
     if status == 405:
         headers.append((b"allow", b"HEAD, POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,4 +1,4 @@
-"""How Relay tells what it does: one line an event, on stderr."""
+"""Logging to stderr, one record per line, as text or JSON."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ class _TextFormatter(logging.Formatter):
         self.converter = lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple()
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        # text from outside may stand in a message: it must not begin a line of its own
+        # foreign text in a message must not start a new line
         return super().formatMessage(record).replace("\n", "⏎").replace("\r", "")
 
 
@@ -32,13 +32,12 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(level: str, form: str) -> None:
-    """Send everything from ``level`` on to stderr, as ``text`` or ``json`` lines."""
+def configure_logging(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "slack_sdk", "aiohttp", "uvicorn", "asyncio"):
-        # they write addresses, and a webhook's address is a secret
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    for library in ("httpx", "httpcore", "slack_sdk", "aiohttp", "uvicorn", "asyncio"):
+        # they log URLs, and a Slack webhook's URL is a secret
+        logging.getLogger(library).setLevel(max(logging.WARNING, root.level))

@@ -1,4 +1,4 @@
-"""Picture: the thumbnail of a file or a board, as bytes that a channel can show."""
+"""Picture: the thumbnail of a file or a board."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -8,16 +8,14 @@ PictureType: TypeAlias = Literal["image/png", "image/jpeg", "image/gif", "image/
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture whose bytes were looked at: they are of this type and size."""
+    """``type`` and size are read from the bytes."""
 
     content: bytes
     type: PictureType
-    width: int
-    """In pixels."""
-    height: int
-    """In pixels."""
+    width: int  # pixels
+    height: int  # pixels
 
     @property
     def extension(self) -> str:
-        """The end of a file name, such as ``png``."""
+        """Of a file name, such as ``png``."""
         return self.type.removeprefix("image/")

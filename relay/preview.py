@@ -1,4 +1,4 @@
-"""``relay preview``: what a channel would get, without sending it."""
+"""``relay preview``: the messages that a channel would send."""
 
 import json
 from collections.abc import Iterator
@@ -8,57 +8,59 @@ from email.policy import SMTP
 from pathlib import Path
 
 from relay.config import Config, PenpotSettings, TemplateSettings
-from relay.delivery.rewording import CHANGED_IN, changes_text, told_anew
+from relay.delivery.rewording import EDITABLE_CHANNELS, original_comment_event, updates_message
 from relay.delivery.wording import render
+from relay.errors import RelayError
 from relay.examples import enriched, example, examples
 from relay.messages.message import Message
-from relay.messages.templates import Templates as TemplateSet
-from relay.penpot.events import CATALOGUE, Event, NotAnEvent, normalize
+from relay.messages.templates import Templates
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, decode
-from relay.reference import unknown
+from relay.reference import unknown_event
 
-KINDS = ("slack", "matrix", "email", "stdout")
-
-
-class PreviewError(Exception):
-    """What was asked for can't be shown; the text says why."""
+CHANNEL_KINDS = ("slack", "matrix", "email", "stdout")
 
 
-def previews(
+class PreviewError(RelayError):
+    """The options are invalid, or a template failed."""
+
+
+def render_previews(
     config: Config | None, name: str | None, kind: str, team: str | None, payload: Path | None
 ) -> Iterator[str]:
-    """The message of one event, or of all, as a channel of ``kind`` would send it; and where the
-    event changes a message that stands there, that one as it is by then.
+    """The messages of the event ``name``, or of all events, in a channel of ``kind``; for an event
+    that edits an earlier message, also the edited message.
 
-    Without a ``config`` the built-in templates are shown. ``payload`` is a file with a body to
-    take instead of the samples.
+    Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
+    to use instead of the samples.
     """
-    if kind not in KINDS:
-        raise PreviewError(f"--channel {kind} is none of: {', '.join(KINDS)}")
+    if kind not in CHANNEL_KINDS:
+        raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_KINDS)}")
     if name is not None and name not in CATALOGUE and payload is None:
-        raise PreviewError(unknown(name))
+        raise PreviewError(unknown_event(name))
     if config is not None and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     team = team or (next(iter(config.teams)) if config else "acme")
-    templates = TemplateSet((config.templates if config else TemplateSettings()).path)
+    templates = Templates((config.templates if config else TemplateSettings()).path)
     settings = config or Config.model_construct(penpot=PenpotSettings())
     events = [_event(payload)] if payload else [example(name)] if name else examples()
     if config is not None:
-        called = config.team_name(team)
-        events = [replace(one, team=replace(one.team, name=called)) for one in events]
-    for event in (stage for one in events for stage in _stages(one, kind)):
-        linked = add_links(event, settings.penpot.url)
+        team_name = config.team_name(team)
+        events = [replace(event, team=replace(event.team, name=team_name)) for event in events]
+    for version in (version for event in events for version in _versions(event, kind)):
+        linked = add_links(version, settings.penpot.url)
         rendered = render(templates, linked, team, kind)
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
-        yield _shown(kind, rendered.message)
+        yield _channel_form(kind, rendered.message)
 
 
-def _stages(event: Event, kind: str) -> Iterator[Event]:
+def _versions(event: Event, kind: str) -> Iterator[Event]:
     yield event
-    if kind in CHANGED_IN and changes_text(event):
-        yield told_anew(event, kind)
+    if kind in EDITABLE_CHANNELS and updates_message(event):
+        yield original_comment_event(event, kind)
 
 
 def _event(payload: Path) -> Event:
@@ -70,7 +72,7 @@ def _event(payload: Path) -> Event:
         raise PreviewError(f"{payload}: {error}") from error
 
 
-def _shown(kind: str, message: Message) -> str:
+def _channel_form(kind: str, message: Message) -> str:
     match kind:
         case "slack":
             from relay.channels import slack_blocks

@@ -1,30 +1,28 @@
-"""The process as a whole: its allocator and its garbage collector."""
+"""Settings of the process: memory allocator and garbage collector."""
 
 import ctypes
 import gc
 
-LARGE = 512 * 1024
-"""Bytes from which a buffer is mapped on its own, and unmapped when it is freed."""
+MMAP_THRESHOLD_BYTES = 512 * 1024  # glibc maps larger buffers alone and unmaps them when freed
 _M_MMAP_THRESHOLD = -3
 
 
-def give_large_buffers_back() -> None:
-    """Keep glibc's threshold for mapped buffers where it is.
+def fix_mmap_threshold() -> None:
+    """Stop glibc from raising its mmap threshold.
 
-    Else it rises, up to 32 MiB, with each large buffer that is freed, and from then on a few
-    bodies of 16 MiB leave their memory with the process for good (mallopt(3)). A C library
-    without ``mallopt`` is left as it is.
+    By default each freed large buffer raises it, up to 32 MiB; after that the memory of a few
+    16 MiB bodies never returns to the system (mallopt(3)). Other C libraries have no ``mallopt``.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, LARGE)
+        mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
-def leave_what_is_loaded_alone() -> None:
-    """Take what exists now out of the garbage collector's sight.
+def freeze_loaded_objects() -> None:
+    """Exclude all objects that exist now from garbage collection.
 
-    Else each full collection walks all modules and templates, and every answer of that moment
-    waits some 20 ms for it.
+    Otherwise each full collection walks all modules and templates and blocks the event loop for
+    some 20 ms.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Secret: a string that does not show itself."""
+"""``Secret``: a string that prints as ``***``."""
 
 import hmac
 from typing import Any
@@ -8,24 +8,20 @@ from pydantic_core import CoreSchema, core_schema
 
 
 class Secret:
-    """A value from the config that never reaches a log, an error, a metric or a page.
-
-    It prints as ``***``; only ``reveal`` gives the text, where it is used.
-    """
+    """A config value that must not appear in a log, an error, a metric or a page."""
 
     __slots__ = ("_text", "plain")
 
     def __init__(self, text: str, *, plain: bool = False) -> None:
-        """``plain`` is true where the text stood in the config file itself."""
+        """``plain``: the config file contains the text itself, not a reference to it."""
         self._text = text
         self.plain = plain
 
     def reveal(self) -> str:
-        """The text itself."""
         return self._text
 
     def matches(self, other: str) -> bool:
-        """Whether ``other`` is the same text; the time taken does not tell where they differ."""
+        """Whether ``other`` is the same text, compared in constant time."""
         return hmac.compare_digest(self._text.encode(), other.encode("utf-8", "replace"))
 
     def __repr__(self) -> str:
@@ -52,5 +48,5 @@ class Secret:
         if isinstance(value, str) and value:
             return cls(value, plain=True)
         raise ValueError(
-            'must be { env = "NAME" }, { file = "/run/secrets/name" } or a text that is not empty'
+            'must be { env = "NAME" }, { file = "/run/secrets/name" } or a non-empty string'
         )

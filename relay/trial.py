@@ -1,17 +1,17 @@
-"""``relay send``: one test message, for real."""
+"""``relay send``: sends a test message."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from relay.channels import open_channel
-from relay.channels.base import Failure
+from relay.channels.base import DeliveryError
 from relay.config import AnyChannel, Config
 from relay.messages.escape import escape
 from relay.messages.message import Message
 
 
 async def send_test(config: Config, team: str, settings: AnyChannel) -> tuple[bool, str]:
-    """Send a test message to one channel; whether it was taken, and the server's words."""
+    """Whether the channel accepted a test message, and a text about it for the user."""
     name = escape(config.team_name(team))
     message = Message(
         title="A test from Relay",
@@ -27,8 +27,8 @@ async def send_test(config: Config, team: str, settings: AnyChannel) -> tuple[bo
     channel = open_channel(settings)
     try:
         receipt = await channel.send(message, uuid4().hex)
-    except Failure as failure:
-        return False, f"not sent: {failure}"
+    except DeliveryError as error:
+        return False, f"not sent: {error}"
     finally:
         await channel.close()
     return True, f"sent ({receipt.id})" if receipt.id else "sent"

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures for all tests."""
 
 import functools
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine takes as long for an example as it will; what must be fast has tests of its own.
+# No deadline: a busy machine would fail it. Other tests check speed.
 settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("relay")
 
@@ -26,9 +26,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _authorities() -> Iterator[None]:
-    """httpx reads all of the world's certificates for each client, also for one that talks to
-    loopback in plain text, in 30 ms. Here it does so once."""
-    place = "httpx._transports.default.create_ssl_context"
+    """httpx loads all CA certificates for each client, which takes 30 ms; here it does so once."""
+    target = "httpx._transports.default.create_ssl_context"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, functools.cache(httpx.create_ssl_context))
+        patch.setattr(target, functools.cache(httpx.create_ssl_context))
         yield

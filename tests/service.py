@@ -1,4 +1,4 @@
-"""Relay as a process of its own, for tests of the whole."""
+"""``relay serve`` as a subprocess."""
 
 import contextlib
 import os
@@ -59,7 +59,7 @@ class Service:
         wait_until(self.is_ready, 30)
 
     def begin(self) -> None:
-        """Start it without waiting for it."""
+        """Start it without waiting until it is ready."""
         with self.output.open("ab") as output, self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.command, "serve", "--config", str(self.config)],
@@ -72,7 +72,7 @@ class Service:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         try:
-            # without certificates, whose reading costs more than the start of Relay
+            # without certificates: loading them takes longer than Relay's start
             return httpx.get(f"{self.url}/readyz", timeout=1, verify=False).status_code == 200
         except httpx.HTTPError:
             return False
@@ -83,12 +83,12 @@ class Service:
         self.process.wait()
 
     def end(self) -> None:
-        """See to it that it does not run."""
+        """Kill it if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
     def stop(self) -> float:
-        """End it as a container would; the seconds that it took."""
+        """Stop it as a container runtime does; returns the seconds that it took."""
         assert self.process is not None
         started = time.monotonic()
         self.process.terminate()

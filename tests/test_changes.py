@@ -1,5 +1,5 @@
 """Comments that are resolved, reopened, edited and deleted, end to end: a real service, stopped and
-killed on the way, and what a colleague then sees in Slack, in a Matrix room and in a mailbox."""
+killed in between, and the resulting messages in Slack, Matrix and email."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from tests.service import Service, wait_until
 
 @dataclass
 class Team:
-    """A team's service and its places."""
+    """A team's service and its channels' servers."""
 
     service: Service
     slack: Slack
@@ -34,8 +34,8 @@ class Team:
     room: str
     mail: MailServer
 
-    def tell(self, *bodies: bytes) -> None:
-        """Have events, and wait until nothing waits any more."""
+    def post(self, *bodies: bytes) -> None:
+        """Post events and wait until no delivery waits."""
         for body in bodies:
             assert self.service.post(body) == 204
         self.settle()
@@ -45,27 +45,27 @@ class Team:
             store = store_at(self.service.store)
             await store.open(service=False)
             try:
-                return bool(await store.stored(1) or await store.waiting_queues())
+                return bool(await store.stored_events(1) or await store.waiting_queues())
             finally:
                 await store.close()
 
         wait_until(lambda: not asyncio.run(waits()), 20)
 
     def in_slack(self) -> list[str]:
-        """Each message as it is by now, oldest first, without its footer."""
-        return [slack_words(one) for one in self.slack.shown.values()]
+        """The current text of each message, oldest first, without footer."""
+        return [slack_words(message) for message in self.slack.shown.values()]
 
     def in_matrix(self) -> list[str]:
         texts = self.ada.sees(self.room).values()
         return [re.sub(r"\n\n[^\n]*Open in Penpot.*", "", text) for text in texts]
 
     def subjects(self) -> list[str]:
-        return [one.parsed()["Subject"] for one in self.mail.mails]
+        return [message.parsed()["Subject"] for message in self.mail.mails]
 
 
 def slack_words(message: dict[str, object]) -> str:
-    found = rich_inlines(message["blocks"])
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in found)
+    inlines = rich_inlines(message["blocks"])
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
@@ -116,10 +116,10 @@ HEAD = "Ada Lovelace commented on Landing page · Page 1 · #15"
 LATER = f"@[Ada Lovelace]({own.ADA}), fixed for all sizes."
 
 
-def test_readers_see_the_state_by_now(team: Team) -> None:
-    team.tell(own.THREAD, own.REPLY)
+def test_readers_see_the_current_state(team: Team) -> None:
+    team.post(own.THREAD, own.REPLY)
     root, answer = team.slack.shown
-    team.tell(
+    team.post(
         own.reply(
             "update-comment",
             content=LATER,
@@ -135,7 +135,7 @@ def test_readers_see_the_state_by_now(team: Team) -> None:
         "A comment by Zoë Müller-O'Neill was edited<U0ADA0000>, fixed for all sizes.",
         "✓ Resolved",
     ]
-    assert {one.get("thread_ts") for one in list(team.slack.shown.values())[1:]} == {root}
+    assert {message.get("thread_ts") for message in list(team.slack.shown.values())[1:]} == {root}
     first, second, line = team.in_matrix()
     assert "· ✓ resolved" in first
     assert second.endswith("> @Ada Lovelace, fixed for all sizes.")
@@ -150,7 +150,7 @@ def test_readers_see_the_state_by_now(team: Team) -> None:
 
     team.service.stop()
     team.service.start()
-    team.tell(own.thread("reopen-comment-thread", isResolved=False), own.reply("delete-comment"))
+    team.post(own.thread("reopen-comment-thread", isResolved=False), own.reply("delete-comment"))
 
     assert team.in_slack() == [
         f"{HEAD}The hero spacing looks off on mobile.",
@@ -164,7 +164,7 @@ def test_readers_see_the_state_by_now(team: Team) -> None:
     assert others == ["", "", "✓ Resolved", "↺ Reopened"]  # the message and its change
     assert "fixed for all sizes" not in str(team.ada.messages(team.room))
 
-    team.tell(own.thread("delete-comment-thread"))
+    team.post(own.thread("delete-comment-thread"))
 
     assert team.in_slack()[:2] == ["Thread #15 on Landing page · Page 1 was deleted", "Deleted"]
     assert "hero spacing" not in str(team.slack.shown)
@@ -174,8 +174,8 @@ def test_readers_see_the_state_by_now(team: Team) -> None:
     assert answer in team.slack.posted
 
 
-def test_a_change_that_a_kill_interrupts_is_made_once_the_service_is_back(team: Team) -> None:
-    team.tell(own.THREAD)
+def test_an_edit_that_a_kill_interrupts_is_made_after_the_restart(team: Team) -> None:
+    team.post(own.THREAD)
     team.slack.next.extend(["fatal_error"])
     edits = [
         own.first("update-comment", content=f"Version {number}", previousContent="before")
@@ -186,7 +186,7 @@ def test_a_change_that_a_kill_interrupts_is_made_once_the_service_is_back(team: 
         if number in (2, 5):
             team.service.kill()
             team.service.start()
-    team.tell(own.thread("resolve-comment-thread", content="Version 7", isResolved=True))
+    team.post(own.thread("resolve-comment-thread", content="Version 7", isResolved=True))
 
     (first, line) = team.in_slack()
     assert first == f"{HEAD} · edited · ✓ resolvedVersion 7"
@@ -195,7 +195,7 @@ def test_a_change_that_a_kill_interrupts_is_made_once_the_service_is_back(team: 
     assert len(team.mail.mails) == 2
 
 
-def test_what_happens_in_penpot_shows_within_half_a_minute(
+def test_changes_in_penpot_show_within_half_a_minute(
     tmp_path: Path, slack_server: RunningSlack, synapse: Synapse
 ) -> None:
     ada, bot = synapse.register("ada"), synapse.register("bot")
@@ -225,7 +225,7 @@ room = "{room}"
         )
         service.start()
         try:
-            wait_until(lambda: "team acme is watched" in service.log.read_text(), 20)
+            wait_until(lambda: "team acme: first scan done" in service.log.read_text(), 20)
             thread, begun = people.begin("Too dark")
             for body in (begun, people.reply(thread, "Better now?")):
                 assert service.post(json.dumps(body).encode()) == 204

@@ -1,4 +1,4 @@
-"""Every command of the command line, as a person calls it."""
+"""The commands of the command line, run as subprocesses."""
 
 import contextlib
 import json
@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from relay.penpot.events import CATALOGUE
+from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import sample
 from relay.reference import VARIABLES
-from relay.store.schema import STEPS
+from relay.store.schema import upgrade
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
@@ -30,7 +30,7 @@ LOG = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\n'
 
 
 def relay(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in an empty folder, with these RELAY_ variables alone."""
+    """Run the command in ``folder`` with only these ``RELAY_`` variables."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
     return subprocess.run(
         [sys.executable, "-m", "relay", *arguments],
@@ -54,24 +54,24 @@ def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
     run = service.run("check")
     assert run.returncode == 0
     assert run.stdout.splitlines() == [
-        "team acme",
-        f"  hook     http://localhost:{service.port}/hooks/acme/{SECRET}",
-        "  channel  log (stdout): comments, !create-comment",
+        f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
+        "ok    acme/log: stdout, events: comments, !create-comment",
     ]
-    assert "teams.acme.secret stands in the file itself" in run.stderr
+    assert "teams.acme.secret is in the config file as plain text" in run.stderr
 
 
-def test_check_tells_every_fault_and_ends_with_1(tmp_path: Path) -> None:
+def test_check_prints_every_problem_and_exits_with_1(tmp_path: Path) -> None:
     run = Service(tmp_path, LOG + 'pace = 0\nevents = ["x"]\n').run("check")
     assert run.returncode == 1
     assert run.stdout == ""
-    faults = run.stderr.splitlines()
-    assert len(faults) == 2
+    problems = run.stderr.splitlines()
+    assert len(problems) == 2
+    assert all(line.startswith("FAIL  ") for line in problems)
     assert "teams.acme.channels[0].pace = 0: must be greater than 0" in run.stderr
     assert "teams.acme.channels[0].events" in run.stderr
 
 
-def test_a_queue_that_has_stopped_is_told_of(tmp_path: Path) -> None:
+def test_a_stopped_queue_is_reported(tmp_path: Path) -> None:
     service = Service(
         tmp_path,
         """
@@ -84,18 +84,18 @@ api_url = "http://127.0.0.1:1"
 """,
     )
     with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
-        connection.executescript("".join(STEPS) + f"PRAGMA user_version = {len(STEPS)};")
+        upgrade(connection, "relay.db")
         why = "not_in_channel: invite it"
-        connection.execute("INSERT INTO notes VALUES ('queue/acme/design', ?, 0)", (why,))
+        connection.execute("INSERT INTO key_values VALUES ('queue/acme/design', ?, 0)", (why,))
         connection.commit()
 
     log = service.run("log")
 
-    assert log.stderr.startswith(f"acme/design has stopped since 1970-01-01 00:00:00Z: {why}\n")
-    assert f"acme/design: has stopped, its messages wait: {why}" in service.run("doctor").stdout
+    assert log.stderr.startswith(f"acme/design stopped at 1970-01-01 00:00:00Z: {why}\n")
+    assert f"FAIL  acme/design: the queue is stopped: {why}" in service.run("doctor").stdout
 
 
-def test_a_store_is_copied_while_the_service_runs(tmp_path: Path) -> None:
+def test_the_store_is_copied_while_the_service_runs(tmp_path: Path) -> None:
     with running(tmp_path, "") as service:
         assert service.post(sample("create-file")) == 204
         done = service.run("store", "backup", str(tmp_path / "copy.db"))
@@ -107,14 +107,14 @@ def test_a_store_is_copied_while_the_service_runs(tmp_path: Path) -> None:
     assert "create-file" in service.run("log").stdout
 
 
-def test_serve_runs_no_half_on_a_store_for_one(tmp_path: Path) -> None:
+def test_a_role_needs_a_shared_store(tmp_path: Path) -> None:
     service = Service(tmp_path, LOG)
     for run in (
         service.run("serve", "--role", "intake"),
         relay("serve", "--config", str(service.config), folder=tmp_path, RELAY_ROLE="deliver"),
     ):
         assert run.returncode == 2
-        assert f"store.url is sqlite:///{tmp_path}/relay.db, a file for one" in run.stderr
+        assert f"store.url is sqlite:///{tmp_path}/relay.db: use a PostgreSQL" in run.stderr
         assert '"postgresql://…"' in run.stderr
     run = service.run("serve", "--role", "both")
     assert run.returncode == 2
@@ -122,7 +122,7 @@ def test_serve_runs_no_half_on_a_store_for_one(tmp_path: Path) -> None:
     assert not (tmp_path / "relay.db").exists()
 
 
-def test_serve_does_not_start_with_a_wrong_config(tmp_path: Path) -> None:
+def test_serve_does_not_start_with_an_invalid_config(tmp_path: Path) -> None:
     run = Service(tmp_path, "nonsense = 1\n").run("serve")
     assert run.returncode == 1
     assert run.stderr.endswith(
@@ -132,7 +132,7 @@ def test_serve_does_not_start_with_a_wrong_config(tmp_path: Path) -> None:
     assert not (tmp_path / "relay.db").exists()
 
 
-def test_check_tells_a_templates_fault_with_file_and_line(tmp_path: Path) -> None:
+def test_check_prints_template_problems_with_file_and_line(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "create-comment.md.j2").write_text("{% block title %}\n{{ autor }}{% endblock %}")
@@ -160,13 +160,13 @@ def test_the_demo_shows_one_message_of_each_kind_and_ends(tmp_path: Path) -> Non
     assert run.stderr == ""
 
 
-def test_the_demo_ends_by_itself_where_there_is_no_terminal_and_says_so(tmp_path: Path) -> None:
+def test_the_demo_ends_without_a_terminal(tmp_path: Path) -> None:
     run = relay("demo", folder=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert "It ends here." in run.stdout
+    assert "The demo ends." in run.stdout
 
 
-def test_the_demo_goes_on_in_a_terminal_with_the_inspector_until_ctrl_c(tmp_path: Path) -> None:
+def test_the_demo_runs_in_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
     ours, terminal = pty.openpty()
     command = [sys.executable, "-m", "relay", "demo"]
     with (
@@ -174,23 +174,23 @@ def test_the_demo_goes_on_in_a_terminal_with_the_inspector_until_ctrl_c(tmp_path
         subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal) as demo,
     ):
         os.close(terminal)
-        told = ""
-        while "My project" not in told:
-            told += screen.read(4096).decode(errors="replace")
-        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/inspector", told)
+        output = ""
+        while "My project" not in output:
+            output += screen.read(4096).decode(errors="replace")
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/inspector", output)
         page = httpx.get(address).text
         assert "Landing page, autumn" in page
         assert page.count("mark sent") >= len(CATALOGUE)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(10) == 0
-        with contextlib.suppress(OSError):  # Linux says so of a terminal that nobody has open
-            told = screen.read(4096).decode(errors="replace")
-        assert "Traceback" not in told
-        assert "Aborted" not in told
+        with contextlib.suppress(OSError):  # Linux raises it once no process has the terminal open
+            output = screen.read(4096).decode(errors="replace")
+        assert "Traceback" not in output
+        assert "Aborted" not in output
 
 
 @pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
-def test_preview_prints_what_a_channel_would_get(tmp_path: Path, kind: str) -> None:
+def test_preview_prints_the_message_of_each_channel(tmp_path: Path, kind: str) -> None:
     run = relay("preview", "create-comment", "--channel", kind, folder=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "Landing page" in run.stdout
@@ -202,7 +202,7 @@ def test_preview_prints_what_a_channel_would_get(tmp_path: Path, kind: str) -> N
         assert "Subject: " in run.stdout
 
 
-def test_preview_names_the_team_as_the_config_does(tmp_path: Path) -> None:
+def test_preview_uses_the_teams_name(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text(
         f'[teams.acme]\nsecret = "{SECRET}"\nname = "Acme Design"\n'
     )
@@ -211,7 +211,7 @@ def test_preview_names_the_team_as_the_config_does(tmp_path: Path) -> None:
     assert "To: design@example.com" in shown
 
 
-def test_preview_shows_the_message_that_an_event_changes(tmp_path: Path) -> None:
+def test_preview_shows_the_edited_message(tmp_path: Path) -> None:
     by_kind = {
         kind: relay("preview", "resolve-comment-thread", "--channel", kind, folder=tmp_path).stdout
         for kind in ("slack", "matrix", "stdout")
@@ -222,7 +222,7 @@ def test_preview_shows_the_message_that_an_event_changes(tmp_path: Path) -> None
     assert "✓ resolved" not in by_kind["stdout"]
 
 
-def test_preview_shows_all_events_and_a_payload_of_ones_own(tmp_path: Path) -> None:
+def test_preview_shows_all_events_or_a_payload(tmp_path: Path) -> None:
     assert relay("preview", folder=tmp_path).stdout.count("Open in Penpot") > 20
     for form in ("json", "transit.json"):
         payload = PAYLOADS / "create-comment-thread" / f"mention-one.{form}"
@@ -238,9 +238,7 @@ def test_preview_shows_all_events_and_a_payload_of_ones_own(tmp_path: Path) -> N
         (["--payload", __file__], "not JSON"),
     ],
 )
-def test_preview_says_what_it_can_not_show(
-    tmp_path: Path, arguments: list[str], words: str
-) -> None:
+def test_preview_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
     run = relay("preview", *arguments, folder=tmp_path)
     assert run.returncode == 1
     assert words in run.stderr
@@ -254,22 +252,22 @@ def test_events_lists_the_catalogue(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_events_tells_each_variable_of_an_event(tmp_path: Path, name: str) -> None:
-    from relay.reference import describe
+def test_events_describes_each_variable_of_an_event(tmp_path: Path, name: str) -> None:
+    from relay.reference import describe_event
 
-    text = describe(name)
+    text = describe_event(name)
     for variable in ("event", *CATALOGUE[name].variables):
         assert f"\n  {variable} " in text
     assert set(CATALOGUE[name].variables) <= set(VARIABLES)
 
 
-def test_events_helps_with_a_misspelled_name(tmp_path: Path) -> None:
+def test_events_suggests_a_name(tmp_path: Path) -> None:
     run = relay("events", "create-coment", folder=tmp_path)
     assert run.returncode == 1
     assert "did you mean create-comment?" in run.stderr
 
 
-def test_send_posts_a_test_message_and_tells_the_answer(
+def test_send_posts_a_test_message_and_prints_the_result(
     tmp_path: Path, slack_server: RunningSlack, mail_server: Callable[..., MailServer]
 ) -> None:
     mail = mail_server()
@@ -303,9 +301,7 @@ def test_send_posts_a_test_message_and_tells_the_answer(
     )
 
 
-def test_doctor_says_in_words_what_is_wrong_and_what_to_do(
-    tmp_path: Path, slack_server: RunningSlack
-) -> None:
+def test_doctor_prints_problems_and_fixes(tmp_path: Path, slack_server: RunningSlack) -> None:
     service = Service(
         tmp_path,
         slack_channel(slack_server, "design", "#design")
@@ -314,18 +310,18 @@ def test_doctor_says_in_words_what_is_wrong_and_what_to_do(
     service.environ = {"SLACK": TOKEN}
     run = service.run("doctor")
     assert run.returncode == 1
-    assert "WRONG  acme/general: The bot is not in #general: invite it with /invite @" in run.stdout
-    assert "ok  acme/design: " in run.stdout
-    assert "ok  store: there is no store at" in run.stdout
-    assert " note  config: teams.acme.secret stands in the file itself" in run.stdout
-    assert "WRONG  penpot: http://penpot.example does not answer" in run.stdout
+    assert "FAIL  acme/general: The bot is not in #general: invite it with /invite @" in run.stdout
+    assert "ok    acme/design: " in run.stdout
+    assert "ok    store: there is no store at" in run.stdout
+    assert (
+        "ok    config: warning: teams.acme.secret is in the config file as plain text" in run.stdout
+    )
+    assert "FAIL  penpot: http://penpot.example does not respond" in run.stdout
     assert slack_server.slack.messages == []
     assert TOKEN not in run.stdout + run.stderr
 
 
-def test_log_and_resend_bring_a_dead_message_back(
-    tmp_path: Path, slack_server: RunningSlack
-) -> None:
+def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningSlack) -> None:
     with running(
         tmp_path,
         slack_channel(slack_server, "design", "C0DESIGN0") + LOG,
@@ -339,9 +335,9 @@ def test_log_and_resend_bring_a_dead_message_back(
         )
         assert "acme/design  dead" in line
         run = service.run("resend", line.split()[0])
-        assert run.stdout == "1 put back\n"
+        assert run.stdout == "1 queued again\n"
         wait_until(lambda: "dead" in service.run("log").stdout, 30)
-        assert service.run("resend", "--dead").stdout == "1 put back\n"
+        assert service.run("resend", "--dead").stdout == "1 queued again\n"
         wait_until(lambda: len(slack_server.slack.messages) == 1, 30)
         assert "no such delivery: 99" in service.run("resend", "99").stderr
         assert service.run("resend").returncode == 2
@@ -355,7 +351,7 @@ def test_log_and_resend_bring_a_dead_message_back(
         assert "variable SLACK is not set" in service.run("check").stderr
 
 
-def test_commands_that_look_into_the_store_make_none(tmp_path: Path) -> None:
+def test_commands_that_read_the_store_do_not_create_it(tmp_path: Path) -> None:
     service = Service(tmp_path, LOG)
     for command in ("log", "doctor"):
         assert "there is no store at" in "".join(
@@ -364,7 +360,7 @@ def test_commands_that_look_into_the_store_make_none(tmp_path: Path) -> None:
     assert not (tmp_path / "relay.db").exists()
 
 
-def test_without_any_config_it_is_told_what_there_could_be(tmp_path: Path) -> None:
+def test_without_a_config_the_error_lists_the_options(tmp_path: Path) -> None:
     run = relay("serve", folder=tmp_path)
     assert run.returncode == 1
     for words in (
@@ -377,7 +373,7 @@ def test_without_any_config_it_is_told_what_there_could_be(tmp_path: Path) -> No
         assert words in run.stderr
 
 
-def test_the_log_says_when_it_starts_and_when_it_stops(tmp_path: Path) -> None:
+def test_start_and_stop_are_logged(tmp_path: Path) -> None:
     with running(tmp_path, LOG) as service:
         started = service.log.read_text()
     assert "role all: 1 team, 1 channel, store sqlite://" in started
@@ -385,7 +381,7 @@ def test_the_log_says_when_it_starts_and_when_it_stops(tmp_path: Path) -> None:
     assert service.log.read_text().rstrip().endswith("stopped")
 
 
-def test_a_place_where_it_can_not_listen_is_named(tmp_path: Path) -> None:
+def test_an_address_in_use_is_named(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     with running(tmp_path / "one", LOG) as service:
@@ -410,20 +406,20 @@ def test_a_missing_driver_is_named(tmp_path: Path, command: str) -> None:
     service.environ["PYTHONPATH"] = str(tmp_path)
     run = service.run(*command.split())
     assert run.returncode == 1
-    assert "store.url: a PostgreSQL takes asyncpg, which is missing" in run.stderr
+    assert "store.url: PostgreSQL requires asyncpg, which is not installed" in run.stderr
     assert "Traceback" not in run.stderr
 
 
 def test_health_asks_the_running_service(tmp_path: Path) -> None:
     with running(tmp_path, LOG) as service:
-        service.environ = {"http_proxy": "http://127.0.0.1:1"}  # which it must not ask
+        service.environ = {"http_proxy": "http://127.0.0.1:1"}  # must be ignored
         assert service.run("health").stdout == "ok\n"
     run = service.run("health")
     assert run.returncode == 1
-    assert f"no answer at http://127.0.0.1:{service.port}/healthz" in run.stderr
+    assert f"no response from http://127.0.0.1:{service.port}/healthz" in run.stderr
 
 
-def test_a_second_service_on_one_store_is_told_why_it_does_not_start(tmp_path: Path) -> None:
+def test_a_second_service_on_one_store_does_not_start(tmp_path: Path) -> None:
     with running(tmp_path, LOG) as service:
         run = service.run("serve")
         assert run.returncode == 1
@@ -431,5 +427,5 @@ def test_a_second_service_on_one_store_is_told_why_it_does_not_start(tmp_path: P
         assert "Traceback" not in run.stderr
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
+def test_the_version_is_printed(tmp_path: Path) -> None:
     assert relay("--version", folder=tmp_path).stdout.startswith("relay, version 0.")

@@ -1,4 +1,4 @@
-"""``relay doctor``: one channel's trouble costs no other finding."""
+"""``relay doctor``: a problem in one channel hides no other finding."""
 
 import re
 from pathlib import Path
@@ -18,13 +18,13 @@ from relay.config import (
     TemplateSettings,
 )
 from relay.config import PenpotSettings as PenpotSettings
-from relay.delivery.lookups import STATE
-from relay.doctor import examine, mended
+from relay.delivery.lookups import PENPOT_STATE_KEY
+from relay.doctor import apply_fix, examine
 from relay.secret import Secret
 from relay.store.sqlite import SqliteStore
-from relay.sync.mending import WebhookFix
+from relay.sync.fixes import WebhookFix
 from tests.channels import builders
-from tests.penpot.standin import TOKEN as STAND_INS
+from tests.penpot.standin import TOKEN as STAND_IN_TOKEN
 from tests.penpot.standin import Fault, StandIn
 from tests.penpot.streams import hook as hook_server
 from tests.penpot.world import Webhook
@@ -34,16 +34,16 @@ pytestmark = pytest.mark.anyio
 
 
 def odd(request: Request) -> Answer:
-    """A server that answers Slack's calls in shapes that Slack has not."""
+    """A server whose responses do not have Slack's shape."""
     if request.path.endswith("auth.test"):
         return Answer.of({"ok": True, "user": "relay"})
     return Answer.of({"ok": True, "channels": {builders.MATRIX_TOKEN: 1}})
 
 
-async def found(
+async def channel_findings(
     channel: AnyChannel, penpot: str, folder: Path
 ) -> dict[str, list[tuple[bool, str]]]:
-    """What is found about the channel and about one beside it."""
+    """The findings about the channel and a second one."""
     log = StdoutSettings(type="stdout", name="log")
     config = Config(
         server=ServerSettings(public_url="https://relay.example.com"),
@@ -56,12 +56,12 @@ async def found(
         },
     )
     findings: dict[str, list[tuple[bool, str]]] = {}
-    async for place, finding in examine(config):
-        findings.setdefault(place, []).append((finding.ok, finding.text))
+    async for subject, finding in examine(config):
+        findings.setdefault(subject, []).append((finding.ok, finding.text))
     return findings
 
 
-async def test_another_teams_folder_of_templates_is_no_fault_of_this_one(tmp_path: Path) -> None:
+async def test_another_teams_template_folder_is_no_problem(tmp_path: Path) -> None:
     (tmp_path / "templates" / "other").mkdir(parents=True)
     log = StdoutSettings(type="stdout", name="log")
     config = Config(
@@ -70,72 +70,75 @@ async def test_another_teams_folder_of_templates_is_no_fault_of_this_one(tmp_pat
         templates=TemplateSettings(path=str(tmp_path / "templates")),
         teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"), channels=(log,))},
     )
-    for known, good in ((["acme", "other"], True), ([], False)):
-        found = [one async for place, one in examine(config, known=known) if place == "templates"]
-        assert [one.ok for one in found] == [good]
+    for known, is_ok in ((["acme", "other"], True), ([], False)):
+        findings = [
+            finding
+            async for subject, finding in examine(config, known=known)
+            if subject == "templates"
+        ]
+        assert [finding.ok for finding in findings] == [is_ok]
 
 
-async def test_an_answer_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+async def test_an_unexpected_response_is_a_finding(tmp_path: Path) -> None:
     with in_thread(odd) as server:
         slack = builders.slack_bot(f"{server.url}/api", "#design")
-        findings = await found(slack, server.url, tmp_path)
+        findings = await channel_findings(slack, server.url, tmp_path)
     assert findings["acme/design"] == [
-        (
-            False,
-            "gave an answer that Relay can't read (AttributeError): is the address right?",
-        )
+        (False, "unexpected response (AttributeError): check the address")
     ]
     assert findings["acme/log"] == [(True, "Messages are printed to standard output.")]
 
 
-async def test_a_channel_that_cannot_be_set_up_is_a_finding(tmp_path: Path) -> None:
+async def test_a_channel_that_cannot_be_opened_is_a_finding(tmp_path: Path) -> None:
     gone = tmp_path / "gone.pem"
     with in_thread(odd) as server:
         matrix = builders.matrix("https://matrix.example.org").model_copy(update={"ca_file": gone})
-        findings = await found(matrix, server.url, tmp_path)
-    assert findings["acme/room"] == [(False, "can't be set up (ValueError): check its settings")]
+        findings = await channel_findings(matrix, server.url, tmp_path)
+    assert findings["acme/room"] == [(False, "can't be opened (ValueError): check its settings")]
     assert findings["acme/log"] == [(True, "Messages are printed to standard output.")]
 
 
-async def test_a_refused_token_is_told_apart_from_a_penpot_that_is_away(tmp_path: Path) -> None:
+async def test_a_refused_token_differs_from_an_unavailable_penpot(tmp_path: Path) -> None:
     with StandIn() as penpot:
         for token, words in (
-            (STAND_INS, "it belongs to"),
-            ("wrong", "Make one under Your account"),
+            (STAND_IN_TOKEN, "belongs to"),
+            ("wrong", "Create one under Your account"),
         ):
-            told = await asked_with(token, penpot.url, tmp_path)
-            assert words in told
-            assert token not in told
+            text = await penpot_findings(token, penpot.url, tmp_path)
+            assert words in text
+            assert token not in text
         penpot.faults["*"] = Fault(status=503)
-        assert "Make one" not in await asked_with(STAND_INS, penpot.url, tmp_path)
+        assert "Create one" not in await penpot_findings(STAND_IN_TOKEN, penpot.url, tmp_path)
 
 
-async def asked_with(token: str, url: str, folder: Path) -> str:
-    """What is found about Penpot with a token."""
+async def penpot_findings(token: str, url: str, folder: Path) -> str:
+    """The findings about Penpot."""
     config = Config(
         store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
         penpot=PenpotSettings(url=url, access_token=Secret(token)),
         teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"))},
     )
     return "\n".join(
-        [finding.text async for place, finding in examine(config) if place == "penpot"]
+        [finding.text async for subject, finding in examine(config) if subject == "penpot"]
     )
 
 
-async def test_the_services_own_trouble_with_penpot_is_told(tmp_path: Path) -> None:
+async def test_paused_lookups_are_reported(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
-    await store.keep_note(STATE, "the access token is unknown to Penpot, expired or revoked")
+    await store.put_value(
+        PENPOT_STATE_KEY, "the access token is unknown to Penpot, expired or revoked"
+    )
     await store.close()
     with StandIn() as penpot:
-        told = await asked_with(STAND_INS, penpot.url, tmp_path)
+        text = await penpot_findings(STAND_IN_TOKEN, penpot.url, tmp_path)
         assert re.search(
-            r"paused its lookups since \d{4}-.* UTC: the access token is unknown", told
+            r"paused its lookups since \d{4}-.* UTC: the access token is unknown", text
         )
         await store.open()
-        await store.keep_note(STATE, "")
+        await store.put_value(PENPOT_STATE_KEY, "")
         await store.close()
-        assert "paused" not in await asked_with(STAND_INS, penpot.url, tmp_path)
+        assert "paused" not in await penpot_findings(STAND_IN_TOKEN, penpot.url, tmp_path)
 
 
 HOOK = "https://relay.example.com/hooks/acme/a-secret-of-24-characters"
@@ -146,26 +149,26 @@ def team_config(penpot: StandIn, folder: Path, **team: str) -> Config:
     return Config(
         server=ServerSettings(public_url="https://relay.example.com"),
         store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
-        penpot=PenpotSettings(url=penpot.url, access_token=Secret(STAND_INS)),
+        penpot=PenpotSettings(url=penpot.url, access_token=Secret(STAND_IN_TOKEN)),
         teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"), **team)},
     )
 
 
-async def of_hook(config: Config) -> tuple[Finding, WebhookFix | None]:
-    """What is found about the team's webhook, and what can be done about it."""
-    mends: list[WebhookFix] = []
-    (found,) = [one async for place, one in examine(config, mends) if place == "acme"]
-    return found, mends[0] if mends else None
+async def webhook_finding(config: Config) -> tuple[Finding, WebhookFix | None]:
+    """The finding about the team's webhook, and its fix."""
+    fixes: list[WebhookFix] = []
+    (finding,) = [item async for subject, item in examine(config, fixes) if subject == "acme"]
+    return finding, fixes[0] if fixes else None
 
 
-async def test_a_hook_that_is_off_can_be_switched_on(tmp_path: Path) -> None:
+async def test_an_inactive_webhook_can_be_activated(tmp_path: Path) -> None:
     with StandIn() as penpot:
         world = penpot.world
         acme = world.by_name("teams", "acme")
         world.webhooks[ID] = hook = Webhook(ID, acme, HOOK, profile=world.me)
         config = team_config(penpot, tmp_path)
-        found, mend = await of_hook(config)
-        assert (found, mend) == (Finding(True, "its webhook in Penpot is there and on"), None)
+        finding, fix = await webhook_finding(config)
+        assert (finding, fix) == (Finding(True, "its webhook in Penpot exists and is on"), None)
         for error, words in (
             ("ssl-validation-error", "it does not trust the certificate of Relay's address"),
             ("blocked-request:uri target is not allowed", "PENPOT_SSRF_ALLOWED_HOSTS"),
@@ -173,60 +176,60 @@ async def test_a_hook_that_is_off_can_be_switched_on(tmp_path: Path) -> None:
             (None, "somebody switched it off, or left it off"),
         ):
             hook.is_active, hook.error_code = False, error
-            found, mend = await of_hook(config)
-            assert not found.ok
-            assert re.search(f"is off: .*{words}", found.text)
-        assert mend is not None
-        assert mend.question == "Switch the webhook of acme on?"
-        assert await mended(config, mend) == Finding(True, "its webhook in Penpot is on again")
+            finding, fix = await webhook_finding(config)
+            assert not finding.ok
+            assert re.search(f"is off: .*{words}", finding.text)
+        assert fix is not None
+        assert fix.question == "Switch the webhook of acme on?"
+        assert await apply_fix(config, fix) == Finding(True, "its webhook in Penpot is on again")
         assert hook.is_active
         hook.profile, hook.is_active = "", False
-        outcome = await mended(config, mend)
+        outcome = await apply_fix(config, fix)
         assert (outcome.ok, "editors of the team may" in outcome.text) == (False, True)
 
 
-async def test_a_hook_that_is_not_there_can_be_made(tmp_path: Path) -> None:
+async def test_a_missing_webhook_can_be_created(tmp_path: Path) -> None:
     with StandIn() as penpot, hook_server(Answer(b"", 200)) as (url, requests):
         world = penpot.world
         acme, rnd = world.by_name("teams", "acme"), world.by_name("teams", "rnd")
         config = team_config(penpot, tmp_path)
-        found, mend = await of_hook(config)  # of which of two teams?
-        assert mend is None
-        assert "set team_id" in found.text
+        finding, fix = await webhook_finding(config)  # two teams may have it
+        assert fix is None
+        assert "set team_id" in finding.text
         del world.teams[rnd].members[world.me]
-        _, mend = await of_hook(config)
-        assert mend is not None
-        assert mend.question == "Make the webhook of acme in Penpot, in the team “Acme Design”?"
+        _, fix = await webhook_finding(config)
+        assert fix is not None
+        assert fix.question == "Create the webhook of acme in Penpot, in the team “Acme Design”?"
         config = team_config(penpot, tmp_path, team_id=acme)
-        found, mend = await of_hook(config)
-        assert mend is not None
-        assert found == Finding(False, "Penpot has no webhook for it")
-        refused = await mended(config, mend)  # Penpot does not find relay.example.com
+        finding, fix = await webhook_finding(config)
+        assert fix is not None
+        assert finding == Finding(False, "Penpot has no webhook for it")
+        refused = await apply_fix(config, fix)  # Penpot can't resolve relay.example.com
         assert not refused.ok
         assert "is `relay serve` running" in refused.text
         there = config.model_copy(update={"server": ServerSettings(public_url=url)})
-        _, mend = await of_hook(there)
-        assert mend is not None
-        assert await mended(there, mend) == Finding(True, "its webhook is made, and on")
+        _, fix = await webhook_finding(there)
+        assert fix is not None
+        assert await apply_fix(there, fix) == Finding(True, "its webhook was created and is on")
         (made,) = world.webhooks.values()
         assert (made.uri, made.is_active) == (f"{url}{config.hook_path('acme')}", True)
         assert [request.method for request in requests] == ["HEAD"]
-        found, mend = await of_hook(config)
-        assert (found.ok, mend) == (False, None)
-        assert f"Penpot calls its hook at {url}, which is not server.public_url" in found.text
-        found, mend = await of_hook(config.model_copy(update={"server": ServerSettings()}))
-        assert found.ok
+        finding, fix = await webhook_finding(config)
+        assert (finding.ok, fix) == (False, None)
+        assert f"Penpot calls its webhook at {url}, which is not server.public_url" in finding.text
+        finding, fix = await webhook_finding(config.model_copy(update={"server": ServerSettings()}))
+        assert finding.ok
         world.webhooks.clear()
-        found, mend = await of_hook(config.model_copy(update={"server": ServerSettings()}))
-        assert mend is None
-        assert "once server.public_url tells" in found.text
+        finding, fix = await webhook_finding(config.model_copy(update={"server": ServerSettings()}))
+        assert fix is None
+        assert "set server.public_url, and `--fix` creates it" in finding.text
         del world.teams[acme].members[world.me]
-        found, mend = await of_hook(config)
-        assert (found.ok, mend) == (False, None)
-        assert "let that user in" in found.text
+        finding, fix = await webhook_finding(config)
+        assert (finding.ok, fix) == (False, None)
+        assert "add that user" in finding.text
 
 
-def test_the_command_asks_before_it_mends(tmp_path: Path) -> None:
+def test_the_command_asks_before_each_fix(tmp_path: Path) -> None:
     with StandIn() as penpot:
         world = penpot.world
         acme = world.by_name("teams", "acme")
@@ -235,7 +238,7 @@ def test_the_command_asks_before_it_mends(tmp_path: Path) -> None:
         config.write_text(
             f'[server]\npublic_url = "https://relay.example.com"\n'
             f'[store]\nurl = "sqlite:///{tmp_path}/relay.db"\n'
-            f'[penpot]\nurl = "{penpot.url}"\naccess_token = "{STAND_INS}"\n'
+            f'[penpot]\nurl = "{penpot.url}"\naccess_token = "{STAND_IN_TOKEN}"\n'
             '[teams.acme]\nsecret = "a-secret-of-24-characters"\n'
         )
 
@@ -245,12 +248,12 @@ def test_the_command_asks_before_it_mends(tmp_path: Path) -> None:
 
         looked = run()
         assert looked.exit_code == 1
-        assert "can mend some of this" in looked.stderr
+        assert "can fix some of these problems" in looked.stderr
         declined = run("--fix", says="n\n")
         assert (declined.exit_code, hook.is_active) == (1, False)
         done = run("--fix", says="y\n")
         assert "Switch the webhook of acme on? [y/N]: y" in done.output
-        assert "   ok  acme: its webhook in Penpot is on again" in done.output
+        assert "ok    acme: its webhook in Penpot is on again" in done.output
         assert (done.exit_code, hook.is_active) == (0, True)
         assert run().exit_code == 0
         assert "a-secret-of-24" not in looked.output + done.output

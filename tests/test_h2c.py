@@ -1,4 +1,4 @@
-"""Requests as Penpot's Java client sends them over plain http: with an offer of HTTP/2."""
+"""Requests of Penpot's Java client over plain http, which offer HTTP/2."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ UPGRADE = (
 
 
 class Echo:
-    """Answers with what it read: method, path, headers' names, body."""
+    """Responds with the request's method, path, header names and body."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
@@ -94,14 +94,14 @@ def request(body: bytes, extra: bytes = UPGRADE) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_000, 100_000, 1_000_000])
-def test_a_body_behind_an_upgrade_arrives_whole(port: int, echo: Echo, size: int) -> None:
+def test_a_body_after_an_upgrade_is_complete(port: int, echo: Echo, size: int) -> None:
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     answer = exchange(port, request(body))
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert echo.seen[-1] == {"method": "POST", "path": "/hooks/acme/s", "body": body}
 
 
-def test_a_request_may_come_in_any_pieces(port: int, echo: Echo) -> None:
+def test_a_request_may_arrive_in_any_pieces(port: int, echo: Echo) -> None:
     whole = request(b'{"name": "create-file"}')
     for cut in range(1, len(whole), 23):
         exchange(port, whole[:cut], whole[cut:])
@@ -110,13 +110,13 @@ def test_a_request_may_come_in_any_pieces(port: int, echo: Echo) -> None:
     assert echo.seen[-1]["body"] == b'{"name": "create-file"}'
 
 
-def test_a_chunked_body_arrives_whole(port: int, echo: Echo) -> None:
+def test_a_chunked_body_is_complete(port: int, echo: Echo) -> None:
     head = b"POST /p HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n"
     exchange(port, head + b"5\r\nhello\r\n", b"6\r\n world\r\n0\r\n\r\n")
     assert echo.seen[-1]["body"] == b"hello world"
 
 
-def test_a_connection_is_kept_and_requests_may_follow_at_once(port: int, echo: Echo) -> None:
+def test_keep_alive_and_pipelining(port: int, echo: Echo) -> None:
     before = len(echo.seen)
     pipelined = request(b"first") + request(b"second") + request(b"third", extra=b"")
     answer = exchange(port, pipelined, answers=3)
@@ -151,7 +151,7 @@ def test_the_client_may_ask_to_close_the_connection(port: int) -> None:
     ],
     ids=["tls", "negative length", "connect", "endless header", "endless headers"],
 )
-def test_what_is_no_request_is_refused(port: int, hostile: bytes) -> None:
+def test_invalid_requests_are_refused(port: int, hostile: bytes) -> None:
     with contextlib.suppress(ConnectionError):  # closed while we were still sending
         assert exchange(port, hostile).startswith(b"HTTP/1.1 400 ")
     assert exchange(port, request(b"still here")).startswith(b"HTTP/1.1 200 ")
@@ -170,13 +170,13 @@ def test_endless_trailers_are_refused(port: int) -> None:
     assert sent < 100
 
 
-def test_what_follows_a_last_request_is_left_alone_with_and_without_an_upgrade(port: int) -> None:
+def test_bytes_after_the_last_request_are_ignored(port: int) -> None:
     for extra in (b"Connection: close\r\n", UPGRADE.replace(b"Upgrade, ", b"close, Upgrade, ")):
         assert exchange(port, request(b"x", extra) + b"more").startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java: default-jdk-headless is missing")
-def test_a_real_java_client_is_understood(port: int, echo: Echo) -> None:
+def test_a_real_java_client_works(port: int, echo: Echo) -> None:
     """As Penpot's backend does it: java.net.http.HttpClient with its defaults."""
     before = len(echo.seen)
     source = Path(__file__).parent / "penpot" / "Post.java"

@@ -17,7 +17,7 @@ from tests.servers.synapse import Synapse
 from tests.service import Service, wait_until
 
 
-def test_a_thread_reads_as_if_colleagues_wrote_it(
+def test_a_comment_thread_in_each_channel(
     tmp_path: Path,
     slack_server: RunningSlack,
     synapse: Synapse,
@@ -79,9 +79,9 @@ thumbnails = true
             service.stop()
         log = service.run("log").stdout
 
-    directly = [one for one in slack.messages if one["channel"].startswith("D")]
-    posted = [one for one in slack.messages if one not in directly]
-    first, *later = [slack_words(one) for one in posted]
+    directly = [message for message in slack.messages if message["channel"].startswith("D")]
+    posted = [message for message in slack.messages if message not in directly]
+    first, *later = [slack_words(message) for message in posted]
     assert f"Zoë Müller-O'Neill replied to “{FIRST}” on Landing page · Home · #15" in first
     assert "✓ resolved" in first
     assert "<U0ADA0000>, please look again." in first
@@ -89,14 +89,15 @@ thumbnails = true
         "Ada Lovelace replied · ✓ resolvedMuch better, thank you!",
         "Guest Reviewer replied · ✓ resolvedGood, I take it over into the mobile page.",
     ]
-    roots = [one.get("thread_ts") for one in posted]
+    roots = [message.get("thread_ts") for message in posted]
     assert roots[0] is None
     assert roots[1] == roots[2]
     assert roots[1] in slack.posted
-    assert [sum(block["type"] == "image" for block in one["blocks"]) for one in posted] == [1, 0, 0]
+    kinds = [[block["type"] for block in message["blocks"]] for message in posted]
+    assert [types.count("image") for types in kinds] == [1, 0, 0]
     assert slack.files[next(iter(slack.complete))] == board()
     assert slack.calls.count("users.lookupByEmail") <= 2
-    assert [one["channel"] for one in directly] == ["D0ADA0000"]
+    assert [message["channel"] for message in directly] == ["D0ADA0000"]
 
     events = ada.messages(room)
     assert [event["content"]["m.mentions"] for event in events] == [
@@ -109,8 +110,8 @@ thumbnails = true
         events[0]["event_id"]
     }
     assert len(ada.pings()) == 1
-    mails = [one.parsed() for one in mail.mails]
-    assert [one["Cc"] for one in mails] == ["Ada Lovelace <ada@home.example>", None, None]
+    mails = [message.parsed() for message in mail.mails]
+    assert [message["Cc"] for message in mails] == ["Ada Lovelace <ada@home.example>", None, None]
     assert mails[1]["In-Reply-To"] == mails[0]["Message-ID"]
     assert has_picture(mails[0])
     assert log.count("nobody is mentioned") == 2
@@ -118,8 +119,8 @@ thumbnails = true
 
 
 def slack_words(message: dict[str, object]) -> str:
-    found = rich_inlines(message["blocks"])
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in found)
+    inlines = rich_inlines(message["blocks"])
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
 
 
 def has_picture(mail: EmailMessage) -> bool:

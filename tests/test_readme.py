@@ -1,4 +1,4 @@
-"""The README says what is so."""
+"""The README matches the code."""
 
 import re
 import shlex
@@ -16,12 +16,12 @@ from relay.cli import main
 from relay.config import AnyChannel, Config, SettingsModel, SmtpSettings
 from relay.configfile import load
 from relay.doctor import template_problems
-from relay.environment import KNOWN
+from relay.environment import KNOWN_VARIABLES
 from relay.messages.environments import MarkdownEnvironment, TemplateFiles
-from relay.messages.sets import Environments
+from relay.messages.sets import InProcessTemplates
 from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
-from relay.penpot.events import CATALOGUE, GROUPS
+from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import DEFAULT
 from relay.secret import Secret
 
@@ -85,13 +85,13 @@ def _channel_keys() -> Iterator[tuple[str, str, Any]]:
         (kind,) = get_args(model.model_fields["type"].annotation)
         for key, field in model.model_fields.items():
             if field.annotation is SmtpSettings:
-                yield from ((kind, *found) for found in _config_keys(SmtpSettings, f"{key}."))
+                yield from ((kind, *entry) for entry in _config_keys(SmtpSettings, f"{key}."))
             elif key not in shared:
                 yield kind, key, field
 
 
-def _told_default(cell: str, field: Any) -> None:
-    """Hold a cell of the column "default" against the field."""
+def _check_default(cell: str, field: Any) -> None:
+    """Compare a cell of the column "default" with the field."""
     if field.is_required():
         assert cell == "required"
     elif isinstance(field.default, Secret):
@@ -111,22 +111,22 @@ def _told_default(cell: str, field: Any) -> None:
 
 def test_every_key_of_the_config_has_its_row_and_default() -> None:
     rows = _rows(README, "| key | default | meaning |")
-    told = {_code(row[0])[0]: row[1] for row in rows}
+    documented = {_code(row[0])[0]: row[1] for row in rows}
     fields = dict(_config_keys(Config))
-    assert told.keys() == fields.keys()
-    for key, cell in told.items():
+    assert documented.keys() == fields.keys()
+    for key, cell in documented.items():
         if key != "teams.NAME.channels":
-            _told_default(cell, fields[key])
+            _check_default(cell, fields[key])
 
 
 def test_every_key_of_a_channel_has_its_row_and_default() -> None:
     rows = _rows(README, "| type | key | default | meaning |")
-    told = {(row[0], _code(row[1])[0]): row[2] for row in rows}
+    documented = {(row[0], _code(row[1])[0]): row[2] for row in rows}
     fields = {(kind, key): field for kind, key, field in _channel_keys()}
-    assert told.keys() == fields.keys()
-    for key, cell in told.items():
+    assert documented.keys() == fields.keys()
+    for key, cell in documented.items():
         if key not in {("all", "events"), ("all", "pace"), ("email", "smtp.port")}:
-            _told_default(cell, fields[key])
+            _check_default(cell, fields[key])
 
 
 def _example(parts: list[str], folder: Path) -> Config:
@@ -138,7 +138,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     return load(str(folder / "relay.toml"), environ)
 
 
-def test_the_examples_make_one_config(tmp_path: Path) -> None:
+def test_the_examples_form_one_config(tmp_path: Path) -> None:
     config = _example(_blocks("toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
     assert types == {"slack", "matrix", "email", "stdout"}
@@ -151,16 +151,16 @@ def test_each_channels_example_works_alone(tmp_path: Path) -> None:
         assert len(_example([begin, channel], tmp_path).teams["acme"].channels) == 1
 
 
-def test_every_variable_has_its_row_and_says_whether_it_is_secret() -> None:
+def test_every_variable_has_its_row_and_secret_mark() -> None:
     rows = _rows(README, "| variable | secret | meaning |")
-    told = {name: row[1] for row in rows for name in _code(row[0])}
-    twins = {name.removesuffix("_FILE") for name in KNOWN if name.endswith("_FILE")}
-    assert told.keys() == KNOWN - {f"{name}_FILE" for name in twins}
-    assert {name for name, secret in told.items() if secret == "yes"} == twins
+    documented = {name: row[1] for row in rows for name in _code(row[0])}
+    twins = {name.removesuffix("_FILE") for name in KNOWN_VARIABLES if name.endswith("_FILE")}
+    assert documented.keys() == KNOWN_VARIABLES - {f"{name}_FILE" for name in twins}
+    assert {name for name, secret in documented.items() if secret == "yes"} == twins
 
 
-def test_no_variable_is_named_that_is_not_read() -> None:
-    assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", README)) <= KNOWN
+def test_every_named_variable_exists() -> None:
+    assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", README)) <= KNOWN_VARIABLES
 
 
 def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:
@@ -169,8 +169,8 @@ def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:
     assert ["*", *(f"!{name}" for name in _code(default))] == list(DEFAULT)
     (groups,) = re.findall(r"names groups \((.*?)\)", text, re.DOTALL)
     assert _code(groups) == list(GROUPS)
-    assert f"the {sum(not kind.own for kind in CATALOGUE.values())} kinds" in text
-    own = [name for name, kind in CATALOGUE.items() if kind.own]
+    assert f"the {sum(not kind.synthetic for kind in CATALOGUE.values())} kinds" in text
+    own = [name for name, kind in CATALOGUE.items() if kind.synthetic]
     assert set(own) <= set(_code(text))
 
 
@@ -184,7 +184,7 @@ def _commands() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("line", sorted(set(_commands())))
-def test_a_command_line_that_is_shown_can_be_given(
+def test_every_shown_command_line_is_valid(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -196,10 +196,10 @@ def test_a_command_line_that_is_shown_can_be_given(
         assert parsed["ids"] or parsed["dead"]
 
 
-def test_the_table_of_commands_is_whole() -> None:
+def test_the_table_of_commands_is_complete() -> None:
     rows = _rows(_section("## Commands"), "| command | does |")
-    told = [_code(row[0])[0].split()[1] for row in rows]
-    assert sorted(told) == sorted(main.commands)
+    documented = [_code(row[0])[0].split()[1] for row in rows]
+    assert sorted(documented) == sorted(main.commands)
 
 
 def test_the_commands_without_a_config_are_named() -> None:
@@ -216,7 +216,7 @@ def test_the_commands_without_a_config_are_named() -> None:
 # Templates
 
 
-def test_the_templates_that_are_shown_are_good(tmp_path: Path) -> None:
+def test_the_shown_templates_have_no_problems(tmp_path: Path) -> None:
     shown = re.findall(
         r"^`(templates/\S+\.j2)`\n\n```jinja\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
     )
@@ -232,7 +232,7 @@ def test_the_templates_that_are_shown_are_good(tmp_path: Path) -> None:
     assert template_problems(config, config.teams) == []
 
 
-def test_the_filters_are_there(tmp_path: Path) -> None:
+def test_the_filters_exist(tmp_path: Path) -> None:
     (line,) = re.findall(r"^- \*\*Filters:\*\* (.*?)Jinja's own", README, re.MULTILINE | re.DOTALL)
     expressions = _code(line)
     assert len(expressions) == 4
@@ -241,8 +241,8 @@ def test_the_filters_are_there(tmp_path: Path) -> None:
         environment.from_string(expression)  # a filter that is not known is an error
 
 
-def test_the_builtin_templates_that_are_named_exist() -> None:
-    files = Environments((), builtin_folder()).files
+def test_the_named_builtin_templates_exist() -> None:
+    files = InProcessTemplates((), builtin_folder()).files
     text = _prose(_section("## Your own words"))
     named = [name for name in _code(text) if name.endswith(".md.j2") and "<" not in name]
     assert {"base.md.j2", "_words.md.j2"} <= set(named)
@@ -253,36 +253,37 @@ def test_the_builtin_templates_that_are_named_exist() -> None:
 # The service
 
 
-def test_the_answers_of_the_hook_are_all_there() -> None:
+def test_the_responses_of_the_hook_are_complete() -> None:
     rows = _rows(README, "| request | answer |")
-    told = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
+    documented = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
     source = (ROOT / "relay" / "intake.py").read_text(encoding="utf-8")
     given = {
-        int(status) for status in re.findall(r"(?:_RequestRefused\(\s*|_answer\(send, )(\d{3})\b", source)
+        int(status)
+        for status in re.findall(r"(?:_RequestRefused\(\s*|_respond\(send, )(\d{3})\b", source)
     }
     assert given >= {200, 204, 400, 404, 413, 415, 503}
-    assert told == given | {405}  # Starlette's, see tests/test_intake.py
+    assert documented == given | {405}  # Starlette's, see tests/test_intake.py
 
 
-def test_the_metrics_are_all_there() -> None:
-    told = {_code(row[0])[0] for row in _rows(README, "| metric | counts |")}
+def test_the_table_of_metrics_is_complete() -> None:
+    documented = {_code(row[0])[0] for row in _rows(README, "| metric | counts |")}
     text = Metrics().text().decode()
     kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
     given = {name for name in kinds if not name.endswith("_created")}
-    assert told == given
+    assert documented == given
 
 
 # Links
 
 
-def test_every_link_into_the_repository_leads_somewhere() -> None:
+def test_every_relative_link_has_a_target() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert len(links) >= 10
     for link in links:
         assert (ROOT / unquote(link)).exists(), link
 
 
-def test_every_link_inside_the_page_leads_to_a_heading() -> None:
+def test_every_anchor_has_a_heading() -> None:
     headings = {
         re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
         for line in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
@@ -295,7 +296,7 @@ def test_the_pictures_are_small() -> None:
         assert picture.stat().st_size < 200_000, picture.name
 
 
-def test_the_changelog_tells_of_this_version() -> None:
+def test_the_changelog_has_this_version() -> None:
     from relay import __version__
 
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

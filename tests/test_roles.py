@@ -1,4 +1,4 @@
-"""Each role does and tells of its own half, and of no other."""
+"""Each role runs and reports only its own tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests have loaded is not to be left alone for ever."""
-    monkeypatch.setattr(app, "leave_what_is_loaded_alone", lambda: None)
+    """Do not freeze the tests' objects."""
+    monkeypatch.setattr(app, "freeze_loaded_objects", lambda: None)
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_a_store_that_can_not_be_written_is_told_in_each_role(
+async def test_an_unwritable_store_is_reported_in_each_role(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role
 ) -> None:
     async with running(tmp_path, role) as client:
@@ -70,7 +70,7 @@ async def test_a_store_that_can_not_be_written_is_told_in_each_role(
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_a_half_that_has_ended_is_told_in_the_roles_that_run_it(
+async def test_an_ended_task_is_reported_in_the_roles_that_run_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def ends(_: FanOut) -> None:
@@ -80,23 +80,21 @@ async def test_a_half_that_has_ended_is_told_in_the_roles_that_run_it(
     async with running(tmp_path, role) as client:
         await asyncio.sleep(0.05)
         answer = await client.get("/readyz")
-        told = "fan-out has ended: restart Relay" in caplog.messages
+        is_reported = "fan-out has ended: restart Relay" in caplog.messages
 
     if role is Role.INTAKE:
-        assert (answer.status_code, told) == (200, False)
+        assert (answer.status_code, is_reported) == (200, False)
     else:
         assert (answer.status_code, answer.text) == (503, "not running: fan-out\n")
-        assert told
+        assert is_reported
 
 
 @pytest.mark.parametrize("role", Role)
-async def test_who_only_takes_events_leaves_what_the_watch_knows(
-    tmp_path: Path, role: Role
-) -> None:
-    """Its config may have no token, while that of the half that delivers has one."""
+async def test_role_intake_keeps_the_sync_state(tmp_path: Path, role: Role) -> None:
+    """Its config may lack the token that the delivering replicas have."""
     async with opened(tmp_path) as store:
-        await store.keep_note("watch/acme", "{}")
+        await store.put_value("sync/acme", "{}")
     async with running(tmp_path, role):
         pass
     async with opened(tmp_path) as store:
-        assert (await store.note("watch/acme") is not None) == (role is Role.INTAKE)
+        assert (await store.get_value("sync/acme") is not None) == (role is Role.INTAKE)

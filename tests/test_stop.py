@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of a send: it finishes, the rest waits for the next start."""
+"""SIGTERM during a send: it finishes, the others wait for the next start."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ LONGER = 4.0
 
 
 class SlowSlack:
-    """A workspace that takes a message when it is let."""
+    """A workspace that accepts messages only after ``open`` is set."""
 
     def __init__(self) -> None:
         self.slack = Slack()
@@ -46,7 +46,7 @@ def is_refused(service: Service) -> bool:
 
 
 @pytest.mark.parametrize("posted", [1, 3])
-def test_a_send_under_way_finishes_and_the_rest_is_left_for_the_next_start(
+def test_a_send_in_progress_finishes_and_the_others_wait_for_the_next_start(
     tmp_path: Path, posted: int
 ) -> None:
     there = SlowSlack()

@@ -1,4 +1,4 @@
-"""The main job, end to end: from the hook's URL to Slack's API, a Matrix room and a mailbox."""
+"""End to end: from the hook's URL to Slack's API, a Matrix room and a mailbox."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from relay.penpot.events import CATALOGUE
-from relay.penpot.samples import ORDER, sample
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.samples import SAMPLE_NAMES, sample
 from tests.servers.fixtures import RunningSlack
 from tests.servers.loopback import Answer
 from tests.servers.slack import TOKEN
@@ -106,7 +106,7 @@ events = ["*"]
 
 
 def test_every_kind_of_event_reaches_slack_matrix_and_mail_in_order(team: Team) -> None:
-    sent_by_penpot = [name for name in ORDER if not CATALOGUE[name].own]
+    sent_by_penpot = [name for name in SAMPLE_NAMES if not CATALOGUE[name].synthetic]
     for name in sent_by_penpot:
         assert team.service.post(sample(name)) == 204
     wait_until(lambda: team.service.run("log", "--state", "sent").returncode == 0, 30)
@@ -118,7 +118,7 @@ def test_every_kind_of_event_reaches_slack_matrix_and_mail_in_order(team: Team) 
         for text in texts:
             assert not UUID.search(without_links(text)), text
             assert text.strip()
-    position = ORDER.index("create-comment-thread")
+    position = SAMPLE_NAMES.index("create-comment-thread")
     quoted = "@Grace Hopper the headline is hard to read on the photo."
     for texts in (slack, matrix, mail):
         assert quoted in texts[position].replace("\r\n", " ")
@@ -126,7 +126,7 @@ def test_every_kind_of_event_reaches_slack_matrix_and_mail_in_order(team: Team) 
     assert len(set(subjects)) > 20
 
 
-def test_what_an_event_taught_is_used_in_those_that_come_later(team: Team) -> None:
+def test_facts_of_an_event_are_used_in_later_events(team: Team) -> None:
     for case in ("create-comment-thread/plain", "update-file/plain", "create-comment/plain"):
         assert team.service.post((PAYLOADS / f"{case}.json").read_bytes()) == 204
     assert team.service.post((PAYLOADS / "delete-file/plain.json").read_bytes()) == 204
@@ -144,7 +144,7 @@ def test_what_an_event_taught_is_used_in_those_that_come_later(team: Team) -> No
         assert part in reply
 
 
-def test_the_replies_to_a_comment_stand_under_it_also_across_a_restart(team: Team) -> None:
+def test_replies_join_their_thread_across_a_restart(team: Team) -> None:
     start = (PAYLOADS / "create-comment-thread" / "plain.json").read_bytes()
     for body in (start, comment(1)):
         assert team.service.post(body) == 204
@@ -170,7 +170,7 @@ def test_the_replies_to_a_comment_stand_under_it_also_across_a_restart(team: Tea
         assert "Landing page" not in text
 
 
-def test_what_is_not_known_is_worded_around(team: Team) -> None:
+def test_unknown_names_are_omitted(team: Team) -> None:
     for case in ("link-file-to-library/plain", "move-project/plain", "create-comment/plain"):
         assert team.service.post((PAYLOADS / f"{case}.json").read_bytes()) == 204
     wait_until(lambda: len(team.matrix_texts()) == 3, 30)
@@ -198,7 +198,7 @@ def test_markup_in_names_and_comments_stays_text_everywhere(team: Team) -> None:
     assert "\n" not in mail.parsed()["subject"]
 
 
-def test_a_wait_for_a_server_that_is_down_loses_nothing(team: Team) -> None:
+def test_an_unavailable_server_loses_no_message(team: Team) -> None:
 
     limited = Answer(b"", 429, headers=(("Retry-After", "1"),))
     team.slack.slack.next.extend([Answer(b"busy", 503), limited])
@@ -224,7 +224,7 @@ def numbers(texts: list[str]) -> list[int]:
     return [int(number) for text in texts for number in re.findall(r"This is no (\d+)", text)]
 
 
-def test_a_users_template_is_taken_without_a_restart(team: Team, tmp_path: Path) -> None:
+def test_a_users_template_is_used_without_a_restart(team: Team, tmp_path: Path) -> None:
     team.service.stop()
     folder = tmp_path / "templates"
     folder.mkdir()
@@ -252,7 +252,7 @@ def log_of(team: Team) -> str:
     return team.service.log.read_text()
 
 
-def test_the_service_stops_at_once_and_no_secret_is_in_its_log(team: Team) -> None:
+def test_the_service_stops_quickly_and_logs_no_secret(team: Team) -> None:
     assert team.service.post(comment(1)) == 204
     wait_until(team.delivered, 30)
     assert team.service.stop() < 2

@@ -1,4 +1,4 @@
-"""Channels: where messages go."""
+"""Channels: where messages are sent to."""
 
 from importlib import import_module
 from typing import Any, Protocol
@@ -15,28 +15,24 @@ _CLASSES = {
 
 
 class ChannelClass(Protocol):
-    """A class of channels."""
+    """What the service needs of a channel's class before it opens one."""
 
     pace: float | None
-    """See ``Channel``."""
 
-    def __call__(self, settings: Any, notes: KeyValueStore, /) -> Channel:
-        """A channel with these settings."""
-        ...
+    def __call__(self, settings: Any, kv: KeyValueStore, /) -> Channel: ...
 
 
-def open_channel(settings: AnyChannel, notes: KeyValueStore | None = None) -> Channel:
-    """The channel that the settings describe. Nothing is connected yet. ``notes`` is what it
-    remembers; without them it forgets.
+def open_channel(settings: AnyChannel, kv: KeyValueStore | None = None) -> Channel:
+    """The channel for these settings, not yet connected. Without ``kv`` it remembers nothing
+    after it is closed.
 
     Raises ``ValueError`` where ``ca_file`` holds no certificate.
     """
-    return channel_class(settings.type)(settings, notes or MemoryKeyValueStore())
+    return channel_class(settings.type)(settings, kv or MemoryKeyValueStore())
 
 
 def channel_class(kind: str) -> ChannelClass:
-    """The class for a kind of channel. Its module is imported only now: aiohttp with slack-sdk
-    alone takes 11 MB."""
+    """Imports the module only here: aiohttp with slack-sdk alone takes 11 MB."""
     module = import_module(f"relay.channels.{kind}")
-    found: ChannelClass = getattr(module, _CLASSES[kind])
-    return found
+    channel: ChannelClass = getattr(module, _CLASSES[kind])
+    return channel

@@ -1,24 +1,25 @@
-"""What every channel is: a Message in, a Receipt or a Failure out."""
+"""The channel protocol: it takes a Message, returns a Receipt, and raises DeliveryError only."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
+from relay.errors import RelayError
 from relay.messages.message import Message
 from relay.picture import Picture
 
 
 def _storable(text: str) -> str:
-    """A server's text as a store can keep it: JSON may hold half of a surrogate pair."""
+    """Without lone surrogates, which JSON may hold but a database does not take."""
     return text.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the server called the message that it took."""
+    """The server's id of a sent message."""
 
     id: str
-    """Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty where a
-    server tells none (Slack's incoming webhooks)."""
+    """Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty where the server
+    returns none (Slack's incoming webhooks)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", _storable(self.id))
@@ -26,74 +27,79 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class ReplyTo:
-    """Where a Penpot comment thread stands in a channel: receipts of its messages there."""
+    """The position of a Penpot comment thread in a channel, as receipts of its messages."""
 
     root: str
-    """That of its first message."""
+    """Receipt of the thread's first message."""
     last: str
-    """That of the message before this one."""
+    """Receipt of the previous message."""
     title: str
-    """The first message's title: the subject of its mails."""
+    """The first message's title: the subject of the thread's mails."""
 
 
 class KeyValueStore(Protocol):
-    """What a channel remembers across restarts: such as whom an address belongs to."""
+    """Values that a channel keeps across restarts, such as the user id of a mail address."""
 
     async def get(self, key: str, age: float) -> str | None:
-        """The value kept under ``key``, unless it is older than ``age`` seconds; None without."""
+        """The value, or None where there is none or it is older than ``age`` seconds."""
         ...
 
-    async def keep(self, key: str, value: str) -> None:
-        """Keep a value under ``key``."""
-        ...
+    async def put(self, key: str, value: str) -> None: ...
 
 
 class MemoryKeyValueStore:
-    """Notes that last as long as the channel: for a channel that is opened for a moment."""
+    """Values that live as long as the channel, for a channel that is opened once and closed."""
 
     def __init__(self) -> None:
-        self._notes: dict[str, str] = {}
+        self._values: dict[str, str] = {}
 
     async def get(self, key: str, age: float) -> str | None:
-        """See ``KeyValueStore``."""
-        return self._notes.get(key)
+        return self._values.get(key)
 
-    async def keep(self, key: str, value: str) -> None:
-        """See ``KeyValueStore``."""
-        self._notes[key] = value
+    async def put(self, key: str, value: str) -> None:
+        self._values[key] = value
 
 
-Verdict: TypeAlias = Literal["retry", "broken", "dead", "rootless", "gone", "fixed"]
+class DeliveryError(RelayError):
+    """A message that a channel could not deliver. The kind says what the queue does next.
 
-
-class Failure(Exception):
-    """A send that did not succeed.
-
-    ``verdict`` says what to do with the message. ``retry``: keep it and try again, the whole
-    queue waits. ``broken``: the same, and no message can go out before a person mends something (a
-    revoked token, a bot that was removed from the room), so one has to be told. ``dead``: this very
-    message can never be delivered, set it aside and go on. ``rootless``: the thread that it should
-    stand in is gone, let it begin a new one. Of a message that was to be changed: ``gone``, it is
-    not there any more, nothing is left to do; ``fixed``, it can't be changed, tell it otherwise.
+    ``reason`` is one short word or code, fit for a metric's label (``ratelimited``,
+    ``M_FORBIDDEN``, ``550``, ``connect``); ``detail`` is the server's own text for a person and
+    never holds a secret; ``retry_after`` is the delay in seconds that the server asked for.
     """
 
-    def __init__(
-        self,
-        verdict: Verdict,
-        reason: str,
-        detail: str = "",
-        after: float | None = None,
-    ) -> None:
-        """``reason`` is one short word or code, fit for a metric's label (``ratelimited``,
-        ``M_FORBIDDEN``, ``550``, ``connect``); ``detail`` is the server's words for a person,
-        never with a secret in it; ``after`` is the time in seconds that the server asked for.
-        """
+    def __init__(self, reason: str, detail: str = "", retry_after: float | None = None) -> None:
         reason, detail = _storable(reason), _storable(detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.verdict = verdict
         self.reason = reason
         self.detail = detail
-        self.after = after
+        self.retry_after = retry_after
+
+
+class RetryLater(DeliveryError):
+    """The queue keeps the message and retries it with backoff; later messages wait behind it."""
+
+
+class Misconfigured(DeliveryError):
+    """No message can be delivered until a person fixes something (a revoked token, a bot that was
+    removed from the room): the queue retries as for ``RetryLater`` and alerts at once."""
+
+
+class Permanent(DeliveryError):
+    """This message can never be delivered: the queue makes it a dead letter and goes on."""
+
+
+class ThreadNotFound(DeliveryError):
+    """The thread to reply to no longer exists: the queue forgets it and sends the message as the
+    first of a new thread."""
+
+
+class MessageNotFound(DeliveryError):
+    """The message to edit no longer exists: the queue counts the edit as done."""
+
+
+class NotEditable(DeliveryError):
+    """The message can't be edited: the queue sends the change as a new message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,40 +108,40 @@ class Finding:
 
     ok: bool
     text: str
-    """What was found, in words; where it is not ok also what to do about it."""
+    """The result, and where it is not ok, how to fix it."""
 
 
 @runtime_checkable
 class EditableChannel(Protocol):
-    """A channel whose messages can be changed once they are sent."""
+    """A channel that can edit messages after they are sent."""
 
-    pings_in_edits: ClassVar[bool]
-    """Whether who is mentioned in a changed message for the first time is told of it."""
+    edits_notify: ClassVar[bool]
+    """Whether an edit notifies the people whom it mentions for the first time."""
 
     async def update(
         self, receipt: str, message: Message, key: str, picture: Picture | None = None
     ) -> None:
-        """Show ``message`` in the place of the one that the server called ``receipt``. Pings
-        nobody but ``message.change.news``, and these as far as ``pings_in_edits``.
+        """Replace the message with this receipt by ``message``. Notifies only those in
+        ``message.change.news``, and these only where ``edits_notify`` is true.
 
-        ``key`` as for ``Channel.send``; doing it twice is as doing it once. Raises ``Failure``, and
+        ``key`` is as for ``Channel.send``; the call is idempotent. Raises ``DeliveryError``, and
         nothing else.
         """
         ...
 
     async def remove(self, receipt: str, message: Message, key: str) -> None:
-        """Take the message away. Where it can't be, because it begins a thread or would leave a
-        hole, ``message`` stands in its place. Else as ``update``."""
+        """Delete the message, or replace it by ``message`` where it can't be deleted, because it
+        starts a thread or would leave a gap. Otherwise as ``update``."""
         ...
 
 
 class Channel(Protocol):
-    """A place that messages go to. One instance serves one queue, one send at a time."""
+    """A place that messages are sent to. An instance serves one queue, one send at a time."""
 
     kind: ClassVar[str]
     """The channel's ``type`` in the config."""
     pace: ClassVar[float | None]
-    """Messages a minute that the server documents as its limit; None without one."""
+    """The server's documented limit in messages per minute; None where it documents none."""
 
     async def send(
         self,
@@ -144,19 +150,19 @@ class Channel(Protocol):
         thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
-        """Deliver ``message``, as a reply in ``thread`` where one is given, with ``picture`` where
-        there is one. A picture or a ping that fails does not cost the message.
+        """Deliver the message, as a reply in ``thread`` and with ``picture`` where given. The
+        message is sent even where the picture or a mention fails.
 
-        ``key`` names the delivery and stays the same when it is tried again, also after a
-        crash: Matrix's transaction id and a mail's Message-ID are made from it.
-        Raises ``Failure``, and nothing else, when the message was not taken.
+        ``key`` identifies the delivery and stays the same on each retry, also after a crash:
+        Matrix's transaction id and a mail's Message-ID are derived from it.
+        Raises ``DeliveryError``, and nothing else, when the server did not accept the message.
         """
         ...
 
     async def check(self) -> list[Finding]:
-        """Ask the server whether credentials, room and rights are good, without posting."""
+        """Ask the server whether credentials, room and permissions are good, without posting."""
         ...
 
     async def close(self) -> None:
-        """Give connections back. The channel is not used afterwards."""
+        """Close all connections. The channel is not used afterwards."""
         ...

@@ -18,37 +18,33 @@ from aiosmtplib import (
 )
 
 from relay.channels import tls
-from relay.channels.base import Failure, Finding, KeyValueStore, Receipt, ReplyTo
-from relay.channels.email_errors import failure, verdict
+from relay.channels.base import DeliveryError, Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
+from relay.channels.email_errors import error_from_smtp, error_kind
 from relay.channels.email_message import address, compose, mailbox
-from relay.channels.failures import words
+from relay.channels.failures import redact
 from relay.config import EmailSettings
 from relay.messages.message import Message
 from relay.picture import Picture
 
-_STEP = 30.0  # seconds for one answer; a server that looks for spam takes its time
-_WHOLE = 90.0
-
-_COPIES = 30.0  # seconds for all of the mentioned
-_CLOSING = 421
-
-_PATIENCE = 2 * 3600.0
-"""Seconds that one recipient may hold up the others: greylisting takes minutes, seldom more than
-an hour (RFC 6647)."""
+_ANSWER_TIMEOUT = 30.0  # seconds; a server that scans for spam is slow
+_SESSION_TIMEOUT = 90.0  # seconds
+_CC_TIMEOUT = 30.0  # seconds for all mentioned people
+_CLOSING_CODE = 421
+# Seconds that one recipient may delay the others: greylisting takes minutes, seldom more than an
+# hour (RFC 6647).
+_MAX_RECIPIENT_DELAY = 2 * 3600.0
 
 _log = logging.getLogger(__name__)
 
 
 class EmailChannel:
-    """One or more mailboxes.
-
-    Each mail has a connection of its own: none is kept that the server may have closed.
-    """
+    """Sends to one or more mailboxes, each mail over a new connection: the server may close one
+    that is kept open."""
 
     kind: ClassVar[str] = "email"
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: EmailSettings, notes: KeyValueStore) -> None:
+    def __init__(self, settings: EmailSettings, kv: KeyValueStore) -> None:
         self._smtp = settings.smtp
         self._sender = address(settings.sender)
         self._to = tuple(map(address, settings.to))
@@ -57,8 +53,7 @@ class EmailChannel:
         password = settings.smtp.password
         self._secret = password.reveal() if password else ""
         self._refused_since: dict[str, float] = {}
-        self._alone = ""
-        """Key of the mail that goes without the mentioned."""
+        self._key_without_cc = ""  # of the mail that is sent without its mentioned people
 
     async def send(
         self,
@@ -67,98 +62,97 @@ class EmailChannel:
         thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
-        """Send the mail, with a ``Message-ID`` made of ``key``: a mail that is sent again
-        has the same one, by which mailboxes know it.
+        """Send the mail. Its ``Message-ID`` is derived from ``key``, so that mailboxes can
+        recognise a mail that is sent twice.
 
-        A recipient that is refused for good is a warning in the log, and the others get the
-        mail. One that is refused for now (greylisting), or for what can be mended, is a
-        ``Failure`` before anybody has the mail: so all get it in order, and none twice. Who has
-        been refused like that for two hours without a break is passed over, with a warning,
-        until the server takes mail for them again: a mailbox that is full must not keep the
-        mail from the others. After a restart the two hours begin anew. When the server takes no
-        recipient at all it is a ``Failure``, however long that lasts.
+        A permanently refused recipient is logged, and the others get the mail. A temporarily
+        refused one (greylisting, a wrong login) raises ``DeliveryError`` before anybody gets the
+        mail: all get it in order, and nobody twice. A recipient that is refused for two hours
+        without a break is skipped with a warning until the server accepts it again, so that a full
+        mailbox does not delay the others; a restart resets the two hours. If the server refuses
+        all recipients, ``DeliveryError`` is always raised.
         """
-        copies = self._copies(message)
-        mail = compose(message, key, self._sender, self._to, thread, copies=copies, picture=picture)
+        cc = self._cc_addresses(message)
+        mail = compose(message, key, self._sender, self._to, thread, copies=cc, picture=picture)
         content = mail.as_bytes()
         async with self._session() as smtp:
             size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
             await smtp.mail(self._sender.addr_spec, options=size)
-            passed_over = await self._recipients(smtp)
-            await self._name(copies, smtp, key)
+            refusals = await self._add_recipients(smtp)
+            await self._add_cc(cc, smtp, key)
             await smtp.data(content)
-        for refusal in passed_over:
-            told = words(f"{refusal.code} {refusal.message}", self._secret)
-            _log.warning("the mail server refuses %s: %s", refusal.recipient, told)
+        for refusal in refusals:
+            reply = redact(f"{refusal.code} {refusal.message}", self._secret)
+            _log.warning("the mail server refuses %s: %s", refusal.recipient, reply)
         return Receipt(str(mail["Message-ID"]))
 
-    async def _name(self, copies: Sequence[Address], smtp: SMTP, key: str) -> None:
-        """Name the mentioned. They hold up nobody: whom the server refuses gets no mail, and where
-        it gives up at them the next try is without them."""
-        if self._alone == key:
+    async def _add_cc(self, cc: Sequence[Address], smtp: SMTP, key: str) -> None:
+        """They never delay the other recipients: a refused address is left out, and if the session
+        fails here, the next attempt leaves all of them out."""
+        if self._key_without_cc == key:
             return
         try:
-            async with asyncio.timeout(_COPIES):
-                for copy in copies:
+            async with asyncio.timeout(_CC_TIMEOUT):
+                for address in cc:
                     try:
-                        await smtp.rcpt(copy.addr_spec)
-                    except SMTPRecipientRefused as refused:
-                        if refused.code == _CLOSING:
+                        await smtp.rcpt(address.addr_spec)
+                    except SMTPRecipientRefused as error:
+                        if error.code == _CLOSING_CODE:
                             raise
         except (SMTPException, OSError, TimeoutError):
-            self._alone = key
+            self._key_without_cc = key
             raise
 
-    def _copies(self, message: Message) -> list[Address]:
-        """Where the mentioned get the mail, other than those who get it anyway."""
+    def _cc_addresses(self, message: Message) -> list[Address]:
+        """Of the mentioned people who are not recipients."""
         if not self._mention_by_mail:
             return []
-        told = {to.addr_spec.lower() for to in self._to}
-        found = []
+        known = {to.addr_spec.lower() for to in self._to}
+        addresses = []
         for person in message.mentions:
             address = mailbox(person)
             if address is None and person.mail:
-                _log.warning("%s has an address that no mail is sent to", person.name)
-            elif address is not None and address.addr_spec.lower() not in told:
-                told.add(address.addr_spec.lower())
-                found.append(address)
-        return found
+                _log.warning("%s gets no mail: the address is not valid", person.name)
+            elif address is not None and address.addr_spec.lower() not in known:
+                known.add(address.addr_spec.lower())
+                addresses.append(address)
+        return addresses
 
     async def check(self) -> list[Finding]:
-        """Talk to the server as far as the recipients, then take everything back."""
+        """Start a mail up to its recipients, then reset the session."""
         findings: list[Finding] = []
         try:
             async with self._session() as smtp:
-                findings.append(Finding(ok=True, text=self._connected()))
+                findings.append(Finding(ok=True, text=self._server_summary()))
                 await smtp.mail(self._sender.addr_spec)
                 for to in self._to:
                     findings.append(await self._check_recipient(smtp, to.addr_spec))
                 await smtp.rset()
-        except Failure as error:
+        except DeliveryError as error:
             text = f"Mail through {self._smtp.host}: {error.detail} ({error.reason})."
             findings.append(Finding(ok=False, text=text))
         return findings
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        pass  # each session closes its connection
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[SMTP]:
-        """A connection, encrypted and logged in as the settings want it. What goes wrong in
-        it leaves as ``Failure``."""
+        """A connection, encrypted and logged in as configured. Raises ``DeliveryError``, also for
+        errors inside of the block."""
         smtp = SMTP(
             hostname=self._smtp.host,
             port=self._smtp.server_port,
-            # The name of this host is unknown to others, and asking for it may block.
+            # The default is this host's name, which others can't resolve; its lookup may block.
             local_hostname=self._sender.domain,
-            timeout=_STEP,
+            timeout=_ANSWER_TIMEOUT,
             use_tls=self._smtp.tls == "tls",
             start_tls=False,
             tls_context=self._tls,
         )
         transport: Any = None
         try:
-            async with asyncio.timeout(_WHOLE):
+            async with asyncio.timeout(_SESSION_TIMEOUT):
                 await smtp.connect()
                 transport = smtp.transport
                 await self._secure(smtp)
@@ -170,11 +164,11 @@ class EmailChannel:
                     raise
                 await _quit(smtp)
         except (SMTPException, OSError, TimeoutError) as error:
-            raise failure(error, secret=self._secret) from None
+            raise error_from_smtp(error, secret=self._secret) from None
         finally:
             smtp.close()
             if transport is not None:
-                transport.abort()  # else it waits for the server's part of the end of TLS
+                transport.abort()  # a close would wait for the server's TLS close_notify
 
     async def _secure(self, smtp: SMTP) -> None:
         await smtp.ehlo()
@@ -182,55 +176,54 @@ class EmailChannel:
             if not smtp.supports_extension("starttls"):
                 text = (
                     'the mail server does not offer STARTTLS: set tls = "tls" (port 465), or '
-                    '"none" where the network itself is safe'
+                    '"none" if the network itself is safe'
                 )
-                raise Failure("retry", "starttls", text)
+                raise RetryLater("starttls", text)
             await smtp.starttls()
             await smtp.ehlo()
         if self._smtp.username:
             if not smtp.supported_auth_methods:
-                text = "the mail server offers no login here: leave username out, or use TLS"
-                raise Failure("retry", "auth", text)
+                text = "the mail server does not offer a login: remove username, or use TLS"
+                raise RetryLater("auth", text)
             await smtp.login(self._smtp.username, self._secret)
 
-    async def _recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
-        """Name the recipients to the server: those that it refuses and the mail goes without.
-        Raises a refusal that the mail waits for, or all when all are refused."""
-        refused = []
+    async def _add_recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
+        """Return the refusals that the mail does not wait for. Raises one that it waits for, or
+        ``SMTPRecipientsRefused``."""
+        refusals = []
         for to in self._to:
             try:
                 await smtp.rcpt(to.addr_spec)
             except SMTPRecipientRefused as error:
-                refused.append(error)
-        if len(refused) == len(self._to):  # nobody holds up anybody
-            raise SMTPRecipientsRefused(refused)
+                refusals.append(error)
+        if len(refusals) == len(self._to):  # no recipient delays another
+            raise SMTPRecipientsRefused(refusals)
         now = time.monotonic()
-        since = {
+        self._refused_since = since = {
             refusal.recipient: self._refused_since.get(refusal.recipient, now)
-            for refusal in refused
-            if verdict(refusal) == "retry"
+            for refusal in refusals
+            if error_kind(refusal) is RetryLater
         }
-        self._refused_since = since
-        for refusal in refused:
-            if now - since.get(refusal.recipient, -inf) < _PATIENCE:
+        for refusal in refusals:
+            if now - since.get(refusal.recipient, -inf) < _MAX_RECIPIENT_DELAY:
                 raise refusal
-        return refused
+        return refusals
 
-    def _connected(self) -> str:
+    def _server_summary(self) -> str:
         server = f"{self._smtp.host}:{self._smtp.server_port}"
-        secured = {"starttls": "with STARTTLS", "tls": "with TLS", "none": "without encryption"}
-        who = f" as {self._smtp.username}" if self._smtp.username else ""
-        return f"The mail server {server} answers {secured[self._smtp.tls]} and takes mail{who}."
+        modes = {"starttls": "with STARTTLS", "tls": "with TLS", "none": "without encryption"}
+        login = f" as {self._smtp.username}" if self._smtp.username else ""
+        return f"The mail server {server} answers {modes[self._smtp.tls]} and accepts mail{login}."
 
     async def _check_recipient(self, smtp: SMTP, address: str) -> Finding:
         try:
             await smtp.rcpt(address)
         except SMTPResponseException as error:
-            told = words(f"{error.code} {error.message}", self._secret)
-            return Finding(ok=False, text=f"The mail server refuses {address}: {told}.")
-        return Finding(ok=True, text=f"The mail server takes mail for {address}.")
+            reply = redact(f"{error.code} {error.message}", self._secret)
+            return Finding(ok=False, text=f"The mail server refuses {address}: {reply}.")
+        return Finding(ok=True, text=f"The mail server accepts mail for {address}.")
 
 
 async def _quit(smtp: SMTP) -> None:
-    with suppress(SMTPException):  # the mail is taken or refused, whatever comes of this
+    with suppress(SMTPException):  # the mail was already accepted or refused
         await smtp.quit(timeout=2)

@@ -1,7 +1,7 @@
-"""SMTP's answers: what to do, and a sentence for a person.
+"""SMTP's reply codes as delivery errors.
 
-``dead`` is only what the server refuses for good because of this mail or its recipients. Who may
-send, from which address and through which server is for an administrator to mend: ``retry``.
+An error is permanent only where the server refuses this mail or its recipients for good. A wrong
+login, sender or server is retried, since an administrator can fix it.
 https://www.rfc-editor.org/rfc/rfc5321#section-4.2.2
 """
 
@@ -16,66 +16,64 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
-from relay.channels.base import Failure, Verdict
-from relay.channels.failures import from_network, words
+from relay.channels.base import DeliveryError, Permanent, RetryLater
+from relay.channels.failures import error_from_exception, redact
 
-# Wants a login or refuses it (RFC 4954 section 6), wherever in the talk it says so.
-_CREDENTIALS = frozenset({530, 534, 535, 538})
-_TOO_BIG = 552
-# The account and not the mail, said after DATA: a daily limit (Google, Zoho), a sender that the
-# login may not send as (Microsoft), an address that is not verified (Amazon).
-_ACCOUNT = re.compile(
+# A login is required or refused (RFC 4954 section 6), as the reply to any command.
+_LOGIN_CODES = frozenset({530, 534, 535, 538})
+_TOO_BIG_CODE = 552
+# Replies to DATA that concern the account and not the mail: a daily limit (Google, Zoho), a sender
+# that the login may not use (Microsoft), an address that is not verified (Amazon).
+_ACCOUNT_PATTERN = re.compile(
     r"\b5\.(4\.[56]|2\.252|7\.60)\b|SendAsDenied|address is not verified", re.IGNORECASE
 )
 
 _SERVER = "the mail server"
 
 
-def failure(error: Exception, *, secret: str) -> Failure:
-    """What an error of aiosmtplib or of the network means."""
+def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
+    """``error`` comes from aiosmtplib or from the network."""
     whom = "a recipient, so nobody has the mail yet"
     if isinstance(error, SMTPRecipientsRefused):
-        # One that is refused only for now makes the mail worth another try.
-        error = min(error.recipients, key=lambda refusal: verdict(refusal) == "dead")
+        # If one recipient is refused only temporarily, a retry can succeed.
+        error = min(error.recipients, key=lambda refusal: error_kind(refusal) is Permanent)
         whom = "all recipients"
     about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
     if not isinstance(error, SMTPResponseException):
-        return from_network(error, _SERVER)
-    told = words(f"{about}{error.message}", secret)
-    if error.code < 200:  # aiosmtplib's -1: what came was no SMTP
-        return Failure("retry", "answer", f"{_SERVER} gave an answer that is no SMTP")
-    return Failure(verdict(error), str(error.code), f"{_meaning(error, whom)} ({told})")
+        return error_from_exception(error, _SERVER)
+    reply = redact(f"{about}{error.message}", secret)
+    if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
+        return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
+    return error_kind(error)(str(error.code), f"{_meaning(error, whom)} ({reply})")
 
 
-def verdict(error: SMTPResponseException) -> Verdict:
-    """What to do after one refusal."""
-    if error.code < 500 or error.code in _CREDENTIALS:
-        return "retry"
-    if _ACCOUNT.search(str(error.message)):
-        return "retry"
+def error_kind(error: SMTPResponseException) -> type[DeliveryError]:
+    message = str(error.message)
+    if error.code < 500 or error.code in _LOGIN_CODES or _ACCOUNT_PATTERN.search(message):
+        return RetryLater
     match error:
         case SMTPRecipientRefused():
             # 5.7.x is a policy, mostly "relay access denied" (RFC 3463 section 3.8).
-            return "retry" if str(error.message).startswith("5.7.") else "dead"
-        case SMTPSenderRefused():  # for its address, which is mended, or for the mail's size
-            return "dead" if error.code == _TOO_BIG else "retry"
+            return RetryLater if message.startswith("5.7.") else Permanent
+        case SMTPSenderRefused():  # for the address, which can be fixed, or for the mail's size
+            return Permanent if error.code == _TOO_BIG_CODE else RetryLater
         case SMTPDataError():
-            return "dead"
+            return Permanent
         case _:
-            return "retry"
+            return RetryLater
 
 
 def _meaning(error: SMTPResponseException, whom: str) -> str:
     if error.code == 530:
-        return f"{_SERVER} wants a login: give smtp.username and smtp.password"
-    if isinstance(error, SMTPAuthenticationError) or error.code in _CREDENTIALS:
+        return f"{_SERVER} requires a login: set smtp.username and smtp.password"
+    if isinstance(error, SMTPAuthenticationError) or error.code in _LOGIN_CODES:
         return f"{_SERVER} refuses username or password"
     match error:
         case SMTPRecipientRefused():
             return f"{_SERVER} refuses {whom}"
-        case SMTPSenderRefused() if error.code != _TOO_BIG:
+        case SMTPSenderRefused() if error.code != _TOO_BIG_CODE:
             return f"{_SERVER} refuses the sender: check sender in the config"
         case SMTPSenderRefused() | SMTPDataError():
             return f"{_SERVER} refuses the mail"
         case _:
-            return f"{_SERVER} refuses to talk"
+            return f"{_SERVER} refuses the connection"

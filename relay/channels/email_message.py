@@ -15,26 +15,29 @@ from relay.channels.base import ReplyTo
 from relay.messages.graphemes import shorten
 from relay.messages.html import to_html
 from relay.messages.markdown import Block, Document, Paragraph, Text, parse
-from relay.messages.mentions import with_people
+from relay.messages.mentions import replace_mentions
 from relay.messages.message import Mention, Message
 from relay.messages.plain import cut, to_text
 from relay.picture import Picture
 
-_SUBJECT = 200  # characters; mail programs show less
-_TEXT = 100_000
+_MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
+_MAX_TEXT_LENGTH = 100_000
+_MAX_IMAGE_WIDTH = 480  # pixels
 
-# A header is one line; \s and the rest are all that any reader of mail takes for a line's end.
-_SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-# An address in its plain form (RFC 5321, 4.1.2: Dot-string and Domain), in ASCII.
-_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_DOMAIN = re.compile(
+# A header is one line; this is everything that a mail program may read as a line end.
+_BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_CONTROLS_PATTERN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# The ASCII forms that every server accepts (RFC 5321, 4.1.2: Dot-string and Domain).
+_LOCAL_PART_PATTERN = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+)
+_DOMAIN_PATTERN = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
-_NOT_IN_TOKEN = re.compile(r"[^A-Za-z0-9._-]+")
+_NOT_TOKEN_PATTERN = re.compile(r"[^A-Za-z0-9._-]+")
 
-# 7bit: text that isn't ASCII in short lines is sent as quoted-printable or base64, so that no
-# server on the way needs 8BITMIME and no line passes 998 octets (RFC 5322 2.1.1).
+# 7bit: text other than short ASCII lines is sent as quoted-printable or base64, so that no server
+# needs 8BITMIME and no line exceeds 998 octets (RFC 5322 2.1.1).
 _POLICY = SMTP.clone(cte_type="7bit")
 
 _HTML = """\
@@ -64,7 +67,6 @@ _BODY_STYLE = (
     "margin: 0; padding: 24px; background: #ffffff; color: #1f1f23; "
     "font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', sans-serif;"
 )
-_WIDEST = 480  # pixels of a picture
 _IMAGE_STYLE = "max-width: 100%; height: auto; border-radius: 8px; border: 1px solid #8080804d;"
 _QUOTE_STYLE = "margin: 16px 0; padding: 0 0 0 14px; border-left: 3px solid #6911d4;"
 _BUTTON_STYLE = (
@@ -84,11 +86,11 @@ def compose(
     copies: Sequence[Address] = (),
     picture: Picture | None = None,
 ) -> EmailMessage:
-    """The mail, ready for ``as_bytes``. Its ``Message-ID`` depends on ``key`` alone. ``copies`` are
-    those of the mentioned who get it as well.
+    """The mail, ready for ``as_bytes``, with ``copies`` as ``Cc``. Its ``Message-ID`` depends on
+    ``key`` and the sender's domain only.
 
-    A mail in a ``thread`` has the subject of the thread's first, since some mailboxes keep
-    together only what has one subject.
+    A mail in a ``thread`` has the subject of the thread's first mail, since some mail programs
+    group mails by subject.
     """
     mail = EmailMessage(_POLICY)
     mail["From"] = sender
@@ -96,51 +98,50 @@ def compose(
     if copies:
         mail["Cc"] = copies
     title = message.title if thread is None else f"Re: {thread.title}"
-    mail["Subject"] = shorten(_line(title), _SUBJECT) or "Penpot"
+    mail["Subject"] = shorten(_line(title), _MAX_SUBJECT_LENGTH) or "Penpot"
     mail["Date"] = _date(message.at)
     mail["Message-ID"] = message_id(key, sender)
     if thread is not None:  # RFC 5322, section 3.6.4
         mail["In-Reply-To"] = thread.last
         mail["References"] = " ".join(dict.fromkeys((thread.root, thread.last)))
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: suppresses out-of-office replies
     for header, value in (("X-Penpot-Event", message.event), ("X-Penpot-Team", message.team)):
-        if token := _NOT_IN_TOKEN.sub("-", value).strip("-")[:100]:
+        if token := _NOT_TOKEN_PATTERN.sub("-", value).strip("-")[:100]:
             mail[header] = token
-    body, footer = cut(parse(message.body), _TEXT), parse(message.footer)
+    body, footer = cut(parse(message.body), _MAX_TEXT_LENGTH), parse(message.footer)
     mail.set_content(_clean(_plain(message, body, footer)))
-    shown = None if message.override else picture
-    html = message.override or _html(message, body, footer, _image(message, key, shown))
+    if message.override:
+        picture = None
+    html = message.override or _html(message, body, footer, _image(message, key, picture))
     mail.add_alternative(_clean(html), subtype="html")
-    if shown is not None:
+    if picture is not None:
         _, part = mail.iter_parts()
         part.add_related(
-            shown.content,
+            picture.content,
             "image",
-            shown.extension,
+            picture.extension,
             cid=f"<{_content_id(key)}>",
             disposition="inline",
-            filename=f"thumbnail.{shown.extension}",
+            filename=f"thumbnail.{picture.extension}",
         )
     return mail
 
 
 def address(text: str) -> Address:
-    """The address that the config writes in one line, with or without a name."""
+    """Parse an address of the config, with or without a display name."""
     name, bare = getaddresses([text])[0]
     return Address(display_name=name, addr_spec=bare)
 
 
 def mailbox(person: Mention) -> Address | None:
-    """Where somebody who is mentioned gets mail; None where that is no address that every server
-    takes."""
+    """None where the person has no address that every server accepts."""
     local, _, domain = person.mail.rpartition("@")
-    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+    if not _LOCAL_PART_PATTERN.fullmatch(local) or not _DOMAIN_PATTERN.fullmatch(domain):
         return None
     return Address(_line(person.name), local, domain)
 
 
 def message_id(key: str, sender: Address) -> str:
-    """The ``Message-ID`` of the delivery ``key``, with its angle brackets."""
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{sender.domain}>"
 
 
@@ -151,62 +152,62 @@ def _content_id(key: str) -> str:
 def _image(message: Message, key: str, picture: Picture | None) -> str:
     if picture is None:
         return ""
-    width = min(picture.width, _WIDEST)
-    words = escape(_line(message.file) or "Thumbnail")
+    width = min(picture.width, _MAX_IMAGE_WIDTH)
+    alt_text = escape(_line(message.file) or "Thumbnail")
     return (
-        f'<p><img src="cid:{_content_id(key)}" alt="{words}" width="{width}" '
+        f'<p><img src="cid:{_content_id(key)}" alt="{alt_text}" width="{width}" '
         f'style="{_IMAGE_STYLE}"></p>\n'
     )
 
 
 def _line(text: str) -> str:
-    """One line of text for a header.
+    """Text for a header.
 
-    Python's ``email`` decodes an RFC 2047 word in whatever is put into a header, line ends in
-    it included: ``=?utf-8?q?=0D=0ABcc:…?=`` would add a header. An invisible joiner keeps such
-    a word from being one.
+    Python's ``email`` decodes RFC 2047 encoded words in header values, including line ends:
+    ``=?utf-8?q?=0D=0ABcc:…?=`` would add a header. An invisible joiner after ``=`` prevents that.
     """
-    return _SPACES.sub(" ", _clean(text)).strip().replace("=?", "=\u2060?")
+    return _BLANKS_PATTERN.sub(" ", _clean(text)).strip().replace("=?", "=\u2060?")
 
 
 def _clean(text: str) -> str:
-    return _CONTROLS.sub(" ", text)
+    return _CONTROLS_PATTERN.sub(" ", text)
 
 
 def _date(at: str) -> datetime:
     try:
-        found = datetime.fromisoformat(at)
+        date = datetime.fromisoformat(at)
     except ValueError:
         return datetime.now(UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _plain(message: Message, body: Document, footer: Document) -> str:
-    """The text part, with the dashes of a signature before the footer."""
     text = to_text(body, links=True) or message.title
-    small = to_text(footer, links=True)
-    return f"{text}\n\n-- \n{small}\n" if small else f"{text}\n"
+    signature = to_text(footer, links=True)
+    return f"{text}\n\n-- \n{signature}\n" if signature else f"{text}\n"
 
 
 def _html(message: Message, body: Document, footer: Document, image: str) -> str:
     pinged = {one.id for one in message.mentions}
-    body = with_people(body, lambda part: replace(part, bold=part.bold or part.profile in pinged))
-    # Text is escaped, so that this tag is never someone's words.
+    body = replace_mentions(
+        body, lambda part: replace(part, bold=part.bold or part.profile in pinged)
+    )
+    # Text is escaped, so no user's text contains this tag.
     html = to_html(body) or f"<p>{escape(message.title)}</p>"
     html = html.replace("<blockquote>", f'<blockquote style="{_QUOTE_STYLE}">')
     html += image
-    button = small = ""
+    button = footer_html = ""
     if message.url.startswith(("http://", "https://")):
         link = f'<a class="button" href="{escape(message.url)}" style="{_BUTTON_STYLE}">'
         button = f"<p>{link}Open in Penpot</a></p>\n"
-        footer = tuple(_without(block, message.url) for block in footer)
+        footer = tuple(_without_link(block, message.url) for block in footer)
     if footer:
-        small = f'<div class="footer" style="{_FOOTER_STYLE}">{to_html(footer)}</div>\n'
-    return _HTML.format(body_style=_BODY_STYLE, body=html, button=button, footer=small)
+        footer_html = f'<div class="footer" style="{_FOOTER_STYLE}">{to_html(footer)}</div>\n'
+    return _HTML.format(body_style=_BODY_STYLE, body=html, button=button, footer=footer_html)
 
 
-def _without(block: Block, url: str) -> Block:
-    """A line of the footer without the link that the button is."""
+def _without_link(block: Block, url: str) -> Block:
+    """A line of the footer without the link that the button has."""
     if not isinstance(block, Paragraph):
         return block
     kept = [part for part in block.inlines if not (isinstance(part, Text) and part.url == url)]

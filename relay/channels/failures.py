@@ -1,6 +1,6 @@
-"""What channels share to tell a failure: in one word for a metric, in a sentence for a person.
+"""Delivery errors that the channels share.
 
-Texts of libraries' exceptions are never repeated, for they may hold an address with its secret.
+The text of a library's exception is never shown: it may hold a URL with its secret.
 """
 
 import re
@@ -11,82 +11,81 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isnan
 
-from relay.channels.base import Failure, Verdict
+from relay.channels.base import DeliveryError, RetryLater
 
-Rules = dict[str, tuple[Verdict, str]]
-"""A server's error words, each with what to do and a sentence about it."""
+ErrorTable = dict[str, tuple[type[DeliveryError], str]]
+"""By a server's error code: the kind of error, and a sentence for a person."""
 
-LONGEST_WAIT = 24 * 3600.0
-"""Seconds: whoever asks for more is asked again after a day."""
-_NOT_SHOWN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+MAX_RETRY_DELAY = 24 * 3600.0  # seconds
+_BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
-def words(text: str, *secrets: str) -> str:
-    """A server's own words, on one line of at most 300 characters, without the secrets."""
+def redact(text: str, *secrets: str) -> str:
+    """A server's text on one line of at most 300 characters, without the secrets."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
-    text = _NOT_SHOWN.sub(" ", text).strip()
+    text = _BLANKS_PATTERN.sub(" ", text).strip()
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def seconds(retry_after: str | None) -> float | None:
-    """What a ``Retry-After`` header asks for, in seconds: a number, or a date (RFC 9110 10.2.3).
+def parse_retry_after(header: str | None) -> float | None:
+    """Seconds from a ``Retry-After`` header, a number or a date (RFC 9110 10.2.3), at most a day.
 
-    None where it is missing or makes no sense; never more than a day.
+    None where the header is missing or malformed.
     """
-    if not retry_after:
+    if not header:
         return None
     try:
-        wait = float(retry_after)
+        seconds = float(header)
     except ValueError:
         try:
-            date = parsedate_to_datetime(retry_after).astimezone(UTC)
-        except (ValueError, OverflowError):  # no date, or one outside of the years 1 to 9999
+            date = parsedate_to_datetime(header).astimezone(UTC)
+        except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
             return None
-        wait = (date - datetime.now(UTC)).total_seconds()
-    return None if isnan(wait) else min(max(wait, 0.0), LONGEST_WAIT)
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    return None if isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_DELAY)
 
 
-def from_status(status: int, server: str, after: float | None = None) -> Failure:
-    """An answer that says nothing but its HTTP status. It is always ``retry``: it comes from a
-    proxy, a wrong address or a server in trouble, and none of these is the message's fault."""
+def error_from_status(status: int, server: str, retry_after: float | None = None) -> DeliveryError:
+    """For an answer without an error code of the server. It is always retried: it comes from a
+    proxy, a wrong address or a failing server, and never from the message."""
     if status == 429:
-        return Failure("retry", "ratelimited", f"{server} asks to send more slowly", after)
+        return RetryLater("ratelimited", f"{server} limits the rate of messages", retry_after)
     if 300 <= status < 400:
-        meaning = "redirects: give the address that it leads to"
+        meaning = "it redirects: put the redirect's target into the config"
     elif status >= 500:
-        meaning = "is in trouble"
+        meaning = "the server has a problem"
     elif status >= 400:
-        meaning = "does not know this address or refuses it: check the address in the config"
+        meaning = "it does not know this address or refuses it: check the address in the config"
     else:
-        return Failure("retry", "answer", f"{server} gave an answer that is not its own", after)
-    return Failure("retry", f"http-{status}", f"{server} answered {status}: it {meaning}", after)
+        return RetryLater("answer", f"{server} sent an unexpected answer", retry_after)
+    return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
 
 
-def from_network(error: BaseException, server: str) -> Failure:
-    """A connection that failed, or an answer that never came."""
+def error_from_exception(error: BaseException, server: str) -> DeliveryError:
+    """For a connection that failed, or an answer that did not arrive."""
     for cause in _causes(error):
-        match cause:  # aiohttp's errors are such errors too, but without their attributes
+        match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 text = (
-                    f"the certificate of {server} is not trusted ({why}): where a private "
-                    "authority signed it, name that one in ca_file"
+                    f"the certificate of {server} is not trusted ({why}): if a private authority "
+                    "signed it, set ca_file"
                 )
-                return Failure("retry", "tls", text)
+                return RetryLater("tls", text)
             case ssl.SSLError(reason=str(why)):
                 text = f"no TLS with {server}: {why.replace('_', ' ').lower()}"
-                return Failure("retry", "tls", text)
+                return RetryLater("tls", text)
             case socket.gaierror():
-                return Failure("retry", "dns", f"the host name of {server} is not known")
+                return RetryLater("dns", f"the host name of {server} can't be resolved")
             case ConnectionRefusedError():
-                return Failure("retry", "connect", f"{server} refuses connections")
+                return RetryLater("connect", f"{server} refuses connections")
     if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
-        return Failure("retry", "timeout", f"{server} did not answer in time")
-    return Failure("retry", "connect", f"the connection to {server} failed or broke off")
+        return RetryLater("timeout", f"{server} did not answer in time")
+    return RetryLater("connect", f"the connection to {server} failed")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, the outermost first."""
+    """The error and its causes, the outermost first."""
     seen: list[BaseException] = []
     pending = [error]
     while pending:
@@ -97,6 +96,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield cause
         if isinstance(cause, BaseExceptionGroup):
             pending.extend(cause.exceptions)
-        # aiohttp keeps what the operating system said beside the usual chain.
+        # aiohttp keeps the operating system's error outside of the usual chain.
         chain = (cause.__cause__, cause.__context__, getattr(cause, "os_error", None))
         pending.extend(link for link in chain if isinstance(link, BaseException))

@@ -1,4 +1,4 @@
-"""What ``relay doctor`` asks a homeserver, without posting."""
+"""Matrix's checks of ``relay doctor``."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -6,22 +6,22 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 from uuid import uuid4
 
-from relay.channels.base import Failure, Finding
+from relay.channels.base import DeliveryError, Finding
 
 Call: TypeAlias = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 """``MatrixApi.call``."""
 
-# From this version on a room's creators may do everything and have no power level:
+# Since this room version the creators of a room have unlimited power and no power level:
 # https://spec.matrix.org/latest/rooms/v12/
-_CREATORS_RULE = 12
+_CREATORS_ROOM_VERSION = 12
 
 
 async def check(call: Call, named: str, *, removes: bool) -> list[Finding]:
-    """Whether the token is good and its user may post to the room ``named``: an id or alias, or
-    empty where it writes to people directly; and where it ``removes`` messages, whether it may."""
+    """Check the token, and whether its user may post to the room and, where ``removes``, remove
+    messages. ``named`` is the room's id or alias, or empty for direct messages."""
     try:
         return [finding async for finding in _check(call, named, removes)]
-    except Failure as error:
+    except DeliveryError as error:
         return [Finding(ok=False, text=f"Matrix: {error.detail} ({error.reason}).")]
 
 
@@ -29,18 +29,18 @@ async def _check(call: Call, named: str, removes: bool) -> AsyncIterator[Finding
     user = str((await call("GET", "account/whoami")).get("user_id", ""))
     yield Finding(ok=True, text=f"The access token is that of {user}.")
     if not named:
-        return  # direct messages: rooms are made when there is something to say
+        return  # direct messages: a room is created with the first message
     room = named
     if named.startswith("#"):
         try:
-            found = await call("GET", f"directory/room/{quote(named, safe='')}")
-        except Failure as error:
+            answer = await call("GET", f"directory/room/{quote(named, safe='')}")
+        except DeliveryError as error:
             if error.reason != "M_NOT_FOUND":
                 raise
             text = f"The homeserver knows no room {named}: check the alias."
             yield Finding(ok=False, text=text)
             return
-        room = str(found.get("room_id", ""))
+        room = str(answer.get("room_id", ""))
     state = f"rooms/{quote(room, safe='')}/state"
     membership = await _membership(call, state, user)
     if membership == "invite":
@@ -48,25 +48,25 @@ async def _check(call: Call, named: str, removes: bool) -> AsyncIterator[Finding
         yield Finding(ok=True, text=text)
     elif membership != "join":
         text = (
-            f"{user} is not in {named}: invite it there (/invite {user}), Relay then joins by "
-            "itself. It also joins a public room by itself."
+            f"{user} is not in {named}: invite it there (/invite {user}), and Relay joins with the "
+            "next message. It joins a public room without an invitation."
         )
         yield Finding(ok=False, text=text)
     else:
         for finding in await _power(call, state, user, named, removes):
             yield finding
         if await _state(call, f"{state}/m.room.encryption/"):
-            text = f"{named} is encrypted. Relay posts without encryption; clients mark that."
+            text = f"{named} is encrypted. Relay posts unencrypted, which clients show."
             yield Finding(ok=True, text=text)
 
 
 async def _membership(call: Call, state: str, user: str) -> str:
-    """What the user is in the room: join, invite, leave, ban, or nothing that can be seen."""
-    found = await _state(call, f"{state}/m.room.member/{quote(user, safe='')}")
-    if found:
-        return str(found.get("membership", ""))
-    # Who is only invited may not read a room's state; the invitation comes with a sync. Synapse
-    # answers equal syncs out of a cache for two minutes, so each one is made different.
+    """One of join, invite, leave, ban; empty where the user can't see it."""
+    member = await _state(call, f"{state}/m.room.member/{quote(user, safe='')}")
+    if member:
+        return str(member.get("membership", ""))
+    # An invited user may not read the room's state, but gets the invitation with a sync. Synapse
+    # caches the answers to equal syncs for two minutes, so each request is made unique.
     timeline = {"limit": 0, "not_types": [uuid4().hex]}
     only_invites = {"room": {"timeline": timeline, "state": {"types": []}}}
     sync = await call("GET", f"sync?timeout=0&filter={quote(json.dumps(only_invites), safe='')}")
@@ -76,10 +76,10 @@ async def _membership(call: Call, state: str, user: str) -> str:
 
 
 async def _state(call: Call, path: str) -> dict[str, Any]:
-    """A state event's content; empty where there is none or it can't be seen."""
+    """A state event's content; empty where it does not exist or is not visible."""
     try:
         return await call("GET", path)
-    except Failure as error:
+    except DeliveryError as error:
         if error.reason not in ("M_FORBIDDEN", "M_NOT_FOUND"):
             raise
         return {}
@@ -89,38 +89,38 @@ async def _power(call: Call, state: str, user: str, named: str, removes: bool) -
     create = await _state(call, f"{state}/m.room.create/?format=event")
     levels = await _state(call, f"{state}/m.room.power_levels/")
     content = _map(create.get("content"))
-    more = content.get("additional_creators")
-    creators = [create.get("sender"), *(more if isinstance(more, list) else ())]
-    rules_all = _level(content.get("room_version")) >= _CREATORS_RULE and user in creators
-    has = _level(_map(levels.get("users")).get(user, levels.get("users_default")))
+    additional = content.get("additional_creators")
+    creators = [create.get("sender"), *(additional if isinstance(additional, list) else ())]
+    version = _level(content.get("room_version"))
+    unlimited = version >= _CREATORS_ROOM_VERSION and user in creators
+    level = _level(_map(levels.get("users")).get(user, levels.get("users_default")))
     events, default = _map(levels.get("events")), levels.get("events_default")
-    needs = _level(events.get("m.room.message", default))
-    if not rules_all and has < needs:
+    required = _level(events.get("m.room.message", default))
+    if not unlimited and level < required:
         text = (
-            f"{user} may not post to {named}: its power level there is {has}, messages need "
-            f"{needs}. Raise it in the room's settings (roles and permissions)."
+            f"{user} may not post to {named}: its power level there is {level}, messages need "
+            f"{required}. Raise it in the room's settings (roles and permissions)."
         )
         return [Finding(ok=False, text=text)]
-    found = [Finding(ok=True, text=f"{user} can post to {named}.")]
-    # Its own messages everyone may redact who may send that event.
-    to_remove = _level(events.get("m.room.redaction", default))
-    if removes and not rules_all and has < to_remove:
+    findings = [Finding(ok=True, text=f"{user} can post to {named}.")]
+    # A user who may send this event may redact their own messages.
+    required = _level(events.get("m.room.redaction", default))
+    if removes and not unlimited and level < required:
         text = (
-            f"{user} may not remove its messages from {named}, which takes the power level "
-            f"{to_remove}: that of a deleted comment says so instead."
+            f"{user} may not remove its messages from {named}, which requires the power level "
+            f"{required}: Relay edits the message of a deleted comment instead."
         )
-        found.append(Finding(ok=True, text=text))
-    return found
+        findings.append(Finding(ok=True, text=text))
+    return findings
 
 
 def _map(value: object) -> dict[str, Any]:
-    """What should be a map, and is taken for an empty one where it isn't: rooms hold what some
-    client once wrote."""
+    """Empty for any other type: clients can write any content into a room's state."""
     return value if isinstance(value, dict) else {}
 
 
 def _level(value: object) -> int:
-    """A power level; 0, the default, where it is none. In rooms before version 10 it may be
+    """A power level, or 0, the default, where it is invalid. In rooms before version 10 it may be
     text: https://spec.matrix.org/latest/rooms/v10/
     """
     try:

@@ -10,79 +10,76 @@ from urllib.parse import quote
 from relay.channels.base import ReplyTo
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.markdown import Block, Document, Paragraph, Text, parse
-from relay.messages.mentions import with_all, with_people
+from relay.messages.mentions import add_missing_mentions, replace_mentions
 from relay.messages.message import Mention, Message
 from relay.messages.plain import cut, length, to_text
 
-# "The complete event MUST NOT be larger than 65536 bytes", with signatures, hashes and what else
-# servers add: https://spec.matrix.org/latest/client-server-api/#size-limits
-_CONTENT = 48 * 1024
-_TEXT = 12_000  # characters; nobody reads more in a chat
-_WIDEST = 400  # pixels of a picture
+# "The complete event MUST NOT be larger than 65536 bytes", including the signatures, hashes and
+# fields that servers add: https://spec.matrix.org/latest/client-server-api/#size-limits
+_MAX_CONTENT_BYTES = 48 * 1024
+_MAX_TEXT_LENGTH = 12_000  # characters; nobody reads more in a chat
+_MAX_IMAGE_WIDTH = 400  # pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture that the homeserver keeps."""
+    """An uploaded picture, with its ``mxc://`` URI."""
 
     uri: str
-    """``mxc://…``"""
-    words: str
-    """For who can't see it."""
+    alt_text: str
     width: int
     height: int
 
     def html(self) -> str:
-        """The element, no wider than a message."""
-        scale = min(1.0, _WIDEST / self.width)
+        scale = min(1.0, _MAX_IMAGE_WIDTH / self.width)
         return (
-            f'<p><img src="{escape(self.uri)}" alt="{escape(self.words)}"'
+            f'<p><img src="{escape(self.uri)}" alt="{escape(self.alt_text)}"'
             f' width="{round(self.width * scale)}" height="{round(self.height * scale)}"></p>'
         )
 
 
 def render(message: Message, image: Image | None = None) -> dict[str, Any]:
-    """The content of the event: HTML for those who can show it, plain text for the others.
+    """The content of the event, as HTML and as plain text for clients that show no HTML.
 
-    The title is left out: in a room the body says the same. ``m.mentions`` is always there, so that
-    no name in the text pings but those of whom it names:
+    It has no title, since the body says the same. ``m.mentions`` is always present, so that a name
+    in the text notifies nobody who is not listed there:
     https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
     """
-    pinged = [one for one in message.mentions if one.matrix]
-    body = with_all(parse(message.body), pinged)
+    mentions = [person for person in message.mentions if person.matrix]
+    body = add_missing_mentions(parse(message.body), mentions)
     footer = cut(parse(message.footer), 300)
-    limit = min(_TEXT, length(body))
+    limit = min(_MAX_TEXT_LENGTH, length(body))
     override = message.override
     while True:
-        content = _content(message, cut(body, limit), footer, override, pinged, image)
+        content = _content(message, cut(body, limit), footer, override, mentions, image)
         # Canonical JSON: https://spec.matrix.org/latest/appendices/#canonical-json
-        if len(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()) <= _CONTENT:
+        canonical = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        if len(canonical.encode()) <= _MAX_CONTENT_BYTES:
             return content
         if override:
             override = ""
-        elif limit < 100:  # much structure without text
-            return _content(message, (), (), "", pinged, None)
+        elif limit < 100:  # too much structure for its text
+            return _content(message, (), (), "", mentions, None)
         else:
             limit //= 2
 
 
-def replacement(content: dict[str, Any], of: str, pinged: Collection[str]) -> dict[str, Any]:
-    """The content of an event that puts ``content`` in the place of that of the event ``of``. Only
-    the users ``pinged`` are told of it:
+def replacement(content: dict[str, Any], event: str, user_ids: list[str]) -> dict[str, Any]:
+    """The content of an event that edits ``event`` and notifies ``user_ids``:
     https://spec.matrix.org/latest/client-server-api/#event-replacements
     """
     new = {key: value for key, value in content.items() if key != "m.relates_to"}
     return {
         "msgtype": content["msgtype"],
         "body": f"* {content['body']}",
-        "m.mentions": {"user_ids": list(pinged)} if pinged else {},
+        "m.mentions": {"user_ids": user_ids} if user_ids else {},
         "m.new_content": new,
-        "m.relates_to": {"rel_type": "m.replace", "event_id": of},
+        "m.relates_to": {"rel_type": "m.replace", "event_id": event},
     }
 
 
 def relation(thread: ReplyTo) -> dict[str, Any]:
-    """A place in a thread; clients that know no threads show a reply to its last message:
+    """A thread reply, which clients without threads show as a reply to the previous message:
     https://spec.matrix.org/latest/client-server-api/#threading
     """
     return {
@@ -98,18 +95,18 @@ def _content(
     body: Document,
     footer: Document,
     override: str,
-    pinged: Collection[Mention],
+    mentions: Collection[Mention],
     image: Image | None,
 ) -> dict[str, Any]:
-    plain = with_people(body, lambda part: Text(part.text))
+    plain = replace_mentions(body, lambda part: Text(part.text))
     text = to_text(plain + footer, links=True) or message.title[:1000] or "Penpot"
     content: dict[str, Any] = {"msgtype": "m.text", "body": text, "m.mentions": {}}
-    if pinged:
-        content["m.mentions"] = {"user_ids": [one.matrix for one in pinged]}
-    html = override or to_html(_with_pills(body, pinged))
+    if mentions:
+        content["m.mentions"] = {"user_ids": [person.matrix for person in mentions]}
+    html = override or to_html(_with_pills(body, mentions))
     if override:
-        absent = [one for one in pinged if one.matrix not in override]
-        html += to_html(_with_pills(with_all((), absent), absent))
+        absent = [person for person in mentions if person.matrix not in override]
+        html += to_html(_with_pills(add_missing_mentions((), absent), absent))
     else:
         html += image.html() if image else ""
         html += "".join(map(_small, footer))
@@ -118,19 +115,19 @@ def _content(
     return content
 
 
-def _with_pills(document: Document, pinged: Collection[Mention]) -> Document:
+def _with_pills(document: Document, mentions: Collection[Mention]) -> Document:
     """Names as links that clients show as pills:
     https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
     """
-    users = {one.id: one.matrix for one in pinged}
+    user_ids = {person.id: person.matrix for person in mentions}
 
-    def shown(part: Text) -> Text:
-        user = users.get(part.profile)
+    def pill(part: Text) -> Text:
+        user = user_ids.get(part.profile)
         if user is None:
             return Text(part.text)
         return Text(part.text.removeprefix("@"), url=f"https://matrix.to/#/{quote(user, '@:')}")
 
-    return with_people(document, shown)
+    return replace_mentions(document, pill)
 
 
 def _small(block: Block) -> str:

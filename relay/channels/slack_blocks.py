@@ -1,9 +1,8 @@
 """A document as Slack's blocks.
 
-``rich_text`` is what Slack's own composer makes: its text elements are literal, so that a comment
-that holds ``<!channel>`` can't ping, by construction. Where Slack takes no ``rich_text`` (the
-notification's ``text``, the small print of a ``context`` block), ``&``, ``<`` and ``>`` are
-escaped.
+Text elements of ``rich_text`` are literal, so a comment that contains ``<!channel>`` can't notify
+anybody. Where Slack accepts no ``rich_text`` (the notification's ``text``, the ``context`` block of
+the footer), ``&``, ``<`` and ``>`` are escaped.
 
 https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
 """
@@ -32,43 +31,45 @@ from relay.messages.markdown import (
     Text,
     parse,
 )
-from relay.messages.mentions import with_all, with_people
+from relay.messages.mentions import add_missing_mentions, replace_mentions
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, to_text
-from relay.messages.rendering import block_kit
-from relay.penpot.wire import encodable
+from relay.messages.rendering import parse_block_kit
+from relay.penpot.wire import replace_lone_surrogates
 
 Json: TypeAlias = dict[str, Any]
 
-# Slack documents 50 blocks and 3,000 characters in a context's text. All blocks together must stay
-# below an undocumented length: 13,172 characters of text with one divider were refused with
-# msg_blocks_too_long (github.com/slackapi/bolt-js/issues/2509), and 11,341 in many small
-# rich_text elements as well (issues/2867), so the whole JSON is kept below that.
-_TEXT = 3000
-_FOOTER = 300
-_TITLE = 300
-_BLOCKS = 50
-_JSON = 11_000
-_CONTEXT = 10
-_DEEPEST_LIST = 8
+# Slack documents at most 50 blocks, and 3,000 characters in the text of a context block. All blocks
+# together have an undocumented limit: msg_blocks_too_long was the answer to 13,172 characters of
+# text with one divider (github.com/slackapi/bolt-js/issues/2509), and to 11,341 characters in many
+# small rich_text elements (issues/2867), so the whole JSON is kept below that.
+_MAX_TEXT_LENGTH = 3000
+_MAX_FOOTER_LENGTH = 300
+_MAX_TITLE_LENGTH = 300
+_MAX_BLOCK_COUNT = 50
+_MAX_JSON_LENGTH = 11_000
+_MAX_CONTEXT_COUNT = 10
+_MAX_INDENT_DEPTH = 8
 
-_NOBODY: Mapping[str, str] = MappingProxyType({})
-_UNFORMATTED = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
-_NOT_IN_URL = re.compile(r"[<>|\s]")
+_NO_USER_IDS: Mapping[str, str] = MappingProxyType({})
+_PLAIN_WORDS_PATTERN = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
+_LINK_SYNTAX_PATTERN = re.compile(r"[<>|\s]")
 
 
-def render(message: Message, pings: Mapping[str, str] = _NOBODY, image: Json | None = None) -> Json:
-    """The ``text`` and ``blocks`` of a message. ``pings`` are Slack's ids of those who are pinged,
-    by their profile in Penpot; ``image`` is a block that stands before the footer."""
-    document = _with_pings(message, pings)
+def render(
+    message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS, image: Json | None = None
+) -> Json:
+    """The ``text`` and ``blocks`` of a message. ``user_ids`` maps Penpot profile ids to the Slack
+    users to notify; ``image`` is a block that goes before the footer."""
+    document = _with_user_ids(message, user_ids)
     footer = [*filter(None, [image]), *_footer(message.footer)]
-    limit = min(_TEXT, length(document))
+    limit = min(_MAX_TEXT_LENGTH, length(document))
     blocks = [*_blocks(cut(document, limit)), *footer]
-    while len(blocks) > _BLOCKS or _size(blocks) > _JSON:
-        # Much structure, little text: half of the text has about half of the structure.
+    while len(blocks) > _MAX_BLOCK_COUNT or _size(blocks) > _MAX_JSON_LENGTH:
+        # Too much structure for its text: half of the text has about half of the structure.
         limit //= 2
         if limit < 100:
-            plain = shorten(to_text(document, links=False).strip(), _TEXT // 2)
+            plain = shorten(to_text(document, links=False).strip(), _MAX_TEXT_LENGTH // 2)
             blocks = [_rich_text([_section([_text(plain or "…")])])]
             break
         blocks = [*_blocks(cut(document, limit)), *footer]
@@ -76,39 +77,36 @@ def render(message: Message, pings: Mapping[str, str] = _NOBODY, image: Json | N
     return {"text": text, "blocks": blocks} if blocks else {"text": text}
 
 
-def _with_pings(message: Message, pings: Mapping[str, str]) -> Document:
-    """The body in which ``profile`` is Slack's id of whom it pings, and stands nowhere else."""
-    pinged = [one for one in message.mentions if one.id in pings]
-    return with_people(
-        with_all(parse(message.body), pinged),
-        lambda part: replace(part, profile=pings.get(part.profile, "")),
+def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
+    """The body, in which ``profile`` holds Slack user ids only."""
+    pinged = [person for person in message.mentions if person.id in user_ids]
+    return replace_mentions(
+        add_missing_mentions(parse(message.body), pinged),
+        lambda part: replace(part, profile=user_ids.get(part.profile, "")),
     )
 
 
-def override(message: Message, pings: Mapping[str, str] = _NOBODY) -> Json:
-    """The same from the message's own Block Kit JSON, with a line for those who are pinged and do
-    not stand in it. Raises ``ValueError`` where it is none."""
+def override(message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS) -> Json:
+    """As ``render``, from the override's Block Kit JSON. An additional block mentions the users of
+    ``user_ids`` that the JSON does not. Raises ``ValueError`` where the JSON is invalid."""
     try:
-        value = encodable(json.loads(message.override), message.override.encode())
+        value = replace_lone_surrogates(json.loads(message.override), message.override.encode())
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    blocks, text = block_kit(value)
-    absent = [user for user in pings.values() if f'"{user}"' not in message.override]
+    blocks, text = parse_block_kit(value)
+    absent = [user for user in user_ids.values() if f'"{user}"' not in message.override]
     users = [{"type": "user", "user_id": user} for user in absent]
     more = [_rich_text([_section(users)])] if users else []
     return {"text": text or _notification(message), "blocks": [*blocks, *more]}
 
 
 def escape(text: str) -> str:
-    """Text for a place where Slack would read ``<…>`` as a link or a mention.
-
-    https://docs.slack.dev/messaging/formatting-message-text#escaping
-    """
+    """https://docs.slack.dev/messaging/formatting-message-text#escaping"""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _notification(message: Message) -> str:
-    return escape(shorten(message.title.strip(), _TITLE)) or "Penpot"
+    return escape(shorten(message.title.strip(), _MAX_TITLE_LENGTH)) or "Penpot"
 
 
 def _size(blocks: list[Json]) -> int:
@@ -116,35 +114,35 @@ def _size(blocks: list[Json]) -> int:
 
 
 def _footer(markdown: str) -> list[Json]:
-    """Small grey print, in a context block.
+    """A context block, which Slack shows small and grey.
 
-    That block takes no ``rich_text``. Its ``plain_text`` is literal but links nothing, its
-    ``mrkdwn`` links but formats; so text is the one, and a link is the other as long as its
-    words hold nothing that formats. Else the footer is ``rich_text``, in full size.
+    It accepts no ``rich_text``. Its ``plain_text`` is literal but has no links, its ``mrkdwn`` has
+    links but also formatting: text becomes ``plain_text``, and a link becomes ``mrkdwn`` if its
+    text contains no formatting characters. Otherwise the footer is ``rich_text``, in full size.
     """
-    document = cut(parse(markdown), _FOOTER)
+    document = cut(parse(markdown), _MAX_FOOTER_LENGTH)
     elements: list[Json] = []
     runs = groupby(_joined(document), lambda part: part.url if isinstance(part, Text) else "")
     for url, run in runs:
         text = "".join(part.text if isinstance(part, Text) else " " for part in run).strip()
-        if url and not _UNFORMATTED.fullmatch(text):
+        if url and not _PLAIN_WORDS_PATTERN.fullmatch(text):
             return list(_blocks(document))
         if url:
-            link = f"<{escape(_NOT_IN_URL.sub(_percent, url))}|{text}>"
+            link = f"<{escape(_LINK_SYNTAX_PATTERN.sub(_percent_encode, url))}|{text}>"
             elements.append({"type": "mrkdwn", "text": link, "verbatim": True})
         elif text:
             elements.append({"type": "plain_text", "text": escape(text), "emoji": False})
-    if len(elements) > _CONTEXT:
+    if len(elements) > _MAX_CONTEXT_COUNT:
         return list(_blocks(document))
     return [{"type": "context", "elements": elements}] if elements else []
 
 
-def _percent(character: re.Match[str]) -> str:
+def _percent_encode(character: re.Match[str]) -> str:
     return quote(character[0], safe="")
 
 
 def _blocks(document: Document) -> Iterator[Json]:
-    """One ``rich_text`` for all that stands between the document's rules."""
+    """One ``rich_text`` per part between the document's rules, which become dividers."""
     elements: list[Json] = []
     for block in document:
         if isinstance(block, Rule):
@@ -162,7 +160,10 @@ def _add(elements: list[Json], block: Block) -> None:
     match block:
         case Quote():
             elements.append(
-                {"type": "rich_text_quote", "elements": _inlines(_joined(block.blocks, airy=True))}
+                {
+                    "type": "rich_text_quote",
+                    "elements": _inlines(_joined(block.blocks, spaced=True)),
+                }
             )
         case ListBlock():
             elements.extend(_lists(block, 0))
@@ -171,42 +172,42 @@ def _add(elements: list[Json], block: Block) -> None:
         case _:
             inlines = _inlines(_flat(block))
             if elements and elements[-1]["type"] == "rich_text_section":
-                # Neighbouring sections stand on neighbouring lines; paragraphs need air.
+                # Slack shows adjacent sections without the space that paragraphs need.
                 elements[-1]["elements"] += [_text("\n\n"), *inlines]
             else:
                 elements.append(_section(inlines))
 
 
 def _lists(block: ListBlock, depth: int) -> Iterator[Json]:
-    """Slack has no list within a list: an inner one follows with a deeper indent."""
+    """Slack has no nested lists: an inner list follows the outer one with a deeper indent."""
     style = "bullet" if block.start is None else "ordered"
     items: list[Json] = []
     done = 0
 
-    def gathered() -> Json:
-        found: Json = {"type": "rich_text_list", "style": style, "elements": items}
+    def list_block() -> Json:
+        element: Json = {"type": "rich_text_list", "style": style, "elements": items}
         if depth:
-            found["indent"] = min(depth, _DEEPEST_LIST)
+            element["indent"] = min(depth, _MAX_INDENT_DEPTH)
         if block.start is not None and block.start + done > 1:
-            found["offset"] = block.start + done - 1
-        return found
+            element["offset"] = block.start + done - 1
+        return element
 
     for item in block.items:
         own = tuple(part for part in item if not isinstance(part, ListBlock))
         items.append(_section(_inlines(_joined(own)) or [_text(" ")]))
         inner = [part for part in item if isinstance(part, ListBlock)]
         if inner:
-            yield gathered()
+            yield list_block()
             done += len(items)
             items = []
             for part in inner:
                 yield from _lists(part, depth + 1)
     if items:
-        yield gathered()
+        yield list_block()
 
 
 def _flat(block: Block) -> Iterator[Inline]:
-    """A block as nothing but inlines, for places that hold no blocks."""
+    """A block as inlines, for places that accept no blocks."""
     match block:
         case Paragraph(inlines):
             yield from inlines
@@ -227,20 +228,20 @@ def _flat(block: Block) -> Iterator[Inline]:
             yield Text("———")
 
 
-def _joined(blocks: Document, *, airy: bool = False) -> Iterator[Inline]:
-    """The blocks one below the other, where it is ``airy`` with a blank line between paragraphs."""
-    before: Block | None = None
+def _joined(blocks: Document, *, spaced: bool = False) -> Iterator[Inline]:
+    """Blocks on lines of their own; ``spaced`` puts an empty line between paragraphs."""
+    previous: Block | None = None
     for block in blocks:
-        if before is not None:
+        if previous is not None:
             yield LineBreak()
-            if airy and isinstance(before, Paragraph) and isinstance(block, Paragraph):
+            if spaced and isinstance(previous, Paragraph) and isinstance(block, Paragraph):
                 yield LineBreak()
         yield from _flat(block)
-        before = block
+        previous = block
 
 
 def _inlines(inlines: Iterable[Inline]) -> list[Json]:
-    found: list[Json] = []
+    elements: list[Json] = []
     for inline in inlines:
         if isinstance(inline, LineBreak):
             inline = Text("\n")
@@ -254,13 +255,13 @@ def _inlines(inlines: Iterable[Inline]) -> list[Json]:
         }
         if style:
             element["style"] = style
-        last = found[-1] if found else None
+        last = elements[-1] if elements else None
         literal = element.keys() == {"type", "text"}
         if last and literal and last.keys() == element.keys():
             last["text"] += inline.text
         else:
-            found.append(element)
-    return found
+            elements.append(element)
+    return elements
 
 
 def _text(text: str) -> Json:

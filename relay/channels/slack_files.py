@@ -8,54 +8,52 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from relay.channels.base import Failure, KeyValueStore
+from relay.channels.base import KeyValueStore, Permanent, RetryLater
 from relay.channels.slack_check import Call
 from relay.picture import Picture
 
-LASTS = 24 * 3600.0
-"""Seconds for which a picture that was uploaded is shown again."""
-SHOWN = frozenset({"image/png", "image/jpeg", "image/gif"})
-"""What Slack shows in a block."""
+FILE_TTL = 24 * 3600.0  # seconds
+SUPPORTED_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
 
-Put = Callable[[str, bytes], Awaitable[None]]
-"""Sends bytes to an address. Raises ``Failure``."""
+UploadCall = Callable[[str, bytes], Awaitable[None]]
+"""``SlackApi.upload``."""
 
 
 class SlackFiles:
-    """The pictures of one workspace."""
+    """Uploads each picture once per workspace and ``FILE_TTL``."""
 
-    def __init__(self, call: Call, put: Put, notes: KeyValueStore, workspace: str) -> None:
-        """``workspace`` is a digest that tells those of other tokens apart."""
+    def __init__(self, call: Call, upload: UploadCall, kv: KeyValueStore, workspace: str) -> None:
+        """``workspace`` is a hash that differs for each token."""
         self._prefix = f"slack-file/{workspace}/"
         self._call = call
-        self._put = put
-        self._notes = notes
+        self._upload_content = upload
+        self._kv = kv
 
-    async def block(self, picture: Picture, words: str) -> dict[str, Any]:
-        """The block that shows a picture, which is uploaded where that was not done a while ago;
-        ``words`` stand for who can't see it. Raises ``Failure``."""
-        if picture.type not in SHOWN:
-            raise Failure("dead", "picture", f"Slack shows no {picture.extension}")
+    async def block(self, picture: Picture, alt_text: str) -> dict[str, Any]:
+        """The image block of a picture, which is uploaded if necessary. Raises
+        ``DeliveryError``."""
+        if picture.type not in SUPPORTED_TYPES:
+            raise Permanent("picture", f"Slack does not show {picture.extension} files")
         key = self._key(picture)
-        file = await self._notes.get(key, LASTS)
+        file = await self._kv.get(key, FILE_TTL)
         if not file:
             file = await self._upload(picture)
-            await self._notes.keep(key, file)
-        return {"type": "image", "slack_file": {"id": file}, "alt_text": words[:2000]}
+            await self._kv.put(key, file)
+        return {"type": "image", "slack_file": {"id": file}, "alt_text": alt_text[:2000]}
 
     async def forget(self, picture: Picture) -> None:
-        """Upload it anew the next time: Slack does not know it any more."""
-        await self._notes.keep(self._key(picture), "")
+        """Upload the picture again the next time."""
+        await self._kv.put(self._key(picture), "")
 
     async def _upload(self, picture: Picture) -> str:
-        """Slack's id of the file. It is shared nowhere: the message shows it."""
+        """Slack's id of the file. The file is not shared with any channel: the message shows it."""
         name = f"thumbnail.{picture.extension}"
-        size = {"filename": name, "length": len(picture.content)}
-        place = await self._call("files.getUploadURLExternal", params=size)
-        address, file = place.get("upload_url"), place.get("file_id")
-        if not isinstance(address, str) or not isinstance(file, str):
-            raise Failure("retry", "answer", "Slack told no place for a picture")
-        await self._put(address, picture.content)
+        parameters = {"filename": name, "length": len(picture.content)}
+        answer = await self._call("files.getUploadURLExternal", params=parameters)
+        url, file = answer.get("upload_url"), answer.get("file_id")
+        if not isinstance(url, str) or not isinstance(file, str):
+            raise RetryLater("answer", "Slack returned no URL to upload a picture to")
+        await self._upload_content(url, picture.content)
         files = [{"id": file, "title": name}]
         await self._call("files.completeUploadExternal", json={"files": files})
         return file

@@ -1,31 +1,29 @@
-"""The process's own output as a channel: for the demo, for a container's log, for trying."""
+"""Standard output as a channel: for the demo, a container's log and experiments."""
 
 import asyncio
-import contextlib
 import re
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import ClassVar
 
-from relay.channels.base import Failure, Finding, KeyValueStore, Receipt, ReplyTo
+from relay.channels.base import Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
 from relay.config import StdoutSettings
 from relay.messages.markdown import parse
 from relay.messages.message import Message
 from relay.messages.plain import to_text
 from relay.picture import Picture
 
-# A terminal obeys control characters; a message has no business with any but its line ends.
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+# A terminal executes control characters; a message needs only its line ends.
+_CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class StdoutChannel:
-    """Prints messages as a person reads them."""
-
     kind: ClassVar[str] = "stdout"
     pace: ClassVar[float | None] = None
 
-    def __init__(self, settings: StdoutSettings, notes: KeyValueStore) -> None:
+    def __init__(self, settings: StdoutSettings, kv: KeyValueStore) -> None:
         self._name = settings.name
 
     async def send(
@@ -35,64 +33,53 @@ class StdoutChannel:
         thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
-        """Print it, with a blank line after it. The receipt's id is ``key``."""
         encoding = sys.stdout.encoding or "utf-8"
         text = render(message).encode(encoding, "replace").decode(encoding)
         try:
             await _in_thread(lambda: _print(text))
         except (OSError, ValueError) as error:
-            raise Failure("retry", "output", "standard output is closed or full") from error
+            raise RetryLater("output", "standard output is closed or full") from error
         return Receipt(key)
 
     async def check(self) -> list[Finding]:
-        """Standard output is always there."""
         return [Finding(ok=True, text="Messages are printed to standard output.")]
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        pass
 
 
 def _print(text: str) -> None:
-    # One write, so that queues that print at the same time stay apart.
+    # A single write, so that the output of concurrent queues does not interleave.
     sys.stdout.write(text + "\n\n")
     sys.stdout.flush()
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
-    """Run ``work`` in a daemon thread: a reader that stalls holds up the queue, and neither the
-    service nor its end, as one in the loop's own threads would."""
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
+    """In a daemon thread, so that a stalled reader blocks only this queue. A thread of the event
+    loop's executor would also block the shutdown."""
+    future = Future[None]()
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
-        error: Exception | None = None
         try:
             work()
-        except Exception as raised:  # noqa: BLE001 - handed on to who waits
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(tell, error)
-
-    def tell(error: Exception | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
+        except Exception as error:  # noqa: BLE001 - passed to the caller
+            future.set_exception(error)
         else:
-            done.set_exception(error)
+            future.set_result(None)
 
     threading.Thread(target=run, name="stdout", daemon=True).start()
-    await done
+    await asyncio.wrap_future(future)
 
 
 def render(message: Message) -> str:
-    """The message as text: its body, which tells all that the title does, and its footer.
+    """The body, which says all that the title does, and the footer.
 
-    Where the message leads to a place in Penpot, only that address is shown, on a line of its
-    own: a terminal can't hide the others behind their words.
+    Of a message with a URL only that URL is shown, on its own line: a terminal can't hide the
+    other links behind their text.
     """
     links = not message.url
     documents = map(parse, (message.body, message.footer))
     parts = (to_text(document, links=links, quoted="│ ") for document in documents)
     text = "\n\n".join(filter(None, parts)) or message.title
-    return _CONTROLS.sub(" ", f"{text}\n{message.url}" if message.url else text)
+    return _CONTROLS_PATTERN.sub(" ", f"{text}\n{message.url}" if message.url else text)

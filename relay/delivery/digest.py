@@ -1,4 +1,4 @@
-"""Digests: the messages that wait in a queue that is late, put together."""
+"""Digests: combines the waiting messages of a queue that is behind."""
 
 import re
 from collections.abc import Sequence
@@ -9,105 +9,108 @@ from relay.messages.markdown import parse
 from relay.messages.message import Mention, Message
 from relay.messages.plain import length
 
-MOST = 20
-"""Messages in one digest."""
-TEXT = 2400
-"""Characters that a reader sees in one; Slack takes some 3,000 (``channels/slack_blocks.py``)."""
-MARKDOWN = 4500
-"""Characters of Markdown, addresses of links included, in one."""
-_PLACE = ("· ", "to “")  # how a line begins that tells where a comment stands
-_BETWEEN = "\n\n---\n\n"
+MAX_DIGEST_SIZE = 20  # messages
+MAX_TEXT_LENGTH = 2400
+"""Visible characters; Slack allows about 3,000 (``channels/slack_blocks.py``)."""
+MAX_MARKDOWN_LENGTH = 4500  # characters of Markdown, with the addresses of links
+_PLACE_PREFIXES = ("· ", "to “")  # begin a line that says where a comment is
+_SEPARATOR = "\n\n---\n\n"
 
 
-def fitting(messages: Sequence[Message]) -> int:
-    """How many of the first messages go into one digest; 1 where the first is too long for any,
-    goes to a person, or changes another.
+def digest_size(messages: Sequence[Message]) -> int:
+    """How many of the first messages fit into one digest; 1 where the first is too long, goes to a
+    person, or edits another message.
 
-    Each is counted as it is by itself; in a digest it is shorter, but for the heading.
+    Each counts with its full text, though a digest shortens it.
     """
     text = markdown = 0
-    for number, message in enumerate(messages[:MOST]):
+    for number, message in enumerate(messages[:MAX_DIGEST_SIZE]):
         entry = _text(message)
         markdown += len(entry) + 2 * len(escape(message.file)) + 20
-        if markdown <= MARKDOWN:  # else not worth reading
+        if markdown <= MAX_MARKDOWN_LENGTH:  # parsing takes time
             text += length(parse(entry)) + len(message.file) + 5
-        alone = message.to is not None or message.change is not None
-        if text > TEXT or markdown > MARKDOWN or alone:
+        is_single = message.to is not None or message.change is not None
+        if text > MAX_TEXT_LENGTH or markdown > MAX_MARKDOWN_LENGTH or is_single:
             return max(number, 1)
-    return min(len(messages), MOST)
+    return min(len(messages), MAX_DIGEST_SIZE)
 
 
-def together(messages: Sequence[Message]) -> Message:
-    """One message that tells what these tell, file by file and each file's in their order, which a
-    conversation needs. Every comment keeps its text.
+def combine(messages: Sequence[Message]) -> Message:
+    """One message with the entries of ``messages``, grouped by file, in their order.
 
-    The file is named once, a person once for what they did without a break, and the place of a
-    comment once for those that follow in its thread.
+    Repetitions are left out: the file in each entry, the person in consecutive entries, and the
+    place of a comment in consecutive entries of a thread. Every comment keeps its text.
     """
     by_file: dict[str, list[Message]] = {}
     for message in messages:
         by_file.setdefault(message.file_id or message.file, []).append(message)
     last = messages[-1]
+    files = [group[-1].file for group in by_file.values() if group[-1].file]
     return Message(
-        title=_title(len(messages), [of[-1].file for of in by_file.values() if of[-1].file]),
-        body=_BETWEEN.join(map(_part, by_file.values())),
+        title=_title(len(messages), files),
+        body=_SEPARATOR.join(map(_section, by_file.values())),
         url=last.url if len(by_file) == 1 else "",
         event="digest",
         team=last.team,
         at=last.at,
-        mentions=_everyone(messages),
+        mentions=_mentions(messages),
         file=last.file if len(by_file) == 1 else "",
         file_id=last.file_id if len(by_file) == 1 else "",
     )
 
 
-def _part(messages: Sequence[Message]) -> str:
-    """What is told of one file, or of none."""
+def _section(messages: Sequence[Message]) -> str:
+    """The entries of one file, or of events without a file."""
     file = messages[-1].file  # it may have been renamed
     entries = [
         _entry(message, before) for before, message in pairwise(chain([None], messages)) if message
     ]
     if not file:
         return "\n\n".join(entries)
-    named = [found for one in messages if (found := _on(one.file).search(_text(one)))]
-    url = next((found["url"] for found in named if found["url"]), "")
+    matches = [_file_pattern(message.file).search(_text(message)) for message in messages]
+    url = next((match["url"] for match in matches if match and match["url"]), "")
     name = f"[{escape(file)}](<{url}>)" if url else escape(file)
     return "\n\n".join([f"### {name}", *entries])
 
 
 def _entry(message: Message, before: Message | None) -> str:
-    """A message without what stands above it, as far as it says that in the words of the built-in
-    templates. ``before`` is the one that it follows."""
+    """A message without what the digest has said already, as far as it uses the words of the
+    built-in templates. ``before`` is the previous message."""
     _, gap, rest = _text(message).partition("\n\n")
-    first = _first(message)
+    lines = _first_lines(message)
     if before and message.thread and message.thread == before.thread:
-        told = _first(before)
-        while gap and len(first) > 1 and first[-1].startswith(_PLACE) and first[-1:] == told[-1:]:
-            first, told = first[:-1], told[:-1]
+        previous = _first_lines(before)
+        while (
+            gap
+            and len(lines) > 1
+            and lines[-1].startswith(_PLACE_PREFIXES)
+            and lines[-1:] == previous[-1:]
+        ):
+            lines, previous = lines[:-1], previous[:-1]
     if before and message.actor and message.actor == before.actor:
-        first[0] = _by(message.actor).sub("", first[0], 1)
-    return "\n".join(first) + gap + rest
+        lines[0] = _actor_pattern(message.actor).sub("", lines[0], 1)
+    return "\n".join(lines) + gap + rest
 
 
-def _first(message: Message) -> list[str]:
+def _first_lines(message: Message) -> list[str]:
     """The lines of the first paragraph, without the file."""
     first, _, _ = _text(message).partition("\n\n")
-    return (_on(message.file).sub("", first, 1) if message.file else first).split("\n")
+    return (_file_pattern(message.file).sub("", first, 1) if message.file else first).split("\n")
 
 
 def _text(message: Message) -> str:
-    """A message as it is by itself, without its footer; its title where it has no body."""
+    """The body without the footer; the title where there is no body."""
     return (message.body or str(escape(message.title))).strip()
 
 
-def _on(file: str) -> re.Pattern[str]:
+def _file_pattern(file: str) -> re.Pattern[str]:
     """``on Landing page``, as a link or bold."""
     name = re.escape(escape(file))
     return re.compile(rf"\s+on (?:\*\*{name}\*\*|\[{name}\]\(<(?P<url>[^<>\s]*)>\))(?=\s|$)")
 
 
-def _by(actor: str) -> re.Pattern[str]:
-    """``Ada Lovelace``, bold, before words with which a line can begin."""
+def _actor_pattern(actor: str) -> re.Pattern[str]:
+    """``Ada Lovelace``, bold, before a word that can begin a line."""
     return re.compile(rf"^\*\*{re.escape(escape(actor))}\*\*\s+(?=[^\W\d_])")
 
 
@@ -121,6 +124,7 @@ def _title(count: int, files: Sequence[str]) -> str:
             return f"{count} events in {len(files)} files"
 
 
-def _everyone(messages: Sequence[Message]) -> tuple[Mention, ...]:
-    """Each of the mentioned, once."""
-    return tuple({one.id: one for message in messages for one in message.mentions}.values())
+def _mentions(messages: Sequence[Message]) -> tuple[Mention, ...]:
+    """Each mentioned person once."""
+    mentions = [mention for message in messages for mention in message.mentions]
+    return tuple({mention.id: mention for mention in mentions}.values())

@@ -1,4 +1,4 @@
-"""Fan-out: stored events, in their order, into one message for each channel that takes them."""
+"""Fan-out: turns stored events, in their order, into one message per channel that takes them."""
 
 import asyncio
 import contextlib
@@ -6,29 +6,25 @@ import logging
 from collections.abc import Callable, Iterable
 
 from relay.delivery.pace import pause
-from relay.delivery.plan import Planner, bug
+from relay.delivery.plan import Planner, failed_plan
 from relay.delivery.queues import QueueManager
 from relay.metrics import Metrics
-from relay.store.base import FannedOut, LeaseLost, Store, StoredEvent, StoreUnavailable
+from relay.store.base import FanOutResult, LeaseLost, Store, StoredEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-BATCH = 64
-"""Events that are written in one transaction, at the most."""
-BREATH = 0.02
-"""Seconds between two events while intake is crowded."""
+FAN_OUT_BATCH_SIZE = 64  # events in one transaction
+LOAD_DELAY = 0.02  # seconds between two events while intake is under load
 LEASE = "fan-out"
-"""The lease of the one replica that fans out."""
-SWEEP = 2.0
-"""Seconds between two looks for events that other replicas stored, or left behind."""
-ALONE = 30.0
-"""The same where nobody else stores events: for what was kept though its intake gave up on it."""
-STORE_PAUSE = 1.0
-"""Seconds to wait when the store can't be read or written."""
+SHARED_POLL_INTERVAL = 2.0  # seconds between two polls where replicas share the store
+POLL_INTERVAL = 30.0
+"""Seconds where no other replica stores events: intake may report an error for an event that was
+stored after all."""
+STORE_RETRY_DELAY = 1.0  # seconds
 
 
 class FanOut:
-    """One task that turns stored events into deliveries."""
+    """The task that turns stored events into deliveries."""
 
     def __init__(
         self,
@@ -36,62 +32,60 @@ class FanOut:
         store: Store,
         queues: QueueManager,
         metrics: Metrics,
-        stand_back: Callable[[], bool],
+        is_under_load: Callable[[], bool],
         changed: Callable[[Iterable[int]], None] = lambda _: None,
     ) -> None:
-        """While ``stand_back`` says so, the fan-out goes on only now and then: what is stored can
-        wait, Penpot can't. ``changed`` is told what was fanned out."""
+        """While ``is_under_load``, intake goes first: stored events can wait, Penpot can't.
+        ``changed`` is called with the ids of events that were fanned out."""
         self._planner = planner
         self._store = store
         self._queues = queues
         self._metrics = metrics
-        self._stand_back = stand_back
+        self._is_under_load = is_under_load
         self._changed = changed
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
 
     def wake(self) -> None:
-        """An event was stored."""
+        """Called when an event was stored."""
         self._woken.set()
 
     def stop(self) -> None:
-        """End ``run`` soon; events that wait stay in the store."""
         self._stop.set()
         self._woken.set()
 
     async def run(self) -> None:
-        """Fan out what is stored and what comes, until ``stop``."""
         while not self._stop.is_set():
             self._woken.clear()
             try:
-                if not await self._store.lease(LEASE):
-                    await self._planner.forget()
-                    await pause(SWEEP, self._stop)
+                if not await self._store.acquire_lease(LEASE):
+                    await self._planner.reset()
+                    await pause(SHARED_POLL_INTERVAL, self._stop)
                 elif not await self._fan_out():
-                    await self._rest()
+                    await self._wait()
             except LeaseLost:
-                log.warning("another replica fans out by now")
-                await self._planner.forget()
+                log.warning("lease lost, another replica does the fan-out")
+                await self._planner.reset()
             except StoreUnavailable as error:
                 log.warning("fan-out waits for the store: %s", error)
-                await self._planner.forget()
-                await pause(STORE_PAUSE, self._stop)
+                await self._planner.reset()
+                await pause(STORE_RETRY_DELAY, self._stop)
 
-    async def _rest(self) -> None:
-        """Wait until something is stored, here or by another replica."""
+    async def _wait(self) -> None:
+        interval = SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SWEEP if self._store.shared else ALONE):
+            async with asyncio.timeout(interval):
                 await self._woken.wait()
 
     async def _fan_out(self) -> bool:
-        """One batch; False when nothing was stored.
+        """Process one batch; False when no events are stored.
 
-        An event that Penpot is asked about holds up those behind it, as their order is kept, but
-        none before it.
+        An event with lookups in progress delays the events after it, to keep their order, but none
+        before it.
         """
-        batch: list[FannedOut] = []
+        batch: list[FanOutResult] = []
         names: dict[int, str] = {}
-        events = await self._store.stored(BATCH)
+        events = await self._store.stored_events(FAN_OUT_BATCH_SIZE)
         await self._planner.prepare(events)
         for stored in events:
             if self._stop.is_set():
@@ -99,53 +93,46 @@ class FanOut:
             if not await self._planner.is_prepared(stored):
                 if batch:
                     break
-                if not await self._is_next(stored, alone=len(events) < BATCH):
+                has_room = len(events) < FAN_OUT_BATCH_SIZE
+                if not await self._wait_prepared(stored, or_new_events=has_room):
                     return True
-            batch.append(await self._planner.plan(stored, batch))
+            batch.append(await self._planner.plan(stored))
             names[stored.id] = stored.name
-            await asyncio.sleep(BREATH if self._stand_back() else 0)
+            await asyncio.sleep(LOAD_DELAY if self._is_under_load() else 0)
         for plan in await self._write(batch) if batch else ():
-            if not self._store.shared:  # else all replicas are told at once, and share the queues
+            if not self._store.shared:  # a shared store notifies all replicas, which share queues
                 self._queues.wake(delivery.queue for delivery in plan.deliveries)
-            self._tell(plan, names[plan.event_id])
+            self._report(plan, names[plan.event_id])
             self._changed([plan.event_id])
         return bool(batch)
 
-    async def _is_next(self, stored: StoredEvent, *, alone: bool) -> bool:
-        """Wait for what is asked about an event; False when something else is to be done before.
-
-        Where it waits ``alone``, events that come meanwhile can be asked about as well.
-        """
-        prepared = asyncio.create_task(self._planner.prepared(stored))
-        woken = asyncio.create_task((self._woken if alone else self._stop).wait())
+    async def _wait_prepared(self, stored: StoredEvent, *, or_new_events: bool) -> bool:
+        """Wait for an event's lookups; False when the service stops, or, with ``or_new_events``,
+        when more events can be prepared."""
+        prepared = asyncio.create_task(self._planner.wait_prepared(stored))
+        woken = asyncio.create_task((self._woken if or_new_events else self._stop).wait())
         await asyncio.wait({prepared, woken}, return_when=asyncio.FIRST_COMPLETED)
         for task in (prepared, woken):
             task.cancel()
         return prepared.done()
 
-    async def _write(self, batch: list[FannedOut]) -> list[FannedOut]:
-        """Store plans; what was stored. In the place of one that can't be stands that it can't."""
+    async def _write(self, batch: list[FanOutResult]) -> list[FanOutResult]:
+        """Store plans and return what was stored: an unreadable event for a plan that fails."""
         try:
-            await self._store.fanned_out(batch)
-            self._planner.kept()
+            await self._store.save_fan_out(batch)
+            self._planner.mark_stored()
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:
             log.exception("fan-out")
-            await self._planner.forget()
+            await self._planner.reset()
             if len(batch) > 1:
-                return [plan for each in batch for plan in await self._write([each])]
-            batch = [bug(batch[0].event_id, batch[0].team, error)]
-            await self._store.fanned_out(batch)
+                return [plan for single in batch for plan in await self._write([single])]
+            batch = [failed_plan(batch[0].event_id, batch[0].team, error)]
+            await self._store.save_fan_out(batch)
         return batch
 
-    def _tell(self, plan: FannedOut, name: str) -> None:
+    def _report(self, plan: FanOutResult, name: str) -> None:
         self._metrics.event(plan.team, name, plan.state)
-        log.info(
-            "event %d of %s, %s: %s%s",
-            plan.event_id,
-            plan.team,
-            name,
-            plan.state,
-            f" ({plan.reason})" if plan.reason else "",
-        )
+        reason = f" ({plan.reason})" if plan.reason else ""
+        log.info("event %d of %s, %s: %s%s", plan.event_id, plan.team, name, plan.state, reason)

@@ -1,4 +1,4 @@
-"""The health of queues: one that is broken is told of once, and once more when it works again."""
+"""The health of queues: one alert when a queue stops, one when it runs again."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from relay.channels.base import Failure
+from relay.channels.base import DeliveryError, Misconfigured
 from relay.messages.escape import escape
 from relay.messages.message import Message
 from relay.metrics import Metrics
@@ -14,100 +14,97 @@ from relay.store.base import NewDelivery, Store
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 900.0
-"""Seconds of failures without a break after which a queue counts as broken whatever they are."""
-BROKEN, MENDED = "queue-broken", "queue-mended"
-"""The names of Relay's own events about it."""
+STOP_TIMEOUT = 900.0  # seconds of failures, of whatever kind, after which a queue counts as stopped
+STOPPED, RUNNING = "queue-stopped", "queue-running"  # names of Relay's own events
 
 
 class QueueHealth:
-    """What is known of every queue, also across a restart: the store's notes keep it."""
+    """The state of every queue, kept in the store across restarts."""
 
     def __init__(
         self, store: Store, metrics: Metrics, alerts_to: Callable[[str], str | None]
     ) -> None:
-        """``alerts_to`` tells the queue that is told of a queue's trouble, if there is one."""
+        """``alerts_to`` returns the queue that gets the alerts about a queue, if any."""
         self._store = store
         self._metrics = metrics
         self._alerts_to = alerts_to
-        self._broken: dict[str, str] = {}
+        self._stopped: dict[str, str] = {}
         self._failing_since: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._alerted: dict[str, str] = {}
 
-    async def failed(self, queue: str, failure: Failure) -> bool:
-        """A try failed; whether the queue's state was known already, so that nobody need be told.
+    async def failed(self, queue: str, error: DeliveryError) -> bool:
+        """Record a failed attempt; True where the queue was stopped already.
 
         Raises ``StoreUnavailable``.
         """
         now = time.monotonic()
         since = self._failing_since.setdefault(queue, now)
-        if await self._why(queue):
+        if await self._reason(queue):
             return True
-        if failure.verdict == "broken" or now - since > PATIENCE:
-            why = str(failure)
-            log.error("queue %s has stopped, its messages wait: %s", queue, why)
+        if isinstance(error, Misconfigured) or now - since > STOP_TIMEOUT:
+            log.error("queue %s has stopped, its messages wait: %s", queue, error)
             text = (
-                f"Messages to **{escape(_name(queue))}** have stopped: {escape(failure.detail)} "
-                f"({escape(failure.reason)}). They wait, and go out when this is mended."
+                f"Messages to **{escape(_name(queue))}** have stopped: {escape(error.detail)} "
+                f"({escape(error.reason)}). They wait and are sent once this is fixed."
             )
-            await self._tell(queue, BROKEN, f"Messages to {_name(queue)} have stopped", text)
-            await self._keep(queue, why)
+            await self._alert(queue, STOPPED, f"Messages to {_name(queue)} have stopped", text)
+            await self._set_reason(queue, str(error))
         return False
 
     def answered(self, queue: str) -> None:
-        """Its server has judged a message, though it did not take it."""
+        """The server refused a single message, so it is reachable."""
         self._failing_since.pop(queue, None)
 
-    def look_again(self, queue: str) -> None:
-        """Another replica may have served the queue meanwhile."""
-        self._broken.pop(queue, None)
+    def forget(self, queue: str) -> None:
+        """Drop the cached state: another replica may have served the queue meanwhile."""
+        self._stopped.pop(queue, None)
         self._failing_since.pop(queue, None)
 
-    async def works(self, queue: str) -> None:
-        """A message was taken. Raises ``StoreUnavailable``."""
+    async def succeeded(self, queue: str) -> None:
+        """Record a sent message. Raises ``StoreUnavailable``."""
         self._failing_since.pop(queue, None)
-        if not await self._why(queue):
+        if not await self._reason(queue):
             return
-        log.info("queue %s works again", queue)
-        text = f"Messages to **{escape(_name(queue))}** go out again."
-        await self._tell(queue, MENDED, f"Messages to {_name(queue)} go out again", text)
-        await self._keep(queue, "")
+        log.info("queue %s runs again", queue)
+        text = f"Messages to **{escape(_name(queue))}** are sent again."
+        await self._alert(queue, RUNNING, f"Messages to {_name(queue)} are sent again", text)
+        await self._set_reason(queue, "")
 
-    async def _why(self, queue: str) -> str:
-        """Why the queue is broken; empty where it is not."""
-        if queue not in self._broken:
-            note = await self._store.note(_key(queue))
-            self._broken[queue] = note.value if note else ""
-            self._metrics.broken(queue, is_broken=bool(self._broken[queue]))
-        return self._broken[queue]
+    async def _reason(self, queue: str) -> str:
+        """Why the queue is stopped; empty where it is not."""
+        if queue not in self._stopped:
+            stored = await self._store.get_value(_key(queue))
+            self._stopped[queue] = stored.value if stored else ""
+            self._metrics.stopped(queue, is_stopped=bool(self._stopped[queue]))
+        return self._stopped[queue]
 
-    async def _keep(self, queue: str, why: str) -> None:
-        await self._store.keep_note(_key(queue), why)
-        self._told.pop(queue, None)
-        self._broken[queue] = why
-        self._metrics.broken(queue, is_broken=bool(why))
+    async def _set_reason(self, queue: str, reason: str) -> None:
+        await self._store.put_value(_key(queue), reason)
+        self._alerted.pop(queue, None)
+        self._stopped[queue] = reason
+        self._metrics.stopped(queue, is_stopped=bool(reason))
 
-    async def _tell(self, queue: str, event: str, title: str, text: str) -> None:
-        """Before it is kept that it was told: it may be told twice, but is never left untold."""
-        other = self._alerts_to(queue)
-        if other is None or other == queue or self._told.get(queue) == event:
+    async def _alert(self, queue: str, event: str, title: str, text: str) -> None:
+        """Called before the state is stored: a crash may repeat an alert, but never lose one."""
+        receiver = self._alerts_to(queue)
+        if receiver is None or receiver == queue or self._alerted.get(queue) == event:
             return
         team = queue.partition("/")[0]
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         message = Message(title, text, event=event, team=team, at=now)
-        delivery = NewDelivery(other, uuid.uuid4().hex, message.dumps())
+        delivery = NewDelivery(receiver, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, event, [delivery], title)
-        self._told[queue] = event
+        self._alerted[queue] = event
 
 
-async def broken(store: Store, queues: Iterable[str]) -> dict[str, tuple[float, str]]:
-    """The queues that are broken, with the time since when, in seconds since 1970, and why."""
-    found = {}
+async def stopped_queues(store: Store, queues: Iterable[str]) -> dict[str, tuple[float, str]]:
+    """The stopped queues with the time since when, in seconds since 1970, and the reason."""
+    stopped = {}
     for queue in queues:
-        note = await store.note(_key(queue))
-        if note is not None and note.value:
-            found[queue] = note.at, note.value
-    return found
+        stored = await store.get_value(_key(queue))
+        if stored is not None and stored.value:
+            stopped[queue] = stored.at, stored.value
+    return stopped
 
 
 def _key(queue: str) -> str:

@@ -1,4 +1,4 @@
-"""Housekeeping: what is older than the retention leaves the store, in small steps."""
+"""Deletes events older than the retention from the store, in small transactions."""
 
 import asyncio
 import logging
@@ -10,46 +10,41 @@ from relay.store.base import Store, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-STEP = 200
-"""Events that are deleted in one transaction, so that intake never waits long."""
-EVERY = 600.0
-"""Seconds between two rounds."""
-BREATH = 0.1
-"""Seconds between two steps of a round."""
-LATER = 3600.0
-"""Seconds that are added to the retention, and to the doubt about a clock that was set: by then the
-queues have told what they gave up."""
+PRUNE_BATCH_SIZE = 200  # events in one transaction, so that intake never waits long
+PRUNE_INTERVAL = 600.0  # seconds
+BATCH_DELAY = 0.1  # seconds between two batches
+GRACE_SECONDS = 3600.0
+"""Added to the retention, and to the time for which a changed clock is not trusted: the queues
+mark expired deliveries dead before their events are deleted."""
 
 
 class Retention:
-    """One task that prunes."""
+    """The task that deletes old events."""
 
     def __init__(
-        self, store: Store, retention: float, clock_is_sure: Callable[[], bool] = lambda: True
+        self, store: Store, retention: float, clock_is_trusted: Callable[[], bool] = lambda: True
     ) -> None:
-        """``retention`` in seconds. Nothing is pruned while ``clock_is_sure`` says that the time
-        may be wrong."""
+        """``retention`` in seconds. Nothing is deleted while ``clock_is_trusted`` is false."""
         self._store = store
         self._retention = retention
-        self._clock_is_sure = clock_is_sure
+        self._clock_is_trusted = clock_is_trusted
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End ``run`` soon."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Prune again and again, until ``stop``."""
         while not self._stop.is_set():
-            pruned = await self._prune() if self._clock_is_sure() else 0
-            await pause(BREATH if pruned == STEP else EVERY, self._stop)
+            pruned = await self._prune() if self._clock_is_trusted() else 0
+            await pause(BATCH_DELAY if pruned == PRUNE_BATCH_SIZE else PRUNE_INTERVAL, self._stop)
 
     async def _prune(self) -> int:
         try:
-            pruned = await self._store.prune(time.time() - self._retention - LATER, STEP)
+            before = time.time() - self._retention - GRACE_SECONDS
+            pruned = await self._store.prune(before, PRUNE_BATCH_SIZE)
         except StoreUnavailable as error:
-            log.warning("the store can't be pruned: %s", error)
+            log.warning("the store can't delete old events: %s", error)
             return 0
         if pruned:
-            log.info("pruned %d events older than the retention", pruned)
+            log.info("deleted %d events older than the retention", pruned)
         return pruned

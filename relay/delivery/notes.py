@@ -1,4 +1,4 @@
-"""What channels remember, kept in the store."""
+"""The key-value store of channels, kept in Relay's store."""
 
 import logging
 import time
@@ -9,24 +9,22 @@ log = logging.getLogger(__name__)
 
 
 class StoredKeyValues:
-    """``relay.channels.base.Notes`` in the store. A store that is away costs no message: what can't
-    be read is not known, and what can't be kept is forgotten."""
+    """``relay.channels.base.KeyValueStore`` in the store. An unavailable store costs no message:
+    a read finds nothing, and a write is lost."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def get(self, key: str, age: float) -> str | None:
-        """See ``Notes``."""
         try:
-            note = await self._store.note(key)
+            stored = await self._store.get_value(key)
         except StoreUnavailable as error:
-            log.warning("a note can't be read: %s", error)
+            log.warning("the store can't read a channel's value: %s", error)
             return None
-        return None if note is None or time.time() - note.at > age else note.value
+        return None if stored is None or time.time() - stored.at > age else stored.value
 
-    async def keep(self, key: str, value: str) -> None:
-        """See ``Notes``."""
+    async def put(self, key: str, value: str) -> None:
         try:
-            await self._store.keep_note(key, value)
+            await self._store.put_value(key, value)
         except StoreUnavailable as error:
-            log.warning("a note can't be kept: %s", error)
+            log.warning("the store can't write a channel's value: %s", error)

@@ -1,33 +1,32 @@
-"""Pace: no more messages a minute than a server documents."""
+"""Rate limits of channels, and interruptible sleeps."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
-BURST = 5
-"""Messages that may go out at once after a pause; Slack allows short bursts."""
+BURST_SIZE = 5  # messages without delay after an idle time; Slack allows short bursts
 
 
 class RateLimiter:
-    """A token bucket. One queue owns one."""
+    """A token bucket for one queue."""
 
     def __init__(
         self, per_minute: float | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """``per_minute`` None: as fast as the server answers."""
+        """``per_minute`` None: no limit."""
         self._interval = 60.0 / per_minute if per_minute else 0.0
         self._clock = clock
-        self._next = clock() - self._interval * BURST
+        self._next = clock() - self._interval * BURST_SIZE
 
     def take(self) -> float:
-        """Take the place of the next message: the seconds to wait before it is sent."""
+        """Take one token: the seconds to wait before the next message is sent."""
         now = self._clock()
-        self._next = max(self._next, now - self._interval * (BURST - 1)) + self._interval
+        self._next = max(self._next, now - self._interval * (BURST_SIZE - 1)) + self._interval
         return max(0.0, self._next - self._interval - now)
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait, but no longer than until ``stop``."""
+    """Sleep until ``seconds`` have passed or ``stop`` is set."""
     if seconds <= 0 or stop.is_set():
         return
     try:

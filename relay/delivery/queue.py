@@ -1,4 +1,4 @@
-"""A queue: one channel's messages, one after the other, in the order of the events."""
+"""The queue of one channel: its deliveries, one after the other, in the order of the events."""
 
 import asyncio
 import logging
@@ -7,14 +7,23 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from relay.channels.base import Channel, Failure, ReplyTo
+from relay.channels.base import (
+    Channel,
+    DeliveryError,
+    Misconfigured,
+    Permanent,
+    ReplyTo,
+    RetryLater,
+    ThreadNotFound,
+)
 from relay.delivery import digest
 from relay.delivery.changes import EditAttempt, EditOutcome
 from relay.delivery.clock import RetryTimers
 from relay.delivery.health import QueueHealth
 from relay.delivery.pace import RateLimiter, pause
-from relay.delivery.retry import LONGEST, delay
+from relay.delivery.retry import MAX_RETRY_DELAY, retry_delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
@@ -24,349 +33,334 @@ from relay.store.base import (
     QueueHead,
     Store,
     StoreUnavailable,
-    ThreadPlace,
+    ThreadReceipts,
     queue_lease,
 )
 
 log = logging.getLogger(__name__)
 
-READ_AHEAD = 32
-"""Deliveries that a queue reads from the store at once."""
-STORE_PAUSE = 1.0
-"""Seconds to wait when the store can't be read or written."""
+T = TypeVar("T")
+
+READ_BATCH_SIZE = 32
+STORE_RETRY_DELAY = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class QueueContext:
-    """What all queues work with."""
+    """What all queues share."""
 
     store: Store
     metrics: Metrics
     health: QueueHealth
     pictures: Callable[[str], Awaitable[Picture | None]]
-    """Gives the picture of an id in Penpot."""
+    """Fetches a picture by its id in Penpot."""
     retention: float
-    """Seconds after which a message is too old."""
-    clock_is_sure: Callable[[], bool]
-    """Nothing is too old while this says that the time may be wrong."""
+    """Seconds after which a waiting message expires."""
+    clock_is_trusted: Callable[[], bool]
+    """No message expires while this is false."""
     changed: Callable[[Iterable[int]], None]
-    """Is told the events whose deliveries were sent, failed or died."""
+    """Called with the ids of events whose deliveries changed state."""
     stop: asyncio.Event
-    waits: RetryTimers
+    timers: RetryTimers
 
 
 class ChannelQueue:
-    """Sends what waits for one channel. Every receipt is on disk before the next message goes
-    out."""
+    """Sends the waiting deliveries of one channel. Every receipt is on disk before the next message
+    is sent."""
 
     def __init__(
         self,
         name: str,
-        means: QueueContext,
+        context: QueueContext,
         open_channel: Callable[[str], Channel],
         pace: float | None,
         *,
         threaded: bool,
         digest_after: int,
     ) -> None:
-        """See ``Queues``, for this one queue."""
+        """Arguments as for ``QueueManager``."""
         self.name = name
-        self._means = means
+        self._context = context
         self._open_channel = open_channel
         self._pace = pace
         self._threaded = threaded
         self._digest_after = digest_after
         self._opened: tuple[Channel, RateLimiter] | None = None
-        self._begun = True
-        self._started: float | None = None
-        self._apart: frozenset[int] = frozenset()
-        self._done: dict[int, set[str]] = {}
-        self._waits_for: QueueHead | None = None
+        self._first_uncertain = True
+        self._send_started: float | None = None
+        self._unbundled: frozenset[int] = frozenset()
+        self._edited: dict[int, set[str]] = {}
+        self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
-    def begin(self) -> None:
-        """The queue has its lease, maybe from another replica: what waits first may have been under
-        way there."""
-        self._begun = True
+    def lease_acquired(self) -> None:
+        """The replica that held the lease before may have been sending the first delivery."""
+        self._first_uncertain = True
 
-    def look(self, head: QueueHead | None) -> None:
-        """That is what waits first by now: a queue that waits for something else reads anew, as
-        `relay resend` or another replica has changed it."""
-        if self._waits_for is not None and head != self._waits_for:
+    def update_head(self, head: QueueHead | None) -> None:
+        """Wake a queue that waits for another delivery than ``head``, the first one in the store:
+        `relay resend` or another replica has changed the queue."""
+        if self._waiting_for is not None and head != self._waiting_for:
             self.wake()
 
     def wake(self) -> None:
-        """Wait no longer."""
         self._woken.set()
 
     async def close(self) -> None:
-        """Give the channel's connections back."""
         if self._opened is not None:
             await self._opened[0].close()
 
     async def send_next(self) -> bool:
         """Send the next messages; False when there are none."""
         try:
-            batch = await self._means.store.waiting(self.name, self._window())
-            if bundle := await self._bundled(batch):
-                await self._deliver(bundle)
+            batch = await self._context.store.waiting_deliveries(self.name, self._read_size())
+            if members := await self._digest_members(batch):
+                await self._deliver(members)
                 return True
             for delivery in batch:
-                if self._means.stop.is_set() or not await self._deliver([delivery]):
+                if self._context.stop.is_set() or not await self._deliver([delivery]):
                     break
         except StoreUnavailable as error:
             log.warning("queue %s waits for the store: %s", self.name, error)
-            await pause(STORE_PAUSE, self._means.stop)
+            await pause(STORE_RETRY_DELAY, self._context.stop)
             return True
         return bool(batch)
 
-    def _window(self) -> int:
-        """So many deliveries are read at once: one more tells that the queue is late."""
+    def _read_size(self) -> int:
+        """Deliveries to read at once: one more than ``digest_after`` shows that a digest is due."""
         after = self._digest_after
-        return READ_AHEAD if after == sys.maxsize else max(READ_AHEAD, after + 1)
+        return READ_BATCH_SIZE if after == sys.maxsize else max(READ_BATCH_SIZE, after + 1)
 
-    async def _bundled(self, batch: Sequence[Delivery]) -> list[Delivery]:
-        """The deliveries that go out next where the queue is late, or was: those of a digest, which
-        the store knows before it is sent; none where each goes by itself."""
+    async def _digest_members(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """The deliveries of the next digest, which is stored before it is sent, or the single
+        delivery that has to go before it; empty where no digest is due."""
         if not batch:
             return []
         if batch[0].digest:
             return [delivery for delivery in batch if delivery.digest == batch[0].digest]
         if len(batch) <= self._digest_after:
             return []
-        # What was tried may have arrived, also by one that was killed or hung before its receipt;
-        # and what a digest was taken apart for goes by itself.
-        begun, self._begun = self._begun, False
-        if begun or batch[0].attempts or batch[0].id in self._apart:
+        # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
+        # may have arrived, and is repeated under its own key. Members of a digest that the server
+        # refused are sent one by one.
+        uncertain, self._first_uncertain = self._first_uncertain, False
+        if uncertain or batch[0].attempts or batch[0].id in self._unbundled:
             return [batch[0]]
-        messages = [Message.loads(delivery.message) for delivery in batch[: digest.MOST]]
-        members = batch[: digest.fitting(messages)]
+        messages = [Message.loads(delivery.message) for delivery in batch[: digest.MAX_DIGEST_SIZE]]
+        members = batch[: digest.digest_size(messages)]
         if len(members) == 1:
             return [batch[0]]
         key = uuid.uuid4().hex
-        await self._means.store.bundle([member.id for member in members], key)
+        await self._context.store.set_digest([member.id for member in members], key)
         return [replace(member, digest=key) for member in members]
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> bool:
-        """One try at one delivery, or at a digest of several, when its time has come; False when it
-        stays waiting."""
+        """Attempt one delivery, or a digest of several, when it is due; False when it stays
+        waiting."""
         delivery = deliveries[0]
-        left = delivery.created_at + self._means.retention - time.time()
-        if left < 0 and self._means.clock_is_sure():
-            await self._bury(delivery, "expired", "waited longer than the retention")
+        expires_in = delivery.created_at + self._context.retention - time.time()
+        if expires_in < 0 and self._context.clock_is_trusted():
+            await self._mark_dead(delivery, "expired", "waited longer than the retention")
             return True
-        wait = self._means.waits.left(self.name, delivery)
+        wait = self._context.timers.remaining(self.name, delivery)
         if wait > 0:
-            await self._wait(delivery, min(wait, LONGEST, left if left > 0 else LONGEST))
+            limit = expires_in if expires_in > 0 else MAX_RETRY_DELAY
+            await self._wait(delivery, min(wait, MAX_RETRY_DELAY, limit))
             return False
         try:
             return await self._send(deliveries)
-        except Failure as failure:
-            return await self._fail(deliveries, failure)
+        except DeliveryError as error:
+            return await self._fail(deliveries, error)
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("queue %s: delivery %d", self.name, delivery.id)
-            bug = Failure("retry", "bug", type(error).__name__)
-            return await self._fail(deliveries, bug)
+            return await self._fail(deliveries, RetryLater("bug", type(error).__name__))
 
     async def _wait(self, delivery: Delivery, seconds: float) -> None:
-        """Wait for a delivery, without asking the store: ``look`` tells what changes there."""
-        self._waits_for = QueueHead(delivery.id, delivery.next_at)
+        """Wait without polling the store: ``update_head`` reports changes of the delivery."""
+        self._waiting_for = QueueHead(delivery.id, delivery.next_at)
         self._woken.clear()
-        if not self._means.stop.is_set():
+        if not self._context.stop.is_set():
             await pause(seconds, self._woken)
-        self._waits_for = None
+        self._waiting_for = None
 
     async def _send(self, deliveries: Sequence[Delivery]) -> bool:
-        """Send a message and write its receipt; False when it stays waiting.
+        """Send a message and store its receipt; False when it stays waiting.
 
         Raises what the channel raises.
         """
         delivery = deliveries[0]
         message = Message.loads(delivery.message)
         if delivery.digest:
-            message = self._together(deliveries)
-        thread = message.thread if self._threaded and message.to is None else ""
-        place = await self._means.store.thread(self.name, thread) if thread else None
-        if place is not None and message.change is None:
+            message = self._build_digest(deliveries)
+        thread_id = message.thread if self._threaded and message.to is None else ""
+        thread = await self._context.store.get_thread(self.name, thread_id) if thread_id else None
+        if thread is not None and message.change is None:
             message = message.in_thread()
-        channel, pace = self._open()
-        await pause(pace.take(), self._means.stop)
-        picture = await self._means.pictures(message.picture) if message.picture else None
-        if self._means.stop.is_set():
+        channel, limiter = self._open()
+        await pause(limiter.take(), self._context.stop)
+        picture = await self._context.pictures(message.picture) if message.picture else None
+        if self._context.stop.is_set():
             return False
         self._require_lease()
-        self._started = time.monotonic()
+        self._send_started = time.monotonic()
         if message.change is not None:
-            outcome = await self._change(delivery, message, place, picture)
+            outcome = await self._edit(delivery, message, thread, picture)
             if outcome.stopped:
                 return False
-            if outcome.left is None:
-                took = self._took()
-                await self._note(lambda: self._means.store.sent([delivery.id], "", seconds=took))
-                await self._tell_sent(deliveries, took, reached=outcome.reached)
+            if outcome.fallback is None:
+                took = self._elapsed()
+                await self._store(
+                    lambda: self._context.store.mark_sent([delivery.id], "", seconds=took)
+                )
+                await self._report_sent(deliveries, took, reached=outcome.reached)
                 return True
-            message = outcome.left if place is None else outcome.left.in_thread()
+            message = outcome.fallback if thread is None else outcome.fallback.in_thread()
             picture = None
         try:
             receipt = await channel.send(
                 message,
                 delivery.digest or delivery.key,
-                ReplyTo(place.root, place.last, place.title) if place else None,
+                ReplyTo(thread.root, thread.last, thread.title) if thread else None,
                 picture,
             )
-        except Failure as failure:
-            if failure.verdict != "rootless" or place is None:
+        except ThreadNotFound as error:
+            if thread is None:
                 raise
             log.warning(
-                "queue %s: delivery %d begins its thread anew: %s", self.name, delivery.id, failure
+                "queue %s: delivery %d starts its thread again: %s", self.name, delivery.id, error
             )
-            await self._means.store.forget_thread(self.name, thread)
+            await self._context.store.delete_thread(self.name, thread_id)
             return False
-        took = self._took()
-        await self._note(
-            lambda: self._means.store.sent(
-                [one.id for one in deliveries],
+        took = self._elapsed()
+        await self._store(
+            lambda: self._context.store.mark_sent(
+                [member.id for member in deliveries],
                 receipt.id,
                 queue=self.name,
-                thread=thread,
+                thread=thread_id,
                 title=message.title,
                 seconds=took,
             )
         )
-        await self._tell_sent(deliveries, took)
+        await self._report_sent(deliveries, took)
         return True
 
-    def _together(self, deliveries: Sequence[Delivery]) -> Message:
-        """The digest of some messages. One that can't be made is taken apart, as if its server
-        would not have it."""
+    def _build_digest(self, deliveries: Sequence[Delivery]) -> Message:
+        """Raises ``Permanent`` where a bug prevents it, so that its members are sent one by one."""
         try:
-            return digest.together([Message.loads(one.message) for one in deliveries])
-        except Exception as error:  # a bug must not hold the queue
+            return digest.combine([Message.loads(delivery.message) for delivery in deliveries])
+        except Exception as error:  # a bug must not hold up the queue
             log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
-            raise Failure("dead", "bug", type(error).__name__) from error
+            raise Permanent("bug", type(error).__name__) from error
 
-    async def _change(
+    async def _edit(
         self,
         delivery: Delivery,
         message: Message,
-        place: ThreadPlace | None,
+        thread: ThreadReceipts | None,
         picture: Picture | None,
     ) -> EditOutcome:
-        """Change what the message is to change. Raises what the channel raises."""
+        """Raises what the channel raises."""
         assert message.change is not None  # noqa: S101 - for the type checker
-        channel, pace = self._open()
-        shown = await self._means.store.shown(self.name, message.thread)
+        channel, limiter = self._open()
+        shown = await self._context.store.shown_messages(self.name, message.thread)
         attempt = EditAttempt(
             queue=self.name,
             delivery_id=delivery.id,
             key=delivery.key,
             message=message,
             change=message.change,
-            place=place,
+            thread=thread,
             shown=shown,
-            done=self._done.setdefault(delivery.id, set()),
-            metrics=self._means.metrics,
+            done=self._edited.setdefault(delivery.id, set()),
+            metrics=self._context.metrics,
         )
 
-        async def breathe() -> bool:
-            await pause(pace.take(), self._means.stop)
+        async def throttle() -> bool:
+            await pause(limiter.take(), self._context.stop)
             self._require_lease()
-            return not self._means.stop.is_set()
+            return not self._context.stop.is_set()
 
-        outcome = await attempt.make(channel, picture, breathe)
-        self._done.pop(delivery.id)
+        outcome = await attempt.run(channel, picture, throttle)
+        self._edited.pop(delivery.id)
         return outcome
 
-    async def _tell_sent(
+    async def _report_sent(
         self, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
     ) -> None:
-        """Tell of it; that the queue works only where its server was ``reached``."""
+        """``reached``: whether the server was called, which shows that the queue works."""
         delivery = deliveries[0]
-        self._means.changed(one.event_id for one in deliveries)
-        self._means.metrics.sent(self.name, took)
+        self._context.changed(member.event_id for member in deliveries)
+        self._context.metrics.sent(self.name, took)
         if delivery.digest:
-            self._means.metrics.digest(self.name)
+            self._context.metrics.digest(self.name)
             log.info("queue %s: a digest of %d deliveries sent", self.name, len(deliveries))
         else:
             log.info(
                 "queue %s: delivery %d of event %d sent", self.name, delivery.id, delivery.event_id
             )
         if reached:
-            await self._note(lambda: self._means.health.works(self.name))
+            await self._store(lambda: self._context.health.succeeded(self.name))
 
-    async def _fail(self, deliveries: Sequence[Delivery], failure: Failure) -> bool:
+    async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
         delivery = deliveries[0]
-        self._means.metrics.failed(self.name, failure.reason)
-        if failure.verdict not in ("retry", "broken"):
+        self._context.metrics.failed(self.name, error.reason)
+        if not isinstance(error, RetryLater | Misconfigured):
             if delivery.digest:
-                log.warning("queue %s: a digest is taken apart: %s", self.name, failure)
-                ids = [one.id for one in deliveries]
-                self._apart = frozenset(ids)
-                await self._note(lambda: self._means.store.bundle(ids, ""))
+                log.warning("queue %s: digest failed, sent one by one: %s", self.name, error)
+                ids = [member.id for member in deliveries]
+                self._unbundled = frozenset(ids)
+                await self._store(lambda: self._context.store.set_digest(ids, ""))
                 return False
-            self._means.health.answered(self.name)
-            await self._bury(delivery, failure.reason, failure.detail)
+            self._context.health.answered(self.name)
+            await self._mark_dead(delivery, error.reason, error.detail)
             return True
         attempts = delivery.attempts + 1
-        wait = delay(attempts, failure.after)
-        known = False
-
-        async def tell() -> None:
-            nonlocal known
-            known = await self._means.health.failed(self.name, failure)
-
-        await self._note(tell)
-        log.log(
-            logging.DEBUG if known else logging.WARNING,
-            "queue %s: delivery %d failed (%s), try %d, next in %.0f s",
-            self.name,
-            delivery.id,
-            failure,
-            attempts,
-            wait,
-        )
+        wait = retry_delay(attempts, error.retry_after)
+        was_stopped = await self._store(lambda: self._context.health.failed(self.name, error))
+        level = logging.DEBUG if was_stopped else logging.WARNING
+        text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
+        log.log(level, text, self.name, delivery.id, error, attempts, wait)
         next_at = time.time() + wait
-        self._means.waits.begin(self.name, delivery.id, next_at, wait)
-        took = self._took()
-        await self._note(
-            lambda: self._means.store.failed(delivery.id, str(failure), next_at, seconds=took)
+        self._context.timers.start(self.name, delivery.id, next_at, wait)
+        took = self._elapsed()
+        await self._store(
+            lambda: self._context.store.mark_failed(delivery.id, str(error), next_at, seconds=took)
         )
-        self._means.changed([delivery.event_id])
+        self._context.changed([delivery.event_id])
         return False
 
-    async def _bury(self, delivery: Delivery, reason: str, detail: str) -> None:
-        self._done.pop(delivery.id, None)
+    async def _mark_dead(self, delivery: Delivery, reason: str, detail: str) -> None:
+        self._edited.pop(delivery.id, None)
         error = f"{reason}: {detail}" if detail else reason
         log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
-        took = self._took()
-        await self._note(lambda: self._means.store.dead(delivery.id, error, seconds=took))
-        self._means.changed([delivery.event_id])
-        self._means.metrics.dead(self.name, reason)
+        took = self._elapsed()
+        await self._store(lambda: self._context.store.mark_dead(delivery.id, error, seconds=took))
+        self._context.changed([delivery.event_id])
+        self._context.metrics.dead(self.name, reason)
 
     def _require_lease(self) -> None:
-        """Raises ``LeaseLost`` where another replica may have sent meanwhile what is to be sent
-        now: this one hung, or the store was away."""
-        if not self._means.store.lease_is_sure(queue_lease(self.name)):
+        """Raises ``LeaseLost`` where another replica may have sent the same message meanwhile,
+        because this one was suspended or the store was unavailable."""
+        if not self._context.store.holds_lease(queue_lease(self.name)):
             raise LeaseLost(queue_lease(self.name))
 
-    def _took(self) -> float:
-        """The seconds since the queue's last send began; 0 where none did."""
-        started, self._started = self._started, None
+    def _elapsed(self) -> float:
+        """Seconds since the current send started; 0 where none did."""
+        started, self._send_started = self._send_started, None
         return 0.0 if started is None else time.monotonic() - started
 
-    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write what became of a send, as often as it takes: a store that is away for a while
-        must not make the queue send the message again, not even when it is to stop meanwhile."""
+    async def _store(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write the result of a send, with retries until it succeeds, even while the service
+        stops: otherwise the message would be sent again."""
         while True:
             try:
-                await write()
+                return await write()
             except StoreUnavailable as error:
-                log.warning("what became of a message can't be written: %s", error)
-                await asyncio.sleep(STORE_PAUSE)
-            else:
-                return
+                log.warning("the result of a delivery can't be stored yet: %s", error)
+                await asyncio.sleep(STORE_RETRY_DELAY)
 
     def _open(self) -> tuple[Channel, RateLimiter]:
         if self._opened is None:

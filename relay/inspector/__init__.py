@@ -1,2 +1,2 @@
-"""The inspector: the pages in the browser. What is not needed to turn people away is loaded with
-the first page that somebody opens."""
+"""The inspector: Relay's web pages. Only ``gate`` and what it needs load at startup; the pages load
+with the first permitted request."""

@@ -1,4 +1,4 @@
-"""Access: who may look. Pure, from a request's head to its viewer."""
+"""Access control: maps a request head to its viewer. No I/O."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,101 +13,92 @@ from relay.inspector.context import Viewer
 from relay.inspector.sessions import COOKIE, Sessions
 
 LOOPBACK = ("127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104")
-_FORWARDED = re.compile(
+# Headers that proxies add to forwarded requests.
+_FORWARDED_HEADER_PATTERN = re.compile(
     r"forwarded|via|x-(forwarded|original|real|envoy|client|cluster)(-.*)?|true-client-ip|cf-.*"
 )
-"""Headers that a proxy adds when it passes a request on."""
-_HERE = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.IGNORECASE)
-"""Hosts that lead nowhere but here. Another's name may lead here too, if its owner wants (DNS
-rebinding), and its pages could then read ours."""
+_LOCAL_HOST_PATTERN = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.IGNORECASE)
+# Any other host name may resolve to this machine if its owner wants (DNS rebinding), and pages of
+# that host could then read the inspector's.
 
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """The head of a request."""
-
-    peer: str
-    """Address of the other end of the connection; empty where it is not known."""
-    http: str
+    peer: str  # address of the TCP peer; empty if unknown
+    http_version: str
     headers: Mapping[str, Sequence[str]]
 
     @classmethod
     def of(cls, scope: Scope) -> "RequestHead":
-        """The head of the request in an ASGI scope."""
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
         client = scope.get("client")
         return cls(client[0] if client else "", scope["http_version"], headers)
 
-    def one(self, name: str) -> str:
-        """A header that is there once; else empty."""
+    def single(self, name: str) -> str:
+        """The header's value; empty if it is missing or repeated."""
         values = self.headers.get(name, ())
         return values[0] if len(values) == 1 else ""
 
     def cookie(self, name: str) -> str:
-        """A cookie; empty where there is none. Whatever another service on this host has set
-        stands beside it: cookies know no ports."""
+        """The cookie's value; empty if missing. Tolerates malformed cookies of other services on
+        this host: browsers share cookies between ports."""
         return cookie_parser("; ".join(self.headers.get("cookie", ()))).get(name, "")
 
-    def comes_from(self, networks: Sequence[str]) -> bool:
-        """Whether the other end is in one of these networks."""
+    def is_peer_in(self, networks: Sequence[str]) -> bool:
         try:
             peer = ip_address(self.peer)
         except ValueError:
             return False
-        found = map(ip_network, networks)
-        return any(peer in network for network in found if network.version == peer.version)
+        parsed = map(ip_network, networks)
+        return any(peer in network for network in parsed if network.version == peer.version)
 
     def client(self, proxies: Sequence[str]) -> str:
-        """The address of who asks: where a proxy on this machine, or one of these, passes the
-        request on, the one that it has seen, which it puts last."""
-        seen = ",".join(self.headers.get("x-forwarded-for", ())).rpartition(",")[2].strip()
-        return seen if seen and self.comes_from((*LOOPBACK, *proxies)) else self.peer
+        """The client's address. A proxy on this machine or in ``proxies`` is trusted to append the
+        address that it saw to ``X-Forwarded-For``."""
+        last = ",".join(self.headers.get("x-forwarded-for", ())).rpartition(",")[2].strip()
+        return last if last and self.is_peer_in((*LOOPBACK, *proxies)) else self.peer
 
     @property
     def is_local(self) -> bool:
-        """Whether a program on this machine asks for itself.
+        """Whether a client on this machine sent the request directly, not through a proxy.
 
-        A proxy that adds no header of its own is told by its HTTP/1.0 or its ``Connection: close``,
-        which no browser sends; nginx sends both before 1.29.7, unless it is told otherwise. One
-        that sends neither, and the address that it was given for the host, is told by nothing:
-        so the README has proxies pass on ``/hooks/`` alone.
-        https://nginx.org/en/CHANGES, 1.29.7
+        A proxy that adds no header is recognized by HTTP/1.0 or ``Connection: close``, which
+        browsers do not send; nginx before 1.29.7 sends both by default
+        (https://nginx.org/en/CHANGES). A proxy that sends neither and sets a local ``Host`` cannot
+        be recognized: so the README has proxies forward ``/hooks/`` only.
         """
-        if not self.comes_from(LOOPBACK) or any(map(_FORWARDED.fullmatch, self.headers)):
+        if not self.is_peer_in(LOOPBACK) or any(
+            map(_FORWARDED_HEADER_PATTERN.fullmatch, self.headers)
+        ):
             return False
-        if self.http == "1.0" or "close" in self.one("connection").lower():
+        if self.http_version == "1.0" or "close" in self.single("connection").lower():
             return False
-        places = [self.one("host"), *map(_host, self.headers.get("origin", ()))]
-        places += map(_host, self.headers.get("referer", ()))
-        return all(map(_HERE.fullmatch, places))
+        hosts = [self.single("host"), *map(_host, self.headers.get("origin", ()))]
+        hosts += map(_host, self.headers.get("referer", ()))
+        return all(map(_LOCAL_HOST_PATTERN.fullmatch, hosts))
 
     @property
     def is_from_another_site(self) -> bool:
-        """Whether a browser says that another site's page made the request."""
-        return self.one("sec-fetch-site") in ("cross-site", "same-site")
+        return self.single("sec-fetch-site") in ("cross-site", "same-site")
 
     @property
     def is_https(self) -> bool:
-        """Whether a proxy says that the browser came by https."""
-        return self.one("x-forwarded-proto").lower() == "https"
+        return self.single("x-forwarded-proto").lower() == "https"
 
 
 class Access:
-    """Decides for whom a request is answered."""
-
     def __init__(self, config: Config, sessions: Sessions, *, has_login: bool) -> None:
         self._settings = config.inspector
         self._sessions = sessions
-        self.has_login = has_login
-        """Whether there is a password, and so a login that anybody may see."""
+        self.has_login = has_login  # a password is set: anonymous clients get the login page
 
     def viewer(self, head: RequestHead, now: float) -> Viewer | None:
-        """Who asks; None for somebody who is not known. ``now`` in seconds since 1970."""
+        """None for an anonymous client. ``now`` is in seconds since 1970."""
         header = self._settings.trusted_header
-        if header and head.comes_from(self._settings.trusted_proxies or LOOPBACK):
-            name = head.one(header).strip()
+        if header and head.is_peer_in(self._settings.trusted_proxies or LOOPBACK):
+            name = head.single(header).strip()
             if 0 < len(name) <= 200:
                 return Viewer(None, self._sessions.token(f"proxy {name}"), name)
         if (cookie := head.cookie(COOKIE)) and (viewer := self._sessions.viewer(cookie, now)):
@@ -118,5 +109,5 @@ class Access:
 
 
 def _host(address: str) -> str:
-    """The host and port of an address; empty where it has none, such as Origin's ``null``."""
+    """The URL's host and port; empty if it has none, such as ``Origin: null``."""
     return address.partition("://")[2].partition("/")[0]

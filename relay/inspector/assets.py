@@ -1,4 +1,4 @@
-"""The files that pages load: styles and scripts, cached for ever under a path with their hash."""
+"""Serves ``static/``. Paths contain a hash of all files, so browsers cache them forever."""
 
 import hashlib
 from functools import cache
@@ -17,17 +17,16 @@ TYPES = {
 
 
 def asset(name: str) -> str:
-    """The path under which a file of ``static/`` is served."""
     return f"/inspector/static/{_version()}/{name}"
 
 
 async def _serve(request: Request) -> Response:
-    found = _files().get(request.path_params["name"])
-    if found is None:
+    file = _files().get(request.path_params["name"])
+    if file is None:
         return Response("Not Found", 404, media_type="text/plain")
-    content, kind = found
+    content, media_type = file
     headers = {"cache-control": "public, max-age=31536000, immutable"}
-    return Response(content, headers=headers, media_type=kind)
+    return Response(content, headers=headers, media_type=media_type)
 
 
 ROUTES = [Route("/inspector/static/{version}/{name}", _serve)]
@@ -44,7 +43,7 @@ def _files() -> dict[str, tuple[bytes, str]]:
 
 @cache
 def _version() -> str:
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, (content, _) in _files().items():
-        whole.update(name.encode() + b"\0" + content)
-    return whole.hexdigest()[:12]
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What a page works on, and for whom."""
+"""What endpoints get with a request: the running service and the viewer."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -14,45 +14,36 @@ from relay.store.base import Store
 
 @dataclass(frozen=True, slots=True)
 class InspectorContext:
-    """The parts of the running service that pages show."""
-
     config: Config
     store: Store
     templates: Templates
     metrics: Metrics
     feed: ChangeFeed
-    """Tells which events changed."""
     wake: Callable[[Collection[str]], None]
-    """To be called with the queues that deliveries were put back into."""
+    """Called with the names of queues that got deliveries back for resending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Somebody who may look."""
+    """An authenticated client."""
 
-    team: str | None
-    """The one team that is shown to them, by its key; None for all."""
-    token: str
-    """What each of their forms has to bring along (``token``), so that no other site's can."""
-    name: str = ""
-    """What the reverse proxy calls them; empty for everybody else."""
-    has_session: bool = False
-    """Whether they have logged in here, and so can log out."""
+    team: str | None  # key of the only visible team; None: all teams
+    token: str  # CSRF token, sent with each form
+    name: str = ""  # from the single sign-on proxy's header
+    has_session: bool = False  # logged in with a password, so can log out
 
     def teams(self, config: Config) -> tuple[str, ...]:
-        """The keys of the teams that are shown to them."""
+        """The keys of the visible teams."""
         return tuple(config.teams) if self.team is None else (self.team,)
 
 
 def inspector_of(request: Request) -> InspectorContext:
-    """The service that a page shows."""
-    found = request.scope["inspector"]
-    assert isinstance(found, InspectorContext)  # noqa: S101 - Door puts it there
-    return found
+    context = request.scope["inspector"]
+    assert isinstance(context, InspectorContext)  # noqa: S101 - set by LoginGate
+    return context
 
 
 def viewer_of(request: Request) -> Viewer:
-    """Who asks for a page."""
-    found = request.scope["viewer"]
-    assert isinstance(found, Viewer)  # noqa: S101 - Door puts it there
-    return found
+    viewer = request.scope["viewer"]
+    assert isinstance(viewer, Viewer)  # noqa: S101 - set by LoginGate
+    return viewer

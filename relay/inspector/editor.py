@@ -1,4 +1,4 @@
-"""The editor of one template, with the message beside it."""
+"""The template editor: a text with a live preview."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,75 +9,67 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from relay.config import Config
-from relay.inspector.context import InspectorContext, Viewer, inspector_of, viewer_of
+from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
-from relay.inspector.frames import framed
 from relay.inspector.gallery import KIND_NAMES
-from relay.inspector.look.mail import SANDBOX
-from relay.inspector.pages import form, missing, page, parts
-from relay.inspector.recent import of_kind, one
+from relay.inspector.pages import PageNotFound, form, fragment, frame_response, page, row_id
+from relay.inspector.preview.mail import SANDBOX
 from relay.inspector.template_files import (
     SHARED,
     NotSaved,
-    TemplateFile,
     TemplatePath,
-    beginning,
-    found,
-    names,
+    default_template,
+    file_names,
+    load_template,
     save,
 )
-from relay.inspector.variables import described
+from relay.inspector.variables import describe_variables
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
-from relay.preview import KINDS
+from relay.preview import CHANNEL_KINDS
+from relay.store.queries import EventFilters
+
+RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
 
 
 @dataclass(frozen=True, slots=True)
 class EditorTarget:
-    """What the editor is set to."""
+    """What the editor edits and previews."""
 
-    event: str
-    """The event's name."""
-    place: TemplatePath
-    kind: str
-    """The kind of channel that is shown."""
-    source: str
-    """Id of the event that is shown; empty for the sample."""
-    replies: bool
-    """Whether it is shown as it stands in the thread of an earlier one."""
+    event: str  # name
+    template: TemplatePath
+    kind: str  # of channel
+    source: str  # id of the previewed event; empty for the sample
+    replies: bool  # preview it as a reply in a thread
 
     @classmethod
-    def of(
-        cls, event: str, given: Mapping[str, str], viewer: Viewer, config: Config
-    ) -> "EditorTarget | None":
-        """The desk that a query or a form asks for; None where there is no such one for them."""
-        files = names(event)
-        place = TemplatePath(
+    def of(cls, request: Request, given: Mapping[str, str]) -> "EditorTarget":
+        """From a query or a form. Raises ``PageNotFound``."""
+        event, viewer = request.path_params["event"], viewer_of(request)
+        files = file_names(event)
+        template = TemplatePath(
             given.get("file", next(iter(files), "")), given.get("team", viewer.team or "")
         )
-        kind = place.kind or given.get("kind", KINDS[0])
-        teams = viewer.teams(config) if viewer.team else ("", *config.teams)
-        if place.name not in files or place.team not in teams or kind not in KINDS:
-            return None
-        return cls(event, place, kind, given.get("from", ""), given.get("replies") == "1")
+        kind = template.kind or given.get("kind", CHANNEL_KINDS[0])
+        teams = viewer.teams(inspector_of(request).config)
+        if template.name not in files or kind not in CHANNEL_KINDS:
+            raise PageNotFound
+        if template.team not in teams and (template.team or viewer.team):
+            raise PageNotFound
+        return cls(event, template, kind, given.get("from", ""), given.get("replies") == "1")
 
     def address(self, **more: str) -> str:
-        """Of the editor, set like this."""
-        given = {"file": self.place.name, "team": self.place.team, "kind": self.kind}
+        given = {"file": self.template.name, "team": self.template.team, "kind": self.kind}
         given |= {"from": self.source, "replies": "1" if self.replies else ""} | more
         query = urlencode({key: value for key, value in given.items() if value})
         return f"/inspector/templates/{self.event}?{query}"
 
 
 class TemplateEditor:
-    """Shows templates, renders what is typed, and saves it where that is allowed."""
-
     def __init__(self, drafts: Drafts) -> None:
         self._drafts = drafts
 
     def routes(self) -> list[BaseRoute]:
-        """The editor's paths."""
         path = "/inspector/templates/{event}"
         forms = ("preview", self.preview), ("frame", self.frame), ("download", self.download)
         return [
@@ -87,158 +79,127 @@ class TemplateEditor:
         ]
 
     async def show(self, request: Request) -> Response:
-        """The editor with the text that counts, or where it asks for ``text=builtin`` with what
-        one starts from."""
-        inspector, desk = self._desk(request, request.query_params)
-        if desk is None:
-            return missing(request)
-        templates = inspector.templates
-        there = found(templates.user, templates.builtin, desk.place)
-        text = there.text
+        """The saved text, or with ``text=builtin`` the built-in one."""
+        target, text = EditorTarget.of(request, request.query_params), None
         if request.query_params.get("text") == "builtin":
-            text = beginning(templates.builtin, desk.place).text
+            text = default_template(inspector_of(request).templates.builtin, target.template).text
         saved = request.query_params.get("saved") == "1"
-        return await self._page(request, desk, there, text, saved=saved)
+        return await self._page(request, target, text, saved=saved)
 
     async def preview(self, request: Request) -> Response:
-        """What is typed as a message: a part of the page, or for a browser without scripts all of
-        it."""
-        inspector, desk, fields = await self._typed(request)
-        if desk is None:
-            return missing(request)
-        text = _lines(fields.get("text", ""))
+        """The draft's message: an HTML fragment for htmx, the whole page without scripts."""
+        target, text, fields = await self._read_form(request)
         if "hx-request" not in request.headers:
-            there = found(inspector.templates.user, inspector.templates.builtin, desk.place)
-            return await self._page(request, desk, there, text, seen=fields.get("seen", ""))
+            return await self._page(request, target, text, digest=fields.get("digest", ""))
+        values: dict[str, Any] = {"draft": None, "fails": True, "error_text": "", "variables": []}
         try:
-            event, shown = await self._shown(request, desk, text)
+            event, draft = await self._render(request, target, text)
         except EventNotFound as error:
-            return parts(
-                request,
-                "_drafted.html",
-                fault=str(error),
-                shown=None,
-                fails=True,
-                desk=desk,
-                variables=[],
-            )
-        listed = fields.get("listed", "") == desk.source
-        return parts(
-            request,
-            "_drafted.html",
-            fault="",
-            desk=desk,
-            shown=shown,
-            fails=_fails(shown, desk),
-            variables=[] if listed else list(described(event)),
-        )
+            values["error_text"] = str(error)
+        else:
+            values |= {"draft": draft, "fails": _fails(draft, target)}
+            if fields.get("listed", "") != target.source:
+                values["variables"] = list(describe_variables(event))
+        return fragment(request, "_draft_response.html", target=target, **values)
 
     async def frame(self, request: Request) -> Response:
-        """What is typed as a mail, for a frame in the page."""
-        _, desk, fields = await self._typed(request)
-        if desk is None:
-            return missing(request)
+        target, text, _ = await self._read_form(request)
         try:
-            _, shown = await self._shown(request, desk, _lines(fields.get("text", "")))
-        except EventNotFound:
-            return missing(request)
-        if shown.look.frame is None:
-            return missing(request)
-        return framed(shown.look.frame)
+            _, draft = await self._render(request, target, text)
+        except EventNotFound as error:
+            raise PageNotFound from error
+        return frame_response(draft.preview.frame)
 
     async def download(self, request: Request) -> Response:
-        """What is typed as a file."""
-        _, desk, fields = await self._typed(request)
-        if desk is None:
-            return missing(request)
-        name = desk.place.name  # letters, digits, "-", "_" and "." alone
+        target, text, _ = await self._read_form(request)
+        name = target.template.name  # contains only letters, digits, "-", "_" and "."
         headers = {"content-disposition": f'attachment; filename="{name}"'}
-        text = _lines(fields.get("text", ""))
         return Response(text, headers=headers, media_type="text/plain; charset=utf-8")
 
     async def save(self, request: Request) -> Response:
-        """Write what is typed into the templates' folder, where the config allows it."""
-        inspector, desk, fields = await self._typed(request)
-        folder = inspector.config.templates.path
-        if desk is None or folder is None or not inspector.config.inspector.write_templates:
-            return missing(request)
-        text, seen = _lines(fields.get("text", "")), fields.get("seen", "")
+        """Only if ``inspector.write_templates`` is set."""
+        target, text, fields = await self._read_form(request)
+        config, digest = inspector_of(request).config, fields.get("digest", "")
+        if config.templates.path is None or not config.inspector.write_templates:
+            raise PageNotFound
         try:
-            _, shown = await self._shown(request, desk, text)
-            save(folder, desk.place, text, seen, fails=_fails(shown, desk))
+            _, draft = await self._render(request, target, text)
+            fails = _fails(draft, target)
+            save(config.templates.path, target.template, text, digest, fails=fails)
         except (EventNotFound, NotSaved) as error:
-            there = found(inspector.templates.user, inspector.templates.builtin, desk.place)
-            return await self._page(request, desk, there, text, seen=seen, fault=str(error))
-        return RedirectResponse(desk.address(saved="1"), 303)
+            return await self._page(request, target, text, digest=digest, error_text=str(error))
+        return RedirectResponse(target.address(saved="1"), 303)
 
-    def _desk(
-        self, request: Request, given: Mapping[str, str]
-    ) -> tuple[InspectorContext, EditorTarget | None]:
-        inspector, event = inspector_of(request), request.path_params["event"]
-        return inspector, EditorTarget.of(event, given, viewer_of(request), inspector.config)
-
-    async def _typed(
-        self, request: Request
-    ) -> tuple[InspectorContext, EditorTarget | None, dict[str, str]]:
+    async def _read_form(self, request: Request) -> tuple[EditorTarget, str, dict[str, str]]:
         fields = await form(request)
-        return *self._desk(request, fields), fields
+        # Forms send CRLF line ends; a file has LF and one at its end.
+        text = fields.get("text", "").replace("\r\n", "\n").replace("\r", "\n")
+        return EditorTarget.of(request, fields), text.rstrip("\n") + "\n", fields
 
-    async def _shown(
-        self, request: Request, desk: EditorTarget, text: str
+    async def _render(
+        self, request: Request, target: EditorTarget, text: str
     ) -> tuple[Event, DraftPreview]:
-        """The event of the target, and the text as its message. Raises ``EventNotFound``."""
+        """Raises ``EventNotFound``."""
         inspector, viewer = inspector_of(request), viewer_of(request)
-        team = desk.place.team or viewer.teams(inspector.config)[0]
-        if desk.source:
-            stored = await one(inspector.store, viewer.team, desk.source)
-            if stored is None or stored.name != desk.event:
-                raise EventNotFound("that event is not there any more")
-            event = await self._drafts.real(stored)
-            team = desk.place.team or stored.team
+        team = target.template.team or viewer.teams(inspector.config)[0]
+        if target.source:
+            event_id, queries = row_id(target.source), inspector.store.queries
+            details = await queries.event(viewer.team, event_id) if event_id is not None else None
+            if details is None or details.event.name != target.event:
+                raise EventNotFound("that event is no longer stored")
+            event = await self._drafts.from_stored(details.event)
+            team = target.template.team or details.event.team
             if team not in inspector.config.teams:
-                raise EventNotFound(f"the team {team} is not in the config any more")
+                raise EventNotFound(f"the team {team} is no longer in the config")
         else:
-            event = self._drafts.sample(desk.event, team)
-        typed = {desk.place.name: text}
-        return event, await self._drafts.show(event, team, desk.kind, typed, replies=desk.replies)
+            event = self._drafts.sample(target.event, team)
+        typed = {target.template.name: text}
+        return event, await self._drafts.render(
+            event, team, target.kind, typed, replies=target.replies
+        )
 
     async def _page(
         self,
         request: Request,
-        desk: EditorTarget,
-        there: TemplateFile,
-        text: str,
+        target: EditorTarget,
+        text: str | None,
         *,
-        seen: str | None = None,
-        fault: str = "",
+        digest: str | None = None,
+        error_text: str = "",
         saved: bool = False,
     ) -> Response:
         inspector, viewer = inspector_of(request), viewer_of(request)
-        config, kind = inspector.config, CATALOGUE.get(desk.event)
-        recent = await of_kind(inspector.store, desk.event, viewer.team or desk.place.team or None)
-        shown = event = None
+        config, templates = inspector.config, inspector.templates
+        file = load_template(templates.user, templates.builtin, target.template)
+        text = file.text if text is None else text
+        recent = await inspector.store.queries.events(
+            viewer.team or target.template.team or None,
+            EventFilters(kind=target.event),
+            limit=RECENT_EVENTS_LIMIT,
+        )
+        draft = event = None
         try:
-            event, shown = await self._shown(request, desk, text)
+            event, draft = await self._render(request, target, text)
         except EventNotFound as error:
-            fault = fault or str(error)
+            error_text = error_text or str(error)
         values: dict[str, Any] = {
-            "desk": desk,
-            "about": kind,
-            "files": {name: _for_whom(name) for name in names(desk.event)},
-            "kinds": [desk.place.kind] if desk.place.kind else KINDS,
+            "target": target,
+            "catalogue_entry": CATALOGUE.get(target.event),
+            "files": {name: _label(name) for name in file_names(target.event)},
+            "kinds": [target.template.kind] if target.template.kind else CHANNEL_KINDS,
             "kind_names": KIND_NAMES,
             "sandbox": SANDBOX,
             "teams": viewer.teams(config),
             "for_all": viewer.team is None,
-            "there": there,
+            "file": file,
             "text": text,
-            "seen": there.seen if seen is None else seen,
-            "changed": text != there.text,
-            "recent": recent,
-            "shown": shown,
-            "fails": shown is not None and _fails(shown, desk),
-            "variables": list(described(event)) if event else [],
-            "fault": fault,
+            "digest": file.digest if digest is None else digest,
+            "changed": text != file.text,
+            "recent": recent.rows,
+            "draft": draft,
+            "fails": draft is not None and _fails(draft, target),
+            "variables": list(describe_variables(event)) if event else [],
+            "error_text": error_text,
             "saved": saved,
             "folder": config.templates.path,
             "writes": config.inspector.write_templates,
@@ -246,18 +207,12 @@ class TemplateEditor:
         return page(request, "editor.html", **values)
 
 
-def _fails(shown: DraftPreview, desk: EditorTarget) -> bool:
-    """Whether the draft itself is at fault, so that the message is not made of it."""
-    return any(problem.file == desk.place.name for problem in shown.problems)
+def _fails(draft: DraftPreview, target: EditorTarget) -> bool:
+    """Whether the draft itself has a problem, so that the message is not made from it."""
+    return any(problem.file == target.template.name for problem in draft.problems)
 
 
-def _for_whom(name: str) -> str:
-    """What a file is for, and its name."""
+def _label(name: str) -> str:
     kind = TemplatePath(name).kind
-    words = SHARED.get(name) or (f"{KIND_NAMES[kind]} alone" if kind else "all channels")
-    return f"{words}: {name}"
-
-
-def _lines(text: str) -> str:
-    """A text as a file has it: forms send it with the line ends of a telegraph."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
+    purpose = SHARED.get(name) or (f"{KIND_NAMES[kind]} only" if kind else "all channels")
+    return f"{purpose}: {name}"

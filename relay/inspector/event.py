@@ -1,4 +1,4 @@
-"""One event: what came, what it became, where it went, and sending it again."""
+"""The page of one event: its deliveries with their attempts and previews, and its body."""
 
 import json
 import re
@@ -13,205 +13,192 @@ from starlette.routing import Route
 
 from relay.channels.base import ReplyTo
 from relay.delivery.memory import FactCache
-from relay.delivery.plan import read
+from relay.delivery.plan import decode_body
 from relay.inspector.context import InspectorContext, inspector_of, viewer_of
-from relay.inspector.frames import framed
-from relay.inspector.look import Look, shown
-from relay.inspector.look.mail import SANDBOX
-from relay.inspector.pages import form, missing, page, row_id, visible
+from relay.inspector.pages import PageNotFound, form, frame_response, page, row_id, visible
+from relay.inspector.preview import MessagePreview, render_preview
+from relay.inspector.preview.mail import SANDBOX
 from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, media_type
 from relay.store.base import Delivery
-from relay.store.reading import DeliveryAttempt, Whole
+from relay.store.queries import DeliveryAttempt, EventDetails
 
-MOST_SHOWN = 100_000
-"""Characters of a body on the page; all of it is in the download."""
-MOST_COPIED = 20_000
-"""Bytes of a body that stand in a command to copy."""
+MAX_SHOWN_LENGTH = 100_000  # characters of a body; the download has all of it
+MAX_CURL_BYTES = 20_000  # a larger body is a file name in the curl command
 _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """A delivery on the page."""
-
     delivery: Delivery
     channel: str
-    kind: str
-    """Of the channel; empty where it has left the config."""
+    kind: str  # of the channel; empty if the channel is no longer in the config
     attempts: Sequence[DeliveryAttempt]
-    look: Look
+    preview: MessagePreview
 
 
 @dataclass(frozen=True, slots=True)
 class BodyView:
-    """A body on the page."""
-
-    sent: str
-    """As it came; JSON indented as Penpot indents it."""
-    read: str = ""
-    """As it is read, where that looks different."""
+    raw: str  # Transit as received, JSON indented
+    decoded: str = ""  # of Transit
     event: str = ""
     variables: str = ""
-    fault: str = ""
-    """Why it can't be read."""
-    is_cut: bool = False
+    error: str = ""  # why it is unreadable
+    is_truncated: bool = False
 
 
-async def _show(request: Request) -> Response:
-    inspector, whole = inspector_of(request), await _find(request)
-    if whole is None:
-        return missing(request)
+async def _page(request: Request) -> Response:
+    inspector, details = inspector_of(request), await _load(request)
     return page(
         request,
         "event.html",
-        whole=whole,
-        row=whole.row,
-        told=[await _told(inspector, whole, delivery) for delivery in whole.deliveries],
-        body=await _body(inspector, whole),
-        has_template=whole.row.name in CATALOGUE,
+        details=details,
+        row=details.row,
+        deliveries=[
+            await _delivery_view(inspector, details, delivery) for delivery in details.deliveries
+        ],
+        body=await _body_view(inspector, details),
+        has_template=details.row.name in CATALOGUE,
         sandbox=SANDBOX,
-        curl=_curl(inspector, whole),
-        file=_file_name(whole),
+        curl=_curl(inspector, details),
+        file=_file_name(details),
         resent=request.query_params.get("resent", ""),
-        live=f"/inspector/live?after={2**62}&open={whole.event.id}",
+        live=f"/inspector/live?after={2**62}&open={details.event.id}",
     )
 
 
-async def _again(request: Request) -> Response:
-    inspector, whole = inspector_of(request), await _find(request)
-    if whole is None:
-        return missing(request)
-    which = (await form(request)).get("delivery", "")
-    chosen = [one for one in whole.deliveries if which in ("all", str(one.id))]
-    found = await inspector.store.resend([one.id for one in chosen]) if chosen else []
-    inspector.wake({one.queue for one in chosen})
-    inspector.feed.changed([whole.event.id])
-    return RedirectResponse(f"/inspector/events/{whole.event.id}?resent={len(found)}", 303)
+async def _resend(request: Request) -> Response:
+    inspector, details = inspector_of(request), await _load(request)
+    choice = (await form(request)).get("delivery", "")
+    chosen = [d for d in details.deliveries if choice in ("all", str(d.id))]
+    resent = await inspector.store.resend([d.id for d in chosen]) if chosen else []
+    inspector.wake({d.queue for d in chosen})
+    inspector.feed.changed([details.event.id])
+    return RedirectResponse(f"/inspector/events/{details.event.id}?resent={len(resent)}", 303)
 
 
 async def _payload(request: Request) -> Response:
-    """The body as it came, as tests keep theirs."""
-    whole = await _find(request)
-    if whole is None:
-        return missing(request)
-    headers = {"content-disposition": f'attachment; filename="{_file_name(whole)}"'}
-    return Response(whole.event.body, headers=headers, media_type="application/octet-stream")
+    """The body as received, in a file named like those in ``tests/penpot/payloads``."""
+    details = await _load(request)
+    headers = {"content-disposition": f'attachment; filename="{_file_name(details)}"'}
+    return Response(details.event.body, headers=headers, media_type="application/octet-stream")
 
 
 async def _frame(request: Request) -> Response:
-    """A mail, for a frame on the event's page."""
-    inspector, whole = inspector_of(request), await _find(request)
-    for delivery in whole.deliveries if whole else ():
-        if whole and str(delivery.id) == request.path_params["delivery"]:
-            frame = (await _told(inspector, whole, delivery)).look.frame
-            if frame is not None:
-                return framed(frame)
-    return missing(request)
+    inspector, details = inspector_of(request), await _load(request)
+    for delivery in details.deliveries:
+        if str(delivery.id) == request.path_params["delivery"]:
+            view = await _delivery_view(inspector, details, delivery)
+            return frame_response(view.preview.frame)
+    raise PageNotFound
 
 
-async def _find(request: Request) -> Whole | None:
-    event_id = row_id(request.path_params["id"])
-    if event_id is None:
-        return None
-    return await inspector_of(request).store.reading.event(viewer_of(request).team, event_id)
+async def _load(request: Request) -> EventDetails:
+    event_id, team = row_id(request.path_params["id"]), viewer_of(request).team
+    queries = inspector_of(request).store.queries
+    details = await queries.event(team, event_id) if event_id is not None else None
+    if details is None:
+        raise PageNotFound
+    return details
 
 
-async def _told(inspector: InspectorContext, whole: Whole, delivery: Delivery) -> DeliveryView:
+async def _delivery_view(
+    inspector: InspectorContext, details: EventDetails, delivery: Delivery
+) -> DeliveryView:
     settings = inspector.config.queues().get(delivery.queue)
     message = Message.loads(delivery.message)
     thread = None
     if message.thread and settings is not None and settings.in_threads and message.to is None:
-        place = await inspector.store.thread(delivery.queue, message.thread)
-        if place is not None and place.root != delivery.receipt:
-            thread = ReplyTo(place.root, place.last, place.title)
+        stored = await inspector.store.get_thread(delivery.queue, message.thread)
+        if stored is not None and stored.root != delivery.receipt:
+            thread = ReplyTo(stored.root, stored.last, stored.title)
     addresses: dict[str, Any] = {}
     if settings is not None and settings.type == "email":
         addresses = {"sender": settings.sender, "to": settings.to}
     kind = settings.type if settings is not None else ""
-    look = shown(kind or "stdout", message, thread, **addresses)
+    preview = render_preview(kind or "stdout", message, thread, **addresses)
     channel = delivery.queue.partition("/")[2]
-    return DeliveryView(delivery, channel, kind, whole.attempts[delivery.id], look)
+    return DeliveryView(delivery, channel, kind, details.attempts[delivery.id], preview)
 
 
-async def _body(inspector: InspectorContext, whole: Whole) -> BodyView:
-    raw = whole.event.body
-    text = raw[: 4 * MOST_SHOWN].decode("utf-8", "replace")[:MOST_SHOWN]
-    is_cut = len(raw) > len(text.encode("utf-8", "replace"))
-    if not raw:  # Relay's own event
+async def _body_view(inspector: InspectorContext, details: EventDetails) -> BodyView:
+    raw = details.event.body
+    text = raw[: 4 * MAX_SHOWN_LENGTH].decode("utf-8", "replace")[:MAX_SHOWN_LENGTH]
+    is_truncated = len(raw) > len(text.encode("utf-8", "replace"))
+    if not raw:  # a synthetic event
         return BodyView("")
     try:
-        values = await read(raw, whole.event.content_type)
+        values = await decode_body(raw, details.event.content_type)
         event = normalize(values)
     except (UnreadableBody, NotAnEvent) as error:
-        return BodyView(text, fault=str(error), is_cut=is_cut)
+        return BodyView(text, error=str(error), is_truncated=is_truncated)
     pretty = _dump(values)
-    is_cut = is_cut or len(pretty) > MOST_SHOWN
-    team = inspector.config.teams.get(whole.event.team)
-    known = ""
+    is_truncated = is_truncated or len(pretty) > MAX_SHOWN_LENGTH
+    team = inspector.config.teams.get(details.event.team)
+    variables = ""
     if team is not None:
-        name = inspector.config.team_name(whole.event.team)
+        name = inspector.config.team_name(details.event.team)
         memory = FactCache(inspector.store)
-        enriched = await memory.enriched(event, whole.event.team, name, team.team_id)
+        enriched = await memory.enriched(event, details.event.team, name, team.team_id)
         linked = add_links(enriched, inspector.config.penpot.url)
-        known = _dump({key: _plain(value) for key, value in linked.variables().items()})
-    is_transit = media_type(whole.event.content_type) == "transit"
+        variables = _dump({key: _compact(value) for key, value in linked.variables().items()})
+    is_transit = media_type(details.event.content_type) == "transit"
     return BodyView(
-        text if is_transit else pretty[:MOST_SHOWN],
-        pretty[:MOST_SHOWN] if is_transit else "",
-        _dump(_plain(event))[:MOST_SHOWN],
-        known[:MOST_SHOWN],
-        is_cut=is_cut,
+        text if is_transit else pretty[:MAX_SHOWN_LENGTH],
+        pretty[:MAX_SHOWN_LENGTH] if is_transit else "",
+        _dump(_compact(event))[:MAX_SHOWN_LENGTH],
+        variables[:MAX_SHOWN_LENGTH],
+        is_truncated=is_truncated,
     )
 
 
-def _plain(value: Any) -> Any:
-    """Records as dicts, without what is empty."""
+def _compact(value: Any) -> Any:
+    """Dataclasses as dicts, without empty values."""
     if hasattr(value, "__dataclass_fields__"):
         value = asdict(value)
     if isinstance(value, dict):
-        plain = {key: _plain(each) for key, each in value.items()}
-        return {key: each for key, each in plain.items() if each not in ("", None, [], {}, ())}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+        compact = {key: _compact(item) for key, item in value.items()}
+        return {key: item for key, item in compact.items() if item not in ("", None, [], {}, ())}
+    return [_compact(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _dump(value: Any) -> str:
-    """As indented JSON; of what is longer than what is shown, one character more."""
+    """Indented JSON, cut one character after ``MAX_SHOWN_LENGTH``."""
     pieces, size = [], 0
     for piece in _ENCODER.iterencode(value):
         pieces.append(piece)
         size += len(piece)
-        if size > MOST_SHOWN:
+        if size > MAX_SHOWN_LENGTH:
             break
-    return "".join(pieces)[: MOST_SHOWN + 1]
+    return "".join(pieces)[: MAX_SHOWN_LENGTH + 1]
 
 
-def _curl(inspector: InspectorContext, whole: Whole) -> str:
-    """The command that posts the event anew; the secret is left to the reader."""
+def _curl(inspector: InspectorContext, details: EventDetails) -> str:
+    """The command that posts the body again; the secret stays a variable."""
     server = inspector.config.server
     base = server.public_url or f"http://localhost:{server.port}"
-    raw = whole.event.body
-    body = f"--data-binary @{_file_name(whole)}"
-    text = raw[: MOST_COPIED + 1].decode("utf-8", "replace")
-    # Not what a terminal would take for commands of its own.
-    if len(raw) <= MOST_COPIED and text.encode() == raw and visible(text) == text:
+    raw = details.event.body
+    body = f"--data-binary @{_file_name(details)}"
+    text = raw[: MAX_CURL_BYTES + 1].decode("utf-8", "replace")
+    # A pasted command must not contain a terminal's control characters.
+    if len(raw) <= MAX_CURL_BYTES and text.encode() == raw and visible(text) == text:
         body = f"--data-raw {shlex.quote(text)}"
-    kind = shlex.quote(f"content-type: {whole.event.content_type}")
-    return f'curl -H {kind} "{base}/hooks/{whole.event.team}/$SECRET" \\\n  {body}'
+    kind = shlex.quote(f"content-type: {details.event.content_type}")
+    return f'curl -H {kind} "{base}/hooks/{details.event.team}/$SECRET" \\\n  {body}'
 
 
-def _file_name(whole: Whole) -> str:
-    name = re.sub(r"[^a-z0-9-]+", "-", whole.event.name.lower()).strip("-")[:60] or "event"
-    end = "transit.json" if media_type(whole.event.content_type) == "transit" else "json"
-    return f"{name}-{whole.event.id}.{end}"
+def _file_name(details: EventDetails) -> str:
+    name = re.sub(r"[^a-z0-9-]+", "-", details.event.name.lower()).strip("-")[:60] or "event"
+    end = "transit.json" if media_type(details.event.content_type) == "transit" else "json"
+    return f"{name}-{details.event.id}.{end}"
 
 
 ROUTES = [
-    Route("/inspector/events/{id}", _show, methods=["GET"]),
-    Route("/inspector/events/{id}/again", _again, methods=["POST"]),
+    Route("/inspector/events/{id}", _page, methods=["GET"]),
+    Route("/inspector/events/{id}/resend", _resend, methods=["POST"]),
     Route("/inspector/events/{id}/payload", _payload, methods=["GET"]),
     Route("/inspector/events/{id}/mail/{delivery}", _frame, methods=["GET"]),
 ]

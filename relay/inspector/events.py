@@ -10,68 +10,66 @@ from starlette.routing import Route
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.pages import page, row_id
 from relay.penpot.catalogue import CATALOGUE, GROUPS
-from relay.store.reading import STATES, Filters, Row
+from relay.store.queries import FILTER_STATES, EventFilters, EventRow
 
-MOST_TEXT = 100
-"""Characters that are looked for."""
+MAX_FILTER_LENGTH = 100  # characters
 STATE_NAMES: Mapping[str, str] = {
     "sent": "sent",
     "waiting": "waiting",
     "dead": "dead",
-    "ignored": "not chosen by any channel",
+    "ignored": "ignored (skipped by all channels)",
     "unreadable": "unreadable",
-    "stored": "not fanned out yet",
+    "stored": "stored (not fanned out yet)",
 }
 
 
-def wanted(request: Request) -> tuple[str | None, Filters]:
-    """The team and the filters that a request names, within what its viewer may see."""
+def requested_filters(request: Request) -> tuple[str | None, EventFilters]:
+    """The query's team and filters; the team is the viewer's own if they see only one."""
     viewer, query = viewer_of(request), request.query_params
     team = viewer.team if viewer.team is not None else query.get("team") or None
     state = query.get("state", "")
-    return team, Filters(
-        query.get("kind", "")[:MOST_TEXT],
-        state if state in STATES else "",
-        query.get("text", "").strip()[:MOST_TEXT],
+    return team, EventFilters(
+        query.get("kind", "")[:MAX_FILTER_LENGTH],
+        state if state in FILTER_STATES else "",
+        query.get("text", "").strip()[:MAX_FILTER_LENGTH],
     )
 
 
-def fits(row: Row, filters: Filters) -> bool:
-    """Whether the filters leave a row in the list."""
+def matches(row: EventRow, filters: EventFilters) -> bool:
     if filters.kind not in ("", row.name):
         return False
     if filters.text and (
         filters.text.casefold() not in f"{row.name} {row.person} {row.about}".casefold()
     ):
         return False
-    states = {row.state, *(mark.state for mark in row.marks)}
+    states = {row.state, *(mark.state for mark in row.deliveries)}
     return filters.state == "" or filters.state in states
 
 
 async def _list(request: Request) -> Response:
     inspector, viewer = inspector_of(request), viewer_of(request)
-    team, filters = wanted(request)
+    team, filters = requested_filters(request)
     before, after = (_id(request, name) for name in ("before", "after"))
-    found = await inspector.store.reading.events(team, filters, before=before, after=after)
-    if after is not None and found.newer is None:  # the page before is the first one
+    listing = await inspector.store.queries.events(team, filters, before=before, after=after)
+    if after is not None and listing.newer is None:  # the previous page is the first one
         after = None
-        found = await inspector.store.reading.events(team, filters)
-    asked = {"kind": filters.kind, "state": filters.state, "text": filters.text}
+        listing = await inspector.store.queries.events(team, filters)
+    query = {"kind": filters.kind, "state": filters.state, "text": filters.text}
     if viewer.team is None:
-        asked["team"] = team or ""
-    asked = {name: value for name, value in asked.items() if value}
+        query["team"] = team or ""
+    query = {name: value for name, value in query.items() if value}
     teams = viewer.teams(inspector.config)
 
     def address(path: str = "/inspector", **more: object) -> str:
-        query = urlencode(asked | more)
-        return f"{path}?{query}" if query else path
+        encoded = urlencode(query | more)
+        return f"{path}?{encoded}" if encoded else path
 
     is_first = before is None and after is None
-    newest = max((row.id for row in found.rows), default=0)
+    newest = max((row.id for row in listing.rows), default=0)
     return page(
         request,
         "events.html",
-        found=found,
+        listing=listing,
         filters=filters,
         team=team,
         teams=teams,
@@ -88,11 +86,11 @@ def _id(request: Request, name: str) -> int | None:
     return row_id(request.query_params.get(name, ""))
 
 
-async def _plainly(_: Request) -> Response:
+async def _remove_slash(_: Request) -> Response:
     return RedirectResponse("/inspector", 308)
 
 
 ROUTES = [
     Route("/inspector", _list, methods=["GET"]),
-    Route("/inspector/", _plainly, methods=["GET"]),
+    Route("/inspector/", _remove_slash, methods=["GET"]),
 ]

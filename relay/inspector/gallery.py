@@ -1,4 +1,4 @@
-"""Every kind of message as its reader sees it."""
+"""The gallery: a preview of every event's message, per kind of channel."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,68 +9,60 @@ from starlette.routing import BaseRoute, Route
 
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
-from relay.inspector.frames import framed
-from relay.inspector.look.mail import SANDBOX
-from relay.inspector.pages import missing, page
-from relay.inspector.template_files import TemplatePath, counting
+from relay.inspector.pages import PageNotFound, frame_response, page
+from relay.inspector.preview.mail import SANDBOX
+from relay.inspector.template_files import TemplatePath, own_template
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event
-from relay.penpot.samples import ORDER
-from relay.preview import KINDS
+from relay.penpot.samples import SAMPLE_NAMES
+from relay.preview import CHANNEL_KINDS
 
-KIND_NAMES = {"slack": "Slack", "matrix": "Matrix", "email": "Mail", "stdout": "Output"}
+KIND_NAMES = {"slack": "Slack", "matrix": "Matrix", "email": "Email", "stdout": "Output"}
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One kind of event, told with its sample."""
-
     event: Event
-    shown: DraftPreview
-    own: TemplatePath | None
-    """The user's own template that it is told with; None for the built-in one."""
+    draft: DraftPreview
+    own: TemplatePath | None  # the user's template in use; None for the built-in one
 
     @property
     def when(self) -> str:
-        """When Penpot sends it."""
         return CATALOGUE[self.event.name].when
 
 
 class Gallery:
-    """One page for each kind of channel."""
-
     def __init__(self, drafts: Drafts) -> None:
         self._drafts = drafts
 
     def routes(self) -> list[BaseRoute]:
-        """Its path."""
         return [
             Route("/inspector/templates", self.show, methods=["GET"]),
             Route("/inspector/templates/{event}/mail", self.mail, methods=["GET"]),
         ]
 
     async def show(self, request: Request) -> Response:
-        """The samples of all events as the messages of one team in one kind of channel."""
+        """All sample events, as one team's messages in one kind of channel."""
         inspector, viewer = inspector_of(request), viewer_of(request)
         teams = viewer.teams(inspector.config)
         team = request.query_params.get("team", teams[0])
-        kind = request.query_params.get("kind", KINDS[0])
-        if team not in teams or kind not in KINDS:
-            return missing(request)
-        names = sorted(ORDER, key=lambda name: GROUPS.index(CATALOGUE[name].group))
+        kind = request.query_params.get("kind", CHANNEL_KINDS[0])
+        if team not in teams or kind not in CHANNEL_KINDS:
+            raise PageNotFound
+        names = sorted(SAMPLE_NAMES, key=lambda name: GROUPS.index(CATALOGUE[name].group))
         events = [self._drafts.sample(name, team) for name in names]
-        shown = await self._drafts.show_all(events, team, kind)
+        drafts = await self._drafts.render_all(events, team, kind)
         folder = inspector.config.templates.path
         cards = [
-            Card(event, one, counting(folder, event.name, team, kind))
-            for event, one in zip(events, shown, strict=True)
+            Card(event, draft, own_template(folder, event.name, team, kind))
+            for event, draft in zip(events, drafts, strict=True)
         ]
         grouped = groupby(cards, lambda card: card.event.group)
         return page(
             request,
             "gallery.html",
             groups=[(group, list(cards)) for group, cards in grouped],
-            kinds=KINDS,
+            kinds=CHANNEL_KINDS,
             kind_names=KIND_NAMES,
             sandbox=SANDBOX,
             kind=kind,
@@ -79,13 +71,12 @@ class Gallery:
         )
 
     async def mail(self, request: Request) -> Response:
-        """One sample as a team's mail, for a frame in the page."""
+        """One sample as a team's mail, for an ``<iframe>``."""
         team = request.query_params.get("team", "")
         if team not in viewer_of(request).teams(inspector_of(request).config):
-            return missing(request)
+            raise PageNotFound
         try:
             event = self._drafts.sample(request.path_params["event"], team)
-        except EventNotFound:
-            return missing(request)
-        shown = await self._drafts.show(event, team, "email")
-        return framed(shown.look.frame) if shown.look.frame else missing(request)
+        except EventNotFound as error:
+            raise PageNotFound from error
+        return frame_response((await self._drafts.render(event, team, "email")).preview.frame)

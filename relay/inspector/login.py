@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""The login page and logging out."""
 
 import asyncio
 import hmac
@@ -15,118 +15,116 @@ from relay.config import Config
 from relay.inspector.access import RequestHead
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.pages import form, page
-from relay.inspector.sessions import COOKIE, LASTS, Sessions, passwords
-from relay.inspector.slowdown import LoginThrottle
+from relay.inspector.sessions import COOKIE, SESSION_TTL, Sessions, passwords
+from relay.inspector.throttle import LoginThrottle
 from relay.secret import Secret
 
 log = logging.getLogger(__name__)
 
-GUEST = "relay_login"
-"""The cookie that goes with the login's own form: another site can't send both."""
-CROWD = 8
-"""Tries that may wait for their turn."""
+FORM_COOKIE = "relay_login"  # CSRF protection of the login form: its token is bound to this cookie
+FORM_COOKIE_TTL = 3600  # seconds
+MAX_WAITING_LOGINS = 8
 HOME = "/inspector"
 
 
 class Login:
-    """The login's pages. One password is looked at at a time: a hash takes 64 MB for a moment."""
+    """Checks one password at a time: verifying an argon2 hash takes 64 MB of memory."""
 
     def __init__(self, config: Config, sessions: Sessions) -> None:
         self._config = config
         self._sessions = sessions
         self._passwords = passwords(config)
-        self._slowdown = LoginThrottle()
-        self._turn = asyncio.Lock()
-        self._queue = 0
+        self._throttle = LoginThrottle()
+        self._lock = asyncio.Lock()
+        self._waiting = 0
 
     def routes(self) -> list[BaseRoute]:
-        """Their routes."""
         return [
             Route("/inspector/login", self.show, methods=["GET"]),
-            Route("/inspector/login", self.enter, methods=["POST"]),
-            Route("/inspector/logout", self.leave, methods=["POST"]),
+            Route("/inspector/login", self.log_in, methods=["POST"]),
+            Route("/inspector/logout", self.log_out, methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
-        """The form."""
         if request.scope["viewer"] is not None or not self._passwords:
-            return RedirectResponse(_safe(request.query_params.get("next", "")), 303)
-        return self._page(request, _safe(request.query_params.get("next", "")))
+            return RedirectResponse(_safe_url(request.query_params.get("next", "")), 303)
+        return self._page(request, _safe_url(request.query_params.get("next", "")))
 
-    async def enter(self, request: Request) -> Response:
-        """Look at a password."""
-        told = await form(request)
-        there, team = _safe(told.get("next", "")), told.get("team", "").strip()
-        guest = request.cookies.get(GUEST, "")
-        token = self._sessions.token(f"guest {guest}") if guest else ""
-        if not token or not hmac.compare_digest(token.encode(), told.get("token", "").encode()):
+    async def log_in(self, request: Request) -> Response:
+        fields = await form(request)
+        next_url, team = _safe_url(fields.get("next", "")), fields.get("team", "").strip()
+        form_id = request.cookies.get(FORM_COOKIE, "")
+        token = self._sessions.token(f"login {form_id}") if form_id else ""
+        if not token or not hmac.compare_digest(token.encode(), fields.get("token", "").encode()):
             text = (
-                "Your browser kept no cookie for this form. Try once more; where people reach "
-                "Relay by https, this page has to be opened by https too."
+                "Your browser did not send this form's cookie. Try again; if Relay's public URL "
+                "begins with https, open this page by https too."
             )
-            return self._page(request, there, team, text, 403)
+            return self._page(request, next_url, team, text, 403)
         client = self._head(request).client(self._config.inspector.trusted_proxies)
-        crowded = self._queue >= CROWD
+        under_load = self._waiting >= MAX_WAITING_LOGINS
         account = team if team in self._passwords else ""
-        wait = 1.0 if crowded else self._slowdown.begin(client, time.monotonic(), account)
+        wait = 1.0 if under_load else self._throttle.begin(client, time.monotonic(), account)
         if wait > 0:
             text = f"Too many wrong passwords. Try again in {_duration(wait)}."
-            answer = self._page(request, there, team, text, 429)
+            answer = self._page(request, next_url, team, text, 429)
             answer.headers["retry-after"] = str(math.ceil(wait))
             return answer
-        if not await self._is_right(team, told.get("password", "")):
-            log.warning("inspector: a wrong password from %s", client or "an unknown address")
-            return self._page(request, there, team, "That password is wrong.", 403)
-        self._slowdown.right(client, account)
-        log.info("inspector: somebody logged in from %s", client or "an unknown address")
-        answer = RedirectResponse(there, 303)
+        if not await self._is_right(team, fields.get("password", "")):
+            log.warning("inspector: wrong password from %s", client or "an unknown address")
+            return self._page(request, next_url, team, "Wrong password.", 403)
+        self._throttle.succeeded(client, account)
+        log.info("inspector: login from %s", client or "an unknown address")
+        answer = RedirectResponse(next_url, 303)
         session = self._sessions.begin(team, time.time())
-        self._set(request, answer, COOKIE, session, LASTS)
-        answer.delete_cookie(GUEST, path=HOME, httponly=True, samesite="strict")
+        self._set_cookie(request, answer, COOKIE, session, SESSION_TTL)
+        answer.delete_cookie(FORM_COOKIE, path=HOME, httponly=True, samesite="strict")
         return answer
 
-    async def leave(self, request: Request) -> Response:
-        """Take the session from the browser."""
+    async def log_out(self, request: Request) -> Response:
         viewer_of(request)
         answer = RedirectResponse("/inspector/login" if self._passwords else HOME, 303)
         answer.delete_cookie(COOKIE, path=HOME, httponly=True, samesite="strict")
         return answer
 
     async def _is_right(self, team: str, password: str) -> bool:
-        self._queue += 1
+        self._waiting += 1
         try:
-            async with self._turn:
-                wanted = self._passwords.get(team)
-                usual = next(iter(self._passwords.values()))
-                right = await asyncio.to_thread(_matches, wanted or usual, password)
+            async with self._lock:
+                expected = self._passwords.get(team)
+                # For an unknown team too, so that the time does not reveal which teams exist.
+                any_password = next(iter(self._passwords.values()))
+                matches = await asyncio.to_thread(_matches, expected or any_password, password)
         finally:
-            self._queue -= 1
-        return right and wanted is not None
+            self._waiting -= 1
+        return matches and expected is not None
 
     def _page(
-        self, request: Request, there: str, team: str = "", error: str = "", status: int = 200
+        self, request: Request, next_url: str, team: str = "", error: str = "", status: int = 200
     ) -> Response:
-        guest = request.cookies.get(GUEST) or secrets.token_urlsafe(18)
+        form_id = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(18)
         answer = page(
             request,
             "login.html",
             status,
-            next=there,
+            next=next_url,
             team=team[:100],
             error=error,
-            token=self._sessions.token(f"guest {guest}"),
+            token=self._sessions.token(f"login {form_id}"),
             with_teams=any(self._passwords),
             only_teams="" not in self._passwords,
         )
-        self._set(request, answer, GUEST, guest, 3600)
+        self._set_cookie(request, answer, FORM_COOKIE, form_id, FORM_COOKIE_TTL)
         return answer
 
     def _head(self, request: Request) -> RequestHead:
         head = request.scope["head"]
-        assert isinstance(head, RequestHead)  # noqa: S101 - Door puts it there
+        assert isinstance(head, RequestHead)  # noqa: S101 - set by LoginGate
         return head
 
-    def _set(self, request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
+    def _set_cookie(
+        self, request: Request, answer: Response, name: str, value: str, seconds: int
+    ) -> None:
         head = self._head(request)
         public = inspector_of(request).config.server.public_url
         answer.set_cookie(
@@ -140,10 +138,10 @@ class Login:
         )
 
 
-def _matches(wanted: Secret, password: str) -> bool:
-    text = wanted.reveal()
+def _matches(expected: Secret, password: str) -> bool:
+    text = expected.reveal()
     if not text.startswith("$argon2"):
-        return wanted.matches(password)
+        return expected.matches(password)
     from argon2 import PasswordHasher
     from argon2.exceptions import Argon2Error, InvalidHashError
 
@@ -153,11 +151,11 @@ def _matches(wanted: Secret, password: str) -> bool:
         return False
 
 
-def _safe(address: str) -> str:
-    """Where to go after the login: a page of ours, whatever is asked for."""
-    own = address.startswith((f"{HOME}/", f"{HOME}?"))
-    plain = address.isascii() and address.isprintable() and "\\" not in address
-    return address if own and plain else HOME
+def _safe_url(url: str) -> str:
+    """The URL if it is a page of the inspector, else the start page: prevents open redirects."""
+    is_own = url.startswith((f"{HOME}/", f"{HOME}?"))
+    is_plain = url.isascii() and url.isprintable() and "\\" not in url
+    return url if is_own and is_plain else HOME
 
 
 def _duration(seconds: float) -> str:

@@ -1,24 +1,24 @@
-"""Pages: templates, headers, and what all pages share.
+"""Page rendering, headers and helpers shared by all pages.
 
 How a module adds pages
 -----------------------
-It has a function or a list with Starlette routes, with full paths under ``/inspector/``, that
-``routes.py`` puts into its own. An endpoint gets
+It has Starlette routes with full paths under ``/inspector/``, listed in ``routes.py``.
+An endpoint uses
 
 - ``inspector_of(request)``: config, store, templates, metrics (``context.py``);
-- ``viewer_of(request)``: for whom. ``viewer.teams(config)`` are the teams that may be shown to
-  them, and what belongs to another team is answered with ``missing(request)``;
-- ``await form(request)``: the fields of a form, sent url-encoded. ``Door`` has looked at its token
-  by then: a form holds ``{{ token_field() }}``, and htmx sends the token by itself;
-- ``page(request, "x.html", **values)``: a template from ``relay/inspector/templates/``, which
-  begins with ``{% extends "base.html" %}``, fills the blocks ``title`` and ``main``, and
-  gets ``viewer``, ``asset(name)`` and the names in ``FILTERS``;
-- ``parts(request, "x.html", **values)``: the same without a layout, as an answer to htmx.
+- ``viewer_of(request)``: who asks. ``viewer.teams(config)`` are the visible teams; for a request
+  for another team it raises ``PageNotFound``;
+- ``await form(request)``: the fields of a url-encoded form. ``LoginGate`` has checked its CSRF
+  token: a form contains ``{{ token_field() }}``, and htmx sends the token in a header;
+- ``page(request, "x.html", **values)``: a template of ``relay/inspector/templates/`` that extends
+  ``base.html``, fills the blocks ``title`` and ``main``, and has ``viewer``, ``asset(name)`` and
+  the filters of ``FILTERS``;
+- ``fragment(request, "x.html", **values)``: the same without a layout, as a response to htmx.
 
-Everything is escaped; text from outside stands in elements and attributes that run and fetch
-nothing. ``|safe`` does not occur. Scripts and styles are files in ``static/``, named with
-``asset``: the policy allows no other, so there is no ``style`` attribute and no ``on…`` either. An
-answer that needs a policy of its own, such as what stands in a frame, sets the header by itself.
+Everything is escaped: no template uses ``|safe``, and no text from outside is in an element or
+attribute that executes or loads something. Scripts and styles are files in ``static/``, addressed
+with ``asset``: the Content-Security-Policy forbids ``style`` and ``on…`` attributes. A response
+with a policy of its own, such as a mail's, sets the header itself.
 """
 
 import re
@@ -36,7 +36,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay import __version__
+from relay.errors import RelayError
 from relay.inspector.assets import asset
+from relay.inspector.preview import PreviewFrame
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -51,19 +53,21 @@ HEADERS: Mapping[bytes, bytes] = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
 }
-"""What every answer has, unless the endpoint says otherwise. Without any referrer browsers would
-not say whose form it is that they send (``Origin: null``)."""
+"""Defaults of every response. With ``Referrer-Policy: no-referrer`` browsers would send forms with
+``Origin: null``."""
 
 
-class WithHeaders:
-    """An application whose answers have ``HEADERS``."""
+class PageNotFound(RelayError):
+    """The page does not exist or the viewer may not see it. Answered with 404."""
+
+
+class PagesMiddleware:
+    """Adds ``HEADERS`` to responses and answers ``PageNotFound``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
@@ -71,44 +75,42 @@ class WithHeaders:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except PageNotFound:
+            await page(Request(scope), "missing.html", 404)(scope, receive, with_headers)
 
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
-    """A whole page out of the template of that name."""
     viewer = request.scope["viewer"]
-    text = (
-        _environment()
-        .get_template(name)
-        .render(
-            {
-                "viewer": viewer,
-                "token": viewer.token if viewer else "",
-                "here": request.url.path,
-                "config": request.scope["inspector"].config,
-            }
-            | values
-        )
-    )
-    return HTMLResponse(text, status)
+    common = {
+        "viewer": viewer,
+        "token": viewer.token if viewer else "",
+        "here": request.url.path,
+        "config": request.scope["inspector"].config,
+    }
+    return HTMLResponse(_environment().get_template(name).render(common | values), status)
 
 
-parts = page
-"""The same for a template without a layout."""
+fragment = page
 
 
-def rendered(name: str, **values: Any) -> str:
-    """What a template without a layout gives that asks for nothing of the request."""
+def render_fragment(name: str, **values: Any) -> str:
+    """A template without a layout that needs no request."""
     return _environment().get_template(name).render(values)
 
 
-def missing(request: Request) -> Response:
-    """The answer about what is not there, or not for this viewer."""
-    return page(request, "missing.html", 404)
+def frame_response(frame: PreviewFrame | None) -> Response:
+    """A document for an ``<iframe>``, under its own policy; the page's ``<iframe sandbox>`` repeats
+    the policy's sandbox flags. Raises ``PageNotFound`` if there is no document."""
+    if frame is None:
+        raise PageNotFound
+    headers = {"content-security-policy": frame.policy}
+    return Response(frame.html, headers=headers, media_type="text/html; charset=utf-8")
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a form; the last one counts of those with one name."""
+    """The fields of a form; of a repeated field the last value."""
     body = await request.body()
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
@@ -129,15 +131,15 @@ def _environment() -> Environment:
 
 
 def moment(seconds: float) -> Markup:
-    """A time element; the browser's own zone and words are put in by ``app.js``."""
+    """A ``<time>``; ``app.js`` converts it to the browser's time zone and language."""
     at = datetime.fromtimestamp(seconds, UTC)
     exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     shown = at.strftime("%Y-%m-%d %H:%M:%S")
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(exact, shown, shown)
 
 
-def until(seconds: float) -> Markup:
-    """A time to come; ``app.js`` tells how far it is."""
+def countdown(seconds: float) -> Markup:
+    """A future ``<time>``; ``app.js`` replaces its text with the remaining time."""
     at = datetime.fromtimestamp(seconds, UTC)
     exact = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     shown = at.strftime("%H:%M:%S UTC")
@@ -145,7 +147,7 @@ def until(seconds: float) -> Markup:
 
 
 def duration(seconds: float) -> str:
-    """A span of time in short: ``0.3 s``, ``12 s``, ``4 min``, ``3 h``, ``2 d``."""
+    """Such as ``0.3 s``, ``12 s``, ``4 min``, ``3 h``, ``2 d``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     for size, unit in ((60, "s"), (3600, "min"), (86400, "h")):
@@ -155,16 +157,16 @@ def duration(seconds: float) -> str:
 
 
 def row_id(text: str) -> int | None:
-    """An event's or a delivery's id out of an address; None where it is none."""
+    """The id in a URL; None if the text is not one."""
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else None
 
 
 def visible(text: str) -> str:
-    """Text with what can't be seen, or turns the direction of what follows, as ``\\u…``."""
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """The text with invisible and bidirectional control characters as ``\\u…``."""
+    return _INVISIBLE_PATTERN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-_UNSEEN = re.compile(
+_INVISIBLE_PATTERN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
-FILTERS = {"moment": moment, "duration": duration, "until": until, "visible": visible}
+FILTERS = {"moment": moment, "duration": duration, "until": countdown, "visible": visible}

@@ -1,4 +1,4 @@
-"""The list of the inspector's routes; loaded when somebody first opens a page."""
+"""The inspector's routes; imported with the first permitted request."""
 
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Router
@@ -10,12 +10,11 @@ from relay.inspector.drafts import Drafts
 from relay.inspector.editor import TemplateEditor
 from relay.inspector.gallery import Gallery
 from relay.inspector.login import Login
-from relay.inspector.pages import WithHeaders
+from relay.inspector.pages import PagesMiddleware
 from relay.inspector.sessions import Sessions
 
 
 def pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
-    """The application behind the door."""
     drafts = Drafts(inspector.config, inspector.store)
     router = Router(
         [
@@ -30,4 +29,4 @@ def pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
         ],
         redirect_slashes=False,
     )
-    return GZipMiddleware(WithHeaders(router))
+    return GZipMiddleware(PagesMiddleware(router))

@@ -1,4 +1,4 @@
-"""Sessions: who has logged in, told by a signed cookie alone."""
+"""Login sessions in a signed cookie."""
 
 import hashlib
 import hmac
@@ -9,52 +9,52 @@ from relay.config import Config
 from relay.inspector.context import Viewer
 from relay.secret import Secret
 
-LASTS = 12 * 3600
-"""Seconds that a login lasts."""
+SESSION_TTL = 12 * 3600  # seconds
 COOKIE = "relay_inspector"
 
 
 class Sessions:
-    """Nothing is kept: the cookie says for whom it is and until when, signed with a key that all
-    replicas with one config work out alike. So a login holds across replicas and restarts, and ends
-    when its password is changed. Logging out takes the cookie from the browser."""
+    """Stateless: the cookie holds account and expiry, signed with a key derived from the config. So
+    a session is valid on all replicas and after a restart, and ends when its password changes.
+    Logging out only deletes the cookie in the browser."""
 
     def __init__(self, config: Config) -> None:
-        # Not of the password alone: who got hold of a cookie could try passwords on it.
-        every = "\n".join(team.secret.reveal() for team in config.teams.values())
-        self._key = hashlib.sha256(every.encode()).digest()
+        # From the teams' secrets: a key from the password alone would let a stolen cookie be used
+        # to guess the password offline.
+        secret_text = "\n".join(team.secret.reveal() for team in config.teams.values())
+        self._key = hashlib.sha256(secret_text.encode()).digest()
         self._passwords = passwords(config)
 
-    def begin(self, who: str, now: float) -> str:
-        """A cookie for ``who``: a team's key, or "" for all; ``now`` in seconds since 1970."""
-        told = f"{who}~{int(now) + LASTS}~{secrets.token_urlsafe(12)}"
-        return f"{told}~{self._mark('session', told, self._passwords[who].reveal())}"
+    def begin(self, account: str, now: float) -> str:
+        """A cookie for ``account``: a team's key, or "" for all; ``now`` in seconds since 1970."""
+        payload = f"{account}~{int(now) + SESSION_TTL}~{secrets.token_urlsafe(12)}"
+        return f"{payload}~{self._sign('session', payload, self._passwords[account].reveal())}"
 
     def viewer(self, cookie: str, now: float) -> Viewer | None:
-        """Whom a cookie is for; None where it is too old, or not of this config."""
-        told, _, mark = cookie.rpartition("~")
-        who, _, rest = told.partition("~")
-        password = self._passwords.get(who)
+        """None if the cookie has expired or its signature does not match this config."""
+        payload, _, signature = cookie.rpartition("~")
+        account, _, rest = payload.partition("~")
+        password = self._passwords.get(account)
         if password is None:
             return None
-        right = self._mark("session", told, password.reveal())
-        if not hmac.compare_digest(mark.encode("utf-8", "replace"), right.encode()):
+        expected = self._sign("session", payload, password.reveal())
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return None
         if int(rest.partition("~")[0]) <= now:
             return None
-        return Viewer(who or None, self.token(told), has_session=True)
+        return Viewer(account or None, self.token(payload), has_session=True)
 
-    def token(self, of: str) -> str:
-        """The token for the forms of the one whom ``of`` names: only a page of ours can tell it."""
-        return self._mark("form", of)
+    def token(self, owner: str) -> str:
+        """The CSRF token for the forms of ``owner``."""
+        return self._sign("form", owner)
 
-    def _mark(self, *parts: str) -> str:
+    def _sign(self, *parts: str) -> str:
         text = "\x00".join(parts).encode("utf-8", "replace")
         return hmac.digest(self._key, text, "sha256").hex()[:48]
 
 
 def passwords(config: Config) -> Mapping[str, Secret]:
-    """Every password with whom it is for: a team's key, or "" for all teams."""
-    found = {"": config.inspector.password}
-    found |= {name: team.inspector_password for name, team in config.teams.items()}
-    return {who: password for who, password in found.items() if password is not None}
+    """Passwords by account: a team's key, or "" for all teams."""
+    accounts = {"": config.inspector.password}
+    accounts |= {name: team.inspector_password for name, team in config.teams.items()}
+    return {account: password for account, password in accounts.items() if password is not None}

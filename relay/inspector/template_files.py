@@ -1,4 +1,4 @@
-"""The files that templates stand in: which there can be, what is in them, and how one is saved."""
+"""Template files: which ones exist for an event, their content, and saving one."""
 
 import hashlib
 import os
@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from relay.messages.environments import BUILTIN, MAX_SIZE
-from relay.messages.sets import MARKDOWN, OVERRIDES
-from relay.messages.templates import EVENT_NAME, GENERIC
+from relay.errors import RelayError
+from relay.messages.environments import BUILTIN, MAX_TEMPLATE_SIZE
+from relay.messages.sets import MARKDOWN_SUFFIX, OVERRIDE_SUFFIXES
+from relay.messages.templates import EVENT_NAME_PATTERN, GENERIC_TEMPLATE
 
 SHARED: Mapping[str, str] = MappingProxyType(
-    {f"base{MARKDOWN}": "all messages", f"_words{MARKDOWN}": "the phrases that all share"}
+    {f"base{MARKDOWN_SUFFIX}": "all messages", f"_words{MARKDOWN_SUFFIX}": "shared phrases"}
 )
-"""Files that all events build on, with what they are for."""
+"""Files that every event's template includes, with their purpose."""
 
 STARTERS: Mapping[str, str] = MappingProxyType(
     {
@@ -43,113 +44,105 @@ STARTERS: Mapping[str, str] = MappingProxyType(
 """,
     }
 )
-"""What a template for one kind of channel alone begins with: there is no built-in one."""
+"""Initial text of a template for one kind of channel, which has no built-in one."""
 
 
-class NotSaved(Exception):
-    """A template could not be saved; the text says why, for a person."""
+class NotSaved(RelayError):
+    """A template was not saved; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplatePath:
-    """Where a template stands in the user's folder."""
-
-    name: str
-    """Of the file, such as ``rename-file.md.j2``."""
-    team: str = ""
-    """The team's key in the config; empty for all teams."""
+    name: str  # of the file, such as ``rename-file.md.j2``
+    team: str = ""  # the team's key in the config; empty for all teams
 
     @property
     def path(self) -> str:
-        """Within the folder."""
+        """Relative to the user's folder."""
         return f"{self.team}/{self.name}" if self.team else self.name
 
     @property
     def kind(self) -> str:
-        """The kind of channel that it is for alone; empty for all."""
-        return next((kind for kind, end in OVERRIDES.items() if self.name.endswith(end)), "")
+        """The only kind of channel that it is for; empty for all."""
+        return next(
+            (kind for kind, end in OVERRIDE_SUFFIXES.items() if self.name.endswith(end)), ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateFile:
-    """The text that counts for a place."""
-
     text: str
     origin: str
-    """``own``: the file is there; ``all``: that for all teams; ``builtin``; ``new``: there is none,
-    the text is for a beginning, as it is where one is ``unreadable``."""
-    seen: str = ""
-    """Digest of the place's own file; empty where there is none."""
+    """``own``: the file exists; ``all``: the file for all teams; ``builtin``; ``new``: none exists;
+    ``unreadable``. The last two have an initial text."""
+    digest: str = ""  # of the own file; empty if there is none
 
 
-def names(event: str) -> tuple[str, ...]:
-    """The files that can be edited for an event, or none where that is no event's name."""
-    if not EVENT_NAME.fullmatch(event):
+def file_names(event: str) -> tuple[str, ...]:
+    """The files that can be edited for an event; none for an invalid event name."""
+    if not EVENT_NAME_PATTERN.fullmatch(event):
         return ()
-    return (event + MARKDOWN, *(event + end for end in OVERRIDES.values()), *SHARED)
+    return (event + MARKDOWN_SUFFIX, *(event + end for end in OVERRIDE_SUFFIXES.values()), *SHARED)
 
 
-def found(user: Path | None, builtin: Path, place: TemplatePath) -> TemplateFile:
-    """What stands at a place, or counts there."""
+def load_template(user: Path | None, builtin: Path, template: TemplatePath) -> TemplateFile:
     try:
-        own = _content(user / place.path) if user else None
-        shared = _content(user / place.name) if user and place.team and own is None else None
+        own = _content(user / template.path) if user else None
+        shared = _content(user / template.name) if user and template.team and own is None else None
     except OSError:
-        return replace(beginning(builtin, place), origin="unreadable")
+        return replace(default_template(builtin, template), origin="unreadable")
     if own is not None:
         return TemplateFile(_text(own), "own", _digest(own))
     if shared is not None:
         return TemplateFile(_text(shared), "all")
-    return beginning(builtin, place)
+    return default_template(builtin, template)
 
 
-def beginning(builtin: Path, place: TemplatePath) -> TemplateFile:
-    """What one starts from who has no template yet: the built-in one, where there is one."""
-    if place.kind:
-        return TemplateFile(STARTERS[place.kind], "new")
-    own = _content(builtin / place.name)
+def default_template(builtin: Path, template: TemplatePath) -> TemplateFile:
+    """The built-in template, or an initial text if there is none."""
+    if template.kind:
+        return TemplateFile(STARTERS[template.kind], "new")
+    own = _content(builtin / template.name)
     if own is not None:
         return TemplateFile(_text(own), "builtin")
-    return TemplateFile(_text(_content(builtin / (GENERIC + MARKDOWN)) or b""), "new")
+    generic = _content(builtin / (GENERIC_TEMPLATE + MARKDOWN_SUFFIX))
+    return TemplateFile(_text(generic or b""), "new")
 
 
-def counting(user: Path | None, event: str, team: str, kind: str) -> TemplatePath | None:
-    """The user's own template that a team's channels of that kind get for an event; None where it
-    is the built-in one."""
-    ends = (OVERRIDES[kind], MARKDOWN) if kind in OVERRIDES else (MARKDOWN,)
-    places = (TemplatePath(event + end, owner) for end in ends for owner in (team, ""))
-    return next((one for one in places if user and os.path.isfile(user / one.path)), None)
+def own_template(user: Path | None, event: str, team: str, kind: str) -> TemplatePath | None:
+    """The user's template that a team's channels of that kind use; None for the built-in one."""
+    overrides = [OVERRIDE_SUFFIXES[kind]] if kind in OVERRIDE_SUFFIXES else []
+    suffixes = (*overrides, MARKDOWN_SUFFIX)
+    paths = (TemplatePath(event + suffix, owner) for suffix in suffixes for owner in (team, ""))
+    return next((path for path in paths if user and os.path.isfile(user / path.path)), None)
 
 
-def save(user: Path, place: TemplatePath, text: str, seen: str, *, fails: bool) -> None:
-    """Write a template to its place, whole or not at all. Raises ``NotSaved``.
+def save(user: Path, template: TemplatePath, text: str, digest: str, *, fails: bool) -> None:
+    """Write a template atomically. Raises ``NotSaved``, also for one that ``fails``.
 
-    ``seen`` is the digest of the file that the text was made from: what somebody else has written
-    there meanwhile is not lost. One that ``fails`` is not saved.
+    ``digest`` is that of the file that the text was made from, to detect concurrent changes.
     """
     if fails:
-        raise NotSaved("the template fails, for the reason below")
-    if place.team == BUILTIN:
-        raise NotSaved(f'a folder "{BUILTIN}" counts for no team: the name is taken')
-    target = user / place.path
+        raise NotSaved("the template fails, see below")
+    if template.team == BUILTIN:
+        raise NotSaved(f'the folder name "{BUILTIN}" is reserved')
+    target = user / template.path
     content = text.encode()
-    if len(content) > MAX_SIZE:
-        raise NotSaved("it is larger than 1 MB")
+    if len(content) > MAX_TEMPLATE_SIZE:
+        raise NotSaved("the text is larger than 1 MB")
     try:
-        there = _content(target)
-        if (_digest(there) if there is not None else "") != seen:
-            raise NotSaved(
-                f"{target} has been changed since you opened it: download yours, then reload"
-            )
+        current = _content(target)
+        if (_digest(current) if current is not None else "") != digest:
+            raise NotSaved(f"{target} has changed since you opened it: download yours, then reload")
         target.parent.mkdir(exist_ok=True)
         _replace(target, content)
     except OSError as error:
-        raise NotSaved(f"{target} can't be written: {error.strerror}") from error
+        raise NotSaved(f"cannot write {target}: {error.strerror}") from error
 
 
 def _replace(target: Path, content: bytes) -> None:
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
-    # No template by its name, so that nobody takes it for one before it is whole.
+    # Not a template's name, so that the incomplete file is never loaded.
     handle, name = tempfile.mkstemp(prefix=".", suffix=".new", dir=target.parent)
     try:
         with open(handle, "wb") as file:
@@ -164,10 +157,9 @@ def _replace(target: Path, content: bytes) -> None:
 
 
 def _content(path: Path) -> bytes | None:
-    """None where there is no file."""
     try:
         with open(path, "rb") as file:
-            return file.read(MAX_SIZE + 1)
+            return file.read(MAX_TEMPLATE_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

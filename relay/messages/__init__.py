@@ -1,1 +1,1 @@
-"""All that knows text."""
+"""Messages: templates, Markdown, and their conversion to text and HTML."""

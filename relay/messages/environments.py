@@ -1,10 +1,10 @@
-"""Jinja environments: where templates are looked up, and how what they print is escaped.
+"""Jinja environments: template lookup, and escaping of the values that templates print.
 
-Jinja's own escaping is made for HTML, so Markdown and JSON do without it. Two hooks take its
-place: ``finalize`` escapes what ``{{ … }}`` prints, and ``concat`` (with which Jinja puts together
-macros, ``{% set %}`` blocks, ``super()`` and ``self.title()``) marks the result as done, so that
-it is not escaped twice. What an author wrote outside ``{{ … }}`` goes through neither. Whatever
-loses its mark on the way is escaped once more: that shows, and lets nothing through.
+Jinja's autoescaping produces HTML, so the Markdown and JSON environments replace it with two hooks:
+``finalize`` escapes the value of ``{{ … }}``, and ``concat`` (with which Jinja assembles macros,
+``{% set %}`` blocks, ``super()`` and ``self.title()``) returns a marked ``str`` subclass, so that
+the result is not escaped twice. The template's own text passes through neither. Text that loses its
+mark is escaped again: that is visible, but safe.
 """
 
 import json
@@ -30,27 +30,27 @@ from relay.messages.html import inlines_to_html, to_html
 from relay.messages.markdown import Paragraph, parse
 from relay.messages.plain import to_text
 
-MAX_SIZE = 1_000_000  # characters of a template, and of what it prints
+MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its output
 BUILTIN = "builtin"
-"""The prefix under which a template reaches the built-in one of the same name."""
+"""The folder name by which a template refers to the built-in one of the same name."""
 
-_MOST_FILES = 10_000
-_FOR_HTML_ONLY = ("safe", "forceescape", "urlize", "xmlattr", "striptags")
+_MAX_FILES = 10_000
+_HTML_FILTERS = ("forceescape", "urlize", "xmlattr", "striptags")
 
 
 class TemplateFiles(BaseLoader):
-    """Templates from folders, the first that has the name wins; the built-in ones come last.
+    """Loads templates from folders in order of precedence, then from the built-in folder.
 
-    An edited file is taken at once, and so is a new file that wins over one in use.
+    Changed files, and new files that take precedence, are used at once.
     """
 
     def __init__(
-        self, folders: Sequence[Path], builtin: Path, typed: Mapping[str, str] | None = None
+        self, folders: Sequence[Path], builtin: Path, drafts: Mapping[str, str] | None = None
     ) -> None:
-        """``typed`` are templates that stand in no file, by name; they win over all others, and
-        others may take their place at any time."""
-        self.typed = typed or {}
-        # Plain strings: each render asks for every file anew, and pathlib would double its time.
+        """``drafts`` are unsaved templates by file name, which win over all files; they may be
+        replaced at any time."""
+        self.drafts = drafts or {}
+        # Plain strings: each rendering looks up every file, and pathlib would double its time.
         self.builtin = str(builtin)
         self.folders = tuple(map(str, folders))
 
@@ -60,31 +60,30 @@ class TemplateFiles(BaseLoader):
         path = self.find(template)
         if path is None:
             raise TemplateNotFound(template)
-        if template in self.typed:
-            text = self.typed[template]
-            return text, path, lambda: self.typed.get(template) == text
+        if template in self.drafts:
+            text = self.drafts[template]
+            return text, path, lambda: self.drafts.get(template) == text
         state = _state(path)
         with open(path, "rb") as file:
-            content = file.read(MAX_SIZE + 1)
-        if len(content) > MAX_SIZE:
+            content = file.read(MAX_TEMPLATE_SIZE + 1)
+        if len(content) > MAX_TEMPLATE_SIZE:
             raise TemplateSyntaxError("is larger than 1 MB", 1, template, path)
         try:
-            source = content.decode("utf-8-sig")  # as Windows writes it
+            source = content.decode("utf-8-sig")  # Windows editors write a byte order mark
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise TemplateSyntaxError("is not UTF-8", line, template, path) from error
         return source, path, lambda: self.find(template) == path and _state(path) == state
 
     def find(self, template: str) -> str | None:
-        """The path of a template's file, or the name of one that is typed; None where there is
-        none."""
-        pieces = split_template_path(template)  # refuses ".."
+        """The path of a template's file, the name itself for a draft, or None."""
+        pieces = split_template_path(template)  # rejects ".."
         folders = (*self.folders, self.builtin)
         if pieces[:1] == [BUILTIN]:
             pieces, folders = pieces[1:], (self.builtin,)
-        elif template in self.typed:
+        elif template in self.drafts:
             return template
-        if len(pieces) != 1:  # a folder within holds what is a team's alone
+        if len(pieces) != 1:  # a subfolder belongs to one team
             return None
         for folder in folders:
             path = f"{folder}/{pieces[0]}"
@@ -93,27 +92,28 @@ class TemplateFiles(BaseLoader):
         return None
 
     def state(self) -> tuple[object, ...]:
-        """What changes when a user's file is edited, added or taken away."""
-        files = (one for folder in self.folders for one in _files(folder))
-        return tuple(sorted(islice(files, _MOST_FILES)))
+        """A value that differs after a user's file was edited, added or removed."""
+        states = (state for folder in self.folders for state in _file_states(folder))
+        return tuple(sorted(islice(states, _MAX_FILES)))
 
 
-def _files(folder: str) -> Iterator[tuple[str, int, int]]:
-    for place, _, names in os.walk(folder):
+def _file_states(folder: str) -> Iterator[tuple[str, int, int]]:
+    for parent, _, names in os.walk(folder):
         for name in names:
-            with suppress(OSError):  # taken away meanwhile
-                path = f"{place}/{name}"
+            with suppress(OSError):  # removed meanwhile
+                path = f"{parent}/{name}"
                 yield path, *_state(path)
 
 
 def _state(path: str) -> tuple[int, int]:
+    """Modification time in nanoseconds, and size in bytes."""
     status = os.stat(path)
     return status.st_mtime_ns, status.st_size
 
 
 class _CodeGenerator(CodeGenerator):
-    """Takes away the tag that switches escaping off, and works nothing out as it compiles: that
-    loses its mark, and its line if it fails."""
+    """Removes the tag ``autoescape``, and disables constant folding: a folded value loses its mark,
+    and its line number if the expression fails."""
 
     def visit_ScopedEvalContextModifier(  # noqa: N802 - Jinja's name
         self, node: ast.ScopedEvalContextModifier, frame: Frame
@@ -129,45 +129,58 @@ class _CodeGenerator(CodeGenerator):
 
 
 class _TextCodeGenerator(_CodeGenerator):
-    """Compiles ``a ~ b`` so that the parts are escaped one by one, constants too."""
+    """Compiles ``a ~ b`` so that each part is escaped, also constants."""
 
     def visit_Concat(self, node: ast.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        self.write("environment.joined((")
+        self.write("environment.concat_escaped((")
         for part in node.nodes:
             self.visit(part, frame)
             self.write(", ")
         self.write("))")
 
 
-class _TextEnvironment(ImmutableSandboxedEnvironment):
-    """An environment for a form of text that is not HTML."""
+class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
+    code_generator_class = _CodeGenerator
 
-    code_generator_class = _TextCodeGenerator
-
-    def __init__(self, loader: BaseLoader, escape: Callable[[object], str]) -> None:
+    def __init__(
+        self,
+        loader: BaseLoader,
+        finalize: Callable[[object], object],
+        escape: Callable[[object], str],
+        *,
+        autoescape: bool,
+    ) -> None:
         super().__init__(
             loader=loader,
-            optimized=False,  # constants worked out as they are compiled lose their mark
-            finalize=escape,
+            optimized=False,  # no constant folding, as in the code generator
+            finalize=finalize,
             undefined=StrictUndefined,
-            autoescape=False,
+            autoescape=autoescape,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         self.filters["e"] = self.filters["escape"] = escape
-        for name in _FOR_HTML_ONLY:
+        del self.filters["safe"]
+
+
+class _TextEnvironment(_SandboxedEnvironment):
+    code_generator_class = _TextCodeGenerator
+
+    def __init__(self, loader: BaseLoader, escape: Callable[[object], str]) -> None:
+        super().__init__(loader, escape, escape, autoescape=False)
+        for name in _HTML_FILTERS:
             del self.filters[name]
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """``str.format`` and ``format_map`` without the mark that Jinja would give their result
-        again: what they put in is not escaped."""
-        formatted = super().wrap_str_format(value)
-        if formatted is None:
+        """Removes the mark that Jinja would give the result of ``str.format`` and ``format_map``:
+        they do not escape their arguments."""
+        format_method = super().wrap_str_format(value)
+        if format_method is None:
             return None
-        return lambda *arguments, **named: str(formatted(*arguments, **named))
+        return lambda *arguments, **keywords: str(format_method(*arguments, **keywords))
 
-    def joined(self, parts: Iterable[object]) -> str:
-        """What ``a ~ b`` gives."""
+    def concat_escaped(self, parts: Iterable[object]) -> str:
+        """The value of ``a ~ b``."""
         escape = self.finalize
         return self.concat(escape(part) for part in parts)  # type: ignore[misc]
 
@@ -189,18 +202,18 @@ class MarkdownEnvironment(_TextEnvironment):
 
 
 class Json(str):
-    """Text that is JSON already."""
+    """Marks text that is already JSON."""
 
     __slots__ = ()
 
 
 class SlackJsonEnvironment(_TextEnvironment):
-    """For ``*.slack.json.j2``: what is printed stands inside a JSON string.
+    """For ``*.slack.json.j2``: a printed value is part of a JSON string.
 
-    ``"text": "*{{ actor }}* commented"`` is right as it is: the value is escaped for JSON, and its
-    & < > for Slack, so that no name can ping or link in ``mrkdwn`` and ``plain_text``. The
-    filter ``tojson`` gives a value as it is, quotes and all, for the elements of ``rich_text``,
-    which Slack takes literally.
+    In ``"text": "*{{ actor }}* commented"`` the value is escaped for JSON, and its & < > for Slack,
+    so that no name can ping or link in ``mrkdwn`` and ``plain_text``. The filter ``tojson`` prints
+    a whole JSON value, including quotes, for the elements of ``rich_text``, which Slack does not
+    interpret.
     """
 
     concat = staticmethod(lambda parts: Json("".join(parts)))
@@ -214,23 +227,11 @@ class SlackJsonEnvironment(_TextEnvironment):
         }
 
 
-class HtmlEnvironment(ImmutableSandboxedEnvironment):
-    """For ``*.matrix.html.j2`` and ``*.email.html.j2``: Jinja's own escaping for HTML."""
-
-    code_generator_class = _CodeGenerator
+class HtmlEnvironment(_SandboxedEnvironment):
+    """For ``*.matrix.html.j2`` and ``*.email.html.j2``: with Jinja's autoescaping."""
 
     def __init__(self, loader: BaseLoader) -> None:
-        super().__init__(
-            loader=loader,
-            optimized=False,
-            finalize=_shown,
-            undefined=StrictUndefined,
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        del self.filters["safe"]
-        self.filters["e"] = self.filters["escape"] = lambda value: escaped(_shown(value))
+        super().__init__(loader, _clean, lambda value: escaped(_clean(value)), autoescape=True)
         self.filters |= {
             "link": _html(filters.link),
             "quote": _html(filters.quote),
@@ -246,32 +247,32 @@ def _in_json_string(value: object) -> str:
     return Json(json.dumps(text)[1:-1])
 
 
-def _shown(value: object) -> object:
+def _clean(value: object) -> object:
     return value if hasattr(value, "__html__") else clean(value)
 
 
 def _html(function: Callable[..., Markdown]) -> Callable[..., Markup]:
-    def filtered(value: object, *arguments: Any, **named: Any) -> Markup:
-        document = parse(function(_unescaped(value), *arguments, **named))
+    def html_filter(value: object, *arguments: Any, **keywords: Any) -> Markup:
+        document = parse(function(_unescaped(value), *arguments, **keywords))
         if len(document) == 1 and isinstance(document[0], Paragraph):
             return Markup(inlines_to_html(document[0].inlines))  # noqa: S704 - escaped there
         return Markup(to_html(document))  # noqa: S704 - escaped there
 
-    return filtered
+    return html_filter
 
 
 def _plain_text(function: Callable[..., Markdown]) -> Callable[..., str]:
-    def filtered(value: object, *arguments: Any, **named: Any) -> str:
-        return to_text(parse(function(_unescaped(value), *arguments, **named)), links=False)
+    def text_filter(value: object, *arguments: Any, **keywords: Any) -> str:
+        return to_text(parse(function(_unescaped(value), *arguments, **keywords)), links=False)
 
-    return filtered
+    return text_filter
 
 
 def _unescaped(value: object) -> object:
-    """The text of what is HTML or JSON already, such as what a macro gave."""
+    """The plain text of a value that is already HTML or JSON, such as a macro's result."""
     if isinstance(value, Markup):
         return value.striptags()
     if isinstance(value, Json):
-        with suppress(ValueError):  # not a part of a string, but a value that ``tojson`` gave
+        with suppress(ValueError):  # a whole value from ``tojson``, not a part of a string
             return unescape(json.loads(f'"{value}"'))
     return value

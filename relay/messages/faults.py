@@ -1,54 +1,55 @@
-"""The faults of one template that show without running it: its name, its form, its words."""
+"""Static checks of one template: its file name, its syntax, its blocks, the names that it uses."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from jinja2 import BaseLoader, Environment, TemplateError, meta
 from jinja2 import nodes as ast
 
-from relay.messages.rendering import Problem, problem
+from relay.messages.rendering import Problem, Variables, to_problem
+
+_MAX_EXTENDS_DEPTH = 5
 
 
-def faults(
+def lint_template(
     path: str,
     environment: Environment,
     loader: BaseLoader,
-    end: str,
+    suffix: str,
     known: Collection[str],
-    samples: Sequence[Mapping[str, Any]],
+    samples: Sequence[Variables],
 ) -> Iterator[Problem]:
-    """What is wrong with the template file at ``path``, which is compiled for it.
+    """The problems of the template file at ``path``, which is compiled but not rendered.
 
-    ``end`` is the end of its name that tells its kind, ``known`` are the events' names, and
-    ``samples`` the variables that templates get, against which its names are held.
+    ``suffix`` is that of the template's kind, ``known`` are the events' names, and ``samples`` are
+    sets of template variables, which define the names that a template may use.
     """
     name = Path(path).name
-    stem = name.removesuffix(end)
+    stem = name.removesuffix(suffix)
     if stem not in known and not stem.startswith("_"):
         text = f'no event is called "{stem}"{hint(stem, known)}'
         yield Problem(path, 0, f'{text} (a file for other templates begins with "_")')
     try:
         source, _, _ = loader.get_source(environment, name)
         tree = environment.parse(source, name, path)
-        environment.compile(tree, name, path)  # finds unknown filters and tests
+        environment.compile(tree, name, path)  # detects unknown filters and tests
         undeclared = meta.find_undeclared_variables(tree)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with a user's file
-        yield problem(error, path)
+    except Exception as error:  # noqa: BLE001 - a user's file may fail in any way
+        yield to_problem(error, path)
         return
-    for line, text in _not_shown(tree, environment):
+    for line, text in _unused_parts(tree, environment):
         yield Problem(path, line, text)
     variables = {key: value for sample in samples for key, value in sample.items()}
     if variables:
-        names = {*variables, *environment.globals, *_names_given(tree, environment)}
+        names = {*variables, *environment.globals, *_inherited_names(tree, environment)}
         for line, text in _unknown_names(tree, undeclared, names, variables):
             yield Problem(path, line, text)
 
 
 def hint(name: str, names: Iterable[str]) -> str:
-    """The one of ``names`` that was probably meant, as the end of a sentence."""
+    """A suggestion as the end of a sentence; empty if no name is similar."""
     close = get_close_matches(name, sorted(names), 1)
     return f'; did you mean "{close[0]}"?' if close else ""
 
@@ -57,36 +58,36 @@ def _unknown_names(
     tree: ast.Template,
     undeclared: Collection[str],
     names: Collection[str],
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> Iterator[tuple[int, str]]:
-    """Names that no event gives, also where no sample comes by."""
+    """Also those in branches that no sample reaches."""
     for name in tree.find_all(ast.Name):
         if name.name in undeclared and name.name not in names:
             yield name.lineno, f"'{name.name}' is undefined{hint(name.name, variables)}"
-    own = {name.name for name in tree.find_all(ast.Name) if name.ctx != "load"}
-    for part in tree.find_all(ast.Getattr):
-        if not isinstance(part.node, ast.Name) or part.node.name in own:
+    assigned = {name.name for name in tree.find_all(ast.Name) if name.ctx != "load"}
+    for node in tree.find_all(ast.Getattr):
+        if not isinstance(node.node, ast.Name) or node.node.name in assigned:
             continue
-        thing = variables.get(part.node.name)
-        if thing is None:
+        value = variables.get(node.node.name)
+        if value is None:
             continue
-        parts = thing if isinstance(thing, Mapping) else dir(thing)
-        if part.attr not in parts:
-            words = hint(part.attr, [name for name in parts if not name.startswith("_")])
-            yield part.lineno, f"'{part.node.name}' has no '{part.attr}'{words}"
+        attributes = value if isinstance(value, Mapping) else dir(value)
+        if node.attr not in attributes:
+            words = hint(node.attr, [name for name in attributes if not name.startswith("_")])
+            yield node.lineno, f"'{node.node.name}' has no '{node.attr}'{words}"
 
 
-def _not_shown(tree: ast.Template, environment: Environment) -> Iterator[tuple[int, str]]:
-    """What a template that extends another says in vain: blocks that the other has not, and what
-    stands in none."""
+def _unused_parts(tree: ast.Template, environment: Environment) -> Iterator[tuple[int, str]]:
+    """The parts of a template with ``extends`` that Jinja ignores: blocks that the base does not
+    have, and output outside of blocks."""
     extending = False
-    bases = tuple(_extended(tree, environment))
+    bases = tuple(_bases(tree, environment))
     blocks = {block.name for base in bases for block in base.find_all(ast.Block)}
     called = {
-        part.attr
-        for one in (tree, *bases)
-        for part in one.find_all(ast.Getattr)
-        if isinstance(part.node, ast.Name) and part.node.name == "self"
+        node.attr
+        for template in (tree, *bases)
+        for node in template.find_all(ast.Getattr)
+        if isinstance(node.node, ast.Name) and node.node.name == "self"
     }
     for node in tree.body:
         extending |= isinstance(node, ast.Extends)
@@ -95,40 +96,39 @@ def _not_shown(tree: ast.Template, environment: Environment) -> Iterator[tuple[i
         if isinstance(node, ast.Block) and node.name not in blocks | called:
             names = ", ".join(sorted(blocks))
             text = f'block "{node.name}" is not shown{hint(node.name, blocks)}'
-            yield node.lineno, f"{text} (what it extends has the blocks {names})"
+            yield node.lineno, f"{text} (the extended template has the blocks {names})"
         elif isinstance(node, ast.Output):
             for part in node.nodes:
                 data = part.data if isinstance(part, ast.TemplateData) else "{{ … }}"
                 if data.strip():
-                    before = data[: len(data) - len(data.lstrip())]
-                    line = part.lineno + before.count("\n")
-                    yield line, "what stands outside of the blocks is not shown"
+                    indent = data[: len(data) - len(data.lstrip())]
+                    yield part.lineno + indent.count("\n"), "text outside of blocks is not shown"
                     break
 
 
-def _names_given(tree: ast.Template, environment: Environment) -> set[str]:
-    """What a template, and those that it extends, import or set: their blocks see it."""
-    return {name for one in (tree, *_extended(tree, environment)) for name in _own_names(one)}
+def _inherited_names(tree: ast.Template, environment: Environment) -> set[str]:
+    """The names that a template and its bases import or set, which the blocks can use."""
+    return {name for node in (tree, *_bases(tree, environment)) for name in _defined_names(node)}
 
 
-def _own_names(tree: ast.Template) -> set[str]:
-    given = {name.name for name in tree.find_all(ast.Name) if name.ctx != "load"}
-    given |= {macro.name for macro in tree.find_all(ast.Macro)}
-    given |= {found.target for found in tree.find_all(ast.Import)}
-    for found in tree.find_all(ast.FromImport):
-        given |= {name if isinstance(name, str) else name[1] for name in found.names}
-    return given
+def _defined_names(tree: ast.Template) -> set[str]:
+    names = {name.name for name in tree.find_all(ast.Name) if name.ctx != "load"}
+    names |= {macro.name for macro in tree.find_all(ast.Macro)}
+    names |= {node.target for node in tree.find_all(ast.Import)}
+    for node in tree.find_all(ast.FromImport):
+        names |= {name if isinstance(name, str) else name[1] for name in node.names}
+    return names
 
 
-def _extended(
-    tree: ast.Template, environment: Environment, depth: int = 5
+def _bases(
+    tree: ast.Template, environment: Environment, depth: int = _MAX_EXTENDS_DEPTH
 ) -> Iterator[ast.Template]:
-    """The templates that one extends, the nearest first."""
+    """The templates that ``tree`` extends, directly and indirectly, in that order."""
     for extends in tree.find_all(ast.Extends):
         if isinstance(extends.template, ast.Const) and environment.loader and depth:
-            with suppress(TemplateError):  # told where that file is checked
+            with suppress(TemplateError):  # reported by the check of that file
                 name = str(extends.template.value)
                 source, _, _ = environment.loader.get_source(environment, name)
                 base = environment.parse(source)
                 yield base
-                yield from _extended(base, environment, depth - 1)
+                yield from _bases(base, environment, depth - 1)

@@ -1,4 +1,4 @@
-"""The filters that templates have for Markdown. Each returns Markdown."""
+"""The filters of Markdown templates. Each returns Markdown."""
 
 import re
 from collections.abc import Iterable
@@ -7,69 +7,67 @@ from itertools import groupby
 
 from relay.messages.escape import (
     Markdown,
-    beginning,
     escape,
     lines,
+    link_mentions,
     literal,
-    marked,
+    mark_mentions,
     one_line,
     readable,
-    web_address,
-    with_mentions,
+    readable_prefix,
+    safe_url,
 )
 from relay.messages.graphemes import ELLIPSIS, shorten
 from relay.messages.markdown import parse
 from relay.messages.plain import to_text
 
-_LINKED = "]("
-"""Stands in Markdown that holds a link; in escaped text it can't."""
-_ENTITY = re.compile(r"&(?=#?\w+;)")
+MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
+_LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
+_ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")
 
 
 def link(text: object, url: object = None) -> Markdown:
-    """``text`` as a link to ``url``, or without one to its own (``file | link``).
+    """``text`` as a link to ``url``, by default to its own (``file | link``).
 
-    Only the text where there is no url, or one that is neither http nor https.
+    Returns the text alone without a URL or for a scheme other than http and https.
     """
     label = Markdown(escape(text).strip())
-    if _LINKED in label:  # no link holds another, nor a mention
+    if _LINK_SYNTAX in label:  # a link can contain neither links nor mentions
         label = literal(to_text(parse(label), links=False))
-    target = web_address(readable(getattr(text, "url", "") if url is None else url))
-    return Markdown(f"[{label}](<{_ENTITY.sub('&amp;', target)}>)") if label and target else label
-
-
-MOST_LINES = 400
-"""Lines of a quotation; Penpot's longest comment has fewer."""
+    target = safe_url(readable(getattr(text, "url", "") if url is None else url))
+    return (
+        Markdown(f"[{label}](<{_ENTITY_PATTERN.sub('&amp;', target)}>)")
+        if label and target
+        else label
+    )
 
 
 def quote(text: object, length: int = 10_000) -> Markdown:
-    """``text`` as a quotation, with its line ends and paragraphs; nothing for an empty text.
+    """``text`` as a block quote with its line breaks and paragraphs; empty for an empty text.
 
-    It stands on lines of its own, wherever it is put. Plain text is cut after ``length`` characters
-    and after ``MOST_LINES`` lines.
+    Plain text is cut after ``length`` characters and after ``MAX_QUOTED_LINES`` lines.
     """
     if isinstance(text, Markdown):
         quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
     else:
-        words, people = marked(text)
-        begun, whole = beginning(words, length)
-        found = lines(shorten(begun.strip(), length, whole=whole))
-        if len(found) > MOST_LINES:
-            found[MOST_LINES:] = [ELLIPSIS]
+        marked, profiles = mark_mentions(text)
+        prefix, whole = readable_prefix(marked, length)
+        rows = lines(shorten(prefix.strip(), length, whole=whole))
+        if len(rows) > MAX_QUOTED_LINES:
+            rows[MAX_QUOTED_LINES:] = [ELLIPSIS]
         paragraphs = (
-            "\\\n> ".join(map(literal, group)) for filled, group in groupby(found, bool) if filled
+            "\\\n> ".join(map(literal, group)) for filled, group in groupby(rows, bool) if filled
         )
         quoted = "\n>\n> ".join(paragraphs)
-        quoted = with_mentions(Markdown(f"> {quoted}" if quoted else ""), people)
-    # What stands before it on its line, or follows at once, would be read as part of the quotation
-    # or of what is quoted.
+        quoted = link_mentions(Markdown(f"> {quoted}" if quoted else ""), profiles)
+    # On lines of its own: Markdown would take text directly before or after it as part of it.
     return Markdown(f"\n{quoted}\n\n" if quoted else "")
 
 
-def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - read in templates
-    """A date and time for a person, in UTC: "25 Jul 2026, 08:17 UTC"; nothing for None.
+def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - the name in templates
+    """A datetime or ISO 8601 text in UTC, such as "25 Jul 2026, 08:17 UTC"; empty for None.
 
-    ``format`` as in strftime; takes a datetime or a text in ISO 8601.
+    ``format`` as in strftime. Any other value is only escaped.
     """
     if isinstance(value, str):
         try:
@@ -83,14 +81,14 @@ def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - read in t
 
 
 def truncate(value: object, length: int = 80) -> Markdown:
-    """One line of at most ``length`` characters, with "…" where it was cut; without styles."""
+    """One line of at most ``length`` characters, without styles, ending in "…" if it was cut."""
     if isinstance(value, Markdown):
         value = to_text(parse(value), links=False)
-    words, people = marked(value)
-    text, whole = beginning(words, length)
-    return with_mentions(literal(shorten(one_line(text), length, whole=whole)), people)
+    marked, profiles = mark_mentions(value)
+    text, whole = readable_prefix(marked, length)
+    return link_mentions(literal(shorten(one_line(text), length, whole=whole)), profiles)
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:
-    """The values with ``separator`` between them; each is escaped unless it is Markdown."""
+    """Escapes each value that is not Markdown."""
     return escape(separator).join(values) if separator else Markdown().join(values)

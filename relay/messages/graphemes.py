@@ -1,7 +1,7 @@
-"""Cutting text where a reader sees a boundary, never inside one visible character.
+"""Cutting text between visible characters (grapheme clusters).
 
-The rules of Unicode's UAX #29 that occur in names and comments, on the standard library's
-tables: combining marks, emoji with skin tones, joiners, flags and tags, Hangul syllables.
+Implements the rules of Unicode's UAX #29 that matter for names and comments, with the standard
+library's tables: combining marks, emoji with skin tones, joiners, flags and tags, Hangul syllables.
 """
 
 import unicodedata
@@ -9,13 +9,13 @@ import unicodedata
 ELLIPSIS = "…"
 
 _JOINER = "\u200d"
-_LONGEST = 64  # characters; a longer pile of marks is no character that anyone reads
+_MAX_CLUSTER_LENGTH = 64  # code points; longer sequences of marks occur only in hostile text
 
 
 def shorten(text: str, length: int, *, whole: bool = True) -> str:
-    """``text`` in at most ``length`` characters, with "…" at its end where it was cut.
+    """At most ``length`` characters of ``text``, ending in "…" if it was cut.
 
-    It is not ``whole`` where it was cut before: then it ends in "…" however short it is.
+    ``whole=False``: it was cut before, so it ends in "…" in any case.
     """
     if whole and len(text) <= length:
         return text
@@ -25,17 +25,17 @@ def shorten(text: str, length: int, *, whole: bool = True) -> str:
 
 
 def boundary(text: str, at: int) -> int:
-    """The last place at or before ``at`` where no visible character is torn apart."""
+    """The last index at or before ``at`` that splits no visible character."""
     if at >= len(text):
         return len(text)
-    for place in range(at, max(0, at - _LONGEST), -1):
-        if not _joined(text, place):
-            return place
-    return max(0, at - _LONGEST)
+    for index in range(at, max(0, at - _MAX_CLUSTER_LENGTH), -1):
+        if not _is_joined(text, index):
+            return index
+    return max(0, at - _MAX_CLUSTER_LENGTH)
 
 
-def _joined(text: str, at: int) -> bool:
-    """Whether the characters before and after ``at`` are one for the reader."""
+def _is_joined(text: str, at: int) -> bool:
+    """Whether the code points before and after ``at`` form one visible character."""
     before, after = text[at - 1], text[at]
     if before.isascii() and after.isascii():
         return before == "\r" and after == "\n"
@@ -58,7 +58,7 @@ def _extends(character: str) -> bool:
         unicodedata.category(character) in ("Mn", "Me", "Mc")
         or character in "\u200c\u200d"
         or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
-        or "\U000e0020" <= character <= "\U000e007f"  # the letters in a region's flag
+        or "\U000e0020" <= character <= "\U000e007f"  # tag letters in the flag of a region
     )
 
 

@@ -1,4 +1,4 @@
-"""A document as HTML, in the few elements that Matrix clients and mail programs all show."""
+"""A document as HTML, with only elements that all Matrix clients and mail programs show."""
 
 from collections.abc import Iterable
 from html import escape
@@ -20,7 +20,7 @@ _STYLES = (("code", "code"), ("strike", "del"), ("italic", "em"), ("bold", "stro
 
 
 def to_html(document: Document) -> str:
-    """HTML with every text escaped.
+    """Every text is escaped.
 
     Elements: p, br, strong, em, del, code, pre, blockquote, ul, ol, li, h1 to h6, hr, a.
     Attributes: ``href`` of a, ``start`` of ol.
@@ -29,7 +29,7 @@ def to_html(document: Document) -> str:
 
 
 def inlines_to_html(inlines: Iterable[Inline]) -> str:
-    """The same for a line of text, without an element around it."""
+    """As ``to_html``, without a block element around the text."""
     parts = []
     for url, run in groupby(inlines, lambda part: part.url if isinstance(part, Text) else ""):
         inner = "".join(map(_inline, run))
@@ -57,7 +57,7 @@ def _block(block: object) -> str:
 
 
 def _item(item: Document) -> str:
-    """An item's first paragraph stands bare, as people expect of a list that is not airy."""
+    # Without <p> in the first paragraph, clients show a tight list.
     if item and isinstance(item[0], Paragraph):
         return inlines_to_html(item[0].inlines) + to_html(item[1:])
     return to_html(item)

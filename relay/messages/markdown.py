@@ -1,7 +1,7 @@
-"""Markdown on the way out: a template's text, parsed once, as records that channels walk.
+"""Markdown output: a template's text, parsed into a tree that channels convert to their own form.
 
-A document is a tuple of blocks. Blocks hold blocks or inlines; inlines are flat: a ``Text`` carries
-its own styles and its link, so that a channel never keeps a stack.
+A document is a tuple of blocks. Blocks contain blocks or inlines. Inlines are flat: each ``Text``
+has its own styles and link, so that channels need no stack.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,27 +12,25 @@ from typing import TypeAlias
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from relay.messages.escape import PROFILE, unescaped, web_address
+from relay.messages.escape import PROFILE_SCHEME, safe_url, unescaped
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A run of text in one style. Never empty; literal, whatever characters it holds."""
+    """A run of text in one style, never empty. Its characters have no special meaning."""
 
     text: str
     bold: bool = False
     italic: bool = False
     strike: bool = False
     code: bool = False
-    url: str = ""
-    """Where it links to (http, https or mailto); empty for text that is no link."""
-    profile: str = ""
-    """Id of the Penpot profile of who is mentioned here; empty for text that mentions nobody."""
+    url: str = ""  # the link's address (http, https or mailto); empty for text that is no link
+    profile: str = ""  # the id of the mentioned Penpot profile; empty for text that is no mention
 
 
 @dataclass(frozen=True, slots=True)
 class LineBreak:
-    """A line break that the writer meant; a mere line end in a template is a space."""
+    """A hard line break; a plain line end in Markdown becomes a space."""
 
 
 Inline: TypeAlias = Text | LineBreak
@@ -40,62 +38,51 @@ Inline: TypeAlias = Text | LineBreak
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Lines of text."""
-
     inlines: tuple[Inline, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading of level 1 to 6."""
-
-    level: int
+    level: int  # 1 to 6
     inlines: tuple[Inline, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What someone else said."""
-
     blocks: "Document"
 
 
 @dataclass(frozen=True, slots=True)
 class ListBlock:
-    """A list; each item is a document of its own."""
-
     items: tuple["Document", ...]
-    start: int | None = None
-    """The first number of a numbered list; None for a list with bullets."""
+    start: int | None = None  # the first number; None for a bullet list
 
 
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
-    """Lines kept as they are, without a line end after the last."""
-
-    text: str
+    text: str  # lines without a line end after the last
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A line across."""
+    """A horizontal line."""
 
 
 Block: TypeAlias = Paragraph | Heading | Quote | ListBlock | CodeBlock | Rule
 Document: TypeAlias = tuple[Block, ...]
 
-_CACHED_UP_TO = 16_384  # characters; a longer text is parsed each time rather than kept
+LeafBlock: TypeAlias = Paragraph | Heading | CodeBlock | Rule
+
+_MAX_CACHED_LENGTH = 16_384  # characters
 _SCHEMES = ("http://", "https://", "mailto:")
-_DEEPEST = 100
-"""Quotes, lists and links within each other; the parser leaves out what goes beyond."""
+_MAX_NESTING_DEPTH = 100  # of quotes, lists and links; the parser drops deeper content
 
 
 def _parser() -> MarkdownIt:
-    # Indented code is off: text that is put in after white space must not turn into code.
-    options = {"html": False, "maxNesting": _DEEPEST}
+    # No indented code: an inserted value after white space must not become code.
+    options = {"html": False, "maxNesting": _MAX_NESTING_DEPTH}
     parser = MarkdownIt("commonmark", options).enable("strikethrough").disable("code")
-    # All links are parsed and left as they are; _followed decides which are links to Relay.
-    # (The parser's own normalizing breaks addresses such as http://[::1]/.)
+    # _safe_address validates links. (The parser's normalization breaks http://[::1]/ and the like.)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.normalizeLink = lambda url: url  # type: ignore[method-assign]
     return parser
@@ -105,14 +92,27 @@ _MARKDOWN = _parser()
 
 
 def parse(markdown: str) -> Document:
-    """The document that a text in Markdown means.
+    """Parse CommonMark with ``~~strikethrough~~``, without HTML (``<b>`` is text) and without
+    indented code.
 
-    CommonMark with ``~~strikethrough~~``, without HTML (``<b>`` is text) and without indented
-    code. In code too a backslash before punctuation is an escape, as all values in a template are
-    escaped. A link with any scheme but http, https and mailto is its text alone; an image is a
-    link to it. Short texts are cached, since a message goes to many channels.
+    Backslash escapes also apply in code, because all values in a template are escaped. A link whose
+    scheme is not http, https or mailto becomes text; an image becomes a link to it. Short texts are
+    cached, since a message goes to many channels.
     """
-    return _parse_cached(markdown) if len(markdown) <= _CACHED_UP_TO else _parse(markdown)
+    return _parse_cached(markdown) if len(markdown) <= _MAX_CACHED_LENGTH else _parse(markdown)
+
+
+def leaf_blocks(document: Document) -> Iterator[LeafBlock]:
+    """The blocks that contain no other block, in order."""
+    for block in document:
+        match block:
+            case Quote(blocks):
+                yield from leaf_blocks(blocks)
+            case ListBlock(items):
+                for item in items:
+                    yield from leaf_blocks(item)
+            case _:
+                yield block
 
 
 def _parse(markdown: str) -> Document:
@@ -143,14 +143,14 @@ def _walk(tokens: Iterator[Token], until: str) -> Iterator[Block | None]:
             case "bullet_list_open":
                 yield ListBlock(_items(tokens, "bullet_list_close"))
             case "ordered_list_open":
-                start = int(token.attrs.get("start", 1))  # left out by the parser where it is 1
+                start = int(token.attrs.get("start", 1))  # the parser omits 1
                 yield ListBlock(_items(tokens, "ordered_list_close"), start)
             case "fence" | "code_block":
                 yield CodeBlock(unescaped(token.content).removesuffix("\n"))
             case "hr":
                 yield Rule()
             case _:
-                pass  # the closing half of a block whose content was taken above
+                pass  # the end of a block whose content was consumed above
 
 
 def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
@@ -165,16 +165,15 @@ def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
 def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
     inlines: list[Inline] = []
     style = Text("")
-    depths = {"strong": 0, "em": 0, "s": 0}  # bold may hold bold
+    depths = {"strong": 0, "em": 0, "s": 0}  # bold may contain bold
     for token in tokens:
-        opens = token.nesting == 1
         match token.type:
             case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
                 depths[token.tag] += token.nesting
                 bold, italic, strike = (depth > 0 for depth in depths.values())
                 style = replace(style, bold=bold, italic=italic, strike=strike)
             case "link_open" | "link_close":
-                url, profile = _target(token) if opens else ("", "")
+                url, profile = _target(token) if token.nesting == 1 else ("", "")
                 style = replace(style, url=url, profile=profile)
             case "hardbreak":
                 inlines.append(LineBreak())
@@ -183,29 +182,29 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case "code_inline":
                 _append(inlines, replace(style, text=unescaped(token.content), code=True))
             case "image":
-                words = "".join(part.content for part in token.children or ())
-                url = style.url or _followed(token, "src")
-                _append(inlines, replace(style, text=words or url, url=url))
+                alt = "".join(child.content for child in token.children or ())
+                url = style.url or _safe_address(token, "src")
+                _append(inlines, replace(style, text=alt or url, url=url))
             case _:
                 _append(inlines, replace(style, text=token.content))
     return tuple(inlines)
 
 
 def _target(token: Token) -> tuple[str, str]:
-    """Where a link leads to, and whom it stands for: one of the two."""
+    """The address of a link and the profile id of a mention; at most one of them is set."""
     address = str(token.attrGet("href") or "")
-    if address.startswith(PROFILE):
-        return "", address.removeprefix(PROFILE)
-    return _followed(token, "href"), ""
+    if address.startswith(PROFILE_SCHEME):
+        return "", address.removeprefix(PROFILE_SCHEME)
+    return _safe_address(token, "href"), ""
 
 
-def _followed(token: Token, attribute: str) -> str:
-    return web_address(str(token.attrGet(attribute) or ""), _SCHEMES)
+def _safe_address(token: Token, attribute: str) -> str:
+    return safe_url(str(token.attrGet(attribute) or ""), _SCHEMES)
 
 
-def _append(inlines: list[Inline], found: Text) -> None:
+def _append(inlines: list[Inline], text: Text) -> None:
     last = inlines[-1] if inlines else None
-    if isinstance(last, Text) and replace(last, text="") == replace(found, text=""):
-        inlines[-1] = replace(last, text=last.text + found.text)
-    elif found.text:
-        inlines.append(found)
+    if isinstance(last, Text) and replace(last, text="") == replace(text, text=""):
+        inlines[-1] = replace(last, text=last.text + text.text)
+    elif text.text:
+        inlines.append(text)

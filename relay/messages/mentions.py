@@ -1,6 +1,6 @@
-"""Who is mentioned in a document, and what stands there for them."""
+"""Mentions in a document: finding, replacing and adding them."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from relay.messages.markdown import (
@@ -12,58 +12,48 @@ from relay.messages.markdown import (
     Paragraph,
     Quote,
     Text,
+    leaf_blocks,
 )
 from relay.messages.message import Mention
 
 
-def mentioned(document: Document) -> set[str]:
-    """The ids of the profiles that stand in a document."""
-    return {part.profile for part in _inlines(document) if isinstance(part, Text) and part.profile}
+def mentioned_profiles(document: Document) -> set[str]:
+    return {
+        part.profile
+        for block in leaf_blocks(document)
+        if isinstance(block, Paragraph | Heading)
+        for part in block.inlines
+        if isinstance(part, Text) and part.profile
+    }
 
 
-def with_people(document: Document, shown: Callable[[Text], Text]) -> Document:
-    """The document with ``shown`` in the place of each text that mentions somebody."""
+def replace_mentions(document: Document, convert: Callable[[Text], Text]) -> Document:
+    def convert_inline(part: Inline) -> Inline:
+        return convert(part) if isinstance(part, Text) and part.profile else part
 
-    def inline(part: Inline) -> Inline:
-        return shown(part) if isinstance(part, Text) and part.profile else part
-
-    def block(one: Block) -> Block:
-        match one:
-            case Paragraph(inlines) | Heading(_, inlines):
-                return replace(one, inlines=tuple(map(inline, inlines)))
-            case Quote(blocks):
-                return Quote(with_people(blocks, shown))
-            case ListBlock(items, start):
-                return ListBlock(tuple(with_people(item, shown) for item in items), start)
-            case _:
-                return one
-
-    return tuple(map(block, document))
-
-
-def with_all(document: Document, pinged: Collection[Mention]) -> Document:
-    """The document with a line for those who are to be pinged and do not stand in it: a comment's
-    text may lack them, and so may what a template shows of it."""
-    placed = mentioned(document)
-    absent = [one for one in pinged if one.id not in placed]
-    if not absent:
-        return document
-    line: list[Inline] = []
-    for one in absent:
-        line += [Text(" ")] if line else []
-        line.append(Text(f"@{one.name or 'someone'}", profile=one.id))
-    return (*document, Paragraph(tuple(line)))
-
-
-def _inlines(document: Document) -> Iterator[Inline]:
-    for block in document:
+    def convert_block(block: Block) -> Block:
         match block:
             case Paragraph(inlines) | Heading(_, inlines):
-                yield from inlines
+                return replace(block, inlines=tuple(map(convert_inline, inlines)))
             case Quote(blocks):
-                yield from _inlines(blocks)
-            case ListBlock(items):
-                for item in items:
-                    yield from _inlines(item)
+                return Quote(replace_mentions(blocks, convert))
+            case ListBlock(items, start):
+                return ListBlock(tuple(replace_mentions(item, convert) for item in items), start)
             case _:
-                pass
+                return block
+
+    return tuple(map(convert_block, document))
+
+
+def add_missing_mentions(document: Document, pinged: Collection[Mention]) -> Document:
+    """Appends a line for the people to ping whom the document does not mention: neither a comment's
+    text nor a template has to include them."""
+    present = mentioned_profiles(document)
+    missing = [mention for mention in pinged if mention.id not in present]
+    if not missing:
+        return document
+    line: list[Inline] = []
+    for mention in missing:
+        line += [Text(" ")] if line else []
+        line.append(Text(f"@{mention.name or 'someone'}", profile=mention.id))
+    return (*document, Paragraph(tuple(line)))

@@ -1,6 +1,6 @@
-"""A document as plain text, and a document cut to a length."""
+"""A document as plain text, and documents shortened to a length."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 
@@ -11,38 +11,31 @@ from relay.messages.markdown import (
     Document,
     Heading,
     Inline,
+    LeafBlock,
     LineBreak,
     ListBlock,
     Paragraph,
     Quote,
+    Rule,
     Text,
+    leaf_blocks,
 )
 
 
 def to_text(document: Document, *, links: bool, quoted: str = "> ") -> str:
-    """Plain text: lists behind "- " or numbers, a blank line between blocks.
+    """Plain text: list items begin with "- " or a number, blocks are separated by a blank line.
 
-    With ``links`` a link is "text (url)", without it only its text. ``quoted`` stands before each
+    With ``links`` a link is "text (url)", otherwise only its text. ``quoted`` is the prefix of each
     line of a quotation. Lines are not wrapped.
     """
     return "\n\n".join(_block(block, links, quoted) for block in document)
 
 
 def first_line(document: Document) -> str:
-    """The first line that holds text, without the marks of quotes and lists; empty for none."""
-    return next(_lines(document), "")
-
-
-def _lines(document: Document) -> Iterator[str]:
-    for block in document:
-        match block:
-            case Paragraph() | Heading() | CodeBlock():
-                yield from filter(str.strip, to_text((block,), links=False).split("\n"))
-            case Quote(blocks):
-                yield from _lines(blocks)
-            case ListBlock(items):
-                for item in items:
-                    yield from _lines(item)
+    """The first line with text, without quote and list markers; may be empty."""
+    blocks = (block for block in leaf_blocks(document) if not isinstance(block, Rule))
+    lines = (line for block in blocks for line in to_text((block,), links=False).split("\n"))
+    return next(filter(str.strip, lines), "")
 
 
 def _block(block: Block, links: bool, quoted: str) -> str:
@@ -53,19 +46,20 @@ def _block(block: Block, links: bool, quoted: str) -> str:
             lines = to_text(blocks, links=links, quoted=quoted).split("\n")
             return "\n".join((quoted + line).rstrip() for line in lines)
         case ListBlock(items, start):
-            signs = ["- "] * len(items)
+            markers = ["- "] * len(items)
             if start is not None:
-                signs = [f"{number}. " for number in range(start, start + len(items))]
-            return "\n".join(_item(*one, links, quoted) for one in zip(signs, items, strict=True))
+                markers = [f"{number}. " for number in range(start, start + len(items))]
+            pairs = zip(markers, items, strict=True)
+            return "\n".join(_item(marker, item, links, quoted) for marker, item in pairs)
         case CodeBlock(text):
             return text
         case _:
             return "---"
 
 
-def _item(sign: str, item: Document, links: bool, quoted: str) -> str:
+def _item(marker: str, item: Document, links: bool, quoted: str) -> str:
     lines = "\n".join(_block(block, links, quoted) for block in item).split("\n")
-    return (sign + f"\n{' ' * len(sign)}".join(lines)).rstrip()
+    return (marker + f"\n{' ' * len(marker)}".join(lines)).rstrip()
 
 
 def _inlines(inlines: Iterable[Inline], links: bool) -> str:
@@ -77,18 +71,14 @@ def _inlines(inlines: Iterable[Inline], links: bool) -> str:
 
 
 def length(document: Document) -> int:
-    """How many characters of text a document holds; a line break counts as one."""
-    return sum(map(_length, document))
+    """Characters of text; a line break counts as one."""
+    return sum(map(_length, leaf_blocks(document)))
 
 
-def _length(block: Block) -> int:
+def _length(block: LeafBlock) -> int:
     match block:
         case Paragraph(inlines) | Heading(_, inlines):
             return sum(len(part.text) if isinstance(part, Text) else 1 for part in inlines)
-        case Quote(blocks):
-            return length(blocks)
-        case ListBlock(items):
-            return sum(map(length, items))
         case CodeBlock(text):
             return len(text)
         case _:
@@ -96,19 +86,16 @@ def _length(block: Block) -> int:
 
 
 def cut(document: Document, limit: int) -> Document:
-    """At most ``limit`` characters of the document's text, its structure kept whole.
+    """At most ``limit`` characters of text, with a valid structure.
 
-    A document that is too long ends in "…", which is counted, at a boundary that a reader
-    sees: no emoji and no accented letter is torn apart.
+    A document that was cut ends in "…", which is counted; no visible character is split.
     """
     if length(document) <= limit:
         return document
-    return _Cut(limit).document(document)
+    return _Cutter(limit).document(document)
 
 
-class _Cut:
-    """A walk through a document that is too long, with what is left of its limit."""
-
+class _Cutter:
     def __init__(self, limit: int) -> None:
         self.left = limit
 
@@ -117,9 +104,9 @@ class _Cut:
         for block in document:
             if self.left <= 0:
                 break
-            found = self.block(block)
-            if found is not None:
-                blocks.append(found)
+            kept = self.block(block)
+            if kept is not None:
+                blocks.append(kept)
         return tuple(blocks)
 
     def block(self, block: Block) -> Block | None:
@@ -144,7 +131,7 @@ class _Cut:
             if self.left <= 0:
                 break
             if isinstance(inline, LineBreak):
-                # A break that is the last thing to fit would end the text without a "…".
+                # A break in the last position would leave no place for the "…".
                 kept.append(inline if self.left > 1 else Text(ELLIPSIS))
                 self.left -= 1
             else:
@@ -152,10 +139,10 @@ class _Cut:
         return tuple(kept)
 
     def text(self, text: str) -> str:
-        """As much of ``text`` as fits; one place is kept for the "…"."""
+        """As much of ``text`` as fits, with one character reserved for the "…"."""
         if len(text) < self.left:
             self.left -= len(text)
             return text
-        kept = shorten(text + ELLIPSIS, self.left)  # longer than fits, so that it is cut
+        kept = shorten(text + ELLIPSIS, self.left)  # too long in any case, so that it is cut
         self.left = 0
         return kept

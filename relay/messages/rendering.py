@@ -1,4 +1,4 @@
-"""Running one template: what it gives, and where in it an error arose."""
+"""Rendering one template, and locating errors in it."""
 
 import json
 import re
@@ -6,30 +6,33 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 
-from relay.messages.environments import MAX_SIZE
+from relay.errors import RelayError
+from relay.messages.environments import MAX_TEMPLATE_SIZE
 from relay.messages.graphemes import shorten
 from relay.messages.markdown import parse
 from relay.messages.plain import first_line, to_text
 
-MAX_TITLE = 300  # characters
-MAX_DEPTH = 50
-"""Lists and objects within each other in a template's JSON: what Slack takes has some ten."""
+Variables: TypeAlias = Mapping[str, Any]
+"""What a template can use, by name."""
 
-# Names from Penpot can't hold such a line: every < in them is escaped.
-_SECTION = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
+MAX_TITLE_LENGTH = 300  # characters
+MAX_JSON_DEPTH = 50  # lists and objects; what Slack accepts has about ten
+
+# A name from Penpot can't contain such a line: every < in it is escaped.
+_SECTION_PATTERN = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A fault in a template."""
+    """An error in a template."""
 
     file: str
     line: int
-    """0 where the fault is in no line of its own."""
+    """0 if no single line is at fault."""
     text: str
 
     def __str__(self) -> str:
@@ -38,7 +41,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What a template gave."""
+    """The parts of a template's output."""
 
     title: str
     """One line of plain text."""
@@ -47,76 +50,76 @@ class Sections:
     footer: str = ""
 
 
-class OutputError(Exception):
-    """A template ran, and what it printed is not what its channel takes."""
+class OutputError(RelayError):
+    """A template ran, but its output is not what its channel accepts."""
 
     def __init__(self, template: Template, text: str) -> None:
         super().__init__(text)
         self.file = template.filename or template.name or ""
 
 
-class RenderError(Exception):
-    """A template failed in its cell, where its problem was found."""
+class RenderError(RelayError):
+    """A template failed in the sandbox, which located the problem."""
 
-    def __init__(self, problem: Problem, *, overran: bool) -> None:
-        """``overran``: it took more than a template may."""
+    def __init__(self, problem: Problem, *, exceeded_limits: bool) -> None:
         super().__init__(str(problem))
         self.problem = problem
-        self.overran = overran
+        self.exceeded_limits = exceeded_limits
 
 
 def sections(
-    template: Template, variables: Mapping[str, Any], patience: float | None = None
+    template: Template, variables: Variables, max_parse_seconds: float | None = None
 ) -> Sections:
-    """What a template gives between its marks; without marks all of it is the body.
+    """Render a template for all channels; output without section marks is all body.
 
-    Raises what the template raises, and ``OutputError`` where reading what it gives takes more than
-    ``patience``, in seconds of the processor.
+    Raises the template's own errors, and ``OutputError`` for empty output and for Markdown that
+    takes more than ``max_parse_seconds`` of processor time to parse.
     """
-    text, *marked = _SECTION.split(_text(template, variables))
-    found = {"body": text} | dict(zip(marked[::2], marked[1::2], strict=True))
-    given = {name: part.strip() for name, part in found.items()}
-    body = given["body"] or given.get("title", "")
+    unmarked, *marked = _SECTION_PATTERN.split(_render(template, variables))
+    parts = {"body": unmarked} | dict(zip(marked[::2], marked[1::2], strict=True))
+    title, body, footer = (parts.get(name, "").strip() for name in ("title", "body", "footer"))
+    body = body or title
     if not body:
         raise OutputError(template, "gives no text")
-    footer = given.get("footer", "")
     started = time.thread_time()
-    # Kept for the channels; what they couldn't read fails here.
-    title, document, _ = map(parse, (given.get("title", ""), body, footer))
-    words = _one_line(to_text(title, links=False)) or _one_line(first_line(document))
-    if patience is not None and time.thread_time() - started > patience:
+    # Fills the cache for the channels, and fails here if a channel could not parse a part.
+    title_document, document, _ = map(parse, (title, body, footer))
+    title = _one_line(to_text(title_document, links=False)) or _one_line(first_line(document))
+    if max_parse_seconds is not None and time.thread_time() - started > max_parse_seconds:
         raise OutputError(template, "gives Markdown that takes too long to read")
-    return Sections(words, body, footer)
+    return Sections(title, body, footer)
 
 
 def _one_line(text: str) -> str:
-    return shorten(" ".join(text.split()), MAX_TITLE)
+    return shorten(" ".join(text.split()), MAX_TITLE_LENGTH)
 
 
-def override(template: Template, variables: Mapping[str, Any]) -> str:
-    """What a template for one kind of channel prints. Raises what the template raises."""
-    text = _text(template, variables).strip()
+def override(template: Template, variables: Variables) -> str:
+    """Render a template for one kind of channel. Raises the template's own errors, and
+    ``OutputError`` for JSON that Slack does not accept."""
+    text = _render(template, variables).strip()
     if (template.name or "").endswith(".json.j2"):
-        deep = OutputError(template, f"gives JSON that is nested deeper than {MAX_DEPTH}")
         try:
             value = json.loads(text)
+            too_deep = _is_deeper(value, MAX_JSON_DEPTH)
         except RecursionError:
-            raise deep from None
+            value, too_deep = None, True
         except ValueError as error:
             raise OutputError(template, f"gives no valid JSON: {error}") from error
-        if _is_deeper(value, MAX_DEPTH):
-            raise deep
+        if too_deep:
+            text = f"gives JSON that is nested deeper than {MAX_JSON_DEPTH}"
+            raise OutputError(template, text)
         try:
-            block_kit(value)
+            parse_block_kit(value)
         except ValueError as error:
             raise OutputError(template, f"gives JSON that {error}") from error
     return text
 
 
-def block_kit(value: object) -> tuple[list[Any], str]:
-    """The blocks and the notification's text, empty for none, of what a template for Slack gives.
+def parse_block_kit(value: object) -> tuple[list[Any], str]:
+    """The blocks and the notification text (may be empty) of a Slack template's JSON.
 
-    Raises ``ValueError`` with what it must be.
+    Raises ``ValueError`` for any other form.
     """
     match {"blocks": value} if isinstance(value, list) else value:
         case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
@@ -126,22 +129,22 @@ def block_kit(value: object) -> tuple[list[Any], str]:
     raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
 
 
-def _is_deeper(value: object, most: int) -> bool:
+def _is_deeper(value: object, depth: int) -> bool:
     if not isinstance(value, dict | list):
         return False
-    within = value.values() if isinstance(value, dict) else value
-    return most == 0 or any(_is_deeper(one, most - 1) for one in within)
+    items = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in items)
 
 
-def problem(error: BaseException, name: str) -> Problem:
-    """Where in which template an error arose; ``name`` is the template that was rendered."""
+def to_problem(error: BaseException, name: str) -> Problem:
+    """The problem with its file and line; ``name`` is the template that was rendered."""
     if isinstance(error, RenderError):
         return error.problem
     if isinstance(error, OutputError):
         return Problem(error.file, 0, str(error))
     if isinstance(error, TemplateSyntaxError):
         return Problem(error.filename or error.name or name, error.lineno, error.message or "")
-    file, line = _place(error) or (name, 0)
+    file, line = _location(error) or (name, 0)
     if isinstance(error, RecursionError):
         text = 'calls itself without end; to build on the built-in one, extend "builtin/…"'
     elif isinstance(error, TemplateNotFound):
@@ -151,32 +154,33 @@ def problem(error: BaseException, name: str) -> Problem:
     return Problem(file, line, text)
 
 
-def _place(error: BaseException | None) -> tuple[str, int] | None:
-    found = None
-    while error is not None and found is None:
+def _location(error: BaseException | None) -> tuple[str, int] | None:
+    """File and line of the innermost template frame."""
+    location = None
+    while error is not None and location is None:
         trace = error.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_filename.endswith(".j2"):
-                found = trace.tb_frame.f_code.co_filename, _line(trace)
+                location = trace.tb_frame.f_code.co_filename, _line(trace)
             trace = trace.tb_next
-        error = error.__context__  # it arose while another one was on its way out
-    return found
+        error = error.__context__  # raised while another error was handled
+    return location
 
 
 def _line(trace: TracebackType) -> int:
-    """The line in the template; Jinja has put it there already, unless that was cut short."""
+    """The line in the template: Jinja rewrites tracebacks, unless a timeout interrupted it."""
     template = trace.tb_frame.f_globals.get("__jinja_template__")
     if template is None:
         return trace.tb_lineno
     return int(template.get_corresponding_lineno(trace.tb_lineno))
 
 
-def _text(template: Template, variables: Mapping[str, Any]) -> str:
-    pieces: list[str] = []
+def _render(template: Template, variables: Variables) -> str:
+    chunks: list[str] = []
     size = 0
-    for piece in template.generate(variables):
-        size += len(piece)
-        if size > MAX_SIZE:
+    for chunk in template.generate(variables):
+        size += len(chunk)
+        if size > MAX_TEMPLATE_SIZE:
             raise OutputError(template, "gives more than 1 MB of text")
-        pieces.append(piece)
-    return "".join(pieces)
+        chunks.append(chunk)
+    return "".join(chunks)

@@ -1,9 +1,8 @@
-"""Sets: the templates that a team gets, and what can be asked of them."""
+"""Template sets: the templates that apply to a team, and the operations on them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TypeAlias
 
 from jinja2 import Environment
 
@@ -13,84 +12,59 @@ from relay.messages.environments import (
     SlackJsonEnvironment,
     TemplateFiles,
 )
-from relay.messages.faults import faults
-from relay.messages.rendering import Problem, Sections, override, sections
+from relay.messages.faults import lint_template
+from relay.messages.rendering import Problem, Sections, Variables, override, sections
 
-MARKDOWN = ".md.j2"
-OVERRIDES: Mapping[str, str] = {
+MARKDOWN_SUFFIX = ".md.j2"
+OVERRIDE_SUFFIXES: Mapping[str, str] = {
     "slack": ".slack.json.j2",
     "matrix": ".matrix.html.j2",
     "email": ".email.html.j2",
 }
-"""The ends of names of templates for one kind of channel alone."""
-ENDS = (MARKDOWN, *OVERRIDES.values())
+"""File name suffixes of the templates for one kind of channel."""
+TEMPLATE_SUFFIXES = (MARKDOWN_SUFFIX, *OVERRIDE_SUFFIXES.values())
+_EnvironmentType: TypeAlias = type[MarkdownEnvironment | SlackJsonEnvironment | HtmlEnvironment]
+_ENVIRONMENTS: Mapping[str, _EnvironmentType] = {
+    MARKDOWN_SUFFIX: MarkdownEnvironment,
+    ".json.j2": SlackJsonEnvironment,
+    ".html.j2": HtmlEnvironment,
+}
 
 
-class TemplateSet(Protocol):
-    """The templates over one list of folders; ``Environments`` runs them here, ``Confined`` (in
-    ``cell.py``) in a process of their own."""
+class InProcessTemplates:
+    """Runs in the caller's process: for trusted templates, and inside the sandbox.
 
-    files: TemplateFiles
-
-    def sections(self, name: str, variables: Mapping[str, Any]) -> Sections:
-        """What a template for all channels gives. Raises what is wrong with it."""
-        ...
-
-    def override(self, name: str, variables: Mapping[str, Any]) -> str:
-        """What a template for one kind of channel prints. Raises what is wrong with it."""
-        ...
-
-    def faults(
-        self, path: str, known: Collection[str], samples: Sequence[Mapping[str, Any]]
-    ) -> list[Problem]:
-        """See ``faults.py``; ``path`` ends as one of ``ENDS``."""
-        ...
-
-
-class Environments:
-    """A set that is run where it is asked: for templates that are trusted."""
+    ``sections`` and ``override`` raise any error of the template.
+    """
 
     def __init__(
         self,
         folders: Sequence[Path],
         builtin: Path,
-        typed: Mapping[str, str] | None = None,
-        patience: float | None = None,
+        drafts: Mapping[str, str] | None = None,
+        max_parse_seconds: float | None = None,
     ) -> None:
-        """``typed`` are templates that stand in no file, by name; they win over all others.
-        ``patience`` is as in ``rendering.sections``."""
-        self.files = TemplateFiles(folders, builtin, typed)
-        self._patience = patience
+        """``drafts``: see ``TemplateFiles``; ``max_parse_seconds``: see ``rendering.sections``."""
+        self.files = TemplateFiles(folders, builtin, drafts)
+        self._max_parse_seconds = max_parse_seconds
+        self._environments: dict[_EnvironmentType, Environment] = {}
 
-    @cached_property
-    def markdown(self) -> MarkdownEnvironment:
-        return MarkdownEnvironment(self.files)
+    def _environment(self, name: str) -> Environment:
+        kind = next((kind for end, kind in _ENVIRONMENTS.items() if name.endswith(end)))
+        if kind not in self._environments:
+            self._environments[kind] = kind(self.files)
+        return self._environments[kind]
 
-    @cached_property
-    def json(self) -> SlackJsonEnvironment:
-        return SlackJsonEnvironment(self.files)
+    def sections(self, name: str, variables: Variables) -> Sections:
+        template = self._environment(name).get_template(name)
+        return sections(template, variables, self._max_parse_seconds)
 
-    @cached_property
-    def html(self) -> HtmlEnvironment:
-        return HtmlEnvironment(self.files)
+    def override(self, name: str, variables: Variables) -> str:
+        return override(self._environment(name).get_template(name), variables)
 
-    def of(self, name: str) -> Environment:
-        """The environment for a template's file name."""
-        if name.endswith(MARKDOWN):
-            return self.markdown
-        return self.json if name.endswith(".json.j2") else self.html
-
-    def sections(self, name: str, variables: Mapping[str, Any]) -> Sections:
-        """See ``TemplateSet``."""
-        return sections(self.markdown.get_template(name), variables, self._patience)
-
-    def override(self, name: str, variables: Mapping[str, Any]) -> str:
-        """See ``TemplateSet``."""
-        return override(self.of(name).get_template(name), variables)
-
-    def faults(
-        self, path: str, known: Collection[str], samples: Sequence[Mapping[str, Any]]
+    def lint(
+        self, path: str, known: Collection[str], samples: Sequence[Variables]
     ) -> list[Problem]:
-        """See ``TemplateSet``."""
-        end = next(end for end in ENDS if path.endswith(end))
-        return list(faults(path, self.of(path), self.files, end, known, samples))
+        suffix = next(suffix for suffix in TEMPLATE_SUFFIXES if path.endswith(suffix))
+        environment = self._environment(path)
+        return list(lint_template(path, environment, self.files, suffix, known, samples))

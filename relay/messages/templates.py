@@ -1,4 +1,4 @@
-"""Templates: an event's variables in, a Message out. A template never costs a message."""
+"""Templates: from an event's variables to a Message. A failing template never loses a message."""
 
 import os
 import re
@@ -7,175 +7,185 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from relay.messages.cell import Sandbox, SandboxedTemplates
 from relay.messages.escape import escape, one_line
 from relay.messages.graphemes import shorten
 from relay.messages.message import Message
-from relay.messages.rendering import MAX_TITLE, Problem, Sections, problem
-from relay.messages.sets import MARKDOWN, OVERRIDES, Environments, TemplateSet
+from relay.messages.rendering import MAX_TITLE_LENGTH, Problem, Sections, Variables, to_problem
+from relay.messages.sets import (
+    MARKDOWN_SUFFIX,
+    OVERRIDE_SUFFIXES,
+    InProcessTemplates,
+)
 
-GENERIC = "event"
-"""The template for an event that has none of its own."""
-EVENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
-"""The names of events that can have a template of their own."""
+TemplateSet: TypeAlias = InProcessTemplates | SandboxedTemplates
+
+GENERIC_TEMPLATE = "event"  # for events without a template of their own
+EVENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
+"""Event names that can have a template of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """A message, and what was wrong with the templates on the way to it."""
+class RenderResult:
+    """A message, and the problems of the templates that were tried for it."""
 
     message: Message
     problems: tuple[Problem, ...] = ()
 
 
 class Templates:
-    """The built-in templates and, before them, a user's own.
+    """The built-in templates, and a user's own, which take precedence.
 
     ``<user>/<team>/<event>.md.j2`` wins over ``<user>/<event>.md.j2``, and that over the built-in
-    one, which is always at hand as ``builtin/<event>.md.j2``. An event without a template gets
-    ``event.md.j2``. A file that is edited or added is taken without a restart. The user's run in
-    a process of their own, within limits (``cell.py``); render them beside the event loop.
+    one, which is also available as ``builtin/<event>.md.j2``. An event without a template uses
+    ``event.md.j2``. Changed and new files are used without a restart. User templates run in a
+    sandbox (``cell.py``), whose callers block: render off the event loop.
     """
 
     def __init__(self, user: Path | None = None, builtin: Path | None = None) -> None:
         self.user = user
         self.builtin = builtin or builtin_folder()
-        self._own = Environments((), self.builtin)
-        self._cell = Sandbox()
-        self._users: dict[str, TemplateSet] = {}
+        self._builtin_set = InProcessTemplates((), self.builtin)
+        self._sandbox = Sandbox()
+        self._user_sets: dict[str, TemplateSet] = {}
 
     def close(self) -> None:
-        """End the process that the user's templates run in, if there is one."""
-        self._cell.close()
+        """End the sandbox's process, if it runs."""
+        self._sandbox.close()
 
     def render(
         self,
         event_name: str,
-        variables: Mapping[str, Any],
+        variables: Variables,
         *,
         team: str,
         channel_kind: str,
-        typed: Mapping[str, str] | None = None,
-    ) -> Rendered:
+        drafts: Mapping[str, str] | None = None,
+    ) -> RenderResult:
         """The message for an event.
 
-        ``variables`` is what the template gets; ``team`` the team's key in the config and
-        ``channel_kind`` a channel's type. If the user's template fails the built-in one is used,
-        and if that fails a plain line; each failure is among the problems. Never raises for
-        anything that a template does. ``typed`` are templates to take before all files, by name,
-        such as ``rename-file.md.j2``; a problem in one has that name for its file.
+        ``team`` is the team's key in the config, ``channel_kind`` a channel's type. If the user's
+        template fails the built-in one is used, and if that fails a plain line; each failure is
+        among the problems. Never raises for anything that a template does. ``drafts`` are unsaved
+        templates by file name, such as ``rename-file.md.j2``, that win over all files; a problem in
+        a draft has that name as its file.
         """
         problems: list[Problem] = []
-        found = None
-        sets = self._in_order(team, typed)
+        sections = None
+        sets = self._by_precedence(team, drafts)
         for templates in sets:
-            name = template_name(templates, event_name, MARKDOWN)
+            name = template_name(templates, event_name, MARKDOWN_SUFFIX)
             try:
-                found = templates.sections(name, variables)
+                sections = templates.sections(name, variables)
                 break
             except Exception as error:  # noqa: BLE001 - templates run a user's code
-                problems.append(problem(error, name))
-        found = found or _plain_line(event_name, variables)
-        own = ""
-        if channel_kind in OVERRIDES:
-            own = _override(sets, event_name, variables, OVERRIDES[channel_kind], problems)
-        return Rendered(_message(event_name, variables, team, found, own), tuple(problems))
+                problems.append(to_problem(error, name))
+        sections = sections or _plain_line(event_name, variables)
+        override = ""
+        if suffix := OVERRIDE_SUFFIXES.get(channel_kind):
+            override = _override(sets, event_name, variables, suffix, problems)
+        message = _message(event_name, variables, team, sections, override)
+        return RenderResult(message, tuple(problems))
 
-    def faults(
+    def lint(
         self,
         name: str,
         known: Collection[str],
-        samples: Sequence[Mapping[str, Any]],
+        samples: Sequence[Variables],
         *,
         team: str,
-        typed: Mapping[str, str],
+        drafts: Mapping[str, str],
     ) -> list[Problem]:
-        """What is wrong with one of the ``typed`` templates, also where no event comes by; see
-        ``faults.py``."""
-        return self._confined(team, typed).faults(name, known, samples)
+        """The problems of the draft ``name``; see ``lint_template``."""
+        return self._sandboxed(team, drafts).lint(name, known, samples)
 
-    def of(self, team: str = "") -> TemplateSet:
-        """The templates of a team; of one without templates of its own, those of all."""
+    def for_team(self, team: str = "") -> TemplateSet:
+        """The templates of a team; those of all teams if it has no folder."""
         if self.user is None:
-            return self._own
+            return self._builtin_set
         if not (team and os.path.isdir(self.user / team)):
             team = ""
-        if team not in self._users:
-            self._users[team] = self._confined(team)
-        return self._users[team]
+        if team not in self._user_sets:
+            self._user_sets[team] = self._sandboxed(team)
+        return self._user_sets[team]
 
-    def _in_order(self, team: str, typed: Mapping[str, str] | None) -> tuple[TemplateSet, ...]:
-        if typed:
-            return self._confined(team, typed), self._own
-        found = self.of(team)
-        return (found,) if found is self._own else (found, self._own)
+    def _by_precedence(
+        self, team: str, drafts: Mapping[str, str] | None
+    ) -> tuple[TemplateSet, ...]:
+        if drafts:
+            return self._sandboxed(team, drafts), self._builtin_set
+        templates = self.for_team(team)
+        builtin = self._builtin_set
+        return (builtin,) if templates is builtin else (templates, builtin)
 
-    def _confined(self, team: str, typed: Mapping[str, str] | None = None) -> SandboxedTemplates:
+    def _sandboxed(self, team: str, drafts: Mapping[str, str] | None = None) -> SandboxedTemplates:
         folders = [self.user / team] if self.user and team else []
         folders += [self.user] if self.user else []
-        return SandboxedTemplates(Environments(folders, self.builtin, typed), self._cell)
+        return SandboxedTemplates(InProcessTemplates(folders, self.builtin, drafts), self._sandbox)
 
 
 def _override(
     sets: Iterable[TemplateSet],
     event_name: str,
-    variables: Mapping[str, Any],
-    end: str,
+    variables: Variables,
+    suffix: str,
     problems: list[Problem],
 ) -> str:
-    """What the first template for one kind of channel gives that works; empty without any."""
+    """The output of the first working template for a kind of channel; empty without any."""
     for templates in sets:
-        name = template_name(templates, event_name, end)
+        name = template_name(templates, event_name, suffix)
         if templates.files.find(name) is None:
             continue
         try:
             return templates.override(name, variables)
         except Exception as error:  # noqa: BLE001 - templates run a user's code
-            problems.append(problem(error, name))
+            problems.append(to_problem(error, name))
     return ""
 
 
 def builtin_folder() -> Path:
-    """The built-in templates: in the installed package, or beside it in a checkout."""
+    """Inside the installed package, or beside it in a checkout."""
     package = Path(str(files("relay")))
     inside = package / "templates"
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-def template_name(templates: TemplateSet, event_name: str, end: str) -> str:
-    """The name of an event's template, or that of the generic one."""
-    if EVENT_NAME.fullmatch(event_name) and templates.files.find(event_name + end):
-        return event_name + end
-    return GENERIC + end
+def template_name(templates: TemplateSet, event_name: str, suffix: str) -> str:
+    """The file name of an event's template, or of the generic one."""
+    if EVENT_NAME_PATTERN.fullmatch(event_name) and templates.files.find(event_name + suffix):
+        return event_name + suffix
+    return GENERIC_TEMPLATE + suffix
 
 
-def _plain_line(event_name: str, variables: Mapping[str, Any]) -> Sections:
-    """The event's facts, for when no template works."""
-    facts = [variables.get(key) for key in ("actor", "file", "project", "font", "comment")]
-    known = [one_line(shorten(str(fact), MAX_TITLE)) for fact in (event_name, *facts) if fact]
-    line = " · ".join(known)
-    return Sections(shorten(line, MAX_TITLE), str(escape(line)))
+def _plain_line(event_name: str, variables: Variables) -> Sections:
+    """The message if every template fails."""
+    values = [variables.get(key) for key in ("actor", "file", "project", "font", "comment")]
+    parts = [
+        one_line(shorten(str(part), MAX_TITLE_LENGTH)) for part in (event_name, *values) if part
+    ]
+    line = " · ".join(parts)
+    return Sections(shorten(line, MAX_TITLE_LENGTH), str(escape(line)))
 
 
 def _message(
-    event_name: str, variables: Mapping[str, Any], team: str, found: Sections, override: str
+    event_name: str, variables: Variables, team: str, sections: Sections, override: str
 ) -> Message:
-    event = variables.get("event")
+    event, file = variables.get("event"), variables.get("file")
     at = _field(event, "at")
     return Message(
-        title=found.title,
-        body=found.body,
-        footer=found.footer,
+        title=sections.title,
+        body=sections.body,
+        footer=sections.footer,
         url=str(_field(event, "url") or ""),
         event=event_name,
         team=team,
         at=_iso(at) if isinstance(at, datetime) else str(at or ""),
         thread=str(_field(variables.get("thread"), "id") or ""),
         override=override,
-        file=str(variables.get("file") or ""),
-        file_id=str(_field(variables.get("file"), "id") or ""),
+        file=str(file or ""),
+        file_id=str(_field(file, "id") or ""),
         actor=str(variables.get("actor") or ""),
     )
 
@@ -184,5 +194,5 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _field(thing: object, name: str) -> object:
-    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+def _field(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

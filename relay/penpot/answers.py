@@ -1,7 +1,7 @@
-"""What Penpot's RPC API answers, as records: cleaned text, checked ids, times in UTC.
+"""Objects in responses of Penpot's RPC API: cleaned text, validated ids, times in UTC.
 
-The methods' fields are those of Penpot's ``backend/src/app/rpc/commands`` in 2.0 to 2.17; NULL
-columns are absent from an answer, and older versions know fewer of them, so only ids are certain.
+Source of the fields: ``backend/src/app/rpc/commands`` in Penpot 2.0 to 2.17. NULL columns are
+absent and older versions have fewer fields, so every field but the id has a default.
 """
 
 from collections import defaultdict
@@ -17,12 +17,12 @@ from relay.penpot.text import one_line, plain_text, uuid
 T = TypeVar("T")
 Row = dict[str, Any]
 
-_LONGEST_URI = 5000  # characters; Penpot's own limit is 4069
+_MAX_URI_LENGTH = 5000  # Penpot's own limit is 4069
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileRecord:
-    """A person, as ``get-profile`` and ``get-team-members`` tell of them."""
+    """From ``get-profile`` and ``get-team-members``."""
 
     id: str
     name: str = ""
@@ -32,8 +32,7 @@ class ProfileRecord:
         return self.name
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         profile = uuid(row.get("id")) or uuid(row.get("profileId"))
         if not profile:
             return None
@@ -43,34 +42,28 @@ class ProfileRecord:
 
 @dataclass(frozen=True, slots=True)
 class ThreadRecord:
-    """A comment thread with its place, from ``get-comment-thread``."""
+    """From ``get-comment-thread``."""
 
     id: str
     file_id: str = ""
     file_name: str = ""
     project_id: str = ""
-    team_id: str = ""
-    """Empty before Penpot 2.5, as is ``owner``'s name."""
+    team_id: str = ""  # empty before Penpot 2.5, as is the owner's name
     page_id: str = ""
     page_name: str = ""
-    frame_id: str = ""
-    """The board; empty where the thread is on none."""
-    number: int | None = None
-    """``seqn``: what Penpot shows at the thread's place in the file; counted per file."""
-    first: str = ""
-    """The first comment's text, plain, with mentions as ``@Name``."""
+    frame_id: str = ""  # of the board; empty if the thread is not on one
+    number: int | None = None  # ``seqn``, which Penpot shows at the thread; counted per file
+    first: str = ""  # plain text of the first comment, with mentions as ``@Name``
     mentions: tuple[str, ...] = ()
     participants: tuple[str, ...] = ()
-    owner: ProfileRecord | None = None
-    """Who wrote the first comment."""
+    owner: ProfileRecord | None = None  # author of the first comment
     comments: int | None = None
     resolved: bool | None = None
     created_at: datetime | None = None
     modified_at: datetime | None = None
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         thread, owner = uuid(row.get("id")), uuid(row.get("ownerId"))
         if not thread:
             return None
@@ -101,18 +94,15 @@ class ThreadRecord:
 
 @dataclass(frozen=True, slots=True)
 class TeamRecord:
-    """A team of the token's user, from ``get-teams``."""
+    """From ``get-teams``."""
 
     id: str
     name: str = ""
-    can_edit: bool = False
-    """Whether the user is an editor there, or more."""
-    is_default: bool = False
-    """Whether it is the user's own, which nobody else is in."""
+    can_edit: bool = False  # the token's user is an editor, admin or owner
+    is_default: bool = False  # the user's personal team
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         team, rights = uuid(row.get("id")), row.get("permissions")
         if not team:
             return None
@@ -123,21 +113,18 @@ class TeamRecord:
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """A project, from ``get-project`` and ``get-projects``."""
+    """From ``get-project`` and ``get-projects``."""
 
     id: str
     name: str = ""
     team_id: str = ""
-    is_default: bool = False
-    """Whether it is "Drafts"."""
-    is_deleted: bool = False
-    """``get-projects`` also lists deleted ones that can be restored (2.12 and later)."""
+    is_default: bool = False  # "Drafts"
+    is_deleted: bool = False  # ``get-projects`` lists deleted projects since 2.12
     created_at: datetime | None = None
     modified_at: datetime | None = None
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         project = uuid(row.get("id"))
         if not project:
             return None
@@ -154,22 +141,19 @@ class ProjectRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file, from ``get-project-files``, or a library, from ``get-file-libraries``."""
+    """From ``get-project-files`` and ``get-file-libraries``."""
 
     id: str
     name: str = ""
     project_id: str = ""
     team_id: str = ""
-    is_shared: bool = False
-    """Whether it is published as a library."""
-    thumbnail_id: str = ""
-    """For ``/assets/by-id/…``; empty without a thumbnail of the file as it is now."""
+    is_shared: bool = False  # published as a library
+    thumbnail_id: str = ""  # for ``/assets/by-id/…``; empty if there is no up-to-date thumbnail
     created_at: datetime | None = None
     modified_at: datetime | None = None
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         file = uuid(row.get("id"))
         if not file:
             return None
@@ -187,36 +171,31 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class TemplateRecord:
-    """A built-in template, from ``get-builtin-templates``; its id is a word."""
+    """From ``get-builtin-templates``; the id is a word such as ``wireframing-kit``."""
 
     id: str
     name: str = ""
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         template = one_line(row.get("id"))
         return cls(template, one_line(row.get("name"))) if template else None
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookRecord:
-    """A webhook of a team, from ``get-webhooks``."""
+    """From ``get-webhooks``."""
 
     id: str
-    uri: str = field(default="", repr=False)
-    """Relay's own hold the hook's secret: not for logs."""
+    uri: str = field(default="", repr=False)  # Relay's own contain a secret
     mtype: str = ""
     is_active: bool = False
-    error_code: str = ""
-    """Such as ``connection-error``; empty after a delivery that was none."""
+    error_code: str = ""  # of the last delivery, such as ``connection-error``; empty on success
     error_count: int = 0
-    profile_id: str = ""
-    """Who made it."""
+    profile_id: str = ""  # of its creator
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         webhook = uuid(row.get("id"))
         if not webhook:
             return None
@@ -231,55 +210,50 @@ class WebhookRecord:
         )
 
 
-def one(value: Any, of: Callable[[Row], T | None]) -> T:
-    """A single record. Raises ``ValueError`` where the value is none."""
+def record_from(value: Any, of: Callable[[Row], T | None]) -> T:
+    """The record in ``value``. Raises ``ValueError`` if there is none."""
     record = of(value) if isinstance(value, dict) else None
     if record is None:
         raise ValueError("an object with an id was expected")
     return record
 
 
-def many(value: Any, of: Callable[[Row], T | None]) -> tuple[T, ...]:
-    """Records in Penpot's order; rows without an id are left out.
-
-    Raises ``ValueError`` where the value is no list.
-    """
+def records_from(value: Any, of: Callable[[Row], T | None]) -> tuple[T, ...]:
+    """The records in Penpot's order, without rows that lack an id. Raises ``ValueError`` if
+    ``value`` is not a list."""
     if not isinstance(value, list):
-        raise ValueError("a list was expected")  # noqa: TRY004 - from outside, not a fault of ours
+        raise ValueError("a list was expected")  # noqa: TRY004 - input, not a programming error
     records = (of(row) for row in value if isinstance(row, dict))
     return tuple(record for record in records if record is not None)
 
 
-def boards(value: Any, file: str) -> dict[tuple[str, str], str]:
-    """The thumbnails in an answer of ``get-file-object-thumbnails``: page and board → picture.
+def board_thumbnails(value: Any, file_id: str) -> dict[tuple[str, str], str]:
+    """The response of ``get-file-object-thumbnails``: (page id, board id) → media id.
 
-    Its keys are ``file/page/board/tag``. Raises ``ValueError`` where the value is no object.
+    Its keys are ``file/page/board/tag``. Raises ``ValueError`` if ``value`` is not an object.
     """
     if not isinstance(value, dict):
-        raise ValueError("an object was expected")  # noqa: TRY004 - from outside
-    found = {}
+        raise ValueError("an object was expected")  # noqa: TRY004 - input
+    thumbnails = {}
     for key, media in value.items():
         match key.split("/"):
-            case [of, page, board, "frame"] if uuid(of) == file and uuid(media):
-                found[uuid(page), uuid(board)] = uuid(media)
-    return found
+            case [file, page, board, "frame"] if uuid(file) == file_id and uuid(media):
+                thumbnails[uuid(page), uuid(board)] = uuid(media)
+    return thumbnails
 
 
 def _uri(value: Any) -> str:
-    """A URI from text or from the parts that the JSON of ``get-webhooks`` has it in.
-
-    The parts are the fields of lambdaisland.uri's record; its port is text.
-    """
+    """A URI from text or from the fields of ``lambdaisland.uri``, as ``get-webhooks`` has it."""
     if not isinstance(value, dict):
-        return one_line(value, _LONGEST_URI)
+        return one_line(value, _MAX_URI_LENGTH)
     part = defaultdict(str)
-    for name, found in value.items():
-        part[name] = "" if found is None else one_line(str(found), _LONGEST_URI)
+    for name, text in value.items():
+        part[name] = "" if text is None else one_line(str(text), _MAX_URI_LENGTH)
     port = f":{part['port']}" if part["port"] else ""
     password = f":{part['password']}" if part["password"] else ""
     user = f"{part['user']}{password}@" if part["user"] else ""
-    place = f"{user}{part['host']}{port}"
-    return urlunsplit((part["scheme"], place, part["path"], part["query"], part["fragment"]))
+    authority = f"{user}{part['host']}{port}"
+    return urlunsplit((part["scheme"], authority, part["path"], part["query"], part["fragment"]))
 
 
 def _flag(value: Any) -> bool | None:

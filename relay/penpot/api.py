@@ -1,4 +1,4 @@
-"""Penpot's RPC API, as far as Relay asks it: names, comments, webhooks."""
+"""The methods of Penpot's RPC API that Relay calls: names, comments, thumbnails, webhooks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,27 +13,16 @@ from relay.penpot.answers import (
     TemplateRecord,
     ThreadRecord,
     WebhookRecord,
-    boards,
-    many,
-    one,
+    board_thumbnails,
+    record_from,
+    records_from,
 )
 from relay.penpot.assets import picture
-from relay.penpot.client import ASSET, AT_ONCE, MAX_ANSWER, TIMEOUT, RpcClient
+from relay.penpot.client import ASSET, RpcClient
 from relay.penpot.discussion import CommentRow, ThreadRow
-from relay.penpot.rpc import BAD_TOKEN, PenpotBusy, PenpotError, PenpotRefused, PenpotUnexpected
+from relay.penpot.rpc import BAD_TOKEN, PenpotBusy, PenpotRefused, PenpotUnexpected
 from relay.penpot.text import uuid
 from relay.picture import Picture
-
-__all__ = [
-    "AT_ONCE",
-    "MAX_ANSWER",
-    "TIMEOUT",
-    "PenpotBusy",
-    "PenpotClient",
-    "PenpotError",
-    "PenpotRefused",
-    "PenpotUnexpected",
-]
 
 T = TypeVar("T")
 R = TypeVar("R", ThreadRecord, ProjectRecord)
@@ -42,26 +31,24 @@ _ANONYMOUS = "00000000-0000-0000-0000-000000000000"
 
 
 class PenpotClient(RpcClient):
-    """A client that never asks for a whole file, and changes nothing but webhooks.
+    """Never requests a whole file, and changes nothing but webhooks.
 
-    Lookups give None where Penpot has nothing under that id *or* the token's user may not see
-    it: Penpot answers both alike. They raise ``PenpotError``.
+    Lookups return None if the object does not exist *or* the token's user may not see it, which
+    Penpot does not distinguish. They raise ``PenpotError``.
     """
 
     async def profile(self) -> ProfileRecord:
-        """The token's user. A bad token raises ``PenpotRefused``, as everywhere.
-
-        Penpot answers this one call to a bad token too, with an anonymous profile.
-        """
-
-        profile = await self._ask("get-profile", _profile)
+        """The token's user. A bad token raises ``PenpotRefused``, as for every method, although
+        Penpot answers this one with an anonymous profile."""
+        profile = await self._lookup("get-profile", _profile)
         if profile is None:
-            raise PenpotUnexpected("get-profile was answered with nothing")
+            raise PenpotUnexpected("get-profile returned nothing")
         return profile
 
-    async def answers_others(self, error: PenpotBusy) -> bool:
-        """Whether an error is that of its call alone: Penpot set no rest, and answers another."""
-        if error.after is not None:
+    async def still_responds(self, error: PenpotBusy) -> bool:
+        """Whether ``error`` concerns its request only: Penpot asked for no pause and answers
+        another call."""
+        if error.retry_after is not None:
             return False
         try:
             await self.profile()
@@ -70,106 +57,105 @@ class PenpotClient(RpcClient):
         return True
 
     async def comment_thread(self, file_id: str, thread_id: str) -> ThreadRecord | None:
-        """A thread with its file, project, team, page, number and first comment."""
-        read = partial(_same, of=ThreadRecord.of, asked=thread_id)
-        return await self._ask("get-comment-thread", read, fileId=file_id, id=thread_id)
+        read = partial(_with_id, of=ThreadRecord.from_row, id=thread_id)
+        return await self._lookup("get-comment-thread", read, fileId=file_id, id=thread_id)
 
     async def team_members(self, team_id: str) -> tuple[ProfileRecord, ...] | None:
-        """A team's members as it is now; who left is not among them."""
-        return await self._ask("get-team-members", _list(ProfileRecord.of), teamId=team_id)
+        """The current members; former ones are not included."""
+        return await self._lookup("get-team-members", _list(ProfileRecord.from_row), teamId=team_id)
 
     async def project(self, project_id: str) -> ProjectRecord | None:
-        """A project by its id."""
-        read = partial(_same, of=ProjectRecord.of, asked=project_id)
-        return await self._ask("get-project", read, id=project_id)
+        read = partial(_with_id, of=ProjectRecord.from_row, id=project_id)
+        return await self._lookup("get-project", read, id=project_id)
 
     async def projects(self, team_id: str) -> tuple[ProjectRecord, ...] | None:
-        """All projects of a team, with those that were deleted and can be restored."""
-        return await self._ask("get-projects", _list(ProjectRecord.of), teamId=team_id)
+        """A team's projects, including deleted ones that can be restored."""
+        return await self._lookup("get-projects", _list(ProjectRecord.from_row), teamId=team_id)
 
     async def project_files(self, project_id: str) -> tuple[FileRecord, ...] | None:
-        """All files of a project."""
-        return await self._ask("get-project-files", _list(FileRecord.of), projectId=project_id)
+        read = _list(FileRecord.from_row)
+        return await self._lookup("get-project-files", read, projectId=project_id)
 
     async def file_libraries(self, file_id: str) -> tuple[FileRecord, ...] | None:
         """The libraries that a file is linked to."""
-        return await self._ask("get-file-libraries", _list(FileRecord.of), fileId=file_id)
+        return await self._lookup("get-file-libraries", _list(FileRecord.from_row), fileId=file_id)
 
     async def builtin_templates(self) -> tuple[TemplateRecord, ...] | None:
-        """The templates that ``clone-template`` names by id."""
-        return await self._ask("get-builtin-templates", _list(TemplateRecord.of))
+        """The templates that ``clone-template`` refers to by id."""
+        return await self._lookup("get-builtin-templates", _list(TemplateRecord.from_row))
 
     async def object_thumbnails(self, file_id: str) -> dict[tuple[str, str], str] | None:
-        """The thumbnails of a file's boards: page and board → id of the picture."""
-        read = partial(boards, file=uuid(file_id))
-        return await self._ask("get-file-object-thumbnails", read, {"tag": "frame"}, fileId=file_id)
+        """The thumbnails of a file's boards: (page id, board id) → media id."""
+        read = partial(board_thumbnails, file_id=uuid(file_id))
+        method = "get-file-object-thumbnails"
+        return await self._lookup(method, read, {"tag": "frame"}, fileId=file_id)
 
     async def asset(self, media_id: str) -> Picture | None:
-        """A picture by its id; None where Penpot has none."""
         media = uuid(media_id)
         if not media:
             return None
-        answer = await self._bounded(ASSET, partial(self._fetch, "GET", f"/assets/by-id/{media}"))
-        if answer.status == 404:
+        download = partial(self._fetch, "GET", f"/assets/by-id/{media}")
+        response = await self._with_timeout(ASSET, download)
+        if response.status == 404:
             return None
-        if answer.status != 200:
-            raise answer.error(ASSET)
+        if response.status != 200:
+            raise response.error(ASSET)
         try:
-            return picture(answer.body)
+            return picture(response.body)
         except ValueError as error:
-            raise PenpotUnexpected(f"{ASSET} was answered with something else: {error}") from None
+            raise PenpotUnexpected(f"{ASSET} returned an unexpected body: {error}") from None
 
     async def teams(self) -> tuple[TeamRecord, ...] | None:
         """The teams that the token's user is in."""
-        return await self._ask("get-teams", _list(TeamRecord.of))
+        return await self._lookup("get-teams", _list(TeamRecord.from_row))
 
     async def comment_threads(self, file_id: str) -> tuple[ThreadRow, ...] | None:
-        """All threads of a file that have a comment."""
-        return await self._ask("get-comment-threads", _list(ThreadRow.of), fileId=file_id)
+        """The threads of a file that have a comment."""
+        return await self._lookup("get-comment-threads", _list(ThreadRow.from_row), fileId=file_id)
 
     async def unread_threads(self, team_id: str) -> tuple[ThreadRow, ...] | None:
-        """The threads of a team in which the token's user has not read everything: all of them
-        where nobody ever reads with that account. Nothing, or those alone that mention the user,
-        where the account's notifications are set so."""
-        return await self._ask("get-unread-comment-threads", _list(ThreadRow.of), teamId=team_id)
+        """The threads of a team with comments that the token's user has not read: all threads if
+        nobody reads with that account. Depending on the account's notification settings, none,
+        or only those that mention the user."""
+        method = "get-unread-comment-threads"
+        return await self._lookup(method, _list(ThreadRow.from_row), teamId=team_id)
 
     async def comments(self, thread_id: str) -> tuple[CommentRow, ...] | None:
         """A thread's comments, oldest first."""
-        return await self._ask("get-comments", _list(CommentRow.of), threadId=thread_id)
+        return await self._lookup("get-comments", _list(CommentRow.from_row), threadId=thread_id)
 
     async def webhooks(self, team_id: str) -> tuple[WebhookRecord, ...] | None:
-        """A team's webhooks, with how their last deliveries went."""
-        return await self._ask("get-webhooks", _list(WebhookRecord.of), teamId=team_id)
+        return await self._lookup("get-webhooks", _list(WebhookRecord.from_row), teamId=team_id)
 
-    async def switch_on(self, webhook: WebhookRecord) -> WebhookRecord | None:
-        """Make a webhook active, with its errors forgotten; None where the token's user may not:
-        its maker may, and the team's editors. Penpot does not call the same address to try it."""
+    async def enable_webhook(self, webhook: WebhookRecord) -> WebhookRecord | None:
+        """Activate a webhook and reset its error count; None if the token's user may not: its
+        creator and the team's editors may. Penpot sends no test request to an unchanged address."""
         params = {"id": webhook.id, "uri": webhook.uri, "mtype": webhook.mtype, "isActive": True}
-        return await self._call("update-webhook", _one(WebhookRecord.of), params)
+        return await self._call("update-webhook", _single(WebhookRecord.from_row), params)
 
     async def create_webhook(self, team_id: str, uri: str) -> WebhookRecord | None:
-        """A new active webhook that gets JSON. Penpot first asks the address with ``HEAD``, and
-        what it does not like there raises ``PenpotError``, with ``webhook-validation``."""
+        """A new active webhook that receives JSON. Penpot first sends ``HEAD`` to the address; if
+        that fails, this raises ``PenpotError`` with ``webhook-validation``."""
         params = {"teamId": team_id, "uri": uri, "mtype": "application/json", "isActive": True}
-        return await self._call("create-webhook", _one(WebhookRecord.of), params)
+        return await self._call("create-webhook", _single(WebhookRecord.from_row), params)
 
 
 def _profile(value: Any) -> ProfileRecord:
     if isinstance(value, dict) and value.get("id") == _ANONYMOUS:
         raise PenpotRefused(BAD_TOKEN)
-    return one(value, ProfileRecord.of)
+    return record_from(value, ProfileRecord.from_row)
 
 
 def _list(of: Callable[[Row], T | None]) -> Callable[[Any], tuple[T, ...]]:
-    return partial(many, of=of)
+    return partial(records_from, of=of)
 
 
-def _one(of: Callable[[Row], T | None]) -> Callable[[Any], T]:
-    return partial(one, of=of)
+def _single(of: Callable[[Row], T | None]) -> Callable[[Any], T]:
+    return partial(record_from, of=of)
 
 
-def _same(value: Any, of: Callable[[Row], R | None], asked: str) -> R:
-    record = one(value, of)
-    if record.id != uuid(asked):
+def _with_id(value: Any, of: Callable[[Row], R | None], id: str) -> R:  # noqa: A002
+    record = record_from(value, of)
+    if record.id != uuid(id):
         raise ValueError("it has another id")
     return record

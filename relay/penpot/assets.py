@@ -1,21 +1,18 @@
-"""Pictures that Penpot stores: what their bytes say of them."""
+"""Type and size of the pictures that Penpot stores, read from their bytes."""
 
 import struct
 
 from relay.picture import Picture, PictureType
 
-LARGEST = 2 * 1024 * 1024
-"""Most bytes of a picture; Penpot's thumbnails have some ten thousand."""
-_WIDEST = 10_000  # pixels
+MAX_PICTURE_BYTES = 2 * 1024 * 1024  # Penpot's thumbnails have some ten thousand
+_MAX_SIDE_LENGTH = 10_000  # pixels
 
 
 def picture(content: bytes) -> Picture:
-    """The picture that some bytes are; its type and size are those that they tell themselves.
-
-    Raises ``ValueError`` where they are none that every chat and mail program shows.
-    """
+    """The picture in ``content``. Raises ``ValueError`` if its format is not one that every chat
+    and mail program shows, or its size is out of bounds."""
     kind, width, height = _size(content)
-    if not (0 < width <= _WIDEST and 0 < height <= _WIDEST):
+    if not (0 < width <= _MAX_SIDE_LENGTH and 0 < height <= _MAX_SIDE_LENGTH):
         raise ValueError(f"a picture of {width} by {height} pixels")
     return Picture(content, kind, width, height)
 
@@ -31,7 +28,7 @@ def _size(content: bytes) -> tuple[PictureType, int, int]:
         if content.startswith(b"\xff\xd8\xff"):
             return "image/jpeg", *_jpeg(content)
     except (struct.error, IndexError):
-        raise ValueError("a picture that ends too early") from None
+        raise ValueError("a truncated picture") from None
     raise ValueError("no picture in PNG, JPEG, GIF or WebP")
 
 
@@ -50,11 +47,11 @@ def _webp(content: bytes) -> tuple[int, int]:
 
 
 def _jpeg(content: bytes) -> tuple[int, int]:
-    """Of the frame header, behind any number of other segments (ITU-T T.81, B.2.2)."""
-    place = 2
+    """From the frame header, after any number of other segments (ITU-T T.81, B.2.2)."""
+    offset = 2
     while True:
-        marker, length = struct.unpack(">xBH", content[place : place + 4])
+        marker, length = struct.unpack(">xBH", content[offset : offset + 4])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", content[place + 5 : place + 9])
+            height, width = struct.unpack(">HH", content[offset + 5 : offset + 9])
             return width, height
-        place += 2 + length
+        offset += 2 + length

@@ -1,8 +1,8 @@
-"""Comment threads and comments as Penpot's API lists them: what is compared, and the row itself.
+"""Comment threads and comments in Penpot's lists: the fields that sync compares, and the raw row.
 
-The columns are those of ``get-comment-threads`` and ``get-comments`` in Penpot's
-``rpc/commands/comments.clj``. A reply and an edit move a thread's ``modifiedAt``; resolving it and
-deleting a comment do not, but change ``isResolved`` and ``countComments``.
+Source: ``get-comment-threads`` and ``get-comments`` in Penpot's ``rpc/commands/comments.clj``. A
+reply and an edit change a thread's ``modifiedAt``; resolving it and deleting a comment change only
+``isResolved`` and ``countComments``.
 """
 
 from dataclasses import dataclass, field
@@ -17,27 +17,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ThreadRow:
-    """A thread in a list of them."""
-
     id: str
     file_id: str
-    team_id: str = ""
-    """Empty before Penpot 2.5."""
-    modified_at: str = ""
-    """As Penpot wrote it, to be compared."""
+    team_id: str = ""  # empty before Penpot 2.5
+    modified_at: str = ""  # as sent, for comparison only
     comments: int = 0
-    unread: int = 0
-    """How many of them the token's user has not read: 0 hides the thread from a list of what is
-    unread."""
+    unread: int = 0  # by the token's user; at 0 the list of unread threads omits the thread
     resolved: bool = False
-    content: str = ""
-    """The first comment's text, as it was written."""
+    content: str = ""  # the first comment, as sent
     row: Row = field(default_factory=dict, repr=False)
-    """As Penpot sent it."""
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without its ids."""
+    def from_row(cls, row: Row) -> Self | None:
         thread, file = uuid(row.get("id")), uuid(row.get("fileId"))
         if not thread or not file:
             return None
@@ -56,19 +47,15 @@ class ThreadRow:
 
 @dataclass(frozen=True, slots=True)
 class CommentRow:
-    """A comment of a thread."""
-
     id: str
     created_at: datetime | None = None
     modified_at: str = ""
     content: str = ""
-    owner_name: str = ""
-    """Empty before Penpot 2.5, whose webhooks tell no comment's id either."""
+    owner_name: str = ""  # empty before Penpot 2.5, whose webhooks also lack the comment's id
     row: Row = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, row: Row) -> Self | None:
-        """The record; None without an id."""
+    def from_row(cls, row: Row) -> Self | None:
         comment = uuid(row.get("id"))
         if not comment:
             return None

@@ -1,77 +1,136 @@
-"""Event: what happened in Penpot, in the same form for every version and encoding."""
+"""An event of Penpot in one form for all versions and encodings, and its subjects.
+
+Names and ids are one line without control characters; unknown ones are empty.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import nsmallest
-from typing import Any
+from typing import Any, Final, TypeVar
 
+from relay.errors import RelayError
 from relay.penpot import values
-from relay.penpot.catalogue import CATALOGUE, GROUPS, Kind
-from relay.penpot.subjects import MOST_FILES, Comment, File, Font, Person, Subject, Thread
-from relay.penpot.text import MAX_NAME, bounded, one_line, plain_text, uuid
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.text import MAX_NAME_LENGTH, bounded, one_line, plain_text, uuid
 
-__all__ = [
-    "CATALOGUE",
-    "GROUPS",
-    "Comment",
-    "Event",
-    "File",
-    "Font",
-    "Kind",
-    "NotAnEvent",
-    "Person",
-    "Subject",
-    "Thread",
-    "name_of",
-    "normalize",
-]
+MAX_FILES: Final = 100  # of one event; Penpot moves any number at once
+_MAX_MENTIONS = 100
 
 
-_MOST_MENTIONS = 100
+class NotAnEvent(RelayError, ValueError):
+    """A decoded body that is not an event; the text gives the reason."""
 
 
-class NotAnEvent(ValueError):
-    """A body that can be read but is no event; the text says why."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something that an event is about. Truthy when its name is known."""
+
+    id: str = ""  # a UUID in lower case
+    name: str = ""
+    url: str = ""  # its place in Penpot; see ``links.py``
+
+    def __bool__(self) -> bool:
+        return bool(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class File(Subject):
+    thumbnail: str = ""
+    """Media id, later URL, of a picture of the file or of the board that a comment is on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person(Subject):
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Font(Subject):
+    """A font family, or one variant of it."""
+
+    style: str = ""  # ``normal`` or ``italic``
+    weight: int | None = None  # 100 to 950
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A comment thread. Truthy when its number is known."""
+
+    id: str = ""
+    number: int | None = None  # as Penpot shows it at the thread; counted per file
+    url: str = ""
+    first: str = ""  # plain text of the first comment
+    resolved: bool | None = None
+    board: str = ""  # id of the board that it is on
+    begun: bool = False
+    """Whether the message is a reply to the thread's first message in the channel, so that file,
+    page and first comment need not be repeated."""
+
+    @property
+    def name(self) -> str:
+        """The number as in Penpot's emails, such as ``#15``."""
+        return "" if self.number is None else f"#{self.number}"
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """Truthy when it has text."""
+
+    id: str = ""
+    text: str = ""  # a ``CommentText``, unless a template or a test made it
+    url: str = ""
+    mentions: tuple[Person, ...] = ()  # as Penpot lists them beside the text; sorted by id
+    author: Person = field(default_factory=Person)
+    is_first: bool = False  # of its thread
+    before: str = ""  # the text before it was edited
+    edited: bool = False  # a message that shows it must mark the text as edited
+
+    def __bool__(self) -> bool:
+        return bool(self.text.strip())
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. What it does not tell is empty, never None but where said."""
+    """Fields that the event does not have are empty, and None only where stated."""
 
-    name: str
-    """Penpot's name of the event, such as ``create-comment``."""
-    group: str = ""
-    """Its group in the catalogue; empty for an event that the catalogue does not know."""
-    at: datetime | None = None
-    """When it happened, aware, in UTC; None where it is not told (Penpot before 2.14)."""
-    missed: bool = False
-    """Whether no webhook brought it, and the watch found it late."""
-    url: str = ""
-    """The most telling place in Penpot."""
+    name: str  # Penpot's name, such as ``create-comment``
+    group: str = ""  # empty for an event that is not in the catalogue
+    at: datetime | None = None  # UTC; None if it was not sent (Penpot before 2.14)
+    missed: bool = False  # sync found it later; no webhook delivered it
+    url: str = ""  # the most specific place in Penpot
     actor: Person = field(default_factory=Person)
     team: Subject = field(default_factory=Subject)
     project: Subject = field(default_factory=Subject)
-    """The project of the file, or the project that it is about; the destination of a move."""
+    """The file's project, the event's own subject, or the destination of a move."""
     file: File = field(default_factory=File)
     files: tuple[Subject, ...] = ()
-    """The files of an event that can be about several (move-files, import-binfile), the first
-    ``MOST_FILES`` at most."""
-    more_files: int = 0
-    """How many files it is about besides those in ``files``."""
+    """Of an event about several files (move-files, import-binfile): the first ``MAX_FILES``."""
+    more_files: int = 0  # how many more files the event is about
     page: Subject = field(default_factory=Subject)
     thread: Thread = field(default_factory=Thread)
     comment: Comment = field(default_factory=Comment)
     library: Subject = field(default_factory=Subject)
     font: Font = field(default_factory=Font)
     previous: Subject = field(default_factory=Subject)
-    """What was before: the old name, or the original of a copy."""
+    """The old name, or the original of a copy."""
     props: Mapping[str, Any] = field(default_factory=dict)
-    """What Penpot sent, with camelCase keys, in bounds (``text.bounded``); nothing in it is
-    cleaned."""
+    """As sent, with camelCase keys; limited in size (``text.bounded``) but not cleaned."""
 
     def without_emails(self) -> "Event":
-        """The event as a channel may show it that is not to show people's mail addresses."""
+        """For channels that must not show email addresses."""
         mentions = tuple(replace(person, email="") for person in self.comment.mentions)
         author = replace(self.comment.author, email="")
         return replace(
@@ -82,7 +141,7 @@ class Event:
         )
 
     def variables(self) -> dict[str, Any]:
-        """What templates get."""
+        """The variables of templates."""
         return {
             "event": {
                 "name": self.name,
@@ -107,13 +166,14 @@ class Event:
         }
 
 
-def name_of(body: Any) -> str:
-    """Penpot's name of the event in a decoded body; all that has to be known to keep it.
+_Reader = Callable[[Event, Mapping[str, Any]], Event]
+S = TypeVar("S", bound=Subject)
 
-    Raises ``NotAnEvent`` where the body is no map or has no name.
-    """
+
+def name_of(body: Any) -> str:
+    """The event's name in a decoded body. Raises ``NotAnEvent`` if there is none."""
     if not isinstance(body, Mapping):
-        raise NotAnEvent("the body is no map")
+        raise NotAnEvent("the body is not an object")
     name = one_line(body.get("name"), 100)
     if not name:
         raise NotAnEvent("the body has no name")
@@ -123,8 +183,8 @@ def name_of(body: Any) -> str:
 def normalize(body: Any) -> Event:
     """The event in a decoded body, of any version of Penpot since 1.17.
 
-    Keys that are not known are ignored, values of a wrong type count as absent. Raises
-    ``NotAnEvent`` where the body is no map or has no name, and nothing else.
+    Ignores unknown keys; a value of the wrong type counts as absent. Raises only ``NotAnEvent``,
+    if the body is not an object or has no name.
     """
     name = name_of(body)
     sent = body.get("props")
@@ -145,18 +205,17 @@ def normalize(body: Any) -> Event:
         thread=Thread(uuid(props.get("threadId")), values.number(props.get("seqn"))),
         props=bounded(props),
     )
-    shape = _SHAPES.get(name) or _likely_shape(name)
-    return shape(event, props) if shape else event
+    reader = _READERS.get(name) or _guessed_reader(name)
+    return reader(event, props) if reader else event
 
 
 def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
-    event = _of_thread(event, props)
+    event = _thread_and_comment(event, props)
     author = _author(props, event.actor.id)
     return replace(event, actor=author, comment=replace(event.comment, author=author))
 
 
-def _of_thread(event: Event, props: Mapping[str, Any]) -> Event:
-    """Of a thread, with its first comment."""
+def _thread_and_comment(event: Event, props: Mapping[str, Any]) -> Event:
     resolved = props.get("isResolved")
     text = plain_text(props.get("content"))
     thread = Thread(
@@ -177,7 +236,7 @@ def _of_thread(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _thread_resolved(event: Event, props: Mapping[str, Any]) -> Event:
-    event = _of_thread(event, props)
+    event = _thread_and_comment(event, props)
     resolved = event.name == "resolve-comment-thread"
     return replace(event, thread=replace(event.thread, resolved=resolved))
 
@@ -190,7 +249,6 @@ def _comment_created(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _comment_changed(event: Event, props: Mapping[str, Any]) -> Event:
-    """Edited or deleted."""
     text = plain_text(props.get("content"))
     comment = Comment(
         uuid(props.get("id")),
@@ -206,7 +264,7 @@ def _comment_changed(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _author(props: Mapping[str, Any], sender: str = "") -> Person:
-    """Who wrote a comment: its owner, should that ever be another than who sent it."""
+    """The comment's owner; in theory another person than the sender."""
     email = one_line(props.get("ownerEmail"))
     return Person(
         id=uuid(props.get("ownerId")) or sender,
@@ -215,35 +273,29 @@ def _author(props: Mapping[str, Any], sender: str = "") -> Person:
     )
 
 
-def _of_file(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, file=_the_file(props))
+def _subject(props: Mapping[str, Any], kind: type[S]) -> S:
+    return kind(uuid(props.get("id")), one_line(props.get("name")))
+
+
+def _about(variable: str, kind: type[Subject] = Subject) -> _Reader:
+    """A reader for events whose ``id`` and ``name`` are those of ``variable``."""
+
+    def read(event: Event, props: Mapping[str, Any]) -> Event:
+        changes: dict[str, Any] = {variable: _subject(props, kind)}
+        return replace(event, **changes)
+
+    return read
 
 
 def _file_shared(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, file=_the_file(props), library=_itself(props))
-
-
-def _of_project(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, project=_itself(props))
+    return replace(event, file=_subject(props, File), library=_subject(props, Subject))
 
 
 def _project_renamed(event: Event, props: Mapping[str, Any]) -> Event:
-    project = _itself(props)
+    project = _subject(props, Subject)
     return replace(
         event, project=project, previous=Subject(project.id, one_line(props.get("prevName")))
     )
-
-
-def _of_team(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, team=_itself(props))
-
-
-def _of_page(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, page=_itself(props))
-
-
-def _of_font(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, font=Font(uuid(props.get("id")), one_line(props.get("name"))))
 
 
 def _font_variant_created(event: Event, props: Mapping[str, Any]) -> Event:
@@ -254,7 +306,7 @@ def _font_variant_created(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _file_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
-    """The copy's id is not told: ``fileId`` is the original."""
+    """``fileId`` is the original; Penpot does not send the copy's id."""
     copy = File(name=one_line(props.get("name")))
     return replace(event, file=copy, previous=Subject(event.file.id))
 
@@ -266,7 +318,7 @@ def _project_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
 
 def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
     ids = values.ids(props.get("ids"))
-    files = tuple(map(Subject, _first(ids, MOST_FILES)))
+    files = tuple(map(Subject, _first(ids, MAX_FILES)))
     return replace(
         event,
         files=files,
@@ -276,76 +328,64 @@ def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
 
 
 def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
-    """An API client may send a map of names; its keys are ids that the import replaces."""
-    told = props.get("name")
-    values = told.values() if isinstance(told, Mapping) else ()
-    names = [name for name in values if isinstance(name, str) and name[:MAX_NAME].strip()]
-    files = tuple(Subject(name=line) for line in map(one_line, names[:MOST_FILES]) if line)
-    more = len(names[MOST_FILES:])
-    name = files[0].name if len(files) == 1 and not more else one_line(told)
+    """An API client may send an object of names; its keys are ids that the import replaces."""
+    sent = props.get("name")
+    texts = sent.values() if isinstance(sent, Mapping) else ()
+    names = [text for text in texts if isinstance(text, str) and text[:MAX_NAME_LENGTH].strip()]
+    files = tuple(Subject(name=line) for line in map(one_line, names[:MAX_FILES]) if line)
+    more = len(names[MAX_FILES:])
+    name = files[0].name if len(files) == 1 and not more else one_line(sent)
     return replace(event, files=files, more_files=more, file=File(event.file.id, name))
 
 
-_Shape = Callable[[Event, Mapping[str, Any]], Event]
-
-_SHAPES: dict[str, _Shape] = {
+# Readers of an event's own keys. An event that is not listed has only the common keys.
+_READERS: dict[str, _Reader] = {
     "create-comment-thread": _thread_created,
     "create-comment": _comment_created,
     "resolve-comment-thread": _thread_resolved,
     "reopen-comment-thread": _thread_resolved,
-    "delete-comment-thread": _of_thread,
+    "delete-comment-thread": _thread_and_comment,
     "update-comment": _comment_changed,
     "delete-comment": _comment_changed,
-    "create-file": _of_file,
-    "rename-file": _of_file,
-    "delete-file": _of_file,
-    "update-file": _of_file,
+    "create-file": _about("file", File),
+    "rename-file": _about("file", File),
+    "delete-file": _about("file", File),
+    "update-file": _about("file", File),
     "set-file-shared": _file_shared,
-    "create-project": _of_project,
+    "create-project": _about("project"),
     "rename-project": _project_renamed,
-    "delete-project": _of_project,
-    "update-project-pin": _of_project,
+    "delete-project": _about("project"),
+    "update-project-pin": _about("project"),
     "create-font-variant": _font_variant_created,
-    "update-font": _of_font,
-    "delete-font": _of_font,
+    "update-font": _about("font", Font),
+    "delete-font": _about("font", Font),
     "duplicate-file": _file_duplicated,
     "duplicate-project": _project_duplicated,
     "move-files": _files_moved,
     "import-binfile": _files_imported,
 }
-"""What an event's own keys mean. An event that is not here has nothing but the common keys."""
-
-_LIKELY: dict[str, _Shape] = {
+_READERS_BY_SUFFIX: dict[str, _Reader] = {
     "-comment-thread": _thread_created,
     "-comment": _comment_created,
-    "-file": _of_file,
-    "-project": _of_project,
-    "-team": _of_team,
-    "-page": _of_page,
-    "-font": _of_font,
+    "-file": _about("file", File),
+    "-project": _about("project"),
+    "-team": _about("team"),
+    "-page": _about("page"),
+    "-font": _about("font", Font),
 }
 
 
-def _likely_shape(name: str) -> _Shape | None:
-    """A guess at an event of a newer Penpot: ``restore-file`` will tell of a file."""
+def _guessed_reader(name: str) -> _Reader | None:
+    """For events of newer versions: ``restore-file`` is probably about a file."""
     if name in CATALOGUE:
         return None
-    return next((shape for end, shape in _LIKELY.items() if name.endswith(end)), None)
-
-
-def _itself(props: Mapping[str, Any]) -> Subject:
-    """What the event is about, where ``id`` and ``name`` are its own."""
-    return Subject(uuid(props.get("id")), one_line(props.get("name")))
-
-
-def _the_file(props: Mapping[str, Any]) -> File:
-    return File(uuid(props.get("id")), one_line(props.get("name")))
+    return next((r for suffix, r in _READERS_BY_SUFFIX.items() if name.endswith(suffix)), None)
 
 
 def _mentioned(props: Mapping[str, Any]) -> tuple[Person, ...]:
-    return tuple(map(Person, _first(values.ids(props.get("mentions")), _MOST_MENTIONS)))
+    return tuple(map(Person, _first(values.ids(props.get("mentions")), _MAX_MENTIONS)))
 
 
-def _first(ids: Iterable[str], most: int) -> tuple[str, ...]:
-    """The first ids in their own order, as that of a set is arbitrary."""
-    return tuple(nsmallest(most, ids))
+def _first(ids: Iterable[str], limit: int) -> tuple[str, ...]:
+    """The first ids in sorted order, as the order of a set is arbitrary."""
+    return tuple(nsmallest(limit, ids))

@@ -1,7 +1,7 @@
-"""Deep links into Penpot, in the form of 2.5.1 and later.
+"""Deep links into Penpot 2.5.1 and later.
 
-Source: ``frontend/src/app/main/ui/routes.cljs``. The workspace stays blank without a right
-``team-id``; where the team's id is not known, the viewer's form is used, which needs none.
+Source: ``frontend/src/app/main/ui/routes.cljs``. The workspace stays blank without the right
+``team-id``; if the team's id is unknown, the link leads to the viewer, which needs none.
 """
 
 from dataclasses import replace
@@ -9,26 +9,22 @@ from urllib.parse import urlencode
 
 from relay.penpot.events import Event, Subject
 
-_WITHOUT_FILE = "delete-file"
-_WITHOUT_PROJECT = "delete-project"
-_WITHOUT_THREAD = "delete-comment-thread"
-
 
 def add_links(event: Event, base_url: str) -> Event:
-    """The event with the ``url`` of all that can be opened, and its own: the most telling one.
+    """The event with its ``url``, that of the most specific place, and those of its subjects.
 
-    ``base_url`` is Penpot's public address; without one there are no links. What Penpot gave no
-    id gets none, and neither does what was deleted.
+    ``base_url`` is Penpot's public address; if it is empty, there are no links. Subjects without an
+    id and deleted ones get none.
     """
     if not base_url:
         return event
     links = _Links(base_url.rstrip("/#"), event.team.id)
     page = event.page.id
     team = links.dashboard("recent")
-    project = "" if event.name == _WITHOUT_PROJECT else links.project(event.project.id)
-    file = "" if event.name == _WITHOUT_FILE else links.file(event.file.id)
+    project = "" if event.name == "delete-project" else links.project(event.project.id)
+    file = "" if event.name == "delete-file" else links.file(event.file.id)
     thread = links.thread(event.thread.id, event.file.id, page)
-    thread = "" if event.name == _WITHOUT_THREAD else thread
+    thread = "" if event.name == "delete-comment-thread" else thread
     fonts = links.dashboard("fonts") if event.group == "fonts" else ""
     place = links.file(event.file.id, page) if page else ""
     return replace(
@@ -37,7 +33,7 @@ def add_links(event: Event, base_url: str) -> Event:
         team=replace(event.team, url=team),
         project=replace(event.project, url=project),
         file=replace(event.file, url=file, thumbnail=links.asset(event.file.thumbnail)),
-        files=tuple(replace(one, url=links.file(one.id)) for one in event.files),
+        files=tuple(replace(each, url=links.file(each.id)) for each in event.files),
         page=replace(event.page, url=place),
         thread=replace(event.thread, url=thread),
         comment=replace(event.comment, url=thread),
@@ -48,7 +44,7 @@ def add_links(event: Event, base_url: str) -> Event:
 
 
 def _original(event: Event, links: "_Links") -> Subject:
-    """What was before: the original of a copy can be opened, an old name can't."""
+    """``event.previous``, with a link if it is the original of a copy."""
     if event.name == "duplicate-file":
         return replace(event.previous, url=links.file(event.previous.id))
     if event.name == "duplicate-project":
@@ -57,14 +53,11 @@ def _original(event: Event, links: "_Links") -> Subject:
 
 
 class _Links:
-    """The links of one Penpot and one team; the team's id may be empty."""
-
     def __init__(self, base: str, team: str) -> None:
         self._base = base
         self._team = team
 
     def file(self, file: str, page: str = "") -> str:
-        """A file, at a page of it if given."""
         if not file:
             return ""
         if not self._team:
@@ -74,7 +67,7 @@ class _Links:
         )
 
     def thread(self, thread: str, file: str, page: str) -> str:
-        """A comment thread, as Penpot's own mails link to it (comments.clj)."""
+        """In the form of the links in Penpot's own emails (comments.clj)."""
         if not thread or not file:
             return ""
         if not self._team:
@@ -88,17 +81,15 @@ class _Links:
         )
 
     def project(self, project: str) -> str:
-        """A project; none without its team."""
         if not project or not self._team:
             return ""
         return self._link("/dashboard/files", ("team-id", self._team), ("project-id", project))
 
     def asset(self, media: str) -> str:
-        """A picture; only who is logged in to Penpot can see that of a file."""
+        """A picture; to see that of a file one must be logged in to Penpot."""
         return f"{self._base}/assets/by-id/{media}" if media else ""
 
     def dashboard(self, section: str) -> str:
-        """One of the team's pages: recent, fonts, libraries …"""
         return self._link(f"/dashboard/{section}", ("team-id", self._team)) if self._team else ""
 
     def _viewer(self, file: str, page: str, section: str) -> str:

@@ -1,6 +1,6 @@
-"""How Penpot answers an RPC call: values, nothing, or an error; without I/O.
+"""Responses of Penpot's RPC API, without I/O: values, "not found", or an error.
 
-The shapes are those of Penpot's ``backend/src/app``: ``http/errors.clj`` and ``rpc/rlimit.clj``.
+Sources: ``http/errors.clj`` and ``rpc/rlimit.clj`` in Penpot's ``backend/src/app``.
 """
 
 import json
@@ -11,87 +11,82 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl
 
-from relay.penpot.wire import encodable
+from relay.errors import RelayError
+from relay.penpot.wire import replace_lone_surrogates
 
-MAX_VALUES = 300_000
-"""Most values in an answer, counted as commas and opening brackets: some 20,000 files."""
-LONGEST_REST = 3600.0
-"""Longest ``PenpotBusy.after``, in seconds: Penpot's clock need not be ours."""
+MAX_VALUES = 300_000  # in a response, counted as commas and opening brackets: about 20,000 files
+MAX_RETRY_AFTER_SECONDS = 3600.0  # Penpot's clock may differ from ours
 BAD_TOKEN = "the access token is unknown to Penpot, expired or revoked"  # noqa: S105 - a sentence
 
-_LONGEST_ERROR = 64 * 1024  # bytes
-_CODE = re.compile(r"[a-z][a-z0-9-]{0,60}")
+_MAX_ERROR_BYTES = 64 * 1024
+_CODE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,60}")
 
 
-class PenpotError(Exception):
-    """A call that did not succeed; the text says why, without the token."""
+class PenpotError(RelayError):
+    """A call failed. The text gives the reason and never contains the token."""
 
-    word: ClassVar[str] = "error"
-    """One of three, for logs and metrics."""
+    outcome: ClassVar[str] = "error"  # label in logs and metrics
 
 
 class PenpotRefused(PenpotError):
-    """The token is not (or no longer) good, or something before Penpot refuses Relay."""
+    """The token is invalid, or Penpot or a proxy in front of it denies access."""
 
-    word = "refused"
+    outcome = "refused"
 
 
 class PenpotBusy(PenpotError):
-    """No answer now: unreachable, too slow, over a limit, broken. Another time it may work."""
+    """A temporary failure: unreachable, too slow, rate-limited, or a server error."""
 
-    word = "busy"
+    outcome = "busy"
 
     def __init__(
-        self, text: str, after: float | None = None, *, may_be_of_one: bool = False
+        self, text: str, retry_after: float | None = None, *, maybe_request_specific: bool = False
     ) -> None:
-        """``after``: seconds to wait, where Penpot told. ``may_be_of_one``: whether Penpot answers,
-        and failed at what was asked for, maybe at nothing else."""
+        """``retry_after``: seconds, if Penpot gave them. ``maybe_request_specific``: Penpot is up
+        and this request failed; others may succeed."""
         super().__init__(text)
-        self.after = after
-        self.may_be_of_one = may_be_of_one
+        self.retry_after = retry_after
+        self.maybe_request_specific = maybe_request_specific
 
 
 class PenpotUnexpected(PenpotError):
-    """An answer that Penpot would not give to this call: another server, or another version."""
+    """A response that Penpot does not give to this call: another server or another version."""
 
-    word = "unexpected"
+    outcome = "unexpected"
 
 
-class Answer(NamedTuple):
-    """What came back from a call."""
-
+class RpcResponse(NamedTuple):
     status: int
-    headers: Mapping[str, str]
-    """Names in lower case, or a mapping that does not mind."""
+    headers: Mapping[str, str]  # names in lower case, or a case-insensitive mapping
     body: bytes
 
     @property
-    def is_of_no_method(self) -> bool:
-        """Whether this path knows no such method; "no such object" has a code, this has none."""
+    def is_unknown_method(self) -> bool:
+        """Whether this path has no such method; a 404 for a missing object carries a code."""
         return self.status == 404 and not self.code
 
     @property
-    def is_nothing(self) -> bool:
-        """Whether there is no such object, or none that the token's user may see."""
+    def is_not_found(self) -> bool:
+        """Whether the object does not exist or the token's user may not see it."""
         return self.status == 204 or (self.status == 404 and bool(self.code))
 
     @property
     def code(self) -> str:
-        """The ``code`` of Penpot's error body; empty where it has none."""
-        if len(self.body) > _LONGEST_ERROR:
+        """The ``code`` of Penpot's error body; empty if it has none."""
+        if len(self.body) > _MAX_ERROR_BYTES:
             return ""
         try:
             values = json.loads(self.body)
         except (ValueError, RecursionError):
             return ""
         code = values.get("code") if isinstance(values, dict) else None
-        # A word and nothing else: this goes into logs, and who answers has read the token.
-        return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+        # The code is logged, and the server that sent it has seen the token: accept words only.
+        return code if isinstance(code, str) and _CODE_PATTERN.fullmatch(code) else ""
 
     def values(self) -> Any:
-        """The values of a body in JSON. Raises ``ValueError`` with the reason.
+        """The values of a JSON body. Raises ``ValueError`` with the reason.
 
-        Parsing takes a tenth of a second at the worst, as size and count are bounded before.
+        Size and count are checked first, so parsing takes a tenth of a second at most.
         """
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -99,7 +94,7 @@ class Answer(NamedTuple):
         if sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_VALUES:
             raise ValueError(f"more than {MAX_VALUES} values")
         try:
-            return encodable(json.loads(self.body), self.body)
+            return replace_lone_surrogates(json.loads(self.body), self.body)
         except UnicodeDecodeError:
             raise ValueError("not UTF-8") from None
         except json.JSONDecodeError as error:
@@ -108,34 +103,35 @@ class Answer(NamedTuple):
             raise ValueError("nested too deeply") from None
 
     def error(self, method: str) -> PenpotError:
-        """What an answer that is neither 200 nor nothing comes to."""
-        told = f"{method} was answered {self.status}" + (f" {self.code}" if self.code else "")
+        """The error for a response that is neither 200 nor "not found"."""
+        text = f"{method} returned {self.status}" + (f" {self.code}" if self.code else "")
         if self.status == 401:
             return PenpotRefused(BAD_TOKEN)
         if self.status == 403:
-            return PenpotRefused(f"{told}: Penpot, or a proxy before it, refuses Relay")
+            return PenpotRefused(f"{text}: Penpot, or a proxy in front of it, denies access")
         if self.status == 429 or self.status >= 500:
-            rest = _rest(self.headers)
-            return PenpotBusy(told, rest, may_be_of_one=self.status == 500 and rest is None)
+            pause = _retry_after(self.headers)
+            is_specific = self.status == 500 and pause is None
+            return PenpotBusy(text, pause, maybe_request_specific=is_specific)
         if self.status == 404:
-            return PenpotUnexpected(f"{told}: is penpot.url the address of a Penpot?")
+            return PenpotUnexpected(f"{text}: is penpot.url the address of a Penpot?")
         if 300 <= self.status < 400:
-            return PenpotUnexpected(f"{told}: penpot.url should be the address that this leads to")
-        return PenpotUnexpected(told)
+            return PenpotUnexpected(f"{text}: penpot.url should be the target of the redirect")
+        return PenpotUnexpected(text)
 
 
-def _rest(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, as told by ``Retry-After`` or by Penpot's ``x-rate-limit-reset``.
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from ``Retry-After`` or Penpot's ``x-rate-limit-reset``.
 
-    That one is a query string of limits and the second since 1970 at which each begins anew, and
-    ``x-rate-limit-remaining`` tells in the same form which of them are used up.
+    The latter is a query string of limits and the Unix time in seconds at which each is reset;
+    ``x-rate-limit-remaining`` has the same form, with what is left of each.
     """
-    left = dict(parse_qsl(headers.get("x-rate-limit-remaining", "")))
+    remaining = dict(parse_qsl(headers.get("x-rate-limit-remaining", "")))
     resets = parse_qsl(headers.get("x-rate-limit-reset", ""))
-    rests = [_float(headers.get("retry-after", ""))]
-    rests += [_float(at) - time.time() for name, at in resets if left.get(name, "0") == "0"]
-    told = [rest for rest in rests if rest > 0]
-    return min(max(told), LONGEST_REST) if told else None
+    pauses = [_float(headers.get("retry-after", ""))]
+    pauses += [_float(at) - time.time() for name, at in resets if remaining.get(name, "0") == "0"]
+    longest = max(pauses)
+    return min(longest, MAX_RETRY_AFTER_SECONDS) if longest > 0 else None
 
 
 def _float(text: str) -> float:

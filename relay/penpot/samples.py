@@ -1,7 +1,6 @@
-"""One realistic body for each kind of event, as Penpot sends it or Relay makes it, out of one small
-world.
+"""One realistic body for each kind of event, as Penpot or sync sends it.
 
-Told in ``ORDER`` they make a story in which names that one event teaches appear in later ones.
+In the order of ``SAMPLE_NAMES`` they tell a story, in which later events use names of earlier ones.
 """
 
 import json
@@ -10,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relay.penpot.events import normalize
-from relay.penpot.names import Fact, Key, taught
+from relay.penpot.names import Fact, Key, facts_from_event
 
 _START = datetime(2026, 3, 9, 9, 30, 12, 408_000, tzinfo=UTC)
 
@@ -32,32 +31,45 @@ _ADA = "28fbd360-8a3c-81b0-8004-6c1b90e4c571"
 _GRACE = "28fbd360-8a3c-81b0-8004-6c1bb2577f0e"
 
 _FEATURES = ["components/v2", "design-tokens/v1", "fdata/objects-map", "layout/grid", "variants/v1"]
+_DATED = frozenset(
+    {"create-comment-thread", "create-comment", "rename-file", "delete-file", "delete-project"}
+)
+
+_Step = tuple[str, str, dict[str, Any]]  # event name, actor (empty if nobody is named) and props
 
 
-def _comment(person: str, name: str, email: str, text: str, *mentions: str) -> dict[str, Any]:
+def _comment(author: str, text: str, *mentions: str) -> dict[str, Any]:
+    name, email = {
+        _ADA: ("Ada Lovelace", "ada@example.com"),
+        _GRACE: ("Grace Hopper", "grace@example.com"),
+    }[author]
     return {
         "fileId": _LANDING,
         "content": text,
         "mentions": list(mentions),
-        "ownerId": person,
+        "ownerId": author,
         "ownerFullname": name,
         "ownerEmail": email,
     }
 
 
-def _story() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Event, actor (empty where nobody is told) and props, one after the other."""
+_FIRST_COMMENT = _comment(
+    _ADA,
+    f"@[Grace Hopper]({_GRACE}) the headline is hard to read on the photo. "
+    "Could we try the darker overlay?",
+    _GRACE,
+)
+_REPLY_TEXT = "Good catch. I put in 60 % black, and the contrast is 7:1 now."
+
+
+def _story() -> Iterator[_Step]:
+    in_website = {"projectId": _WEBSITE}
+    in_team = {"teamId": _TEAM}
+    inter = {"id": _INTER, "name": "Inter Display"} | in_team
     yield (
         "create-comment-thread",
         _ADA,
-        _comment(
-            _ADA,
-            "Ada Lovelace",
-            "ada@example.com",
-            f"@[Grace Hopper]({_GRACE}) the headline is hard to read on the photo. "
-            "Could we try the darker overlay?",
-            _GRACE,
-        )
+        _FIRST_COMMENT
         | {
             "id": _THREAD,
             "commentId": _FIRST,
@@ -70,49 +82,18 @@ def _story() -> Iterator[tuple[str, str, dict[str, Any]]]:
             "isResolved": False,
         },
     )
-    yield (
-        "update-file",
-        _ADA,
-        {
-            "id": _LANDING,
-            "name": "Landing page",
-            "teamId": _TEAM,
-            "projectId": _WEBSITE,
-            "features": _FEATURES,
-        },
-    )
-    yield (
-        "rename-project",
-        _ADA,
-        {"id": _WEBSITE, "name": "Website Redesign", "prevName": "Website", "teamId": _TEAM},
-    )
-    yield (
-        "create-comment",
-        _GRACE,
-        _comment(
-            _GRACE,
-            "Grace Hopper",
-            "grace@example.com",
-            "Good catch. I put in 60 % black, and the contrast is 7:1 now.",
-        )
-        | {"id": _REPLY, "threadId": _THREAD},
-    )
-    yield "create-project", _GRACE, {"name": "Brand assets", "teamId": _TEAM}
-    yield (
-        "create-file",
-        _GRACE,
-        {"name": "Pricing page", "projectId": _WEBSITE, "teamId": _TEAM, "features": _FEATURES},
-    )
-    yield (
-        "rename-file",
-        _ADA,
-        {"id": _LANDING, "name": "Landing page, autumn", "projectId": _WEBSITE},
-    )
-    yield (
-        "set-file-shared",
-        _GRACE,
-        {"id": _UI_KIT, "name": "Acme UI Kit", "isShared": False, "projectId": _WEBSITE},
-    )
+    landing = {"id": _LANDING, "name": "Landing page"} | in_team | in_website
+    yield "update-file", _ADA, landing | {"features": _FEATURES}
+    website = {"id": _WEBSITE, "name": "Website Redesign", "prevName": "Website"}
+    yield "rename-project", _ADA, website | in_team
+    reply = _comment(_GRACE, _REPLY_TEXT) | {"id": _REPLY, "threadId": _THREAD}
+    yield "create-comment", _GRACE, reply
+    yield "create-project", _GRACE, {"name": "Brand assets"} | in_team
+    pricing = {"name": "Pricing page"} | in_website | in_team
+    yield "create-file", _GRACE, pricing | {"features": _FEATURES}
+    yield "rename-file", _ADA, {"id": _LANDING, "name": "Landing page, autumn"} | in_website
+    ui_kit = {"id": _UI_KIT, "name": "Acme UI Kit", "isShared": False}
+    yield "set-file-shared", _GRACE, ui_kit | in_website
     yield "link-file-to-library", _GRACE, {"fileId": _LANDING, "libraryId": _UI_KIT}
     yield "unlink-file-from-library", _ADA, {"fileId": _LANDING, "libraryId": _UI_KIT}
     yield (
@@ -128,66 +109,27 @@ def _story() -> Iterator[tuple[str, str, dict[str, Any]]]:
             "profileId": _ADA,
         },
     )
-    yield (
-        "update-font",
-        _ADA,
-        {"id": _INTER, "name": "Inter Display", "teamId": _TEAM, "profileId": _ADA},
-    )
-    yield (
-        "delete-font-variant",
-        _ADA,
-        {"id": _INTER_BOLD, "teamId": _TEAM, "fontFamily": "Inter Display", "fontId": _INTER},
-    )
-    yield (
-        "delete-font",
-        _GRACE,
-        {"id": _INTER, "name": "Inter Display", "teamId": _TEAM, "profileId": _GRACE},
-    )
-    yield (
-        "duplicate-file",
-        _GRACE,
-        {"fileId": _LANDING, "name": "Landing page, autumn (copy)"},
-    )
-    yield (
-        "duplicate-project",
-        _ADA,
-        {"projectId": _WEBSITE, "name": "Website Redesign (copy)"},
-    )
-    yield "update-project-pin", _ADA, {"id": _WEBSITE, "teamId": _TEAM, "isPinned": True}
-    yield (
-        "clone-template",
-        _GRACE,
-        {"projectId": _WEBSITE, "templateId": "wireframing-kit"},
-    )
-    yield (
-        "import-binfile",
-        _GRACE,
-        {
-            "name": "Icons",
-            "projectId": _WEBSITE,
-            "version": 3,
-            "uploadId": _UPLOAD,
-            "generatedBy": "penpot/2.17.0",
-        },
-    )
-    yield (
-        "export-binfile",
-        _ADA,
-        {"fileId": _LANDING, "version": 3, "includeLibraries": True, "embedAssets": False},
-    )
-    yield "move-files", _GRACE, {"ids": [_LANDING, _UI_KIT], "projectId": _WEBSITE}
-    yield "move-project", _ADA, {"projectId": _WEBSITE, "teamId": _TEAM}
-    yield (
-        "delete-file",
-        _GRACE,
-        {"id": _OLD_DRAFT, "name": "Old draft", "projectId": _WEBSITE},
-    )
-    yield "delete-project", _ADA, {"id": _MOBILE, "name": "Mobile app 2024", "teamId": _TEAM}
-    yield from _own_story()
+    yield "update-font", _ADA, inter | {"profileId": _ADA}
+    bold = {"id": _INTER_BOLD, "teamId": _TEAM, "fontFamily": "Inter Display", "fontId": _INTER}
+    yield "delete-font-variant", _ADA, bold
+    yield "delete-font", _GRACE, inter | {"profileId": _GRACE}
+    copy = {"fileId": _LANDING, "name": "Landing page, autumn (copy)"}
+    yield "duplicate-file", _GRACE, copy
+    yield "duplicate-project", _ADA, in_website | {"name": "Website Redesign (copy)"}
+    yield "update-project-pin", _ADA, {"id": _WEBSITE} | in_team | {"isPinned": True}
+    yield "clone-template", _GRACE, in_website | {"templateId": "wireframing-kit"}
+    upload = {"version": 3, "uploadId": _UPLOAD, "generatedBy": "penpot/2.17.0"}
+    yield "import-binfile", _GRACE, {"name": "Icons"} | in_website | upload
+    export = {"version": 3, "includeLibraries": True, "embedAssets": False}
+    yield "export-binfile", _ADA, {"fileId": _LANDING} | export
+    yield "move-files", _GRACE, {"ids": [_LANDING, _UI_KIT]} | in_website
+    yield "move-project", _ADA, in_website | in_team
+    yield "delete-file", _GRACE, {"id": _OLD_DRAFT, "name": "Old draft"} | in_website
+    yield "delete-project", _ADA, {"id": _MOBILE, "name": "Mobile app 2024"} | in_team
+    yield from _synthetic_story()
 
 
-def _own_story() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """What Relay finds out about the thread: nobody is told to have done it."""
+def _synthetic_story() -> Iterator[_Step]:
     place = {
         "fileName": "Landing page, autumn",
         "projectId": _WEBSITE,
@@ -196,82 +138,53 @@ def _own_story() -> Iterator[tuple[str, str, dict[str, Any]]]:
         "pageName": "Home",
         "seqn": 12,
     }
-    first = _comment(
-        _ADA,
-        "Ada Lovelace",
-        "ada@example.com",
-        f"@[Grace Hopper]({_GRACE}) the headline is hard to read on the photo. "
-        "Could we try the darker overlay?",
+    edited = _comment(
         _GRACE,
-    )
-    said = "Good catch. I put in 60 % black, and the contrast is 7:1 now."
-    reply = _comment(
-        _GRACE,
-        "Grace Hopper",
-        "grace@example.com",
         f"Good catch, @[Ada Lovelace]({_ADA}). I put in 70 % black, and the contrast is 9:1 now.",
         _ADA,
     )
-    thread = first | place | {"id": _THREAD, "frameId": _HERO}
-    answer = reply | place | {"id": _REPLY, "threadId": _THREAD, "isFirst": False}
-    yield "update-comment", "", answer | {"previousContent": said}
+    thread = _FIRST_COMMENT | place | {"id": _THREAD, "frameId": _HERO}
+    reply = edited | place | {"id": _REPLY, "threadId": _THREAD, "isFirst": False}
+    yield "update-comment", "", reply | {"previousContent": _REPLY_TEXT}
     yield "resolve-comment-thread", "", thread | {"isResolved": True}
     yield "reopen-comment-thread", "", thread | {"isResolved": False}
-    yield "delete-comment", "", answer
+    yield "delete-comment", "", reply
     yield "delete-comment-thread", "", thread | {"isResolved": False}
 
 
 def _bodies() -> Iterator[tuple[str, dict[str, Any]]]:
-    dated = {
-        "create-comment-thread",
-        "create-comment",
-        "rename-file",
-        "delete-file",
-        "delete-project",
-    }
-    for minutes, (name, actor, props) in enumerate(_story()):
-        at = _START + timedelta(minutes=7 * minutes)
+    for step, (name, actor, props) in enumerate(_story()):
+        at = _START + timedelta(minutes=7 * step)
         sent = _iso(at)
-        if name in dated:
+        if name in _DATED:
             props |= {"createdAt": sent, "modifiedAt": sent}
-        yield (
-            name,
-            {
-                "name": name,
-                "props": props,
-                "createdAt": _iso(at + timedelta(milliseconds=87)),
-                **({"profileId": actor} if actor else {}),
-                "trackedAt": sent,
-            },
-        )
+        body = {"name": name, "props": props, "createdAt": _iso(at + timedelta(milliseconds=87))}
+        yield name, body | ({"profileId": actor} if actor else {}) | {"trackedAt": sent}
 
 
 def _iso(at: datetime) -> str:
     return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-SAMPLES: Mapping[str, Mapping[str, Any]] = dict(_bodies())
-"""The decoded bodies by the event's name, in the order of the story."""
-
-ORDER: tuple[str, ...] = tuple(SAMPLES)
-"""The names of the events as the story goes."""
+SAMPLES: Mapping[str, Mapping[str, Any]] = dict(_bodies())  # by event name, in story order
+SAMPLE_NAMES: tuple[str, ...] = tuple(SAMPLES)
 
 
 def sample(name: str) -> bytes:
-    """The body of an event of the catalogue, as the JSON that Penpot posts."""
+    """The body as JSON, in Penpot's form."""
     return json.dumps(SAMPLES[name], indent=2).replace("/", r"\/").encode("ascii")
 
 
-def known() -> dict[Key, Fact]:
-    """What the whole story teaches, for showing one event of it alone.
+def sample_facts() -> dict[Key, Fact]:
+    """The facts in the whole story, for showing a single event of it.
 
-    Where a name changes in the story it is the older one, so that the event of the change has
+    If a name changes in the story, this has the older one, so that the event of the change has
     both.
     """
     facts: dict[Key, Fact] = {}
     for body in SAMPLES.values():
-        for fact in taught(normalize(body)):
+        for fact in facts_from_event(normalize(body)):
             older = facts.get(fact.key)
             facts[fact.key] = Fact.merged(fact, older) if older else fact
-    template = Fact.of("template", "wireframing-kit", "Wireframe library")  # as Penpot tells it
+    template = Fact.of("template", "wireframing-kit", "Wireframe library")  # as in Penpot's API
     return facts | {template.key: template}

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from relay.penpot.events import CATALOGUE, GROUPS
+from relay.penpot.catalogue import CATALOGUE, GROUPS
 
+# Everything except personal and frequent events.
 DEFAULT = (
     "*",
     "!update-file",
@@ -13,32 +14,26 @@ DEFAULT = (
     "!export-binfile",
     "!create-font-variant",
 )
-"""Everything but what is personal or noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """An ``events`` list: groups, Penpot's names and globs, ``!`` takes away.
-
-    The last entry that fits an event decides. A list that only takes away takes from the
-    default.
-    """
+    """Groups, event names and globs; an entry with ``!`` excludes. The last match decides."""
 
     entries: tuple[str, ...] = DEFAULT
 
     @classmethod
     def of(cls, entries: Sequence[str]) -> "Selection":
-        """The selection that a config's list means."""
+        """From the config: a list of exclusions only is added to the default."""
         if all(entry.startswith("!") for entry in entries):
             return cls((*DEFAULT, *entries))
         return cls(tuple(entries))
 
     def takes(self, name: str, group: str) -> bool:
-        """Whether an event of that name and group is wanted."""
-        return not (self.deciding(name, group) or "!").startswith("!")
+        return not (self.deciding_entry(name, group) or "!").startswith("!")
 
-    def deciding(self, name: str, group: str) -> str:
-        """The entry that decides about an event; empty where none fits."""
+    def deciding_entry(self, name: str, group: str) -> str:
+        """The last entry that matches an event; empty if none does."""
         for entry in reversed(self.entries):
             pattern = entry.removeprefix("!")
             if pattern == group or fnmatchcase(name, pattern):
@@ -46,7 +41,7 @@ class Selection:
         return ""
 
 
-def is_known(entry: str) -> bool:
-    """Whether an entry of an ``events`` list can fit any event of the catalogue."""
+def matches_any_event(entry: str) -> bool:
+    """Whether an entry matches at least one event of the catalogue."""
     pattern = entry.removeprefix("!")
     return pattern in GROUPS or any(fnmatchcase(name, pattern) for name in CATALOGUE)

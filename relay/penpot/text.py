@@ -1,5 +1,4 @@
-"""Cleaning what people wrote: names become one line, comments become plain text, and what is kept
-as it was sent gets bounds."""
+"""Cleaning of text from Penpot (names, comments), and size limits for values kept as sent."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,114 +6,107 @@ from itertools import islice
 from operator import is_
 from typing import Any
 
-MAX_NAME = 1000
-"""Longest name, in characters; Penpot's own limit is 250."""
-MAX_TEXT = 10_000
-"""Longest comment, in characters; Penpot's own limit is 750 (none before 2.2)."""
-MAX_ENTRIES = 1000
-"""Most entries of a list or map that is kept as it was sent."""
-MAX_SENT = 100_000
-"""Most characters in all of it; Penpot's own events have some hundreds, ``ids`` of files aside."""
-_LONGEST_KEY = 250
+MAX_NAME_LENGTH = 1000  # characters; Penpot's own limit is 250
+MAX_TEXT_LENGTH = 10_000  # characters; Penpot's own limit is 750 (none before 2.2)
+MAX_ENTRIES = 1000  # of a list or map kept as sent
+MAX_TOTAL_LENGTH = 100_000  # characters of all strings in a value kept as sent
+_MAX_KEY_LENGTH = 250
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_ID = re.compile(_UUID)
-_NO_ID = "00000000-0000-0000-0000-000000000000"
+_UUID_PATTERN = re.compile(_UUID)
+_ZERO_UUID = "00000000-0000-0000-0000-000000000000"
 _BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
-# Lone surrogates can't be encoded; the rest would turn the text around them, in messages too.
-# (And two characters that are none, by which relay.messages marks where somebody is mentioned.)
+# Lone surrogates can't be encoded, and bidirectional controls would reorder the text around them.
+# The last two are noncharacters that relay.messages uses to mark mentions.
 _REMOVED = "\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufdd0\ufdd1"
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
-_REMOVE = re.compile(f"[{_REMOVED}]")
-_TO_SPACE = re.compile(f"[{_CONTROLS}]+")
-_TO_BREAK = re.compile(f"\r\n|[{_BREAKS}]")
-_NOT_IN_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-# The first form is Penpot's own (comments.clj), the second a name with a bracket in it, which
-# Penpot writes and does not find again. A name goes up to the next "@[" and an id up to the next
-# bracket, so that no part of a text is looked through twice.
-_MENTION = re.compile(
+_REMOVED_PATTERN = re.compile(f"[{_REMOVED}]")
+_CONTROLS_PATTERN = re.compile(f"[{_CONTROLS}]+")
+_BREAK_PATTERN = re.compile(f"\r\n|[{_BREAKS}]")
+_NOT_IN_TEXT_PATTERN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+# The first form is Penpot's own (comments.clj). The second has a name with a bracket in it, which
+# Penpot writes but does not recognize. A name ends at the next "@[" and an id at the next bracket,
+# so that no part of a text is scanned twice.
+_MENTION_PATTERN = re.compile(
     r"@\[((?:[^\]@]|@(?!\[)){0,300}+)\]\(([^()]{0,300}+)\)"
     rf"|@\[((?:[^\n@]|@(?!\[)){{0,300}}?)\]\(({_UUID})\)",
     re.IGNORECASE,
 )
 
 
-class Words(str):
-    """A comment as plain text, which knows where it mentions somebody. What is made of it (a part,
-    a copy in capitals) is text that does not."""
+class CommentText(str):
+    """Plain text of a comment with the places of its mentions, which slices and copies lose."""
 
-    mentions: tuple[tuple[int, int, str], ...]
-    """Where each ``@Name`` begins and ends, and the id of the profile; in order."""
+    mentions: tuple[tuple[int, int, str], ...]  # start and end of each ``@Name``, and profile id
 
-    def __new__(cls, text: str, mentions: Iterable[tuple[int, int, str]] = ()) -> "Words":
-        """The text with its mentions."""
-        words = super().__new__(cls, text)
-        words.mentions = tuple(mentions)
-        return words
+    def __new__(cls, text: str, mentions: Iterable[tuple[int, int, str]] = ()) -> "CommentText":
+        comment = super().__new__(cls, text)
+        comment.mentions = tuple(mentions)
+        return comment
 
 
 def uuid(value: Any) -> str:
-    """A UUID in lower case; empty for anything else and for Penpot's "none", the zero UUID."""
-    if not isinstance(value, str) or len(value) != len(_NO_ID):
+    """A UUID in lower case; empty for anything else, and for the zero UUID (Penpot's "none")."""
+    if not isinstance(value, str) or len(value) != len(_ZERO_UUID):
         return ""
     value = value.lower()
-    return value if _ID.fullmatch(value) and value != _NO_ID else ""
+    return value if _UUID_PATTERN.fullmatch(value) and value != _ZERO_UUID else ""
 
 
-def one_line(value: Any, longest: int = MAX_NAME) -> str:
-    """A name as one stripped line without control characters; empty for anything but text."""
+def one_line(value: Any, max_length: int = MAX_NAME_LENGTH) -> str:
+    """A name as one stripped line without control characters; empty if it is not a string."""
     if not isinstance(value, str):
         return ""
-    return _TO_SPACE.sub(" ", _REMOVE.sub("", value[:longest])).strip()
+    return _CONTROLS_PATTERN.sub(" ", _REMOVED_PATTERN.sub("", value[:max_length])).strip()
 
 
-def plain_text(value: Any) -> Words:
+def plain_text(value: Any) -> CommentText:
     r"""A comment as plain text with ``\n`` as its only control character."""
     if not isinstance(value, str):
-        return Words("")
-    sent = value[: 2 * MAX_TEXT]
-    text, done, mentions = "", 0, []
-    for match in _MENTION.finditer(sent):
-        text += _without_controls(sent[done : match.start()])
-        begin = len(text)
+        return CommentText("")
+    sent = value[: 2 * MAX_TEXT_LENGTH]
+    text, end, mentions = "", 0, []
+    for match in _MENTION_PATTERN.finditer(sent):
+        text += _without_controls(sent[end : match.start()])
+        start = len(text)
         text += _mention(match)
-        if person := uuid(match[2] or match[4]):
-            mentions.append((begin, len(text), person))
-        done = match.end()
-    text += _without_controls(sent[done:])
-    if len(text) > MAX_TEXT:
-        text = text[: MAX_TEXT - 1] + "…"
-    return Words(text, (place for place in mentions if place[1] < MAX_TEXT))
+        if profile := uuid(match[2] or match[4]):
+            mentions.append((start, len(text), profile))
+        end = match.end()
+    text += _without_controls(sent[end:])
+    if len(text) > MAX_TEXT_LENGTH:
+        text = text[: MAX_TEXT_LENGTH - 1] + "…"
+    return CommentText(text, (place for place in mentions if place[1] < MAX_TEXT_LENGTH))
 
 
 def _without_controls(text: str) -> str:
-    text = _TO_BREAK.sub("\n", _REMOVE.sub("", text)).replace("\t", " ")
-    return _NOT_IN_TEXT.sub("", text)
+    text = _BREAK_PATTERN.sub("\n", _REMOVED_PATTERN.sub("", text)).replace("\t", " ")
+    return _NOT_IN_TEXT_PATTERN.sub("", text)
 
 
 def bounded(value: Any) -> Any:
-    """``value`` as it was sent, in bounds; itself where it is within them.
+    """``value`` cut to size; the same object if it is within the limits.
 
-    Strings end after ``MAX_TEXT`` characters, lists and maps after ``MAX_ENTRIES`` entries, and
-    all strings together after ``MAX_SENT`` characters. The depth is kept.
+    Cuts strings to ``MAX_TEXT_LENGTH`` characters, lists and maps to ``MAX_ENTRIES`` entries, and
+    all strings together to ``MAX_TOTAL_LENGTH`` characters. The depth is not limited.
     """
-    return _Bounds().within(value)
+    return _SizeLimit().cut(value)
 
 
-class _Bounds:
+class _SizeLimit:
     def __init__(self) -> None:
-        self._left = MAX_SENT
+        self._left = MAX_TOTAL_LENGTH
 
-    def within(self, value: Any) -> Any:
+    def cut(self, value: Any) -> Any:
         if isinstance(value, str):
-            longest = min(MAX_TEXT, self._left)
-            kept = value if len(value) <= longest else value[:longest]
+            limit = min(MAX_TEXT_LENGTH, self._left)
+            kept = value if len(value) <= limit else value[:limit]
             self._left -= len(kept)
             return kept
         if isinstance(value, Mapping):
             return self._map(value)
         if isinstance(value, list | tuple):
-            items = [self.within(item) for item in islice(value, MAX_ENTRIES)]
+            items = [self.cut(item) for item in islice(value, MAX_ENTRIES)]
             return value if len(items) == len(value) and all(map(is_, items, value)) else items
         return value
 
@@ -122,13 +114,13 @@ class _Bounds:
         kept = {}
         for key, item in islice(value.items(), MAX_ENTRIES):
             size = len(key) if isinstance(key, str) else 0
-            if size <= min(_LONGEST_KEY, self._left):
+            if size <= min(_MAX_KEY_LENGTH, self._left):
                 self._left -= size
-                kept[key] = self.within(item)
+                kept[key] = self.cut(item)
         same = len(kept) == len(value) and all(map(is_, kept.values(), value.values()))
         return value if same else kept
 
 
 def _mention(match: re.Match[str]) -> str:
     name = one_line(match[1] or match[3])
-    return "@someone" if not name or _ID.fullmatch(name.lower()) else f"@{name}"
+    return "@someone" if not name or _UUID_PATTERN.fullmatch(name.lower()) else f"@{name}"

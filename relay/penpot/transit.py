@@ -1,10 +1,9 @@
-"""Transit's JSON form, from what a JSON parser made of it to plain Python values.
+"""Reading Transit: from parsed JSON to plain Python values.
 
-The result has the shape of Penpot's own JSON of the same thing: map keys in camelCase without
-namespace, UUIDs and instants as text, sets as sorted lists. That is why the values are made here
-and not by a Transit library: those build the sets and maps of a foreign body from its own numbers
-and UUIDs, whose hashes the sender can make collide (8,000 colliding UUIDs cost 1.6 s). Here a key
-is always a string.
+The result has the shape of Penpot's own JSON: map keys in camelCase without namespace, UUIDs and
+instants as text, sets as sorted lists. A Transit library would build sets and maps with the body's
+numbers and UUIDs as keys, whose hashes the sender can make collide (8,000 colliding UUIDs cost
+1.6 s). Here a key is always a string.
 
 Format: https://github.com/cognitect/transit-format (0.8); both the compact and the verbose mode.
 """
@@ -15,48 +14,47 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
-MAX_DIGITS = 100
-"""Longest number, in characters; Penpot's longest has 24."""
-MAX_CODED = 256
-"""Longest name that a code may stand for, as two bytes of code could else mean megabytes."""
+MAX_NUMBER_LENGTH = 100  # characters; Penpot's longest number has 24
+MAX_CACHED_NAME_LENGTH = 256  # otherwise two bytes of cache code could expand to megabytes
 
-_CODE_BASE = 48
-_CODE_DIGITS = 44
-_CODES = _CODE_DIGITS * _CODE_DIGITS
+_MIN_CODE_CHARACTER = 48  # codes have one or two digits of base 44, from "0" on
+_CODE_DIGIT_COUNT = 44
+_MAX_CACHED_NAMES = _CODE_DIGIT_COUNT * _CODE_DIGIT_COUNT
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PLAIN_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_CAPITALS = re.compile(r"([A-Z]+[a-z']*)")
-_BETWEEN_WORDS = re.compile(r"(?:[^\w'()\[\]{}?!]|_)+")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_PLAIN_NAME_PATTERN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_CAPITALS_PATTERN = re.compile(r"([A-Z]+[a-z']*)")
+_WORD_BREAK_PATTERN = re.compile(r"(?:[^\w'()\[\]{}?!]|_)+")
+_UUID_PATTERN = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+)
 
 
 def plain(node: Any, max_depth: int) -> Any:
-    """Plain values from parsed JSON that holds Transit.
-
-    Raises ``ValueError`` with a reason for a person.
-    """
+    """Plain values from parsed JSON in Transit's form. Raises ``ValueError`` with the reason."""
     return _Reader(max_depth).value(node, 0)
 
 
 def camel(name: str) -> str:
-    """A keyword's name as Penpot writes it in JSON: ``owner-fullname`` is ``ownerFullname``.
+    """A keyword's name as in Penpot's JSON: ``owner-fullname`` becomes ``ownerFullname``.
 
-    Penpot uses ``cuerdas.core/camel``; the rare names beyond ASCII are not split at capitals here.
+    Penpot uses ``cuerdas.core/camel``; this does not split names beyond ASCII at capitals.
     """
-    if len(name) > MAX_CODED:
+    if len(name) > MAX_CACHED_NAME_LENGTH:
         return name
-    if _PLAIN_NAME.fullmatch(name):
+    if _PLAIN_NAME_PATTERN.fullmatch(name):
         first, *rest = name.split("-")
         return first + "".join([word[0].upper() + word[1:] for word in rest])
-    words = [word for word in _BETWEEN_WORDS.split(_CAPITALS.sub(r"-\1", name)) if word]
+    words = [
+        word for word in _WORD_BREAK_PATTERN.split(_CAPITALS_PATTERN.sub(r"-\1", name)) if word
+    ]
     if not words:
         return name
     return words[0].lower() + "".join([word[0].upper() + word[1:] for word in words[1:]])
 
 
 def integer(text: str) -> int:
-    """A whole number of bounded length (the cost of a longer one grows with its square)."""
-    if len(text) > MAX_DIGITS:
+    """The length is limited because the cost of parsing grows with its square."""
+    if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError("a number is too long")
     try:
         return int(text)
@@ -65,8 +63,7 @@ def integer(text: str) -> int:
 
 
 def finite(text: str) -> float:
-    """A number with a fraction; never infinite, never NaN."""
-    if len(text) > MAX_DIGITS:
+    if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError("a number is too long")
     try:
         number = float(text)
@@ -78,7 +75,7 @@ def finite(text: str) -> float:
 
 
 class _Reader:
-    """One body's reader: it holds the cache of names that Transit's codes refer to."""
+    """Reads one body; holds its cache of names, which Transit's codes refer to."""
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
@@ -114,11 +111,11 @@ class _Reader:
         if len(nodes) % 2 == 0:
             raise ValueError("a Transit map has a key without a value")
         result: dict[str, Any] = {}
-        for place in range(1, len(nodes), 2):
-            node = nodes[place]
-            # The key goes first: it may take the next code of the cache.
+        for index in range(1, len(nodes), 2):
+            node = nodes[index]
+            # The key first, as it may add a name to the cache.
             key = self._key(node) if isinstance(node, str) else _key_of(self.value(node, depth))
-            value = self.value(nodes[place + 1], depth)
+            value = self.value(nodes[index + 1], depth)
             if key is not None:
                 result[key] = value
         return result
@@ -137,7 +134,6 @@ class _Reader:
         return self._named(self._name(text, is_key=True))
 
     def _named(self, name: str) -> str:
-        """The key that a name stands for."""
         key = self._keys.get(name)
         if key is None:
             if name.startswith(("~:", "~$")):
@@ -148,25 +144,25 @@ class _Reader:
         return key
 
     def _name(self, text: str, *, is_key: bool = False) -> str:
-        """The text that a code stands for; any other text is itself, and may get a code."""
+        """The name that a cache code refers to; any other text itself, added to the cache."""
         if text.startswith("^") and text != "^ ":
             return self._coded(text)
         if (is_key or text.startswith(("~:", "~$", "~#"))) and _java_length(text) > 3:
-            if len(self._names) == _CODES:
+            if len(self._names) == _MAX_CACHED_NAMES:
                 self._names.clear()
             self._names.append(text)
         return text
 
     def _coded(self, code: str) -> str:
-        digits = [ord(character) - _CODE_BASE for character in code[1:3]]
-        if not 2 <= len(code) <= 3 or not all(0 <= digit < _CODE_DIGITS for digit in digits):
+        digits = [ord(character) - _MIN_CODE_CHARACTER for character in code[1:3]]
+        if not 2 <= len(code) <= 3 or not all(0 <= digit < _CODE_DIGIT_COUNT for digit in digits):
             raise ValueError("an unknown Transit cache code")
-        place = digits[0] if len(digits) == 1 else digits[0] * _CODE_DIGITS + digits[1]
-        if place >= len(self._names):
+        index = digits[0] if len(digits) == 1 else digits[0] * _CODE_DIGIT_COUNT + digits[1]
+        if index >= len(self._names):
             raise ValueError("an unknown Transit cache code")
-        name = self._names[place]
-        if len(name) > MAX_CODED:
-            raise ValueError("a Transit name that is used again is too long")
+        name = self._names[index]
+        if len(name) > MAX_CACHED_NAME_LENGTH:
+            raise ValueError("a cached Transit name is too long")
         return name
 
     def _check(self, depth: int) -> None:
@@ -175,19 +171,18 @@ class _Reader:
 
 
 def _java_length(text: str) -> int:
-    """How long Java takes a text to be; exact where that decides about a code."""
+    """Length in UTF-16 code units, as the writer decides what to cache; approximate above 3."""
     if len(text) > 3 or text.isascii():
         return len(text)
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _local(name: str) -> str:
-    """A name without its namespace."""
     return name.partition("/")[2] or name
 
 
 def _key_of(value: Any) -> str | None:
-    """The text of a key that is no keyword; None for a compound one, which JSON cannot have."""
+    """The text of a key that is not a keyword; None for a composite key, which JSON can't have."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, bool):
@@ -196,7 +191,6 @@ def _key_of(value: Any) -> str | None:
 
 
 def _scalar(text: str) -> Any:
-    """The value of a string without code."""
     if len(text) < 2 or text[0] != "~":
         return text
     read = _SCALARS.get(text[1])
@@ -210,9 +204,9 @@ def _scalar(text: str) -> Any:
 
 
 def _tagged(tag: str, value: Any) -> Any:
-    """The value under a tag. Of a tag that is not known here, the plain content."""
+    """The value of a tag; for an unknown tag, the untagged content."""
     if tag == "set":
-        # Only what compares: a set's order is arbitrary, and so is that of mixed kinds.
+        # Only strings: mixed types can't be sorted, and the order of a set is arbitrary anyway.
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value.sort()
         return value
@@ -226,7 +220,6 @@ def _tagged(tag: str, value: Any) -> Any:
 
 
 def _compound(value: Any) -> dict[str, Any]:
-    """A map whose keys were written as values."""
     if not isinstance(value, list) or len(value) % 2:
         raise ValueError("a Transit map has a key without a value")
     keys = map(_key_of, value[::2])
@@ -241,13 +234,13 @@ def _uuid_of_halves(halves: Sequence[Any]) -> str:
 
 
 def _uuid(text: str) -> str:
-    if not _UUID.fullmatch(text):
+    if not _UUID_PATTERN.fullmatch(text):
         raise ValueError("not a UUID")
     return text.lower()
 
 
 def _instant(text: str) -> str:
-    """An instant in milliseconds or RFC 3339, as Penpot's JSON has it."""
+    """Milliseconds or RFC 3339, converted to the form in Penpot's JSON."""
     try:
         if "T" in text:
             at = datetime.fromisoformat(text)
@@ -260,14 +253,11 @@ def _instant(text: str) -> str:
     return at.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
-def _no_number(text: str) -> Any:
+def _not_a_number(text: str) -> Any:
     raise ValueError(f"{text[:4]!r} is not a number")
 
 
-def _nothing(_text: str) -> None:
-    return None
-
-
+# By the letter after ``~``; all others (URI, bytes, character) are read as text.
 _SCALARS: dict[str, Callable[[str], Any]] = {
     ":": _local,
     "$": _local,
@@ -278,8 +268,7 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "n": integer,
     "d": finite,
     "f": finite,
-    "z": _no_number,
+    "z": _not_a_number,
     "?": lambda text: text == "t",
-    "_": _nothing,
+    "_": lambda _text: None,
 }
-"""What stands behind ``~`` and one letter; of all others (URI, bytes, character), the text."""

@@ -1,6 +1,6 @@
-"""What to ask Penpot about an event, and what the answers teach.
+"""Which RPC calls an event needs, and the facts in their answers.
 
-Of each kind of thing the lightest call that tells it; never a whole file. ``relay.penpot.api`` does
+Of each kind of object the lightest call that has it; never a whole file. ``relay.penpot.api`` does
 the calls.
 """
 
@@ -17,7 +17,7 @@ from relay.penpot.answers import (
     ThreadRecord,
 )
 from relay.penpot.events import Event
-from relay.penpot.names import LONGEST_FIRST, OWN_TEAM, Fact
+from relay.penpot.names import MAX_FIRST_COMMENT_LENGTH, OWN_TEAM, Fact
 
 THREAD: Final = "get-comment-thread"
 MEMBERS: Final = "get-team-members"
@@ -27,24 +27,23 @@ FILES: Final = "get-project-files"
 LIBRARIES: Final = "get-file-libraries"
 TEMPLATES: Final = "get-builtin-templates"
 
-MOST_PROJECTS: Final = 20
-"""So many projects of a team are searched for a file of which only the id is known."""
-EARLY, LATE = timedelta(seconds=5), timedelta(minutes=10)
-"""How long before the event's time something may have been made that it tells of, and after it."""
+MAX_PROJECTS: Final = 20  # of a team, searched for a file of which only the id is known
+# An event's object is created at most so long before and after the time of the event.
+MAX_CREATED_BEFORE, MAX_CREATED_AFTER = timedelta(seconds=5), timedelta(minutes=10)
 
 
 class LookupCall(NamedTuple):
-    """A lookup: Penpot's name for it, and the ids that it takes."""
+    """An RPC method, and the ids that it takes."""
 
     method: str
     ids: tuple[str, ...] = ()
 
 
-def wanted(event: Event, nameless: bool, projects: Sequence[str] | None) -> set[LookupCall]:
-    """The calls that would tell more about an event, which has all names that are known.
+def lookup_plan(event: Event, nameless: bool, projects: Sequence[str] | None) -> set[LookupCall]:
+    """The calls that may fill in the missing names of an enriched event.
 
-    ``nameless``: somebody in it has no name. ``projects`` are the team's, None where they are
-    not known.
+    ``nameless``: a person in it has no name. ``projects``: ids of the team's projects, None if
+    they are unknown.
     """
     file, project, team, thread = event.file, event.project, event.team, event.thread
     calls = set()
@@ -62,26 +61,26 @@ def wanted(event: Event, nameless: bool, projects: Sequence[str] | None) -> set[
         calls.add(LookupCall(MEMBERS, (team.id,)))
     if event.name == "clone-template" and event.previous.id and not event.previous.name:
         calls.add(LookupCall(TEMPLATES))
-    linked = event.name == "link-file-to-library"
-    if linked and not event.library.name:
+    is_link = event.name == "link-file-to-library"
+    if is_link and not event.library.name:
         calls.add(LookupCall(LIBRARIES, (file.id,)))
-    original = (event.previous,) if event.name == "duplicate-file" else ()
-    here = any(one.id and not one.name for one in (file, *event.files, *original))
-    elsewhere = bool(event.library.id and not event.library.name) and not linked
     if thread.id:
-        return calls  # its own call tells the file
-    if here and project.id:
+        return calls  # the thread's call returns the file as well
+    original = (event.previous,) if event.name == "duplicate-file" else ()
+    in_project = any(each.id and not each.name for each in (file, *event.files, *original))
+    in_any_project = bool(event.library.id and not event.library.name) and not is_link
+    if in_project and project.id:
         calls.add(LookupCall(FILES, (project.id,)))
-    if team.id and (elsewhere or (here and not project.id)):
+    if team.id and (in_any_project or (in_project and not project.id)):
         if projects is None:
             calls.add(LookupCall(PROJECTS, (team.id,)))
         else:
-            calls.update(LookupCall(FILES, (one,)) for one in projects)
+            calls.update(LookupCall(FILES, (project_id,)) for project_id in projects)
     return calls
 
 
-def made(event: Event) -> LookupCall | None:
-    """The call that tells the id of what the event made, where Penpot did not tell it."""
+def created_object_call(event: Event) -> LookupCall | None:
+    """The call that finds the id of the object that the event created, if Penpot omitted it."""
     if event.name in ("create-file", "duplicate-file", "import-binfile"):
         if event.file.name and not event.file.id and event.project.id:
             return LookupCall(FILES, (event.project.id,))
@@ -91,68 +90,66 @@ def made(event: Event) -> LookupCall | None:
     return None
 
 
-def nearest(answer: Iterable[Any], name: str, at: datetime) -> str:
-    """Id of the file or project of this name that was made about then; empty if there is none."""
-    times = {
-        one.id: abs(one.created_at - at)
-        for one in answer
-        if one.name == name and one.created_at is not None and -EARLY <= one.created_at - at <= LATE
+def closest_created(records: Iterable[FileRecord | ProjectRecord], name: str, at: datetime) -> str:
+    """Id of the record of this name that was created closest to ``at``; empty if none is near."""
+    distances = {
+        record.id: abs(record.created_at - at)
+        for record in records
+        if record.name == name
+        and record.created_at is not None
+        and -MAX_CREATED_BEFORE <= record.created_at - at <= MAX_CREATED_AFTER
     }
-    return min(times, key=times.__getitem__, default="")
+    return min(distances, key=distances.__getitem__, default="")
 
 
-def newest(projects: Iterable[ProjectRecord]) -> tuple[str, ...]:
-    """Ids of the projects that were worked on last; without those that are deleted."""
-    alive = (one for one in projects if not one.is_deleted)
-    ever = datetime.min.replace(tzinfo=UTC)
-    found = nlargest(MOST_PROJECTS, alive, key=lambda one: one.modified_at or ever)
-    return tuple(one.id for one in found)
+def recently_modified(projects: Iterable[ProjectRecord]) -> tuple[str, ...]:
+    """Ids of the ``MAX_PROJECTS`` projects modified last, without deleted ones."""
+    existing = (project for project in projects if not project.is_deleted)
+    never = datetime.min.replace(tzinfo=UTC)
+    latest = nlargest(MAX_PROJECTS, existing, key=lambda project: project.modified_at or never)
+    return tuple(project.id for project in latest)
 
 
-def told(call: LookupCall, answer: Any, team_id: str) -> Iterator[Fact]:
-    """What an answer teaches; of other teams than ``team_id`` nothing, where that is known.
+def facts_from_answer(call: LookupCall, answer: Any, team_id: str) -> Iterator[Fact]:
+    """The facts in an answer, without those of other teams than ``team_id``, if that is known.
 
-    Who knows one hook could else name the files of every team that the token's user is in.
+    Otherwise the holder of one webhook could learn names in all teams of the token's user.
     """
     if call.method == MEMBERS and team_id and call.ids != (team_id,):
         return
-    for one in answer if isinstance(answer, tuple) else (answer,):
-        team = getattr(one, "team_id", "")
+    for record in answer if isinstance(answer, tuple) else (answer,):
+        team = getattr(record, "team_id", "")
         if team and team_id and team != team_id:
             continue
-        yield from (fact for fact in _facts(one) if fact.id and (fact.name or fact.refs))
-        # Penpot tells an event only to the webhooks of the team that its subject belongs to.
+        yield from (fact for fact in _facts(record) if fact.id and (fact.name or fact.refs))
+        # Penpot sends an event only to the webhooks of the team that its subject belongs to.
         if team and call.method in (THREAD, PROJECT, LIBRARIES):
             yield Fact(*OWN_TEAM, refs=(("team", team),))
 
 
-def _facts(one: Any) -> Iterator[Fact]:
-    match one:
+def _facts(record: Any) -> Iterator[Fact]:
+    match record:
         case ThreadRecord():
-            yield _thread(one)
-            yield Fact.of("file", one.file_id, one.file_name, project=one.project_id)
-            yield Fact.of("page", one.page_id, one.page_name, file=one.file_id)
-            yield Fact.of("project", one.project_id, team=one.team_id)
-            if one.owner is not None:
-                yield from _facts(one.owner)
+            yield Fact.of(
+                "thread",
+                record.id,
+                file=record.file_id,
+                page=record.page_id,
+                number="" if record.number is None else str(record.number),
+                first=record.first[:MAX_FIRST_COMMENT_LENGTH],
+                board=record.frame_id,
+            )
+            yield Fact.of("file", record.file_id, record.file_name, project=record.project_id)
+            yield Fact.of("page", record.page_id, record.page_name, file=record.file_id)
+            yield Fact.of("project", record.project_id, team=record.team_id)
+            if record.owner is not None:
+                yield from _facts(record.owner)
         case ProfileRecord():
-            yield Fact.of("person", one.id, one.name, email=one.email)
+            yield Fact.of("person", record.id, record.name, email=record.email)
         case ProjectRecord():
-            yield Fact.of("project", one.id, one.name, team=one.team_id)
+            yield Fact.of("project", record.id, record.name, team=record.team_id)
         case FileRecord():
-            yield Fact.of("file", one.id, one.name, project=one.project_id)
-            yield Fact.of("project", one.project_id, team=one.team_id)
+            yield Fact.of("file", record.id, record.name, project=record.project_id)
+            yield Fact.of("project", record.project_id, team=record.team_id)
         case TemplateRecord():
-            yield Fact.of("template", one.id, one.name)
-
-
-def _thread(one: ThreadRecord) -> Fact:
-    return Fact.of(
-        "thread",
-        one.id,
-        file=one.file_id,
-        page=one.page_id,
-        number="" if one.number is None else str(one.number),
-        first=one.first[:LONGEST_FIRST],
-        board=one.frame_id,
-    )
+            yield Fact.of("template", record.id, record.name)

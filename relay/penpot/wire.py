@@ -1,45 +1,45 @@
-"""From the bytes of a webhook's body to plain Python values, bounded in size, depth and cost.
+"""Decoding the body of a webhook into plain Python values, with limits on size, depth and time.
 
-A body comes from outside and is read on the event loop, so the bounds are checked before anything
-is parsed, and nothing in here takes longer than about a tenth of a second whatever the bytes are.
+A body is untrusted and decoded on the event loop, so the limits are checked before parsing: no
+body takes longer than about a tenth of a second.
 """
 
 import json
 from typing import Any, Literal
 
+from relay.errors import RelayError
 from relay.penpot import transit
 
+# Values of a body, counted as commas and opening brackets. Penpot's own bodies have below 100,
+# except for ``ids`` of move-files and for parameters that an API client made up.
 MAX_VALUES = 30_000
-"""Most values in a body, counted as commas and opening brackets. Penpot's own have below 100; only
-``ids`` of move-files and parameters that an API client made up have no bound."""
-MAX_DEPTH = 64
-"""Deepest nesting; Penpot's own bodies have 4."""
-MAX_WIDE = 8 * 1024 * 1024
-"""Most bytes of a body with characters beyond ASCII: these may need four bytes each in memory."""
+MAX_DEPTH = 64  # Penpot's own bodies have 4
+# Limit for a body with characters beyond ASCII, which may need four bytes each in memory.
+MAX_NON_ASCII_BYTES = 8 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
-_WINDOW = 64 * 1024
+_WINDOW_BYTES = 64 * 1024
 _MEDIA_TYPES: dict[str, Literal["json", "transit"]] = {
     "application/json": "json",
     "application/transit+json": "transit",
 }
 
 
-class UnreadableBody(ValueError):
-    """The bytes can't be read; the text says why, for a person."""
+class UnreadableBody(RelayError, ValueError):
+    """The body can't be decoded; the text gives the reason."""
 
 
 def media_type(content_type: str) -> Literal["json", "transit"] | None:
-    """Which of Penpot's two encodings a Content-Type header names; parameters are ignored."""
+    """Penpot's encoding that a Content-Type header names; parameters are ignored."""
     return _MEDIA_TYPES.get(content_type.partition(";")[0].strip().lower())
 
 
 def decode(body: bytes, content_type: str) -> Any:
     """The values in a body: dict with str keys, list, str, int, float, bool, None.
 
-    Transit gives the same values as Penpot's JSON of the same event, but for the order of sets
-    (sorted here). Strings can always be encoded as UTF-8, floats are finite. Raises
-    ``UnreadableBody`` and nothing else.
+    Transit gives the same values as Penpot's JSON of the same event, except for the order of sets
+    (sorted here). Strings can be encoded as UTF-8, floats are finite. Raises only
+    ``UnreadableBody``.
     """
     kind = media_type(content_type)
     if kind is None:
@@ -51,7 +51,7 @@ def decode(body: bytes, content_type: str) -> Any:
             value = transit.plain(value, MAX_DEPTH)
         elif containers > MAX_DEPTH:
             _check_depth(value)
-        value = encodable(value, body)
+        value = replace_lone_surrogates(value, body)
     except UnicodeDecodeError as error:
         raise UnreadableBody(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -64,15 +64,15 @@ def decode(body: bytes, content_type: str) -> Any:
 
 
 def _check_size(body: bytes) -> int:
-    """Raise if the body may be costly; else how many arrays and objects it has at most."""
+    """An upper bound for the number of arrays and objects. Raises if decoding may be costly."""
     if not body or body.isspace():
         raise UnreadableBody("empty")
-    if len(body) > MAX_WIDE and (b"\\u" in body or not body.isascii()):
-        raise UnreadableBody(f"more than {MAX_WIDE} bytes of text beyond ASCII")
+    if len(body) > MAX_NON_ASCII_BYTES and (b"\\u" in body or not body.isascii()):
+        raise UnreadableBody(f"more than {MAX_NON_ASCII_BYTES} bytes of text beyond ASCII")
     values = containers = 0
-    # In windows, as counting has a price per hit and a body of brackets is over at the first.
-    for start in range(0, len(body), _WINDOW):
-        end = start + _WINDOW
+    # Counting has a cost per hit: in windows, a body of brackets exceeds the limit early.
+    for start in range(0, len(body), _WINDOW_BYTES):
+        end = start + _WINDOW_BYTES
         containers += body.count(b"[", start, end) + body.count(b"{", start, end)
         values += body.count(b",", start, end)
         if values + containers > MAX_VALUES:
@@ -94,14 +94,13 @@ def _check_depth(value: Any) -> None:
     raise ValueError("nested too deeply")
 
 
-def encodable(value: Any, body: bytes) -> Any:
-    """What was read from a body in JSON, with U+FFFD for each half of a surrogate pair that stands
-    alone: it can be stored."""
+def replace_lone_surrogates(value: Any, body: bytes) -> Any:
+    """``value``, decoded from the JSON in ``body``, with U+FFFD for lone surrogates, which UTF-8
+    can't encode and the stores can't save."""
     return _encodable(value) if b"\\ud" in body or b"\\uD" in body else value
 
 
 def _encodable(value: Any) -> Any:
-    """The value with U+FFFD for each half of a surrogate pair that stands alone."""
     if isinstance(value, str):
         return value if value.isascii() else _encodable_text(value)
     if isinstance(value, list):
@@ -115,7 +114,7 @@ def _encodable_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # All in C, as a body may be full of them: each decodes as three unreadable bytes.
+        # Fast, as a body may be full of them: each decodes as three invalid bytes.
         lone = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         return lone.replace("\ufffd" * 3, "\ufffd")
     return text

@@ -1,27 +1,41 @@
-"""What is kept, and the Store protocol that SQLite and PostgreSQL both speak."""
+"""The records of the store, and the Store protocol that SQLite and PostgreSQL implement."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from relay.errors import RelayError
+
 if TYPE_CHECKING:
-    from relay.store.reading import Reading
-    from relay.store.seen import Seen
+    from relay.store.queries import EventQueries
+    from relay.store.sync_threads import SyncThreads
 
 FactKey = tuple[str, str]
-"""Kind and id of something in Penpot that has a name."""
-AT_A_TIME = 1000
-"""Dead deliveries that are put back in one transaction, so that intake never waits long for it, and
-no database gives it up however many there are."""
+"""Kind and id of an object in Penpot that has a name."""
+RESEND_BATCH_SIZE = 1000
+"""Dead deliveries that one transaction re-queues: it must not delay intake, nor exceed the
+database's statement timeout."""
+FAN_OUT_LEASE = "fan-out"
+EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
+DELIVERY_STATES = ("waiting", "sent", "dead")
 
 
-class StoreUnavailable(Exception):
-    """The store can't be read or written now: disk full, file locked, database gone."""
+class StoreUnavailable(RelayError):
+    """The store can't be read or written now: disk full, file locked, database down."""
 
 
-class LeaseLost(Exception):
-    """Another replica serves the queue or the fan-out, or may do so: nothing was written."""
+class LeaseLost(RelayError):
+    """Another replica holds, or may hold, the lease of the queue or the fan-out: nothing was
+    written."""
+
+
+class StoreUnusable(RelayError):
+    """This Relay can't use the store; the text says why and what to do."""
+
+
+class StoreMissing(StoreUnusable):
+    """The store does not exist yet, or has an older schema."""
 
 
 def queue_lease(queue: str) -> str:
@@ -29,23 +43,15 @@ def queue_lease(queue: str) -> str:
     return f"queue:{queue}"
 
 
-class StoreMisfit(Exception):
-    """The store is not one that this Relay can use; the text says why and what to do."""
-
-
-class StoreMissing(StoreMisfit):
-    """There is no store yet."""
-
-
 class NewEvent(NamedTuple):
-    """A body as it was received, for ``accept``."""
+    """A body as it was received."""
 
     team: str
     content_type: str
     body: bytes
     digest: bytes
-    """Equal for equal bodies of a team. It should begin with the event's time: an index over
-    keys that grow stays quick, however many there are."""
+    """Equal for equal bodies of a team. It should begin with the event's time: inserts into an
+    index over ascending keys stay fast at any size."""
     name: str
     state: str = "stored"
     reason: str = ""
@@ -54,7 +60,7 @@ class NewEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in the store. ``state``: stored, fanned-out, ignored or unreadable."""
+    """An event in the store. ``state`` is one of ``EVENT_STATES``."""
 
     id: int
     team: str
@@ -69,33 +75,34 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A message on its way to one queue."""
+    """A message for one queue."""
 
     queue: str
     key: str
-    """Names the delivery outside of the store, unique for ever (Matrix's transaction id)."""
+    """Identifies the delivery towards the channel's server, for ever unique (it is Matrix's
+    transaction id)."""
     message: str
     thread: str = ""
-    """Id of the Penpot comment thread of which it shows a comment; empty for all else."""
+    """Id of the Penpot comment thread of which it shows a comment; empty for other events."""
     comment: str = ""
-    """The comment's id, empty for the thread's first."""
+    """The comment's id; empty for the first comment of the thread."""
 
 
 class ShownMessage(NamedTuple):
-    """A delivery that shows a comment of a thread, or changes how it is shown."""
+    """A delivery that shows or edits a comment of a thread. ``state`` is one of
+    ``DELIVERY_STATES``."""
 
     delivery_id: int
     comment: str
     state: str
-    """waiting, sent or dead"""
     receipt: str
-    """Of the message in the channel; empty where there is none of its own."""
+    """The message's id in the channel; empty where it was sent as part of a digest."""
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadPlace:
-    """Where a Penpot comment thread stands in a queue: the receipts of its first and of its last
-    message there, and the first one's title."""
+class ThreadReceipts:
+    """The receipts of the first and the last message of a Penpot comment thread in a queue, and
+    the first message's title."""
 
     root: str
     last: str
@@ -103,8 +110,8 @@ class ThreadPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class FannedOut:
-    """What became of one event: its new state, its deliveries and what it taught."""
+class FanOutResult:
+    """The result of fanning out one event: its new state, its deliveries and its facts."""
 
     event_id: int
     team: str
@@ -113,16 +120,16 @@ class FannedOut:
     deliveries: Sequence[NewDelivery] = ()
     facts: Mapping[FactKey, str] | None = None
     person: str = ""
-    """Who did it, for the inspector's list."""
+    """Who caused the event, for the inspector's list."""
     about: str = ""
-    """What it was about, for the list."""
-    passed: Mapping[str, str] | None = None
-    """The channels that did not take it, each with the filter or the reason that decided."""
+    """What the event is about, for the inspector's list."""
+    skipped: Mapping[str, str] | None = None
+    """The channels that do not take the event, each with the filter or the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery in the store. ``state``: waiting, sent or dead."""
+    """A delivery in the store. ``state`` is one of ``DELIVERY_STATES``."""
 
     id: int
     event_id: int
@@ -132,25 +139,24 @@ class Delivery:
     state: str
     attempts: int
     next_at: float
-    """Seconds since 1970; not to be tried before."""
+    """Earliest time of the next attempt, in seconds since 1970."""
     error: str
     receipt: str
     created_at: float
     digest: str = ""
-    """Key of the digest that it goes out in; empty for a message by itself."""
+    """Key of the digest that contains it; empty for a message of its own."""
 
 
 class QueueHead(NamedTuple):
-    """The delivery that waits first in a queue."""
+    """The first waiting delivery of a queue."""
 
     delivery_id: int
     next_at: float
-    """Seconds since 1970; not to be tried before."""
+    """Earliest time of the next attempt, in seconds since 1970."""
 
 
 class StoredValue(NamedTuple):
-    """Something that a part of Relay wants to remember, and when it was written, in seconds since
-    1970."""
+    """A value of the key-value table, and the time of its last write in seconds since 1970."""
 
     value: str
     at: float
@@ -165,64 +171,65 @@ class LogEntry:
 
 
 class Store(Protocol):
-    """Events, deliveries and names on disk.
+    """Events, deliveries, facts and values on disk.
 
-    Every method that changes something returns when the change is on disk, and raises
-    ``StoreUnavailable`` where that can't be done; then nothing of it has happened.
+    Every method that writes returns after the write is on disk. If that fails it raises
+    ``StoreUnavailable`` and nothing is written.
 
-    Several replicas of Relay may work on one store where it is ``shared``. The fan-out and each
-    queue are then served by the one that holds the lease of that name; what it writes for them
-    without the lease raises ``LeaseLost``.
+    Several replicas of Relay may use one store if it is ``shared``. Each queue and the fan-out are
+    then served by the replica that holds the lease of that name; writes for them without the lease
+    raise ``LeaseLost``.
     """
 
     shared: bool
-    reading: "Reading"
-    """What the inspector reads."""
-    seen: "Seen"
-    """What the watch keeps."""
+    queries: "EventQueries"
+    sync_threads: "SyncThreads"
 
-    async def open(self) -> None:
-        """Open for the service: upgrade the schema, and keep every other service out.
+    async def open(self, *, service: bool = True) -> None:
+        """Open for the service: create or upgrade the schema, and exclude any second service of a
+        store that is not ``shared``. With ``service`` false open beside a running service, for
+        commands.
 
-        Raises ``StoreMisfit`` where the store belongs to a newer Relay or is in use.
+        Raises ``StoreUnusable``.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what was asked for, then close."""
+        """Finish pending writes, then close."""
         ...
 
     async def accept(self, event: NewEvent) -> None:
-        """Keep an event, unless the team's same body is kept already."""
+        """Store an event, unless the team has an event of this digest. If it raises, the event
+        may be stored all the same."""
         ...
 
-    async def stored(self, limit: int) -> list[StoredEvent]:
-        """The oldest events that wait for the fan-out, in the order in which they came; less
-        than ``limit`` where their bodies are large, and none only if none waits."""
+    async def stored_events(self, limit: int) -> list[StoredEvent]:
+        """The oldest events in state stored, in the order of their ids. Fewer than ``limit`` if
+        their bodies are large; empty only if there is none."""
         ...
 
-    async def fanned_out(self, batch: Sequence[FannedOut]) -> None:
-        """Write what became of events, all of it or nothing."""
+    async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
+        """Write the results of several events in one transaction."""
         ...
 
     async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
-        """What is known of the things of a team; unknown ones are left out."""
+        """The known facts of a team; unknown keys are left out."""
         ...
 
-    async def waiting(self, queue: str, limit: int) -> list[Delivery]:
+    async def waiting_deliveries(self, queue: str, limit: int) -> list[Delivery]:
         """The next deliveries of a queue, in order."""
         ...
 
     async def busy_queues(self) -> dict[str, QueueHead]:
-        """Every queue that has deliveries waiting and that no other replica serves, with the first;
-        it takes no longer where many wait."""
+        """Every queue with waiting deliveries that no other replica serves. The cost depends on the
+        number of queues, not of deliveries."""
         ...
 
     async def waiting_queues(self) -> dict[str, int]:
-        """Every queue that has deliveries waiting, with their number; each of them is counted."""
+        """The number of waiting deliveries by queue; it counts every row."""
         ...
 
-    async def sent(
+    async def mark_sent(
         self,
         delivery_ids: Sequence[int],
         receipt: str,
@@ -232,96 +239,91 @@ class Store(Protocol):
         title: str = "",
         seconds: float = 0.0,
     ) -> None:
-        """A message was taken by its server within ``seconds``, which called it ``receipt``: that
-        of one delivery, or a digest of several. Where it stands in a ``thread`` of its ``queue`` it
-        is the thread's last from now on, and its first where the thread had none."""
+        """The channel's server accepted a message after ``seconds`` and returned ``receipt``: one
+        delivery, or the several deliveries of a digest. With ``thread`` the receipt becomes the
+        last of this thread in ``queue``, and its root if the thread has none."""
         ...
 
-    async def bundle(self, delivery_ids: Sequence[int], digest: str) -> None:
-        """These deliveries of one queue go out together from now on, as the digest of that key."""
+    async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
+        """Send these deliveries of one queue together, as the digest with this key."""
         ...
 
-    async def thread(self, queue: str, thread: str) -> ThreadPlace | None:
-        """Where a thread stands in a queue; None until a message of it is sent there."""
+    async def get_thread(self, queue: str, thread: str) -> ThreadReceipts | None:
+        """None until a message of the thread is sent in this queue."""
         ...
 
-    async def shown(self, queue: str, thread: str) -> list[ShownMessage]:
-        """The deliveries of a queue that are about a thread's comments, in their order."""
+    async def shown_messages(self, queue: str, thread: str) -> list[ShownMessage]:
+        """The deliveries of a queue about a thread's comments, in order."""
         ...
 
-    async def forget_thread(self, queue: str, thread: str) -> None:
-        """The thread's first message is gone from the channel: the next one begins it anew."""
+    async def delete_thread(self, queue: str, thread: str) -> None:
+        """For a thread whose root message was deleted in the channel: the next message becomes the
+        new root."""
         ...
 
-    async def failed(
+    async def mark_failed(
         self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
     ) -> None:
-        """A try failed; the next is not before ``next_at``."""
+        """An attempt failed; ``next_at`` is the earliest time of the next one."""
         ...
 
-    async def dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
-        """A message can never be delivered."""
+    async def mark_dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
+        """The message can never be delivered."""
         ...
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
-        """Put deliveries back in their queue, as new ones for their server; the ids found."""
+        """Re-queue deliveries under new keys; returns the ids that exist."""
         ...
 
     async def resend_dead(self) -> list[int]:
-        """Put all dead deliveries back, in steps of ``AT_A_TIME`` and in the order of their queues;
-        their ids. What was put back before a step that fails stays so, and asked again this goes on
-        with the rest."""
+        """Re-queue all dead deliveries, ``RESEND_BATCH_SIZE`` per transaction and queue by queue;
+        returns their ids. After an error the earlier batches stay re-queued, and another call
+        continues with the rest."""
         ...
 
     async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
-        """The newest events, newest first, with the beginnings of their bodies; ``state`` is one
-        of an event or of a delivery."""
+        """The newest events first, with truncated bodies. ``state`` is one of ``EVENT_STATES`` or
+        ``DELIVERY_STATES``."""
         ...
 
     async def prune(self, before: float, limit: int) -> int:
-        """Delete up to ``limit`` events from before that time, with their deliveries, unless
-        one of these was put back later and waits; how many there were."""
+        """Delete up to ``limit`` events received before that time, with their deliveries; returns
+        their number. Keeps events of which a delivery was re-queued later and waits."""
         ...
 
     async def announce(
         self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
     ) -> None:
-        """Keep an event of Relay's own, fanned out already, with its deliveries."""
+        """Store an event of Relay itself, in state fanned-out, with its deliveries."""
         ...
 
-    async def note(self, key: str) -> StoredValue | None:
-        """What was remembered under ``key``."""
+    async def get_value(self, key: str) -> StoredValue | None: ...
+
+    async def put_value(self, key: str, value: str) -> None: ...
+
+    async def acquire_lease(self, name: str) -> bool:
+        """Acquire or keep a lease; False while another live replica holds it. The lease is renewed
+        until it is released or the store is closed."""
         ...
 
-    async def keep_note(self, key: str, value: str) -> None:
-        """Remember a value under ``key``, in the place of what was there."""
+    def holds_lease(self, name: str) -> bool:
+        """Whether no other replica can have acquired the lease since this one did, judged without
+        a query."""
         ...
 
-    async def lease(self, name: str) -> bool:
-        """Take the lease of that name, or keep it; False while another replica that is alive has
-        it. It is kept alive until it is released, or the store closed."""
-        ...
+    async def release_lease(self, name: str) -> None: ...
 
-    def lease_is_sure(self, name: str) -> bool:
-        """Whether a lease that was taken can't have gone to another replica since, as far as that
-        is known without asking."""
-        ...
-
-    async def release(self, name: str) -> None:
-        """Give a lease back."""
-        ...
-
-    def watch(
+    def listen(
         self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
     ) -> None:
-        """From ``open`` on call these when another process stored events, or messages for queues.
-        A hint that may get lost: who waits looks by itself from time to time."""
+        """Call these, from ``open`` on, when another process stores events or deliveries for
+        queues. Best effort: a notification may be lost, so callers also poll."""
         ...
 
     async def backup(self, path: Path) -> None:
-        """Write a copy of everything, as of one moment, into a new file.
+        """Write a consistent copy into a new file.
 
-        Raises ``StoreMisfit`` where this kind of store has another way, which the text tells.
+        Raises ``StoreUnusable`` if this engine has another way to back up; the text names it.
         """
         ...
 

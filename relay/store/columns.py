@@ -1,17 +1,20 @@
-"""The columns that both stores read and write, in the order of the types that hold them."""
+"""Columns and limits that both engines share. The columns are in the order of the fields of the
+records that hold them."""
 
 from dataclasses import fields
 from typing import Any
 
 from relay.store.base import Delivery, NewEvent, StoredEvent
 
-ACCEPTED = ", ".join(NewEvent._fields)
-EVENT = ", ".join(field.name for field in fields(StoredEvent))
-DELIVERY = ", ".join(field.name for field in fields(Delivery))
-EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
-"""The states of an event; all others are those of a delivery."""
+NEW_EVENT_COLUMNS = ", ".join(NewEvent._fields)
+EVENT_COLUMNS = ", ".join(field.name for field in fields(StoredEvent))
+DELIVERY_COLUMNS = ", ".join(field.name for field in fields(Delivery))
+
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""``stored_events`` stops reading after bodies of this total size."""
+LOG_BODY_BYTES = 1000  # of each body in the log
 
 
-def fit(value: Any) -> Any:
-    """A value as PostgreSQL can keep it: its text takes no NUL."""
+def without_nul(value: Any) -> Any:
+    """PostgreSQL's text type has no NUL character."""
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL, and what it means when they fail."""
+"""Connection pools for PostgreSQL, and the meaning of the driver's errors."""
 
 import asyncio
 import contextlib
@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from relay.store.base import StoreMisfit, StoreUnavailable
+from relay.store.base import StoreUnavailable, StoreUnusable
 from relay.store.postgres_schema import prepare
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-MOST = 8
-"""Connections of one pool, at the most."""
-PATIENCE = 2.5
-"""Seconds for a connection, and for a statement: Penpot waits 4 for its answer."""
-_SESSION = {
+MAX_CONNECTIONS = 8  # of one pool
+CONNECTION_TIMEOUT = 2.5
+"""Seconds to get a connection, and for each statement; Penpot's timeout is 4."""
+_SESSION_SETTINGS = {
     "application_name": "relay",
-    # 204 says that an event is on disk, whatever the database's own setting
+    # the answer 204 promises that an event is on disk, whatever the database's own setting
     "synchronous_commit": "on",
-    # a replica that hangs, or whose machine is gone, must not keep its locks longer than its lease
+    # a replica that hangs, or whose machine failed, must not hold locks longer than its lease
     "idle_in_transaction_session_timeout": "4s",
     "statement_timeout": "4s",
 }
 
-# What is wrong with a statement, or with what is asked for; all else that a server says (it starts,
-# stops, is full, gave up) may be over in a moment.
-_OURS = (
+# Errors of a statement or its data. All other server errors (it starts, stops, is full, or
+# cancelled the statement) may be temporary.
+_STATEMENT_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.SyntaxOrAccessError,
     asyncpg.InvalidTransactionStateError,
 )
-# And of those: it is a standby, gave us up, or took our rights.
-_PASSING = (
+# Subclasses of these that may be temporary: the server is a standby, ended an idle transaction, or
+# the role's privileges are missing.
+_TEMPORARY_ERRORS = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InsufficientPrivilegeError,
@@ -44,92 +44,91 @@ _PASSING = (
 
 @contextlib.contextmanager
 def available() -> Iterator[None]:
-    """Turn every failure of the database into ``StoreUnavailable``; its text shows no address."""
+    """Turn temporary errors into ``StoreUnavailable``; its text contains no address."""
     try:
         yield
     except (
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
-        asyncpg.InternalClientError,  # of a connection that ends while a statement begins
+        asyncpg.InternalClientError,  # raised if the connection ends as a statement begins
         OSError,
         TimeoutError,
     ) as error:
-        if isinstance(error, _OURS) and not isinstance(error, _PASSING):
+        if isinstance(error, _STATEMENT_ERRORS) and not isinstance(error, _TEMPORARY_ERRORS):
             raise
         raise StoreUnavailable(f"PostgreSQL: {type(error).__name__}") from None
 
 
 class PostgresPool:
-    """Connections of one replica; made when it is opened."""
-
-    def __init__(self, url: str, place: str, most: int | None = None) -> None:
-        """``place`` is the address without a password, for texts; ``most`` the connections at the
-        most, ``MOST`` by default."""
+    def __init__(self, url: str, place: str, max_connections: int | None = None) -> None:
+        """``place`` is the address without a password, for error texts; ``max_connections`` is
+        ``MAX_CONNECTIONS`` by default."""
         self._url = url
         self.place = place
-        self._most = most
+        self._max_connections = max_connections
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def prepare(self, *, service: bool) -> None:
-        """See to the schema, however long an upgrade takes. Raises ``StoreMisfit``."""
-        with self._fit():
-            connection = await asyncpg.connect(self._url, timeout=PATIENCE)
+        """Check or upgrade the schema, without the statement timeout. Raises ``StoreUnusable``."""
+        with self._usable():
+            connection = await asyncpg.connect(self._url, timeout=CONNECTION_TIMEOUT)
             try:
                 await prepare(connection, self.place, service=service)
             finally:
-                await connection.close(timeout=PATIENCE)
+                await connection.close(timeout=CONNECTION_TIMEOUT)
 
     async def open(self) -> None:
-        """Connect. Raises ``StoreMisfit``."""
-        with self._fit():
+        """Raises ``StoreUnusable``."""
+        with self._usable():
             self._pool = await asyncpg.create_pool(
                 self._url,
                 min_size=0,
-                max_size=self._most or MOST,
-                timeout=PATIENCE,
-                command_timeout=PATIENCE,
-                server_settings=_SESSION,
-                reset=_as_it_is,
+                max_size=self._max_connections or MAX_CONNECTIONS,
+                timeout=CONNECTION_TIMEOUT,
+                command_timeout=CONNECTION_TIMEOUT,
+                server_settings=_SESSION_SETTINGS,
+                reset=_no_reset,
             )
 
     @contextlib.contextmanager
-    def _fit(self) -> Iterator[None]:
+    def _usable(self) -> Iterator[None]:
         try:
             yield
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise StoreMisfit(f"{self.place} can't be opened: {type(error).__name__}") from None
+            raise StoreUnusable(f"{self.place} can't be opened: {type(error).__name__}") from None
 
     async def connect(self) -> "asyncpg.Connection[Any]":
-        """A connection beside the pool."""
-        return await asyncpg.connect(self._url, timeout=PATIENCE, command_timeout=PATIENCE)
+        """A connection outside the pool."""
+        return await asyncpg.connect(
+            self._url, timeout=CONNECTION_TIMEOUT, command_timeout=CONNECTION_TIMEOUT
+        )
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:
-        """A connection of the pool. Raises ``StoreUnavailable``."""
+        """Raises ``StoreUnavailable``."""
         if self._pool is None:
             raise StoreUnavailable("PostgreSQL: the store is closed")
         with available():
-            async with self._pool.acquire(timeout=PATIENCE) as connection:
+            async with self._pool.acquire(timeout=CONNECTION_TIMEOUT) as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:
-        """The same, in a transaction."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def close(self) -> None:
-        """Give the connections back; those that hang are cut."""
+        """Close idle connections, and cut those that do not close in time."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(CONNECTION_TIMEOUT):
                 await pool.close()
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             pool.terminate()
 
 
-async def _as_it_is(connection: "asyncpg.Connection[Any]") -> None:
-    """Nothing of Relay changes a session, so there is nothing to ask the server to undo; asyncpg
-    itself ends a transaction that was left open."""
+async def _no_reset(connection: "asyncpg.Connection[Any]") -> None:
+    """Relay changes no session state, so a reset would be a wasted round trip; asyncpg itself rolls
+    back an open transaction."""

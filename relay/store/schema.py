@@ -1,160 +1,181 @@
-"""SQLite's schema, in numbered steps: an older file is brought up step by step at the start."""
+"""The schema of both engines, in numbered steps, and the check of a store's steps.
 
+Nothing has been released, so there is one step, which is edited in place; a store made by an
+earlier text of it is refused. After the first release a step never changes, and each change of the
+schema is a further step.
+"""
+
+import hashlib
 import sqlite3
+from collections.abc import Sequence
 
-from relay.store.base import StoreMisfit, StoreMissing
+from relay.store.base import StoreMissing, StoreUnusable
 
-STEPS = (
-    # 1: events, deliveries, and what events taught
-    """
-    CREATE TABLE events (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        team TEXT NOT NULL,
-        digest BLOB NOT NULL,
-        name TEXT NOT NULL,
-        content_type TEXT NOT NULL,
-        body BLOB NOT NULL,
-        received_at REAL NOT NULL,
-        state TEXT NOT NULL,
-        reason TEXT NOT NULL
+FIRST_STEP = """
+    CREATE TABLE {schema}events (
+        id {identity},
+        team text NOT NULL,
+        digest {bytes} NOT NULL,
+        name text NOT NULL,
+        content_type text NOT NULL,
+        body {bytes} NOT NULL,
+        received_at double precision NOT NULL,
+        state text NOT NULL,
+        reason text NOT NULL
     );
-    CREATE UNIQUE INDEX events_once ON events (team, digest);
-    CREATE INDEX events_age ON events (received_at);
-    CREATE INDEX events_stored ON events (id) WHERE state = 'stored';
-    CREATE TABLE deliveries (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        event_id INTEGER NOT NULL REFERENCES events (id),
-        queue TEXT NOT NULL,
-        key TEXT NOT NULL,
-        message TEXT NOT NULL,
-        state TEXT NOT NULL,
-        attempts INTEGER NOT NULL,
-        next_at REAL NOT NULL,
-        error TEXT NOT NULL,
-        receipt TEXT NOT NULL,
-        created_at REAL NOT NULL
+    CREATE UNIQUE INDEX events_once ON {schema}events (team, digest);
+    CREATE INDEX events_age ON {schema}events (received_at);
+    CREATE INDEX events_stored ON {schema}events (id) WHERE state = 'stored';
+    CREATE INDEX events_unreadable ON {schema}events (id) WHERE state = 'unreadable';
+    CREATE TABLE {schema}deliveries (
+        id {identity},
+        event_id bigint NOT NULL,
+        queue text NOT NULL,
+        key text NOT NULL,
+        message text NOT NULL,
+        state text NOT NULL,
+        attempts integer NOT NULL,
+        next_at double precision NOT NULL,
+        error text NOT NULL,
+        receipt text NOT NULL,
+        created_at double precision NOT NULL,
+        digest text NOT NULL DEFAULT '',
+        thread text NOT NULL DEFAULT '',
+        comment text NOT NULL DEFAULT ''
     );
-    CREATE INDEX deliveries_waiting ON deliveries (queue, id) WHERE state = 'waiting';
-    CREATE INDEX deliveries_dead ON deliveries (queue, id) WHERE state = 'dead';
-    CREATE INDEX deliveries_of_event ON deliveries (event_id);
-    CREATE TABLE facts (
-        team TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        id TEXT NOT NULL,
-        fields TEXT NOT NULL,
-        learned_at REAL NOT NULL,
+    CREATE INDEX deliveries_waiting ON {schema}deliveries (queue, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_dead ON {schema}deliveries (queue, id) WHERE state = 'dead';
+    CREATE INDEX deliveries_dead_events ON {schema}deliveries (event_id) WHERE state = 'dead';
+    CREATE INDEX deliveries_of_event ON {schema}deliveries (event_id);
+    CREATE INDEX deliveries_of_thread ON {schema}deliveries (thread, queue) WHERE thread <> '';
+    CREATE TABLE {schema}facts (
+        team text NOT NULL,
+        kind text NOT NULL,
+        id text NOT NULL,
+        fields text NOT NULL,
+        updated_at double precision NOT NULL,
         PRIMARY KEY (team, kind, id)
-    ) WITHOUT ROWID;
-    CREATE TABLE probe (at REAL NOT NULL);
-    INSERT INTO probe VALUES (0);
-    """,
-    # 2: where Penpot's comment threads stand in the queues
-    """
-    CREATE TABLE threads (
-        queue TEXT NOT NULL,
-        thread TEXT NOT NULL,
-        root TEXT NOT NULL,
-        last TEXT NOT NULL,
-        title TEXT NOT NULL,
+    ) {without_rowid};
+    CREATE TABLE {schema}threads (
+        queue text NOT NULL,
+        thread text NOT NULL,
+        root text NOT NULL,
+        last text NOT NULL,
+        title text NOT NULL,
         PRIMARY KEY (thread, queue)
-    ) WITHOUT ROWID;
-    """,
-    # 3: digests, and what parts of Relay remember; threads stand in their table once they are sent
-    """
-    ALTER TABLE deliveries ADD COLUMN digest TEXT NOT NULL DEFAULT '';
-    CREATE TABLE notes (
-        key TEXT NOT NULL PRIMARY KEY,
-        value TEXT NOT NULL,
-        at REAL NOT NULL
-    ) WITHOUT ROWID;
-    DELETE FROM threads WHERE root = '';
-    """,
-    # 4: which comment a delivery shows, so that its message can be changed
-    """
-    ALTER TABLE deliveries ADD COLUMN thread TEXT NOT NULL DEFAULT '';
-    ALTER TABLE deliveries ADD COLUMN comment TEXT NOT NULL DEFAULT '';
-    CREATE INDEX deliveries_of_thread ON deliveries (thread, queue) WHERE thread <> '';
-    """,
-    # 5: what the inspector shows: of events in short, of each try, of queues. Bodies are in
-    # the way of those who look through many events: what is looked through has its own table.
-    """
-    CREATE TABLE summaries (
-        event_id INTEGER PRIMARY KEY,
-        team TEXT NOT NULL,
-        name TEXT NOT NULL,
-        state TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        received_at REAL NOT NULL,
-        person TEXT NOT NULL,
-        about TEXT NOT NULL,
-        words TEXT NOT NULL,
-        passed TEXT NOT NULL
+    ) {without_rowid};
+    CREATE TABLE {schema}key_values (
+        key text NOT NULL PRIMARY KEY,
+        value text NOT NULL,
+        at double precision NOT NULL
+    ) {without_rowid};
+
+    -- The inspector's list reads many rows for a filter, so it has a table without the bodies.
+    CREATE TABLE {schema}summaries (
+        event_id {primary_key},
+        team text NOT NULL,
+        name text NOT NULL,
+        state text NOT NULL,
+        reason text NOT NULL,
+        received_at double precision NOT NULL,
+        person text NOT NULL,
+        about text NOT NULL,
+        search_text text NOT NULL,
+        skipped text NOT NULL
     );
-    INSERT INTO summaries
-        SELECT id, team, name, state, reason, received_at, '', '', name, '{}' FROM events
-        WHERE state IN ('fanned-out', 'ignored');
-    CREATE INDEX summaries_of_team ON summaries (team, event_id);
-    CREATE INDEX summaries_of_name ON summaries (name, event_id);
-    CREATE INDEX events_unreadable ON events (id) WHERE state = 'unreadable';
-    CREATE INDEX deliveries_dead_events ON deliveries (event_id) WHERE state = 'dead';
-    CREATE TABLE attempts (
-        delivery_id INTEGER NOT NULL,
-        number INTEGER NOT NULL,
-        at REAL NOT NULL,
-        seconds REAL NOT NULL,
-        outcome TEXT NOT NULL,
-        words TEXT NOT NULL,
+    CREATE INDEX summaries_of_team ON {schema}summaries (team, event_id);
+    CREATE INDEX summaries_of_name ON {schema}summaries (name, event_id);
+    CREATE TABLE {schema}attempts (
+        delivery_id bigint NOT NULL,
+        number integer NOT NULL,
+        at double precision NOT NULL,
+        seconds double precision NOT NULL,
+        outcome text NOT NULL,
+        detail text NOT NULL,
         PRIMARY KEY (delivery_id, number)
-    ) WITHOUT ROWID;
-    CREATE TABLE queues (
-        queue TEXT NOT NULL PRIMARY KEY,
-        sent_at REAL NOT NULL,
-        failed_at REAL NOT NULL,
-        error TEXT NOT NULL
-    ) WITHOUT ROWID;
-    """,
-    # 6: comment threads as the watch saw them
-    """
-    CREATE TABLE seen (
-        team TEXT NOT NULL,
-        thread TEXT NOT NULL,
-        file TEXT NOT NULL,
-        mark TEXT NOT NULL,
-        gone_at REAL NOT NULL,
-        state TEXT NOT NULL,
+    ) {without_rowid};
+    CREATE TABLE {schema}queues (
+        queue text NOT NULL PRIMARY KEY,
+        sent_at double precision NOT NULL,
+        failed_at double precision NOT NULL,
+        error text NOT NULL
+    ) {without_rowid};
+
+    CREATE TABLE {schema}sync_threads (
+        team text NOT NULL,
+        thread text NOT NULL,
+        file text NOT NULL,
+        fingerprint text NOT NULL,
+        gone_at double precision NOT NULL,
+        state text NOT NULL,
         PRIMARY KEY (team, thread)
     );
-    CREATE INDEX seen_marks ON seen (team, file, thread, mark, gone_at);
-    """,
+    CREATE INDEX sync_threads_of_file
+        ON {schema}sync_threads (team, file{covering} thread, fingerprint, gone_at);
+    CREATE TABLE {schema}probe (at double precision NOT NULL);
+    INSERT INTO {schema}probe VALUES (0);
+"""
+STEPS: tuple[str, ...] = (
+    FIRST_STEP.format(
+        schema="",
+        identity="integer PRIMARY KEY AUTOINCREMENT",
+        primary_key="integer PRIMARY KEY",
+        bytes="blob",
+        without_rowid="WITHOUT ROWID",
+        covering=",",
+    ),
 )
 
 
 def upgrade(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the file to today's schema, in one transaction.
-
-    Raises ``StoreMisfit`` where a newer Relay wrote it.
-    """
-    if check(connection, path) < len(STEPS):
-        connection.execute("BEGIN IMMEDIATE")
-        version = check(connection, path)  # another may have done it while we waited
-        for step in "".join(STEPS[version:]).split(";"):
-            connection.execute(step)
-        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
-        connection.execute("COMMIT")
+    """Apply the missing steps in one transaction. Raises ``StoreUnusable``."""
+    if _version(connection, path) == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    version = _version(connection, path)  # another process may have upgraded before the lock
+    if not version:
+        connection.execute("CREATE TABLE schema_steps (number INTEGER PRIMARY KEY, hash TEXT)")
+    for number, step in enumerate(STEPS[version:], version + 1):
+        for statement in step.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO schema_steps VALUES (?, ?)", (number, step_hash(step)))
+    connection.execute("COMMIT")
 
 
 def require(connection: sqlite3.Connection, path: str) -> None:
-    """Raise ``StoreMisfit`` unless the file has today's schema: only the service upgrades it."""
-    if check(connection, path) < len(STEPS):
-        raise StoreMissing(f"the store at {path} has not been brought up to date yet")
+    """Raise ``StoreUnusable`` unless the file has this schema: only the service upgrades it."""
+    if _version(connection, path) < len(STEPS):
+        raise StoreMissing(f"the store at {path} is not upgraded yet: start `relay serve` first")
 
 
-def check(connection: sqlite3.Connection, path: str) -> int:
-    """The file's version of the schema. Raises ``StoreMisfit`` where it is a newer one."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(STEPS):
-        raise StoreMisfit(
-            f"{path} was written by a newer Relay (schema {version}, this one knows "
-            f"{len(STEPS)}): run that version, or name another file in store.url"
+def _version(connection: sqlite3.Connection, path: str) -> int:
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    if not tables:
+        return 0
+    hashes: list[str] = []
+    if ("schema_steps",) in tables:
+        query = "SELECT hash FROM schema_steps ORDER BY number"
+        hashes = [hash_ for (hash_,) in connection.execute(query)]
+    require_known_steps(hashes, STEPS, path, "delete the file", "file")
+    return len(hashes)
+
+
+def step_hash(step: str) -> str:
+    return hashlib.sha256(step.encode()).hexdigest()
+
+
+def require_known_steps(
+    hashes: Sequence[str], steps: Sequence[str], place: str, deletion: str, kind: str
+) -> None:
+    """Raise ``StoreUnusable`` unless a store with tables has these steps' hashes, or the first of
+    them. ``deletion`` says how to delete the store, ``kind`` is its kind of place."""
+    if len(hashes) > len(steps):
+        raise StoreUnusable(
+            f"{place} was written by a newer Relay (schema {len(hashes)}, this one knows "
+            f"{len(steps)}): run that version, or name another {kind} in store.url"
         )
-    return int(version)
+    if not hashes or list(hashes) != list(map(step_hash, steps[: len(hashes)])):
+        raise StoreUnusable(
+            f"{place} was made by another Relay, whose schema differs from this one's: {deletion}, "
+            f"or use the Relay that made it"
+        )

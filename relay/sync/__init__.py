@@ -1,1 +1,1 @@
-"""The watch: what Penpot never tells, Relay finds out."""
+"""Polls Penpot for what its webhooks leave out."""

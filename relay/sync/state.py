@@ -1,4 +1,4 @@
-"""How far the watch of a team has come, kept in the store's notes."""
+"""The sync state of a team, in the key-value store."""
 
 import json
 from collections.abc import Collection
@@ -6,78 +6,63 @@ from dataclasses import asdict, dataclass, replace
 
 from relay.store.base import Store
 
-MARGIN = 3600.0
-"""Seconds by which Penpot's clock and ours may differ, and more."""
-_NOTES = "watch/"
-"""What the keys of the notes begin with."""
+CLOCK_MARGIN_SECONDS = 3600.0  # more than Penpot's clock and ours differ
+_KEY_PREFIX = "sync/"
+_TIMES = ("since", "outage_end", "outage_start", "previous_outage_end")
 
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """Times are in seconds since 1970."""
+    """Times are in seconds since 1970.
+
+    An *outage* is a period in which Relay received webhooks but could not poll the team.
+    """
 
     team_id: str
-    """The team in Penpot that this is about: another one begins anew."""
+    """The team in Penpot. The state does not apply to another one."""
     since: float
-    """All comments from before were seen then, or brought by webhooks."""
-    is_read: bool = False
-    """Whether somebody reads comments with the token's account, so that not all are listed as
-    unread."""
-    blind_until: float = 0.0
-    """When Relay last took events from webhooks but could not look for itself; 0 if it could at all
-    times since."""
-    blind_from: float = 0.0
-    """When that began; 0 also where that is not known."""
-    blind_before: float = 0.0
-    """The same as ``blind_until`` for the times before that."""
-
-    @property
-    def newest(self) -> float:
-        """The latest of its times."""
-        return max(self.since, self.blind_until, self.blind_from, self.blind_before)
+    """Start of the last complete scan: all comments from before are stored or were received."""
+    has_read_threads: bool = False
+    """Whether somebody reads comments with the token's account, which removes threads from
+    Penpot's list of unread threads."""
+    outage_end: float = 0.0
+    """Last time of the last outage; 0 if there was none."""
+    outage_start: float = 0.0
+    """0 also if not known."""
+    previous_outage_end: float = 0.0
 
     def not_after(self, now: float) -> "SyncState":
-        """The same without a time that is to come."""
-        return replace(
-            self,
-            since=min(self.since, now),
-            blind_until=min(self.blind_until, now),
-            blind_from=min(self.blind_from, now),
-            blind_before=min(self.blind_before, now),
-        )
+        """With all times cut to ``now``, after the clock was set back."""
+        return replace(self, **{name: min(getattr(self, name), now) for name in _TIMES})
 
-    def blind(self, now: float, spell: float) -> "SyncState":
-        """The team can't be looked at now. What is noted within ``spell`` seconds of the last time
-        is one: after more Relay may have been down, so that no webhook brought anything."""
-        if now - self.blind_until > spell:
-            return replace(self, blind_until=now, blind_from=now, blind_before=self.blind_until)
-        return replace(self, blind_until=now)
+    def in_outage(self, now: float, max_gap: float) -> "SyncState":
+        """With an outage that lasts until ``now``. It continues the last one if that ended at most
+        ``max_gap`` seconds ago; after a longer gap Relay may have been down and received no
+        webhooks."""
+        if now - self.outage_end <= max_gap:
+            return replace(self, outage_end=now)
+        previous = self.outage_end
+        return replace(self, outage_end=now, outage_start=now, previous_outage_end=previous)
 
     def cutoff(self, now: float, retention: float) -> float:
-        """From when on a comment that was never seen is a new one. Where Relay could not look for
-        longer than the store keeps events, what a webhook brought may have left it already."""
-        pruned = now - retention + MARGIN
-        blind_until = self.blind_until if self.blind_from < pruned else self.blind_before
-        return max(self.since - MARGIN, min(blind_until, pruned))
+        """A comment in no snapshot is new if it was created after this time. In an outage longer
+        than the store's retention, events that a webhook sent may have been pruned already."""
+        pruned = now - retention + CLOCK_MARGIN_SECONDS
+        outage_end = self.outage_end if self.outage_start < pruned else self.previous_outage_end
+        return max(self.since - CLOCK_MARGIN_SECONDS, min(outage_end, pruned))
 
 
-async def load(store: Store, team: str) -> SyncState | None:
-    """How far the watch has come; None before its first look."""
-    note = await store.note(_key(team))
-    return SyncState(**json.loads(note.value)) if note is not None and note.value else None
+async def load_state(store: Store, team: str) -> SyncState | None:
+    """None before the first scan is done."""
+    entry = await store.get_value(_KEY_PREFIX + team)
+    return SyncState(**json.loads(entry.value)) if entry is not None and entry.value else None
 
 
-async def keep(store: Store, team: str, state: SyncState) -> None:
-    """Keep it."""
-    await store.keep_note(_key(team), json.dumps(asdict(state)))
+async def save_state(store: Store, team: str, state: SyncState) -> None:
+    await store.put_value(_KEY_PREFIX + team, json.dumps(asdict(state)))
 
 
-async def forget(store: Store, but: Collection[str] = ()) -> None:
-    """The config has no watch, or none of teams ``but`` these: the next one takes what is there
-    then as seen. Where Relay is only down nobody calls this, and what happened meanwhile is told.
-    """
-    await store.seen.end(_NOTES, but)
-
-
-def _key(team: str) -> str:
-    return _NOTES + team
+async def forget_sync_state(store: Store, except_teams: Collection[str] = ()) -> None:
+    """Delete the state and the snapshots of teams that the config no longer syncs: their next sync
+    begins with a first scan. Not called when Relay is only down, so that nothing is missed then."""
+    await store.sync_threads.delete_teams_except(_KEY_PREFIX, except_teams)

@@ -1,51 +1,37 @@
-"""The watch: one task that asks Penpot, for all teams, what its webhooks do not tell."""
+"""One task that polls Penpot, for all teams, for what its webhooks leave out."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import starmap
 
 from relay.config import Config
 from relay.delivery.pace import pause
-from relay.delivery.plan import read
+from relay.delivery.plan import decode_body
 from relay.metrics import Metrics
 from relay.penpot.rpc import PenpotBusy, PenpotError, PenpotRefused
 from relay.store.base import LeaseLost, Store, StoreUnavailable
-from relay.store.seen import LEASE
-from relay.sync import state
-from relay.sync.activity import QUIET
-from relay.sync.client import CountedPenpotClient
-from relay.sync.pace import Backoff, CallBudget
-from relay.sync.team import Job, TeamSync
-from relay.sync.teams import TeamDirectory
+from relay.store.sync_threads import SYNC_LEASE
+from relay.sync.budget import Backoff, CallBudget, CountedPenpotClient, SyncContext
+from relay.sync.state import forget_sync_state
+from relay.sync.team import COMMENTED_TTL, Job, TeamSync
+from relay.sync.webhooks import TeamDirectory
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""Teams that are looked at side by side."""
-PASS_BY = 3
-"""So many calls pass by what waits longest before each of its own."""
-HEARD = ("create-comment-thread", "create-comment", "update-file")
-"""The events that tell where people are at work."""
-MOST_HEARD = 1000
-"""So many of them are heard of at once, the newest."""
-OVERLAP = 60.0
-"""Seconds by which what is heard begins before the end of what was heard before."""
-TURN = 3.0
-"""Seconds between two looks for something to do, at the most."""
-BREATH = 1.0
-"""Seconds to wait at the least when the budget is spent."""
-STORE_PAUSE = 5.0
-"""Seconds to wait when the store can't be used, or another replica watches."""
-REFUSED_REST = 300.0
-"""Seconds without a call after Penpot refused the token."""
+MAX_CONCURRENT_TEAMS = 4
+AWAITED_CALLS_RATIO = 3  # calls of awaited jobs per call of the job that waits longest
+ACTIVITY_EVENTS = ("create-comment-thread", "create-comment", "update-file")
+MAX_ACTIVITY_COUNT = 1000  # events read at once, the newest
+ACTIVITY_OVERLAP_SECONDS = 60.0  # read again each time: the clocks of replicas differ
+TURN_INTERVAL = 3.0  # seconds
+MIN_BUDGET_DELAY = 1.0  # seconds to wait at least when the budget is spent
+STORE_RETRY_DELAY = 5.0  # seconds; also between attempts to get the lease
+REFUSED_RETRY_DELAY = 300.0  # seconds after Penpot refused the token
 
 
 class PenpotSync:
-    """Looks after the hooks and the comments of all teams."""
-
     def __init__(
         self,
         config: Config,
@@ -55,34 +41,35 @@ class PenpotSync:
         stored: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``penpot`` is closed with the watch; ``stored`` is called after events were kept;
-        ``clock`` gives seconds since 1970."""
+        """``run`` closes ``penpot`` at its end; ``stored`` is called after events were stored;
+        ``clock`` returns seconds since 1970."""
         self._store = store
         self._penpot = penpot
         self._clock = clock
-        self._budget = CallBudget(config.watch.calls_per_minute, clock())
-        self._rest = Backoff()
-        self._refused = self._begun = False
+        self._budget = CallBudget(config.sync.calls_per_minute, clock())
+        self._backoff = Backoff()
+        self._is_refused = self._has_begun = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         penpot.spend = lambda: self._budget.spend(clock())
-        directory = TeamDirectory(config, penpot, clock)
-        self._team = partial(
-            TeamSync, config, penpot, directory, store, metrics, stored, clock=clock
-        )
-        self._teams = {team: self._team(team) for team in config.teams}
-        self._heard_until = 0.0
-        self._heard: set[int] = set()
-        self._passed_by = 0
+        self._context = SyncContext(config, penpot, store, metrics, stored, clock)
+        self._directory = TeamDirectory(config, penpot, clock)
+        self._teams = self._new_teams()
+        self._activity_until = 0.0
+        self._activity_ids: set[int] = set()
+        self._awaited_calls = 0  # since the last job that was chosen because it waited longest
+
+    def _new_teams(self) -> dict[str, TeamSync]:
+        teams = self._context.config.teams
+        return {team: TeamSync(self._context, self._directory, team) for team in teams}
 
     def stop(self) -> None:
-        """End ``run`` now: what is under way is given up, and begun anew after the next start."""
+        """Cancel ``run``. Unfinished jobs are repeated after the next start."""
         self._stop.set()
         if self._task is not None:
             self._task.cancel()
 
     async def run(self) -> None:
-        """Watch, until ``stop``."""
         self._task = asyncio.current_task()
         try:
             while not self._stop.is_set():
@@ -91,117 +78,120 @@ class PenpotSync:
             await self._penpot.close()
 
     async def turn(self) -> float:
-        """Do what is due; the seconds until there may be more."""
+        """Run the due jobs; the seconds to wait until the next turn."""
         try:
-            if await self._store.lease(LEASE):
-                return await self._work()
-            self._forget()
+            if await self._store.acquire_lease(SYNC_LEASE):
+                return await self._run_due_jobs()
+            self._reset()
         except LeaseLost:
-            log.warning("another replica watches by now")
-            self._forget()
+            log.warning("lease lost: another replica runs the sync")
+            self._reset()
         except StoreUnavailable as error:
-            log.warning("the watch waits for the store: %s", error)
-        return STORE_PAUSE
+            log.warning("the sync waits for the store: %s", error)
+        return STORE_RETRY_DELAY
 
-    def _forget(self) -> None:
-        """Another replica watches: what is known here will be out of date."""
-        self._teams = {team: self._team(team) for team in self._teams}
-        self._heard_until = 0.0
-        self._heard.clear()
+    def _reset(self) -> None:
+        """Drop what is in memory: another replica runs the sync, so that it becomes stale."""
+        self._teams = self._new_teams()
+        self._activity_until = 0.0
+        self._activity_ids.clear()
 
-    async def _hear(self) -> None:
-        """See what was stored since the last look, by any replica. Their clocks differ a little."""
+    async def _read_activity(self) -> None:
+        """Pass on the events that any replica stored since the last call."""
         now = self._clock()
-        since = max(self._heard_until - OVERLAP, now - QUIET)
-        events = await self._store.seen.recent(HEARD, since, MOST_HEARD)
+        since = max(self._activity_until - ACTIVITY_OVERLAP_SECONDS, now - COMMENTED_TTL)
+        events = await self._store.sync_threads.recent_events(
+            ACTIVITY_EVENTS, since, MAX_ACTIVITY_COUNT
+        )
         for event in events:
             team = self._teams.get(event.team)
-            if event.id not in self._heard and team is not None and event.state != "unreadable":
-                body = await read(event.body, event.content_type)
-                props = body.get("props") if isinstance(body, Mapping) else None
-                if isinstance(props, Mapping):
-                    team.heard(event.name, props, event.received_at)
-        self._heard = {event.id for event in events}
-        self._heard_until = now
+            if event.id in self._activity_ids or team is None or event.state == "unreadable":
+                continue
+            body = await decode_body(event.body, event.content_type)
+            props = body.get("props") if isinstance(body, Mapping) else None
+            if isinstance(props, Mapping):
+                team.notified(event.name, props, event.received_at)
+        self._activity_ids = {event.id for event in events}
+        self._activity_until = now
 
-    async def _work(self) -> float:
-        if self._clock() < self._heard_until - OVERLAP:
-            log.warning("the clock was set back: all teams are looked at anew")
-            self._forget()
-            self._rest = Backoff()
-        if not self._begun:
-            await state.forget(self._store, self._teams)
-            self._begun = True
-        await self._hear()
-        end = self._clock() + TURN
+    async def _run_due_jobs(self) -> float:
+        if self._clock() < self._activity_until - ACTIVITY_OVERLAP_SECONDS:
+            log.warning("the clock was set back: starting the sync of all teams again")
+            self._reset()
+            self._backoff = Backoff()
+        if not self._has_begun:
+            await forget_sync_state(self._store, self._teams)
+            self._has_begun = True
+        await self._read_activity()
+        end = self._clock() + TURN_INTERVAL
         while (now := self._clock()) < end and not self._stop.is_set():
-            if self._rest.until > now:
-                return min(self._rest.until - now, TURN)
+            if self._backoff.until > now:
+                return min(self._backoff.until - now, TURN_INTERVAL)
             if wait := self._budget.wait(now):
-                return max(wait, BREATH)
-            if not (jobs := self._next(now)):
-                return TURN
-            done = await asyncio.gather(*starmap(self._do, jobs), return_exceptions=True)
-            for outcome in done:
-                if outcome is not None:
-                    raise outcome
+                return max(wait, MIN_BUDGET_DELAY)
+            if not (jobs := self._next_jobs(now)):
+                return TURN_INTERVAL
+            results = await asyncio.gather(*starmap(self._run_job, jobs), return_exceptions=True)
+            for error in results:
+                if error is not None:
+                    raise error
         return 0.0
 
-    def _next(self, now: float) -> list[tuple[TeamSync, Job]]:
-        """Some of what is due: one job of each team, and one job or no more calls than the budget
-        has. What people wait for comes first, but what waits longest has a quarter of the calls."""
+    def _next_jobs(self, now: float) -> list[tuple[TeamSync, Job]]:
+        """Due jobs, at most one of each team, together within the budget (the first one may exceed
+        it). Awaited jobs come first, but a quarter of the calls is for what waits longest."""
         due = [(team, job) for team in self._teams.values() for job in team.due()]
         jobs: dict[TeamSync, Job] = {}
         left = self._budget.left(now)
-        while due and len(jobs) < AT_ONCE:
-            team, job = min(due, key=lambda found: found[1].due + found[1].rank)
-            if passes_by := self._passed_by < PASS_BY * job.calls:
+        while due and len(jobs) < MAX_CONCURRENT_TEAMS:
+            team, job = min(due, key=_age)
+            if prefer_awaited := self._awaited_calls < AWAITED_CALLS_RATIO * job.calls:
                 team, job = min(due, key=_urgency)
             if jobs and job.calls > left:
                 break
             jobs[team] = job
             left -= job.calls
-            self._passed_by = self._passed_by + job.calls if passes_by else 0
-            due = [found for found in due if found[0] is not team]
+            self._awaited_calls = self._awaited_calls + job.calls if prefer_awaited else 0
+            due = [candidate for candidate in due if candidate[0] is not team]
         return list(jobs.items())
 
-    async def _do(self, team: TeamSync, job: Job) -> None:
-        """One job. What fails for one team holds up no other, unless Penpot answers nobody.
+    async def _run_job(self, team: TeamSync, job: Job) -> None:
+        """A failure for one team does not delay the others, unless Penpot responds to nobody.
 
         Raises ``StoreUnavailable`` and ``LeaseLost``.
         """
         try:
-            await job.work()
+            await job.run()
         except PenpotError as error:
             await self._failed(team, job, error)
         except (StoreUnavailable, LeaseLost):
             raise
-        except Exception:  # one team's trouble is not that of the others
-            log.exception("watching team %s", team.name)
+        except Exception:  # a bug that one team triggers must not stop the others
+            log.exception("team %s: sync job failed: %s", team.name, job.name)
             await team.failed(job)
         else:
-            team.worked(job)
-            self._works()
+            team.succeeded(job)
+            self._backoff.reset()
+            self._is_refused = False
 
     async def _failed(self, team: TeamSync, job: Job, error: PenpotError) -> None:
         now = self._clock()
         if await team.failed(job):
-            log.warning("team %s can't be watched for now: %s", team.name, error)
+            log.warning("team %s: sync job failed, retrying later: %s", team.name, error)
         if isinstance(error, PenpotRefused):
-            self._rest.until = now + REFUSED_REST
-            if not self._refused:
-                log.error("the watch rests, as Penpot refuses to be asked: %s", error)
-            self._refused = True
+            self._backoff.until = now + REFUSED_RETRY_DELAY
+            if not self._is_refused:
+                log.error("the sync pauses, Penpot refuses the calls: %s", error)
+            self._is_refused = True
         elif isinstance(error, PenpotBusy):
-            self._rest.failures += 1
-            if error.after or self._rest.failures > 1:  # not one team's trouble alone
-                self._rest.failed(now, error.after)
-
-    def _works(self) -> None:
-        self._rest.worked()
-        self._refused = False
+            self._backoff.failures += 1
+            if error.retry_after or self._backoff.failures > 1:  # not a problem of one team only
+                self._backoff.failed(now, error.retry_after)
 
 
-def _urgency(found: tuple[TeamSync, Job]) -> tuple[bool, float]:
-    _, job = found
-    return not job.is_awaited, job.due + job.rank
+def _age(candidate: tuple[TeamSync, Job]) -> float:
+    return candidate[1].due + candidate[1].rank
+
+
+def _urgency(candidate: tuple[TeamSync, Job]) -> tuple[bool, float]:
+    return not candidate[1].is_awaited, _age(candidate)

@@ -1,12 +1,12 @@
-"""The figures of the README, each from one run on this machine.
+"""Measures the figures of the README, each in one run on this machine.
 
     make bench                    all of them
-    python -m tests.bench NAME    one of those of BENCHES below
+    python -m tests.bench NAME    one of BENCHES below
 
-Loopback only, bounded in count and time. Where the disk is not to be measured, set
+Loopback only, bounded in count and time. To exclude the disk, set
 ``RELAY_BENCH_FOLDER=/dev/shm``. ``RELAY_BENCH_SIZES`` and ``RELAY_BENCH_QUEUES`` are lists of other
 sizes for ``backlog`` and ``queues``, such as ``1000,10000,100000``; ``RELAY_BENCH_TEAMS`` of
-numbers of teams for ``watch``, ``RELAY_BENCH_EVENTS`` is that of events for ``inspector``.
+numbers of teams for ``sync``, ``RELAY_BENCH_EVENTS`` is the number of events for ``inspector``.
 """
 
 import sys
@@ -20,7 +20,7 @@ from tests.bench.inspector import inspector, inspector_postgres
 from tests.bench.lookups import lookups
 from tests.bench.replicas import accepts_postgres, replicas, takeover
 from tests.bench.speed import accepts, fanout, latency, memory
-from tests.bench.watch import watch
+from tests.bench.sync import sync
 
 BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "memory": memory,
@@ -35,7 +35,7 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "retention": retention,
     "replicas": replicas,
     "takeover": takeover,
-    "watch": watch,
+    "sync": sync,
     "inspector": inspector,
     "inspector-postgres": inspector_postgres,
 }

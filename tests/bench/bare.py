@@ -1,4 +1,4 @@
-"""What Relay is measured against: a bare Starlette endpoint that only reads the body."""
+"""The baseline: a bare Starlette endpoint that only reads the body."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What an event costs as more of them wait, and as there are more queues; what pruning costs."""
+"""The cost of an event by the number of waiting messages and of queues; the cost of pruning."""
 
 import asyncio
 import contextlib
@@ -26,20 +26,20 @@ from tests.bench.sink import Sink, open_sink
 from tests.service import JSON, SECRET, Service
 
 SIZES = [int(size) for size in os.environ.get("RELAY_BENCH_SIZES", "1000,1000000").split(",")]
-"""Messages that wait."""
+"""Waiting messages."""
 QUEUES = [int(count) for count in os.environ.get("RELAY_BENCH_QUEUES", "1,100,10000").split(",")]
 MESSAGES = 1000
-"""Messages that are timed, once the first hundred have gone out."""
+"""Messages that are timed, after the first hundred."""
 
 
 async def backlog() -> None:
-    """Messages a second, and a core's time for each, with few and with many waiting, three times in
-    turn; then accepts beside them. In a SQLite file."""
+    """Messages per second and CPU time per message, with few and with many waiting, three times
+    alternating; then accepts with as many waiting. On SQLite."""
     await _backlog(None)
 
 
 async def backlog_postgres() -> None:
-    """The same on PostgreSQL."""
+    """``backlog`` on PostgreSQL."""
     with postgres() as server:
         await _backlog([server.fresh() for _ in SIZES])
 
@@ -56,7 +56,7 @@ async def _backlog(urls: list[str] | None) -> None:
             accepted = []
             for size, service in zip(SIZES, services, strict=True):
                 paced = service.config.read_text().replace("pace = 1000000", "pace = 1")
-                service.config.write_text(paced)  # what is sent is not what is measured now
+                service.config.write_text(paced)  # only accepts are measured from here
                 service.start()
                 accepted.append((await load.run(service.hook, 64, 4, 10**9))["rate"])
                 service.kill()
@@ -67,7 +67,7 @@ async def _backlog(urls: list[str] | None) -> None:
 
 
 async def _drains(sink: Sink, services: list[Service]) -> list[float]:
-    """The median of three rates for each of the sizes."""
+    """The median of three rates, by size."""
     rates: list[list[float]] = [[] for _ in SIZES]
     for _ in range(3):
         for size, service, measured in zip(SIZES, services, rates, strict=True):
@@ -95,12 +95,14 @@ async def _drains(sink: Sink, services: list[Service]) -> list[float]:
 
 
 def _store(service: Service) -> str:
-    line = next(one for one in service.config.read_text().splitlines() if one.startswith("url ="))
+    line = next(
+        line for line in service.config.read_text().splitlines() if line.startswith("url =")
+    )
     return line.split('"')[1]
 
 
 async def queues() -> None:
-    """Idle, then 2,000 events over so many teams of one channel: memory, a core's time, rate."""
+    """Idle, then 2,000 events over many teams of one channel: memory, CPU time, rate."""
     async with open_sink() as (sink, port):
         for count in QUEUES:
             with relay(_teams(port, count), start=False) as service:
@@ -143,21 +145,23 @@ async def _post(service: Service, teams: int, count: int) -> None:
                 answer = await client.post(hook, content=comment(number))
                 assert answer.status_code == 204
 
-        await asyncio.gather(*(work() for _ in range(4)))  # more would count as a crowd
+        await asyncio.gather(
+            *(work() for _ in range(4))
+        )  # more would exceed the limit of connections under load
 
 
-SURE = """
+PRUNE_AT_ONCE = """
 from relay import cli
 from relay.delivery import clock
-clock.DOUBT = -1e6  # it prunes at once, not an hour and a quarter after its start
+clock.SETTLE_SECONDS = -1e6  # prune at once, not an hour and a quarter after the start
 cli.main()
 """
 
 
 async def retention() -> None:
-    """Answers to one Penpot, 50 a second for 15 s: alone, then while 30,000 events are pruned."""
+    """Response times at 50 events/s for 15 s: alone, then while 30,000 events are pruned."""
     with relay(slack(1, 1, '["fonts"]'), extra="", start=False) as service:
-        service.command = [sys.executable, "-c", SURE]
+        service.command = [sys.executable, "-c", PRUNE_AT_ONCE]
         for old in (0, 30_000):
             await fill(_store(service), old, age=40 * 86400.0, state="sent")
             service.start()
@@ -177,7 +181,7 @@ async def retention() -> None:
 
 
 async def _old(service: Service) -> int:
-    """How many old events are left."""
+    """The number of old events that are left."""
     store = store_at(_store(service))
     await store.open()
     left = await store.prune(time.time() - 35 * 86400, 10**6)

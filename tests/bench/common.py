@@ -1,4 +1,4 @@
-"""What the benchmarks share: a Relay to measure, what it is measured against, and how to tell."""
+"""Shared by the benchmarks: a Relay to measure, a baseline, and the output."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ FILE = "4c8d3e30-5d0e-81a4-8006-9a3f00000001"
 
 
 def say(what: str, **figures: object) -> None:
-    told = "  ".join(f"{key}={value}" for key, value in figures.items())
-    print(f"{what:<10} {told}", flush=True)
+    text = "  ".join(f"{key}={value}" for key, value in figures.items())
+    print(f"{what:<10} {text}", flush=True)
 
 
 def slack(port: int, count: int, events: str = '["*"]') -> str:
@@ -39,16 +39,16 @@ def slack(port: int, count: int, events: str = '["*"]') -> str:
 def relay(
     channels: str, *, start: bool = True, penpot: str = "", extra: str = "", store: str = ""
 ) -> Iterator[Service]:
-    """``store`` is the address of another store than a fresh file."""
+    """``store`` is the URL of a store; a new file by default."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         service = Service(Path(folder), channels, extra=f'{extra}\n[log]\nlevel = "warning"')
         if store:
-            told = service.config.read_text()
+            text = service.config.read_text()
             own = f"sqlite:///{folder}/relay.db"
-            service.config.write_text(told.replace(f'"{own}"', f'"{store}"'))
+            service.config.write_text(text.replace(f'"{own}"', f'"{store}"'))
         if penpot:
-            told = service.config.read_text()
-            service.config.write_text(told.replace("http://penpot.example", penpot))
+            text = service.config.read_text()
+            service.config.write_text(text.replace("http://penpot.example", penpot))
         if start:
             service.start()
         try:
@@ -77,7 +77,7 @@ def bare() -> Iterator[str]:
 
 
 def fsync_ms() -> float:
-    """How long the disk takes to make 4 KB last."""
+    """The median time of an fdatasync of 4 KB."""
     with tempfile.NamedTemporaryFile(dir=FOLDER) as file:
         times = []
         for _ in range(50):
@@ -133,7 +133,7 @@ async def post_all(service: Service, first: int, count: int) -> None:
 
 
 def cpu(service: Service) -> float:
-    """Seconds of a core that the service has taken."""
+    """CPU seconds of the service."""
     assert service.process is not None
     stat = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
@@ -141,6 +141,6 @@ def cpu(service: Service) -> float:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A database server with its data where the benchmarks' is."""
+    """A database server with its data in the benchmarks' folder."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder, Postgres(Path(folder)) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Filling a store past Relay: a million messages in seconds, made by the engine itself."""
+"""Fills a store with SQL: a million messages in seconds."""
 
 import contextlib
 import sqlite3
@@ -24,8 +24,8 @@ _DELIVERIES = (
 
 
 async def fill(url: str, count: int, *, age: float = 0.0, state: str = "waiting") -> None:
-    """Put so many events, each with a delivery for ``acme/c0``, into the store: of some ``age`` in
-    seconds, and with deliveries in that ``state``."""
+    """Insert ``count`` events, ``age`` seconds old, each with a delivery for ``acme/c0`` in that
+    ``state``."""
     store = store_at(url)
     await store.open()
     await store.close()
@@ -39,7 +39,7 @@ async def fill(url: str, count: int, *, age: float = 0.0, state: str = "waiting"
 
 
 async def waiting(url: str) -> int:
-    """How many deliveries wait."""
+    """The number of waiting deliveries."""
     store = store_at(url)
     await store.open()
     counted = await store.waiting_queues()

@@ -1,4 +1,4 @@
-"""The inspector: its pages with a million events in the store, and what one open costs intake."""
+"""The inspector: its pages with a million stored events, and what an open page costs intake."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ _SUMMARIES = """
 
 
 async def inspector() -> None:
-    """Pages on a SQLite file, each the median of five; then accepts with and without a listener."""
+    """Pages on SQLite, each the median of five; then accepts with and without an open page."""
     with relay(slack(1, 1, '["fonts"]'), start=False) as service:
         path = Path(service.folder) / "relay.db"
         await fill(f"sqlite:///{path}", EVENTS, state="sent")
@@ -53,7 +53,7 @@ async def inspector() -> None:
         rates: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(PAIRS):
             for is_open in (False, True) if turn % 2 else (True, False):
-                async with _looking(service.url) if is_open else contextlib.nullcontext():
+                async with _open_page(service.url) if is_open else contextlib.nullcontext():
                     rates[is_open].append((await load.run(service.hook, 64, 4, 10**9))["rate"])
                 await _fanned_out(Path(service.folder) / "relay.db")
         ratios = sorted(opened / closed for closed, opened in zip(*rates.values(), strict=True))
@@ -68,7 +68,7 @@ async def inspector() -> None:
 
 
 async def inspector_postgres() -> None:
-    """The same pages on a PostgreSQL."""
+    """The same pages on PostgreSQL."""
     with postgres() as server:
         url = server.fresh()
         await fill(url, EVENTS, state="sent")
@@ -96,7 +96,7 @@ async def _pages(what: str, url: str) -> None:
 
 
 async def _fanned_out(path: Path) -> None:
-    """Wait until nothing of one turn is left to do in the next."""
+    """Wait until the events of this turn are fanned out."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         while db.execute("SELECT 1 FROM events WHERE state = 'stored' LIMIT 1").fetchone():  # noqa: ASYNC110
             await asyncio.sleep(0.2)
@@ -104,8 +104,8 @@ async def _fanned_out(path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _looking(url: str) -> AsyncIterator[None]:
-    """Somebody who has the list open, and reads at the least cost: the load runs here too."""
+async def _open_page(url: str) -> AsyncIterator[None]:
+    """An open list, read at the least cost, as the load runs in this process too."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(f"GET /inspector/live HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())

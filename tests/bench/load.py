@@ -1,4 +1,4 @@
-"""A load on a hook: bodies of 1 KB, each one new, over kept connections, as fast as it answers.
+"""A load on a hook: different bodies of 1 KB over kept connections, as fast as it responds.
 
     python tests/bench/load.py http://127.0.0.1:8080/hooks/acme/SECRET --seconds 5
 
@@ -55,7 +55,7 @@ class Client(asyncio.Protocol):
 
 
 class Load:
-    """What is sent, and what came back."""
+    """Requests and responses."""
 
     def __init__(self, path: str, limit: int, until: float) -> None:
         self.numbers = itertools.count()

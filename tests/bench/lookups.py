@@ -1,4 +1,4 @@
-"""What asking Penpot for names costs."""
+"""The cost of lookups at Penpot."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ PERSON = "6eaf5050-5d0e-81a4-8007-"
 
 
 async def lookups() -> None:
-    """From sending an event to its arrival, at 20 a second for 30 s, with an API that takes 50 ms:
-    replies in threads that are not known, then in the same threads; 10 people comment."""
+    """Latency at 20 events per second for 30 s, with an API that takes 50 ms: replies in unknown
+    threads, then in the same threads; by 10 people."""
     with StandIn(latency=0.05) as penpot:
         members = penpot.world.teams[TEAM].members
         for person in range(10):
@@ -58,7 +58,7 @@ async def lookups() -> None:
 
 
 def reply(number: int) -> bytes:
-    """A reply in one of 600 threads, by one of 10 people of whom it tells the id alone."""
+    """A reply in one of 600 threads, by one of 10 people, of whom it contains only the id."""
     person = f"{PERSON}{number % 10:012x}"
     return json.dumps(
         {

@@ -1,4 +1,4 @@
-"""PostgreSQL: accepts through HTTP, more replicas, and how long a take-over takes."""
+"""PostgreSQL: accepts over HTTP, several replicas, and the time of a takeover."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ COUNTS = [int(count) for count in os.environ.get("RELAY_BENCH_REPLICAS", "1,2,4"
 
 
 async def accepts_postgres() -> None:
-    """As ``accepts``, with PostgreSQL on the same machine."""
+    """``accepts`` with PostgreSQL on the same machine."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(bare())
         store = stack.enter_context(postgres()).fresh()
@@ -76,16 +76,16 @@ def _replicas(channels: str, url: str, count: int) -> Iterator[list[Service]]:
 
 
 async def _sent(service: Service) -> int:
-    """How many messages a replica has sent."""
+    """The number of messages that a replica has sent."""
     async with httpx.AsyncClient() as client:
         text = (await client.get(f"{service.url}/metrics")).text
-    lines = [line for line in text.splitlines() if line.startswith("relay_sent_total{")]
+    lines = [line for line in text.splitlines() if line.startswith("relay_deliveries_sent_total{")]
     return sum(round(float(line.rpartition(" ")[2])) for line in lines)
 
 
 async def takeover() -> None:
-    """From the last message of a replica that is killed, or that hangs, to the first of another,
-    three times each."""
+    """Time from the last message of a killed or hanging replica to the first of another, three
+    times each."""
     with postgres() as server:
         for how in (signal.SIGKILL, signal.SIGSTOP) * 3:
             async with open_sink() as (sink, port):

@@ -1,4 +1,4 @@
-"""A Slack-like sink that is as cheap as can be: it notes when each message arrived."""
+"""A cheap Slack-like sink that records when each message arrived."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _BODY = b'{"ok": true, "channel": "C0123456789", "ts": "%d.000100"}'
 
 
 class Sink:
-    """All connections' messages; ``arrived`` maps the number in a message to its time."""
+    """``arrived`` maps the number in a message to its time."""
 
     def __init__(self) -> None:
         self.arrived: dict[int, float] = {}
@@ -22,7 +22,7 @@ class Sink:
         self.changed = asyncio.Event()
 
     async def reach(self, count: int, seconds: float) -> None:
-        """Wait until so many messages have come."""
+        """Wait until ``count`` messages have arrived."""
         async with asyncio.timeout(seconds):
             while self.count < count:
                 self.changed.clear()

@@ -12,7 +12,7 @@ from tests.service import JSON
 
 
 async def accepts() -> None:
-    """Durable accepts a second at 64 connections, beside a bare endpoint, three times in turn."""
+    """Durable accepts per second at 64 connections and those of a bare endpoint, alternating."""
     ratios = []
     with bare() as url, relay(slack(1, 1, '["fonts"]')) as service:
         for _ in range(3):
@@ -33,7 +33,7 @@ async def accepts() -> None:
 
 
 async def latency() -> None:
-    """From sending an event to its message's arrival, at 20 events a second for 30 s."""
+    """Latency from event to message, at 20 events per second for 30 s."""
     async with open_sink() as (sink, port), httpx.AsyncClient() as client:
         with relay(slack(port, 1)) as service:
             sent: dict[int, float] = {}
@@ -52,7 +52,7 @@ async def latency() -> None:
 
 
 async def fanout() -> None:
-    """2,000 events to 16 Slack channels: messages a second, with their receipts on disk."""
+    """2,000 events to 16 Slack channels: messages per second, with their receipts on disk."""
     async with open_sink() as (sink, port):
         with relay(slack(port, 16)) as service:
             started = time.perf_counter()
@@ -72,7 +72,7 @@ async def fanout() -> None:
 
 
 async def memory() -> None:
-    """Idle memory with a Slack channel in use, and the time from start to ready."""
+    """Idle memory after a message to Slack, and the time from start to ready."""
     async with open_sink() as (sink, port):
         with relay(slack(port, 1), start=False) as service:
             started = time.perf_counter()

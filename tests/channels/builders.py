@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.channels import open_channel
-from relay.channels.base import Channel, Failure
+from relay.channels.base import Channel, DeliveryError
 from relay.config import AnyChannel, EmailSettings, MatrixSettings, SlackSettings, SmtpSettings
 from relay.messages.message import Message
 from relay.secret import Secret
@@ -78,28 +78,28 @@ async def opened(settings: AnyChannel) -> AsyncIterator[Channel]:
         await channel.close()
 
 
-async def refusal(settings: AnyChannel, message: Message = MESSAGE) -> Failure:
-    """The failure of sending one message, which must not show a secret."""
+async def delivery_error(settings: AnyChannel, message: Message = MESSAGE) -> DeliveryError:
+    """The error of sending one message, which must not show a secret."""
     async with opened(settings) as channel:
         try:
             receipt = await channel.send(message, "delivery-1")
-        except Failure as failure:
-            assert_leaks_no_secret(failure, settings)
-            return failure
-        raise AssertionError(f"the message was taken: {receipt}")
+        except DeliveryError as error:
+            assert_leaks_no_secret(error, settings)
+            return error
+        raise AssertionError(f"the message was accepted: {receipt}")
 
 
 async def findings(settings: AnyChannel) -> str:
-    """What ``check`` finds, a line each, with a mark in front."""
+    """The results of ``check``, one per line, each with ``ok`` or ``no`` in front."""
     async with opened(settings) as channel:
-        found = await channel.check()
-    text = "\n".join(f"{'ok' if finding.ok else 'no'} {finding.text}" for finding in found)
+        results = await channel.check()
+    text = "\n".join(f"{'ok' if finding.ok else 'no'} {finding.text}" for finding in results)
     assert not any(secret in text for secret in secrets_of(settings))
     return text
 
 
 def secrets_of(settings: AnyChannel) -> list[str]:
-    """Every secret of the settings, and of a webhook's URL the part that is one."""
+    """Every secret of the settings, also the secret part of a webhook's URL."""
     match settings:
         case SlackSettings(token=Secret() as token):
             return [token.reveal()]
@@ -112,9 +112,9 @@ def secrets_of(settings: AnyChannel) -> list[str]:
     return []
 
 
-def assert_leaks_no_secret(failure: Failure, settings: AnyChannel) -> None:
-    """Neither what a person reads of a failure nor its traceback holds a secret."""
-    shown = [str(failure), repr(failure), failure.reason, failure.detail]
-    shown += traceback.format_exception(failure)
+def assert_leaks_no_secret(error: DeliveryError, settings: AnyChannel) -> None:
+    """Neither the error's texts nor its traceback contain a secret."""
+    shown = [str(error), repr(error), error.reason, error.detail]
+    shown += traceback.format_exception(error)
     for secret in secrets_of(settings):
         assert not any(secret in text for text in shown)

@@ -1,4 +1,4 @@
-"""Mail: through a real SMTP server, and read back as a mail program would."""
+"""Mail through a real SMTP server, parsed as a mail program does."""
 
 import email
 import email.policy
@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 
 from relay.channels import email as module
-from relay.channels.base import Failure, ReplyTo
+from relay.channels.base import DeliveryError, ReplyTo, RetryLater
 from relay.channels.email_message import compose
 from relay.messages.message import Message
 from tests.channels import builders
-from tests.channels.builders import MESSAGE, findings, opened, refusal
+from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 from tests.channels.texts import carrying, messages
 from tests.servers.fixtures import Authority
 from tests.servers.smtp import MailServer
@@ -41,7 +41,7 @@ def text_of(mail: EmailMessage) -> str:
     return str(part.get_content()).replace("\r\n", "\n")
 
 
-async def test_mails_of_a_thread_are_kept_together_by_headers_and_subject(
+async def test_mails_of_a_thread_have_reply_headers_and_the_same_subject(
     mail_server: Start,
 ) -> None:
     server = mail_server()
@@ -51,14 +51,17 @@ async def test_mails_of_a_thread_are_kept_together_by_headers_and_subject(
         place = ReplyTo(first.id, first.id, MESSAGE.title)
         second = await channel.send(reply, "delivery-2", place)
         await channel.send(reply, "delivery-3", replace(place, last=second.id))
-    one, two, three = (mail.parsed() for mail in server.mails)
-    assert "In-Reply-To" not in one
-    assert (two["In-Reply-To"], two["References"]) == (first.id, first.id)
-    assert (three["In-Reply-To"], three["References"]) == (second.id, f"{first.id} {second.id}")
-    assert two["Subject"] == three["Subject"] == f"Re: {one['Subject']}"
+    first_mail, second_mail, third_mail = (mail.parsed() for mail in server.mails)
+    assert "In-Reply-To" not in first_mail
+    assert (second_mail["In-Reply-To"], second_mail["References"]) == (first.id, first.id)
+    assert (third_mail["In-Reply-To"], third_mail["References"]) == (
+        second.id,
+        f"{first.id} {second.id}",
+    )
+    assert second_mail["Subject"] == third_mail["Subject"] == f"Re: {first_mail['Subject']}"
 
 
-async def test_a_mailbox_gets_a_mail_that_reads_well(mail_server: Start) -> None:
+async def test_a_mail_has_headers_plain_text_and_html(mail_server: Start) -> None:
     server = mail_server()
     async with opened(builders.email(server.port)) as channel:
         receipt = await channel.send(MESSAGE, "delivery-1")
@@ -97,7 +100,7 @@ async def test_the_same_delivery_has_the_same_message_id(mail_server: Start) -> 
     assert re.fullmatch(r"<[0-9a-f]{40}@example\.com>", ids[0])
 
 
-async def test_a_server_that_closes_every_connection_loses_no_mail(mail_server: Start) -> None:
+async def test_a_server_that_closes_each_connection_gets_every_mail(mail_server: Start) -> None:
     server = mail_server()
     async with opened(builders.email(server.port)) as channel:
         for number in range(3):
@@ -109,7 +112,7 @@ async def test_a_server_that_closes_every_connection_loses_no_mail(mail_server: 
 
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
-async def test_mail_goes_encrypted_and_logged_in(
+async def test_mail_is_sent_over_tls_with_a_login(
     tls: str, mail_server: Start, authority: Authority
 ) -> None:
     server = mail_server(tls=tls, auth=True)
@@ -117,31 +120,31 @@ async def test_mail_goes_encrypted_and_logged_in(
     async with opened(settings) as channel:
         await channel.send(MESSAGE, "delivery-1")
     assert len(server.mails) == 1
-    assert "and takes mail as relay." in await findings(settings)
+    assert "and accepts mail as relay." in await findings(settings)
 
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
-async def test_an_authority_that_is_not_known_stops_the_mail(tls: str, mail_server: Start) -> None:
+async def test_an_unknown_authority_is_refused(tls: str, mail_server: Start) -> None:
     server = mail_server(tls=tls)
     settings = builders.email(server.port, tls)
-    failure = await refusal(settings)
-    assert (failure.verdict, failure.reason) == ("retry", "tls")
-    assert "ca_file" in failure.detail
+    error = await delivery_error(settings)
+    assert (type(error), error.reason) == (RetryLater, "tls")
+    assert "ca_file" in error.detail
     assert "is not trusted" in await findings(settings)
     assert server.mails == []
 
 
-async def test_no_password_is_sent_where_starttls_was_stripped(mail_server: Start) -> None:
+async def test_no_password_is_sent_without_starttls(mail_server: Start) -> None:
     server = mail_server(auth=True)
-    failure = await refusal(builders.email(server.port, "starttls", login=True))
-    assert (failure.verdict, failure.reason) == ("retry", "starttls")
+    error = await delivery_error(builders.email(server.port, "starttls", login=True))
+    assert (type(error), error.reason) == (RetryLater, "starttls")
 
 
-async def test_a_server_without_login_is_told_so(mail_server: Start) -> None:
+async def test_a_server_without_login_is_an_error(mail_server: Start) -> None:
     server = mail_server()
-    failure = await refusal(builders.email(server.port, login=True))
-    assert (failure.verdict, failure.reason) == ("retry", "auth")
-    assert "leave username out" in failure.detail
+    error = await delivery_error(builders.email(server.port, login=True))
+    assert (type(error), error.reason) == (RetryLater, "auth")
+    assert "remove username" in error.detail
 
 
 # Recipients
@@ -149,7 +152,7 @@ async def test_a_server_without_login_is_told_so(mail_server: Start) -> None:
 TWO = ("ada@example.com", "gone@example.com")
 
 
-async def test_a_refused_recipient_beside_an_accepted_one_is_a_warning(
+async def test_a_permanently_refused_recipient_is_a_warning(
     mail_server: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = mail_server(replies={"gone@example.com": "550 5.1.1 no such user"})
@@ -161,17 +164,17 @@ async def test_a_refused_recipient_beside_an_accepted_one_is_a_warning(
     assert "refuses gone@example.com: 550 5.1.1 no such user" in caplog.text
 
 
-GREY = "450 4.7.1 greylisted"
+GREYLISTED = "450 4.7.1 greylisted"
 
 
-async def test_nobody_has_the_mail_while_one_recipient_is_refused_for_now(
+async def test_a_temporarily_refused_recipient_delays_the_mail_of_all(
     mail_server: Start,
 ) -> None:
-    server = mail_server(replies={"gone@example.com": GREY})
+    server = mail_server(replies={"gone@example.com": GREYLISTED})
     async with opened(builders.email(server.port, to=TWO)) as channel:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(RetryLater) as caught:
             await channel.send(MESSAGE, "delivery-1")
-        assert (caught.value.verdict, caught.value.reason) == ("retry", "450")
+        assert caught.value.reason == "450"
         assert "nobody has the mail yet (gone@example.com: 4.7.1" in caught.value.detail
         assert server.mails == []
         del server.replies["gone@example.com"]
@@ -179,7 +182,7 @@ async def test_nobody_has_the_mail_while_one_recipient_is_refused_for_now(
     assert [mail.recipients for mail in server.mails] == [list(TWO)]
 
 
-async def test_a_recipient_that_is_refused_for_hours_no_longer_holds_up_the_others(
+async def test_a_recipient_that_is_refused_for_hours_is_skipped(
     mail_server: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 1000.0
@@ -190,12 +193,12 @@ async def test_a_recipient_that_is_refused_for_hours_no_longer_holds_up_the_othe
         async def sends(key: str) -> bool:
             try:
                 await channel.send(MESSAGE, key)
-            except Failure:
+            except DeliveryError:
                 return False
             return True
 
         assert not await sends("delivery-1")
-        now += module._PATIENCE - 1
+        now += module._MAX_RECIPIENT_DELAY - 1
         assert not await sends("delivery-1")
         now += 1
         assert await sends("delivery-1")
@@ -208,30 +211,32 @@ async def test_a_recipient_that_is_refused_for_hours_no_longer_holds_up_the_othe
     assert [len(mail.recipients) for mail in server.mails] == [1, 1, 2]
 
 
-async def test_a_server_that_takes_no_recipient_is_waited_for_without_end(
+async def test_a_server_that_refuses_all_recipients_is_retried(
     mail_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.0)
-    server = mail_server(replies={"ada@example.com": GREY, "gone@example.com": "550 5.1.1 no"})
-    failure = await refusal(builders.email(server.port, to=TWO))
-    assert (failure.verdict, failure.reason) == ("retry", "450")
-    assert "refuses all recipients" in failure.detail
+    monkeypatch.setattr(module, "_MAX_RECIPIENT_DELAY", 0.0)
+    server = mail_server(
+        replies={"ada@example.com": GREYLISTED, "gone@example.com": "550 5.1.1 no"}
+    )
+    error = await delivery_error(builders.email(server.port, to=TWO))
+    assert (type(error), error.reason) == (RetryLater, "450")
+    assert "refuses all recipients" in error.detail
 
 
-# What check says
+# The doctor's checks
 
 
-async def test_check_goes_as_far_as_the_recipients_and_sends_nothing(mail_server: Start) -> None:
+async def test_check_tests_the_recipients_and_sends_nothing(mail_server: Start) -> None:
     server = mail_server(replies={"gone@example.com": "550 5.1.1 no such user"})
     assert await findings(builders.email(server.port, to=TWO)) == (
-        f"ok The mail server 127.0.0.1:{server.port} answers without encryption and takes mail.\n"
-        "ok The mail server takes mail for ada@example.com.\n"
+        f"ok The mail server 127.0.0.1:{server.port} answers without encryption and accepts mail.\n"
+        "ok The mail server accepts mail for ada@example.com.\n"
         "no The mail server refuses gone@example.com: 550 5.1.1 no such user."
     )
     assert server.mails == []
 
 
-async def test_check_tells_of_a_wrong_password_and_a_refused_sender(mail_server: Start) -> None:
+async def test_check_reports_a_wrong_password_and_a_refused_sender(mail_server: Start) -> None:
     server = mail_server(auth=True)
     wrong = builders.email(server.port, login=True, password="not-the-password")
     assert "refuses username or password" in await findings(wrong)
@@ -258,7 +263,7 @@ HEADERS = [
 
 
 class Links(HTMLParser):
-    """Collects tags and addresses of an HTML part."""
+    """Collects tags and URLs of an HTML part."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -329,7 +334,7 @@ def test_a_comment_arrives_letter_by_letter_in_both_parts() -> None:
     assert "Zu groß – 見て 👍 &lt;b&gt;&amp;amp;&lt;/b&gt;<br>.<br>From here" in html_of(parsed)
 
 
-def test_a_mail_without_a_time_has_the_present() -> None:
+def test_a_mail_without_a_valid_time_has_the_current_one() -> None:
     for at in ("", "yesterday"):
         mail = compose(replace(MESSAGE, at=at), "k", SENDER, TO)
         assert abs(datetime.now(UTC) - mail["Date"].datetime) < timedelta(minutes=1)

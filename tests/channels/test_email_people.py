@@ -1,4 +1,4 @@
-"""People and pictures in mails: who gets a copy, what is shown inline."""
+"""Copies to mentioned people, and inline pictures."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.channels.base import Failure
+from relay.channels.base import DeliveryError, RetryLater
 from relay.channels.email_message import compose, mailbox
 from relay.messages.message import Mention, Message
 from relay.picture import Picture
@@ -30,7 +30,7 @@ def mention(mail: str, name: str = "Ada") -> Mention:
     return Mention(ADA, name, email=mail, mail=mail)
 
 
-async def test_the_mentioned_get_a_copy_where_the_channel_says_so(mail_server: Start) -> None:
+async def test_mentioned_people_get_a_copy_if_configured(mail_server: Start) -> None:
     server = mail_server()
     people = (mention("ada@example.com"), mention("ADA@example.com"), mention("Design@Example.com"))
     settings = builders.email(server.port)
@@ -46,7 +46,7 @@ async def test_the_mentioned_get_a_copy_where_the_channel_says_so(mail_server: S
     assert b"ada@example.com" not in without.content
 
 
-async def test_a_copy_that_is_refused_holds_up_nobody(mail_server: Start) -> None:
+async def test_a_refused_copy_does_not_delay_the_mail(mail_server: Start) -> None:
     server = mail_server(replies={"ada@example.com": "450 4.7.1 later"})
     settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
     async with opened(settings) as channel:
@@ -55,19 +55,18 @@ async def test_a_copy_that_is_refused_holds_up_nobody(mail_server: Start) -> Non
     assert server.mails[0].recipients == ["design@example.com"]
 
 
-async def test_a_server_that_gives_up_at_a_copy_gets_the_mail_without_it(
+async def test_a_session_that_fails_at_a_copy_is_retried_without_copies(
     mail_server: Start,
 ) -> None:
     server = mail_server(replies={"ada@example.com": "421 4.7.0 too many errors"})
     settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
     message = Message("T", "Body", mentions=(mention("ada@example.com"),))
     async with opened(settings) as channel:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(RetryLater):
             await channel.send(message, "key")
-        assert caught.value.verdict == "retry"
         await channel.send(message, "key")
         assert server.mails[0].recipients == ["design@example.com"]
-        with pytest.raises(Failure):
+        with pytest.raises(DeliveryError):
             await channel.send(message, "another")
 
 
@@ -87,7 +86,7 @@ async def test_a_server_that_gives_up_at_a_copy_gets_the_mail_without_it(
     ".ada@example.com",
     "ada@-example.com",
 ])  # fmt: skip
-def test_what_is_no_plain_address_gets_no_mail(address: str) -> None:
+def test_an_invalid_address_gets_no_mail(address: str) -> None:
     assert mailbox(mention(address)) is None
 
 
@@ -104,7 +103,7 @@ def test_a_name_adds_no_header_and_no_recipient(name: str) -> None:
     mail = compose(Message("T", "B"), "k", SENDER, [SENDER], copies=[address])
     read = builders_parse(mail.as_bytes())
 
-    assert [one.addr_spec for one in read["Cc"].addresses] == ["ada@example.com"]
+    assert [address.addr_spec for address in read["Cc"].addresses] == ["ada@example.com"]
     assert read["Bcc"] is None
 
 
@@ -114,7 +113,7 @@ def builders_parse(content: bytes):  # type: ignore[no-untyped-def]
     return email.message_from_bytes(content, policy=SMTP)
 
 
-def test_a_picture_stands_inline_and_other_parts_stay(tmp_path: Path) -> None:
+def test_a_picture_is_inline_and_other_parts_are_unchanged(tmp_path: Path) -> None:
     message = Message("T", "Body", footer="Acme", file='"Landing" <page>')
     plain = compose(message, "k", SENDER, [SENDER])
     mail = compose(message, "k", SENDER, [SENDER], picture=PICTURE)
@@ -139,7 +138,7 @@ def test_a_picture_stands_inline_and_other_parts_stay(tmp_path: Path) -> None:
     assert "<img" not in plain.as_string()
 
 
-def test_a_template_of_its_own_has_its_own_pictures() -> None:
+def test_an_override_gets_no_picture() -> None:
     mail = compose(Message("T", "B", override="<p>x</p>"), "k", SENDER, [SENDER], picture=PICTURE)
 
     assert [part.get_content_type() for part in mail.walk()] == [
@@ -149,7 +148,7 @@ def test_a_template_of_its_own_has_its_own_pictures() -> None:
     ]
 
 
-def test_who_is_pinged_stands_out() -> None:
+def test_mentioned_people_are_bold() -> None:
     body = rf"[\@Ada](<penpot-profile:{ADA}>) and [\@Bob](<penpot-profile:{ADA[:-1]}0>)"
     mail = compose(Message("T", body, mentions=(mention("a@b.c"),)), "k", SENDER, [SENDER])
 

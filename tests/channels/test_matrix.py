@@ -1,4 +1,4 @@
-"""Matrix: against a real Synapse, and against hostile text."""
+"""Matrix with a real Synapse, and with hostile text."""
 
 import json
 import secrets
@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given
 
 from relay.channels import matrix as module
-from relay.channels.base import Channel, Failure, MemoryKeyValueStore, ReplyTo
+from relay.channels.base import (
+    Channel,
+    MemoryKeyValueStore,
+    Misconfigured,
+    NotEditable,
+    ReplyTo,
+    RetryLater,
+    ThreadNotFound,
+)
 from relay.config import MatrixSettings
 from relay.messages.message import Message
-from tests.channels.builders import MESSAGE, findings, opened, refusal
+from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 from tests.channels.builders import matrix as settings_of
 from tests.channels.texts import messages
 from tests.servers.fixtures import Authority
@@ -24,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Room:
-    """Ada's room on the homeserver, and a bot that Relay posts as."""
+    """Ada's room, and the bot that Relay posts as."""
 
     def __init__(self, synapse: Synapse, **options: object) -> None:
         self.synapse = synapse
@@ -39,14 +47,14 @@ class Room:
 
 @pytest.fixture
 def room(synapse: Synapse) -> Room:
-    """A private room that the bot is in."""
+    """A private room with the bot in it."""
     made = Room(synapse)
     made.ada.invite(made.id, made.bot.id)
     made.bot.join(made.id)
     return made
 
 
-async def test_another_member_reads_the_message_and_is_not_pinged(room: Room) -> None:
+async def test_another_member_reads_the_message_without_a_notification(room: Room) -> None:
     ada = room.ada.id
     message = replace(MESSAGE, body=f"**Bot** says {ada} and @room\n\n{MESSAGE.body}")
     async with opened(room.settings()) as channel:
@@ -84,7 +92,7 @@ async def test_the_same_delivery_sent_again_is_one_message(room: Room) -> None:
     assert len(room.ada.messages(room.id)) == 2
 
 
-async def test_a_reply_stands_in_its_thread(room: Room) -> None:
+async def test_a_reply_is_in_its_thread(room: Room) -> None:
     async with opened(room.settings()) as channel:
         root = (await channel.send(MESSAGE, "delivery-1")).id
         first = (await channel.send(MESSAGE, "delivery-2", ReplyTo(root, root, ""))).id
@@ -100,28 +108,25 @@ async def test_a_reply_stands_in_its_thread(room: Room) -> None:
     }
 
 
-async def test_a_reply_to_a_message_of_another_room_says_that_its_root_is_gone(
+async def test_a_reply_to_a_message_of_another_room_raises_thread_not_found(
     room: Room,
 ) -> None:
     async with opened(room.settings()) as channel:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(ThreadNotFound):
             await channel.send(MESSAGE, "delivery-2", ReplyTo("$gone", "$gone", ""))
-    assert caught.value.verdict == "rootless", caught.value
 
 
-async def test_what_stands_in_the_room_that_the_channel_had_before_holds_up_nothing(
+async def test_messages_in_the_previous_room_can_not_be_edited_or_replied_to(
     room: Room,
 ) -> None:
     other = room.ada.create_room(invite=(room.bot.id,))
     async with opened(room.settings(other)) as before:
         root = (await before.send(MESSAGE, "delivery-1")).id
     async with opened(room.settings()) as channel:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(ThreadNotFound):
             await channel.send(MESSAGE, "delivery-2", ReplyTo(root, root, ""))
-        assert caught.value.verdict == "rootless", caught.value
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(NotEditable):
             await channel.update(root, MESSAGE, "delivery-3")
-        assert caught.value.verdict == "fixed", caught.value
 
 
 async def test_an_invitation_is_accepted(synapse: Synapse) -> None:
@@ -142,7 +147,7 @@ async def test_a_public_room_is_joined_by_its_alias(synapse: Synapse) -> None:
     assert len(room.ada.messages(room.id)) == 1
 
 
-async def test_an_alias_that_moved_is_followed_when_the_old_room_is_closed(room: Room) -> None:
+async def test_an_alias_is_resolved_again_when_the_old_room_refuses(room: Room) -> None:
     alias = f"#moving-{secrets.token_hex(4)}:relay.test"
     room.ada.call("PUT", f"/_matrix/client/v3/directory/room/{alias.replace('#', '%23')}",
                   {"room_id": room.id})  # fmt: skip
@@ -156,30 +161,30 @@ async def test_an_alias_that_moved_is_followed_when_the_old_room_is_closed(room:
     assert len(room.ada.messages(new)) == 1
 
 
-async def test_a_room_that_is_closed_to_the_bot_is_waited_for(synapse: Synapse) -> None:
+async def test_a_room_that_refuses_the_bot_is_retried(synapse: Synapse) -> None:
     room = Room(synapse)
-    failure = await refusal(room.settings())
-    assert (failure.verdict, failure.reason) == ("broken", "M_FORBIDDEN")
-    assert "invite it" in failure.detail
+    error = await delivery_error(room.settings())
+    assert (type(error), error.reason) == (Misconfigured, "M_FORBIDDEN")
+    assert "invite it" in error.detail
     text = await findings(room.settings())
     assert f"ok The access token is that of {room.bot.id}." in text
     assert f"no {room.bot.id} is not in {room.id}: invite it there" in text
 
 
-async def test_a_room_that_is_not_known_is_waited_for(room: Room) -> None:
+async def test_an_unknown_room_is_retried(room: Room) -> None:
     for named in ("#nowhere:relay.test", "!nowhere:relay.test"):
-        failure = await refusal(room.settings(named))
-        assert failure.verdict in ("retry", "broken")
-        assert failure.reason in ("M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN")
+        error = await delivery_error(room.settings(named))
+        assert isinstance(error, RetryLater | Misconfigured)
+        assert error.reason in ("M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN")
     assert "no The homeserver knows no room #nowhere:relay.test: check the alias." in (
         await findings(room.settings("#nowhere:relay.test"))
     )
 
 
-async def test_a_user_without_the_power_to_post_is_told_so(room: Room) -> None:
+async def test_check_reports_a_missing_power_level(room: Room) -> None:
     room.ada.set_state(room.id, "m.room.power_levels", {"events_default": 50, "users": {}})
-    failure = await refusal(room.settings())
-    assert (failure.verdict, failure.reason) == ("broken", "M_FORBIDDEN")
+    error = await delivery_error(room.settings())
+    assert (type(error), error.reason) == (Misconfigured, "M_FORBIDDEN")
     text = await findings(room.settings())
     assert "its power level there is 0, messages need 50" in text
     assert f"ok {room.ada.id} can post" in await findings(room.settings(bot=room.ada))
@@ -197,7 +202,7 @@ USER = "@relay:relay.test"
         ({"users": "x", "events": {"m.room.message": [1]}, "events_default": "much"}, True),
     ],
 )
-async def test_odd_power_levels_do_not_hide_what_else_is_found(
+async def test_invalid_power_levels_do_not_break_the_check(
     levels: dict[str, object], may: bool
 ) -> None:
     state = {
@@ -230,10 +235,10 @@ async def test_check_mentions_encryption(room: Room) -> None:
     assert "is encrypted" in await findings(room.settings())
 
 
-async def test_a_token_that_was_logged_out_is_waited_for(room: Room) -> None:
+async def test_an_invalid_token_is_retried(room: Room) -> None:
     room.bot.logout()
-    failure = await refusal(room.settings())
-    assert (failure.verdict, failure.reason) == ("broken", "M_UNKNOWN_TOKEN")
+    error = await delivery_error(room.settings())
+    assert (type(error), error.reason) == (Misconfigured, "M_UNKNOWN_TOKEN")
     assert "no Matrix: the access token is not valid" in await findings(room.settings())
 
 
@@ -242,14 +247,14 @@ async def flood(channel: Channel) -> None:
         await channel.send(MESSAGE, f"delivery-{number}")
 
 
-async def test_a_rate_limit_tells_how_long_to_wait(room: Room) -> None:
+async def test_a_rate_limit_has_a_delay(room: Room) -> None:
     room.synapse.limit(room.bot, per_second=1, burst=3)
     async with opened(room.settings()) as channel:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(RetryLater) as caught:
             await flood(channel)
-    assert (caught.value.verdict, caught.value.reason) == ("retry", "M_LIMIT_EXCEEDED")
-    assert caught.value.after is not None
-    assert 0 < caught.value.after <= 10
+    assert caught.value.reason == "M_LIMIT_EXCEEDED"
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 10
 
 
 async def test_the_longest_message_fits_into_an_event(room: Room) -> None:
@@ -275,7 +280,7 @@ async def test_an_override_is_the_formatted_body(room: Room) -> None:
     assert event["content"]["body"].startswith("Ada Lovelace commented on")
 
 
-async def test_a_private_authority_is_trusted_by_its_file_alone(authority: Authority) -> None:
+async def test_a_private_authority_is_trusted_through_ca_file_only(authority: Authority) -> None:
     def answer(_: Request) -> Answer:
         return Answer.of({"event_id": "$1"})
 
@@ -283,14 +288,14 @@ async def test_a_private_authority_is_trusted_by_its_file_alone(authority: Autho
     with Threaded(lambda: listen(answer, tls=certificate)) as server:
         url = server.url.replace("http:", "https:")
         untrusted = settings_of(url)
-        failure = await refusal(untrusted)
-        assert (failure.verdict, failure.reason) == ("retry", "tls")
-        assert "ca_file" in failure.detail
+        error = await delivery_error(untrusted)
+        assert (type(error), error.reason) == (RetryLater, "tls")
+        assert "ca_file" in error.detail
         async with opened(untrusted.model_copy(update={"ca_file": authority.ca_file})) as channel:
             assert (await channel.send(MESSAGE, "delivery-1")).id == "$1"
 
 
-def test_a_file_without_a_certificate_is_an_error_at_once(tmp_path: Path) -> None:
+def test_a_file_without_a_certificate_is_an_error(tmp_path: Path) -> None:
     empty = tmp_path / "ca.pem"
     empty.write_text("nothing")
     settings = settings_of("https://matrix.example").model_copy(update={"ca_file": empty})
@@ -298,7 +303,7 @@ def test_a_file_without_a_certificate_is_an_error_at_once(tmp_path: Path) -> Non
         module.MatrixChannel(settings, MemoryKeyValueStore())
 
 
-async def test_what_stands_in_a_name_stays_one_part_of_the_path() -> None:
+async def test_a_name_is_quoted_in_the_path() -> None:
     seen: list[str] = []
 
     def answer(request: Request) -> Answer:
@@ -328,16 +333,16 @@ ALLOWED = {
 
 
 class Tags(HTMLParser):
-    """Collects what a client would make of HTML."""
+    """Collects what a client shows of HTML."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.other: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
         if tag != "br":
             self.open.append(tag)
 
@@ -360,6 +365,6 @@ def test_no_text_becomes_markup_or_a_mention(message: Message) -> None:
     tags.close()
     assert tags.open == []
     assert tags.other == []
-    for tag, attributes in tags.found:
+    for tag, attributes in tags.elements:
         assert attributes.keys() == ALLOWED[tag]
         assert attributes.get("href", message.url) == message.url

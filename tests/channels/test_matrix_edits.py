@@ -1,11 +1,17 @@
-"""Matrix: messages that are changed or taken away, read back from a real Synapse by another."""
+"""Edited and removed messages in Matrix, read by another user of a real Synapse."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
 
-from relay.channels.base import EditableChannel, Failure, ReplyTo
+from relay.channels.base import (
+    EditableChannel,
+    MessageNotFound,
+    Misconfigured,
+    ReplyTo,
+    RetryLater,
+)
 from relay.config import MatrixSettings
 from relay.messages.message import Change, Mention, Message
 from tests.channels.builders import MESSAGE, findings, opened
@@ -20,7 +26,7 @@ DELETED = replace(MESSAGE, body="A comment was deleted", footer="", change=Chang
 
 
 class Room:
-    """A room of Ada's, and a bot that Relay posts as."""
+    """Ada's room, and the bot that Relay posts as."""
 
     def __init__(self, synapse: Synapse) -> None:
         self.ada, self.bot = synapse.register("ada"), synapse.register("relay")
@@ -53,7 +59,7 @@ def room(synapse: Synapse) -> Room:
     return Room(synapse)
 
 
-async def test_another_member_sees_the_changed_message(room: Room) -> None:
+async def test_another_member_sees_the_edited_message(room: Room) -> None:
     receipt = await room.send()
 
     await room.update(receipt)
@@ -67,7 +73,7 @@ async def test_another_member_sees_the_changed_message(room: Room) -> None:
     assert first["event_id"] == receipt
 
 
-async def test_changes_in_quick_succession_end_with_the_newest(room: Room) -> None:
+async def test_the_last_of_several_quick_edits_is_shown(room: Room) -> None:
     receipt = await room.send()
 
     for number in range(5):
@@ -77,20 +83,18 @@ async def test_changes_in_quick_succession_end_with_the_newest(room: Room) -> No
     assert room.sees() == ["Version 4"]
 
 
-async def test_a_changed_reply_stays_in_its_thread(room: Room) -> None:
+async def test_an_edited_reply_stays_in_its_thread(room: Room) -> None:
     root = await room.send()
     reply = await room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
 
     await room.update(reply)
 
-    found = {event["event_id"]: event["content"] for event in room.ada.messages(room.id)}
-    assert found[reply]["m.relates_to"]["event_id"] == root
+    contents = {event["event_id"]: event["content"] for event in room.ada.messages(room.id)}
+    assert contents[reply]["m.relates_to"]["event_id"] == root
     assert room.sees()[1] == "Ada says something else"
 
 
-async def test_only_who_is_mentioned_for_the_first_time_is_pinged(
-    room: Room, synapse: Synapse
-) -> None:
+async def test_an_edit_notifies_only_new_mentions(room: Room, synapse: Synapse) -> None:
     bob = synapse.register("bob")
     room.ada.invite(room.id, bob.id)
     bob.join(room.id)
@@ -98,7 +102,7 @@ async def test_only_who_is_mentioned_for_the_first_time_is_pinged(
     receipt = await room.send(replace(MESSAGE, mentions=people[:1]))
     assert len(room.ada.pings()) == 1
 
-    await room.update(receipt, replace(LATER, mentions=people, change=Change(news=("b",))))
+    await room.update(receipt, replace(LATER, mentions=people, change=Change(new_mentions=("b",))))
 
     assert (len(room.ada.pings()), len(bob.pings())) == (1, 1)
     content = room.ada.messages(room.id)[-1]["content"]
@@ -106,7 +110,7 @@ async def test_only_who_is_mentioned_for_the_first_time_is_pinged(
     assert content["m.new_content"]["m.mentions"] == {"user_ids": [room.ada.id, bob.id]}
 
 
-async def test_what_is_taken_away_is_gone_with_all_its_versions(room: Room) -> None:
+async def test_remove_redacts_the_message_and_its_edits(room: Room) -> None:
     receipt = await room.send()
     await room.update(receipt)
 
@@ -118,7 +122,7 @@ async def test_what_is_taken_away_is_gone_with_all_its_versions(room: Room) -> N
     assert "too" not in room.everything()
 
 
-async def test_what_begins_a_thread_that_goes_on_says_that_it_was_deleted(room: Room) -> None:
+async def test_remove_edits_the_first_message_of_a_thread_with_replies(room: Room) -> None:
     root = await room.send()
     await room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
 
@@ -128,7 +132,7 @@ async def test_what_begins_a_thread_that_goes_on_says_that_it_was_deleted(room: 
     assert room.sees()[1].startswith("Reply")
 
 
-async def test_a_thread_that_is_deleted_goes_whole(room: Room) -> None:
+async def test_remove_redacts_a_whole_thread(room: Room) -> None:
     root = await room.send()
     reply = await room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
     whole = replace(DELETED, change=Change(removes=True, whole_thread=True))
@@ -139,7 +143,7 @@ async def test_a_thread_that_is_deleted_goes_whole(room: Room) -> None:
     assert room.sees() == ["", ""]
 
 
-async def test_who_may_not_remove_says_so_instead(room: Room) -> None:
+async def test_a_bot_that_may_not_redact_edits_the_message(room: Room) -> None:
     receipt = await room.send()
     levels = {"events_default": 0, "events": {"m.room.redaction": 50}, "users": {}}
     room.ada.set_state(room.id, "m.room.power_levels", levels)
@@ -147,50 +151,49 @@ async def test_who_may_not_remove_says_so_instead(room: Room) -> None:
     await room.remove(receipt)
 
     assert room.sees() == ["A comment was deleted"]
-    found = await findings(room.settings)
-    assert f"ok {room.bot.id} can post" in found
-    assert "may not remove its messages" in found
-    assert "power level 50" in found
+    text = await findings(room.settings)
+    assert f"ok {room.bot.id} can post" in text
+    assert "may not remove its messages" in text
+    assert "power level 50" in text
     silent = room.settings.model_copy(update={"edits": "none"})
     assert "remove" not in await findings(silent)
 
 
-async def test_a_message_that_is_not_there_is_gone(room: Room) -> None:
+async def test_an_unknown_message_raises_message_not_found(room: Room) -> None:
     await room.send()
     nowhere = "$" + "x" * 43
 
     for act in (room.update, room.remove):
-        with pytest.raises(Failure) as failure:
+        with pytest.raises(MessageNotFound):
             await act(nowhere)
-        assert failure.value.verdict == "gone", failure.value
 
 
-async def test_a_room_that_the_bot_was_put_out_of_waits_for_an_invitation(room: Room) -> None:
+async def test_an_edit_in_a_room_without_the_bot_waits_for_an_invitation(room: Room) -> None:
     receipt = await room.send()
     room.ada.kick(room.id, room.bot.id)
 
     for act in (room.update, room.remove):
-        with pytest.raises(Failure) as failure:
+        with pytest.raises(Misconfigured) as error:
             await act(receipt)
-        assert (failure.value.verdict, failure.value.reason) == ("broken", "M_FORBIDDEN")
+        assert error.value.reason == "M_FORBIDDEN"
     room.ada.invite(room.id, room.bot.id)
     await asyncio.sleep(0)
     await room.update(receipt)
     assert room.sees()[0] == "Ada says something else"
 
 
-async def test_a_homeserver_that_asks_to_wait_is_heard() -> None:
+async def test_an_edit_reports_the_delay_of_a_rate_limit() -> None:
     slow = Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}, 429)
     with in_thread(lambda _: slow) as server:
         async with opened(settings_of(server.url)) as channel:
             assert isinstance(channel, EditableChannel)
             for act in (channel.update, channel.remove):
-                with pytest.raises(Failure) as failure:
+                with pytest.raises(RetryLater) as error:
                     await act("$event", LATER, "k")
-                assert (failure.value.verdict, failure.value.after) == ("retry", 2.5)
+                assert error.value.retry_after == 2.5
 
 
-async def test_a_homeserver_that_knows_no_relations_has_the_message_changed() -> None:
+async def test_a_homeserver_without_relations_gets_an_edit() -> None:
     unknown = Answer.of({"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}, 404)
     written: list[str] = []
 

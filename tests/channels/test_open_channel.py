@@ -1,4 +1,4 @@
-"""Opening channels loads what they need and nothing else."""
+"""Opening a channel imports only the libraries of its type."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib"} & set(sys.modules)
     ],
     ids=lambda settings: settings.type,
 )
-def test_each_kind_of_settings_opens_its_channel(settings: AnyChannel) -> None:
+def test_each_settings_class_opens_its_channel(settings: AnyChannel) -> None:
     channel = open_channel(settings)
     assert channel.kind == settings.type
     assert channel.pace is None or channel.pace > 0

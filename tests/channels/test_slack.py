@@ -1,4 +1,4 @@
-"""Slack: what is posted, what is never posted, and what check() says."""
+"""Messages in Slack, and check()."""
 
 import json
 import logging
@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.channels import slack_blocks
-from relay.channels.base import Failure, ReplyTo
+from relay.channels.base import ReplyTo, ThreadNotFound
 from relay.channels.slack import SlackChannel
 from relay.messages.filters import quote
 from relay.messages.message import Message
-from tests.channels.builders import MESSAGE, findings, opened, refusal, slack_bot, slack_hook
+from tests.channels.builders import MESSAGE, delivery_error, findings, opened, slack_bot, slack_hook
 from tests.channels.texts import messages
 from tests.servers.fixtures import RunningSlack
 from tests.servers.loopback import in_thread
@@ -62,7 +62,7 @@ BLOCKS = [
 ]
 
 
-async def test_a_bot_posts_text_and_blocks_that_nothing_is_read_into(
+async def test_a_bot_posts_text_and_blocks_without_markup(
     slack_server: RunningSlack,
 ) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
@@ -82,20 +82,22 @@ async def test_a_bot_posts_text_and_blocks_that_nothing_is_read_into(
     assert receipt.id == "1700000000.000001"
 
 
-async def test_a_channel_may_be_given_by_name(slack_server: RunningSlack) -> None:
+async def test_a_channel_may_be_configured_by_name(slack_server: RunningSlack) -> None:
     async with opened(slack_bot(slack_server.api_url, "#design")) as channel:
         await channel.send(MESSAGE, "delivery-1")
     assert slack_server.slack.messages[0]["channel"] == "#design"
 
 
-async def test_a_webhook_gets_the_same_message_and_gives_no_id(slack_server: RunningSlack) -> None:
+async def test_a_webhook_gets_the_same_message_and_returns_no_id(
+    slack_server: RunningSlack,
+) -> None:
     async with opened(slack_hook(slack_server.webhook_url)) as channel:
         receipt = await channel.send(MESSAGE, "delivery-1")
     assert slack_server.slack.messages[0]["blocks"] == BLOCKS
     assert receipt.id == ""
 
 
-async def test_a_reply_stands_in_its_thread(slack_server: RunningSlack) -> None:
+async def test_a_reply_is_in_its_thread(slack_server: RunningSlack) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
         root = await channel.send(MESSAGE, "delivery-1")
         await channel.send(MESSAGE, "delivery-2", ReplyTo(root.id, root.id, MESSAGE.title))
@@ -111,11 +113,13 @@ async def test_a_reply_may_be_shown_in_the_channel_too(slack_server: RunningSlac
     assert slack_server.slack.messages[1]["reply_broadcast"] is True
 
 
-async def test_a_reply_to_a_message_that_is_gone_says_so(slack_server: RunningSlack) -> None:
+async def test_a_reply_to_a_deleted_message_raises_thread_not_found(
+    slack_server: RunningSlack,
+) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(ThreadNotFound) as caught:
             await channel.send(MESSAGE, "delivery-2", ReplyTo("1600000000.000001", "", ""))
-    assert (caught.value.verdict, caught.value.reason) == ("rootless", "thread_not_found")
+    assert caught.value.reason == "thread_not_found"
 
 
 async def test_one_connection_serves_many_messages(slack_server: RunningSlack) -> None:
@@ -140,7 +144,7 @@ async def test_the_sdk_logs_neither_webhook_nor_message(
     assert "Lovelace" not in caplog.text
 
 
-async def test_a_proxy_of_the_environment_is_used_unless_the_host_is_exempt(
+async def test_the_proxy_of_the_environment_respects_no_proxy(
     slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
@@ -158,7 +162,7 @@ async def test_a_proxy_of_the_environment_is_used_unless_the_host_is_exempt(
 # A template's own blocks
 
 
-async def test_paragraphs_of_a_comment_stay_apart(slack_server: RunningSlack) -> None:
+async def test_paragraphs_of_a_comment_are_separated(slack_server: RunningSlack) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
         await channel.send(Message("t", quote("a\nb\n\nc")), "delivery-1")
     (block,) = slack_server.slack.messages[0]["blocks"]
@@ -167,7 +171,7 @@ async def test_paragraphs_of_a_comment_stay_apart(slack_server: RunningSlack) ->
     ]
 
 
-async def test_an_override_is_posted_as_it_stands(slack_server: RunningSlack) -> None:
+async def test_an_override_is_posted_unchanged(slack_server: RunningSlack) -> None:
     blocks = [{"type": "header", "text": {"type": "plain_text", "text": "Ours"}}]
     async with opened(slack_bot(slack_server.api_url)) as channel:
         await channel.send(Message("A <title>", "", override=json.dumps(blocks)), "delivery-1")
@@ -190,7 +194,7 @@ async def test_an_override_is_posted_as_it_stands(slack_server: RunningSlack) ->
         '[{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]',
     ],
 )
-async def test_an_override_that_can_not_be_used_costs_no_message(
+async def test_an_invalid_override_falls_back_to_the_built_in_blocks(
     override: str, slack_server: RunningSlack, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = Message(MESSAGE.title, MESSAGE.body, override=override, event="create-comment")
@@ -200,13 +204,13 @@ async def test_an_override_that_can_not_be_used_costs_no_message(
     assert "the Slack template of create-comment is not used" in caplog.text
 
 
-async def test_a_refusal_that_is_not_about_the_override_is_not_hidden(
+async def test_another_error_of_an_override_is_raised(
     slack_server: RunningSlack,
 ) -> None:
     slack_server.slack.next.append("is_archived")
     message = Message("t", "b", override='[{"type": "divider"}]')
-    failure = await refusal(slack_bot(slack_server.api_url), message)
-    assert failure.reason == "is_archived"
+    error = await delivery_error(slack_bot(slack_server.api_url), message)
+    assert error.reason == "is_archived"
     assert slack_server.slack.messages == []
 
 
@@ -255,7 +259,7 @@ structures = st.recursive(
 
 @settings(max_examples=50)
 @given(st.lists(structures, max_size=5).map("\n\n".join), st.integers(1, 60))
-def test_any_structure_becomes_blocks_that_slack_takes(markdown: str, times: int) -> None:
+def test_any_structure_becomes_valid_blocks(markdown: str, times: int) -> None:
     body = slack_blocks.render(Message("t", "\n\n".join([markdown] * times), footer=markdown))
     assert not too_long(body.get("blocks", []))
     assert "blocks" not in body or block_faults(body["blocks"]) == []
@@ -270,7 +274,7 @@ def test_a_long_text_ends_in_an_ellipsis_between_two_visible_characters() -> Non
     assert len(text) > 2900
 
 
-def test_a_list_in_a_list_follows_it_with_an_indent_and_numbers_go_on() -> None:
+def test_a_nested_list_is_indented_and_numbering_continues() -> None:
     [block] = slack_blocks.render(Message("t", "3. one\n   - inner\n4. two"))["blocks"]
     shown = [
         (part["style"], part.get("indent", 0), part.get("offset", 0)) for part in block["elements"]
@@ -278,14 +282,14 @@ def test_a_list_in_a_list_follows_it_with_an_indent_and_numbers_go_on() -> None:
     assert shown == [("ordered", 0, 2), ("bullet", 1, 0), ("ordered", 0, 3)]
 
 
-def test_a_footer_whose_link_has_words_that_would_format_is_literal() -> None:
+def test_a_footer_link_with_formatting_characters_is_literal() -> None:
     footer = r"Acme · [\*Website\*](https://penpot.example/#/x)"
     [block] = slack_blocks.render(Message("t", "", footer=footer))["blocks"]
     assert block["type"] == "rich_text"
     assert every_text([block]) == "Acme · *Website*"
 
 
-def test_a_message_without_anything_still_has_a_text() -> None:
+def test_an_empty_message_has_a_text() -> None:
     assert slack_blocks.render(Message(" ", "")) == {"text": "Penpot"}
 
 
@@ -311,18 +315,18 @@ async def test_check_finds_a_good_channel_by_id_and_by_name(slack_server: Runnin
     [
         ("#general", "no The bot is not in #general: invite it with /invite @relay."),
         ("C0GENERAL", "no The bot is not in #general: invite it with /invite @relay."),
-        ("#old-ones", "no The channel #old-ones is archived: unarchive it or name another one."),
+        ("#old-ones", "no The channel #old-ones is archived: unarchive it or configure"),
         ("#nowhere", "no Slack has no channel #nowhere that @relay can see: check the name"),
         ("C0NOWHERE", "no Slack has no channel C0NOWHERE that @relay can see: check the name"),
     ],
 )
-async def test_check_says_what_is_wrong_with_the_channel_and_what_to_do(
+async def test_check_reports_a_wrong_channel_and_how_to_fix_it(
     channel: str, words: str, slack_server: RunningSlack
 ) -> None:
     assert words in await findings(slack_bot(slack_server.api_url, channel))
 
 
-async def test_check_takes_a_person_or_a_direct_conversation(slack_server: RunningSlack) -> None:
+async def test_check_accepts_a_user_or_a_direct_conversation(slack_server: RunningSlack) -> None:
     workspace(slack_server).rooms.append(Room("D0DIRECT0", ""))
     for channel in ("U0ADA0000", "D0DIRECT0"):
         text = await findings(slack_bot(slack_server.api_url, channel))
@@ -335,30 +339,30 @@ async def test_check_finds_a_channel_on_a_later_page(slack_server: RunningSlack)
     assert "ok @relay can post to #room-8." in text
 
 
-async def test_check_knows_bots_that_may_post_anywhere(slack_server: RunningSlack) -> None:
+async def test_check_accepts_a_bot_that_may_post_anywhere(slack_server: RunningSlack) -> None:
     workspace(slack_server, scopes=frozenset({"chat:write", "chat:write.public", "channels:read"}))
     text = await findings(slack_bot(slack_server.api_url, "C0GENERAL"))
     assert "ok @relay can post to #general." in text
 
 
-async def test_check_names_the_scopes_to_add(slack_server: RunningSlack) -> None:
+async def test_check_names_missing_scopes(slack_server: RunningSlack) -> None:
     workspace(slack_server, scopes=frozenset({"users:read.email"}))
     text = await findings(slack_bot(slack_server.api_url))
     assert "no The Slack app lacks the scope chat:write" in text
     assert "channels:read and groups:read" in text
 
 
-async def test_check_tells_of_a_bad_token(slack_server: RunningSlack) -> None:
+async def test_check_reports_a_bad_token(slack_server: RunningSlack) -> None:
     wrong = slack_bot(slack_server.api_url, token="xoxb-wrong-token-of-the-tests")
-    assert "no Slack: Slack does not know the token" in await findings(wrong)
+    assert "no Slack: Slack does not accept the token" in await findings(wrong)
     workspace(slack_server).next.append("token_revoked")
     assert "was revoked" in await findings(slack_bot(slack_server.api_url))
 
 
-async def test_check_only_looks_at_a_webhooks_shape(slack_server: RunningSlack) -> None:
+async def test_check_validates_only_the_url_of_a_webhook(slack_server: RunningSlack) -> None:
     good = await findings(slack_hook(slack_server.webhook_url))
     assert good.startswith("ok The webhook at 127.0.0.1 looks right.")
-    assert "without posting" in good
+    assert "without a message" in good
     assert slack_server.slack.messages == []
     wrong = await findings(slack_hook(f"{slack_server.url}/SecretElsewhere"))
     assert wrong.startswith("no webhook_url is no Slack webhook")

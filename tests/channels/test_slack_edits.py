@@ -1,11 +1,20 @@
-"""Slack: messages that are changed once they stand in the channel."""
+"""Edited and removed messages in Slack."""
 
 from dataclasses import replace
 
 import pytest
 
 from relay.channels import open_channel
-from relay.channels.base import EditableChannel, Failure, MemoryKeyValueStore
+from relay.channels.base import (
+    DeliveryError,
+    EditableChannel,
+    MemoryKeyValueStore,
+    MessageNotFound,
+    Misconfigured,
+    NotEditable,
+    Permanent,
+    RetryLater,
+)
 from relay.config import SlackSettings
 from relay.messages.message import Mention, Message
 from relay.picture import Picture
@@ -22,8 +31,8 @@ PICTURE = Picture(board(), "image/png", 8, 8)
 
 
 def words(message: dict[str, object]) -> str:
-    found = rich_inlines(message["blocks"])
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in found)
+    inlines = rich_inlines(message["blocks"])
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
 
 
 async def change(settings: SlackSettings, receipt: str, message: Message = LATER) -> None:
@@ -37,7 +46,7 @@ async def posted(settings: SlackSettings) -> str:
         return (await channel.send(MESSAGE, "k")).id
 
 
-async def test_a_message_is_changed_where_it_stands(slack_server: RunningSlack) -> None:
+async def test_a_message_is_edited_in_place(slack_server: RunningSlack) -> None:
     settings = slack_bot(slack_server.api_url)
     ts = await posted(settings)
 
@@ -49,7 +58,7 @@ async def test_a_message_is_changed_where_it_stands(slack_server: RunningSlack) 
     assert len(slack_server.slack.messages) == 1
 
 
-async def test_what_is_taken_away_leaves_a_word_in_its_place(slack_server: RunningSlack) -> None:
+async def test_remove_edits_the_message(slack_server: RunningSlack) -> None:
     settings = slack_bot(slack_server.api_url)
     ts = await posted(settings)
 
@@ -62,68 +71,68 @@ async def test_what_is_taken_away_leaves_a_word_in_its_place(slack_server: Runni
     assert "too" not in str(shown["blocks"])
 
 
-async def test_a_channel_that_is_named_is_changed_by_the_id_that_slack_told(
+async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
     slack_server: RunningSlack,
 ) -> None:
     settings = slack_bot(slack_server.api_url, "#design")
-    notes = MemoryKeyValueStore()
-    before, after = open_channel(settings, notes), open_channel(settings, notes)  # a restart
+    kv = MemoryKeyValueStore()
+    before, after = open_channel(settings, kv), open_channel(settings, kv)  # a restart
     ts = (await before.send(MESSAGE, "k")).id
 
     assert isinstance(after, EditableChannel)
     await after.update(ts, LATER, "k")
-    with pytest.raises(Failure) as unknown:
+    with pytest.raises(DeliveryError) as unknown:
         await change(settings, ts)
 
     (shown,) = slack_server.slack.shown.values()
     assert shown["text"] == "Later"
-    assert (unknown.value.verdict, unknown.value.reason) == ("fixed", "channel_id")
+    assert (type(unknown.value), unknown.value.reason) == (NotEditable, "channel_id")
     await before.close()
     await after.close()
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict", "reason"),
+    ("answer", "kind", "reason"),
     [
-        ("message_not_found", "gone", "message_not_found"),
-        ("cant_update_message", "fixed", "cant_update_message"),
-        ("edit_window_closed", "fixed", "edit_window_closed"),
-        ("block_mismatch", "fixed", "block_mismatch"),
-        ("update_failed", "retry", "update_failed"),
-        ("is_inactive", "broken", "is_inactive"),
-        ("channel_not_found", "broken", "channel_not_found"),
-        ("msg_too_long", "dead", "msg_too_long"),
-        ("invalid_auth", "broken", "invalid_auth"),
-        (Answer(b"", 429, headers={"Retry-After": "7"}), "retry", "ratelimited"),
-        (Answer(cut=True), "retry", "connect"),
+        ("message_not_found", MessageNotFound, "message_not_found"),
+        ("cant_update_message", NotEditable, "cant_update_message"),
+        ("edit_window_closed", NotEditable, "edit_window_closed"),
+        ("block_mismatch", NotEditable, "block_mismatch"),
+        ("update_failed", RetryLater, "update_failed"),
+        ("is_inactive", Misconfigured, "is_inactive"),
+        ("channel_not_found", Misconfigured, "channel_not_found"),
+        ("msg_too_long", Permanent, "msg_too_long"),
+        ("invalid_auth", Misconfigured, "invalid_auth"),
+        (Answer(b"", 429, headers={"Retry-After": "7"}), RetryLater, "ratelimited"),
+        (Answer(cut=True), RetryLater, "connect"),
     ],
 )
-async def test_every_answer_to_a_change_gets_its_verdict(
-    slack_server: RunningSlack, answer: Answer | str, verdict: str, reason: str
+async def test_each_answer_to_an_edit_raises_its_kind_of_error(
+    slack_server: RunningSlack, answer: Answer | str, kind: type[DeliveryError], reason: str
 ) -> None:
     settings = slack_bot(slack_server.api_url)
     ts = await posted(settings)
     slack_server.slack.next.append(answer)
 
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(kind) as refused:
         await change(settings, ts)
 
-    assert (refused.value.verdict, refused.value.reason) == (verdict, reason)
+    assert refused.value.reason == reason
     assert_leaks_no_secret(refused.value, settings)
 
 
-async def test_a_message_that_somebody_deleted_is_gone(slack_server: RunningSlack) -> None:
+async def test_an_edit_of_a_deleted_message_raises_message_not_found(
+    slack_server: RunningSlack,
+) -> None:
     settings = slack_bot(slack_server.api_url)
     ts = await posted(settings)
     slack_server.slack.posted.discard(ts)
 
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(MessageNotFound):
         await change(settings, ts)
 
-    assert refused.value.verdict == "gone"
 
-
-async def test_a_changed_message_keeps_its_picture_and_shows_whom_it_mentions(
+async def test_an_edited_message_keeps_its_picture_and_mentions(
     slack_server: RunningSlack,
 ) -> None:
     settings = slack_bot(slack_server.api_url).model_copy(update={"thumbnails": True})
@@ -140,7 +149,7 @@ async def test_a_changed_message_keeps_its_picture_and_shows_whom_it_mentions(
     assert words(shown) == "Look, <U0ADA0000>"
 
 
-async def test_blocks_of_an_override_that_slack_refuses_give_way(
+async def test_an_edit_with_a_refused_override_falls_back(
     slack_server: RunningSlack,
 ) -> None:
     settings = slack_bot(slack_server.api_url)
@@ -152,6 +161,6 @@ async def test_blocks_of_an_override_that_slack_refuses_give_way(
     assert words(shown) == "Ada says something elseBetter"
 
 
-def test_a_webhook_promises_no_changes(slack_server: RunningSlack) -> None:
-    assert slack_hook(slack_server.webhook_url).edits_told == "none"
-    assert slack_bot(slack_server.api_url).edits_told == "in-place"
+def test_a_webhook_channel_is_not_editable(slack_server: RunningSlack) -> None:
+    assert slack_hook(slack_server.webhook_url).edit_mode == "none"
+    assert slack_bot(slack_server.api_url).edit_mode == "in-place"

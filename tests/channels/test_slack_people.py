@@ -1,4 +1,4 @@
-"""People and pictures in Slack: who is pinged, who is written to, what is shown."""
+"""Mentions, direct messages and pictures in Slack."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.channels import open_channel, slack, slack_people
-from relay.channels.base import Failure, MemoryKeyValueStore, Receipt, ReplyTo
+from relay.channels.base import DeliveryError, MemoryKeyValueStore, Permanent, Receipt, ReplyTo
 from relay.config import SlackSettings
 from relay.messages.message import Mention, Message
 from relay.picture import Picture
@@ -37,17 +37,17 @@ def bot(server: RunningSlack, **more: Any) -> SlackSettings:
 
 
 class Workplace:
-    """A channel with what it remembers; opened anew with ``again``."""
+    """A channel and its key-value store; ``again`` reopens it."""
 
     def __init__(self, server: RunningSlack, **more: Any) -> None:
         self.server = server.slack
         self.settings = bot(server, **more)
-        self.notes = MemoryKeyValueStore()
-        self.channel = open_channel(self.settings, self.notes)
+        self.kv = MemoryKeyValueStore()
+        self.channel = open_channel(self.settings, self.kv)
 
     async def again(self) -> None:
         await self.channel.close()
-        self.channel = open_channel(self.settings, self.notes)
+        self.channel = open_channel(self.settings, self.kv)
 
     async def send(self, *mentions: Mention, **more: Any) -> Receipt:
         fields = {"title": "T", "body": BODY, "mentions": mentions} | more
@@ -56,13 +56,13 @@ class Workplace:
 
     @property
     def pinged(self) -> list[str]:
-        found = rich_inlines(self.server.messages[-1]["blocks"])
-        return [part["user_id"] for part in found if part["type"] == "user"]
+        inlines = rich_inlines(self.server.messages[-1]["blocks"])
+        return [part["user_id"] for part in inlines if part["type"] == "user"]
 
     @property
     def words(self) -> str:
-        found = rich_inlines(self.server.messages[-1]["blocks"])
-        return "".join(part.get("text", f"<{part.get('user_id')}>") for part in found)
+        inlines = rich_inlines(self.server.messages[-1]["blocks"])
+        return "".join(part.get("text", f"<{part.get('user_id')}>") for part in inlines)
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def workplace(server: RunningSlack, **more: Any) -> AsyncIterator[Workplac
         await place.channel.close()
 
 
-async def test_the_mentioned_are_pinged_where_their_names_stand(
+async def test_mentions_replace_the_names_in_the_text(
     slack_server: RunningSlack,
 ) -> None:
     async with workplace(slack_server) as place:
@@ -87,7 +87,7 @@ async def test_the_mentioned_are_pinged_where_their_names_stand(
         assert place.words == "Hi @Ada@Bob, not @Ada"
 
 
-async def test_slack_is_asked_once_for_a_person_also_across_a_restart(
+async def test_a_user_is_looked_up_once_even_across_a_restart(
     slack_server: RunningSlack,
 ) -> None:
     nobody = Mention(BOB, "Bob", email="bob@example.com")
@@ -98,12 +98,12 @@ async def test_slack_is_asked_once_for_a_person_also_across_a_restart(
             await place.again()
 
         assert place.server.calls.count("users.lookupByEmail") == 2
-        assert not any("example" in key for key in place.notes._notes)
+        assert not any("example" in key for key in place.kv._values)
 
 
-async def test_who_has_left_or_is_a_bot_is_not_pinged(slack_server: RunningSlack) -> None:
-    for told in ({"deleted": True}, {"is_bot": True}):
-        slack_server.slack.user = told
+async def test_deleted_users_and_bots_are_not_mentioned(slack_server: RunningSlack) -> None:
+    for attributes in ({"deleted": True}, {"is_bot": True}):
+        slack_server.slack.user = attributes
         async with workplace(slack_server) as place:
             await place.send(BY_MAIL)
             assert place.pinged == []
@@ -117,7 +117,7 @@ async def test_who_has_left_or_is_a_bot_is_not_pinged(slack_server: RunningSlack
     Answer(cut=True),
     Answer.of({"ok": True, "user": []}),
 ])  # fmt: skip
-async def test_a_lookup_that_fails_costs_no_message(
+async def test_a_message_is_sent_when_a_lookup_fails(
     slack_server: RunningSlack, answer: Answer | str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with workplace(slack_server) as place:
@@ -134,17 +134,17 @@ async def test_a_lookup_that_fails_costs_no_message(
         assert "users:read.email and users:read" in caplog.text
 
 
-async def test_a_slow_lookup_costs_no_message(
+async def test_a_message_is_sent_when_a_lookup_is_slow(
     slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slack_people, "BUDGET", 0.0)
+    monkeypatch.setattr(slack_people, "LOOKUP_TIMEOUT", 0.0)
     async with workplace(slack_server) as place:
         await place.send(BY_MAIL, BY_CONFIG)
 
         assert place.words == "Hi @Ada<U0BOB0000>, not @Ada"
 
 
-async def test_who_stands_nowhere_in_the_message_gets_a_line(slack_server: RunningSlack) -> None:
+async def test_a_mention_missing_in_the_text_gets_a_line(slack_server: RunningSlack) -> None:
     async with workplace(slack_server) as place:
         await place.send(BY_MAIL, BY_CONFIG, body="No names")
         assert place.words == "No names\n\n<U0ADA0000> <U0BOB0000>"
@@ -158,7 +158,7 @@ async def test_who_stands_nowhere_in_the_message_gets_a_line(slack_server: Runni
         assert place.pinged == ["U0BOB0000"]
 
 
-async def test_a_webhook_pings_whom_the_config_names(slack_server: RunningSlack) -> None:
+async def test_a_webhook_mentions_people_in_the_config(slack_server: RunningSlack) -> None:
     channel = open_channel(slack_hook(slack_server.webhook_url))
     await channel.send(Message("T", BODY, mentions=(BY_MAIL, BY_CONFIG)), "key")
     await channel.close()
@@ -168,7 +168,7 @@ async def test_a_webhook_pings_whom_the_config_names(slack_server: RunningSlack)
     assert users == [{"type": "user", "user_id": "U0BOB0000"}]
 
 
-async def test_a_direct_message_goes_to_the_one_person(slack_server: RunningSlack) -> None:
+async def test_a_direct_message_goes_to_one_person(slack_server: RunningSlack) -> None:
     async with workplace(slack_server, direct="mentioned") as place:
         for _ in range(2):
             await place.send(to=BY_MAIL)
@@ -184,26 +184,26 @@ async def test_a_direct_message_goes_to_the_one_person(slack_server: RunningSlac
         assert place.server.calls.count("conversations.open") == 2
 
 
-async def test_who_is_not_in_slack_can_not_be_written_to(slack_server: RunningSlack) -> None:
+async def test_a_direct_message_needs_a_slack_user(slack_server: RunningSlack) -> None:
     async with workplace(slack_server, direct="mentioned") as place:
         for person in (Mention(BOB, "Bob", email="bob@example.com"), Mention(BOB, "Bob")):
-            with pytest.raises(Failure) as caught:
+            with pytest.raises(Permanent) as caught:
                 await place.send(to=person)
-            assert (caught.value.verdict, caught.value.reason) == ("dead", "no_address")
+            assert caught.value.reason == "no_address"
             assert "Bob is not known in Slack" in str(caught.value)
             assert "bob@" not in str(caught.value)
 
         with pytest.raises(
-            Failure, match="opens no conversation with Bob: user_not_found"
+            DeliveryError, match="opens no conversation with Bob: user_not_found"
         ) as caught:
             await place.send(to=Mention(BOB, "Bob", slack="U0GONE000"))
-        assert (caught.value.verdict, caught.value.reason) == ("dead", "no_address")
+        assert (type(caught.value), caught.value.reason) == (Permanent, "no_address")
 
         place.server.scopes = SCOPES - {"users:read.email"}
-        with pytest.raises(Failure, match="missing_scope"):
+        with pytest.raises(DeliveryError, match="missing_scope"):
             await place.send(to=BY_MAIL)
         place.server.scopes = SCOPES - {"im:write"}
-        with pytest.raises(Failure, match="missing_scope"):
+        with pytest.raises(DeliveryError, match="missing_scope"):
             await place.send(to=BY_CONFIG)
 
 
@@ -230,10 +230,10 @@ async def test_a_picture_is_uploaded_once_and_shown(slack_server: RunningSlack) 
         assert "thread_ts" not in first
 
 
-async def test_a_picture_that_slack_has_not_looked_at_yet_is_tried_again(
+async def test_a_picture_that_slack_still_processes_is_retried(
     slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slack, "_MOMENTS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(slack, "_IMAGE_RETRY_DELAYS", (0.0, 0.01, 0.01))
     async with workplace(slack_server, thumbnails=True) as place:
         place.server.slow_files = 2
         await place.send(picture_=PICTURE)
@@ -253,7 +253,7 @@ async def test_a_picture_that_slack_has_not_looked_at_yet_is_tried_again(
     Answer.of({"ok": True, "upload_url": "http://127.0.0.1:1/", "file_id": "F0FILE0000"}),
     Answer(cut=True),
 ])  # fmt: skip
-async def test_a_picture_that_fails_costs_no_message(
+async def test_a_message_is_sent_without_a_picture_that_fails(
     slack_server: RunningSlack, answer: Answer | str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with workplace(slack_server, thumbnails=True) as place:
@@ -266,7 +266,7 @@ async def test_a_picture_that_fails_costs_no_message(
     assert TOKEN not in caplog.text
 
 
-async def test_what_slack_shows_not_is_left_out(slack_server: RunningSlack) -> None:
+async def test_an_unsupported_picture_type_is_left_out(slack_server: RunningSlack) -> None:
     async with workplace(slack_server, thumbnails=True) as place:
         await place.send(picture_=Picture(b"RIFF", "image/webp", 1, 1))
         await place.send(picture_=PICTURE, override='[{"type": "divider"}]')
@@ -275,7 +275,7 @@ async def test_what_slack_shows_not_is_left_out(slack_server: RunningSlack) -> N
         assert len(place.server.messages) == 2
 
 
-async def test_check_names_the_scopes_that_settings_need(slack_server: RunningSlack) -> None:
+async def test_check_names_the_scopes_of_the_settings(slack_server: RunningSlack) -> None:
     slack_server.slack.scopes = frozenset({"chat:write", "channels:read", "users:read"})
     text = await findings(bot(slack_server, thumbnails=True))
     assert "no The Slack app lacks the scope files:write to show pictures" in text

@@ -1,4 +1,4 @@
-"""Standard output: what a person reads."""
+"""Messages on standard output."""
 
 import asyncio
 import io
@@ -8,17 +8,18 @@ import time
 
 import pytest
 
+from relay.channels.base import RetryLater
 from relay.config import StdoutSettings
 from relay.messages.filters import quote
 from relay.messages.message import Message
-from tests.channels.builders import MESSAGE, findings, opened, refusal
+from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 
 pytestmark = pytest.mark.anyio
 
 SETTINGS = StdoutSettings(type="stdout", name="log")
 
 
-async def test_a_message_is_printed_as_a_person_reads_it(
+async def test_a_message_is_printed_as_plain_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with opened(SETTINGS) as channel:
@@ -34,7 +35,7 @@ async def test_a_message_is_printed_as_a_person_reads_it(
     assert receipt.id == "delivery-2"
 
 
-async def test_marks_of_quotation_that_a_person_typed_stay(
+async def test_typed_quotation_marks_stay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with opened(SETTINGS) as channel:
@@ -42,13 +43,13 @@ async def test_marks_of_quotation_that_a_person_typed_stay(
     assert capsys.readouterr().out == "│ >50px\n│\n│ >> really\n\n"
 
 
-async def test_a_terminal_is_given_no_commands(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_control_characters_are_removed(capsys: pytest.CaptureFixture[str]) -> None:
     async with opened(SETTINGS) as channel:
         await channel.send(Message("a\x1b[2Jb\x07\x9b31m", ""), "delivery-1")
     assert capsys.readouterr().out == "a [2Jb  31m\n\n"
 
 
-async def test_an_output_without_unicode_shows_what_it_can(
+async def test_an_output_without_unicode_gets_replacements(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
@@ -58,19 +59,19 @@ async def test_an_output_without_unicode_shows_what_it_can(
     assert output.buffer.getvalue() == b"Gr??e\n\n"  # type: ignore[attr-defined]
 
 
-async def test_a_closed_output_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_output_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
-    failure = await refusal(SETTINGS)
-    assert (failure.verdict, failure.reason) == ("retry", "output")
+    error = await delivery_error(SETTINGS)
+    assert (type(error), error.reason) == (RetryLater, "output")
 
 
 async def test_check_is_always_good() -> None:
     assert (await findings(SETTINGS)).startswith("ok ")
 
 
-async def test_a_reader_that_stalls_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_reader_blocks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     while True:

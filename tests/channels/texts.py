@@ -1,4 +1,4 @@
-"""Text from outside, as hypothesis makes it, and messages that carry it."""
+"""Hostile texts as hypothesis strategies, and messages that contain them."""
 
 from hypothesis import strategies as st
 
@@ -43,7 +43,7 @@ long_foreign = st.builds(lambda text, times: text * times, foreign, st.integers(
 
 
 def carrying(name: str, comment: str, title: str = "") -> Message:
-    """A message as the templates make it, around these texts."""
+    """A message as the templates render it, with these texts."""
     return Message(
         title=title or f"{name} commented",
         body=f"**{escape(name)}** commented on [{escape(name)}](https://penpot.example/#/view)\n\n"

@@ -1,4 +1,4 @@
-"""Changes in a queue: on a real store, with a channel that keeps what a reader would see."""
+"""Edits in a queue, on a real store, with a channel that keeps what a reader sees."""
 
 import asyncio
 import random
@@ -10,13 +10,23 @@ from typing import ClassVar
 
 import pytest
 
-from relay.channels.base import Failure, Finding, Receipt, ReplyTo
+from relay.channels.base import (
+    DeliveryError,
+    Finding,
+    MessageNotFound,
+    Misconfigured,
+    NotEditable,
+    Permanent,
+    Receipt,
+    ReplyTo,
+    RetryLater,
+)
 from relay.delivery import queue as queue_module
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, FannedOut, NewDelivery, NewEvent
+from relay.store.base import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -25,16 +35,16 @@ T = "thread"
 
 
 class Wall:
-    """A channel on whose wall messages can be changed."""
+    """A channel with edits."""
 
     kind: ClassVar[str] = "wall"
     pace: ClassVar[float | None] = None
-    pings_in_edits: ClassVar[bool] = False
+    edits_notify: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.shows: dict[str, str] = {}
         self.keys: list[str] = []
-        self.answers: list[Failure] = []
+        self.answers: list[DeliveryError] = []
 
     async def send(
         self,
@@ -51,7 +61,7 @@ class Wall:
         self, receipt: str, message: Message, key: str, picture: Picture | None = None
     ) -> None:
         if receipt not in self.shows:
-            raise Failure("gone", "message_not_found")
+            raise MessageNotFound("message_not_found")
         self._show(receipt, message, key)
 
     async def remove(self, receipt: str, message: Message, key: str) -> None:
@@ -71,7 +81,7 @@ class Wall:
 
 
 class Paper:
-    """A channel that can't take anything back."""
+    """A channel without edits."""
 
     kind: ClassVar[str] = "paper"
     pace: ClassVar[float | None] = None
@@ -112,14 +122,16 @@ class House:
         return self.queues
 
     async def put(self, *messages: tuple[Message, str], wake: bool = True) -> None:
-        """Messages with the comment that each is about."""
+        """Messages, each with the id of its comment."""
         for message, comment in messages:
             now = time.time_ns()
             body = NewEvent("acme", "application/json", b"{}", b"%d" % now, "x", received_at=now)
             await self.store.accept(body)
-            (stored,) = await self.store.stored(1)
+            (stored,) = await self.store.stored_events(1)
             new = NewDelivery("a", f"key{now}", message.dumps(), T, comment)
-            await self.store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", [new])])
+            await self.store.save_fan_out(
+                [FanOutResult(stored.id, "acme", "fanned-out", "", [new])]
+            )
         if wake:
             await self.settle()
 
@@ -142,7 +154,7 @@ class House:
 async def house(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store, request.param())
@@ -155,23 +167,23 @@ def said(text: str, comment: str = "") -> tuple[Message, str]:
     return Message(text, text, thread=T, brief=(f"{text} (in thread)", "")), comment
 
 
-def edit(text: str, comment: str = "", otherwise: str = "", **more: object) -> tuple[Message, str]:
-    told = Message(otherwise, otherwise, thread=T).dumps() if otherwise else ""
-    change = Change(comment=comment, otherwise=told, **more)  # type: ignore[arg-type]
+def edit(text: str, comment: str = "", fallback: str = "", **more: object) -> tuple[Message, str]:
+    stored = Message(fallback, fallback, thread=T).dumps() if fallback else ""
+    change = Change(comment=comment, fallback=stored, **more)  # type: ignore[arg-type]
     message, _ = said(text, comment)
     return replace(message, change=change), comment
 
 
-async def test_an_edit_takes_the_place_of_its_message(house: House) -> None:
+async def test_an_edit_replaces_its_message(house: House) -> None:
     await house.put(said("first"), said("reply", "c"), edit("FIRST"), edit("REPLY", "c"))
 
     assert house.texts == ["FIRST", "REPLY (in thread)"]
-    assert {one.state for one in await house.deliveries()} == {"sent"}
+    assert {delivery.state for delivery in await house.deliveries()} == {"sent"}
 
 
-async def test_an_edit_waits_for_its_message_and_the_newest_stands(house: House) -> None:
+async def test_an_edit_waits_for_its_message_and_the_newest_wins(house: House) -> None:
     assert isinstance(house.wall, Wall)
-    house.wall.answers = [Failure("retry", "down")] * 3
+    house.wall.answers = [RetryLater("down")] * 3
     await house.put(said("first"), edit("one"), edit("two"), edit("three"), wake=False)
 
     await house.settle()
@@ -179,10 +191,10 @@ async def test_an_edit_waits_for_its_message_and_the_newest_stands(house: House)
     assert house.texts == ["three"]
 
 
-async def test_an_edit_that_fails_is_tried_again_under_its_own_key(house: House) -> None:
+async def test_a_failed_edit_is_retried_under_its_own_key(house: House) -> None:
     await house.put(said("first"))
     assert isinstance(house.wall, Wall)
-    house.wall.answers = [Failure("retry", "down"), Failure("broken", "token")]
+    house.wall.answers = [RetryLater("down"), Misconfigured("token")]
 
     await house.put(edit("FIRST"))
 
@@ -192,7 +204,7 @@ async def test_an_edit_that_fails_is_tried_again_under_its_own_key(house: House)
     assert house.wall.keys[1] == f"{edited.key}.0"
 
 
-async def test_an_older_edit_that_is_sent_again_brings_nothing_back(house: House) -> None:
+async def test_a_resent_older_edit_is_superseded(house: House) -> None:
     await house.put(said("first"), edit("old"), edit("new"))
     (_, old, _) = await house.deliveries()
 
@@ -202,7 +214,7 @@ async def test_an_older_edit_that_is_sent_again_brings_nothing_back(house: House
     assert house.texts == ["new"]
 
 
-async def test_an_edit_counts_for_the_message_that_was_sent_again(house: House) -> None:
+async def test_an_edit_changes_the_resent_message(house: House) -> None:
     await house.put(said("first"))
     (first,) = await house.deliveries()
     await house.store.resend([first.id])
@@ -213,57 +225,57 @@ async def test_an_edit_counts_for_the_message_that_was_sent_again(house: House) 
     assert house.texts == ["first", "FIRST (in thread)"]
 
 
-async def test_what_went_out_in_a_digest_is_told_in_a_message_of_its_own(house: House) -> None:
+async def test_an_edit_of_a_message_in_a_digest_sends_the_fallback(house: House) -> None:
     house.open(digest_after=2)
     texts = [said(f"number {number}", f"c{number}") for number in range(6)]
     await house.put(*texts, wake=False)
-    await house.put(edit("NUMBER 4", "c4", otherwise="c4 was edited"), wake=False)
+    await house.put(edit("NUMBER 4", "c4", fallback="c4 was edited"), wake=False)
 
     await house.settle()
 
-    *_, digest, told = house.texts
+    *_, digest, last = house.texts
     assert "number 4" in digest
-    assert told == "c4 was edited"
+    assert last == "c4 was edited"
 
-    await house.put(edit("NUMBER 4!", "c4", otherwise="c4 was edited again"))
+    await house.put(edit("NUMBER 4!", "c4", fallback="c4 was edited again"))
 
     assert house.texts[-2:] == [digest, "NUMBER 4! (in thread)"]
 
 
 @pytest.mark.parametrize("house", [Paper], indirect=True)
-async def test_a_channel_that_can_change_nothing_tells_it_otherwise(house: House) -> None:
-    await house.put(said("first"), edit("FIRST", otherwise="edited"), edit("FIRST"))
+async def test_a_channel_without_edits_gets_the_fallback(house: House) -> None:
+    await house.put(said("first"), edit("FIRST", fallback="edited"), edit("FIRST"))
 
     assert house.texts == ["first", "edited"]
 
 
-async def test_a_message_that_is_gone_is_left_alone(house: House) -> None:
+async def test_an_edit_of_a_missing_message_counts_as_done(house: House) -> None:
     await house.put(said("first"))
     house.wall.shows.clear()
 
-    await house.put(edit("FIRST", otherwise="edited"), edit("second"))
+    await house.put(edit("FIRST", fallback="edited"), edit("second"))
 
     assert house.texts == []
-    assert {one.state for one in await house.deliveries()} == {"sent"}
+    assert {delivery.state for delivery in await house.deliveries()} == {"sent"}
     assert 'reason="message_not_found"} 2.0' in house.metrics.text().decode()
 
 
-async def test_what_can_t_be_changed_any_more_is_told_otherwise(house: House) -> None:
+async def test_an_edit_that_is_not_allowed_sends_the_fallback(house: House) -> None:
     await house.put(said("first"))
     assert isinstance(house.wall, Wall)
-    for told in ("edited", ""):
-        house.wall.answers = [Failure("fixed", "edit_window_closed")]
-        await house.put(edit("FIRST", otherwise=told))
+    for text in ("edited", ""):
+        house.wall.answers = [NotEditable("edit_window_closed")]
+        await house.put(edit("FIRST", fallback=text))
 
     assert house.texts == ["first", "edited"]
-    assert {one.state for one in await house.deliveries()} == {"sent"}
+    assert {delivery.state for delivery in await house.deliveries()} == {"sent"}
 
 
-async def test_what_can_t_be_taken_away_leaves_the_rest_to_be_taken(house: House) -> None:
+async def test_one_message_that_can_t_be_removed_does_not_keep_the_others(house: House) -> None:
     await house.put(said("first"), said("one", "c"), said("two", "d"))
     assert isinstance(house.wall, Wall)
-    house.wall.answers = [Failure("fixed", "edit_window_closed")]
-    await house.put(edit("deleted", removes=True, whole_thread=True, otherwise="it was deleted"))
+    house.wall.answers = [NotEditable("edit_window_closed")]
+    await house.put(edit("deleted", removes=True, whole_thread=True, fallback="it was deleted"))
 
     assert sorted(house.texts) == [
         "(deleted (in thread))",
@@ -273,28 +285,28 @@ async def test_what_can_t_be_taken_away_leaves_the_rest_to_be_taken(house: House
     ]
 
 
-async def test_what_never_came_here_is_told_otherwise_or_not_at_all(house: House) -> None:
-    await house.put(edit("FIRST"), edit("REPLY", "c", otherwise="edited"))
+async def test_an_edit_of_an_unknown_message_sends_the_fallback_if_any(house: House) -> None:
+    await house.put(edit("FIRST"), edit("REPLY", "c", fallback="edited"))
 
     assert house.texts == ["edited"]
 
 
-async def test_a_change_that_its_server_never_takes_is_set_aside(house: House) -> None:
+async def test_a_permanently_refused_edit_is_marked_dead(house: House) -> None:
     await house.put(said("first"))
     assert isinstance(house.wall, Wall)
-    house.wall.answers = [Failure("dead", "msg_too_long")]
+    house.wall.answers = [Permanent("msg_too_long")]
 
     await house.put(edit("FIRST"), edit("second"))
 
     assert house.texts == ["second"]
-    assert [one.state for one in await house.deliveries()] == ["sent", "dead", "sent"]
+    assert [delivery.state for delivery in await house.deliveries()] == ["sent", "dead", "sent"]
 
 
-async def test_who_is_mentioned_anew_is_told_where_the_edit_tells_nobody(house: House) -> None:
+async def test_new_mentions_get_the_fallback_where_edits_do_not_notify(house: House) -> None:
     await house.put(said("first"))
     await house.put(
-        edit("one", otherwise="ping Bob", news=("bob",)),
-        edit("two", otherwise="not told"),
+        edit("one", fallback="ping Bob", new_mentions=("bob",)),
+        edit("two", fallback="not sent"),
         wake=False,
     )
 
@@ -303,18 +315,18 @@ async def test_who_is_mentioned_anew_is_told_where_the_edit_tells_nobody(house: 
     assert house.texts == ["two", "ping Bob"]
 
 
-async def test_a_deleted_comment_takes_all_its_messages_with_it(house: House) -> None:
+async def test_a_deleted_comment_removes_all_its_messages(house: House) -> None:
     await house.put(
         said("first"),
         said("reply", "c"),
-        edit("REPLY", "c", otherwise="ping", news=("bob",)),
+        edit("REPLY", "c", fallback="ping", new_mentions=("bob",)),
         edit("deleted", "c", removes=True),
     )
 
     assert house.texts == ["first", "(deleted (in thread))", "(deleted (in thread))"]
 
 
-async def test_a_deleted_thread_goes_from_its_end(house: House) -> None:
+async def test_a_deleted_thread_is_removed_from_its_end(house: House) -> None:
     await house.put(said("first"), said("one", "c"), said("two", "d"))
     done = len(house.wall.keys) if isinstance(house.wall, Wall) else 0
 
@@ -326,7 +338,7 @@ async def test_a_deleted_thread_goes_from_its_end(house: House) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whatever_happens_when_the_wall_shows_the_newest_of_each_once(
+async def test_after_random_failures_the_channel_shows_each_newest_text_once(
     house: House, seed: int
 ) -> None:
     assert isinstance(house.wall, Wall)
@@ -346,8 +358,8 @@ async def test_whatever_happens_when_the_wall_shows_the_newest_of_each_once(
             await house.put(edit(text, comment), wake=False)
         newest[comment] = text
         if chance.random() < 0.3:
-            verdict = chance.choice(["retry", "broken"])
-            house.wall.answers += [Failure(verdict, "down")] * chance.randrange(3)
+            kind = chance.choice([RetryLater, Misconfigured])
+            house.wall.answers += [kind("down")] * chance.randrange(3)
         match chance.randrange(4):
             case 0:
                 await house.settle()
@@ -366,7 +378,7 @@ async def test_whatever_happens_when_the_wall_shows_the_newest_of_each_once(
     assert house.texts == expected
 
 
-async def test_a_deletion_that_breaks_off_is_done_to_its_end(house: House) -> None:
+async def test_an_interrupted_deletion_is_completed(house: House) -> None:
     await house.put(said("first"), said("one", "c"))
     assert isinstance(house.wall, Wall)
     await house.put(edit("deleted", removes=True, whole_thread=True), wake=False)
@@ -374,15 +386,15 @@ async def test_a_deletion_that_breaks_off_is_done_to_its_end(house: House) -> No
     fails = iter([False, True])
     show = house.wall._show
 
-    def now_and_then(receipt: str, message: Message, key: str) -> None:
+    def fail_once(receipt: str, message: Message, key: str) -> None:
         if next(fails, False):
-            raise Failure("retry", "down")
+            raise RetryLater("down")
         show(receipt, message, key)
 
-    house.wall._show = now_and_then  # type: ignore[method-assign]
+    house.wall._show = fail_once  # type: ignore[method-assign]
     done = len(house.wall.keys)
 
     await house.settle()
 
     assert house.texts == ["(deleted)", "(deleted (in thread))"]
-    assert len(house.wall.keys) == done + 2  # each once: a server may allow only so many at a time
+    assert len(house.wall.keys) == done + 2  # each once, as servers limit the rate

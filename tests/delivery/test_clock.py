@@ -1,12 +1,12 @@
-"""The clock on the wall set back and forward, under waits and ages."""
+"""Retry delays and the age of messages when the wall clock is set back and forward."""
 
 from dataclasses import dataclass
 
 import pytest
 
 from relay.delivery import clock as clock_module
-from relay.delivery.clock import DOUBT, Clock, RetryTimers
-from relay.delivery.retry import LONGEST
+from relay.delivery.clock import SETTLE_SECONDS, Clock, RetryTimers
+from relay.delivery.retry import MAX_RETRY_DELAY
 from relay.store.base import Delivery
 
 DAY = 24 * 3600.0
@@ -17,17 +17,17 @@ class Clocks:
     """Both clocks of a machine."""
 
     wall: float = 1_800_000_000.0
-    other: float = 5000.0
+    steady: float = 5000.0
 
     def time(self) -> float:
         return self.wall
 
     def monotonic(self) -> float:
-        return self.other
+        return self.steady
 
-    def pass_by(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.wall += seconds
-        self.other += seconds
+        self.steady += seconds
 
 
 @pytest.fixture
@@ -42,65 +42,63 @@ def delivery(next_at: float) -> Delivery:
 
 
 @pytest.mark.parametrize("jump", [-DAY, 0.0, DAY])
-def test_a_wait_is_as_long_as_it_was_meant_to_be_however_the_clock_is_set(
-    clocks: Clocks, jump: float
-) -> None:
-    waits = RetryTimers()
+def test_a_retry_delay_does_not_change_when_the_clock_is_set(clocks: Clocks, jump: float) -> None:
+    timers = RetryTimers()
     next_at = clocks.wall + 20
-    waits.begin("a", 7, next_at, 20.0)
+    timers.start("a", 7, next_at, 20.0)
     clocks.wall += jump
-    assert waits.left("a", delivery(next_at)) == 20.0
-    clocks.pass_by(15)
-    assert waits.left("a", delivery(next_at)) == 5.0
-    clocks.pass_by(5)
-    assert waits.left("a", delivery(next_at)) <= 0
+    assert timers.remaining("a", delivery(next_at)) == 20.0
+    clocks.advance(15)
+    assert timers.remaining("a", delivery(next_at)) == 5.0
+    clocks.advance(5)
+    assert timers.remaining("a", delivery(next_at)) <= 0
 
 
-def test_what_another_process_wrote_holds_a_queue_up_for_minutes_at_the_most(
+def test_a_stored_retry_time_delays_a_queue_by_the_maximum_at_most(
     clocks: Clocks,
 ) -> None:
-    waits, waiting = RetryTimers(), delivery(clocks.wall + 20)
-    assert waits.left("a", waiting) == 20.0
+    timers, waiting = RetryTimers(), delivery(clocks.wall + 20)
+    assert timers.remaining("a", waiting) == 20.0
     late = delivery(clocks.wall + DAY)
-    assert waits.left("a", late) == LONGEST
-    clocks.pass_by(LONGEST - 1)
-    assert waits.left("a", late) == 1.0
-    clocks.pass_by(1)
-    assert waits.left("a", late) <= 0
+    assert timers.remaining("a", late) == MAX_RETRY_DELAY
+    clocks.advance(MAX_RETRY_DELAY - 1)
+    assert timers.remaining("a", late) == 1.0
+    clocks.advance(1)
+    assert timers.remaining("a", late) <= 0
 
 
-def test_what_is_put_back_by_hand_does_not_wait(clocks: Clocks) -> None:
-    waits = RetryTimers()
-    waits.begin("a", 7, clocks.wall + DAY, DAY)
-    assert waits.left("a", delivery(0.0)) <= 0
+def test_a_resent_delivery_does_not_wait(clocks: Clocks) -> None:
+    timers = RetryTimers()
+    timers.start("a", 7, clocks.wall + DAY, DAY)
+    assert timers.remaining("a", delivery(0.0)) <= 0
 
 
 @pytest.mark.parametrize("jump", [-DAY, DAY])
-def test_a_clock_that_was_set_is_believed_after_a_while(clocks: Clocks, jump: float) -> None:
+def test_a_changed_clock_is_trusted_again_after_a_while(clocks: Clocks, jump: float) -> None:
     clock = Clock()
-    clocks.pass_by(DOUBT + 1)
-    assert clock.is_sure()
-    assert not clock.is_sure(100.0)
-    clocks.pass_by(100.0)
-    assert clock.is_sure(100.0)
+    clocks.advance(SETTLE_SECONDS + 1)
+    assert clock.is_trusted()
+    assert not clock.is_trusted(100.0)
+    clocks.advance(100.0)
+    assert clock.is_trusted(100.0)
     clocks.wall += jump
-    assert not clock.is_sure()
-    clocks.pass_by(DOUBT - 1)
-    assert not clock.is_sure()
+    assert not clock.is_trusted()
+    clocks.advance(SETTLE_SECONDS - 1)
+    assert not clock.is_trusted()
     clocks.wall -= jump
-    clocks.pass_by(2)
-    assert not clock.is_sure()
-    clocks.pass_by(DOUBT + 1)
-    assert clock.is_sure()
+    clocks.advance(2)
+    assert not clock.is_trusted()
+    clocks.advance(SETTLE_SECONDS + 1)
+    assert clock.is_trusted()
 
 
-def test_a_clock_is_not_believed_soon_after_a_start_but_when_it_runs_a_little_fast(
+def test_a_clock_is_not_trusted_after_a_start_but_when_it_runs_slightly_fast(
     clocks: Clocks,
 ) -> None:
     clock = Clock()
-    assert not clock.is_sure()
-    clocks.pass_by(DOUBT + 1)
+    assert not clock.is_trusted()
+    clocks.advance(SETTLE_SECONDS + 1)
     for _ in range(100):
-        clocks.pass_by(600)
+        clocks.advance(600)
         clocks.wall += 1
-        assert clock.is_sure()
+        assert clock.is_trusted()

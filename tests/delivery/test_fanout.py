@@ -1,4 +1,4 @@
-"""The fan-out, on a real store: what becomes of each event, and why."""
+"""The fan-out on a real store: the result for each event, with its reason."""
 
 import asyncio
 import json
@@ -43,19 +43,21 @@ def config(**channels: list[str]) -> Config:
 
 
 class House:
-    """A store with a fan-out whose queues stand still."""
+    """A store with a fan-out whose queues do not run."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.running: asyncio.Task[None] | None = None
 
-    def start(self, settings: Config, crowded: bool = False) -> None:
+    def start(self, settings: Config, under_load: bool = False) -> None:
         metrics = Metrics()
         queues = QueueManager(
             self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=metrics
         )
         planner = Planner(settings, self.store, Templates(), metrics)
-        self.fan_out = FanOut(planner, self.store, queues, metrics, stand_back=lambda: crowded)
+        self.fan_out = FanOut(
+            planner, self.store, queues, metrics, is_under_load=lambda: under_load
+        )
         self.running = asyncio.create_task(self.fan_out.run())
 
     async def put(self, *bodies: bytes, team: str = "acme") -> None:
@@ -67,9 +69,9 @@ class House:
         self.fan_out.wake()
 
     async def settled(self) -> list[tuple[StoredEvent, list[Delivery]]]:
-        """All events with their deliveries, oldest first, when none is left to fan out."""
+        """All events with their deliveries, oldest first, once all are fanned out."""
         async with asyncio.timeout(20):
-            while await self.store.stored(1):  # noqa: ASYNC110
+            while await self.store.stored_events(1):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         entries = await self.store.log(team=None, state=None, limit=1000)
         return [(entry.event, list(entry.deliveries)) for entry in reversed(entries)]
@@ -90,11 +92,11 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await store.close()
 
 
-async def test_what_was_kept_though_nobody_tells_of_it_is_fanned_out(
+async def test_an_event_that_intake_did_not_report_is_fanned_out(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where its intake gave up on it and answered 503, while the disk was slow."""
-    monkeypatch.setattr(fanout, "ALONE", 0.05)
+    """Intake may answer 503 on a slow disk for an event that is stored in the end."""
+    monkeypatch.setattr(fanout, "POLL_INTERVAL", 0.05)
     house.start(config(all=["*"]))
     await asyncio.sleep(0.1)
     body = sample("create-comment")
@@ -118,7 +120,7 @@ async def test_each_channel_that_takes_an_event_gets_one_delivery(house: House) 
     assert message.thread == json.loads(sample("create-comment"))["props"]["threadId"]
 
 
-async def test_only_a_team_that_a_person_named_is_named(house: House) -> None:
+async def test_only_a_team_with_a_name_of_its_own_is_named(house: House) -> None:
     team = {"secret": SECRET, "channels": [{"name": "all", "type": "stdout"}]}
     teams = {"default": team, "named": team | {"name": "X&Y"}}
     house.start(Config.model_validate({"teams": teams}))
@@ -129,22 +131,22 @@ async def test_only_a_team_that_a_person_named_is_named(house: House) -> None:
     assert "X\\&Y" in Message.loads(named.message).footer
 
 
-async def test_an_event_that_no_channel_takes_is_ignored_with_the_reason(house: House) -> None:
+async def test_an_event_that_all_channels_skip_is_ignored_with_the_reason(house: House) -> None:
     house.start(config(all=["*", "!update-file"], fonts=["fonts"]))
     await house.put(sample("update-file"))
     ((event, deliveries),) = await house.settled()
     assert (event.state, deliveries) == ("ignored", [])
-    assert event.reason == "not chosen: all by !update-file, fonts"
+    assert event.reason == "skipped: all (!update-file), fonts"
 
 
-async def test_events_of_a_team_that_left_the_config_are_ignored(house: House) -> None:
+async def test_events_of_a_removed_team_are_ignored(house: House) -> None:
     house.start(config(all=["*"]))
     await house.put(sample("update-file"), team="gone")
     ((event, _),) = await house.settled()
     assert (event.state, event.reason) == ("ignored", "its team is not in the config")
 
 
-async def test_what_can_not_be_read_does_not_hold_up_what_comes_behind(
+async def test_unreadable_events_do_not_hold_up_the_others(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     normalize = plan.normalize
@@ -167,7 +169,7 @@ async def test_what_can_not_be_read_does_not_hold_up_what_comes_behind(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_names_are_remembered_across_a_restart(house: House) -> None:
+async def test_facts_survive_a_restart(house: House) -> None:
     house.start(config(all=["*"]))
     await house.put(sample("create-comment-thread"), sample("update-file"))
     await house.settled()
@@ -178,23 +180,23 @@ async def test_names_are_remembered_across_a_restart(house: House) -> None:
     assert "Landing page" in Message.loads(delivery.message).title
 
 
-async def test_a_store_that_fails_loses_neither_events_nor_names(
+async def test_an_unavailable_store_loses_neither_events_nor_facts(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "STORE_PAUSE", 0.01)
-    write, away = house.store.fanned_out, [StoreUnavailable("disk full")] * 3
+    monkeypatch.setattr(fanout, "STORE_RETRY_DELAY", 0.01)
+    write, failures = house.store.save_fan_out, [StoreUnavailable("disk full")] * 3
 
     async def failing(batch: Any) -> None:
-        if away:
-            raise away.pop()
+        if failures:
+            raise failures.pop()
         await write(batch)
 
-    monkeypatch.setattr(house.store, "fanned_out", failing)
+    monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start(config(all=["*"]))
     await house.put(sample("create-comment-thread"), sample("update-file"), sample("delete-font"))
     outcome = await house.settled()
     assert [event.state for event, _ in outcome] == ["fanned-out"] * 3
-    assert away == []
+    assert failures == []
     await house.end()
     house.start(config(all=["*"]))
     await house.put(sample("create-comment"))
@@ -205,14 +207,14 @@ async def test_a_store_that_fails_loses_neither_events_nor_names(
 async def test_a_plan_that_can_not_be_stored_does_not_hold_up_the_others(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write = house.store.fanned_out
+    write = house.store.save_fan_out
 
     async def failing(batch: Any) -> None:
         if any(plan.deliveries and plan.event_id == 2 for plan in batch):
             raise OverflowError
         await write(batch)
 
-    monkeypatch.setattr(house.store, "fanned_out", failing)
+    monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start(config(all=["*"]))
     await house.put(sample("create-comment-thread"), sample("update-file"), sample("delete-font"))
     outcome = [(event.state, event.reason) for event, _ in await house.settled()]
@@ -220,10 +222,10 @@ async def test_a_plan_that_can_not_be_stored_does_not_hold_up_the_others(
     assert "OverflowError" in caplog.text
 
 
-async def test_a_crowded_intake_slows_the_fan_out_and_never_stops_it(house: House) -> None:
-    house.start(config(all=["*"]), crowded=True)
+async def test_intake_under_load_slows_the_fan_out_but_never_stops_it(house: House) -> None:
+    house.start(config(all=["*"]), under_load=True)
     started = time.monotonic()
     await house.put(*(sample(name) for name in ("create-comment", "delete-font", "update-file")))
     outcome = await house.settled()
     assert len(outcome) == 3
-    assert time.monotonic() - started >= 2 * fanout.BREATH
+    assert time.monotonic() - started >= 2 * fanout.LOAD_DELAY

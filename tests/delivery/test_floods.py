@@ -1,4 +1,4 @@
-"""Floods and broken queues: late messages come as digests, a stopped queue says so once."""
+"""Digests of queues that are behind, and alerts about queues that stop."""
 
 import asyncio
 import logging
@@ -12,10 +12,18 @@ from typing import Any, ClassVar
 import pytest
 
 from relay.channels import slack_blocks
-from relay.channels.base import Failure, Finding, Receipt, ReplyTo
+from relay.channels.base import (
+    DeliveryError,
+    Finding,
+    Misconfigured,
+    Permanent,
+    Receipt,
+    ReplyTo,
+    RetryLater,
+)
 from relay.delivery import digest, health
 from relay.delivery import queue as queue_module
-from relay.delivery.health import broken
+from relay.delivery.health import stopped_queues
 from relay.delivery.queues import QueueManager
 from relay.messages.escape import escape
 from relay.messages.filters import quote
@@ -24,11 +32,10 @@ from relay.messages.message import Mention, Message
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.penpot.events import Event
-from relay.penpot.subjects import Comment, File, Person, Subject
-from relay.penpot.subjects import ReplyTo as Discussion
+from relay.penpot.events import Comment, Event, File, Person, Subject
+from relay.penpot.events import Thread as Discussion
 from relay.picture import Picture
-from relay.store.base import FannedOut, NewDelivery, NewEvent, StoreUnavailable
+from relay.store.base import FanOutResult, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long
 
@@ -37,16 +44,16 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Sink:
-    """A channel that takes what its script lets through."""
+    """A channel that accepts messages once it is open, unless its script refuses them."""
 
     kind: ClassVar[str] = "sink"
     pace: ClassVar[float | None] = None
     taken: list[tuple[str, Message]] = field(default_factory=list)
-    refusals: list[Failure | None] = field(default_factory=list)
+    refusals: list[DeliveryError | None] = field(default_factory=list)
     free: int = 0
-    """How many are taken before it is open."""
+    """How many it accepts before it is open."""
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    tried: list[str] = field(default_factory=list)
+    attempted: list[str] = field(default_factory=list)
 
     async def send(
         self,
@@ -55,8 +62,8 @@ class Sink:
         thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
-        self.tried.append(key)
-        if len(self.tried) > self.free:
+        self.attempted.append(key)
+        if len(self.attempted) > self.free:
             await self.open.wait()
         if self.refusals and (refusal := self.refusals.pop(0)) is not None:
             raise refusal
@@ -71,7 +78,7 @@ class Sink:
 
 
 class House:
-    """A store with the queues of one team, and a channel that tells of trouble."""
+    """A store with the queues of one team, one of which gets the alerts."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
@@ -99,14 +106,14 @@ class House:
 
     async def put(self, messages: Iterable[Message]) -> None:
         for number, message in enumerate(messages):
-            mark = f"{time.time()}{number}".encode()
+            fingerprint = f"{time.time()}{number}".encode()
             await self.store.accept(
-                NewEvent("acme", "c", b"{}", mark, "x", received_at=time.time())
+                NewEvent("acme", "c", b"{}", fingerprint, "x", received_at=time.time())
             )
-            (stored,) = await self.store.stored(1)
+            (stored,) = await self.store.stored_events(1)
             delivery = NewDelivery("acme/a", f"key {number}", message.dumps())
-            plan = FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])
-            await self.store.fanned_out([plan])
+            plan = FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])
+            await self.store.save_fan_out([plan])
 
     async def settled(self) -> None:
         self.queues.wake(["acme/a", "acme/ops"])
@@ -115,19 +122,19 @@ class House:
                 self.queues.wake(await self.store.waiting_queues())
                 await asyncio.sleep(0.002)
 
-    async def told(self, number: int) -> list[str]:
-        """What the other channel was told, when it is so much."""
+    async def alerts(self, number: int) -> list[str]:
+        """All alerts, once there are ``number``."""
         async with asyncio.timeout(20):
             while len(self.sinks["acme/ops"].taken) < number:
                 self.queues.wake(["acme/ops"])
                 await asyncio.sleep(0.002)
-        await asyncio.sleep(0.05)  # nor more
+        await asyncio.sleep(0.05)  # and no more
         return [message.body.replace("\\", "") for _, message in self.sinks["acme/ops"].taken]
 
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store)
@@ -154,7 +161,7 @@ def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Mess
 
 
 def words(message: Message) -> str:
-    """What a reader in Slack gets."""
+    """The text as Slack shows it."""
     rendered = slack_blocks.render(message)
     assert block_faults(rendered["blocks"]) == []
     assert not too_long(rendered["blocks"])
@@ -167,7 +174,7 @@ CHECKOUT = File("c", "Checkout [v2]", "https://p.example/c")
 
 
 def said(who: Person, file: File, number: int, text: str, *, replies: bool = True) -> Message:
-    """What the built-in template makes of a comment in the thread of that number."""
+    """The built-in template's message for a comment in the thread of that number."""
     event = Event(
         "create-comment" if replies else "create-comment-thread",
         "comments",
@@ -184,11 +191,11 @@ def said(who: Person, file: File, number: int, text: str, *, replies: bool = Tru
 
 
 def read(message: Message) -> list[str]:
-    """The paragraphs of a digest, as somebody reads them."""
+    """The visible paragraphs of a digest."""
     return to_text(parse(message.body), links=False).split("\n\n")
 
 
-async def test_a_flood_comes_in_digests_with_the_text_of_every_comment(house: House) -> None:
+async def test_a_flood_is_sent_as_digests_with_the_text_of_every_comment(house: House) -> None:
     await house.put(comment(number) for number in range(500))
     house.sink.open.set()
     await house.settled()
@@ -205,15 +212,18 @@ async def test_a_flood_comes_in_digests_with_the_text_of_every_comment(house: Ho
     digests = sum(message.event == "digest" for message in messages)
     assert (
         len(messages) - digests <= 21
-    )  # the first, and the last ones, when the queue is not late any more
+    )  # the first, and the last ones, when the queue is no longer behind
     assert f'relay_digests_total{{queue="acme/a"}} {digests}.0' in house.metrics.text().decode()
-    deliveries = [one for entry in await house.store.log(team=None, state=None, limit=999)
-                  for one in entry.deliveries]  # fmt: skip
-    assert {one.state for one in deliveries} == {"sent"}
-    assert len({one.receipt for one in deliveries}) == len(messages)
+    deliveries = [
+        delivery
+        for entry in await house.store.log(team=None, state=None, limit=999)
+        for delivery in entry.deliveries
+    ]
+    assert {delivery.state for delivery in deliveries} == {"sent"}
+    assert len({delivery.receipt for delivery in deliveries}) == len(messages)
 
 
-async def test_a_queue_that_is_not_late_sends_one_by_one(house: House) -> None:
+async def test_a_queue_that_is_not_behind_sends_one_by_one(house: House) -> None:
     await house.put(comment(number) for number in range(20))
     house.sink.open.set()
     await house.settled()
@@ -221,25 +231,25 @@ async def test_a_queue_that_is_not_late_sends_one_by_one(house: House) -> None:
     assert [message.title for _, message in house.sink.taken] == [f"T{n}" for n in range(20)]
 
 
-async def test_a_digest_is_grouped_by_file_and_pings_each_once() -> None:
+async def test_a_digest_is_grouped_by_file_and_pings_each_person_once() -> None:
     ada = Mention("a", "Ada", slack="U0ADA")
     messages = [comment(0), comment(1), comment(3), comment(4)]
     messages = [Message(m.title, m.body, file=m.file, mentions=(ada,))
                 for m in messages]  # fmt: skip
-    one = digest.together(messages)
+    combined = digest.combine(messages)
 
-    text = words(one)
+    text = words(combined)
     order = [text.index(f"number 00{number}.") for number in (0, 3, 1, 4)]
     assert order == sorted(order)
-    assert one.title == "4 events in 2 files"
-    assert one.mentions == (ada,)
-    assert digest.together(messages[:1]).title == "1 events, File 0 <x>"
-    assert digest.together([Message("T", "")]).body == "T"
+    assert combined.title == "4 events in 2 files"
+    assert combined.mentions == (ada,)
+    assert digest.combine(messages[:1]).title == "1 events, File 0 <x>"
+    assert digest.combine([Message("T", "")]).body == "T"
 
 
 def test_a_digest_names_file_person_and_place_once_and_keeps_the_order() -> None:
     renamed = replace(LANDING, name="Landing page, autumn")
-    one = digest.together(
+    combined = digest.combine(
         [
             said(ADA, LANDING, 12, "Too dark?", replies=False),
             said(ADA, LANDING, 13, "Off the grid.", replies=False),
@@ -251,7 +261,7 @@ def test_a_digest_names_file_person_and_place_once_and_keeps_the_order() -> None
             said(ADA, CHECKOUT, 21, "Yes."),
         ]
     )
-    assert read(one) == [
+    assert read(combined) == [
         "Landing page, autumn",
         "Ada Lovelace commented · Home · #12",
         "> Too dark?",
@@ -272,28 +282,28 @@ def test_a_digest_names_file_person_and_place_once_and_keeps_the_order() -> None
         "Ada Lovelace replied to “Too dark?”",
         "> Yes.",
     ]
-    headings = [block for block in parse(one.body) if isinstance(block, Heading)]
+    headings = [block for block in parse(combined.body) if isinstance(block, Heading)]
     assert [block.inlines for block in headings] == [
         (Text("Landing page, autumn", url="https://p.example/l"),),
         (Text("Checkout [v2]", url="https://p.example/c"),),
     ]
-    assert one.title == "8 events in 2 files"
-    words(one)
+    assert combined.title == "8 events in 2 files"
+    words(combined)
 
 
-def test_two_files_of_one_name_stay_apart() -> None:
+def test_files_with_the_same_name_are_not_combined() -> None:
     other = replace(LANDING, id="o", url="https://p.example/o")
-    one = digest.together([said(ADA, LANDING, 1, "a"), said(ADA, other, 1, "b")])
+    combined = digest.combine([said(ADA, LANDING, 1, "a"), said(ADA, other, 1, "b")])
 
-    assert read(one).count("Landing page") == 2
-    assert "Ada Lovelace replied to" in read(one)[-2]
+    assert read(combined).count("Landing page") == 2
+    assert "Ada Lovelace replied to" in read(combined)[-2]
 
 
-def test_people_who_are_not_known_are_not_taken_for_one() -> None:
+def test_unknown_people_are_not_combined() -> None:
     nobody = Person("x")
-    one = digest.together([said(nobody, LANDING, 1, "a"), said(nobody, LANDING, 1, "b")])
+    combined = digest.combine([said(nobody, LANDING, 1, "a"), said(nobody, LANDING, 1, "b")])
 
-    assert [part for part in read(one) if part.startswith("Someone")] == [
+    assert [part for part in read(combined) if part.startswith("Someone")] == [
         "Someone replied to “Too dark?” · Home · #1",
         "Someone replied",
     ]
@@ -302,43 +312,43 @@ def test_people_who_are_not_known_are_not_taken_for_one() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "**Ada Lovelace**: +1",  # nothing with which a line may begin stands behind the name
+        "**Ada Lovelace**: +1",  # no word that can begin a line follows the name
         "**Ada Lovelace** - +1",
         "Ada Lovelace\n+1",
         "says on\n· +1",
     ],
 )
-def test_words_of_ones_own_are_left_as_they_are(body: str) -> None:
+def test_the_wording_of_user_templates_is_not_changed(body: str) -> None:
     mine = Message("T", body, thread="t", file="Landing page", file_id="l", actor="Ada Lovelace")
-    one = digest.together([mine, mine])
+    combined = digest.combine([mine, mine])
 
-    assert one.body == f"### Landing page\n\n{body}\n\n{body}"
+    assert combined.body == f"### Landing page\n\n{body}\n\n{body}"
 
 
-def test_messages_that_begin_with_nothing_but_a_place_go_into_a_digest() -> None:
+def test_messages_that_begin_with_a_place_go_into_a_digest() -> None:
     both = [Message("T", f"· on page 1\n\n{text}", thread="t") for text in ("one", "two")]
-    assert digest.together(both).body.count("· on page 1") == 2
+    assert digest.combine(both).body.count("· on page 1") == 2
 
 
-async def test_a_digest_that_can_not_be_made_is_taken_apart(
+async def test_the_messages_of_a_failed_digest_are_sent_one_by_one(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(_: Sequence[Message]) -> Message:
         raise IndexError
 
-    monkeypatch.setattr(digest, "together", fails)
+    monkeypatch.setattr(digest, "combine", fails)
     await house.put(comment(number) for number in range(22))
     house.sink.open.set()
     await house.settled()
     shown = "\n".join(words(message) for _, message in house.sink.taken)
     assert all(shown.count(f"number {number:03}.") == 1 for number in range(22))
-    assert "a digest is taken apart: bug: IndexError" in caplog.text
+    assert "digest failed, sent one by one: bug: IndexError" in caplog.text
 
 
-def test_a_message_that_an_earlier_relay_stored_goes_into_a_digest_too() -> None:
+def test_a_message_with_few_fields_goes_into_a_digest() -> None:
     old = Message.loads('{"title": "T", "body": "**Ada** replied on **A**\\n\\n> x", "file": "A"}')
 
-    assert read(digest.together([old, old])) == ["A"] + ["Ada replied", "> x"] * 2
+    assert read(digest.combine([old, old])) == ["A"] + ["Ada replied", "> x"] * 2
 
 
 @pytest.mark.parametrize(("messages", "number"), [
@@ -348,24 +358,24 @@ def test_a_message_that_an_earlier_relay_stored_goes_into_a_digest_too() -> None
     ([comment(0), comment(1)], 2),
     ([comment(n, text="hi") for n in range(100)], None),
 ])  # fmt: skip
-def test_what_fits_into_a_digest(messages: Sequence[Message], number: int | None) -> None:
-    fits = digest.fitting(messages)
+def test_digest_size(messages: Sequence[Message], number: int | None) -> None:
+    fits = digest.digest_size(messages)
 
-    assert fits == number if number else 5 < fits <= digest.MOST
+    assert fits == number if number else 5 < fits <= digest.MAX_DIGEST_SIZE
     if fits > 1:
-        assert "…" not in words(digest.together(messages[:fits]))
+        assert "…" not in words(digest.combine(messages[:fits]))
 
 
-async def test_a_digest_is_the_same_after_a_crash(house: House) -> None:
+async def test_a_digest_has_the_same_key_after_a_crash(house: House) -> None:
     await house.put(comment(number) for number in range(60))
     house.sink.free = 1
     house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
-        while len(house.sink.tried) < 2:  # noqa: ASYNC110 - nobody tells of it
+        while len(house.sink.attempted) < 2:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.002)
     await house.queues.stop(0.0)
     house.sink.open = asyncio.Event()
-    key = house.sink.tried[1]
+    key = house.sink.attempted[1]
     await house.put(comment(number) for number in range(60, 80))
     house.start()
     house.sink.open.set()
@@ -378,9 +388,9 @@ async def test_a_digest_is_the_same_after_a_crash(house: House) -> None:
     assert all(shown.count(f"number {number:03}.") == 1 for number in range(80))
 
 
-async def test_a_digest_that_is_refused_is_taken_apart(house: House) -> None:
+async def test_the_messages_of_a_refused_digest_are_sent_one_by_one(house: House) -> None:
     await house.put(comment(number) for number in range(22))
-    house.sink.refusals = [None, Failure("dead", "invalid_blocks")]
+    house.sink.refusals = [None, Permanent("invalid_blocks")]
     house.sink.open.set()
     await house.settled()
 
@@ -390,11 +400,11 @@ async def test_a_digest_that_is_refused_is_taken_apart(house: House) -> None:
     assert entries == []
 
 
-async def test_what_was_under_way_at_a_kill_keeps_its_key(house: House) -> None:
+async def test_a_message_that_was_being_sent_at_a_kill_keeps_its_key(house: House) -> None:
     await house.put([comment(0)])
     house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
-        while not house.sink.tried:  # noqa: ASYNC110 - nobody tells of it
+        while not house.sink.attempted:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.002)
     await house.queues.stop(0.0)
     await house.put(comment(number) for number in range(1, 40))
@@ -402,13 +412,13 @@ async def test_what_was_under_way_at_a_kill_keeps_its_key(house: House) -> None:
     house.sink.open.set()
     await house.settled()
 
-    assert house.sink.taken[0][0] == house.sink.tried[0] == "key 0"
+    assert house.sink.taken[0][0] == house.sink.attempted[0] == "key 0"
     assert house.sink.taken[1][1].event == "digest"
 
 
-async def test_what_was_tried_alone_stays_alone(house: House) -> None:
+async def test_an_attempted_message_does_not_go_into_a_digest(house: House) -> None:
     await house.put([comment(0)])
-    house.sink.refusals = [Failure("retry", "timeout")]
+    house.sink.refusals = [RetryLater("timeout")]
     house.sink.open.set()
     house.queues.wake(["acme/a"])
     await asyncio.sleep(0.02)
@@ -420,44 +430,44 @@ async def test_what_was_tried_alone_stays_alone(house: House) -> None:
     assert house.sink.taken[0][1].title == "T0"
 
 
-async def test_a_queue_that_has_stopped_is_told_of_once_and_when_it_works_again(
+async def test_one_alert_when_a_queue_stops_and_one_when_it_runs_again(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    gone = Failure("broken", "not_in_channel", "the bot is not in *#a*: invite it with /invite")
+    gone = Misconfigured("not_in_channel", "the bot is not in *#a*: invite it with /invite")
     house.sink.refusals = [gone] * 30
     house.sink.open.set()
     await house.put([comment(0)])
     house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
-        while len(house.sink.refusals) > 5:  # noqa: ASYNC110 - nobody tells of it
+        while len(house.sink.refusals) > 5:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.002)
-    stopped = await broken(house.store, house.sinks)
+    stopped = await stopped_queues(house.store, house.sinks)
     assert stopped["acme/a"][1] == str(gone)
-    assert 'relay_queue_broken{queue="acme/a"} 1.0' in house.metrics.text().decode()
+    assert 'relay_queue_stopped{queue="acme/a"} 1.0' in house.metrics.text().decode()
     await house.settled()
 
-    assert await house.told(2) == [
+    assert await house.alerts(2) == [
         "Messages to **a** have stopped: the bot is not in *#a*: invite it with /invite "
-        "(not_in_channel). They wait, and go out when this is mended.",
-        "Messages to **a** go out again.",
+        "(not_in_channel). They wait and are sent once this is fixed.",
+        "Messages to **a** are sent again.",
     ]
-    assert await broken(house.store, house.sinks) == {}
-    assert 'relay_queue_broken{queue="acme/a"} 0.0' in house.metrics.text().decode()
-    warned = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert await stopped_queues(house.store, house.sinks) == {}
+    assert 'relay_queue_stopped{queue="acme/a"} 0.0' in house.metrics.text().decode()
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warned) == 2
     assert [entry.event.name for entry in await house.store.log(team=None, state=None, limit=9)][
         :2
-    ] == ["queue-mended", "queue-broken"]
+    ] == ["queue-running", "queue-stopped"]
 
 
-async def test_a_restart_neither_forgets_nor_tells_again(house: House) -> None:
-    house.sink.refusals = [Failure("broken", "revoked")] * 1000
+async def test_a_restart_neither_loses_nor_repeats_an_alert(house: House) -> None:
+    house.sink.refusals = [Misconfigured("revoked")] * 1000
     house.sink.open.set()
     await house.put([comment(0)])
     house.queues.wake(["acme/a"])
     async with asyncio.timeout(20):
-        while "acme/a" not in await broken(house.store, house.sinks):  # noqa: ASYNC110
+        while "acme/a" not in await stopped_queues(house.store, house.sinks):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     await house.queues.stop(1.0)
     house.start()
@@ -466,33 +476,33 @@ async def test_a_restart_neither_forgets_nor_tells_again(house: House) -> None:
     house.sink.refusals.clear()
     await house.settled()
 
-    assert [one.partition(":")[0] for one in await house.told(2)] == [
+    assert [alert.partition(":")[0] for alert in await house.alerts(2)] == [
         "Messages to **a** have stopped",
-        "Messages to **a** go out again.",
+        "Messages to **a** are sent again.",
     ]
 
 
-async def test_a_server_that_is_down_for_long_is_told_of_as_well(
+async def test_a_server_that_is_down_for_long_stops_its_queue(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.sink.refusals = [Failure("retry", "connect", "refuses connections")] * 3
+    house.sink.refusals = [RetryLater("connect", "refuses connections")] * 3
     house.sink.open.set()
     await house.put([comment(0)])
     await house.settled()
-    assert await house.told(0) == []
+    assert await house.alerts(0) == []
 
-    monkeypatch.setattr(health, "PATIENCE", 0.0)
-    house.sink.refusals = [Failure("retry", "connect", "refuses connections")] * 3
+    monkeypatch.setattr(health, "STOP_TIMEOUT", 0.0)
+    house.sink.refusals = [RetryLater("connect", "refuses connections")] * 3
     await house.put([comment(1)])
     await house.settled()
-    assert len(await house.told(2)) == 2
+    assert len(await house.alerts(2)) == 2
 
 
-@pytest.mark.parametrize("method", ["announce", "keep_note"])
-async def test_a_store_that_is_away_leaves_nobody_untold_and_tells_nobody_twice(
+@pytest.mark.parametrize("method", ["announce", "put_value"])
+async def test_an_unavailable_store_neither_loses_nor_repeats_an_alert(
     house: House, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(queue_module, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(queue_module, "STORE_RETRY_DELAY", 0.01)
     write, calls = getattr(house.store, method), 0
 
     async def away(*given: Any) -> None:
@@ -503,35 +513,35 @@ async def test_a_store_that_is_away_leaves_nobody_untold_and_tells_nobody_twice(
         await write(*given)
 
     monkeypatch.setattr(house.store, method, away)
-    house.sink.refusals = [Failure("broken", "revoked")] * 3
+    house.sink.refusals = [Misconfigured("revoked")] * 3
     house.sink.open.set()
     await house.put([comment(0)])
     await house.settled()
-    assert [one.partition(":")[0] for one in await house.told(2)] == [
+    assert [alert.partition(":")[0] for alert in await house.alerts(2)] == [
         "Messages to **a** have stopped",
-        "Messages to **a** go out again.",
+        "Messages to **a** are sent again.",
     ]
     assert calls == 6
 
 
-async def test_a_server_that_judges_a_message_has_not_failed_for_long(
+async def test_a_refused_message_ends_the_time_of_failures(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "PATIENCE", 0.05)
-    refusals: list[Failure | None] = [Failure("retry", "451"), Failure("dead", "550")]
+    monkeypatch.setattr(health, "STOP_TIMEOUT", 0.05)
+    refusals: list[DeliveryError | None] = [RetryLater("451"), Permanent("550")]
     house.sink.refusals = list(refusals)
     house.sink.open.set()
     await house.put([comment(0)])
     await house.settled()
     await asyncio.sleep(0.1)
-    house.sink.refusals = [Failure("retry", "451")]
+    house.sink.refusals = [RetryLater("451")]
     await house.put([comment(1)])
     await house.settled()
-    assert await house.told(0) == []
+    assert await house.alerts(0) == []
 
 
-async def test_the_channel_that_tells_of_trouble_tells_nothing_of_its_own(house: House) -> None:
-    house.sinks["acme/ops"].refusals = [Failure("broken", "revoked")] * 3
+async def test_the_channel_for_alerts_gets_none_about_itself(house: House) -> None:
+    house.sinks["acme/ops"].refusals = [Misconfigured("revoked")] * 3
     await house.store.announce(
         "acme", "x", [NewDelivery("acme/ops", "k", Message("T", "").dumps())]
     )

@@ -1,4 +1,4 @@
-"""What is asked of Penpot for a message, what it costs, and that it never costs the message."""
+"""Lookups: which calls they make, how many, and that no failure costs a message."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def penpot() -> Iterator[StandIn]:
 
 
 class House:
-    """A store with a fan-out that asks the stand-in, and queues that stand still."""
+    """A store with a fan-out that asks the stand-in, and queues that do not run."""
 
     def __init__(self, store: SqliteStore, penpot: StandIn) -> None:
         self.store = store
@@ -79,7 +79,7 @@ class House:
         api = PenpotClient(self.penpot.url, token)
         self.planner = Planner(config, self.store, Templates(), self.metrics, api)
         self.fan_out = FanOut(
-            self.planner, self.store, queues, self.metrics, stand_back=lambda: False
+            self.planner, self.store, queues, self.metrics, is_under_load=lambda: False
         )
         self.running = asyncio.create_task(self.fan_out.run())
 
@@ -100,17 +100,17 @@ class House:
         self.fan_out.wake()
 
     async def messages(self, seconds: float = 30) -> list[Message]:
-        """All messages, oldest first, when every event is fanned out; bodies without escapes."""
+        """All messages, oldest first, once every event is fanned out; bodies without escapes."""
         async with asyncio.timeout(seconds):
-            while await self.store.stored(1):  # noqa: ASYNC110
+            while await self.store.stored_events(1):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         entries = await self.store.log(team=None, state=None, limit=5000)
-        found = [delivery for entry in reversed(entries) for delivery in entry.deliveries]
-        messages = [Message.loads(delivery.message) for delivery in found]
-        return [replace(one, body=one.body.replace("\\", "")) for one in messages]
+        deliveries = [delivery for entry in reversed(entries) for delivery in entry.deliveries]
+        messages = [Message.loads(delivery.message) for delivery in deliveries]
+        return [replace(message, body=message.body.replace("\\", "")) for message in messages]
 
-    async def told(self, *bodies: dict[str, Any]) -> str:
-        """Title, body and footer of the last message when these have come."""
+    async def render(self, *bodies: dict[str, Any]) -> str:
+        """Title, body and footer of the last message after these events."""
         await self.put(*bodies)
         last = (await self.messages())[-1]
         return f"{last.title}\n{last.body}\n{last.footer}"
@@ -135,39 +135,39 @@ def methods(penpot: StandIn) -> list[str]:
     return sorted(call.method for call in penpot.calls)
 
 
-# What is told
+# Names
 
 
-async def test_a_bare_reply_gets_its_whole_place_from_one_call_for_the_thread(house: House) -> None:
+async def test_a_reply_gets_its_whole_place_from_one_call_for_the_thread(house: House) -> None:
     house.start()
-    told = await house.told(body("create-comment/plain"))
+    text = await house.render(body("create-comment/plain"))
     for known in ("Landing page", "Page 1", "#15", "hero spacing looks off", "Website Redesign"):
-        assert known in told
-    assert f"team-id={ACME}" in told
+        assert known in text
+    assert f"team-id={ACME}" in text
     assert methods(house.penpot) == ["get-comment-thread", "get-project"]
 
 
 async def test_who_deleted_a_file_is_named(house: House) -> None:
     house.start()
-    told = await house.told(body("delete-file/plain"))
-    assert "Ada Lovelace" in told
-    assert "Website Redesign" in told
+    text = await house.render(body("delete-file/plain"))
+    assert "Ada Lovelace" in text
+    assert "Website Redesign" in text
     assert methods(house.penpot) == ["get-project", "get-team-members"]
 
 
-async def test_a_link_to_a_library_names_both_though_it_tells_ids_alone(house: House) -> None:
+async def test_a_link_to_a_library_names_both_though_the_event_has_only_ids(house: House) -> None:
     house.penpot.world.files[LANDING].libraries.append(KIT)
     house.start()
-    told = await house.told(body("link-file-to-library/plain"))
+    text = await house.render(body("link-file-to-library/plain"))
     for known in ("Ada Lovelace", "Landing page", "Acme UI Kit"):
-        assert known in told
+        assert known in text
 
 
-async def test_a_library_that_was_taken_away_is_found_among_the_teams_files(house: House) -> None:
+async def test_an_unlinked_library_is_found_among_the_teams_files(house: House) -> None:
     house.start(team_id=ACME)
-    told = await house.told(body("unlink-file-from-library/plain"))
+    text = await house.render(body("unlink-file-from-library/plain"))
     for known in ("Ada Lovelace", "Landing page", "Acme UI Kit"):
-        assert known in told
+        assert known in text
 
 
 async def test_moved_files_are_named_with_their_new_project(house: House) -> None:
@@ -175,21 +175,21 @@ async def test_moved_files_are_named_with_their_new_project(house: House) -> Non
     for file in moved["props"]["ids"]:
         house.penpot.world.files[file].project = moved["props"]["projectId"]
     house.start()
-    told = await house.told(moved)
+    text = await house.render(moved)
     for known in ("李小龍", "モバイルアプリ", "Landing page", "Acme UI Kit"):
-        assert known in told
+        assert known in text
 
 
-async def test_a_template_is_called_what_penpot_calls_it(house: House) -> None:
+async def test_a_template_has_penpots_name(house: House) -> None:
     house.start()
-    told = await house.told(body("clone-template/plain"))
+    text = await house.render(body("clone-template/plain"))
     for known in ("Ada Lovelace", "Welcome to Penpot", "Website Redesign"):
-        assert known in told
+        assert known in text
 
 
-async def test_mentioned_people_are_learned_before_they_are_needed(house: House) -> None:
+async def test_mentioned_people_are_looked_up_before_they_are_needed(house: House) -> None:
     house.start()
-    await house.told(body("create-comment/mention"))
+    await house.render(body("create-comment/mention"))
     (grace,) = body("create-comment/mention")["props"]["mentions"][:1]
     facts = await house.store.facts("acme", [("person", grace)])
     assert house.penpot.world.people[grace].email in facts["person", grace]
@@ -205,10 +205,10 @@ async def test_a_new_file_without_an_id_is_found_and_linked(house: House, case: 
     for id_, made in ((NEW, at + timedelta(milliseconds=40)), (STRANGER, at - timedelta(hours=1))):
         house.penpot.world.files[id_] = File(id_, WEB, name, created=made)
     house.start(team_id=ACME)
-    told = await house.told(event)
-    assert f"file-id={NEW}" in told
-    assert STRANGER not in told
-    assert "Ada Lovelace" in told
+    text = await house.render(event)
+    assert f"file-id={NEW}" in text
+    assert STRANGER not in text
+    assert "Ada Lovelace" in text
 
 
 async def test_the_second_of_two_copies_of_one_name_gets_its_own_link(house: House) -> None:
@@ -231,77 +231,77 @@ async def test_a_new_project_without_an_id_is_found_and_linked(house: House) -> 
     name, team = event["props"]["name"], event["props"]["teamId"]
     house.penpot.world.projects[NEW] = Project(NEW, team, name, created=at, modified=at)
     house.start()
-    assert f"project-id={NEW}" in await house.told(event)
+    assert f"project-id={NEW}" in await house.render(event)
 
 
-async def test_a_rename_keeps_the_old_name_that_an_event_told(house: House) -> None:
+async def test_a_rename_keeps_the_old_name_from_an_event(house: House) -> None:
     house.start(team_id=ACME)
     renamed = body("rename-file/plain", id=LANDING)
     house.penpot.world.files[LANDING].name = renamed["props"]["name"]
-    told = await house.told(
+    text = await house.render(
         body("update-file/plain", id=LANDING, name="The old name"),
         body("create-comment/plain"),
         renamed,
     )
-    assert "The old name" in told
+    assert "The old name" in text
 
 
-async def test_nothing_of_another_team_is_told(house: House) -> None:
+async def test_no_name_of_another_team_is_shown(house: House) -> None:
     house.start(team_id=RND)
-    told = await house.told(body("create-comment/plain"), body("delete-file/plain"))
-    assert "Website Redesign" not in told
+    text = await house.render(body("create-comment/plain"), body("delete-file/plain"))
+    assert "Website Redesign" not in text
     assert "hero spacing" not in (await house.messages())[0].body
 
 
-async def test_nobody_of_another_team_is_told(house: House) -> None:
+async def test_no_person_of_another_team_is_shown(house: House) -> None:
     house.start(team_id=RND)
     font = body("delete-font/plain", teamId=ACME)
-    told = await house.told(font)
+    text = await house.render(font)
     assert await house.store.facts("acme", [("person", font["profileId"])]) == {}
-    assert told.startswith("Someone")
+    assert text.startswith("Someone")
 
 
-async def test_what_no_channel_takes_is_not_asked_about(house: House) -> None:
+async def test_an_event_that_all_channels_skip_needs_no_call(house: House) -> None:
     house.start(events="fonts")
     await house.put(body("create-comment/plain"))
     await house.messages()
     assert house.penpot.calls == []
 
 
-# What it costs
+# Calls
 
 
-async def test_names_are_asked_for_once_and_known_after_a_restart(house: House) -> None:
+async def test_names_are_looked_up_once_and_known_after_a_restart(house: House) -> None:
     house.start()
-    await house.told(body("create-comment/plain"), body("delete-file/plain"))
+    await house.render(body("create-comment/plain"), body("delete-file/plain"))
     asked = len(house.penpot.calls)
-    assert asked <= 3  # the thread's owner may be who deletes
-    await house.told(body("create-comment/plain"), body("delete-file/plain"))
+    assert asked <= 3  # the thread's owner may be the person who deletes
+    await house.render(body("create-comment/plain"), body("delete-file/plain"))
     await house.end()
     house.start()
-    told = await house.told(body("create-comment/plain"))
-    assert "hero spacing looks off" in told
-    assert "Ada Lovelace" in await house.told(body("delete-file/plain"))
+    text = await house.render(body("create-comment/plain"))
+    assert "hero spacing looks off" in text
+    assert "Ada Lovelace" in await house.render(body("delete-file/plain"))
     assert len(house.penpot.calls) == asked
 
 
-async def test_names_that_could_not_be_stored_are_not_asked_for_again(
+async def test_names_that_could_not_be_stored_are_not_looked_up_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "STORE_PAUSE", 0.01)
-    write, away = house.store.fanned_out, [StoreUnavailable("disk full")] * 3
+    monkeypatch.setattr(fanout, "STORE_RETRY_DELAY", 0.01)
+    write, failures = house.store.save_fan_out, [StoreUnavailable("disk full")] * 3
 
     async def failing(batch: Any) -> None:
-        if away:
-            raise away.pop()
+        if failures:
+            raise failures.pop()
         await write(batch)
 
-    monkeypatch.setattr(house.store, "fanned_out", failing)
+    monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start()
-    assert "Landing page" in await house.told(body("create-comment/plain"))
+    assert "Landing page" in await house.render(body("create-comment/plain"))
     await house.end()
     house.start()
-    assert "Ada Lovelace" in await house.told(body("delete-file/plain"))
+    assert "Ada Lovelace" in await house.render(body("delete-file/plain"))
     assert house.penpot.count("get-comment-thread") == 1
     assert house.penpot.count("get-project") == 1
 
@@ -309,7 +309,7 @@ async def test_names_that_could_not_be_stored_are_not_asked_for_again(
 async def test_many_comments_cost_one_call_for_each_thread_and_the_people_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "BUDGET", 60.0)  # this is about calls, not about time
+    monkeypatch.setattr(lookups, "LOOKUP_TIMEOUT", 60.0)  # this is about calls, not about time
     people = list(house.penpot.world.people.values())
     events = []
     for number in range(200):
@@ -334,7 +334,7 @@ async def test_many_comments_cost_one_call_for_each_thread_and_the_people_once(
     assert len(house.penpot.calls) <= 200 + 12
 
 
-async def test_who_is_no_member_is_not_asked_for_again_and_again(house: House) -> None:
+async def test_a_person_who_is_no_member_is_looked_up_once(house: House) -> None:
     house.start()
     for _ in range(3):
         await house.put(body("delete-file/plain") | {"profileId": STRANGER})
@@ -361,7 +361,7 @@ async def test_who_is_no_member_is_not_asked_for_again_and_again(house: House) -
     ],
     ids=lambda value: str(getattr(value, "status", "")) or None,
 )
-async def test_the_message_goes_out_whatever_penpot_answers(
+async def test_the_message_is_sent_whatever_penpot_answers(
     house: House, fault: Fault, outcome: str
 ) -> None:
     house.penpot.faults["*"] = fault
@@ -374,21 +374,21 @@ async def test_the_message_goes_out_whatever_penpot_answers(
     before = len(house.penpot.calls)
     await house.put(body("create-comment/plain"))
     assert len(await house.messages()) == 3
-    assert len(house.penpot.calls) == before  # one more of the same costs nothing
+    assert len(house.penpot.calls) == before  # the same event again needs no call
 
 
-async def test_what_fails_for_one_thing_is_asked_for_others(house: House) -> None:
+async def test_a_failed_method_does_not_stop_the_others(house: House) -> None:
     house.penpot.faults["get-file-libraries"] = Fault(status=500)
     house.start()
     await house.put(body("link-file-to-library/plain"))
     await house.messages()
     assert house.penpot.count("get-file-libraries") == 1
-    assert "Landing page" in await house.told(body("create-comment/plain"))
-    await house.told(body("link-file-to-library/plain", libraryId=NEW))
+    assert "Landing page" in await house.render(body("create-comment/plain"))
+    await house.render(body("link-file-to-library/plain", libraryId=NEW))
     assert house.penpot.count("get-file-libraries") == 1
 
 
-async def test_a_penpot_that_is_not_there_costs_nothing(house: House) -> None:
+async def test_an_unreachable_penpot_delays_nothing(house: House) -> None:
     house.start()
     with house.penpot.down():
         await house.put(*[body("create-comment/plain")] * 50)
@@ -396,14 +396,14 @@ async def test_a_penpot_that_is_not_there_costs_nothing(house: House) -> None:
     assert house.counted("busy") >= 1
 
 
-async def test_a_permission_that_is_lost_is_a_name_that_is_not_known(house: House) -> None:
+async def test_a_lost_permission_means_an_unknown_name(house: House) -> None:
     del house.penpot.world.teams[ACME].members[house.penpot.world.me]
     house.start()
-    assert "replied" in await house.told(body("create-comment/plain"))
+    assert "replied" in await house.render(body("create-comment/plain"))
     assert house.counted("nothing") >= 1
 
 
-async def test_a_penpot_that_hangs_holds_up_one_event_and_not_the_next(
+async def test_a_hanging_penpot_delays_one_event_and_not_the_next(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.penpot.faults["*"] = Fault(hang=True)
@@ -411,22 +411,20 @@ async def test_a_penpot_that_hangs_holds_up_one_event_and_not_the_next(
     started = time.monotonic()
     await house.put(*(body("create-comment/plain", content=f"No {n}") for n in range(200)))
     assert len(await house.messages()) == 200
-    assert lookups.BUDGET - 0.1 <= time.monotonic() - started < 4 * lookups.BUDGET
+    assert lookups.LOOKUP_TIMEOUT - 0.1 <= time.monotonic() - started < 4 * lookups.LOOKUP_TIMEOUT
     started = time.monotonic()
     await house.put(body("delete-file/plain"))
     *messages, _ = await house.messages()
-    assert time.monotonic() - started < lookups.BUDGET * 0.9
+    assert time.monotonic() - started < lookups.LOOKUP_TIMEOUT * 0.9
     numbers = [f"No {n}" in message.body for n, message in enumerate(messages)]
     assert all(numbers)
     warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warned) == 1
 
 
-async def test_a_penpot_that_is_slow_is_still_asked(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_slow_penpot_is_still_asked(house: House, caplog: pytest.LogCaptureFixture) -> None:
     events, event_of = [], body("create-comment/plain")
-    for number in range(70):  # more than it answers within the budget of one event
+    for number in range(70):  # more than it answers within the timeout of one event
         thread = f"c0000001-5d0e-81a4-8006-{number:012x}"
         first = Comment(thread, event_of["profileId"], f"First of {number}")
         house.penpot.world.threads[thread] = Thread(
@@ -439,25 +437,25 @@ async def test_a_penpot_that_is_slow_is_still_asked(
     messages = await house.messages()
     assert len(messages) == 70
     assert "First of 0" in messages[0].body
-    async with asyncio.timeout(20):  # what came too late for its message is known to the next
+    async with asyncio.timeout(20):  # late answers are known to the next event
         while house.counted("found") < 71:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    assert "First of 60" in await house.told(events[60])
+    assert "First of 60" in await house.render(events[60])
     assert house.penpot.count("get-comment-thread") == 70
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_events_before_the_one_that_is_asked_about_do_not_wait(house: House) -> None:
+async def test_events_before_one_with_lookups_do_not_wait(house: House) -> None:
     house.start()
-    await house.told(body("create-comment/plain"))
+    await house.render(body("create-comment/plain"))
     house.penpot.latency = 0.5
     await house.put(body("create-comment/plain"), body("clone-template/plain"))
     await asyncio.sleep(0.25)
-    assert [stored.id for stored in await house.store.stored(9)] == [3]
-    assert "Welcome to Penpot" in await house.told()
+    assert [stored.id for stored in await house.store.stored_events(9)] == [3]
+    assert "Welcome to Penpot" in await house.render()
 
 
-async def test_events_that_come_while_one_is_asked_about_are_asked_about_at_once(
+async def test_lookups_of_later_events_run_concurrently(
     house: House,
 ) -> None:
     house.start()
@@ -467,14 +465,14 @@ async def test_events_that_come_while_one_is_asked_about_are_asked_about_at_once
         await house.put(body(case))
         await asyncio.sleep(0.05)
     await house.messages()
-    assert house.penpot.most_at_once >= 3
+    assert house.penpot.max_concurrent >= 3
     assert time.monotonic() - started < 2.0
 
 
-async def test_a_refused_token_is_told_once_and_so_is_that_it_works_again(
+async def test_a_refused_token_is_logged_once_and_so_is_the_recovery(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "REFUSED_REST", 0.2)
+    monkeypatch.setattr(lookups, "REFUSED_DELAY", 0.2)
     caplog.set_level(logging.INFO, "relay")
     house.start(token="revoked")
     for _ in range(3):
@@ -486,14 +484,14 @@ async def test_a_refused_token_is_told_once_and_so_is_that_it_works_again(
     assert "penpot.access_token" in errors[0].getMessage()
     assert "revoked" not in caplog.text.replace("expired or revoked", "")
     house.penpot.token = "revoked"
-    assert "Landing page" in await house.told(body("create-comment/plain"))
+    assert "Landing page" in await house.render(body("create-comment/plain"))
     again = [record for record in caplog.records if "answers again" in record.getMessage()]
     assert len(again) == 1
     assert again[0].levelno == logging.INFO
 
 
-async def test_a_limit_is_heeded_for_as_long_as_penpot_says(house: House) -> None:
-    house.penpot.faults["*"] = Fault(status=429, times=1)  # it tells 30 s
+async def test_retry_after_is_respected(house: House) -> None:
+    house.penpot.faults["*"] = Fault(status=429, times=1)  # with Retry-After: 30
     house.start()
     await house.put(body("clone-template/plain"))
     await house.messages()
@@ -503,36 +501,36 @@ async def test_a_limit_is_heeded_for_as_long_as_penpot_says(house: House) -> Non
     assert len(house.penpot.calls) == asked
 
 
-async def test_a_fault_of_relays_own_costs_no_message(
+async def test_a_bug_in_lookups_loses_no_message(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(lookups, "wanted", failing)
+    monkeypatch.setattr(lookups, "lookup_plan", failing)
     house.start()
-    assert "replied" in await house.told(body("create-comment/plain"))
+    assert "replied" in await house.render(body("create-comment/plain"))
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_it_stops_at_once_while_penpot_hangs(house: House) -> None:
+async def test_it_stops_immediately_while_penpot_hangs(house: House) -> None:
     house.penpot.faults["*"] = Fault(hang=True)
     house.start()
     await house.put(body("create-comment/plain"))
     await asyncio.sleep(0.2)
     started = time.monotonic()
     await house.end()
-    assert time.monotonic() - started < lookups.BUDGET * 0.9
-    assert len(await house.store.stored(9)) == 1  # and it is asked about at the next start
+    assert time.monotonic() - started < lookups.LOOKUP_TIMEOUT * 0.9
+    assert len(await house.store.stored_events(9)) == 1  # its lookups run after the next start
     house.penpot.faults.clear()
     house.start()
-    assert "Landing page" in await house.told()
+    assert "Landing page" in await house.render()
 
 
-# The whole
+# The service
 
 
-def test_a_service_with_a_token_names_what_events_do_not(tmp_path: Path, penpot: StandIn) -> None:
+def test_a_service_with_a_token_adds_missing_names(tmp_path: Path, penpot: StandIn) -> None:
     channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
     service = Service(tmp_path, channel, extra=f'access_token = "{TOKEN}"')
     config = service.config.read_text()
@@ -559,94 +557,94 @@ def test_without_a_token_no_http_client_is_loaded() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-async def test_the_store_is_told_whether_penpot_answers(house: House) -> None:
+async def test_the_store_has_the_state_of_penpot(house: House) -> None:
     house.penpot.faults["*"] = Fault(status=401)
     house.start()
-    await house.told(body("create-comment/plain"))
-    await wait_for_note(house, "the access token is unknown to Penpot, expired or revoked")
+    await house.render(body("create-comment/plain"))
+    await wait_for_state(house, "the access token is unknown to Penpot, expired or revoked")
     await house.end()
     house.penpot.faults.clear()
     house.start()
-    await house.told(body("create-comment/plain", id=NEW))
-    await wait_for_note(house, "")
+    await house.render(body("create-comment/plain", id=NEW))
+    await wait_for_state(house, "")
 
 
-async def wait_for_note(house: House, value: str) -> None:
+async def wait_for_state(house: House, value: str) -> None:
     async with asyncio.timeout(20):
-        note = None
-        while note is None or note.value != value:
+        stored = None
+        while stored is None or stored.value != value:
             await asyncio.sleep(0.01)
-            note = await house.store.note(lookups.STATE)
+            stored = await house.store.get_value(lookups.PENPOT_STATE_KEY)
 
 
-async def test_new_projects_are_searched_after_a_while(
+async def test_new_projects_are_looked_up_after_a_while(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = house.penpot.world
     house.start(team_id=ACME)
     unlinked = body("unlink-file-from-library/plain", fileId=LANDING)
     unlinked["props"]["libraryId"] = STRANGER
-    assert "from a library" in await house.told(unlinked)
+    assert "from a library" in await house.render(unlinked)
     project = "3b7c2d20-5d0e-81a4-8006-9a2f00000aaa"
     world.projects[project] = Project(project, ACME, "New")
     world.files[NEW] = File(NEW, project, "New kit", is_shared=True)
     unlinked["props"]["libraryId"] = NEW
-    monkeypatch.setattr(lookups, "QUIET", 1.0)
+    monkeypatch.setattr(lookups, "REPEAT_INTERVAL", 1.0)
     await asyncio.sleep(1.1)
-    assert "New kit" in await house.told(unlinked)
+    assert "New kit" in await house.render(unlinked)
 
 
 async def test_a_missed_rename_of_a_project_is_noticed_within_a_day(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.start()
-    assert "Website Redesign" in await house.told(body("create-comment/plain"))
+    assert "Website Redesign" in await house.render(body("create-comment/plain"))
     house.penpot.world.projects[WEB].name = "Website 2027"
     await house.end()
 
-    monkeypatch.setattr(lookups, "NAMES_LAST", 0.0)
+    monkeypatch.setattr(lookups, "NAMES_TTL", 0.0)
     house.start()
     async with asyncio.timeout(20):
-        while "Website 2027" not in await house.told(body("create-comment/plain")):  # noqa: ASYNC110
+        while "Website 2027" not in await house.render(body("create-comment/plain")):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
-async def test_an_answer_takes_no_newer_name_of_a_project_back(house: House) -> None:
+async def test_an_answer_does_not_replace_a_newer_name_of_a_project(house: House) -> None:
     house.start()
-    memory = FactCache(house.store)
+    cache = FactCache(house.store)
     renamed = normalize(body("rename-project/plain", id=WEB, name="New"))
     asked_at = time.monotonic()
-    await memory.learned(renamed, "acme")
+    await cache.learn(renamed, "acme")
     for asked, name in ((asked_at, "New"), (time.monotonic(), "Old")):
-        await memory.found("acme", [Fact.of("project", WEB, "Old")], asked)
-        seen = await memory.enriched(replace(renamed, project=Subject(WEB)), "acme", "", "")
+        await cache.add("acme", [Fact.of("project", WEB, "Old")], asked)
+        seen = await cache.enriched(replace(renamed, project=Subject(WEB)), "acme", "", "")
         assert seen.project.name == name
 
 
-async def test_a_teams_people_are_asked_for_again_after_a_day(
+async def test_a_teams_people_are_looked_up_again_after_a_day(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.start()
-    await house.told(body("delete-file/plain"))
+    await house.render(body("delete-file/plain"))
     assert house.penpot.count("get-team-members") == 1
     person = next(iter(house.penpot.world.people.values()))
     await house.end()
 
     house.start()
-    await house.told(body("delete-file/plain", modifiedAt="2026-01-01T00:00:00Z"))
+    await house.render(body("delete-file/plain", modifiedAt="2026-01-01T00:00:00Z"))
     await asyncio.sleep(0.2)
     assert house.penpot.count("get-team-members") == 1
     await house.end()
 
-    for one in house.penpot.world.people.values():
-        one.fullname = f"New {one.fullname}"
-    monkeypatch.setattr(lookups, "NAMES_LAST", 0.0)
+    for member in house.penpot.world.people.values():
+        member.fullname = f"New {member.fullname}"
+    monkeypatch.setattr(lookups, "NAMES_TTL", 0.0)
     house.start()
-    before = await house.told(body("delete-file/plain", modifiedAt="2026-01-02T00:00:00Z"))
+    before = await house.render(body("delete-file/plain", modifiedAt="2026-01-02T00:00:00Z"))
     assert "New " not in before
     async with asyncio.timeout(20):
-        told = ""
-        while "New " not in told:
+        text = ""
+        while "New " not in text:
             await asyncio.sleep(0.05)
-            told = await house.told(body("delete-file/plain", createdAt=uuid.uuid4().hex))
+            text = await house.render(body("delete-file/plain", createdAt=uuid.uuid4().hex))
     assert person.fullname.startswith("New ")

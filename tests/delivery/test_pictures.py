@@ -1,4 +1,4 @@
-"""Thumbnails: found, fetched in time, and never worth a message."""
+"""Thumbnails are media_ids and fetched in time, and never delay a message for long."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from relay.penpot.answers import FileRecord
 from relay.penpot.api import PenpotClient
 from relay.penpot.assets import picture
 from relay.penpot.events import Event, Subject, Thread
-from relay.penpot.events import FileRecord as EventFile
+from relay.penpot.events import File as EventFile
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Asset
@@ -59,7 +59,7 @@ async def house() -> AsyncIterator[House]:
         await house.api.close()
 
 
-async def test_a_comment_shows_its_board_and_else_its_file(house: House) -> None:
+async def test_a_comment_shows_its_board_or_its_file(house: House) -> None:
     on_none = replace(house.event, thread=Thread("t"))
     elsewhere = replace(house.event, thread=Thread("t", board=OF_FILE))
 
@@ -70,18 +70,18 @@ async def test_a_comment_shows_its_board_and_else_its_file(house: House) -> None
     assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
 
 
-async def test_what_is_at_hand_is_not_asked_for_again(house: House) -> None:
-    found = await asyncio.gather(*(house.pictures.of(house.event, 2) for _ in range(20)))
+async def test_a_cached_thumbnail_needs_no_call(house: House) -> None:
+    media_ids = await asyncio.gather(*(house.pictures.of(house.event, 2) for _ in range(20)))
     calls = len(house.penpot.calls)
     await house.pictures.of(house.event, 2)
 
-    assert set(found) == {OF_BOARD}
+    assert set(media_ids) == {OF_BOARD}
     assert house.penpot.count("get-file-object-thumbnails") == 1
     assert len(house.penpot.calls) == calls
 
 
 @pytest.mark.parametrize("event", ["delete-file", "create-project", "update-font"])
-async def test_what_has_no_picture_is_not_asked_for(house: House, event: str) -> None:
+async def test_an_event_without_a_thumbnail_needs_no_call(house: House, event: str) -> None:
     group = {"delete-file": "files", "create-project": "projects", "update-font": "fonts"}[event]
 
     assert await house.pictures.of(replace(house.event, name=event, group=group), 2) == ""
@@ -89,18 +89,18 @@ async def test_what_has_no_picture_is_not_asked_for(house: House, event: str) ->
 
 
 @pytest.mark.parametrize("method", ["get-file-object-thumbnails", "get-project-files", "asset"])
-async def test_a_slow_answer_is_not_waited_for(house: House, method: str) -> None:
+async def test_a_slow_answer_times_out(house: House, method: str) -> None:
     house.penpot.faults[method] = Fault(hang=True)
     event = house.event if method != "get-project-files" else replace(
         house.event, thread=Thread("t")
     )  # fmt: skip
-    begun = time.monotonic()
+    started = time.monotonic()
 
     assert await house.pictures.of(event, 0.2) == ""
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - started < 3
 
 
-async def test_after_a_failure_penpot_has_a_rest(
+async def test_after_a_failure_no_calls_are_made_for_a_while(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.penpot.faults["asset"] = Fault(status=500)
@@ -108,14 +108,14 @@ async def test_after_a_failure_penpot_has_a_rest(
     assert await house.pictures.of(house.event, 2) == ""
     house.penpot.faults.clear()
     assert await house.pictures.get(OF_FILE) is None
-    assert caplog.text.count("without pictures for a minute") == 1
+    assert caplog.text.count("without pictures for 60 s") == 1
     assert b'method="asset",outcome="busy"' in house.metrics.text()
 
-    monkeypatch.setattr(house.pictures, "_rests_until", 0.0)
+    monkeypatch.setattr(house.pictures, "_paused_until", 0.0)
     assert await house.pictures.of(house.event, 2) == OF_BOARD
 
 
-async def test_what_is_no_picture_keeps_no_other_away(
+async def test_an_invalid_picture_does_not_affect_others(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.penpot.world.assets[OF_BOARD] = Asset(b"<svg/>")
@@ -126,7 +126,7 @@ async def test_what_is_no_picture_keeps_no_other_away(
     assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
 
 
-async def test_no_picture_of_another_team_is_had(house: House) -> None:
+async def test_thumbnails_of_another_team_are_not_fetched(house: House) -> None:
     acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
     other = house.penpot.world.by_name("projects", "rnd1")
 
@@ -136,21 +136,21 @@ async def test_no_picture_of_another_team_is_had(house: House) -> None:
     assert await house.pictures.of(replace(house.event, project=Subject(other)), 2, acme) == ""
 
 
-async def test_a_penpot_that_lists_files_without_their_team_is_asked_for_the_projects(
+async def test_where_penpot_lists_files_without_their_team_the_project_is_asked(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
     listed = house.api.project_files
 
     async def teamless(project_id: str) -> tuple[FileRecord, ...]:
-        return tuple(replace(one, team_id="") for one in await listed(project_id) or ())
+        return tuple(replace(file, team_id="") for file in await listed(project_id) or ())
 
     monkeypatch.setattr(house.api, "project_files", teamless)
     assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
     assert await house.pictures.of(house.event, 2, rnd) == ""
 
 
-async def test_a_file_that_is_newer_than_its_list_has_its_picture(
+async def test_a_file_that_is_newer_than_the_cached_list_is_found(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acme = house.penpot.world.by_name("teams", "acme")
@@ -159,22 +159,20 @@ async def test_a_file_that_is_newer_than_its_list_has_its_picture(
     assert await house.pictures.of(replace(house.event, file=EventFile(other)), 2, acme) == ""
 
     house.penpot.world.files[file.id] = file
-    monkeypatch.setattr(pictures, "_NEW", 0.0)
+    monkeypatch.setattr(pictures, "_REFRESH_INTERVAL", 0.0)
     assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
 
 
-async def test_lists_that_are_old_are_given_up(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_expired_lists_are_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await house.pictures.of(house.event, 2)
     assert len(house.pictures._lists) == 1
-    monkeypatch.setattr(pictures, "FRESH", 0.0)
+    monkeypatch.setattr(pictures, "LIST_TTL", 0.0)
     await house.pictures.of(replace(house.event, thread=Thread("t")), 2)
     assert [method for method, _ in house.pictures._lists] == ["get-project-files"]
 
 
-async def test_pictures_at_hand_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "AT_HAND", len(board(80, 60)) + 1)
+async def test_cached_pictures_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_CACHE_BYTES", len(board(80, 60)) + 1)
     await house.pictures.get(OF_FILE)
     await house.pictures.get(OF_BOARD)
 

@@ -1,4 +1,4 @@
-"""Queues, on a real store, with channels that do what the test says."""
+"""Queues on a real store, with scripted channels."""
 
 import asyncio
 import time
@@ -9,14 +9,22 @@ from typing import ClassVar
 
 import pytest
 
-from relay.channels.base import Failure, Finding, Receipt, ReplyTo
+from relay.channels.base import (
+    Finding,
+    Misconfigured,
+    Permanent,
+    Receipt,
+    ReplyTo,
+    RetryLater,
+    ThreadNotFound,
+)
 from relay.delivery import queue as queue_module
 from relay.delivery import queues as queues_module
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture
-from relay.store.base import Delivery, FannedOut, NewDelivery, NewEvent, StoreUnavailable
+from relay.store.base import Delivery, FanOutResult, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +33,7 @@ Answer = Exception | str
 
 
 class Scripted:
-    """A channel that takes each message, unless an answer of another kind comes first."""
+    """A channel that accepts each message unless its script raises an error."""
 
     kind: ClassVar[str] = "scripted"
     pace: ClassVar[float | None] = None
@@ -34,9 +42,9 @@ class Scripted:
         self.answers = answers
         self.taken: list[tuple[str, str]] = []
         self.threads: list[ReplyTo | None] = []
-        self.under_way = 0
-        self.slow = asyncio.Event()
-        self.slow.set()
+        self.sending = 0
+        self.open_gate = asyncio.Event()
+        self.open_gate.set()
 
     async def send(
         self,
@@ -45,10 +53,10 @@ class Scripted:
         thread: ReplyTo | None = None,
         picture: Picture | None = None,
     ) -> Receipt:
-        self.under_way += 1
-        assert self.under_way == 1, "one send at a time"
+        self.sending += 1
+        assert self.sending == 1, "one send at a time"
         try:
-            await self.slow.wait()
+            await self.open_gate.wait()
             answer = next(self.answers, "ok")
             if isinstance(answer, Exception):
                 raise answer
@@ -56,7 +64,7 @@ class Scripted:
             self.threads.append(thread)
             return Receipt(f"receipt of {message.title}")
         finally:
-            self.under_way -= 1
+            self.sending -= 1
 
     async def check(self) -> list[Finding]:
         raise NotImplementedError
@@ -68,7 +76,9 @@ class Scripted:
 class House:
     """A store, its queues and their channels."""
 
-    def __init__(self, store: SqliteStore, retention: float = 3600.0, *, sure: bool = True) -> None:
+    def __init__(
+        self, store: SqliteStore, retention: float = 3600.0, *, trusted: bool = True
+    ) -> None:
         self.store = store
         self.channels: dict[str, Scripted] = {}
         self.scripts: dict[str, list[Answer]] = {}
@@ -80,7 +90,7 @@ class House:
             lambda _: None,
             retention=retention,
             metrics=Metrics(),
-            clock_is_sure=lambda: sure,
+            clock_is_trusted=lambda: trusted,
         )
 
     def open(self, name: str) -> Scripted:
@@ -93,11 +103,11 @@ class House:
             await self.store.accept(
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
-            (stored,) = await self.store.stored(1)
+            (stored,) = await self.store.stored_events(1)
             message = Message(title, "", thread=thread, picture=picture)
             delivery = NewDelivery(queue, f"key of {title}", message.dumps())
-            await self.store.fanned_out(
-                [FannedOut(stored.id, "acme", "fanned-out", deliveries=[delivery])]
+            await self.store.save_fan_out(
+                [FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])]
             )
         self.queues.wake([queue])
 
@@ -121,7 +131,7 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "delay", lambda attempts, asked=None: asked or 0.01)
+    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
     house = House(store)
@@ -130,7 +140,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await store.close()
 
 
-async def test_messages_go_out_in_their_order_with_their_receipts(house: House) -> None:
+async def test_messages_are_sent_in_order_and_their_receipts_stored(house: House) -> None:
     titles = [f"{number:03}" for number in range(100)]
     await house.put("a", *titles)
     await house.settled()
@@ -140,20 +150,20 @@ async def test_messages_go_out_in_their_order_with_their_receipts(house: House) 
     assert deliveries[7].receipt == "receipt of 007"
 
 
-async def test_a_failed_message_is_tried_again_with_its_key_and_nothing_overtakes_it(
+async def test_a_failed_message_is_retried_under_its_key_before_the_next_one(
     house: House,
 ) -> None:
-    house.scripts["a"] = [Failure("retry", "503"), Failure("retry", "timeout"), "ok"]
+    house.scripts["a"] = [RetryLater("503"), RetryLater("timeout"), "ok"]
     await house.put("a", "first", "second")
     await house.settled()
     assert house.channels["a"].taken == [("first", "key of first"), ("second", "key of second")]
     assert [delivery.attempts for delivery in await house.deliveries()] == [3, 1]
 
 
-async def test_a_dead_message_is_set_aside_with_its_reason_and_the_queue_goes_on(
+async def test_a_permanent_error_marks_the_message_dead_and_the_queue_continues(
     house: House,
 ) -> None:
-    house.scripts["a"] = ["ok", Failure("dead", "msg_too_long", "over 40,000 characters")]
+    house.scripts["a"] = ["ok", Permanent("msg_too_long", "over 40,000 characters")]
     await house.put("a", "first", "second", "third")
     await house.settled()
     assert house.titles("a") == ["first", "third"]
@@ -161,8 +171,8 @@ async def test_a_dead_message_is_set_aside_with_its_reason_and_the_queue_goes_on
     assert (dead.state, dead.error) == ("dead", "msg_too_long: over 40,000 characters")
 
 
-async def test_a_dead_message_that_is_put_back_is_sent(house: House) -> None:
-    house.scripts["a"] = [Failure("dead", "invalid_blocks")]
+async def test_a_resent_dead_message_is_sent(house: House) -> None:
+    house.scripts["a"] = [Permanent("invalid_blocks")]
     await house.put("a", "first")
     await house.settled()
     await house.store.resend_dead()
@@ -171,10 +181,10 @@ async def test_a_dead_message_that_is_put_back_is_sent(house: House) -> None:
     assert house.titles("a") == ["first"]
 
 
-async def test_a_queue_that_is_told_to_wait_waits_as_a_whole_and_others_do_not(
+async def test_retry_after_pauses_the_whole_queue_and_no_other(
     house: House,
 ) -> None:
-    house.scripts["a"] = [Failure("retry", "ratelimited", after=2.0)]
+    house.scripts["a"] = [RetryLater("ratelimited", retry_after=2.0)]
     started = time.monotonic()
     await house.put("a", "first", "second")
     await house.put("b", "other")
@@ -185,8 +195,8 @@ async def test_a_queue_that_is_told_to_wait_waits_as_a_whole_and_others_do_not(
     assert time.monotonic() - started >= 2.0
 
 
-async def test_a_wait_outlives_a_restart(house: House, tmp_path: Path) -> None:
-    house.scripts["a"] = [Failure("retry", "ratelimited", after=0.5)]
+async def test_a_retry_delay_survives_a_restart(house: House, tmp_path: Path) -> None:
+    house.scripts["a"] = [RetryLater("ratelimited", retry_after=0.5)]
     started = time.monotonic()
     await house.put("a", "first")
     await house.until(lambda: "a" in house.channels)
@@ -200,11 +210,11 @@ async def test_a_wait_outlives_a_restart(house: House, tmp_path: Path) -> None:
     await again.queues.stop(1.0)
 
 
-async def test_a_message_that_waited_longer_than_the_retention_is_dead(house: House) -> None:
+async def test_a_message_that_waits_longer_than_the_retention_expires(house: House) -> None:
     await house.put("b", "kept")
     await house.settled()
     short = House(house.store, retention=0.05)
-    short.scripts["a"] = [Failure("retry", "503")] * 1000
+    short.scripts["a"] = [RetryLater("503")] * 1000
     await short.put("a", "first")
     await short.settled()
     last = (await short.deliveries())[-1]
@@ -212,45 +222,45 @@ async def test_a_message_that_waited_longer_than_the_retention_is_dead(house: Ho
     await short.queues.stop(1.0)
 
 
-async def test_nothing_is_too_old_while_the_clock_may_be_wrong(house: House) -> None:
-    short = House(house.store, retention=0.05, sure=False)
-    short.scripts["a"] = [Failure("retry", "503")]
+async def test_no_message_expires_while_the_clock_is_not_trusted(house: House) -> None:
+    short = House(house.store, retention=0.05, trusted=False)
+    short.scripts["a"] = [RetryLater("503")]
     await short.put("a", "first")
     await short.settled()
     assert short.titles("a") == ["first"]
     await short.queues.stop(1.0)
 
 
-async def test_a_stop_lets_the_message_under_way_arrive_and_leaves_the_rest(house: House) -> None:
+async def test_stop_finishes_the_current_send_and_starts_no_other(house: House) -> None:
     await house.put("a", "first", "second")
     await house.until(lambda: "a" in house.channels)
     channel = house.channels["a"]
-    channel.slow.clear()
+    channel.open_gate.clear()
     await house.put("a", "third")
-    await house.until(lambda: channel.under_way == 1)
+    await house.until(lambda: channel.sending == 1)
     done = channel.taken.copy()
     stopping = asyncio.create_task(house.queues.stop(2.0))
     await asyncio.sleep(0.02)
-    channel.slow.set()
+    channel.open_gate.set()
     await stopping
     assert len(channel.taken) == len(done) + 1
     states = [delivery.state for delivery in await house.deliveries()]
     assert states.count("sent") == len(channel.taken)
 
 
-async def test_a_stop_does_not_wait_longer_than_its_grace(house: House) -> None:
+async def test_stop_waits_no_longer_than_its_grace(house: House) -> None:
     await house.put("a", "first")
     await house.settled()
-    house.channels["a"].slow.clear()
+    house.channels["a"].open_gate.clear()
     await house.put("a", "second")
-    await house.until(lambda: house.channels["a"].under_way == 1)
+    await house.until(lambda: house.channels["a"].sending == 1)
     started = time.monotonic()
     await house.queues.stop(0.1)
     assert time.monotonic() - started < 2
     assert [delivery.state for delivery in await house.deliveries()] == ["sent", "waiting"]
 
 
-async def test_a_bug_in_a_channel_costs_no_message(
+async def test_a_bug_in_a_channel_loses_no_message(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.scripts["a"] = [ZeroDivisionError()]
@@ -260,61 +270,61 @@ async def test_a_bug_in_a_channel_costs_no_message(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_half_a_surrogate_pair_in_a_servers_words_stops_no_queue(house: House) -> None:
+async def test_a_lone_surrogate_in_a_servers_answer_stops_no_queue(house: House) -> None:
     words = "caf\ud800"
-    house.scripts["a"] = [Failure("retry", words, words), Failure("dead", words, words)]
+    house.scripts["a"] = [RetryLater(words, words), Permanent(words, words)]
     await house.put("a", "one", "two", "three")
     await house.settled()
     first, second, third = await house.deliveries()
-    assert [one.state for one in (first, second, third)] == ["dead", "sent", "sent"]
+    assert [delivery.state for delivery in (first, second, third)] == ["dead", "sent", "sent"]
     assert (first.attempts, first.error) == (2, "caf?: caf?")
     assert Receipt(words).id == "caf?"
 
 
-async def test_a_store_that_is_away_does_not_make_a_queue_send_again(
+async def test_an_unavailable_store_does_not_repeat_a_send(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "STORE_PAUSE", 0.01)
-    sent, away = house.store.sent, [StoreUnavailable("disk full")] * 3
+    monkeypatch.setattr(queue_module, "STORE_RETRY_DELAY", 0.01)
+    sent, failures = house.store.mark_sent, [StoreUnavailable("disk full")] * 3
 
     async def failing(delivery_id: int, receipt: str, **where: str) -> None:
-        if away:
-            raise away.pop()
+        if failures:
+            raise failures.pop()
         await sent(delivery_id, receipt, **where)
 
-    monkeypatch.setattr(house.store, "sent", failing)
+    monkeypatch.setattr(house.store, "mark_sent", failing)
     await house.put("a", "first", "second")
     await house.settled()
     assert house.titles("a") == ["first", "second"]
-    assert away == []
+    assert failures == []
 
 
-async def test_a_receipt_is_written_while_it_stops_though_the_store_was_away(
+async def test_a_receipt_is_stored_during_stop_though_the_store_was_unavailable(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "STORE_PAUSE", 0.01)
-    sent, away = house.store.sent, [StoreUnavailable("locked")] * 5
+    monkeypatch.setattr(queue_module, "STORE_RETRY_DELAY", 0.01)
+    sent, failures = house.store.mark_sent, [StoreUnavailable("locked")] * 5
 
     async def failing(delivery_ids: list[int], receipt: str, **where: str) -> None:
-        if away:
-            raise away.pop()
+        if failures:
+            raise failures.pop()
         await sent(delivery_ids, receipt, **where)
 
     await house.put("a", "first")
     await house.settled()
-    monkeypatch.setattr(house.store, "sent", failing)
-    house.channels["a"].slow.clear()
+    monkeypatch.setattr(house.store, "mark_sent", failing)
+    house.channels["a"].open_gate.clear()
     await house.put("a", "second", "third")
-    await house.until(lambda: house.channels["a"].under_way == 1)
+    await house.until(lambda: house.channels["a"].sending == 1)
     stopping = asyncio.create_task(house.queues.stop(2.0))
     await asyncio.sleep(0.02)
-    house.channels["a"].slow.set()
+    house.channels["a"].open_gate.set()
     await stopping
-    assert away == []
-    assert [one.state for one in await house.deliveries()] == ["sent", "sent", "waiting"]
+    assert failures == []
+    assert [delivery.state for delivery in await house.deliveries()] == ["sent", "sent", "waiting"]
 
 
-async def test_no_message_is_begun_once_it_stops_though_its_picture_has_come(
+async def test_no_send_starts_after_stop_though_its_picture_arrived(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, come = asyncio.Event(), asyncio.Event()
@@ -324,18 +334,18 @@ async def test_no_message_is_begun_once_it_stops_though_its_picture_has_come(
         await come.wait()
         return None
 
-    monkeypatch.setattr(house.queues, "_means", replace(house.queues._means, pictures=picture))
+    monkeypatch.setattr(house.queues, "_context", replace(house.queues._context, pictures=picture))
     await house.put("a", "first", picture="m1")
     await asyncio.wait_for(asked.wait(), 20)
     stopping = asyncio.create_task(house.queues.stop(2.0))
     await asyncio.sleep(0.02)
     come.set()
     await stopping
-    assert [one.state for one in await house.deliveries()] == ["waiting"]
+    assert [delivery.state for delivery in await house.deliveries()] == ["waiting"]
     assert house.channels["a"].taken == []
 
 
-async def test_messages_of_a_thread_stand_under_its_first(house: House) -> None:
+async def test_messages_of_a_thread_reply_to_its_first(house: House) -> None:
     await house.put("a", "first", "second", thread="t1")
     await house.put("a", "other", thread="t2")
     await house.put("a", "none")
@@ -351,14 +361,14 @@ async def test_messages_of_a_thread_stand_under_its_first(house: House) -> None:
     ]
 
 
-async def test_a_channel_without_threads_gets_none(house: House) -> None:
+async def test_a_channel_without_threads_gets_no_reply_to(house: House) -> None:
     await house.put("b", "first", "second", thread="t1")
     await house.settled()
     assert house.channels["b"].threads == [None, None]
 
 
-async def test_a_reply_whose_root_is_gone_begins_a_new_thread(house: House) -> None:
-    house.scripts["a"] = ["ok", Failure("rootless", "thread_not_found")]
+async def test_a_missing_thread_is_started_again(house: House) -> None:
+    house.scripts["a"] = ["ok", ThreadNotFound("thread_not_found")]
     await house.put("a", "first", "second", "third", thread="t1")
     await house.settled()
     second = "receipt of second"
@@ -366,37 +376,37 @@ async def test_a_reply_whose_root_is_gone_begins_a_new_thread(house: House) -> N
     assert house.channels["a"].threads[1:] == [None, ReplyTo(second, second, "second")]
 
 
-async def test_nothing_is_sent_while_another_replica_may_have_sent_it(
+async def test_nothing_is_sent_after_the_lease_is_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A queue reads what waits ahead; where it hung since then that may have gone out elsewhere."""
-    monkeypatch.setattr(house.store, "lease_is_sure", lambda _: len(house.titles("a")) != 1)
+    """A queue reads ahead: while it hangs, another replica may send the same deliveries."""
+    monkeypatch.setattr(house.store, "holds_lease", lambda _: len(house.titles("a")) != 1)
     leases = []
-    lease = house.store.lease
+    lease = house.store.acquire_lease
 
     async def counted(name: str) -> bool:
         leases.append(name)
         return await lease(name)
 
-    monkeypatch.setattr(house.store, "lease", counted)
+    monkeypatch.setattr(house.store, "acquire_lease", counted)
     await house.put("a", "first", "second", "third")
     await asyncio.sleep(0.1)
     assert house.titles("a") == ["first"]
     (_, second, _) = await house.deliveries()
-    await house.store.sent([second.id], "by another")
+    await house.store.mark_sent([second.id], "from another replica")
 
-    monkeypatch.setattr(house.store, "lease_is_sure", lambda _: True)
+    monkeypatch.setattr(house.store, "holds_lease", lambda _: True)
     house.queues.wake(["a"])
     await house.settled()
     assert house.titles("a") == ["first", "third"]
     assert leases.count("queue:a") >= 2
 
 
-async def test_what_another_process_put_back_is_found(
+async def test_deliveries_resent_by_another_process_are_polled(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues_module, "SWEEP", 0.02)
-    house.scripts["a"] = [Failure("dead", "invalid_blocks")]
+    monkeypatch.setattr(queues_module, "POLL_INTERVAL", 0.02)
+    house.scripts["a"] = [Permanent("invalid_blocks")]
     await house.put("a", "first")
     await house.settled()
     running = asyncio.create_task(house.queues.run())
@@ -407,26 +417,26 @@ async def test_what_another_process_put_back_is_found(
     await running
 
 
-async def test_queues_that_wait_ask_nothing_of_the_store_and_go_on_when_they_are_put_back(
+async def test_waiting_queues_do_not_read_the_store_until_a_delivery_is_resent(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues_module, "SWEEP", 0.02)
+    monkeypatch.setattr(queues_module, "POLL_INTERVAL", 0.02)
     asked: list[str] = []
-    waiting = house.store.waiting
+    waiting = house.store.waiting_deliveries
 
     async def counted(queue: str, limit: int) -> list[Delivery]:
         asked.append(queue)
         return await waiting(queue, limit)
 
     for queue in ("a", "b"):
-        house.scripts[queue] = [Failure("broken", "invalid_auth", after=250.0)]
+        house.scripts[queue] = [Misconfigured("invalid_auth", retry_after=250.0)]
         await house.put(queue, "first")
     running = asyncio.create_task(house.queues.run())
     async with asyncio.timeout(20):
-        while [one.attempts for one in await house.deliveries()] != [1, 1]:  # noqa: ASYNC110
+        while [delivery.attempts for delivery in await house.deliveries()] != [1, 1]:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.1)
-    monkeypatch.setattr(house.store, "waiting", counted)
+    monkeypatch.setattr(house.store, "waiting_deliveries", counted)
     await asyncio.sleep(0.3)
     assert asked == []
     first, _ = await house.deliveries()
@@ -437,22 +447,22 @@ async def test_queues_that_wait_ask_nothing_of_the_store_and_go_on_when_they_are
     await running
 
 
-async def test_a_stop_does_not_wait_for_a_queue_that_waits(house: House) -> None:
-    house.scripts["a"] = [Failure("retry", "ratelimited", after=250.0)]
+async def test_stop_does_not_wait_for_a_retry_delay(house: House) -> None:
+    house.scripts["a"] = [RetryLater("ratelimited", retry_after=250.0)]
     await house.put("a", "first")
     await house.until(lambda: "a" in house.channels)
     await asyncio.sleep(0.1)
-    begun = time.monotonic()
+    started = time.monotonic()
     await house.queues.stop(5.0)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - started < 4
 
 
-async def test_deliveries_of_a_channel_that_left_the_config_are_kept_and_told(
+async def test_deliveries_of_a_removed_channel_are_kept_and_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     await house.put("gone", "first")
     running = asyncio.create_task(house.queues.run())
-    await house.until(lambda: "wait for gone, which is not in the config" in caplog.text)
+    await house.until(lambda: "wait for queue gone, which is not in the config" in caplog.text)
     await house.queues.stop(1.0)
     await running
     assert await house.store.waiting_queues() == {"gone": 1}

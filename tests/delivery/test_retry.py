@@ -1,21 +1,21 @@
-"""When a failed delivery is tried again, and how fast a queue may go."""
+"""Retry delays and rate limits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.delivery.pace import BURST, RateLimiter
-from relay.delivery.retry import LONGEST, delay
+from relay.delivery.pace import BURST_SIZE, RateLimiter
+from relay.delivery.retry import MAX_RETRY_DELAY, retry_delay
 
 
 @given(st.integers(1, 10_000))
-def test_waits_double_up_to_the_longest_and_vary_in_their_upper_half(attempts: int) -> None:
-    ceiling = min(LONGEST, 2.0 ** min(attempts - 1, 30))
-    assert ceiling / 2 <= delay(attempts) <= ceiling
+def test_delays_double_up_to_the_maximum_with_a_random_upper_half(attempts: int) -> None:
+    ceiling = min(MAX_RETRY_DELAY, 2.0 ** min(attempts - 1, 30))
+    assert ceiling / 2 <= retry_delay(attempts) <= ceiling
 
 
 @given(st.integers(1, 100), st.floats(0, 1e6))
-def test_no_wait_is_shorter_than_what_the_server_asked_for(attempts: int, asked: float) -> None:
-    assert delay(attempts, asked) >= asked
+def test_no_delay_is_shorter_than_requested(attempts: int, requested: float) -> None:
+    assert retry_delay(attempts, requested) >= requested
 
 
 class Clock:
@@ -26,29 +26,29 @@ class Clock:
         return self.now
 
 
-def test_a_queue_without_a_pace_never_waits() -> None:
-    pace = RateLimiter(None)
-    assert [pace.take() for _ in range(100)] == [0.0] * 100
+def test_a_queue_without_a_rate_limit_never_waits() -> None:
+    limiter = RateLimiter(None)
+    assert [limiter.take() for _ in range(100)] == [0.0] * 100
 
 
-def test_a_few_messages_go_at_once_and_the_rest_one_by_one() -> None:
+def test_a_burst_is_sent_at_once_and_the_rest_at_the_limit() -> None:
     clock = Clock()
-    pace = RateLimiter(60, clock)
+    limiter = RateLimiter(60, clock)
     sent = []
-    for _ in range(BURST + 10):
-        clock.now += pace.take()
+    for _ in range(BURST_SIZE + 10):
+        clock.now += limiter.take()
         sent.append(clock.now - 1000.0)
-    assert sent == [0.0] * BURST + [float(second) for second in range(1, 11)]
+    assert sent == [0.0] * BURST_SIZE + [float(second) for second in range(1, 11)]
 
 
 @given(st.lists(st.floats(0, 20), min_size=20, max_size=200))
-def test_no_minute_has_more_messages_than_pace_and_burst(pauses: list[float]) -> None:
+def test_no_minute_has_more_messages_than_limit_and_burst(idle_times: list[float]) -> None:
     clock = Clock()
-    pace = RateLimiter(60, clock)
+    limiter = RateLimiter(60, clock)
     sent = []
-    for between in pauses:
-        clock.now += between
-        clock.now += pace.take()
+    for idle in idle_times:
+        clock.now += idle
+        clock.now += limiter.take()
         sent.append(clock.now)
     for start in sent:
-        assert sum(start <= at < start + 60 for at in sent) <= 60 + BURST
+        assert sum(start <= at < start + 60 for at in sent) <= 60 + BURST_SIZE

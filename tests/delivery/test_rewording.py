@@ -1,4 +1,4 @@
-"""What each channel gets when a comment was resolved, reopened, edited or deleted."""
+"""What each channel gets when a thread or a comment is resolved, reopened, edited or deleted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from relay.config import AnyChannel
-from relay.delivery.people import pinged
-from relay.delivery.rewording import ChangeRenderer, is_own
+from relay.delivery.people import mentions_to_ping
+from relay.delivery.rewording import ChangeRenderer, is_synthetic
 from relay.delivery.wording import RenderedMessage
 from relay.examples import example
 from relay.messages.message import Change, Message
@@ -33,49 +33,51 @@ async def stored(
     event: Event, templates: Path | None = None, picture: str = "", **settings: Any
 ) -> list[RenderedMessage]:
     linked = add_links(event, "https://design.example.com")
-    wording = ChangeRenderer(Templates(templates), linked, "acme", pinged(linked, {}), picture)
+    renderer = ChangeRenderer(
+        Templates(templates), linked, "acme", mentions_to_ping(linked, {}), picture
+    )
     kind: TypeAdapter[AnyChannel] = TypeAdapter(AnyChannel)
-    found = await wording.messages(kind.validate_python({"name": "a"} | settings))
-    assert not wording.problems
+    found = await renderer.messages(kind.validate_python({"name": "a"} | settings))
+    assert not renderer.problems
     return found
 
 
-async def worded(event: Event, **settings: Any) -> list[Message]:
-    return [Message.loads(one.message) for one in await stored(event, **settings)]
+async def rendered(event: Event, **settings: Any) -> list[Message]:
+    return [Message.loads(row.message) for row in await stored(event, **settings)]
 
 
 async def changes(name: str, **settings: Any) -> list[Change | None]:
-    return [one.change for one in await worded(example(name), **settings)]
+    return [message.change for message in await rendered(example(name), **settings)]
 
 
 @pytest.mark.parametrize("settings", [SLACK, MATRIX])
-async def test_a_resolved_thread_gets_a_line_and_its_first_message_a_mark(
+async def test_a_resolved_thread_gets_a_line_and_an_edit_of_its_first_message(
     settings: dict[str, Any],
 ) -> None:
     event = example("resolve-comment-thread")
 
-    line, first = await worded(event, **settings)
-    _, again = await worded(example("reopen-comment-thread"), **settings)
+    line, first = await rendered(event, **settings)
+    _, reopened = await rendered(example("reopen-comment-thread"), **settings)
 
     assert (line.change, line.in_thread().body, line.mentions) == (None, "✓ Resolved", ())
     assert first.change == Change()
     assert first.event == "create-comment-thread"
     assert first.body.startswith("**Ada Lovelace** commented on")
     assert "· ✓ resolved" in first.body
-    assert [one.name for one in first.mentions] == ["Grace Hopper"]
-    assert "✓" not in again.body
-    assert again.body == first.body.replace("\n· ✓ resolved", "")
+    assert [person.name for person in first.mentions] == ["Grace Hopper"]
+    assert "✓" not in reopened.body
+    assert reopened.body == first.body.replace("\n· ✓ resolved", "")
 
 
-async def test_a_thread_whose_first_comment_was_deleted_is_resolved_in_a_line() -> None:
-    """The text that Penpot lists then is the next comment's, which stands elsewhere."""
+async def test_a_thread_without_its_first_comment_is_resolved_in_a_line() -> None:
+    """Penpot then lists the text of the next comment, which another message shows."""
     event = example("resolve-comment-thread")
     rest = replace(event.comment, text="", is_first=False)
-    (line,) = await worded(replace(event, comment=rest), **SLACK)
+    (line,) = await rendered(replace(event, comment=rest), **SLACK)
     assert (line.change, line.in_thread().body) == (None, "✓ Resolved")
 
 
-async def test_the_marked_message_is_the_only_one_that_the_store_finds_again() -> None:
+async def test_only_the_edit_is_stored_with_the_ids_of_thread_and_comment() -> None:
     event = example("resolve-comment-thread")
 
     line, first = await stored(event, **SLACK)
@@ -84,7 +86,7 @@ async def test_the_marked_message_is_the_only_one_that_the_store_finds_again() -
     assert first[1:] == (event.thread.id, "")
 
 
-async def test_an_edited_comment_is_shown_by_its_own_template(tmp_path: Path) -> None:
+async def test_an_edited_comment_is_rendered_by_its_original_template(tmp_path: Path) -> None:
     (tmp_path / "create-comment.md.j2").write_text("MINE {{ comment.text }}")
 
     (message,) = await stored(example("update-comment"), tmp_path, **SLACK)
@@ -96,9 +98,9 @@ async def test_an_edited_comment_is_shown_by_its_own_template(tmp_path: Path) ->
     )
 
 
-async def test_an_edit_is_marked_where_the_channel_does_not_do_so() -> None:
-    (slack,) = await worded(example("update-comment"), **SLACK)
-    (matrix,) = await worded(example("update-comment"), **MATRIX)
+async def test_an_edit_is_marked_where_the_clients_do_not() -> None:
+    (slack,) = await rendered(example("update-comment"), **SLACK)
+    (matrix,) = await rendered(example("update-comment"), **MATRIX)
 
     assert "· edited" in slack.body
     assert "· edited" in slack.in_thread().body
@@ -107,64 +109,64 @@ async def test_an_edit_is_marked_where_the_channel_does_not_do_so() -> None:
     assert "**Grace Hopper** replied" in matrix.body
 
 
-async def test_an_edit_pings_whom_it_mentions_for_the_first_time() -> None:
+async def test_an_edit_pings_new_mentions() -> None:
     event = example("update-comment")
     known = replace(event.comment, before=event.comment.text)
 
-    (message,) = await worded(event, **SLACK)
-    (same,) = await worded(replace(event, comment=known), **SLACK)
-    (unknown,) = await worded(replace(event, comment=replace(known, before="")), **SLACK)
+    (message,) = await rendered(event, **SLACK)
+    (same,) = await rendered(replace(event, comment=known), **SLACK)
+    (unknown,) = await rendered(replace(event, comment=replace(known, before="")), **SLACK)
 
     assert message.change is not None
-    assert message.change.news == (ADA,)
-    assert [one.id for one in Message.loads(message.change.otherwise).mentions] == [ADA]
+    assert message.change.new_mentions == (ADA,)
+    assert [person.id for person in Message.loads(message.change.fallback).mentions] == [ADA]
     for other in (same, unknown):
         assert other.change is not None
-        assert other.change.news == ()
-        assert Message.loads(other.change.otherwise).mentions == ()
-        assert [one.id for one in other.mentions] == [ADA]
+        assert other.change.new_mentions == ()
+        assert Message.loads(other.change.fallback).mentions == ()
+        assert [person.id for person in other.mentions] == [ADA]
 
 
-async def test_who_is_mentioned_by_an_edit_is_written_to_directly() -> None:
+async def test_new_mentions_of_an_edit_get_a_direct_message() -> None:
     event = example("update-comment")
 
-    (message,) = await worded(event, **DIRECT)
+    (message,) = await rendered(event, **DIRECT)
 
     assert message.to is not None
     assert message.to.id == ADA
     assert message.change is None
     known = replace(event, comment=replace(event.comment, before=event.comment.text))
-    assert await worded(known, **DIRECT) == []
-    assert await worded(example("resolve-comment-thread"), **DIRECT) == []
+    assert await rendered(known, **DIRECT) == []
+    assert await rendered(example("resolve-comment-thread"), **DIRECT) == []
 
 
-async def test_a_first_comment_is_changed_as_the_one_that_begins_the_thread() -> None:
+async def test_an_edited_first_comment_edits_the_first_message() -> None:
     event = example("update-comment")
     first = replace(event, comment=replace(event.comment, is_first=True))
 
-    (message,) = await worded(first, **SLACK)
+    (message,) = await rendered(first, **SLACK)
 
     assert message.event == "create-comment-thread"
     assert message.change is not None
     assert message.change.comment == ""
 
 
-async def test_a_deleted_comment_or_thread_is_taken_away() -> None:
+async def test_a_deleted_comment_or_thread_is_removed() -> None:
     comment = example("delete-comment").comment.id
     for settings in (SLACK, MATRIX):
-        (one,) = await changes("delete-comment", **settings)
+        (single,) = await changes("delete-comment", **settings)
         (whole,) = await changes("delete-comment-thread", **settings)
-        assert one is not None
+        assert single is not None
         assert whole is not None
-        assert (one.comment, one.removes, one.whole_thread) == (comment, True, False)
+        assert (single.comment, single.removes, single.whole_thread) == (comment, True, False)
         assert (whole.comment, whole.removes, whole.whole_thread) == ("", True, True)
-        assert Message.loads(one.otherwise).in_thread().body.endswith("was deleted")
-    (message,) = await worded(example("delete-comment"), **SLACK)
+        assert Message.loads(single.fallback).in_thread().body.endswith("was deleted")
+    (message,) = await rendered(example("delete-comment"), **SLACK)
     assert "Good catch" not in message.dumps()
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         (STDOUT, ["line"] * 4),
         (MAIL, ["line", "line", "", ""]),
@@ -176,42 +178,40 @@ async def test_a_deleted_comment_or_thread_is_taken_away() -> None:
         (MAIL | {"edits": "messages"}, ["line"] * 4),
     ],
 )
-async def test_channels_tell_edits_as_the_config_says(
-    settings: dict[str, Any], told: list[str]
-) -> None:
+async def test_edits_by_channel_and_config(settings: dict[str, Any], expected: list[str]) -> None:
     found = [
         " ".join("change" if change else "line" for change in await changes(name, **settings))
         for name in OWN
     ]
-    assert found == told
+    assert found == expected
 
 
-async def test_a_comment_that_can_t_be_told_apart_is_told_in_a_line() -> None:
+async def test_a_comment_without_an_id_gets_a_line() -> None:
     event = example("delete-comment")
     nameless = replace(event, comment=replace(event.comment, id=""))
 
-    (message,) = await worded(nameless, **SLACK)
+    (message,) = await rendered(nameless, **SLACK)
 
     assert message.change is None
 
 
 async def test_the_first_message_keeps_its_picture() -> None:
-    _, first = await worded(
+    _, first = await rendered(
         example("resolve-comment-thread"), picture="m1", **SLACK, thumbnails=True
     )
-    (gone,) = await worded(example("delete-comment"), picture="m1", **SLACK, thumbnails=True)
+    (gone,) = await rendered(example("delete-comment"), picture="m1", **SLACK, thumbnails=True)
 
     assert (first.picture, gone.picture) == ("m1", "")
 
 
-def test_only_relays_own_events_change_something() -> None:
-    assert all(is_own(example(name)) for name in OWN)
-    assert not is_own(example("create-comment"))
-    assert not is_own(Event("publish-file-version"))
+def test_synthetic_events() -> None:
+    assert all(is_synthetic(example(name)) for name in OWN)
+    assert not is_synthetic(example("create-comment"))
+    assert not is_synthetic(Event("publish-file-version"))
 
 
 async def test_a_change_survives_the_store() -> None:
-    (message,) = await worded(example("update-comment"), **MATRIX)
+    (message,) = await rendered(example("update-comment"), **MATRIX)
 
     assert message.change is not None
     assert Message.loads(message.dumps()) == message

@@ -1,4 +1,4 @@
-"""The messages about one event: who is pinged, who is written to, and what channels may show."""
+"""The messages about an event: pings, direct messages, and what each channel may show."""
 
 import asyncio
 import json
@@ -11,14 +11,14 @@ import pytest
 from pydantic import TypeAdapter
 
 from relay.config import AnyChannel, Config, PersonSettings
-from relay.delivery.people import pinged
+from relay.delivery.people import mentions_to_ping
 from relay.delivery.wording import EventRenderer
 from relay.examples import enriched, example
 from relay.messages import cell
 from relay.messages.message import Mention, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
-from relay.penpot.events import PersonSettings as Profile
+from relay.penpot.events import Person as Profile
 from relay.penpot.links import add_links
 
 pytestmark = pytest.mark.anyio
@@ -36,32 +36,34 @@ def channel(**settings: Any) -> AnyChannel:
     return kind.validate_python({"name": "a"} | settings)
 
 
-async def worded(
+async def rendered(
     event: Event,
     people: dict[str, PersonSettings] | None = None,
     picture: str = "",
     **settings: Any,
 ) -> list[Message]:
     linked = add_links(event, "https://design.example.com")
-    wording = EventRenderer(Templates(), linked, "acme", pinged(linked, people or {}), picture)
-    found = [Message.loads(one.message) for one in await wording.messages(channel(**settings))]
-    assert not wording.problems
+    renderer = EventRenderer(
+        Templates(), linked, "acme", mentions_to_ping(linked, people or {}), picture
+    )
+    found = [Message.loads(row.message) for row in await renderer.messages(channel(**settings))]
+    assert not renderer.problems
     return found
 
 
-async def test_the_mentioned_are_pinged_where_the_config_says_they_are() -> None:
+async def test_mentioned_people_are_pinged_at_their_addresses_from_the_config() -> None:
     event = example("create-comment-thread")
     by_mail = {
         "grace@example.com": PersonSettings(slack="U0GRACE", matrix="@grace:m", email="g@h.com")
     }
 
-    (message,) = await worded(event, by_mail, **SLACK)
-    (other,) = await worded(event, {GRACE: PersonSettings(matrix="@grace:m")}, **MATRIX)
+    (message,) = await rendered(event, by_mail, **SLACK)
+    (other,) = await rendered(event, {GRACE: PersonSettings(matrix="@grace:m")}, **MATRIX)
 
     assert message.mentions == (
         Mention(GRACE, "Grace Hopper", "grace@example.com", "U0GRACE", "@grace:m", "g@h.com"),
     )
-    assert [one.matrix for one in other.mentions] == ["@grace:m"]
+    assert [person.matrix for person in other.mentions] == ["@grace:m"]
     assert other.mentions[0].mail == "grace@example.com"
     assert f"penpot-profile:{GRACE}" in message.body
     assert message.to is None
@@ -71,44 +73,44 @@ async def test_nobody_pings_themselves() -> None:
     event = example("create-comment-thread")
     alone = replace(event, comment=replace(event.comment, mentions=(Profile(ADA, "Ada"),)))
 
-    (message,) = await worded(alone, **SLACK)
+    (message,) = await rendered(alone, **SLACK)
 
     assert event.actor.id == ADA
     assert message.mentions == ()
-    assert await worded(alone, **DIRECT) == []
+    assert await rendered(alone, **DIRECT) == []
 
 
-async def test_only_whom_penpot_names_is_pinged_whatever_the_text_says() -> None:
+async def test_only_the_people_whom_penpot_lists_are_pinged() -> None:
     body = {
         "name": "create-comment-thread",
         "props": {"content": f"@[Grace]({GRACE}) @Grace", "mentions": [], "ownerId": ADA},
     }
 
-    (message,) = await worded(normalize(body), **SLACK)
+    (message,) = await rendered(normalize(body), **SLACK)
 
     assert message.mentions == ()
 
 
-async def test_each_of_the_mentioned_gets_a_direct_message_of_their_own() -> None:
+async def test_each_mentioned_person_gets_a_direct_message() -> None:
     event = example("create-comment-thread")
     two = (*event.comment.mentions, Profile("b" * 8, "Bob", email="Bob@Example.com"))
     event = replace(event, comment=replace(event.comment, mentions=two))
 
-    messages = await worded(event, {"bob@example.com": PersonSettings(slack="U0BOB")}, **DIRECT)
+    messages = await rendered(event, {"bob@example.com": PersonSettings(slack="U0BOB")}, **DIRECT)
 
-    assert [(one.to.name, one.to.slack) for one in messages if one.to] == [
+    assert [(message.to.name, message.to.slack) for message in messages if message.to] == [
         ("Grace Hopper", ""),
         ("Bob", "U0BOB"),
     ]
-    assert all(one.mentions == () for one in messages)
-    assert await worded(example("create-comment"), **DIRECT) == []
+    assert all(message.mentions == () for message in messages)
+    assert await rendered(example("create-comment"), **DIRECT) == []
 
 
 async def test_a_reply_has_a_brief_form_for_its_thread() -> None:
-    (threaded,) = await worded(example("create-comment"), **MATRIX)
-    (flat,) = await worded(example("create-comment"), **MATRIX, threads=False)
-    (mail,) = await worded(example("create-comment"), **MAIL)
-    (first,) = await worded(example("create-comment-thread"), **MATRIX)
+    (threaded,) = await rendered(example("create-comment"), **MATRIX)
+    (flat,) = await rendered(example("create-comment"), **MATRIX, threads=False)
+    (mail,) = await rendered(example("create-comment"), **MAIL)
+    (first,) = await rendered(example("create-comment-thread"), **MATRIX)
 
     assert threaded.body == flat.body
     assert "Landing page" in threaded.body
@@ -124,8 +126,8 @@ async def test_a_template_for_one_channel_has_a_brief_form_as_well(tmp_path: Pat
         "{{ actor }}{% if not thread.begun %} on {{ file }}{% endif %}"
     )
     templates = Templates(tmp_path)
-    wording = EventRenderer(templates, example("create-comment"), "acme", (), "")
-    (threaded,) = await wording.messages(channel(**MATRIX))
+    renderer = EventRenderer(templates, example("create-comment"), "acme", (), "")
+    (threaded,) = await renderer.messages(channel(**MATRIX))
     templates.close()
 
     message = Message.loads(threaded.message)
@@ -133,30 +135,30 @@ async def test_a_template_for_one_channel_has_a_brief_form_as_well(tmp_path: Pat
     assert message.in_thread().override == "Grace Hopper"
 
 
-async def test_a_resolved_thread_is_told_as_such() -> None:
+async def test_a_resolved_thread_is_marked() -> None:
     event = example("create-comment")
     resolved = replace(event, thread=replace(event.thread, resolved=True))
 
-    (message,) = await worded(resolved, **MATRIX)
+    (message,) = await rendered(resolved, **MATRIX)
 
     assert "✓ resolved" in message.body
     assert "✓ resolved" in message.in_thread().body
-    assert "✓" not in (await worded(event, **MATRIX))[0].body
+    assert "✓" not in (await rendered(event, **MATRIX))[0].body
 
 
-async def test_mail_addresses_are_shown_only_where_the_config_says_so(tmp_path: Path) -> None:
+async def test_mail_addresses_are_shown_only_with_share_emails(tmp_path: Path) -> None:
     (tmp_path / "create-comment-thread.md.j2").write_text(
         "{{ actor.email or 'none' }} {{ event.props.ownerEmail | default('none') }}"
         "{% for person in comment.mentions %} {{ person }} {{ person.email }}{% endfor %}"
     )
     event = example("create-comment-thread")
     assert event.actor.email == "ada@example.com"
-    wording = EventRenderer(Templates(tmp_path), event, "acme", (), "")
+    renderer = EventRenderer(Templates(tmp_path), event, "acme", (), "")
 
     shown, hidden = [
-        Message.loads(one.message).title
+        Message.loads(row.message).title
         for share in (True, False)
-        for one in await wording.messages(channel(**MATRIX, share_emails=share))
+        for row in await renderer.messages(channel(**MATRIX, share_emails=share))
     ]
 
     assert "ada@example.com" in shown
@@ -166,40 +168,40 @@ async def test_mail_addresses_are_shown_only_where_the_config_says_so(tmp_path: 
     assert "@" not in hidden
 
 
-async def test_pictures_go_where_the_config_wants_them() -> None:
+async def test_pictures_are_sent_only_with_thumbnails() -> None:
     event = example("create-comment")
 
-    (with_one,) = await worded(event, picture="m1", **MAIL, thumbnails=True)
-    (without,) = await worded(event, picture="m1", **MAIL)
+    (with_one,) = await rendered(event, picture="m1", **MAIL, thumbnails=True)
+    (without,) = await rendered(event, picture="m1", **MAIL)
 
     assert (with_one.picture, without.picture) == ("m1", "")
     assert with_one.file == "Landing page"
 
 
-async def test_looks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rendered: list[str] = []
+async def test_each_variant_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
     render = Templates.render
 
     def counted(self: Templates, name: str, *values: Any, **named: Any) -> Any:
-        rendered.append(named["channel_kind"])
+        kinds.append(named["channel_kind"])
         return render(self, name, *values, **named)
 
     monkeypatch.setattr(Templates, "render", counted)
-    wording = EventRenderer(Templates(), example("create-file"), "acme", (), "")
+    renderer = EventRenderer(Templates(), example("create-file"), "acme", (), "")
 
     for settings in (SLACK, SLACK, MATRIX, DIRECT, SLACK | {"share_emails": True}):
-        await wording.messages(channel(**settings))
+        await renderer.messages(channel(**settings))
 
-    assert rendered == ["slack", "matrix", "slack"]
+    assert kinds == ["slack", "matrix", "slack"]
 
 
-async def test_a_users_template_that_takes_long_holds_nothing_else_up(
+async def test_a_slow_user_template_does_not_block_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cell, "SECONDS", 1.0)
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 1.0)
     (tmp_path / "create-file.md.j2").write_text("{{ 10 ** (10 ** 8) }}")
     templates = Templates(tmp_path)
-    wording = EventRenderer(templates, example("create-file"), "acme", (), "")
+    renderer = EventRenderer(templates, example("create-file"), "acme", (), "")
     gaps = []
 
     async def tick() -> None:
@@ -211,13 +213,13 @@ async def test_a_users_template_that_takes_long_holds_nothing_else_up(
 
     ticking = asyncio.create_task(tick())
     started = time.monotonic()
-    (message,) = await wording.messages(channel(**SLACK))
+    (message,) = await renderer.messages(channel(**SLACK))
     took = time.monotonic() - started
     ticking.cancel()
     templates.close()
 
     assert "created the file" in Message.loads(message.message).body
-    assert [one.text for one in wording.problems] == ["takes longer than 1 s"]
+    assert [problem.text for problem in renderer.problems] == ["takes longer than 1 s"]
     assert took > 1.0
     assert max(gaps) < 0.8
 
@@ -235,4 +237,7 @@ def test_a_person_may_be_named_by_profile_or_address() -> None:
     body = json.loads(json.dumps({"name": "create-comment", "props": {"mentions": [GRACE, ADA]}}))
     event = enriched(normalize(body))
 
-    assert [one.slack for one in pinged(event, config.people)] == ["U0ADA", "U0GRACE"]
+    assert [person.slack for person in mentions_to_ping(event, config.people)] == [
+        "U0ADA",
+        "U0GRACE",
+    ]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from relay.app import GRACE
-from relay.server import STOP_TIME
+from relay.app import STOP_TIMEOUT
+from relay.server import GRACEFUL_STOP_TIMEOUT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -94,7 +94,7 @@ def test_who_stops_it_waits_for_the_messages_under_way() -> None:
         *re.findall(r"^TimeoutStopSec=(\d+)s$", unit, re.MULTILINE),
     ]
     assert len(waits) == 3
-    assert all(int(wait) >= GRACE + STOP_TIME + 5 for wait in waits)
+    assert all(int(wait) >= STOP_TIMEOUT + GRACEFUL_STOP_TIMEOUT + 5 for wait in waits)
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs Debian's systemd")

@@ -1,4 +1,4 @@
-"""The account of a run: what Penpot's side was answered against what the servers got."""
+"""The account of a run: what Relay answered to Penpot against what the servers received."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -11,27 +11,27 @@ SENDER = 100_000
 
 
 class Post(NamedTuple):
-    """A message as a server got it: what readers' programs know it by, and the comments in it."""
+    """A message as a server received it: its identity for clients, and the comments in it."""
 
     identity: str
     numbers: tuple[int, ...]
 
 
 def numbers_in(text: str) -> tuple[int, ...]:
-    """The comments that a text tells, as ``tests/faults/stage.py`` words them."""
+    """The numbers of the comments in a text, as ``tests/faults/stage.py`` writes them."""
     return tuple(int(number) for number in re.findall(r"This is no (\d+)", text))
 
 
 @dataclass
 class Ledger:
-    """Penpot's side of the account."""
+    """What Relay answered."""
 
     acknowledged: list[int] = field(default_factory=list)
-    """What was answered 204, in this order for each sender."""
+    """Answered 204; in order for each sender."""
     refused: list[int] = field(default_factory=list)
-    """What was answered otherwise: it need not arrive."""
+    """Answered otherwise: need not arrive."""
     unanswered: list[int] = field(default_factory=list)
-    """Where the connection broke: it may arrive or not, once."""
+    """The connection broke: may arrive, at most once."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Line:
     faults: Sequence[str] = ()
 
     def __str__(self) -> str:
-        told = (
+        text = (
             f"{self.queue:<22} {self.acknowledged:6} acknowledged = {self.delivered:6} delivered "
             f"+ {self.dead:3} dead; {self.doubled} doubled of {self.allowed} allowed"
         )
-        return "\n    ".join([told, *self.faults])
+        return "\n    ".join([text, *self.faults])
 
 
 def settle(
@@ -63,26 +63,27 @@ def settle(
     doubles: int = 0,
     resent: Collection[int] = (),
 ) -> Line:
-    """The account of one queue. A post of the same identity as an earlier one is not seen twice.
+    """The account of one queue. Clients show only one of several posts with the same identity.
 
-    ``dead``: the reasons of what was set aside. ``doubles``: so many posts may tell again what an
-    earlier one told. ``resent``: what was put back by hand, out of its turn.
+    ``dead``: reasons by number. ``doubles``: how many posts may repeat comments of an earlier one.
+    ``resent``: numbers that were resent, out of order.
     """
     dead = dead or {}
-    told: dict[int, None] = {}
+    seen_in_order: dict[int, None] = {}
     repeated: list[Post] = []
     for post in {post.identity: post for post in posts}.values():  # in the order of the first
-        if told.keys() & post.numbers:
+        if seen_in_order.keys() & post.numbers:
             repeated.append(post)
-        told |= dict.fromkeys(post.numbers)
-    seen, due = set(told), set(ledger.acknowledged)
+        seen_in_order |= dict.fromkeys(post.numbers)
+    seen, due = set(seen_in_order), set(ledger.acknowledged)
+    in_order = [number for number in seen_in_order if number in due - set(resent)]
     possible = due | set(ledger.unanswered) | set(ledger.refused)
     faults = [
-        *_some("acknowledged, but neither delivered nor dead", due - seen - dead.keys()),
-        *_some("delivered, but dead as well", seen & dead.keys()),
-        *_some("dead without a reason", {one for one, reason in dead.items() if not reason}),
-        *_some("delivered, but never sent by Penpot", seen - possible),
-        *_some("out of order", _astray([one for one in told if one in due - set(resent)])),
+        *_fault("acknowledged, but neither delivered nor dead", due - seen - dead.keys()),
+        *_fault("delivered, but dead as well", seen & dead.keys()),
+        *_fault("dead without a reason", {number for number, reason in dead.items() if not reason}),
+        *_fault("delivered, but never sent by Penpot", seen - possible),
+        *_fault("out of order", _misordered(in_order)),
     ]
     if len(repeated) > doubles:
         faults.append(f"{len(repeated)} posts repeat earlier ones: {repeated[:10]}")
@@ -90,18 +91,18 @@ def settle(
     return Line(queue, len(due), delivered, lost, len(repeated), doubles, faults)
 
 
-def _some(what: str, numbers: Collection[int]) -> list[str]:
+def _fault(what: str, numbers: Collection[int]) -> list[str]:
     if not numbers:
         return []
     shown = ", ".join(map(str, sorted(numbers)[:20]))
     return [f"{len(numbers)} {what}: {shown}{', …' if len(numbers) > 20 else ''}"]
 
 
-def _astray(numbers: Sequence[int]) -> list[int]:
-    """Those that stand behind a later one of the same sender."""
+def _misordered(numbers: Sequence[int]) -> list[int]:
+    """The numbers that come after a later one of the same sender."""
     of_sender: dict[int, list[int]] = {}
     for number in numbers:
         of_sender.setdefault(number // SENDER, []).append(number)
     return [
-        later for told in of_sender.values() for earlier, later in pairwise(told) if later < earlier
+        later for sent in of_sender.values() for earlier, later in pairwise(sent) if later < earlier
     ]

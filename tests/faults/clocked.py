@@ -1,9 +1,9 @@
-"""Relay with a clock on the wall that a test sets while it runs.
+"""Relay with a system clock that a test sets while it runs.
 
     python -m tests.faults.clocked FILE serve --config relay.toml
 
-``FILE`` holds the seconds by which it is wrong; an empty or missing one is right. The other clock,
-which nobody can set, is the machine's.
+``FILE`` holds the offset in seconds; an empty or missing file means 0. The monotonic clock is not
+changed.
 """
 
 import sys
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from relay.cli import main
 
-_right = time.time
+_real_time = time.time
 
 
-def _wrong(file: Path) -> float:
+def _offset(file: Path) -> float:
     try:
         return float(file.read_text())
     except (OSError, ValueError):
@@ -23,6 +23,6 @@ def _wrong(file: Path) -> float:
 
 
 if __name__ == "__main__":
-    told = Path(sys.argv.pop(1))
-    time.time = lambda: _right() + _wrong(told)
+    file = Path(sys.argv.pop(1))
+    time.time = lambda: _real_time() + _offset(file)
     main()

@@ -1,4 +1,4 @@
-"""What the campaign shares."""
+"""Fixtures of the fault-injection tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,36 +14,36 @@ _accounts = pytest.StashKey[list[str]]()
 
 @pytest.fixture
 def long(pytestconfig: pytest.Config) -> bool:
-    """Whether this is the long form: `make faults`."""
+    """Whether this is the long run: `make faults`."""
     return bool(pytestconfig.getoption("long"))
 
 
 @pytest.fixture
 def running() -> Iterator[ExitStack]:
-    """What ends with the test."""
+    """A stack that is closed after the test."""
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture
 def places(running: ExitStack, synapse: Synapse) -> Places:
-    """Makes channels with their servers."""
+    """Creates channels with their servers."""
     return Places(running, synapse)
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Callable[[str, list[Line]], None]:
-    """Keeps an account for the end of the run: what was done, and each queue's line."""
-    told = request.config.stash.setdefault(_accounts, [])
+def report(request: pytest.FixtureRequest) -> Callable[[str, list[Line]], None]:
+    """Records an account for the summary: what was done, and each queue's line."""
+    accounts = request.config.stash.setdefault(_accounts, [])
 
     def keep(what: str, lines: list[Line]) -> None:
-        told.append("\n  ".join([f"{request.node.name}: {what}", *map(str, lines)]))
+        accounts.append("\n  ".join([f"{request.node.name}: {what}", *map(str, lines)]))
 
     return keep
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: for the long form of the campaign alone")
+    config.addinivalue_line("markers", "long: only in the long run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    if config.getoption("long") and (told := config.stash.get(_accounts, [])):
+    if config.getoption("long") and (accounts := config.stash.get(_accounts, [])):
         terminalreporter.section("accounts")
-        for account in told:
+        for account in accounts:
             terminalreporter.write_line(account)

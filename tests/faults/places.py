@@ -1,5 +1,4 @@
-"""Where messages go in the campaign: a channel of each kind, and the real server or the stand-in
-behind it."""
+"""The channels of the fault-injection tests, each with its real server or stand-in."""
 
 import json
 import re
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.account import Post, numbers_in
-from tests.servers.faulty import Faulty, Trouble
+from tests.servers.faulty import Fault, FaultyProxy
 from tests.servers.loopback import in_thread
 from tests.servers.slack import TOKEN, Slack
 from tests.servers.smtp import MailServer
@@ -19,21 +18,21 @@ from tests.servers.synapse import Synapse
 
 @dataclass
 class Place:
-    """A channel of team acme; what its server got is read from outside."""
+    """A channel of team acme; its posts are read from its server."""
 
     name: str
     kind: str
     port: int
-    """Where its server listens."""
+    """The port of its server."""
     keys: str
-    """The channel's TOML; HOST, PORT and HTTP are put in by ``toml``."""
+    """The channel's TOML, with the placeholders HOST, PORT, HTTP and TLS."""
     posts: Callable[[], list[Post]]
     secure: bool = False
     host: str = "127.0.0.1"
     more: str = ""
     """More TOML."""
     replies: dict[str, str] = field(default_factory=dict)
-    """What a mail server refuses, as ``MailServer`` has it."""
+    """Replies with which a mail server refuses commands, see ``MailServer``."""
 
     def toml(self) -> str:
         keys = self.keys.replace("HTTP", "https" if self.secure else "http")
@@ -44,13 +43,13 @@ class Place:
             f'events = ["*"]\n{keys}\n{self.more}\n'
         )
 
-    def behind(self, proxy: Faulty) -> None:
+    def behind(self, proxy: FaultyProxy) -> None:
         """Reach the server through a proxy."""
         self.port = proxy.port
 
 
 class Places:
-    """Makes places; their servers end with ``running``."""
+    """Creates places; their servers end with ``running``."""
 
     def __init__(self, running: ExitStack, synapse: Synapse) -> None:
         self._running = running
@@ -58,13 +57,12 @@ class Places:
         self._bot, self._reader = synapse.register("bot"), synapse.register("reader")
 
     def of_each_kind(self) -> list[Place]:
-        """One of each, and a Slack channel that is soon late."""
+        """One of each, and a Slack channel that soon sends digests."""
         digests = self.slack("digests")
         digests.more += "digest_after = 3\n"
         return [self.slack("slack"), digests, self.matrix("matrix"), self.mail("mail")]
 
     def make(self, kind: str, name: str) -> Place:
-        """A place of that kind."""
         makers: dict[str, Callable[[str], Place]] = {
             "slack": self.slack,
             "matrix": self.matrix,
@@ -72,11 +70,11 @@ class Places:
         }
         return makers[kind](name)
 
-    def troubled(
-        self, place: Place, trouble: Trouble, *, ca_file: Path | None = None, tls: Any = None
-    ) -> Faulty:
-        """A proxy before a place; with ``tls`` the channel speaks it."""
-        proxy = Faulty(place.port, trouble, tls=tls, greets=place.kind == "email")
+    def faulty(
+        self, place: Place, fault: Fault, *, ca_file: Path | None = None, tls: Any = None
+    ) -> FaultyProxy:
+        """A proxy before a place; with ``tls`` the channel uses TLS."""
+        proxy = FaultyProxy(place.port, fault, tls=tls, greets=place.kind == "email")
         self._running.enter_context(proxy)
         place.behind(proxy)
         if tls is not None:
@@ -85,7 +83,7 @@ class Places:
         return proxy
 
     def slack(self, name: str) -> Place:
-        """A workspace of its own."""
+        """In a separate workspace."""
         workspace = Slack()
         server = self._running.enter_context(in_thread(workspace.handle))
         keys = (
@@ -100,7 +98,7 @@ class Places:
         return Place(name, "slack", server.port, keys, posts)
 
     def matrix(self, name: str) -> Place:
-        """A room of its own."""
+        """In a separate room."""
         room = self._bot.create_room()
         self._bot.invite(room, self._reader.id)
         self._reader.join(room)
@@ -116,7 +114,7 @@ class Places:
         return Place(name, "matrix", port, f'{keys}room = "{room}"', posts)
 
     def mail(self, name: str) -> Place:
-        """A mail server of its own."""
+        """On a separate mail server."""
         server = self._running.enter_context(MailServer())
         keys = (
             'to = ["design@example.com"]\nsender = "Penpot <penpot@example.com>"\n'

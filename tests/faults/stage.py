@@ -1,4 +1,4 @@
-"""A run of the campaign: Penpot's side, the service, and the account at the end."""
+"""A run: Penpot's load, the service, and the account at the end."""
 
 import asyncio
 import json
@@ -23,21 +23,21 @@ BODY = json.loads(
     (Path(__file__).parents[1] / "penpot/payloads/create-comment/plain.json").read_bytes()
 )
 IDS = "5d0e-81a4-8006-9b0000000001"
-"""What the ids of all comments and threads end with."""
-PATIENCE = 4.0
-"""Seconds that Penpot waits for an answer (FACTS.md)."""
+"""The end of the ids of all comments and threads."""
+PENPOT_TIMEOUT = 4.0
+"""Seconds that Penpot waits for a response (FACTS.md)."""
 
 
 def comment(number: int, words: str = "") -> bytes:
-    """A body of Penpot's: a comment that tells its number. Each sender's are a thread."""
+    """A webhook body: a comment with its number in the text. Each sender writes in one thread."""
     text = f"This is no {number}. {words}"
     ids = {"id": f"{number:08}-{IDS}", "threadId": f"{number // SENDER:08}-{IDS}"}
     return json.dumps(BODY | {"props": BODY["props"] | ids | {"content": text}}).encode()
 
 
 class Load:
-    """Senders that post one comment after the other, as Penpot does: each once, whatever is
-    answered. A context manager: they end with it."""
+    """Senders that post one comment after the other as Penpot does, each once, whatever the
+    response. A context manager that stops them at its end."""
 
     def __init__(
         self,
@@ -50,9 +50,8 @@ class Load:
         most: int = SENDER,
         words: str = "",
     ) -> None:
-        """``hooks`` are tried in turn, as behind a balancer. ``first`` is the number of the first
-        sender; ``rate`` that of each, in comments a second, ``most`` so many it sends; ``words``
-        stand in each comment."""
+        """``hooks`` are used in turn, as by a load balancer. ``first`` is the number of the first
+        sender. Each sends up to ``most`` comments at ``rate`` per second, with ``words``."""
         self._hooks = hooks
         self._ledger = ledger
         self._pause = 1 / rate
@@ -79,12 +78,12 @@ class Load:
         self.join()
 
     def join(self) -> None:
-        """Wait until all is sent."""
+        """Wait until all comments are sent."""
         for thread in self._threads:
             thread.join()
 
     def _send(self, sender: int) -> None:
-        with httpx.Client(headers=JSON, timeout=PATIENCE, verify=False) as client:
+        with httpx.Client(headers=JSON, timeout=PENPOT_TIMEOUT, verify=False) as client:
             for number in range(SENDER * sender, SENDER * sender + self._most):
                 if self._stop.is_set():
                     return
@@ -107,7 +106,7 @@ def service(folder: Path, places: Sequence[Place], **tables: str) -> Service:
 
 
 def entries(service: Service) -> list[LogEntry]:
-    """All that the service's store holds, read beside it."""
+    """All log entries in the service's store, read while it runs."""
 
     async def read() -> list[LogEntry]:
         store = store_at(service.store)
@@ -121,13 +120,13 @@ def entries(service: Service) -> list[LogEntry]:
 
 
 def waiting(service: Service) -> dict[str, int]:
-    """How many messages wait in each queue; under an empty name, the events that do."""
+    """The number of waiting messages by queue; with a key "" if events wait."""
 
     async def read() -> dict[str, int]:
         store = store_at(service.store)
         await store.open(service=False)
         try:
-            stored = {"": 1} if await store.stored(1) else {}
+            stored = {"": 1} if await store.stored_events(1) else {}
             return stored | await store.waiting_queues()
         finally:
             await store.close()
@@ -136,7 +135,7 @@ def waiting(service: Service) -> dict[str, int]:
 
 
 def drained(service: Service, *, within: float, but: Collection[str] = ()) -> None:
-    """Wait until no message waits, other than in the queues ``but``."""
+    """Wait until all queues other than ``but`` are empty."""
 
     def empty() -> bool:
         try:
@@ -151,7 +150,7 @@ def drained(service: Service, *, within: float, but: Collection[str] = ()) -> No
 
 
 def dead(service: Service) -> dict[str, dict[int, str]]:
-    """By queue, the comments that were set aside, with their reasons."""
+    """By queue, the reasons of dead comments by number."""
     found: dict[str, dict[int, str]] = {}
     for entry in entries(service):
         for delivery in entry.deliveries:
@@ -170,8 +169,8 @@ def account(
     doubles: Mapping[str, int] | int = 0,
     resent: Collection[int] = (),
 ) -> list[Line]:
-    """Every queue's account; fails where one does not balance. ``doubles``: so many posts may be
-    repeated in a queue, as ``settle`` takes it; without its name in all of Slack."""
+    """Every queue's account; fails if one does not balance. ``doubles``: how many posts may be
+    repeated, by queue, or in each Slack queue."""
     lost = dead(service)
     lines = []
     for place in places:
@@ -189,6 +188,6 @@ def account(
                 resent=resent,
             )
         )
-    told = "\n".join(map(str, lines))
-    assert not any(line.faults for line in lines), f"\n{told}"
+    text = "\n".join(map(str, lines))
+    assert not any(line.faults for line in lines), f"\n{text}"
     return lines

@@ -1,4 +1,4 @@
-"""The account finds what it is there to find."""
+"""The account detects lost, repeated and misordered messages."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def posts(*numbers: int) -> list[Post]:
         [*posts(0, 1), *posts(0, 1, 2, SENDER, SENDER + 1)],
     ],
 )
-def test_what_arrived_in_order_balances(arrived: list[Post]) -> None:
+def test_messages_in_order_balance(arrived: list[Post]) -> None:
     assert settle("queue", LEDGER, arrived).faults == []
 
 
@@ -40,12 +40,12 @@ def test_what_arrived_in_order_balances(arrived: list[Post]) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named(arrived: list[Post], dead: dict[int, str], fault: str) -> None:
+def test_faults_are_named(arrived: list[Post], dead: dict[int, str], fault: str) -> None:
     (found,) = settle("queue", LEDGER, arrived, dead=dead).faults
     assert found.startswith(fault)
 
 
-def test_what_is_dead_with_its_reason_and_doubles_that_are_allowed_balance() -> None:
+def test_dead_messages_with_reasons_and_allowed_doubles_balance() -> None:
     arrived = [*posts(0, 2), Post("x", (2,)), *posts(SENDER, SENDER + 1)]
     line = settle("queue", LEDGER, arrived, dead={1: "no"}, doubles=1)
     assert (line.faults, line.delivered, line.dead, line.doubled) == ([], 4, 1, 1)

@@ -1,5 +1,5 @@
-"""Servers of channels in every kind of trouble at once: their queues wait, the others go on, and
-after the repair all is delivered, in order."""
+"""All faults of channel servers at once: their queues wait, the others continue, and after the
+repair all messages are delivered, in order."""
 
 import re
 from collections.abc import Callable, Collection
@@ -13,54 +13,54 @@ import pytest
 from tests.faults.account import Ledger, Line
 from tests.faults.places import Place, Places
 from tests.faults.stage import Load, account, dead, drained, service
-from tests.servers.faulty import Faulty, Trouble
+from tests.servers.faulty import Fault, FaultyProxy
 from tests.servers.fixtures import Authority
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.timeout(300)
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[Line]], None]
 PROXY = b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: 9\r\n%s\r\n<h1>No</h1"
 
 
-def http(status: str, header: str = "") -> Trouble:
-    return Trouble(answer=PROXY % (status.encode(), header.encode()))
+def http(status: str, header: str = "") -> Fault:
+    return Fault(answer=PROXY % (status.encode(), header.encode()))
 
 
 HTTP = {
-    "refusing": Trouble(refuse=True),
-    "cutting": Trouble(cut=b""),
+    "refusing": Fault(refuse=True),
+    "cutting": Fault(cut=b""),
     "limited-2s": http("429 Slow Down", "Retry-After: 2\r\n"),
     "limited": http("429 Slow Down"),
     "failing": http("500 No"),
-    "garbling": Trouble(answer=b"\x00\x01\x02 no protocol at all\r\n\r\n"),
-    "endless": Trouble(answer=b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", endless=True),
-    "hanging": Trouble(hang=True),
+    "garbling": Fault(answer=b"\x00\x01\x02 no protocol at all\r\n\r\n"),
+    "endless": Fault(answer=b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", endless=True),
+    "hanging": Fault(hang=True),
 }
 MAIL = {
-    "refusing": Trouble(refuse=True),
-    "cutting": Trouble(cut=b"\r\n.\r\n"),
-    "limited": Trouble(answer=b"421 4.3.2 too many connections\r\n"),
-    "garbling": Trouble(answer=b"\x00\x01\x02 no protocol at all\r\n\r\n"),
-    "endless": Trouble(answer=b"220 ", endless=True),
+    "refusing": Fault(refuse=True),
+    "cutting": Fault(cut=b"\r\n.\r\n"),
+    "limited": Fault(answer=b"421 4.3.2 too many connections\r\n"),
+    "garbling": Fault(answer=b"\x00\x01\x02 no protocol at all\r\n\r\n"),
+    "endless": Fault(answer=b"220 ", endless=True),
 }
-# A mail server may take its time, so Relay waits 30 s for it: for the long form.
-SLOW = {"hanging": Trouble(hang=True)}
+# Relay waits 30 s for a mail server: only in the long run.
+SLOW = {"hanging": Fault(hang=True)}
 
 
 @dataclass
-class Street:
-    """The places in trouble with their proxies, and those beside them that are well."""
+class Setup:
+    """Places with faults, their proxies, and healthy places."""
 
-    proxies: dict[str, Faulty] = field(default_factory=dict)
-    troubled: list[Place] = field(default_factory=list)
-    well: list[Place] = field(default_factory=list)
+    proxies: dict[str, FaultyProxy] = field(default_factory=dict)
+    faulty: list[Place] = field(default_factory=list)
+    healthy: list[Place] = field(default_factory=list)
 
     @property
     def places(self) -> list[Place]:
-        return [*self.troubled, *self.well]
+        return [*self.faulty, *self.healthy]
 
     def repair(self, names: Collection[str], authority: Authority) -> dict[str, int]:
-        """Let all be well there; how often each was tried by then."""
+        """End the faults; the number of attempts at each before."""
         tries = {name: self.proxies[name].tries for name in names}
         for name in names:
             proxy = self.proxies[name]
@@ -68,50 +68,55 @@ class Street:
         return tries
 
 
-def street(places: Places, authority: Authority, *, long: bool) -> Street:
-    """Every kind of channel in every kind of trouble, and one of each in none."""
-    found = Street()
+def setup(places: Places, authority: Authority, *, long: bool) -> Setup:
+    """Every kind of channel with every fault, and a healthy one of each kind."""
+    found = Setup()
     mail = MAIL | SLOW if long else MAIL
-    for kind, troubles in (("slack", HTTP), ("matrix", HTTP), ("email", mail)):
-        for name, trouble in troubles.items():
+    for kind, faults in (("slack", HTTP), ("matrix", HTTP), ("email", mail)):
+        for name, fault in faults.items():
             place = places.make(kind, f"{kind}-{name}")
-            found.proxies[place.name] = places.troubled(place, trouble)
-            found.troubled.append(place)
+            found.proxies[place.name] = places.faulty(place, fault)
+            found.faulty.append(place)
         place = places.make(kind, f"{kind}-expired")
         yesterday = datetime.now(UTC) - timedelta(days=1)
         expired = authority.certificate(not_after=yesterday)
-        found.proxies[place.name] = places.troubled(
-            place, Trouble(), tls=expired, ca_file=authority.ca_file
+        found.proxies[place.name] = places.faulty(
+            place, Fault(), tls=expired, ca_file=authority.ca_file
         )
-        found.troubled.append(place)
-        found.well.append(places.make(kind, f"{kind}-well"))
+        found.faulty.append(place)
+        found.healthy.append(places.make(kind, f"{kind}-healthy"))
     return found
 
 
-def test_every_trouble_of_a_server_is_waited_out_and_no_other_queue_waits_for_it(
-    tmp_path: Path, places: Places, running: ExitStack, authority: Authority, tell: Tell, long: bool
+def test_queues_survive_every_fault_of_a_server_and_do_not_delay_others(
+    tmp_path: Path,
+    places: Places,
+    running: ExitStack,
+    authority: Authority,
+    report: Report,
+    long: bool,
 ) -> None:
-    troubled = street(places, authority, long=long)
-    relay = service(tmp_path / "relay", troubled.places)
+    faulty = setup(places, authority, long=long)
+    relay = service(tmp_path / "relay", faulty.places)
     running.callback(relay.end)
     relay.start()
     ledger = Ledger()
     with Load([relay.hook], ledger, senders=2, most=10) as load:
         load.join()
     assert len(ledger.acknowledged) == 20
-    drained(relay, within=120, but=troubled.proxies)
-    assert account(relay, ledger, troubled.well)
-    hanging = {name for name in troubled.proxies if name.endswith("hanging")}
-    wait_until(lambda: failing(relay) >= troubled.proxies.keys() - hanging, 60)
-    tries = troubled.repair(set(troubled.proxies) - hanging, authority)
+    drained(relay, within=120, but=faulty.proxies)
+    assert account(relay, ledger, faulty.healthy)
+    hanging = {name for name in faulty.proxies if name.endswith("hanging")}
+    wait_until(lambda: failing(relay) >= faulty.proxies.keys() - hanging, 60)
+    tries = faulty.repair(set(faulty.proxies) - hanging, authority)
     drained(relay, within=120, but=hanging)
     wait_until(lambda: failing(relay) >= hanging, 45)
-    troubled.repair(hanging, authority)
+    faulty.repair(hanging, authority)
     drained(relay, within=120)
     assert not dead(relay)
     assert "\x00" not in relay.log.read_text()
     doubles = {"slack-cutting": tries["slack-cutting"]}
-    tell("every trouble at once", account(relay, ledger, troubled.places, doubles=doubles))
+    report("every fault at once", account(relay, ledger, faulty.places, doubles=doubles))
 
 
 def failing(relay: Service) -> set[str]:
@@ -119,10 +124,10 @@ def failing(relay: Service) -> set[str]:
     return set(re.findall(r"queue acme/([\w-]+): delivery \d+ failed", relay.log.read_text()))
 
 
-def test_a_name_that_is_not_found_is_found_again(
-    tmp_path: Path, places: Places, running: ExitStack, tell: Tell
+def test_a_host_name_that_is_not_resolved_is_retried(
+    tmp_path: Path, places: Places, running: ExitStack, report: Report
 ) -> None:
-    """The service has an /etc/hosts of its own, and no server of names."""
+    """The service has a separate /etc/hosts, and no name server."""
     names = tmp_path / "hosts"
     names.write_text("127.0.0.1 localhost\n")
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
@@ -152,21 +157,21 @@ def test_a_name_that_is_not_found_is_found_again(
     with names.open("a") as hosts:
         hosts.write("127.0.0.1 slack.faults.test matrix.faults.test email.faults.test\n")
     drained(relay, within=120)
-    tell("no names", account(relay, ledger, channels))
+    report("no names", account(relay, ledger, channels))
 
 
-def test_what_could_not_be_delivered_is_after_the_repair_by_relay_resend(
-    tmp_path: Path, places: Places, running: ExitStack, tell: Tell
+def test_relay_resend_delivers_dead_messages_after_the_repair(
+    tmp_path: Path, places: Places, running: ExitStack, report: Report
 ) -> None:
-    """A server that finds fault with the messages themselves, for a while."""
+    """A server that rejects the messages themselves for a while."""
     slack, matrix, mail = channels = [
         places.make(kind, kind) for kind in ("slack", "matrix", "email")
     ]
     blocks = answer(b'{"ok": false, "error": "invalid_blocks"}')
     large = answer(b'{"errcode": "M_TOO_LARGE", "error": "no"}', b"413 No")
     proxies = [
-        places.troubled(slack, Trouble(answer=blocks)),
-        places.troubled(matrix, Trouble(answer=large)),
+        places.faulty(slack, Fault(answer=blocks)),
+        places.faulty(matrix, Fault(answer=large)),
     ]
     mail.replies["DATA"] = "554 5.7.1 looks like spam"
     relay = service(tmp_path / "relay", channels)
@@ -187,7 +192,7 @@ def test_what_could_not_be_delivered_is_after_the_repair_by_relay_resend(
     drained(relay, within=120)
     lines = account(relay, ledger, channels, resent=range(6))
     assert [line.dead for line in lines] == [0] * 3
-    tell("resend --dead", lines)
+    report("resend --dead", lines)
 
 
 def answer(body: bytes, status: bytes = b"200 OK") -> bytes:

@@ -1,4 +1,4 @@
-"""The clock of the machine set back and forward while messages wait."""
+"""The system clock is set back and forward while messages wait."""
 
 import sys
 import time
@@ -11,17 +11,17 @@ import pytest
 from tests.faults.account import Ledger, Line
 from tests.faults.places import Place, Places
 from tests.faults.stage import Load, account, dead, drained, service, waiting
-from tests.servers.faulty import Trouble
+from tests.servers.faulty import Fault
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.timeout(300)
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[Line]], None]
 DAY = 24 * 3600
 KINDS = ("slack", "matrix", "email")
 
 
 def clocked(folder: Path, channels: list[Place]) -> tuple[Service, Path]:
-    """A service, and the file that says by how many seconds its clock is wrong."""
+    """A service, and the file with the offset of its clock."""
     relay = service(folder, channels)
     wrong = folder / "wrong"
     relay.command = [sys.executable, "-m", "tests.faults.clocked", str(wrong)]
@@ -40,11 +40,11 @@ LONG = pytest.mark.long
         400 * DAY,
     ],
 )
-def test_a_clock_that_is_set_while_messages_wait_neither_holds_them_up_nor_makes_them_old(
-    tmp_path: Path, places: Places, running: ExitStack, tell: Tell, jump: int
+def test_setting_the_clock_neither_delays_nor_expires_waiting_messages(
+    tmp_path: Path, places: Places, running: ExitStack, report: Report, jump: int
 ) -> None:
     channels = [places.make(kind, kind) for kind in KINDS]
-    proxies = [places.troubled(place, Trouble(refuse=True)) for place in channels]
+    proxies = [places.faulty(place, Fault(refuse=True)) for place in channels]
     relay, wrong = clocked(tmp_path / "relay", channels)
     running.callback(relay.end)
     relay.start()
@@ -65,14 +65,14 @@ def test_a_clock_that_is_set_while_messages_wait_neither_holds_them_up_nor_makes
     with Load([relay.hook], ledger, first=3, most=4) as load:
         load.join()
     drained(relay, within=120)
-    tell(f"set by {jump / DAY:+.0f} days", account(relay, ledger, channels))
+    report(f"set by {jump / DAY:+.0f} days", account(relay, ledger, channels))
 
 
-def test_a_start_with_a_clock_that_is_a_month_ahead_makes_nothing_old(
-    tmp_path: Path, places: Places, running: ExitStack, tell: Tell
+def test_a_start_with_a_clock_a_month_ahead_expires_nothing(
+    tmp_path: Path, places: Places, running: ExitStack, report: Report
 ) -> None:
     place = places.make("slack", "slack")
-    proxy = places.troubled(place, Trouble(refuse=True))
+    proxy = places.faulty(place, Fault(refuse=True))
     relay, wrong = clocked(tmp_path / "relay", [place])
     running.callback(relay.end)
     relay.start()
@@ -87,4 +87,4 @@ def test_a_start_with_a_clock_that_is_a_month_ahead_makes_nothing_old(
     wrong.write_text("0")
     proxy.change()
     drained(relay, within=120)
-    tell("started a month ahead", account(relay, ledger, [place]))
+    report("started a month ahead", account(relay, ledger, [place]))

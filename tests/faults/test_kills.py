@@ -1,7 +1,7 @@
-"""`kill -9` at any moment, under load: all that was acknowledged arrives, in order.
+"""`kill -9` at any moment, under load: all acknowledged events arrive, in order.
 
-Matrix and mail never double: the transaction id, the Message-ID. Slack, which knows no such id,
-doubles at most what was under way, each time.
+Matrix and mail never show duplicates, because of transaction id and Message-ID. Slack has no such
+id: each kill duplicates at most the message that was being sent.
 """
 
 import random
@@ -21,16 +21,16 @@ from tests.servers.postgres import Postgres
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.timeout(300)
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[Line]], None]
 
 
-BUDGET = 330.0
-"""Seconds for the kills of one test; a busy machine manages fewer than are asked for."""
+KILL_SECONDS = 330.0
+"""Seconds for the kills of one test; a slow machine does fewer."""
 
 
-def kill_now_and_then(relay: Service, most: int, chance: random.Random) -> int:
-    """How many kills there were; some come while it starts."""
-    end = time.monotonic() + BUDGET
+def kill_repeatedly(relay: Service, most: int, chance: random.Random) -> int:
+    """Kill repeatedly, also during starts; the number of kills."""
+    end = time.monotonic() + KILL_SECONDS
     kills = 0
     while kills < most and time.monotonic() < end:
         relay.begin()
@@ -44,8 +44,8 @@ def kill_now_and_then(relay: Service, most: int, chance: random.Random) -> int:
 
 
 @pytest.mark.timeout(1200)
-def test_kills_of_a_service_with_a_file(
-    tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
+def test_kills_of_a_service_with_sqlite(
+    tmp_path: Path, running: ExitStack, places: Places, report: Report, long: bool
 ) -> None:
     channels = places.of_each_kind()
     relay = service(tmp_path / "relay", channels)
@@ -54,12 +54,12 @@ def test_kills_of_a_service_with_a_file(
     relay.start()
     relay.kill()
     with Load([relay.hook], ledger, senders=3, rate=4 if long else 20):
-        kills = kill_now_and_then(relay, 200 if long else 8, random.Random(7))
+        kills = kill_repeatedly(relay, 200 if long else 8, random.Random(7))
         time.sleep(0.3)
     drained(relay, within=120)
     lines = account(relay, ledger, channels, doubles=kills)
     assert len(ledger.acknowledged) > kills * 3
-    tell(f"{kills} kills", lines)
+    report(f"{kills} kills", lines)
 
 
 @pytest.mark.timeout(1200)
@@ -68,11 +68,10 @@ def test_kills_of_two_replicas_on_one_database(
     running: ExitStack,
     places: Places,
     postgres: Postgres,
-    tell: Tell,
+    report: Report,
     long: bool,
 ) -> None:
-    """One or the other, at times both: several times while a lease runs out and its queue rests,
-    and once more when the queue sends again."""
+    """Kill one or both: several times until a lease expires, and again when the queue sends."""
     most, each = (200, 5) if long else (3, 3)
     channels = places.of_each_kind()
     url = postgres.fresh()
@@ -82,7 +81,7 @@ def test_kills_of_two_replicas_on_one_database(
         relay.start()
     ledger, chance, kills = Ledger(), random.Random(11), 0
     with Load([relay.hook for relay in replicas], ledger, senders=3, rate=3 if long else 15):
-        end = time.monotonic() + BUDGET
+        end = time.monotonic() + KILL_SECONDS
         while kills < most and time.monotonic() < end:
             for _ in range(each):
                 for relay in chance.sample(replicas, chance.choice([1, 1, 1, 2])):
@@ -98,13 +97,14 @@ def test_kills_of_two_replicas_on_one_database(
     drained(replicas[0], within=120)
     lines = account(replicas[0], ledger, channels, doubles=kills)
     assert len(ledger.acknowledged) > kills * 3
-    tell(f"{kills} kills", lines)
+    report(f"{kills} kills", lines)
 
 
-def test_a_service_that_is_told_to_end_while_it_sends(
-    tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
+def test_a_graceful_stop_while_sending(
+    tmp_path: Path, running: ExitStack, places: Places, report: Report, long: bool
 ) -> None:
-    """What is under way arrives and is noted, so that nothing doubles; the rest waits."""
+    """Messages being sent are completed and recorded, so that nothing is duplicated; the others
+    wait."""
     ends = 20 if long else 2
     channels = places.of_each_kind()
     relay = service(tmp_path / "relay", channels)
@@ -119,14 +119,13 @@ def test_a_service_that_is_told_to_end_while_it_sends(
             assert relay.process.returncode in (0, -15)
             relay.start()
     drained(relay, within=120)
-    tell(f"{ends} ends", account(relay, ledger, channels, doubles=0))
+    report(f"{ends} ends", account(relay, ledger, channels, doubles=0))
 
 
 def test_a_kill_at_each_write(
-    tmp_path: Path, running: ExitStack, places: Places, tell: Tell, long: bool
+    tmp_path: Path, running: ExitStack, places: Places, report: Report, long: bool
 ) -> None:
-    """In the moment in which the disk is asked to make a change last: of an event, of what it
-    became, of a digest, of a receipt."""
+    """At each fsync: of an event, of deliveries, of a digest, of a receipt."""
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
     channels = places.of_each_kind()
@@ -149,4 +148,4 @@ def test_a_kill_at_each_write(
     relay.command = command
     relay.start()
     drained(relay, within=120)
-    tell(f"{kills} kills at a write", account(relay, ledger, channels, doubles=kills))
+    report(f"{kills} kills at a write", account(relay, ledger, channels, doubles=kills))

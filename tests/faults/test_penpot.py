@@ -1,4 +1,4 @@
-"""Penpot's API in trouble: a message waits two seconds for names, and goes out without them."""
+"""Faults of Penpot's API: a message waits two seconds for names, and is sent without them."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.service import wait_until
 
 pytestmark = pytest.mark.timeout(300)
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[Line]], None]
 FAULTS = {
     "hangs": Fault(hang=True),
     "cuts": Fault(cut=True),
@@ -29,8 +29,8 @@ LONG = pytest.mark.long
 @pytest.mark.parametrize(
     "what", ["hangs", *(pytest.param(what, marks=LONG) for what in ("cuts", "fails", "garbles"))]
 )
-def test_messages_go_out_also_when_penpot_does_not_tell_names(
-    tmp_path: Path, places: Places, running: ExitStack, tell: Tell, what: str
+def test_messages_are_sent_without_names_if_penpot_fails(
+    tmp_path: Path, places: Places, running: ExitStack, report: Report, what: str
 ) -> None:
     penpot = running.enter_context(StandIn())
     penpot.faults["*"] = FAULTS[what]
@@ -45,10 +45,10 @@ def test_messages_go_out_also_when_penpot_does_not_tell_names(
         wait_until(lambda: all(place.posts() for place in channels), 60)
         assert time.monotonic() - begun < 8
         drained(relay, within=120)
-    assert time.monotonic() - begun < 25  # not two seconds for each of them
+    assert time.monotonic() - begun < 25  # not two seconds for each message
     assert penpot.calls
     penpot.faults.clear()
     with Load([relay.hook], ledger, first=2, most=5) as load:
         load.join()
     drained(relay, within=120)
-    tell(f"Penpot {what}", account(relay, ledger, channels))
+    report(f"Penpot {what}", account(relay, ledger, channels))

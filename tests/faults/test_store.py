@@ -1,5 +1,5 @@
-"""The store in trouble under a service that runs: the hook answers 503 before Penpot hangs up,
-nothing that was acknowledged is lost, and all goes on by itself when the trouble is over."""
+"""Faults of the store under a running service: the hook answers 503 before Penpot's timeout, no
+acknowledged event is lost, and the service recovers by itself."""
 
 import shutil
 import signal
@@ -19,12 +19,12 @@ from tests.faults.stage import Load, account, drained, service
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.timeout(300)
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[Line]], None]
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of its own, of sixteen megabytes."""
+    """A folder on a separate file system of 16 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
@@ -39,7 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def in_small_disk(relay: Service, folder: Path) -> None:
-    """Let the store be there, before the service starts."""
+    """Move the store there, before the service starts."""
     text = relay.config.read_text().replace(relay.store, f"sqlite:///{folder}/relay.db")
     relay.config.write_text(text)
     relay.store = f"sqlite:///{folder}/relay.db"
@@ -71,8 +71,8 @@ def locked(file: Path) -> Iterator[None]:
 
 @contextmanager
 def immutable(file: Path) -> Iterator[None]:
-    """Not even root, nor who has it open already, can write to the store: as with a file system
-    that was mounted anew, read-only, after an error of its disk."""
+    """Nobody can write to the store, not even root or a process that has it open: as on a file
+    system that the kernel remounted read-only after a disk error."""
     files = [f"{file}{more}" for more in ("", "-wal")]
     set_ = subprocess.run(["chattr", "+i", *files], capture_output=True, text=True)
     try:
@@ -85,7 +85,7 @@ def immutable(file: Path) -> Iterator[None]:
 
 @contextmanager
 def failing_to_sync(relay: Service) -> Iterator[None]:
-    """The disk says that it could not write, when it is asked to make sure."""
+    """fsync fails with EIO."""
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
     assert relay.process is not None
@@ -95,7 +95,7 @@ def failing_to_sync(relay: Service) -> Iterator[None]:
         try:
             status = Path(f"/proc/{relay.process.pid}/status")
             wait_until(lambda: f"TracerPid:\t{tracer.pid}\n" in status.read_text(), 60)
-            time.sleep(0.2)  # its threads as well
+            time.sleep(0.2)  # for its other threads
             yield
         finally:
             tracer.send_signal(signal.SIGINT)
@@ -103,28 +103,28 @@ def failing_to_sync(relay: Service) -> Iterator[None]:
 
 @contextmanager
 def moved(file: Path) -> Iterator[None]:
-    """What is written to a file without a name is gone when the service ends."""
+    """Move the file of a running service away and back."""
     away = file.rename(file.with_name("away.db"))
     yield
     away.rename(file)
 
 
-def through(
-    relay: Service, places: list[Place], trouble: Callable[[], object], words: str = ""
+def run_with_fault(
+    relay: Service, places: list[Place], fault: Callable[[], object], words: str = ""
 ) -> list[Line]:
-    """A run with the trouble in the middle, under load."""
+    """A run with the fault in the middle, under load."""
     ledger = Ledger()
     relay.start()
     with Load([relay.hook], ledger, senders=3, words=words):
         time.sleep(0.5)
-        with trouble():  # type: ignore[attr-defined]
+        with fault():  # type: ignore[attr-defined]
             wait_until(lambda: len(ledger.refused) >= 3, 60)
             answer = httpx.get(f"{relay.url}/readyz", timeout=8)
             assert (answer.status_code, answer.text[:26]) == (503, "the store can't be written")
             before = len(ledger.acknowledged)
         wait_until(relay.is_ready, 60)
         wait_until(lambda: len(ledger.acknowledged) >= before + 10, 60)
-    assert ledger.unanswered == []  # as long as Penpot waits
+    assert ledger.unanswered == []  # within Penpot's timeout
     drained(relay, within=120)
     assert relay.log.read_text().count("\n") < 3000
     return account(relay, ledger, places)
@@ -142,30 +142,28 @@ def relay(tmp_path: Path, channels: list[Place], running: ExitStack) -> Service:
     return found
 
 
-def test_a_disk_that_is_full(
-    relay: Service, channels: list[Place], small_disk: Path, tell: Tell
+def test_a_full_disk(
+    relay: Service, channels: list[Place], small_disk: Path, report: Report
 ) -> None:
     in_small_disk(relay, small_disk)
-    tell("a full disk", through(relay, channels, lambda: full(small_disk), "word " * 200))
+    report("a full disk", run_with_fault(relay, channels, lambda: full(small_disk), "word " * 200))
 
 
-def test_a_store_that_another_process_has_locked(
-    relay: Service, channels: list[Place], tell: Tell
-) -> None:
+def test_a_locked_store(relay: Service, channels: list[Place], report: Report) -> None:
     file = relay.folder / "relay.db"
-    tell("a locked store", through(relay, channels, lambda: locked(file)))
+    report("a locked store", run_with_fault(relay, channels, lambda: locked(file)))
 
 
-def test_a_store_that_is_read_only(relay: Service, channels: list[Place], tell: Tell) -> None:
+def test_a_read_only_store(relay: Service, channels: list[Place], report: Report) -> None:
     file = relay.folder / "relay.db"
-    tell("a store that is read-only", through(relay, channels, lambda: immutable(file)))
+    report("a store that is read-only", run_with_fault(relay, channels, lambda: immutable(file)))
 
 
-def test_a_disk_that_fails_to_sync(relay: Service, channels: list[Place], tell: Tell) -> None:
-    tell("a disk that fails", through(relay, channels, lambda: failing_to_sync(relay)))
+def test_a_disk_that_fails_to_sync(relay: Service, channels: list[Place], report: Report) -> None:
+    report("a disk that fails", run_with_fault(relay, channels, lambda: failing_to_sync(relay)))
 
 
 @pytest.mark.long
-def test_a_store_that_is_moved_away(relay: Service, channels: list[Place], tell: Tell) -> None:
+def test_a_moved_store(relay: Service, channels: list[Place], report: Report) -> None:
     file = relay.folder / "relay.db"
-    tell("a store that is moved away", through(relay, channels, lambda: moved(file)))
+    report("a store that is moved away", run_with_fault(relay, channels, lambda: moved(file)))

@@ -1,4 +1,4 @@
-"""A template that wants more than it may have costs no message, and holds up no answer."""
+"""A template that exceeds its limits loses no message and delays no response."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.faults.stage import Load, account, drained, service
 from tests.service import wait_until
 
 pytestmark = pytest.mark.timeout(300)
-Tell = Callable[[str, list[Line]], None]
+Report = Callable[[str, list[Line]], None]
 GREEDY = {
     "loops": "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
     "computes": "{{ 10 ** (10 ** 8) }}",
@@ -33,8 +33,8 @@ LONG = pytest.mark.long
         pytest.param("talks without end", marks=LONG),
     ],
 )
-def test_a_greedy_template_gives_way_to_the_built_in_one(
-    tmp_path: Path, places: Places, running: ExitStack, tell: Tell, what: str
+def test_a_greedy_template_falls_back_to_the_built_in_one(
+    tmp_path: Path, places: Places, running: ExitStack, report: Report, what: str
 ) -> None:
     folder = tmp_path / "templates"
     folder.mkdir()
@@ -57,4 +57,4 @@ def test_a_greedy_template_gives_way_to_the_built_in_one(
     wait_until(lambda: "create-comment.md.j2" in relay.log.read_text(), 60)
     mine.unlink()
     drained(relay, within=120)
-    tell(f"a template that {what}", account(relay, ledger, channels))
+    report(f"a template that {what}", account(relay, ledger, channels))

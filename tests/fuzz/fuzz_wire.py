@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the way in: decode, normalize, enrich, add_links.
+"""Coverage-guided fuzzing of decode, normalize, enrich and add_links.
 
 Needs ``atheris`` (Linux, CPython; in an environment of its own, as nothing else does):
 
@@ -6,8 +6,8 @@ Needs ``atheris`` (Linux, CPython; in an environment of its own, as nothing else
     python tests/fuzz/fuzz_wire.py -max_total_time=60 -rss_limit_mb=512 -timeout=5
 
 The first byte of an input chooses the encoding, the rest is the body. It starts from the payloads
-in ``tests/penpot``; a directory given as an argument keeps what was found. What must hold: nothing
-is raised but ``UnreadableBody`` and ``NotAnEvent``, and what comes out can be written as UTF-8.
+in ``tests/penpot``; a directory given as an argument keeps the new inputs. No exception other than
+``UnreadableBody`` and ``NotAnEvent`` may be raised, and the results must be encodable as UTF-8.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import atheris
 with atheris.instrument_imports(include=["relay"]):
     from relay.penpot.events import NotAnEvent, normalize
     from relay.penpot.links import add_links
-    from relay.penpot.names import Fact, enrich, taught
+    from relay.penpot.names import Fact, enrich, facts_from_event
     from relay.penpot.wire import UnreadableBody, decode
 
 TYPES = ("application/json", "application/transit+json")
@@ -29,12 +29,12 @@ PAYLOADS = Path(__file__).parent.parent / "penpot" / "payloads"
 
 
 def one_input(data: bytes) -> None:
-    """What a body of these bytes goes through, up to the message."""
+    """What Relay does with a body before it renders the message."""
     with contextlib.suppress(UnreadableBody, NotAnEvent):
         value = decode(data[1:], TYPES[data[0] % 2] if data else TYPES[0])
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         event = normalize(value)
-        facts = {fact.key: Fact.loads(*fact.key, fact.dumps()) for fact in taught(event)}
+        facts = {fact.key: Fact.loads(*fact.key, fact.dumps()) for fact in facts_from_event(event)}
         event, _ = enrich(event, facts, team_key="acme")
         event = add_links(event, "https://penpot.example")
         repr({**event.variables(), "event": None}).encode()
@@ -51,10 +51,10 @@ def seeds(directory: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         seeds(Path(directory))
-        found = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+        corpus = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
-        # libFuzzer writes what it finds into the first directory.
-        atheris.Setup([sys.argv[0], *options, *found, directory], one_input)
+        # libFuzzer writes new inputs into the first directory.
+        atheris.Setup([sys.argv[0], *options, *corpus, directory], one_input)
         atheris.Fuzz()
 
 

@@ -1,6 +1,6 @@
-"""A running service and a browser that looks at it.
+"""A running service and a browser.
 
-Playwright's loop runs on in the thread that started it, so a module that uses ``browser`` has no
+Playwright's event loop keeps running in its thread, so a module that uses ``browser`` has no
 asynchronous tests.
 """
 
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.service import Service, running
 
 STDOUT = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
-# What Chromium would ask of the world by itself stays unasked.
+# No background requests to the internet.
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,57 +53,56 @@ Open = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens a window, with the arguments of ``new_context``. When the test ends, none may have
-    asked for anything from elsewhere, logged an error (as for what the policy forbids), or shown a
-    dialog."""
+    """Opens a page, with the arguments of ``new_context``. At the end no page may have requested
+    another host, logged an error (such as a policy violation), or shown a dialog."""
     contexts: list[BrowserContext] = []
-    faults: list[str] = []
+    problems: list[str] = []
 
     def open_(address: str, *, expect: tuple[str, ...] = (), **options: Any) -> Page:
-        """``expect`` are words of errors that may be logged."""
+        """``expect``: parts of errors that may be logged."""
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         origin = "/".join(address.split("/")[:3])
 
-        def asked(url: str) -> None:
+        def on_request(url: str) -> None:
             if not url.startswith((f"{origin}/", "data:", "blob:", "about:")):
-                faults.append(f"asked for {url}")
+                problems.append(f"requested {url}")
 
-        def logged(kind: str, text: str) -> None:
+        def on_console(kind: str, text: str) -> None:
             if kind == "error" and not any(word in text for word in expect):
-                faults.append(text)
+                problems.append(text)
 
-        page.on("request", lambda request: asked(request.url))
-        page.on("console", lambda message: logged(message.type, message.text))
-        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: on_request(request.url))
+        page.on("console", lambda message: on_console(message.type, message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
 
-        def told(dialog: Any) -> None:
-            faults.append(f"dialog: {dialog.message}")
+        def on_dialog(dialog: Any) -> None:
+            problems.append(f"dialog: {dialog.message}")
             dialog.dismiss()
 
-        page.on("dialog", told)
+        page.on("dialog", on_dialog)
         page.goto(address)
         return page
 
     yield open_
     for context in contexts:
         context.close()
-    assert not faults
+    assert not problems
 
 
-def serious_faults(page: Page) -> list[str]:
-    """What axe-core finds that keeps somebody from using the page, in light and in dark."""
-    found = []
+def accessibility_problems(page: Page) -> list[str]:
+    """Serious problems that axe-core reports, in light and in dark."""
+    problems = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.wait_for_timeout(50)
         for violation in Axe().run(page).response["violations"]:
             if violation["impact"] in SERIOUS:
-                places = [node["html"] for node in violation["nodes"]]
-                found.append(f"{scheme}: {violation['id']}: {violation['help']}: {places[:3]}")
+                nodes = [node["html"] for node in violation["nodes"]]
+                problems.append(f"{scheme}: {violation['id']}: {violation['help']}: {nodes[:3]}")
     page.emulate_media(color_scheme="light")
-    return found
+    return problems
 
 
 def too_wide(page: Page) -> bool:
@@ -114,6 +113,6 @@ def too_wide(page: Page) -> bool:
 
 
 def keep_picture(page: Page, name: str) -> None:
-    """Keep a screenshot where ``RELAY_PICTURES`` names a folder: to be looked at by people."""
+    """Keep a screenshot where ``RELAY_PICTURES`` names a folder: for people."""
     if folder := os.environ.get("RELAY_PICTURES"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""Who gets an answer, at the running service; and what a head of a request says about that."""
+"""Access control: at the running service, and of request heads."""
 
 import asyncio
 import http.client
@@ -16,12 +16,12 @@ from tests.service import SECRET, Service, running
 PASSWORD = "correct horse battery"
 
 
-def _seen(answer: httpx.Response) -> tuple[int, bytes, set[tuple[str, str]]]:
+def _response(answer: httpx.Response) -> tuple[int, bytes, set[tuple[str, str]]]:
     headers = {(name, value) for name, value in answer.headers.items() if name != "date"}
     return answer.status_code, answer.content, headers
 
 
-def test_a_browser_on_the_same_machine_sees_the_inspector(service: Service) -> None:
+def test_a_local_browser_needs_no_login(service: Service) -> None:
     answer = httpx.get(f"{service.url}/inspector")
     assert answer.status_code == 200
     assert "<h1>Events</h1>" in answer.text
@@ -48,18 +48,18 @@ FORWARDED = [
 ]
 
 
-def test_a_forwarded_request_gets_what_a_path_gets_that_is_not_there(service: Service) -> None:
-    unknown = _seen(httpx.get(f"{service.url}/nothing"))
+def test_a_forwarded_request_gets_the_response_of_an_unknown_path(service: Service) -> None:
+    unknown = _response(httpx.get(f"{service.url}/nothing"))
     assert unknown[0] == 404
     for headers in FORWARDED:
         for path in ("/inspector", "/inspector/login", "/inspector/static/x/relay.css"):
             answer = httpx.get(f"{service.url}{path}", headers=headers)
-            assert _seen(answer)[:2] == unknown[:2], headers
-            told = _seen(answer)[2]
-            assert told - {("connection", "close")} == unknown[2], headers
+            assert _response(answer)[:2] == unknown[:2], headers
+            received = _response(answer)[2]
+            assert received - {("connection", "close")} == unknown[2], headers
 
 
-def test_a_proxy_that_speaks_http_1_0_is_told_by_that(service: Service) -> None:
+def test_an_http_1_0_request_is_not_local(service: Service) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", service.port)
     connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
     connection.request("GET", "/inspector")
@@ -68,21 +68,21 @@ def test_a_proxy_that_speaks_http_1_0_is_told_by_that(service: Service) -> None:
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.7", "10.0.0.1", "172.17.0.1", "::ffff:10.0.0.1", ""])
-def test_who_comes_from_elsewhere_is_not_local(peer: str) -> None:
+def test_a_remote_peer_is_not_local(peer: str) -> None:
     assert not RequestHead(peer, "1.1", {"host": ["localhost"]}).is_local
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
-def test_who_comes_from_here_to_here_is_local(peer: str, host: str) -> None:
+def test_a_loopback_peer_with_a_local_host_is_local(peer: str, host: str) -> None:
     assert RequestHead(peer, "1.1", {"host": [host]}).is_local
 
 
-def test_two_hosts_are_no_host() -> None:
+def test_a_repeated_host_header_is_not_local() -> None:
     assert not RequestHead("127.0.0.1", "1.1", {"host": ["localhost", "evil.example"]}).is_local
 
 
-def test_what_other_services_of_the_host_have_set_hides_no_cookie() -> None:
+def test_malformed_cookies_of_other_services_hide_no_cookie() -> None:
     head = RequestHead(
         "127.0.0.1", "1.1", {"cookie": ['theirs={"theme": [1]}; a b; mine=acme~1~x']}
     )
@@ -90,28 +90,28 @@ def test_what_other_services_of_the_host_have_set_hides_no_cookie() -> None:
     assert head.cookie("other") == ""
 
 
-def test_a_form_of_another_site_changes_nothing(service: Service) -> None:
+def test_a_form_without_a_valid_token_is_refused(service: Service) -> None:
     for headers in ({}, {"x-relay-token": "guessed"}, {"sec-fetch-site": "cross-site"}):
         answer = httpx.post(f"{service.url}/inspector/logout", headers=headers)
         assert answer.status_code == 403
 
 
-def test_with_a_password_everybody_else_is_sent_to_the_login(tmp_path: Path) -> None:
+def test_with_a_password_anonymous_clients_are_redirected_to_the_login(tmp_path: Path) -> None:
     with running(tmp_path, STDOUT, extra=f'[inspector]\npassword = "{PASSWORD}"') as service:
         for headers in ({}, {"x-forwarded-for": "203.0.113.7", "host": "relay.example.com"}):
             answer = httpx.get(f"{service.url}/inspector/events/1?x=1", headers=headers)
             assert answer.status_code == 303
-            there = "/inspector/login?next=%2Finspector%2Fevents%2F1%3Fx%3D1"
-            assert answer.headers["location"] == there
-        part = httpx.get(f"{service.url}/inspector", headers={"hx-request": "true"})
-        assert (part.status_code, part.headers["hx-redirect"]) == (401, "/inspector/login")
+            location = "/inspector/login?next=%2Finspector%2Fevents%2F1%3Fx%3D1"
+            assert answer.headers["location"] == location
+        htmx = httpx.get(f"{service.url}/inspector", headers={"hx-request": "true"})
+        assert (htmx.status_code, htmx.headers["hx-redirect"]) == (401, "/inspector/login")
 
 
-def test_a_header_of_single_sign_on_is_believed_from_its_proxy_alone(tmp_path: Path) -> None:
-    told = {"remote-user": "ada", "x-forwarded-for": "203.0.113.7"}
+def test_the_single_sign_on_header_is_trusted_only_from_its_proxy(tmp_path: Path) -> None:
+    forwarded = {"remote-user": "ada", "x-forwarded-for": "203.0.113.7"}
     sso = '[inspector]\ntrusted_header = "Remote-User"\n'
     with running(tmp_path, STDOUT, extra=sso) as service:
-        assert "ada" in httpx.get(f"{service.url}/inspector", headers=told).text
+        assert "ada" in httpx.get(f"{service.url}/inspector", headers=forwarded).text
         for headers in (
             {"remote-user": "", "x-forwarded-for": "203.0.113.7"},
             {"x-forwarded-for": "203.0.113.7"},
@@ -120,10 +120,10 @@ def test_a_header_of_single_sign_on_is_believed_from_its_proxy_alone(tmp_path: P
         twice = [("remote-user", "ada"), ("remote-user", "eve"), ("via", "1.1 proxy")]
         assert httpx.get(f"{service.url}/inspector", headers=twice).status_code == 404
     with running(tmp_path, STDOUT, extra=f'{sso}trusted_proxies = ["10.0.0.5"]') as service:
-        assert httpx.get(f"{service.url}/inspector", headers=told).status_code == 404
+        assert httpx.get(f"{service.url}/inspector", headers=forwarded).status_code == 404
 
 
-def test_no_page_tells_a_secret(service: Service) -> None:
+def test_no_page_contains_a_secret(service: Service) -> None:
     assert SECRET not in httpx.get(f"{service.url}/inspector").text
 
 
@@ -137,9 +137,9 @@ async def _without_store(path: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["/inspector", "/inspector/events/1"])
-def test_a_store_that_is_away_is_said(path: str) -> None:
+def test_an_unavailable_store_is_reported(path: str) -> None:
     answer = asyncio.run(_without_store(path))
     assert (answer.status_code, answer.text) == (
         503,
-        "The store can't be read: PostgreSQL: the store is closed",
+        "Cannot read the store: PostgreSQL: the store is closed",
     )

@@ -1,4 +1,4 @@
-"""Drafts beside what the service has to do meanwhile."""
+"""Drafts do not block the service."""
 
 import asyncio
 import time
@@ -16,21 +16,21 @@ pytestmark = pytest.mark.anyio
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
 
-async def test_drafts_without_end_leave_threads_for_the_messages(tmp_path: Path) -> None:
+async def test_endless_drafts_leave_threads_for_messages(tmp_path: Path) -> None:
     config = Config.model_validate(
         {"teams": {"acme": {"secret": "x" * 24}}, "templates": {"path": str(tmp_path)}}
     )
     drafts = Drafts(config, SqliteStore(tmp_path / "relay.db"))
     event = drafts.sample("rename-file", "acme")
-    await drafts.show(event, "acme", "slack")
+    await drafts.render(event, "acme", "slack")
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
-    shows = [
-        asyncio.create_task(drafts.show(event, "acme", "slack", {"rename-file.md.j2": ENDLESS}))
+    renders = [
+        asyncio.create_task(drafts.render(event, "acme", "slack", {"rename-file.md.j2": ENDLESS}))
         for _ in range(2)
     ]
     await asyncio.sleep(0.2)
     started = time.monotonic()
     await asyncio.to_thread(lambda: None)
     assert time.monotonic() - started < 0.7
-    for shown in await asyncio.gather(*shows):
-        assert "takes longer than" in shown.problems[0].text
+    for draft in await asyncio.gather(*renders):
+        assert "takes longer than" in draft.problems[0].text

@@ -1,4 +1,4 @@
-"""One event, in a browser."""
+"""The page of one event, in a browser."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from relay.penpot.samples import sample
-from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults, too_wide
+from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
 from tests.inspector.test_events import MAIL, project
 from tests.service import JSON, SECRET, Service, running, wait_until
 
@@ -21,34 +21,33 @@ PAYLOADS = Path(__file__).parents[1] / "penpot" / "payloads"
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Service]:
-    """The service with a channel that works and one that is away."""
+    """The service with a channel that works and one whose server is down."""
     with running(tmp_path, f"{STDOUT}{MAIL}") as started:
         yield started
 
 
-def settled(service: Service, event: int, marks: str) -> None:
-    """Wait until an event's page has this."""
-    wait_until(lambda: marks in httpx.get(f"{service.url}/inspector/events/{event}").text, 30)
+def settled(service: Service, event: int, text: str) -> None:
+    wait_until(lambda: text in httpx.get(f"{service.url}/inspector/events/{event}").text, 30)
 
 
-def test_all_is_told_of_an_event(served: Service, open_page: Open) -> None:
+def test_the_page_shows_deliveries_and_body(served: Service, open_page: Open) -> None:
     served.post(sample("create-comment-thread"))
     settled(served, 1, "refuses connections")
     page = open_page(f"{served.url}/inspector/events/1")
     log = page.locator("article", has_text="log").first
-    assert "the headline is hard to read" in log.locator(".look, pre").first.inner_text()
+    assert "the headline is hard to read" in log.locator(".preview, pre").first.inner_text()
     mail = page.locator("article", has_text="mail").last
-    assert "the mail server refuses connections" in mail.locator(".tries").inner_text()
+    assert "the mail server refuses connections" in mail.locator(".attempts").inner_text()
     frame = page.frame_locator("iframe.mail")
     expect(frame.locator("body")).to_contain_text("the headline is hard to read")
-    told = page.locator("pre[aria-label='The body']").inner_text()
-    assert json.loads(told) == json.loads(sample("create-comment-thread"))
+    body = page.locator("pre[aria-label='The body']").inner_text()
+    assert json.loads(body) == json.loads(sample("create-comment-thread"))
     for summary in page.locator("summary").all():
         summary.focus()
         page.keyboard.press("Enter")
     assert '"Ada Lovelace"' in page.get_by_label("The event", exact=True).inner_text()
-    assert '"url"' in page.get_by_label("The variables of templates").inner_text()
-    assert not serious_faults(page)
+    assert '"url"' in page.get_by_label("The template variables").inner_text()
+    assert not accessibility_problems(page)
     keep_picture(page, "event")
     page.emulate_media(color_scheme="dark")
     keep_picture(page, "event-dark")
@@ -58,31 +57,31 @@ def test_all_is_told_of_an_event(served: Service, open_page: Open) -> None:
     assert SECRET not in page.content()
 
 
-def test_transit_is_shown_as_sent_and_as_read(served: Service, open_page: Open) -> None:
+def test_transit_is_shown_raw_and_decoded(served: Service, open_page: Open) -> None:
     body = sorted((PAYLOADS / "create-comment").glob("*.transit.json"))[0].read_bytes()
     httpx.post(served.hook, content=body, headers={"content-type": "application/transit+json"})
     settled(served, 1, "mark sent")
     page = open_page(f"{served.url}/inspector/events/1")
     assert page.get_by_label("The body", exact=True).inner_text() == body.decode()
-    read = json.loads(page.get_by_label("The body as it is read").inner_text())
-    assert read["name"] == "create-comment"
+    decoded = json.loads(page.get_by_label("The decoded body").inner_text())
+    assert decoded["name"] == "create-comment"
 
 
-def test_an_event_is_sent_again_to_one_or_to_all(served: Service, open_page: Open) -> None:
+def test_an_event_is_resent_to_one_channel_or_to_all(served: Service, open_page: Open) -> None:
     served.post(sample("create-comment-thread"))
     settled(served, 1, "refuses connections")
     page = open_page(f"{served.url}/inspector/events/1")
-    page.get_by_role("button", name="Send again to log").press("Enter")
-    expect(page.get_by_role("status")).to_have_text("Put back into its queue.")
-    tries = page.locator("article", has_text="log").first.locator(".tries > li")
-    expect(tries).to_have_count(2)  # it comes by itself
-    page.get_by_role("button", name="Send all again").click()
-    expect(page.get_by_role("status")).to_have_text("Put back into their queues.")
-    expect(tries).to_have_count(3)
+    page.get_by_role("button", name="Resend to log").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Waiting in its queue again.")
+    attempts = page.locator("article", has_text="log").first.locator(".attempts > li")
+    expect(attempts).to_have_count(2)  # live update
+    page.get_by_role("button", name="Resend all").click()
+    expect(page.get_by_role("status")).to_have_text("Waiting in their queues again.")
+    expect(attempts).to_have_count(3)
     assert served.output.read_text().count("the headline is hard to read") == 3
 
 
-def test_what_is_saved_is_what_came(served: Service, browser: Browser) -> None:
+def test_the_downloaded_payload_is_the_received_body(served: Service, browser: Browser) -> None:
     served.post(sample("create-comment-thread"))
     served.post(b'\xff\x00"')
     settled(served, 1, "mark sent")
@@ -99,11 +98,11 @@ def test_what_is_saved_is_what_came(served: Service, browser: Browser) -> None:
         page.close()
 
 
-def test_the_command_posts_the_event_anew(served: Service, open_page: Open) -> None:
+def test_the_curl_command_posts_the_event_again(served: Service, open_page: Open) -> None:
     served.post(sample("create-file"))
     settled(served, 1, "mark sent")
     page = open_page(f"{served.url}/inspector/events/1")
-    page.get_by_text("As a command").click()
+    page.get_by_text("curl command").click()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -159,9 +158,7 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
             assert served.post(json.dumps(body).encode()) == 204
     served.post(b"[" + b"<script>alert(1)</script>")
     count = 3 * len(HOSTILE) + 1
-    wait_until(
-        lambda: ">not fanned out yet</span>" not in httpx.get(f"{served.url}/inspector").text, 20
-    )
+    wait_until(lambda: ">stored</span>" not in httpx.get(f"{served.url}/inspector").text, 20)
     page = open_page(f"{served.url}/inspector")
     expect(page.locator("#list .event")).to_have_count(count)
     assert page.locator("#list script, #list img, #list svg, #list iframe, #list h1").count() == 0
@@ -169,7 +166,7 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
     for text in ("<script>alert(1)</script>", "{{7*7}}", "&lt;b&gt;"):
         assert text in texts
     assert "49" not in re.sub(r"\d\d:\d\d:\d\d|#\d+|in \d+ s", "", texts)
-    for number in range(1, count + 1, 3):  # the comments, and what is unreadable
+    for number in range(1, count + 1, 3):  # the comments, and the unreadable body
         page.goto(f"{served.url}/inspector/events/{number}")
         shown = page.locator("main")
         assert shown.locator("script, img[src^=http], svg, h1:nth-of-type(2), base").count() == 0
@@ -180,10 +177,10 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
         assert page.title().endswith("· Relay")
 
 
-def test_an_event_that_is_not_there_is_said_to_be_so(service: Service) -> None:
+def test_a_missing_event_is_not_found(service: Service) -> None:
     for id_ in (7, 2**63, 10**30, "1" * 5000, "x", "\u0661"):
         answer = httpx.get(f"{service.url}/inspector/events/{id_}")
         assert answer.status_code == 404
-        assert "not there" in answer.text
+        assert "Not found" in answer.text
     answer = httpx.post(service.hook, content=project("x"), headers=JSON)
     assert answer.status_code == 204

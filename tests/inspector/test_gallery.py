@@ -1,12 +1,12 @@
-"""The gallery of messages, in a browser."""
+"""The gallery of previews, in a browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from relay.penpot.samples import ORDER
-from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults
+from relay.penpot.samples import SAMPLE_NAMES
+from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture
 from tests.service import Service, running
 
 
@@ -18,21 +18,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("kind", ["slack", "matrix", "email", "stdout"])
-def test_every_kind_of_event_is_shown_as_its_reader_sees_it(
-    service: Service, open_page: Open, kind: str
-) -> None:
+def test_every_event_has_a_preview(service: Service, open_page: Open, kind: str) -> None:
     page = open_page(f"{service.url}/inspector/templates?kind={kind}")
-    assert page.locator(".sample").count() == len(ORDER)
-    assert page.locator(".look-unknown").count() == 0
+    assert page.locator(".sample").count() == len(SAMPLE_NAMES)
+    assert page.locator(".preview-unknown").count() == 0
     assert "commented on" in page.locator(".sample", has_text="create-comment-thread").inner_text()
     keep_picture(page, f"gallery-{kind}")
-    if kind in ("slack", "matrix"):  # the others hold nothing that these don't
-        assert serious_faults(page) == []
+    if kind in ("slack", "matrix"):  # the others have no other elements
+        assert accessibility_problems(page) == []
 
 
-def test_a_template_that_fails_is_told_where_its_message_is_shown(
-    tmp_path: Path, open_page: Open
-) -> None:
+def test_a_failing_template_is_reported_beside_its_preview(tmp_path: Path, open_page: Open) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "rename-file.md.j2").write_text("{{ nothing }}")
     settings = f'[templates]\npath = "{tmp_path}/own"\n'

@@ -1,4 +1,4 @@
-"""What the live list is told, without a browser."""
+"""The live list's event stream, without a browser."""
 
 import time
 from collections.abc import AsyncIterator
@@ -12,8 +12,8 @@ from relay.inspector import live
 from relay.inspector.context import InspectorContext
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.store.base import FannedOut, NewDelivery, NewEvent
-from relay.store.reading import Filters
+from relay.store.base import FanOutResult, NewDelivery, NewEvent
+from relay.store.queries import EventFilters
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -27,31 +27,33 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await store.close()
 
 
-async def test_what_another_replica_has_sent_is_told_with_the_next_beat_and_once(
+async def test_a_change_by_another_replica_is_sent_once_with_the_next_keep_alive(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "BEAT", 0.02)
+    monkeypatch.setattr(live, "KEEPALIVE_INTERVAL", 0.02)
     event = NewEvent(
         "acme", "application/json", b"{}", b"d", "create-file", "stored", "", time.time()
     )
     await store.accept(event)
-    waiting = FannedOut(1, "acme", "fanned-out", "", [NewDelivery("acme/log", "k", "{}")])
-    await store.fanned_out([waiting])
+    waiting = FanOutResult(1, "acme", "fanned-out", "", [NewDelivery("acme/log", "k", "{}")])
+    await store.save_fan_out([waiting])
     config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
     inspector = InspectorContext(
         config, store, Templates(), Metrics(), ChangeFeed(), lambda _: None
     )
-    stream = live._stream(inspector, None, Filters(), 0, {1}, with_team=False, is_complete=False)
+    stream = live._stream(
+        inspector, None, EventFilters(), 0, {1}, with_team=False, is_complete=False
+    )
     assert (await anext(stream)).startswith("retry")
     assert "waiting" in await anext(stream)
-    assert [await anext(stream) for _ in range(3)] == [": still here\n\n"] * 3
-    await store.sent([1], "receipt", seconds=0.1)
-    told = [await anext(stream) for _ in range(5)]
-    assert [" sent<" in part for part in told].count(True) == 1
+    assert [await anext(stream) for _ in range(3)] == [": keep-alive\n\n"] * 3
+    await store.mark_sent([1], "receipt", seconds=0.1)
+    updates = [await anext(stream) for _ in range(5)]
+    assert [" sent<" in update for update in updates].count(True) == 1
     await stream.aclose()
 
 
-async def test_a_gap_is_told_after_a_lost_connection_but_not_to_who_has_just_begun(
+async def test_a_gap_is_reported_after_a_lost_connection_but_not_on_the_first(
     store: SqliteStore,
 ) -> None:
     for number in range(60):
@@ -65,7 +67,7 @@ async def test_a_gap_is_told_after_a_lost_connection_but_not_to_who_has_just_beg
         config, store, Templates(), Metrics(), ChangeFeed(), lambda _: None
     )
     for seen, is_complete, gap in ((1, True, True), (1, False, False), (30, True, False)):
-        stream = live._stream(inspector, None, Filters(), seen, set(), False, is_complete)
-        told = [await anext(stream) for _ in range(3)]
-        assert any(part.startswith("event: more") for part in told) is gap
+        stream = live._stream(inspector, None, EventFilters(), seen, set(), False, is_complete)
+        updates = [await anext(stream) for _ in range(3)]
+        assert any(update.startswith("event: more") for update in updates) is gap
         await stream.aclose()

@@ -1,4 +1,4 @@
-"""Logging in at the running service, by hand and in a browser."""
+"""The login at the running service, by HTTP client and in a browser."""
 
 import re
 import time
@@ -10,8 +10,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from relay.config import Config
-from relay.inspector.sessions import COOKIE, LASTS, Sessions
-from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults, too_wide
+from relay.inspector.sessions import COOKIE, SESSION_TTL, Sessions
+from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
 from tests.service import SECRET, Service, running
 
 PASSWORD, OTHER = "correct horse battery", "of the other team alone"
@@ -32,53 +32,53 @@ def locked(tmp_path: Path) -> Iterator[Service]:
 
 
 def _token(text: str) -> str:
-    (found,) = re.findall(r'name="token" value="([^"]+)"', text)
-    return str(found)
+    (token,) = re.findall(r'name="token" value="([^"]+)"', text)
+    return str(token)
 
 
-def _enter(client: httpx.Client, password: str, **fields: str) -> httpx.Response:
+def _log_in(client: httpx.Client, password: str, **fields: str) -> httpx.Response:
     token = _token(client.get("/inspector/login").text)
-    told = {"token": token, "password": password} | fields
-    return client.post("/inspector/login", data=told)
+    data = {"token": token, "password": password} | fields
+    return client.post("/inspector/login", data=data)
 
 
-def test_the_password_opens_all_and_its_cookie_is_kept_from_scripts(locked: Service) -> None:
+def test_a_login_sets_an_http_only_cookie(locked: Service) -> None:
     with httpx.Client(base_url=locked.url) as client:
-        answer = _enter(client, PASSWORD, next="/inspector/events/7")
+        answer = _log_in(client, PASSWORD, next="/inspector/events/7")
         assert (answer.status_code, answer.headers["location"]) == (303, "/inspector/events/7")
         cookie = next(
-            one for one in answer.headers.get_list("set-cookie") if one.startswith(COOKIE)
+            value for value in answer.headers.get_list("set-cookie") if value.startswith(COOKIE)
         )
-        assert {"HttpOnly", "SameSite=strict", "Path=/inspector", f"Max-Age={LASTS}"} <= set(
+        assert {"HttpOnly", "SameSite=strict", "Path=/inspector", f"Max-Age={SESSION_TTL}"} <= set(
             cookie.split("; ")
         )
         assert "Secure" not in cookie
         assert client.get("/inspector").status_code == 200
 
 
-def test_by_https_the_cookie_stays_on_https(locked: Service) -> None:
+def test_an_https_login_sets_a_secure_cookie(locked: Service) -> None:
     with httpx.Client(base_url=locked.url, headers={"x-forwarded-proto": "https"}) as client:
         page = client.get("/inspector/login")
-        guest = page.cookies["relay_login"]
+        form_id = page.cookies["relay_login"]
         assert "Secure" in page.headers["set-cookie"]
         client.cookies.clear()  # the client would not send it back by http
         answer = client.post(
             "/inspector/login",
             data={"token": _token(page.text), "password": PASSWORD},
-            headers={"cookie": f"relay_login={guest}"},
+            headers={"cookie": f"relay_login={form_id}"},
         )
         assert answer.status_code == 303
         assert "Secure" in answer.headers.get_list("set-cookie")[0]
 
 
-def test_a_login_sends_nobody_away_from_the_inspector(locked: Service) -> None:
-    places = "https://evil.example/", "//evil.example", "/\\evil.example", "/hooks/x", "//["
-    for there in places:
+def test_a_login_redirects_only_within_the_inspector(locked: Service) -> None:
+    urls = "https://evil.example/", "//evil.example", "/\\evil.example", "/hooks/x", "//["
+    for url in urls:
         with httpx.Client(base_url=locked.url) as client:
-            assert _enter(client, PASSWORD, next=there).headers["location"] == "/inspector"
+            assert _log_in(client, PASSWORD, next=url).headers["location"] == "/inspector"
 
 
-def test_a_login_without_its_own_forms_token_is_refused(locked: Service) -> None:
+def test_a_login_without_its_forms_token_is_refused(locked: Service) -> None:
     with httpx.Client(base_url=locked.url) as client:
         answer = client.post("/inspector/login", data={"password": PASSWORD})
         assert answer.status_code == 403
@@ -88,45 +88,45 @@ def test_a_login_without_its_own_forms_token_is_refused(locked: Service) -> None
         assert COOKIE not in client.cookies
 
 
-def test_wrong_passwords_are_slowed_down_and_said_in_the_log(locked: Service) -> None:
+def test_wrong_passwords_are_throttled_and_logged(locked: Service) -> None:
     with httpx.Client(base_url=locked.url) as client:
-        answers = [_enter(client, f"wrong {number}") for number in range(4)]
+        answers = [_log_in(client, f"wrong {number}") for number in range(4)]
         assert [answer.status_code for answer in answers] == [403, 403, 403, 429]
         assert int(answers[-1].headers["retry-after"]) == 1
-        assert _enter(client, PASSWORD).status_code == 429
+        assert _log_in(client, PASSWORD).status_code == 429
         time.sleep(1.1)
-        assert _enter(client, PASSWORD).status_code == 303
+        assert _log_in(client, PASSWORD).status_code == 303
     log = locked.log.read_text()
-    assert "a wrong password from 127.0.0.1" in log
+    assert "wrong password from 127.0.0.1" in log
     assert "wrong 0" not in log
     assert PASSWORD not in log
 
 
-def test_a_stranger_behind_a_proxy_keeps_nobody_else_out(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url, headers={"x-forwarded-for": "203.0.113.9"}) as stranger:
-        answers = [_enter(stranger, f"wrong {number}").status_code for number in range(5)]
+def test_a_throttled_client_behind_a_proxy_does_not_affect_others(locked: Service) -> None:
+    with httpx.Client(base_url=locked.url, headers={"x-forwarded-for": "203.0.113.9"}) as attacker:
+        answers = [_log_in(attacker, f"wrong {number}").status_code for number in range(5)]
         assert answers[-1] == 429
-        assert _enter(stranger, PASSWORD).status_code == 429
-    told = {"x-forwarded-for": "203.0.113.9, 198.51.100.7"}
-    with httpx.Client(base_url=locked.url, headers=told) as client:
-        assert _enter(client, PASSWORD).status_code == 303
-    assert "a wrong password from 203.0.113.9" in locked.log.read_text()
+        assert _log_in(attacker, PASSWORD).status_code == 429
+    headers = {"x-forwarded-for": "203.0.113.9, 198.51.100.7"}
+    with httpx.Client(base_url=locked.url, headers=headers) as client:
+        assert _log_in(client, PASSWORD).status_code == 303
+    assert "wrong password from 203.0.113.9" in locked.log.read_text()
 
 
-def test_a_password_opens_its_own_team_alone(locked: Service) -> None:
+def test_a_password_opens_only_its_own_team(locked: Service) -> None:
     with httpx.Client(base_url=locked.url) as client:
         for team, password in (("", OTHER), ("acme", PASSWORD), ("other", PASSWORD)):
-            assert _enter(client, password, team=team).status_code == 403
+            assert _log_in(client, password, team=team).status_code == 403
             time.sleep(0.3)
     with httpx.Client(base_url=locked.url) as client:
         time.sleep(1)
-        assert _enter(client, OTHER, team="other").status_code == 303
+        assert _log_in(client, OTHER, team="other").status_code == 303
         assert '<span class="muted">other</span>' in client.get("/inspector").text
 
 
-def test_logging_out_takes_the_cookie(locked: Service) -> None:
+def test_logging_out_deletes_the_cookie(locked: Service) -> None:
     with httpx.Client(base_url=locked.url) as client:
-        _enter(client, PASSWORD)
+        _log_in(client, PASSWORD)
         home = client.get("/inspector")
         assert client.post("/inspector/logout").status_code == 403
         answer = client.post("/inspector/logout", data={"token": _token(home.text)})
@@ -134,13 +134,13 @@ def test_logging_out_takes_the_cookie(locked: Service) -> None:
         assert client.get("/inspector").status_code == 303
 
 
-def test_a_password_may_stand_there_as_it_is(tmp_path: Path) -> None:
+def test_a_password_may_be_plain_text(tmp_path: Path) -> None:
     with (
         running(tmp_path, STDOUT, extra=f'[inspector]\npassword = "{PASSWORD}"') as service,
         httpx.Client(base_url=service.url) as client,
     ):
-        assert _enter(client, f"{PASSWORD}!").status_code == 403
-        assert _enter(client, PASSWORD).status_code == 303
+        assert _log_in(client, f"{PASSWORD}!").status_code == 403
+        assert _log_in(client, PASSWORD).status_code == 303
 
 
 def _config(password: str) -> Config:
@@ -152,22 +152,22 @@ def _config(password: str) -> Config:
     )
 
 
-def test_a_session_ends_with_its_time_and_with_its_password() -> None:
+def test_a_session_ends_after_its_ttl_and_with_its_password() -> None:
     sessions = Sessions(_config(PASSWORD))
     cookie = sessions.begin("", 1000.0)
-    assert sessions.viewer(cookie, 1000.0 + LASTS - 1) is not None
-    assert sessions.viewer(cookie, 1000.0 + LASTS) is None
+    assert sessions.viewer(cookie, 1000.0 + SESSION_TTL - 1) is not None
+    assert sessions.viewer(cookie, 1000.0 + SESSION_TTL) is None
     assert Sessions(_config(PASSWORD)).viewer(cookie, 1000.0) is not None  # another replica
     assert Sessions(_config(f"{PASSWORD}!")).viewer(cookie, 1000.0) is None
 
 
-def test_no_cookie_can_be_made_up() -> None:
+def test_a_forged_cookie_is_refused() -> None:
     sessions = Sessions(_config(PASSWORD))
     cookie = sessions.begin("acme", 1000.0)
     viewer = sessions.viewer(cookie, 1000.0)
     assert viewer is not None
     assert viewer.team == "acme"
-    for made_up in (
+    for forged in (
         "",
         "~~~",
         "é~1~2~3",
@@ -176,19 +176,19 @@ def test_no_cookie_can_be_made_up() -> None:
         cookie[:-1],
         cookie + "0",
     ):
-        assert sessions.viewer(made_up, 1000.0) is None
+        assert sessions.viewer(forged, 1000.0) is None
 
 
-def test_a_person_logs_in_and_out_with_the_keyboard(locked: Service, open_page: Open) -> None:
+def test_login_and_logout_by_keyboard(locked: Service, open_page: Open) -> None:
     page = open_page(f"{locked.url}/inspector", expect=("403",))
     assert page.url.startswith(f"{locked.url}/inspector/login")
-    assert not serious_faults(page)
+    assert not accessibility_problems(page)
     keep_picture(page, "login")
     page.get_by_label("Password").focus()
     page.keyboard.type("not the password")
     page.keyboard.press("Enter")
-    assert page.get_by_role("alert").inner_text() == "That password is wrong."
-    assert not serious_faults(page)
+    assert page.get_by_role("alert").inner_text() == "Wrong password."
+    assert not accessibility_problems(page)
     page.get_by_label("Password").focus()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")

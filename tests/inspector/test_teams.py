@@ -1,4 +1,4 @@
-"""The Teams page, in a browser and by hand."""
+"""The teams pages, in a browser and by HTTP client."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from relay.penpot.samples import sample
-from tests.inspector.conftest import STDOUT, Open, keep_picture, serious_faults, too_wide
+from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.service import SECRET, Service, running, wait_until
@@ -17,8 +17,8 @@ OTHER = "of the other team alone"
 
 
 @pytest.fixture
-def house(tmp_path: Path, slack_server: RunningSlack) -> Iterator[Service]:
-    """Two teams: one with a channel that works and one that its bot was removed from."""
+def two_teams(tmp_path: Path, slack_server: RunningSlack) -> Iterator[Service]:
+    """Two teams: the first has a working channel and one that its bot was removed from."""
     channels = f"""{STDOUT}
 [[teams.acme.channels]]
 name = "design"
@@ -46,17 +46,17 @@ def _post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
     return client.post(f"/inspector/teams/{path}", data={"token": token} | fields)
 
 
-def test_each_channel_stands_there_with_its_state(
-    house: Service, slack_server: RunningSlack, open_page: Open
+def test_each_channel_shows_its_state(
+    two_teams: Service, slack_server: RunningSlack, open_page: Open
 ) -> None:
-    assert house.post(sample("create-file")) == 204
-    wait_until(lambda: "channel_not_found" in house.log.read_text(), 30)
-    page = open_page(f"{house.url}/inspector/teams")
+    assert two_teams.post(sample("create-file")) == 204
+    wait_until(lambda: "channel_not_found" in two_teams.log.read_text(), 30)
+    page = open_page(f"{two_teams.url}/inspector/teams")
 
     design = page.locator("#channel-design")
     assert design.locator(".mark").inner_text() == "ready"
     assert "60 a minute at most" in design.inner_text()
-    assert "everything but what is personal or noise" in design.inner_text()
+    assert "everything except personal and noisy events" in design.inner_text()
     assert design.locator("time").count() == 1
     gone = page.locator("#channel-gone")
     assert gone.locator(".mark").inner_text() == "stopped"
@@ -64,7 +64,7 @@ def test_each_channel_stands_there_with_its_state(
     assert "files, !delete-*" in gone.inner_text()
     assert "This team has no channels" in page.locator("#team-other").locator("../..").inner_text()
 
-    assert serious_faults(page) == []
+    assert accessibility_problems(page) == []
     page.set_viewport_size({"width": 360, "height": 800})
     assert not too_wide(page)
     keep_picture(page, "teams-phone")
@@ -72,51 +72,51 @@ def test_each_channel_stands_there_with_its_state(
     keep_picture(page, "teams")
 
 
-def test_a_test_message_goes_out_by_keyboard(
-    house: Service, slack_server: RunningSlack, open_page: Open
+def test_a_test_message_is_sent_by_keyboard(
+    two_teams: Service, slack_server: RunningSlack, open_page: Open
 ) -> None:
-    page = open_page(f"{house.url}/inspector/teams/acme")
-    page.get_by_role("button", name="Test design").focus()
+    page = open_page(f"{two_teams.url}/inspector/teams/acme")
+    page.get_by_role("button", name="Send test design").focus()
     page.keyboard.press("Enter")
     page.locator("#channel-design .notice.good").wait_for()
-    page.get_by_role("button", name="Test gone").click()
+    page.get_by_role("button", name="Send test gone").click()
     refused = page.locator("#channel-gone .notice.bad")
     refused.wait_for()
     assert "channel_not_found" in refused.inner_text()
     assert [message["text"] for message in slack_server.slack.messages] == ["A test from Relay"]
 
 
-def test_the_doctors_findings_stand_beside_the_channels(house: Service, open_page: Open) -> None:
-    page = open_page(f"{house.url}/inspector/teams/acme", color_scheme="dark")
-    page.get_by_role("button", name="Look for faults").click()
+def test_doctor_findings_are_shown_with_the_channels(two_teams: Service, open_page: Open) -> None:
+    page = open_page(f"{two_teams.url}/inspector/teams/acme", color_scheme="dark")
+    page.get_by_role("button", name="Run doctor").click()
     page.locator(".findings li").first.wait_for()
     text = page.locator(".findings").inner_text()
     assert "acme/log Messages are printed to standard output." in text
-    assert re.search(r"wrong acme/gone .*C0GONE000", text)
-    assert serious_faults(page) == []
+    assert re.search(r"FAIL acme/gone .*C0GONE000", text)
+    assert accessibility_problems(page) == []
     keep_picture(page, "doctor-dark")
 
 
-def test_the_hooks_secret_is_shown_to_who_asks_alone(house: Service, open_page: Open) -> None:
-    page = open_page(f"{house.url}/inspector/teams")
+def test_the_webhook_url_is_shown_only_on_request(two_teams: Service, open_page: Open) -> None:
+    page = open_page(f"{two_teams.url}/inspector/teams")
     assert SECRET not in page.content()
     page.locator("section", has=page.locator("#team-acme")).get_by_role(
-        "button", name="Show the hook"
+        "button", name="Show webhook URL"
     ).click()
     page.locator("#hook-url-acme").wait_for()
     assert page.locator("#hook-url-acme").inner_text().endswith(f"/hooks/acme/{SECRET}")
     assert "another-secret" not in page.content()
-    assert httpx.get(f"{house.url}/inspector/teams/acme/hook").status_code == 405
-    assert httpx.post(f"{house.url}/inspector/teams/acme/hook").status_code == 403
+    assert httpx.get(f"{two_teams.url}/inspector/teams/acme/hook").status_code == 405
+    assert httpx.post(f"{two_teams.url}/inspector/teams/acme/hook").status_code == 403
 
 
-def test_without_scripts_the_answers_stand_on_the_page(house: Service) -> None:
-    with httpx.Client(base_url=house.url) as client:
+def test_without_scripts_the_page_shows_the_results(two_teams: Service) -> None:
+    with httpx.Client(base_url=two_teams.url) as client:
         answer = _post(client, "acme/test", channel="log")
         assert answer.status_code == 200
         assert "<h1" in answer.text
         assert re.search(
-            r'id="told-test-acme-log" role="status">\s*<p class="notice good"><bdi>sent',
+            r'id="notice-test-acme-log" role="status">\s*<p class="notice good"><bdi>sent',
             answer.text,
         )
         assert answer.headers["cache-control"] == "no-store"
@@ -125,17 +125,17 @@ def test_without_scripts_the_answers_stand_on_the_page(house: Service) -> None:
         assert client.get("/inspector/teams/nobody").status_code == 404
 
 
-def test_a_teams_own_password_shows_that_team_alone(house: Service) -> None:
-    with httpx.Client(base_url=house.url, headers={"x-forwarded-for": "203.0.113.7"}) as client:
+def test_a_teams_own_password_shows_only_that_team(two_teams: Service) -> None:
+    with httpx.Client(base_url=two_teams.url, headers={"x-forwarded-for": "203.0.113.7"}) as client:
         (token,) = re.findall(r'name="token" value="([^"]+)"', client.get("/inspector/login").text)
-        told = {"token": token, "team": "other", "password": OTHER}
-        assert client.post("/inspector/login", data=told).status_code == 303
+        data = {"token": token, "team": "other", "password": OTHER}
+        assert client.post("/inspector/login", data=data).status_code == 303
         text = client.get("/inspector/teams").text
         assert 'id="team-other"' in text
         assert "acme" not in text
         assert client.get("/inspector/teams/acme").status_code == 404
-        for what in ("hook", "test", "doctor"):
-            assert _post(client, f"acme/{what}", channel="log").status_code == 404
+        for action in ("hook", "test", "doctor"):
+            assert _post(client, f"acme/{action}", channel="log").status_code == 404
         findings = _post(client, "other/doctor").text
         assert "acme" not in findings
         assert "relay.db" not in findings

@@ -1,10 +1,10 @@
-"""Events as templates get them: everything known, and nothing."""
+"""Template variables of sample events."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from relay.penpot.events import CATALOGUE, Event
-from relay.penpot.subjects import Comment, Font, Person, Subject, Thread
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.events import Comment, Event, Font, Person, Subject, Thread
 
 ID = "2f6a1c10-0000-4000-8000-00000000000a"
 
@@ -14,7 +14,7 @@ def subject(name: str, place: str = "") -> Subject:
 
 
 def known(name: str, **other: Any) -> dict[str, Any]:
-    """The variables of an event of which everything is known."""
+    """The variables of an event with all names."""
     landing = subject("Landing page", "file")
     values: dict[str, Any] = {
         "group": CATALOGUE[name].group if name in CATALOGUE else "",
@@ -39,7 +39,7 @@ def known(name: str, **other: Any) -> dict[str, Any]:
 
 
 def unknown(name: str, **other: Any) -> dict[str, Any]:
-    """The variables of an event of which ids are told and nothing more."""
+    """The variables of an event with ids only."""
     bare = Subject(ID)
     values: dict[str, Any] = {
         "actor": Person(ID),

@@ -10,8 +10,8 @@ from relay.messages.escape import clean
 from relay.messages.markdown import Heading, Text, parse
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
-from relay.penpot.events import CATALOGUE
-from relay.penpot.subjects import Comment, Person, Subject, Thread
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.events import Comment, Person, Subject, Thread
 from tests.messages.samples import ID, known, subject, unknown
 from tests.messages.texts import any_text
 
@@ -20,7 +20,7 @@ EVENTS = (*CATALOGUE, "publish-file-version")
 
 
 def read(name: str, variables: dict[str, Any]) -> tuple[str, str, str]:
-    """Title, body and footer as a reader sees them, links told."""
+    """Title, body and footer as plain text with links."""
     rendered = TEMPLATES.render(name, variables, team="acme", channel_kind="stdout")
     assert rendered.problems == ()
     message = rendered.message
@@ -28,7 +28,7 @@ def read(name: str, variables: dict[str, Any]) -> tuple[str, str, str]:
     return message.title, body, footer
 
 
-def test_every_event_of_the_catalogue_has_a_template_of_its_own() -> None:
+def test_every_event_of_the_catalogue_has_its_own_template() -> None:
     assert {path.name for path in TEMPLATES.builtin.iterdir()} == {
         "base.md.j2",
         "event.md.j2",
@@ -46,7 +46,7 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
         assert ID not in text
         assert not re.search(r"\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
     assert "\n" not in title
-    if name in CATALOGUE and CATALOGUE[name].own:  # nobody is told to have done it
+    if name in CATALOGUE and CATALOGUE[name].synthetic:  # Penpot does not say who did it
         assert title.startswith(("Thread #15 on", "A comment by Ada Lovelace on", "A "))
         assert "Someone" not in body
         assert body.startswith((title.split()[0], "✓", "↺"))
@@ -58,7 +58,7 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("variables", [known, unknown])
-def test_a_title_can_be_put_into_a_line_of_ones_own(
+def test_a_base_template_can_put_the_title_into_a_heading(
     tmp_path: Path, name: str, variables: Any
 ) -> None:
     (tmp_path / "base.md.j2").write_text(
@@ -102,7 +102,7 @@ def test_a_title_can_be_put_into_a_line_of_ones_own(
         ("delete-comment", "A comment by Ada Lovelace on Landing page was deleted"),
     ],
 )  # fmt: skip
-def test_the_title_of(name: str, title: str) -> None:
+def test_title_with_everything_known(name: str, title: str) -> None:
     assert read(name, known(name))[0] == title
 
 
@@ -126,13 +126,11 @@ def test_the_title_of(name: str, title: str) -> None:
         ("", {}, "Someone: something new"),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_worded_around(
-    name: str, known_part: dict[str, Any], title: str
-) -> None:
+def test_title_with_unknown_names(name: str, known_part: dict[str, Any], title: str) -> None:
     assert read(name, unknown(name, **known_part))[0] == title
 
 
-def test_a_new_comment_is_told_with_its_place_and_its_text() -> None:
+def test_a_new_comment_shows_place_and_text() -> None:
     assert read("create-comment-thread", known("create-comment-thread")) == (
         "Ada Lovelace commented on Landing page",
         "Ada Lovelace commented on Landing page (https://p.example/file) · Page 1"
@@ -142,7 +140,7 @@ def test_a_new_comment_is_told_with_its_place_and_its_text() -> None:
     )
 
 
-def test_a_reply_is_told_with_what_it_replies_to() -> None:
+def test_a_reply_shows_the_first_comment() -> None:
     assert read("create-comment", known("create-comment")) == (
         "Ada Lovelace replied on Landing page",
         "Ada Lovelace replied to “Is the hero too dark?”"
@@ -155,7 +153,7 @@ def test_a_reply_is_told_with_what_it_replies_to() -> None:
 RESOLVED = Thread(ID, 15, "https://p.example/thread", "Is the hero too dark?", resolved=True)
 
 
-def test_a_message_says_that_its_thread_is_resolved_and_its_text_was_edited() -> None:
+def test_a_message_shows_resolved_threads_and_edited_comments() -> None:
     comment = Comment(ID, "Please lighten it", edited=True)
     for name, begins in (
         ("create-comment-thread", "Ada Lovelace commented on Landing page"),
@@ -169,7 +167,7 @@ def test_a_message_says_that_its_thread_is_resolved_and_its_text_was_edited() ->
 
 
 @pytest.mark.parametrize("name", ["create-comment-thread", "create-comment"])
-def test_a_comment_that_was_missed_says_from_when_it_is(name: str) -> None:
+def test_a_missed_comment_shows_its_date(name: str) -> None:
     variables = known(name)
     variables["event"] |= {"missed": True}
     _, body, _ = read(name, variables)
@@ -199,9 +197,7 @@ def test_a_comment_that_was_missed_says_from_when_it_is(name: str) -> None:
         ),
     ],
 )
-def test_what_became_of_a_comment_is_told_in_a_line(
-    name: str, by_itself: str, in_its_thread: str
-) -> None:
+def test_changes_of_a_comment_take_one_line(name: str, by_itself: str, in_its_thread: str) -> None:
     place = "Landing page (https://p.example/file) · Page 1 · #15 (https://p.example/thread)"
     comment = Comment(ID, "Lighten it", author=Person(ID, "Ada Lovelace"))
     for begun, words in ((False, by_itself.format(place)), (True, in_its_thread)):
@@ -212,12 +208,12 @@ def test_what_became_of_a_comment_is_told_in_a_line(
         assert bool(footer) is not begun
 
 
-def test_a_comment_without_text_says_so() -> None:
+def test_a_comment_without_text() -> None:
     _, body, _ = read("create-comment-thread", unknown("create-comment-thread"))
     assert body == "Someone commented on a file\n\nThe comment has no text"
 
 
-def test_files_that_are_not_listed_are_counted() -> None:
+def test_unlisted_files_are_counted() -> None:
     files = (subject("File"),) * 100
     title, body, _ = read("move-files", known("move-files", files=files, more_files=28_900))
     assert title == "Ada Lovelace moved 29000 files to Website"
@@ -236,7 +232,7 @@ def test_moved_files_are_listed_up_to_five() -> None:
     assert footer == "Acme · Open in Penpot (https://p.example/place)"
 
 
-def test_a_message_carries_the_event_s_facts() -> None:
+def test_a_message_has_the_fields_of_its_event() -> None:
     message = TEMPLATES.render(
         "create-comment", known("create-comment"), team="acme", channel_kind="slack"
     ).message
@@ -249,7 +245,7 @@ def test_a_message_carries_the_event_s_facts() -> None:
 
 
 def shape(document: object) -> object:
-    """A document without its words: what kinds of blocks and styles stand in it."""
+    """The blocks and styles of a document, without its text."""
     if isinstance(document, tuple):
         return tuple(map(shape, document))
     if isinstance(document, str):
@@ -262,8 +258,8 @@ def shape(document: object) -> object:
 
 @pytest.mark.parametrize("name", EVENTS)
 @given(text=any_text)
-def test_no_name_breaks_out_of_its_place(name: str, text: str) -> None:
-    # Names come cleaned from normalize(); this one only has to be seen at all.
+def test_no_name_changes_the_structure_of_a_message(name: str, text: str) -> None:
+    # normalize() cleans names; empty ones are not shown.
     text = clean(text).strip()
     if not text:
         return

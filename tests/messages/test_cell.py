@@ -1,4 +1,4 @@
-"""Templates that users write are programs: none may take the service's time or memory."""
+"""Users' templates are programs: none may use up the service's time or memory."""
 
 import os
 import resource
@@ -14,16 +14,14 @@ import pytest
 
 from relay.messages import cell
 from relay.messages.check import check
-from relay.messages.templates import Rendered, Templates
+from relay.messages.templates import RenderResult, Templates
 from tests.messages.samples import known
 
-SECONDS = 0.4
-LATE = 1.5
-"""Seconds to say where it was, on a machine that is busy with other tests."""
-TIME = f"takes longer than {SECONDS} s"
+TIMEOUT = 0.4
+REPORT_TIMEOUT = 1.5  # long, for a machine that runs other tests as well
+TIME = f"takes longer than {TIMEOUT} s"
 MEMORY = "needs more than 48 MB of memory"
-EITHER = f"{TIME}|{MEMORY}"
-"""Which it is depends on the machine."""
+EITHER = f"{TIME}|{MEMORY}"  # depends on the machine
 LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 NESTED = "{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
 
@@ -39,10 +37,10 @@ HOSTILE = [
     ("{{ range(99999) | map('string') | map('center', 9999) | list }}", 1, EITHER),
     ("{% set n = namespace(x=[1]) %}" + NESTED + "{{ n.x }}", 1, EITHER),
     ("{% set n = namespace(x=[1]) %}" + NESTED + "{{ n.x | tojson }}", 1, EITHER),
-    # One call into C that Python can't stop: the process is ended, the line is not known.
+    # One call into C that Python can't interrupt: the process is killed, the line is unknown.
     ("{% set n = namespace(x=[1]) %}" + NESTED + "{% set y = n.x %}{% set n.x = [1] %}"
      + NESTED + "{{ y == n.x }}", 0, TIME),
-    # What it gives takes long to be read as Markdown.
+    # Its output is slow to parse as Markdown.
     ("{% for i in range(60000) %}[{% endfor %}", 0, EITHER),
     ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", 0, "calls itself without end"),
     ("\n{{ 'x' * 10 ** 9 }}", 2, MEMORY),
@@ -70,31 +68,32 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-class House:
+class UserTemplates:
     """A user's folder of templates."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.templates = Templates(folder)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.templates = Templates(path)
         self._others = set(_processes())
         self.write("{{ file }}")
         assert self.render().problems == ()
 
     def write(self, source: str, name: str = "create-file.md.j2") -> str:
-        path = self.folder / name
+        path = self.path / name
         path.write_text(source)
         return str(path)
 
-    def render(self, name: str = "create-file", **named: dict[str, str]) -> Rendered:
+    def render(self, name: str = "create-file", **named: dict[str, str]) -> RenderResult:
         return self.templates.render(name, known(name), team="acme", channel_kind="stdout", **named)
 
-    def told(self) -> list[str]:
-        return [str(one).removeprefix(f"{self.folder}/") for one in self.render().problems]
+    def problems(self) -> list[str]:
+        problems = self.render().problems
+        return [str(problem).removeprefix(f"{self.path}/") for problem in problems]
 
     @property
     def processes(self) -> list[int]:
-        """Those that run its templates."""
-        return [one for one in _processes() if one not in self._others]
+        """The ids of the sandbox's processes."""
+        return [process for process in _processes() if process not in self._others]
 
 
 def _processes() -> list[int]:
@@ -115,22 +114,22 @@ def _of(process: Path, name: str) -> str:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    monkeypatch.setattr(cell, "SECONDS", SECONDS)
-    monkeypatch.setattr(cell, "_LATE", LATE)
-    house = House(tmp_path)
-    yield house
-    house.templates.close()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UserTemplates]:
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(cell, "_REPORT_TIMEOUT", REPORT_TIMEOUT)
+    folder = UserTemplates(tmp_path)
+    yield folder
+    folder.templates.close()
 
 
 @pytest.fixture(scope="module")
-def same_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def same_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UserTemplates]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell, "SECONDS", SECONDS)
-        patch.setattr(cell, "_LATE", LATE)
-        house = House(tmp_path_factory.mktemp("templates"))
-        yield house
-        house.templates.close()
+        patch.setattr(cell, "TEMPLATE_TIMEOUT", TIMEOUT)
+        patch.setattr(cell, "_REPORT_TIMEOUT", REPORT_TIMEOUT)
+        folder = UserTemplates(tmp_path_factory.mktemp("templates"))
+        yield folder
+        folder.templates.close()
 
 
 BUILTIN = Templates().render(
@@ -139,237 +138,242 @@ BUILTIN = Templates().render(
 
 
 @pytest.mark.parametrize(("source", "line", "text"), HOSTILE)
-def test_a_template_takes_bounded_time_and_memory(
-    same_house: House, source: str, line: int, text: str
+def test_time_and_memory_of_a_template_are_limited(
+    same_folder: UserTemplates, source: str, line: int, text: str
 ) -> None:
-    path = same_house.write(source)
-    same_house.render("rename-file")  # its process is there
+    path = same_folder.write(source)
+    same_folder.render("rename-file")  # starts the process
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.monotonic()
-    rendered = same_house.render()
+    rendered = same_folder.render()
     took = time.monotonic() - started
 
     assert rendered.message == BUILTIN.message
     (problem,) = rendered.problems
     assert (problem.file, problem.line) == (path, line)
-    assert any(one in problem.text for one in text.split("|"))
-    assert took < SECONDS + LATE + 1
+    assert any(part in problem.text for part in text.split("|"))
+    assert took < TIMEOUT + REPORT_TIMEOUT + 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
-    for process in same_house.processes:
+    for process in same_folder.processes:
         status = _of(Path(f"/proc/{process}"), "status")
         assert int(status.partition("VmHWM:")[2].split()[0]) < 100 * 1024
 
 
-TOLD_LATE = """
+LATE_REPORT = """
 import pickle, sys, time
 from jinja2 import Environment
 from relay.messages import in_cell
 
 where, folder = sys.argv[1:]
-places = {"in the template": (Environment, "handle_exception"), "in the cell": (in_cell, "problem")}
+places = {
+    "in the template": (Environment, "handle_exception"),
+    "in the worker": (in_cell, "to_problem"),
+}
 owner, name = places[where]
 real, pause = getattr(owner, name), [0.5]
 
-def told(*given):
-    time.sleep(pause.pop() if pause else 0)  # as on a busy machine
+def late(*given):
+    time.sleep(pause.pop() if pause else 0)  # as on a machine under load
     return real(*given)
 
-setattr(owner, name, told)
+setattr(owner, name, late)
 job = "override", (folder,), folder, {}, "x.md.j2", {}
 print(*in_cell.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
 """
 
 
-@pytest.mark.parametrize("where", ["in the template", "in the cell"])
-@pytest.mark.parametrize("fault", ["1 / 0", "'x' * 10 ** 9"])
-def test_a_time_that_is_over_while_another_fault_is_told_is_told_with_its_place(
-    tmp_path: Path, fault: str, where: str
+@pytest.mark.parametrize("where", ["in the template", "in the worker"])
+@pytest.mark.parametrize("error", ["1 / 0", "'x' * 10 ** 9"])
+def test_a_timeout_while_another_error_is_reported_has_its_line(
+    tmp_path: Path, error: str, where: str
 ) -> None:
-    (tmp_path / "x.md.j2").write_text(f"a\n{{{{ {fault} }}}}")
-    command = [sys.executable, "-c", TOLD_LATE, where, str(tmp_path)]
+    (tmp_path / "x.md.j2").write_text(f"a\n{{{{ {error} }}}}")
+    command = [sys.executable, "-c", LATE_REPORT, where, str(tmp_path)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert 'x.md.j2", 2, "takes longer than 0.2 s' in answer
     assert answer.endswith("True\n")
 
 
-def test_what_took_too_much_is_not_tried_again_for_each_event(house: House) -> None:
-    house.write(LOOPS)
-    first = house.told()
+def test_a_template_that_exceeded_a_limit_is_quarantined(folder: UserTemplates) -> None:
+    folder.write(LOOPS)
+    first = folder.problems()
     started = time.monotonic()
-    told = [house.told() for _ in range(100)]
+    later = [folder.problems() for _ in range(100)]
 
-    assert time.monotonic() - started < 10 * SECONDS
+    assert time.monotonic() - started < 10 * TIMEOUT
     assert first == ["create-file.md.j2:1: takes longer than 0.4 s"]
-    assert told == [first] * 100
+    assert later == [first] * 100
 
 
 @pytest.mark.parametrize("name", ["create-file.md.j2", "_mine.md.j2", "base.md.j2"])
-def test_it_is_tried_again_when_its_file_changes_or_one_that_it_takes_in(
-    house: House, name: str
+def test_quarantine_ends_when_the_template_or_one_it_uses_changes(
+    folder: UserTemplates, name: str
 ) -> None:
     base = "{% block body %}{% endblock %}"
-    house.write(base + (LOOPS if name == "base.md.j2" else ""), "base.md.j2")
-    house.write("hi" + (LOOPS if name == "_mine.md.j2" else ""), "_mine.md.j2")
+    folder.write(base + (LOOPS if name == "base.md.j2" else ""), "base.md.j2")
+    folder.write("hi" + (LOOPS if name == "_mine.md.j2" else ""), "_mine.md.j2")
     mine = '{% extends "base.md.j2" %}{% block body %}{% include "_mine.md.j2" %}'
     loops = LOOPS if name == "create-file.md.j2" else ""
-    house.write(f"{mine}{loops}{{% endblock %}}")
-    assert house.told() == house.told() == [f"{name}:1: {TIME}"]
+    folder.write(f"{mine}{loops}{{% endblock %}}")
+    assert folder.problems() == folder.problems() == [f"{name}:1: {TIME}"]
 
-    house.write((house.folder / name).read_text().replace(LOOPS, ""), name)
-    assert house.told() == []
-    assert house.render().message.body == "hi"
+    folder.write((folder.path / name).read_text().replace(LOOPS, ""), name)
+    assert folder.problems() == []
+    assert folder.render().message.body == "hi"
 
 
-def test_it_is_tried_again_after_a_while_for_the_machine_may_have_been_busy(
-    house: House, monkeypatch: pytest.MonkeyPatch
+def test_quarantine_ends_after_its_ttl(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.write(LOOPS)
-    house.told()
-    monkeypatch.setattr(cell, "AGAIN", 0.0)
+    folder.write(LOOPS)
+    folder.problems()
+    monkeypatch.setattr(cell, "QUARANTINE_TTL", 0.0)
     started = time.monotonic()
-    assert house.told() == [f"create-file.md.j2:1: {TIME}"]
-    assert time.monotonic() - started >= SECONDS
+    assert folder.problems() == [f"create-file.md.j2:1: {TIME}"]
+    assert time.monotonic() - started >= TIMEOUT
 
 
-def test_a_large_or_slow_event_does_not_set_a_template_aside(house: House) -> None:
-    house.write("{{ 'x' * 1000001 }}")
-    assert "1 MB" in house.told()[0]
-    house.write("{{ 1 / 0 if event.name == 'create-file' }}x", "event.md.j2")
-    house.write("{{ 1 / 0 }}")
-    assert house.told() == ["create-file.md.j2:1: division by zero"]
+def test_other_errors_do_not_quarantine_a_template(folder: UserTemplates) -> None:
+    folder.write("{{ 'x' * 1000001 }}")
+    assert "1 MB" in folder.problems()[0]
+    folder.write("{{ 1 / 0 if event.name == 'create-file' }}x", "event.md.j2")
+    folder.write("{{ 1 / 0 }}")
+    assert folder.problems() == ["create-file.md.j2:1: division by zero"]
 
 
-def test_other_templates_go_on(house: House) -> None:
-    house.write(LOOPS)
-    house.write("still here", "rename-file.md.j2")
-    house.told()
-    assert house.render("rename-file").message.body == "still here"
+def test_other_templates_are_not_quarantined(folder: UserTemplates) -> None:
+    folder.write(LOOPS)
+    folder.write("still here", "rename-file.md.j2")
+    folder.problems()
+    assert folder.render("rename-file").message.body == "still here"
 
 
-def test_what_takes_long_to_be_read_is_not_handed_to_the_channels(
-    house: House, monkeypatch: pytest.MonkeyPatch
+def test_markdown_that_is_slow_to_parse_does_not_reach_the_channels(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.templates.close()
-    monkeypatch.setattr(cell, "SECONDS", 20.0)
-    house.write("{% for i in range(30000) %}[{% endfor %}")
-    assert house.told() == ["create-file.md.j2: gives Markdown that takes too long to read"]
-    house.write("{{ ('*_[]()!`' * 1250) | quote }}")
-    assert house.told() == []
+    folder.templates.close()
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 20.0)
+    folder.write("{% for i in range(30000) %}[{% endfor %}")
+    assert folder.problems() == ["create-file.md.j2: gives Markdown that takes too long to read"]
+    folder.write("{{ ('*_[]()!`' * 1250) | quote }}")
+    assert folder.problems() == []
 
 
-def test_a_template_for_one_kind_of_channel_is_bounded_as_well(house: House) -> None:
-    path = house.write("{{ 10 ** (10 ** 8) }}", "create-file.email.html.j2")
-    rendered = house.templates.render(
+def test_limits_apply_to_templates_for_one_kind_of_channel(folder: UserTemplates) -> None:
+    path = folder.write("{{ 10 ** (10 ** 8) }}", "create-file.email.html.j2")
+    rendered = folder.templates.render(
         "create-file", known("create-file"), team="acme", channel_kind="email"
     )
-    assert [(one.file, one.line, one.text) for one in rendered.problems] == [(path, 1, TIME)]
+    assert [(item.file, item.line, item.text) for item in rendered.problems] == [(path, 1, TIME)]
     assert rendered.message.override == ""
 
 
-def test_relay_check_tells_it_and_does_not_take_as_long_for_each_sample(house: House) -> None:
-    path = house.write(f"<!-- title -->\n{{% block title %}}{{% endblock %}}{LOOPS}", "base.md.j2")
+def test_relay_check_stops_after_the_first_template_that_exceeds_a_limit(
+    folder: UserTemplates,
+) -> None:
+    path = folder.write(f"<!-- title -->\n{{% block title %}}{{% endblock %}}{LOOPS}", "base.md.j2")
     samples = [
         known(name) for name in ("create-file", "rename-file", "delete-file", "create-comment")
     ]
-    house.write('{% extends "base.md.j2" %}')
+    folder.write('{% extends "base.md.j2" %}')
     started = time.monotonic()
-    problems = check(house.templates, samples)
+    problems = check(folder.templates, samples)
 
-    assert [(one.file, one.line, one.text) for one in problems] == [(path, 2, TIME)]
-    assert time.monotonic() - started < 4 * SECONDS + 4
-
-
-def test_a_template_that_is_typed_wins_over_the_files(house: House) -> None:
-    typed = {"create-file.md.j2": '{% include "_mine.md.j2" %}', "_mine.md.j2": "typed"}
-    assert house.render(typed=typed).message.body == "typed"
-    assert house.render().message.body == "Landing page"
-
-    rendered = house.render(typed={"create-file.md.j2": f"a\n{LOOPS}"})
-    assert [str(one) for one in rendered.problems] == [f"create-file.md.j2:2: {TIME}"]
-    assert house.told() == []
+    assert [(item.file, item.line, item.text) for item in problems] == [(path, 2, TIME)]
+    assert time.monotonic() - started < 4 * TIMEOUT + 4
 
 
-def test_what_is_typed_next_takes_the_place_of_what_was_typed_before(house: House) -> None:
+def test_a_draft_wins_over_the_files(folder: UserTemplates) -> None:
+    drafts = {"create-file.md.j2": '{% include "_mine.md.j2" %}', "_mine.md.j2": "typed"}
+    assert folder.render(drafts=drafts).message.body == "typed"
+    assert folder.render().message.body == "Landing page"
+
+    rendered = folder.render(drafts={"create-file.md.j2": f"a\n{LOOPS}"})
+    assert list(map(str, rendered.problems)) == [f"create-file.md.j2:2: {TIME}"]
+    assert folder.problems() == []
+
+
+def test_the_next_draft_replaces_the_last_one(folder: UserTemplates) -> None:
     for text in ("one", "two", "{% set x = 3 %}{{ x }}", "two"):
-        told = house.render(typed={"create-file.md.j2": text}).message.body
-        assert told == text.replace("{% set x = 3 %}{{ x }}", "3")
-    assert house.render(typed={"_mine.md.j2": "elsewhere"}).message.body != "two"
+        body = folder.render(drafts={"create-file.md.j2": text}).message.body
+        assert body == text.replace("{% set x = 3 %}{{ x }}", "3")
+    assert folder.render(drafts={"_mine.md.j2": "elsewhere"}).message.body != "two"
 
 
-def test_the_faults_of_what_is_typed_are_told(house: House) -> None:
-    typed = {"create-file.md.j2": "a\n{{ fil }}", "rename-fil.md.j2": "{% if %}"}
+def test_problems_of_drafts_are_reported(folder: UserTemplates) -> None:
+    drafts = {"create-file.md.j2": "a\n{{ fil }}", "rename-fil.md.j2": "{% if %}"}
     samples = [known("create-file")]
 
-    def told(name: str) -> list[str]:
+    def problems(name: str) -> list[str]:
         events = ["create-file", "rename-file"]
         return list(
-            map(str, house.templates.faults(name, events, samples, team="acme", typed=typed))
+            map(str, folder.templates.lint(name, events, samples, team="acme", drafts=drafts))
         )
 
-    assert told("create-file.md.j2") == [
+    assert problems("create-file.md.j2") == [
         "create-file.md.j2:2: 'fil' is undefined; did you mean \"file\"?"
     ]
-    assert [one.partition(";")[0] for one in told("rename-fil.md.j2")] == [
+    assert [text.partition(";")[0] for text in problems("rename-fil.md.j2")] == [
         'rename-fil.md.j2: no event is called "rename-fil"',
         "rename-fil.md.j2:1: Expected an expression, got 'end of statement block'",
     ]
 
 
-def test_typed_templates_need_no_folder() -> None:
+def test_drafts_need_no_folder() -> None:
     templates = Templates()
-    typed = {"create-file.md.j2": "hi {{ file }}"}
+    drafts = {"create-file.md.j2": "hi {{ file }}"}
     variables = known("create-file")
     rendered = templates.render(
-        "create-file", variables, team="acme", channel_kind="stdout", typed=typed
+        "create-file", variables, team="acme", channel_kind="stdout", drafts=drafts
     )
     templates.close()
     assert rendered.message.body == "hi Landing page"
 
 
-def test_the_process_knows_no_secret_and_ends_when_it_is_not_needed(
+def test_the_process_has_no_secrets_and_exits_when_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELAY_SECRET", "a-secret-of-24-characters")
-    monkeypatch.setattr(cell, "IDLE", 0.2)
-    house = House(tmp_path)
-    (process,) = house.processes
+    monkeypatch.setattr(cell, "IDLE_TIMEOUT", 0.2)
+    folder = UserTemplates(tmp_path)
+    (process,) = folder.processes
     assert "secret" not in _of(Path(f"/proc/{process}"), "environ")
     os.kill(process, signal.SIGTERM)  # as systemd sends it to all of a service
-    assert house.told() == []
-    assert house.processes == [process]
+    assert folder.problems() == []
+    assert folder.processes == [process]
 
     time.sleep(0.5)
     assert _of(Path(f"/proc/{process}"), "cmdline") == ""
-    assert house.told() == []
-    (another,) = house.processes
+    assert folder.problems() == []
+    (another,) = folder.processes
     assert another != process
-    house.templates.close()
-    assert house.processes == []
+    folder.templates.close()
+    assert folder.processes == []
 
 
-def test_a_process_that_was_killed_is_replaced(house: House) -> None:
-    (process,) = house.processes
+def test_a_killed_process_is_replaced(folder: UserTemplates) -> None:
+    (process,) = folder.processes
     os.kill(process, signal.SIGKILL)
     time.sleep(0.05)
-    assert house.told() == []
+    assert folder.problems() == []
 
-    house.write(LOOPS)
-    (process,) = house.processes
+    folder.write(LOOPS)
+    (process,) = folder.processes
     threading.Timer(0.1, os.kill, (process, signal.SIGKILL)).start()
-    assert house.told() == ["create-file.md.j2: ends the process that runs it (-9)"]
+    assert folder.problems() == ["create-file.md.j2: ends the process that runs it (-9)"]
 
 
-def test_without_a_process_the_built_in_message_stands_in(
-    house: House, monkeypatch: pytest.MonkeyPatch
+def test_without_a_process_the_built_in_template_is_used(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.templates.close()
+    folder.templates.close()
     monkeypatch.setattr(cell, "_PROGRAM", "raise SystemExit(3)")
-    rendered = house.render()
+    rendered = folder.render()
     assert rendered.message == BUILTIN.message
     assert "does not start" in rendered.problems[0].text
 
 
-def test_no_process_is_started_for_the_built_in_templates(house: House) -> None:
-    house.templates.close()
+def test_the_built_in_templates_start_no_process(folder: UserTemplates) -> None:
+    folder.templates.close()
     Templates().render("create-file", known("create-file"), team="acme", channel_kind="slack")
-    assert house.processes == []
+    assert folder.processes == []

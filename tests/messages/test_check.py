@@ -4,13 +4,13 @@ import pytest
 
 from relay.messages.check import check
 from relay.messages.templates import Templates
-from relay.penpot.events import CATALOGUE
+from relay.penpot.catalogue import CATALOGUE
 from tests.messages.samples import known, unknown
 
 SAMPLES = [variables(name) for name in CATALOGUE for variables in (known, unknown)]
 
 
-def test_the_built_in_templates_have_no_fault() -> None:
+def test_the_built_in_templates_have_no_problems() -> None:
     assert check(Templates(), [*SAMPLES, known("new-thing")]) == []
 
 
@@ -39,7 +39,7 @@ def test_the_built_in_templates_have_no_fault() -> None:
         ),
         ("create-file.slack.json.j2", '{"a": {{ file }}}', 0, "gives no valid JSON"),
         ("create-file.matrix.html.j2", "<b>{{ fil }}", 1, "'fil' is undefined"),
-        ("create-file.txt.j2", "a", 0, "has a name of no kind of template"),
+        ("create-file.txt.j2", "a", 0, "the name ends in none of: "),
         (
             "create-file.md.j2",
             '{% extends "builtin/create-file.md.j2" %}\n{% block titel %}a{% endblock %}',
@@ -50,17 +50,17 @@ def test_the_built_in_templates_have_no_fault() -> None:
             "create-file.md.j2",
             '{% extends "builtin/create-file.md.j2" %}\n\na{% block body %}a{% endblock %}',
             3,
-            "what stands outside of the blocks is not shown",
+            "text outside of blocks is not shown",
         ),
         (
             "create-file.md.j2",
             '{% extends "builtin/create-file.md.j2" %}\n{{ file }}',
             2,
-            "what stands outside of the blocks is not shown",
+            "text outside of blocks is not shown",
         ),
     ],
 )
-def test_a_fault_is_named_with_its_file_and_line(
+def test_a_problem_has_its_file_and_line(
     tmp_path: Path, name: str, source: str, line: int, text: str
 ) -> None:
     path = tmp_path / name
@@ -71,7 +71,7 @@ def test_a_fault_is_named_with_its_file_and_line(
     assert any(text in problem.text for problem in problems)
 
 
-def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
+def test_all_problems_are_reported(tmp_path: Path) -> None:
     for name in ("create-file", "rename-file"):
         (tmp_path / f"{name}.md.j2").write_text("{{ a }}\n{{ b }}")
     problems = check(Templates(tmp_path), SAMPLES)
@@ -83,7 +83,7 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_value_has_not_is_told_once(tmp_path: Path) -> None:
+def test_a_missing_attribute_is_reported_once(tmp_path: Path) -> None:
     (tmp_path / "create-file.md.j2").write_text("{{ file.nme.foo }}")
     (problem,) = check(Templates(tmp_path), SAMPLES)
     assert problem.text == "'file' has no 'nme'; did you mean \"name\"?"
@@ -102,22 +102,22 @@ def test_what_a_value_has_not_is_told_once(tmp_path: Path) -> None:
         "{% block body %}{% block mine %}c{% endblock %}{% endblock %}",
     ],
 )
-def test_what_is_right_is_not_faulted(tmp_path: Path, source: str) -> None:
+def test_valid_templates_have_no_problems(tmp_path: Path, source: str) -> None:
     (tmp_path / "create-file.md.j2").write_text(source)
     (tmp_path / "_mine.md.j2").write_text("{% macro hi(x) %}Hi {{ x }}{% endmacro %}")
     assert check(Templates(tmp_path), SAMPLES) == []
 
 
-def test_folders_are_held_against_the_teams_of_the_config(tmp_path: Path) -> None:
+def test_folders_are_checked_against_the_teams_of_the_config(tmp_path: Path) -> None:
     for name in ("acme", "acmee", "builtin"):
         (tmp_path / name).mkdir()
     problems = check(Templates(tmp_path), SAMPLES, teams=["acme"])
     assert [(Path(problem.file).name, problem.text) for problem in problems] == [
         ("acmee", 'no team is called "acmee"; did you mean "acme"?'),
-        ("builtin", 'the name "builtin" is taken'),
+        ("builtin", 'the name "builtin" is reserved'),
     ]
 
 
-def test_a_folder_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
     (problem,) = check(Templates(tmp_path / "none"), SAMPLES)
     assert problem.text == "there is no such folder"

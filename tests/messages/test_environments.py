@@ -54,9 +54,7 @@ def folder(tmp_path: Path) -> Path:
         ("{% for x in [n] recursive %}{{ x }}{% endfor %}", "a\\*b"),
     ],
 )  # fmt: skip
-def test_what_is_put_in_is_escaped_once_however_it_is_put_together(
-    folder: Path, template: str, text: str
-) -> None:
+def test_a_value_is_escaped_exactly_once(folder: Path, template: str, text: str) -> None:
     environment = MarkdownEnvironment(TemplateFiles((), folder))
     assert environment.from_string(template).render(n="a*b") == text
 
@@ -72,7 +70,7 @@ def test_what_is_put_in_is_escaped_once_however_it_is_put_together(
         "{{ m | default(n | tojson) }}",
     ],
 )
-def test_what_loses_its_mark_is_escaped_again(folder: Path, template: str) -> None:
+def test_text_that_loses_its_mark_is_escaped_again(folder: Path, template: str) -> None:
     environment = MarkdownEnvironment(TemplateFiles((), folder))
     text = environment.from_string(template).render(n="a*b")
     assert "*" not in text.replace("\\*", "")
@@ -92,14 +90,14 @@ def test_what_loses_its_mark_is_escaped_again(folder: Path, template: str) -> No
     ],
 )
 @pytest.mark.parametrize("kind", [MarkdownEnvironment, HtmlEnvironment, SlackJsonEnvironment])
-def test_no_template_gets_out_of_its_sandbox(
+def test_no_template_escapes_jinja_s_sandbox(
     folder: Path, kind: type[MarkdownEnvironment], template: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         kind(TemplateFiles((), folder)).from_string(template).render(n="a*b", l=[])
 
 
-def test_a_value_in_slack_s_json_can_neither_end_its_string_nor_ping() -> None:
+def test_a_value_in_slack_json_can_neither_end_its_string_nor_ping() -> None:
     environment = SlackJsonEnvironment(TemplateFiles((), Path()))
     template = environment.from_string(
         '{"mrkdwn": "{{ n ~ 1 }} {{ n | truncate(4) }}", '
@@ -124,7 +122,7 @@ def test_a_value_in_html_is_text() -> None:
     )
 
 
-def test_what_a_macro_gives_is_escaped_once_by_filters_too() -> None:
+def test_filters_escape_the_result_of_a_macro_once() -> None:
     html = HtmlEnvironment(TemplateFiles((), Path()))
     source = "{% set x %}{{ n }}{% endset %}{{ x | link('http://x') }} {{ x | truncate(9) }}"
     assert html.from_string(source).render(n="R&D <b>") == (
@@ -135,18 +133,18 @@ def test_what_a_macro_gives_is_escaped_once_by_filters_too() -> None:
     assert slack.from_string(source).render(n="R&D <b>").startswith('"R&amp;D &lt;b&gt;"')
 
 
-def test_what_is_escaped_by_hand_is_cleaned_as_well() -> None:
+def test_the_filter_escape_also_cleans() -> None:
     html = HtmlEnvironment(TemplateFiles((), Path()))
     assert html.from_string("{{ n | e }}{{ n | escape }}").render(n="<\u202e\0") == "&lt; &lt; "
 
 
-def test_a_file_of_windows_may_begin_with_a_mark_of_its_bytes(tmp_path: Path) -> None:
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.md.j2").write_text("# a", encoding="utf-8-sig")
     environment = MarkdownEnvironment(TemplateFiles((), tmp_path))
     assert environment.get_template("a.md.j2").render() == "# a"
 
 
-def test_files_are_found_in_order_and_again_when_they_change(tmp_path: Path) -> None:
+def test_files_are_found_by_precedence_and_reloaded_when_they_change(tmp_path: Path) -> None:
     user, builtin = tmp_path / "user", tmp_path / "builtin"
     user.mkdir()
     builtin.mkdir()
@@ -170,7 +168,7 @@ def test_files_are_found_in_order_and_again_when_they_change(tmp_path: Path) -> 
     ("content", "line", "text"),
     [(b"a" * 1_000_001, 1, "larger than 1 MB"), (b"a\nb\xff", 2, "not UTF-8")],
 )
-def test_a_file_that_is_no_template_is_named(
+def test_an_invalid_file_is_reported_with_its_line(
     tmp_path: Path, content: bytes, line: int, text: str
 ) -> None:
     (tmp_path / "a.md.j2").write_bytes(content)
@@ -179,7 +177,7 @@ def test_a_file_that_is_no_template_is_named(
     assert (caught.value.lineno, caught.value.filename) == (line, str(tmp_path / "a.md.j2"))
 
 
-def test_what_a_template_gives_is_marked_as_markdown() -> None:
+def test_the_output_of_a_template_is_marked_as_markdown() -> None:
     environment = MarkdownEnvironment(TemplateFiles((), Path()))
     assert isinstance(environment.from_string("*a*").render(), Markdown)
 
@@ -221,7 +219,7 @@ MARKED = (
         )
     ],
 )  # fmt: skip
-def test_no_method_of_marked_text_lets_other_text_through(
+def test_no_method_of_marked_text_lets_unescaped_text_through(
     environment: type[MarkdownEnvironment], template: str
 ) -> None:
     text = environment(TemplateFiles((), Path())).from_string(template).render(n=FOREIGN)
@@ -234,7 +232,7 @@ def test_no_method_of_marked_text_lets_other_text_through(
 
 @pytest.mark.parametrize("environment", [MarkdownEnvironment, SlackJsonEnvironment])
 @pytest.mark.parametrize("name", [name for name in dir(str) if not name.startswith("_")])
-def test_what_any_method_of_a_string_gives_is_marked_only_where_it_is_escaped(
+def test_the_result_of_a_string_method_is_marked_only_if_it_is_escaped(
     environment: type[MarkdownEnvironment], name: str
 ) -> None:
     sandbox = environment(TemplateFiles((), Path()))
@@ -267,7 +265,7 @@ def test_what_any_method_of_a_string_gives_is_marked_only_where_it_is_escaped(
 
 
 @pytest.mark.parametrize("use", ["format(n, k=n)", "replace('{}', '').format_map({'k': n})"])
-def test_in_html_what_is_formatted_in_is_escaped(use: str) -> None:
+def test_html_escapes_the_arguments_of_format(use: str) -> None:
     environment = HtmlEnvironment(TemplateFiles((), Path()))
     template = environment.from_string(
         "{% set line %}<b>{k}</b>{}{% endset %}{{ line." + use + "}}"

@@ -9,20 +9,20 @@ from tests.messages.texts import NASTY, any_text
 
 
 @given(any_text)
-def test_any_text_is_one_paragraph_of_literal_text_without_style_or_link(text: str) -> None:
+def test_any_text_becomes_one_paragraph_without_style_or_link(text: str) -> None:
     seen = clean(text).strip()
     assert parse(escape(text)) == ((Paragraph((Text(seen),)),) if seen else ())
 
 
 @given(any_text, any_text)
-def test_two_texts_side_by_side_or_inside_markup_stay_literal(one: str, other: str) -> None:
+def test_adjacent_texts_and_texts_in_markup_stay_literal(one: str, other: str) -> None:
     inlines = parse(f"x {escape(one)}{escape(other)} **x{escape(one)}x**")[0].inlines
     assert inlines[:-1] == (Text(f"x {clean(one)}{clean(other)} "),)
     assert inlines[-1] == Text(f"x{clean(one)}x", bold=True)
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_what_a_reader_sees_is_one_line_that_turns_nothing_round(text: str) -> None:
+def test_one_line_has_no_line_ends_and_no_reordering_characters(text: str) -> None:
     assert not set(one_line(text)) & set("\n\r\x00\x0b\x85\u2028\u202e\u2066\ud800")
 
 
@@ -40,7 +40,7 @@ def test_what_a_reader_sees_is_one_line_that_turns_nothing_round(text: str) -> N
         ("שלום", "\u2068שלום\u2069"),
     ],
 )
-def test_values_become_markdown(value: object, shown: str) -> None:
+def test_escape_of_values(value: object, shown: str) -> None:
     assert escape(value) == shown
 
 
@@ -59,5 +59,5 @@ def test_joining_markdown_with_text_escapes_the_text() -> None:
 
 
 @pytest.mark.parametrize("part", [Markdown("\\*")[1:], Markdown("\\*").strip("\\")])
-def test_a_part_of_markdown_is_text_again(part: str) -> None:
+def test_a_part_of_markdown_is_plain_text(part: str) -> None:
     assert not isinstance(part, Markdown)

@@ -11,20 +11,20 @@ from relay.messages.escape import Markdown, clean, lines, one_line
 from relay.messages.filters import join, link, quote, truncate, when
 from relay.messages.markdown import LineBreak, Paragraph, Quote, Text, parse
 from relay.messages.plain import to_text
-from relay.penpot.text import Words
+from relay.penpot.text import CommentText
 from tests.messages.texts import any_text
 
 
 @given(any_text, any_text)
-def test_a_link_has_the_text_literally_and_one_safe_address(text: str, tail: str) -> None:
+def test_a_link_has_literal_text_and_one_safe_address(text: str, tail: str) -> None:
     document = parse(f"x {link(text, f'https://p.example/{tail}')} x")
     links = [part for part in document[0].inlines if part.url]
     assert len(document) == 1
     if clean(text).strip():
-        (found,) = links
-        assert found.text == clean(text).strip()
-        assert found.url.startswith("https://p.example/")
-        assert not set(found.url) & set(' <>"\\\n')
+        (part,) = links
+        assert part.text == clean(text).strip()
+        assert part.url.startswith("https://p.example/")
+        assert not set(part.url) & set(' <>"\\\n')
     else:
         assert links == []
 
@@ -42,12 +42,12 @@ def test_without_a_web_address_a_link_is_its_text(url: object) -> None:
         "https://пенпот.example/ü%20",
     ],
 )
-def test_an_address_arrives_as_it_is(url: str) -> None:
+def test_an_address_is_not_changed(url: str) -> None:
     assert parse(link("x", url)) == (Paragraph((Text("x", url=url),)),)
 
 
-def test_a_link_holds_no_other() -> None:
-    comment = Words("Hi @Grace, *look*", [(3, 9, "28fbd360")])
+def test_a_link_contains_no_other_link() -> None:
+    comment = CommentText("Hi @Grace, *look*", [(3, 9, "28fbd360")])
     for text in (comment, quote(comment), Markdown("Hi [@Grace](http://y), \\*look\\*")):
         (paragraph,) = parse(link(text, "http://x"))
         (run,) = paragraph.inlines
@@ -55,7 +55,7 @@ def test_a_link_holds_no_other() -> None:
         assert run.text.endswith("Hi @Grace, *look*")
 
 
-def test_a_link_takes_the_address_of_its_subject() -> None:
+def test_a_link_defaults_to_the_address_of_its_subject() -> None:
     class File(SimpleNamespace):
         def __str__(self) -> str:
             return "Landing page"
@@ -67,14 +67,14 @@ def shown(document: tuple[Quote, ...]) -> list[list[str]]:
     """The paragraphs of the only quote, each as its lines."""
     paragraphs = []
     for paragraph in document[0].blocks:
-        found = [""]
+        texts = [""]
         for part in paragraph.inlines:
             if isinstance(part, LineBreak):
-                found.append("")
+                texts.append("")
             else:
                 assert part == Text(part.text)
-                found[-1] += part.text
-        paragraphs.append(found)
+                texts[-1] += part.text
+        paragraphs.append(texts)
     return paragraphs
 
 
@@ -95,22 +95,22 @@ def test_a_quotation_is_one_quote_with_the_same_lines(text: str) -> None:
 
 
 def test_a_quotation_of_markdown_keeps_its_markup() -> None:
-    (found,) = parse(quote(Markdown("**a**\n\n- b")))
-    assert found.blocks[0] == Paragraph((Text("a", bold=True),))
+    (quoted,) = parse(quote(Markdown("**a**\n\n- b")))
+    assert quoted.blocks[0] == Paragraph((Text("a", bold=True),))
 
 
 QUOTED = "b\nc\n\nd"
 
 
-def test_a_quotation_stands_apart_from_what_stands_beside_it() -> None:
+def test_a_quotation_is_separate_from_adjacent_text() -> None:
     for before in ("**a** wrote: ", "- a", "# a"):
-        _, found, after = parse(f"{before}{quote(QUOTED)} after")
+        _, quoted, after = parse(f"{before}{quote(QUOTED)} after")
         assert after == Paragraph((Text("after"),))
-        assert isinstance(found, Quote)
-        assert shown((found,)) == [["b", "c"], ["d"]]
+        assert isinstance(quoted, Quote)
+        assert shown((quoted,)) == [["b", "c"], ["d"]]
 
 
-def test_an_empty_quotation_is_nothing() -> None:
+def test_a_quotation_of_nothing_is_empty() -> None:
     assert [quote(""), quote(None), quote(" \n ")] == ["", "", ""]
 
 
@@ -118,38 +118,41 @@ def test_a_long_quotation_is_cut() -> None:
     assert shown(parse(quote("abc def\nghi", length=9))) == [["abc def…"]]
 
 
-def test_a_date_is_told_in_utc() -> None:
+def test_a_date_is_shown_in_utc() -> None:
     moment = datetime(2026, 7, 5, 10, 7, tzinfo=timezone(timedelta(hours=2)))
-    told = [parse(when(value))[0].inlines[0].text for value in (moment, moment.isoformat())]
-    assert told == ["5 Jul 2026, 08:07 UTC"] * 2
+    texts = [parse(when(value))[0].inlines[0].text for value in (moment, moment.isoformat())]
+    assert texts == ["5 Jul 2026, 08:07 UTC"] * 2
     assert when(datetime(2026, 7, 5, tzinfo=UTC), "%Y") == "2026"
 
 
-@pytest.mark.parametrize(("value", "told"), [(None, ""), ("soon*", "soon\\*")])
-def test_what_is_no_date_is_told_as_it_is(value: object, told: str) -> None:
-    assert when(value) == told
+@pytest.mark.parametrize(("value", "text"), [(None, ""), ("soon*", "soon\\*")])
+def test_other_values_than_dates_are_only_escaped(value: object, text: str) -> None:
+    assert when(value) == text
 
 
 @given(any_text, st.integers(0, 20))
-def test_a_shortened_text_has_at_most_that_length_and_says_so(text: str, length: int) -> None:
-    found = "".join(part.text for block in parse(truncate(text, length)) for part in block.inlines)
+def test_a_truncated_text_respects_the_length_and_ends_in_an_ellipsis(
+    text: str, length: int
+) -> None:
+    document = parse(truncate(text, length))
+    truncated = "".join(part.text for block in document for part in block.inlines)
     whole = clean(one_line(text))
     # Two more characters isolate a text with right-to-left letters.
-    assert len(found) <= length + 2
-    assert found == whole or found.rstrip("\u2069").endswith("…") or length == 0
+    assert len(truncated) <= length + 2
+    assert truncated == whole or truncated.rstrip("\u2069").endswith("…") or length == 0
 
 
-def test_shortened_markdown_loses_its_styles_not_its_text() -> None:
+def test_truncated_markdown_loses_its_styles_but_not_its_text() -> None:
     assert truncate(Markdown("**abc** [def](https://x.example)"), 5) == "abc…"
 
 
-def test_joined_values_are_escaped_one_by_one() -> None:
+def test_join_escapes_each_value() -> None:
     assert join(["*", Markdown("*a*")], ", ") == "\\*\\, *a*"
     assert join(["*", Markdown("*a*")]) == "\\**a*"
 
 
 @pytest.mark.parametrize("shorten", [truncate, quote])
-def test_of_a_long_text_only_the_beginning_is_looked_at(shorten: Any) -> None:
+def test_only_the_beginning_of_a_long_text_is_processed(shorten: Any) -> None:
     def cost(text: str) -> float:
         start = time.thread_time()
         shorten(text, 20)
@@ -167,11 +170,13 @@ def test_of_a_long_text_only_the_beginning_is_looked_at(shorten: Any) -> None:
         (" " * 5000 + "a", "a"),
     ],
 )
-def test_a_text_of_what_is_not_seen_is_told_to_be_cut(shorten: Any, text: str, shown: str) -> None:
+def test_a_text_with_many_invisible_characters_counts_as_cut(
+    shorten: Any, text: str, shown: str
+) -> None:
     assert to_text(parse(shorten(text, 20)), links=False).removeprefix("> ") == shown
 
 
-def test_a_quotation_of_many_lines_ends() -> None:
+def test_a_quotation_has_a_limit_of_lines() -> None:
     (quoted,) = parse(quote("a\n" * 5000))
     text = to_text((quoted,), links=False)
     assert text.count("\n") == 400

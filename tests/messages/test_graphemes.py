@@ -22,7 +22,7 @@ CHARACTERS = [
 
 
 @given(st.lists(st.sampled_from(CHARACTERS), max_size=12), st.integers(0, 60))
-def test_no_visible_character_is_torn_apart(characters: list[str], at: int) -> None:
+def test_a_boundary_splits_no_visible_character(characters: list[str], at: int) -> None:
     edges = [sum(map(len, characters[:count])) for count in range(len(characters) + 1)]
     text = "".join(characters)
     assert boundary(text, at) == max(edge for edge in edges if edge <= at)
@@ -39,11 +39,9 @@ def test_no_visible_character_is_torn_apart(characters: list[str], at: int) -> N
         ("abc", 0, ""),
     ],
 )
-def test_a_text_is_shortened_with_an_ellipsis_inside_its_length(
-    text: str, length: int, short: str
-) -> None:
+def test_the_ellipsis_counts_towards_the_length(text: str, length: int, short: str) -> None:
     assert shorten(text, length) == short
 
 
-def test_a_pile_of_marks_is_cut_all_the_same() -> None:
+def test_a_long_sequence_of_marks_is_cut() -> None:
     assert len(shorten("a" + "\u0301" * 10_000, 5_000)) > 4_900

@@ -17,7 +17,7 @@ from relay.messages.markdown import (
 from relay.messages.plain import to_text
 
 
-def one(*texts: str) -> Document:
+def paragraphs(*texts: str) -> Document:
     return tuple(Paragraph((Text(text),)) for text in texts)
 
 
@@ -25,17 +25,20 @@ def one(*texts: str) -> Document:
     ("markdown", "document"),
     [
         ("", ()),
-        ("a\nb\n\nc", one("a b", "c")),
+        ("a\nb\n\nc", paragraphs("a b", "c")),
         ("a\\\nb  \nc", (Paragraph((Text("a"), LineBreak(), Text("b"), LineBreak(), Text("c"))),)),
         ("# a\n***", (Heading(1, (Text("a"),)), Rule())),
-        ("> a\n>\n> b", (Quote(one("a", "b")),)),
-        ("- a\n- b\n  - c", (ListBlock((one("a"), (*one("b"), ListBlock((one("c"),))))),)),
-        ("0. a\n1. b", (ListBlock((one("a"), one("b")), start=0),)),
-        ("1. a", (ListBlock((one("a"),), start=1),)),
+        ("> a\n>\n> b", (Quote(paragraphs("a", "b")),)),
+        (
+            "- a\n- b\n  - c",
+            (ListBlock((paragraphs("a"), (*paragraphs("b"), ListBlock((paragraphs("c"),))))),),
+        ),
+        ("0. a\n1. b", (ListBlock((paragraphs("a"), paragraphs("b")), start=0),)),
+        ("1. a", (ListBlock((paragraphs("a"),), start=1),)),
         ("```x\n a\n\nb\n```", (CodeBlock(" a\n\nb"),)),
-        ("    not code", one("not code")),
-        ("<b>text</b>", one("<b>text</b>")),
-        ("https://x.example", one("https://x.example")),
+        ("    not code", paragraphs("not code")),
+        ("<b>text</b>", paragraphs("<b>text</b>")),
+        ("https://x.example", paragraphs("https://x.example")),
         (
             "**a *b*** ~~c~~ `d*`",
             (
@@ -62,11 +65,11 @@ def one(*texts: str) -> Document:
         ("```\na\\_b\n```", (CodeBlock("a_b"),)),
     ],
 )
-def test_markdown_means(markdown: str, document: Document) -> None:
+def test_parse(markdown: str, document: Document) -> None:
     assert parse(markdown) == document
 
 
-def test_what_is_nested_deeply_is_not_lost() -> None:
+def test_deeply_nested_text_is_kept() -> None:
     assert to_text(parse(">" * 30 + " a"), links=False, quoted="") == "a"
 
 
@@ -87,12 +90,12 @@ def test_what_is_nested_deeply_is_not_lost() -> None:
         ("<javascript:a>", (Text("javascript:a"),)),
     ],
 )
-def test_links_that_may_be_followed_are_kept(markdown: str, texts: tuple[Text, ...]) -> None:
+def test_only_links_with_allowed_schemes_are_kept(markdown: str, texts: tuple[Text, ...]) -> None:
     assert parse(markdown) == (Paragraph(texts),)
 
 
 @given(st.text(alphabet="ab *_~`[]()<>!#>-1.\\\n&;:/http", max_size=80))
-def test_any_markdown_gives_a_document_without_empty_texts(markdown: str) -> None:
+def test_no_document_has_empty_texts(markdown: str) -> None:
     def check(document: Document) -> None:
         for block in document:
             for item in getattr(block, "items", ()):
@@ -104,6 +107,6 @@ def test_any_markdown_gives_a_document_without_empty_texts(markdown: str) -> Non
     check(parse(markdown))
 
 
-def test_a_long_text_is_not_kept() -> None:
+def test_long_texts_are_not_cached() -> None:
     assert parse("a" * 20_000) is not parse("a" * 20_000)
     assert parse("a" * 2_000) is parse("a" * 2_000)

@@ -28,14 +28,14 @@ code
 """
 
 
-def test_a_document_as_plain_text_with_links() -> None:
+def test_to_text_with_links() -> None:
     assert to_text(parse(MARKDOWN), links=True) == (
         "Title\n\nAda said this (https://x.example):\n\n> a\n> b\n>\n> c\n\n"
         "- one\n- two\n  3. three\n\ncode\n\n---"
     )
 
 
-def test_without_links_only_their_text_stays() -> None:
+def test_to_text_without_links() -> None:
     assert to_text(parse("[a *b*](https://x) <https://y>"), links=False) == "a b https://y"
     assert (
         to_text(parse("[a *b*](https://x) <https://y>"), links=True) == "a b (https://x) https://y"
@@ -55,22 +55,22 @@ def flat(document: object) -> str:
 
 
 @given(st.integers(-1, 60))
-def test_a_cut_document_is_the_beginning_of_the_whole_with_an_ellipsis(limit: int) -> None:
+def test_a_cut_document_is_a_prefix_with_an_ellipsis(limit: int) -> None:
     whole = parse(MARKDOWN)
-    found = cut(whole, limit)
+    short = cut(whole, limit)
     if limit >= length(whole):
-        assert found is whole
+        assert short is whole
     elif limit <= 0:
-        assert found == ()
+        assert short == ()
     else:
-        assert length(found) <= limit
-        assert flat(found).endswith("…")
-        assert flat(whole).startswith(flat(found)[:-1])
-        assert [type(block) for block in found] == [type(block) for block in whole][: len(found)]
+        assert length(short) <= limit
+        assert flat(short).endswith("…")
+        assert flat(whole).startswith(flat(short)[:-1])
+        assert [type(block) for block in short] == [type(block) for block in whole][: len(short)]
 
 
 @given(st.integers(1, 40))
-def test_a_cut_tears_no_visible_character(limit: int) -> None:
+def test_a_cut_splits_no_visible_character(limit: int) -> None:
     text = "a👩🏽‍🚀 e\u0301🇩🇪🇫🇷x" * 3
     kept = flat(cut(parse(f"> {text}"), limit))
     if kept != text:
@@ -87,5 +87,5 @@ def test_a_cut_tears_no_visible_character(limit: int) -> None:
         ("a\\\nb", 2, (Paragraph((Text("a"), Text("…"))),)),
     ],
 )
-def test_structure_stays_whole(markdown: str, limit: int, kept: object) -> None:
+def test_a_cut_keeps_the_structure_valid(markdown: str, limit: int, kept: object) -> None:
     assert cut(parse(markdown), limit) == kept

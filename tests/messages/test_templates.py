@@ -7,14 +7,14 @@ import pytest
 
 from relay.messages.markdown import parse
 from relay.messages.rendering import Problem
-from relay.messages.templates import Rendered, Templates, builtin_folder
+from relay.messages.templates import RenderResult, Templates, builtin_folder
 from tests.messages.samples import known, subject
 
 MINE = '{% extends "builtin/create-file.md.j2" %}\n'
 
 
 class User:
-    """A user's folder of templates, and how it is used."""
+    """A user's folder of templates."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,13 +28,13 @@ class User:
 
     def render(
         self, name: str = "create-file", team: str = "acme", channel: str = "stdout", **other: Any
-    ) -> Rendered:
+    ) -> RenderResult:
         return self.templates.render(name, known(name, **other), team=team, channel_kind=channel)
 
     def bodies(self, *names: str, team: str = "acme") -> list[str]:
         rendered = [self.render(name, team) for name in names]
-        assert [one.problems for one in rendered] == [()] * len(names)
-        return [one.message.body for one in rendered]
+        assert [result.problems for result in rendered] == [()] * len(names)
+        return [result.message.body for result in rendered]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ BUILTIN = {
 }
 
 
-def test_a_file_of_the_user_wins_over_the_built_in_one(user: User) -> None:
+def test_a_user_template_wins_over_the_built_in_one(user: User) -> None:
     user.write("create-file.md.j2", "New: **{{ file }}**")
     assert user.bodies("create-file", "create-comment") == [
         "New: **Landing page**",
@@ -67,21 +67,21 @@ def test_a_file_of_the_user_wins_over_the_built_in_one(user: User) -> None:
         ("```\n\n{{ file }}\n```", "Landing page"),
     ],
 )
-def test_without_marks_the_title_is_the_first_line_that_a_reader_sees(
+def test_without_section_marks_the_title_is_the_first_visible_line(
     user: User, source: str, title: str
 ) -> None:
     user.write("create-file.md.j2", source.replace("props", "event.props"))
     assert user.render(props={"x": "First *line*\nsecond"}).message.title == title
 
 
-def test_a_file_of_the_team_wins_for_that_team(user: User) -> None:
+def test_a_team_template_wins_for_that_team(user: User) -> None:
     user.write("create-file.md.j2", "all")
     assert user.bodies("create-file") == ["all"]
     user.write("acme/create-file.md.j2", "acme")
     assert user.bodies("create-file") + user.bodies("create-file", team="other") == ["acme", "all"]
 
 
-def test_a_user_can_fill_one_block_and_keep_the_rest(user: User) -> None:
+def test_a_user_template_can_override_one_block(user: User) -> None:
     user.write("create-file.md.j2", MINE + "{% block footer %}{{ super() }}!{% endblock %}")
     message = user.render().message
     assert message.footer == BUILTIN["create-file"].footer + "!"
@@ -92,7 +92,7 @@ def test_a_user_can_fill_one_block_and_keep_the_rest(user: User) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "acme/"])
-def test_one_file_of_the_user_changes_all_messages(user: User, folder: str) -> None:
+def test_a_user_base_template_changes_all_messages(user: User, folder: str) -> None:
     user.write(
         f"{folder}base.md.j2",
         "<!-- title -->\nPenpot: {% block title %}{% endblock %}\n\n"
@@ -105,7 +105,7 @@ def test_one_file_of_the_user_changes_all_messages(user: User, folder: str) -> N
         assert message.footer == ""
 
 
-def test_the_words_can_be_changed_for_all_messages(user: User) -> None:
+def test_the_shared_phrases_can_be_changed(user: User) -> None:
     words = (builtin_folder() / "_words.md.j2").read_text()
     user.write("_words.md.j2", words.replace("Someone", "A colleague"))
     assert (
@@ -113,7 +113,7 @@ def test_the_words_can_be_changed_for_all_messages(user: User) -> None:
     )
 
 
-def test_an_event_without_a_template_gets_the_generic_one(user: User) -> None:
+def test_an_event_without_a_template_uses_the_generic_one(user: User) -> None:
     user.write("event.md.j2", "generic {{ event.name }}")
     assert user.bodies("new-thing", "../create-file", "_words") == [
         "generic new\\-thing",
@@ -138,7 +138,7 @@ def test_an_event_without_a_template_gets_the_generic_one(user: User) -> None:
         (MINE + "{% block title %}\n{{ x }}{% endblock %}", 3, "'x' is undefined"),
     ],
 )
-def test_a_broken_template_of_the_user_gives_the_built_in_message_and_a_problem(
+def test_a_failing_user_template_gives_the_built_in_message_and_a_problem(
     user: User, source: str, line: int, text: str
 ) -> None:
     path = user.write("create-file.md.j2", source)
@@ -149,14 +149,14 @@ def test_a_broken_template_of_the_user_gives_the_built_in_message_and_a_problem(
     assert text in problem.text
 
 
-def test_a_broken_base_of_the_user_costs_no_message(user: User) -> None:
+def test_a_failing_user_base_template_loses_no_message(user: User) -> None:
     path = user.write("base.md.j2", "\n{% block title %}")
     rendered = user.render("create-comment")
     assert rendered.message == BUILTIN["create-comment"]
     assert [(problem.file, problem.line) for problem in rendered.problems] == [(path, 2)]
 
 
-def test_when_no_template_works_a_plain_line_tells_the_facts(tmp_path: Path) -> None:
+def test_if_every_template_fails_the_message_is_a_plain_line(tmp_path: Path) -> None:
     (tmp_path / "event.md.j2").write_text("{{ x }}")
     (tmp_path / "create-file.md.j2").write_text("{{ x }}")
     templates = Templates(builtin=tmp_path)
@@ -175,14 +175,14 @@ def test_variables_of_any_kind_never_raise() -> None:
         assert rendered.problems
 
 
-def test_a_long_name_gives_a_title_of_one_short_line(user: User) -> None:
+def test_the_title_has_a_maximum_length(user: User) -> None:
     message = user.render(file=subject("x" * 5_000)).message
     assert len(message.title) == 300
     assert message.title.endswith("…")
     assert "x" * 5_000 in message.body
 
 
-def test_a_name_can_not_begin_another_part_of_the_message(user: User) -> None:
+def test_a_name_cannot_start_another_section(user: User) -> None:
     user.write("create-file.md.j2", "{{ file }}\n{{ file.name | quote }}\n{{ file | link }}\n")
     message = user.render(
         file=SimpleNamespace(name="a\n<!-- footer -->\nb", url="http://x")
@@ -199,7 +199,7 @@ def test_a_name_can_not_begin_another_part_of_the_message(user: User) -> None:
     ],
 )
 @pytest.mark.parametrize("folder", ["", "acme/"])
-def test_a_template_for_one_kind_of_channel_alone(
+def test_a_template_for_one_kind_of_channel(
     user: User, channel: str, end: str, source: str, override: str, folder: str
 ) -> None:
     user.write(f"{folder}create-file.{end}.j2", source)
@@ -222,7 +222,7 @@ def test_a_template_for_one_kind_of_channel_alone(
         ("[\n{{ fil }}]", 2, "'fil' is undefined"),
     ],
 )
-def test_a_broken_template_for_one_channel_leaves_the_message(
+def test_a_failing_template_for_one_channel_keeps_the_message(
     user: User, source: str, line: int, text: str
 ) -> None:
     path = user.write("create-file.slack.json.j2", source)
@@ -242,22 +242,22 @@ def test_json_of_any_value_stays_json(user: User) -> None:
     assert json.loads(message.override) == [{"a": '"\\\n\ufffd\x00', "b": {"x": nasty}}]
 
 
-def test_a_problem_reads_as_a_place_and_a_text() -> None:
+def test_a_problem_as_text() -> None:
     assert str(Problem("a.md.j2", 3, "is wrong")) == "a.md.j2:3: is wrong"
     assert str(Problem("a.md.j2", 0, "is wrong")) == "a.md.j2: is wrong"
 
 
-def test_the_built_in_templates_parse_to_what_they_were_meant_to(user: User) -> None:
+def test_the_built_in_templates_parse_to_the_intended_blocks(user: User) -> None:
     body = parse(user.render("create-comment").message.body)
     assert [type(block).__name__ for block in body] == ["Paragraph", "Quote"]
 
 
-def test_a_template_reaches_none_that_is_another_teams(user: User) -> None:
+def test_a_template_cannot_include_another_team_s(user: User) -> None:
     user.write("other/_phrase.md.j2", "theirs")
     user.write("_phrase.md.j2", "ours")
     path = user.write("create-file.md.j2", '{% include "other/_phrase.md.j2" %}')
-    told = 'there is no template "other/_phrase.md.j2"'
-    assert user.render().problems == (Problem(path, 1, told),)
+    text = 'there is no template "other/_phrase.md.j2"'
+    assert user.render().problems == (Problem(path, 1, text),)
     user.write("create-file.md.j2", '{% include "_phrase.md.j2" %}')
     assert user.bodies("create-file") == ["ours"]
     assert user.bodies("create-file", team="other") == ["theirs"]

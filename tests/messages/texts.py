@@ -1,4 +1,4 @@
-"""Texts that people, and others, put into names and comments."""
+"""Difficult and hostile texts for names and comments."""
 
 from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
-"""The stand-in's RPC methods: parameters in, what Penpot would answer out.
+"""The stand-in's RPC methods: from parameters to answers.
 
-After Penpot's ``backend/src/app/rpc/commands``.
+Source: Penpot's ``backend/src/app/rpc/commands``.
 """
 
 import re
@@ -14,13 +14,13 @@ from tests.penpot.sender import Sender
 from tests.penpot.world import Comment, File, Project, Team, Thread, Webhook, World, instant
 
 Params = dict[str, Any]
-_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_UUID_PATTERN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NO_IDS = ("uri", "mtype", "isActive", "searchTerm", "tag", "isResolved", "content")
 _MAX_WEBHOOKS = 8
 
 
 class Failed(Exception):
-    """An error answer with Penpot's words for it."""
+    """An error with Penpot's type and code."""
 
     def __init__(self, status: int, kind: str, code: str | None = None, **more: str) -> None:
         super().__init__(status, kind, code)
@@ -29,20 +29,14 @@ class Failed(Exception):
 
 
 def run(world: World, sender: Sender, method: str, params: Params) -> Any:
-    """What Penpot answers to the user ``world.me``; None is 204. Raises ``Failed``."""
+    """The answer to the user ``world.me``; None is 204. Raises ``Failed``."""
     required, function = METHODS[method]
     for name in required:
         value = params.get(name)
-        is_id = name not in (
-            "uri",
-            "mtype",
-            "isActive",
-            "searchTerm",
-            "tag",
-            "isResolved",
-            "content",
-        )
-        if value is None or (is_id and not (isinstance(value, str) and _UUID.fullmatch(value))):
+        is_id = name not in _NO_IDS
+        if value is None or (
+            is_id and not (isinstance(value, str) and _UUID_PATTERN.fullmatch(value))
+        ):
             raise Failed(400, "validation", "params-validation", explain=f"{name}: missing or bad")
     if method in ("create-webhook", "update-webhook"):
         return function(world, params | {"sender": sender})
@@ -141,7 +135,7 @@ def _one_thread(world: World, params: Params) -> Any:
 
 
 def _threads(world: World, params: Params) -> Any:
-    """Asked for by team alone, it finds no file."""
+    """Fails without a file id, although the method also takes a team id."""
     file = _my_file(world, params.get("fileId", ""))
     return [
         rows.thread(world, thread)
@@ -151,7 +145,7 @@ def _threads(world: World, params: Params) -> Any:
 
 
 def _unread(world: World, params: Params) -> Any:
-    """Of the whole team, as far as the user wants to be told and has not read it."""
+    """The team's unread threads, subject to the user's notification setting."""
     team = _my_team(world, params["teamId"])
     found = [
         rows.thread(world, thread)
@@ -197,7 +191,7 @@ def _templates(world: World, _: Params) -> Any:
 
 
 def _webhooks(world: World, params: Params) -> Any:
-    """In JSON the URI is an object: the record of the library that reads it."""
+    """In JSON the URI is an object: the record of lambdaisland.uri."""
     team = _my_team(world, params["teamId"])
     return [
         rows.webhook(webhook) | {"uri": rows.uri_parts(webhook.uri)}
@@ -218,7 +212,7 @@ def _create_webhook(world: World, params: Params) -> Any:
 
 
 def _update_webhook(world: World, params: Params) -> Any:
-    """The HEAD goes out only where the URI changes; the errors are forgotten."""
+    """Sends HEAD only if the URI changes; resets the errors."""
     webhook = world.webhooks.get(params["id"])
     if webhook is None:
         raise _not_found()
@@ -239,7 +233,7 @@ def _thumbnails(world: World, params: Params) -> Any:
 
 
 def _update_thread(world: World, params: Params) -> Any:
-    """Penpot leaves the thread's time of change as it is."""
+    """Penpot does not change the thread's ``modifiedAt``."""
     _my_thread(world, params["id"]).is_resolved = params["isResolved"]
 
 
@@ -250,7 +244,7 @@ def _update_comment(world: World, params: Params) -> Any:
 
 
 def _delete_comment(world: World, params: Params) -> Any:
-    """Neither here does the thread's time of change move."""
+    """Penpot does not change the thread's ``modifiedAt``."""
     thread, comment = _my_comment(world, params["id"])
     thread.comments.remove(comment)
 
@@ -291,7 +285,7 @@ METHODS: dict[str, tuple[tuple[str, ...], Callable[[World, Params], Any]]] = {
 
 
 def _not_found() -> Failed:
-    """For an unknown id and for a missing permission alike."""
+    """For an unknown id and for a missing permission."""
     return Failed(404, "not-found", "object-not-found", hint="object not found")
 
 

@@ -1,4 +1,4 @@
-"""The bodies of Relay's own events, about the thread and the reply of Penpot's payloads."""
+"""Bodies of synthetic events about the thread and the reply of Penpot's payloads."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,12 @@ _ROW_ONLY = ("commentId", "position", "participants", "mentions", "ownerPhotoId"
 
 
 def thread(name: str, **changes: Any) -> bytes:
-    """An event of the thread: as the row that Penpot's API has of it."""
+    """An event of the thread, with the fields of its row in Penpot's API."""
     props = {key: value for key, value in _props(THREAD).items() if key not in _ROW_ONLY}
     return _body(name, props | _PLACE, changes)
 
 
 def reply(name: str, **changes: Any) -> bytes:
-    """An event of the reply."""
     return _body(name, _props(REPLY) | _PLACE | {"isFirst": False}, changes)
 
 
@@ -39,11 +38,11 @@ def first(name: str, **changes: Any) -> bytes:
     return _body(name, props | _PLACE | own, changes)
 
 
-_made = iter(range(10_000))
+_numbers = iter(range(10_000))
 
 
 def _body(name: str, props: dict[str, Any], changes: dict[str, Any]) -> bytes:
-    number = next(_made)  # each is a body of its own
+    number = next(_numbers)  # makes each body unique
     at = f"2026-07-25T09:{number // 60 % 60:02}:{number % 60:02}.000Z"
     return json.dumps(
         {"name": name, "props": props | changes, "createdAt": at, "trackedAt": at}

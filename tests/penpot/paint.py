@@ -1,4 +1,4 @@
-"""Pictures for the tests: a board as Penpot would draw its thumbnail, in no library's hands."""
+"""PNG pictures for the tests, made without a library: a board's thumbnail."""
 
 import struct
 import zlib
@@ -10,7 +10,6 @@ BACKGROUND, HEADER, PHOTO, LINE, BUTTON = (
 
 
 def png(rows: list[list[Color]]) -> bytes:
-    """The PNG of these rows of pixels."""
     raw = b"".join(b"\0" + bytes(part for pixel in row for part in pixel) for row in rows)
     size = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b""))

@@ -1,4 +1,4 @@
-"""People at work in the stand-in's world: each act changes it, and tells what Penpot would send."""
+"""Actions of people that change the stand-in's world."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -14,8 +14,7 @@ _ROW = ("fileName", "projectId", "teamId", "countComments", "countUnreadComments
 
 @dataclass
 class People:
-    """Acts at the moment that ``now`` tells. New comments give the body of their webhook's event;
-    for the rest Penpot has none."""
+    """Actions at the time ``now``. Those that have a webhook return the body of its event."""
 
     world: World
     file: str
@@ -28,7 +27,6 @@ class People:
         self.page = self.world.by_name("pages", "p1")
 
     def begin(self, text: str) -> tuple[Thread, Body]:
-        """A new thread."""
         self._number += 1
         first = Comment(str(uuid.uuid4()), self.who, text, [], self.now, self.now)
         thread = Thread(
@@ -41,7 +39,6 @@ class People:
         return thread, self._body("create-comment-thread", row | {"commentId": first.id})
 
     def reply(self, thread: Thread, text: str) -> Body:
-        """One more comment in a thread."""
         self.now = max(self.now, thread.modified + timedelta(milliseconds=1))
         comment = Comment(str(uuid.uuid4()), self.who, text, [], self.now, self.now)
         thread.comments.append(comment)
@@ -49,16 +46,15 @@ class People:
         return self._body("create-comment", rows.comment(self.world, thread, comment))
 
     def edit(self, thread: Thread, number: int, text: str) -> None:
-        """Another text in the place of a comment's."""
         comment = thread.comments[number]
         comment.content, comment.modified, thread.modified = text, self.now, self.now
 
     def resolve(self, thread: Thread, *, resolved: bool = True) -> None:
-        """Penpot leaves the thread's time of change as it is."""
+        """Penpot does not change the thread's ``modifiedAt``."""
         thread.is_resolved = resolved
 
     def delete(self, thread: Thread, number: int | None = None) -> None:
-        """A comment, or the whole thread."""
+        """Delete a comment, or the thread if ``number`` is None."""
         if number is None:
             del self.world.threads[thread.id]
         else:

@@ -1,4 +1,4 @@
-"""Rows as Penpot's RPC answers have them; None is a column that is NULL, which JSON leaves out.
+"""Rows of Penpot's RPC answers; None stands for NULL, which the JSON omits.
 
 The fields are those of ``backend/src/app/rpc/commands`` in 2.17.
 """

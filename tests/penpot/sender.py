@@ -1,8 +1,8 @@
-"""The stand-in's webhook worker: bodies go out byte for byte, as Penpot's Java client sends them.
+"""The stand-in's webhook worker: sends bodies byte for byte, as Penpot's Java client does.
 
-Each request has a connection of its own, where Java's client keeps connections open; redirects
-are not followed (Penpot 2.15 and later). What counts as an error was seen with the real client:
-any answer, and none within the limit, is a success; only failing to connect is not.
+Each request has its own connection, while Java's client keeps connections open; redirects are not
+followed (Penpot 2.15 and later). As observed with the real client, only a failure to connect is an
+error: any answer, and no answer within the limit, counts as success.
 """
 
 import ipaddress
@@ -27,16 +27,14 @@ _UPGRADE = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one request."""
-
     status: int | None
-    """None where no answer's head came within the limit."""
+    """None if no response head arrived within the limit."""
     failure: str | None
-    """Penpot's word for not getting through: ``connection-error``, ``timeout``, …"""
+    """Penpot's error code: ``connection-error``, ``timeout``, …"""
     seconds: float
 
     def error(self, *, intended: bool = False) -> str | None:
-        """What Penpot counts: ``failure`` and nothing else; ``intended``: what it means to."""
+        """What Penpot counts as an error: ``failure``; ``intended``: what its code intends."""
         if self.failure or not intended or self.status in (200, 204):
             return self.failure
         return "unknown" if self.status is None else f"unexpected-status:{self.status}"
@@ -47,16 +45,16 @@ class Sender:
     """One runner thread for all webhooks, as in Penpot: one at a time, each at most ``limit``."""
 
     upgrade: bool = True
-    """Whether the h2c headers go along over plain http; a proxy would drop them."""
+    """Whether h2c headers are sent over plain http; a proxy drops them."""
     limit: float = 4.0
-    """Seconds for connecting and the answer's head."""
+    """Seconds until the response head."""
     version: str = "2.17.0"
     tls: ssl.SSLContext | None = None
-    """The authorities that Java's trust store would hold."""
+    """In place of Java's trust store."""
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def deliver(self, url: str, payload: bytes | Path, content_type: str | None = None) -> Outcome:
-        """POST a body as it stands; a path's name tells its content type."""
+        """POST a body unchanged; the content type of a path follows from its name."""
         body = payload if isinstance(payload, bytes) else payload.read_bytes()
         if content_type is None:
             named = isinstance(payload, Path) and payload.name.endswith(".transit.json")
@@ -74,9 +72,9 @@ class Sender:
         try:
             status = self._exchange(method, url, headers, body, begin + limit)
             failure = None
-        except _NotThrough as error:
+        except _ConnectFailed as error:
             status, failure = None, error.args[0]
-        except OSError:  # closed or too slow after the request: Penpot does not mind
+        except OSError:  # closed or too slow after the request: no error for Penpot
             status, failure = None, None
         return Outcome(status, failure, time.monotonic() - begin)
 
@@ -108,9 +106,9 @@ class Sender:
         try:
             connection = socket.create_connection((to.hostname, port), _left(deadline))
         except (ConnectionRefusedError, socket.gaierror):
-            raise _NotThrough("connection-error") from None
+            raise _ConnectFailed("connection-error") from None
         except TimeoutError:
-            raise _NotThrough("timeout") from None
+            raise _ConnectFailed("timeout") from None
         if to.scheme == "http":
             return connection
         try:
@@ -120,16 +118,15 @@ class Sender:
         except OSError as error:
             connection.close()
             late = isinstance(error, TimeoutError)
-            raise _NotThrough("timeout" if late else "ssl-validation-error") from None
+            raise _ConnectFailed("timeout" if late else "ssl-validation-error") from None
 
 
 def deliver(url: str, payload: bytes | Path, content_type: str | None = None) -> Outcome:
-    """One delivery as Penpot makes it."""
     return Sender().deliver(url, payload, content_type)
 
 
-class _NotThrough(Exception):
-    """With Penpot's word for it."""
+class _ConnectFailed(Exception):
+    """With Penpot's error code."""
 
 
 def _address(url: str) -> tuple[SplitResult, int]:
@@ -137,10 +134,10 @@ def _address(url: str) -> tuple[SplitResult, int]:
         to = urlsplit(url)
         port = to.port or {"http": 80, "https": 443}[to.scheme]
     except (ValueError, KeyError):
-        raise _NotThrough("invalid-uri") from None
+        raise _ConnectFailed("invalid-uri") from None
     # Java's URI.getHost is null for a name with an underscore, and for none.
     if not to.hostname or ("_" in to.hostname and not _is_ip(to.hostname)):
-        raise _NotThrough("invalid-uri")
+        raise _ConnectFailed("invalid-uri")
     return to, port
 
 

@@ -5,7 +5,7 @@
         penpot.faults["get-project"] = Fault(status=429)
         penpot.fire(PAYLOADS / "create-comment" / "plain.json")
 
-It was built after Penpot's code (2.15 to 2.17), as no installation was there to compare with.
+It follows Penpot's code (2.15 to 2.17) and was not compared with an installation.
 """
 
 import asyncio
@@ -53,12 +53,10 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it came."""
-
     method: str
     params: dict[str, Any]
     at: float
-    """As time.monotonic tells it."""
+    """``time.monotonic()``."""
     path: str
     """``NEWER`` or ``OLDER``."""
     headers: dict[str, str]
@@ -66,12 +64,12 @@ class Call:
 
 @dataclass
 class Fault:
-    """What happens instead of an answer; only ``delay`` still gives the right one after it."""
+    """A failure in place of the answer; after a mere ``delay`` the right answer follows."""
 
     status: int | None = None
     """Penpot's own answer with this status."""
     answer: Answer | None = None
-    """Any answer at all."""
+    """An arbitrary answer."""
     garbage: bytes | None = None
     """Bytes instead of an HTTP answer."""
     delay: float = 0.0
@@ -80,7 +78,7 @@ class Fault:
     cut: bool = False
     """The connection is closed without an answer."""
     times: int | None = None
-    """How many calls it is for; None is all."""
+    """Number of calls that it applies to; None for all."""
 
 
 @dataclass
@@ -89,19 +87,19 @@ class StandIn:
 
     world: World = field(default_factory=load)
     old: bool = False
-    """Before 2.12: the older path alone is known."""
+    """Like Penpot before 2.12, which has the older path only."""
     token: str = TOKEN
     needs_client: bool = False
-    """Whether ``x-client`` is asked for (client-header-check-middleware)."""
+    """Whether ``x-client`` is required (client-header-check-middleware)."""
     latency: float = 0.0
     """Seconds that each RPC call takes."""
     intended: bool = False
-    """Webhook errors as Penpot means to count them, not as it does."""
+    """Count webhook errors as Penpot's code intends, not as it does."""
     sender: Sender = field(default_factory=Sender)
     faults: dict[str, Fault] = field(default_factory=dict)
-    """By method; ``*`` is for all that have none of their own."""
+    """By method; ``*`` applies to all others."""
     calls: list[Call] = field(default_factory=list)
-    most_at_once: int = 0
+    max_concurrent: int = 0
     _busy: int = 0
 
     def __post_init__(self) -> None:
@@ -110,17 +108,15 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """Penpot's public address, without a final slash."""
         return self._server.url
 
     def count(self, method: str) -> int:
-        """How often a method was called."""
         return sum(call.method == method for call in list(self.calls))
 
     def fire(self, payload: Path) -> list[Outcome]:
-        """Send an event to its team's active webhooks, one after the other; no retries.
+        """Send an event to its team's active webhooks in turn, without retries.
 
-        ``payload`` is the ``.json`` of a pair; webhooks that want Transit get the other half.
+        ``payload`` is the ``.json`` of a pair; Transit webhooks get the other one.
         """
         team = self.world.to_team(json.loads(payload.read_bytes()))
         outcomes = []
@@ -134,7 +130,7 @@ class StandIn:
         return outcomes
 
     def direct(self, method: str, params: dict[str, Any]) -> tuple[int, Any]:
-        """Status and value of a call, without a server: for those who make a great many."""
+        """Status and value of a call without HTTP, for tests with a great many calls."""
         self.calls.append(Call(method, params, time.monotonic(), "", {}))
         try:
             value = _without_nulls(methods.run(self.world, self.sender, method, params))
@@ -144,7 +140,7 @@ class StandIn:
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
-        """Connections are refused meanwhile, and those that are open end."""
+        """Refuse connections and close the open ones."""
         self._in_loop(self._stop())
         try:
             yield
@@ -197,7 +193,7 @@ class StandIn:
         for path in (NEWER, OLDER):
             if request.path.startswith(path):
                 self._busy += 1
-                self.most_at_once = max(self.most_at_once, self._busy)
+                self.max_concurrent = max(self.max_concurrent, self._busy)
                 try:
                     return await self._rpc(request, path)
                 finally:
@@ -227,7 +223,7 @@ class StandIn:
             return _failure(failed.status, encode, failed.body)
 
     async def _broken(self, fault: Fault, encode: Any) -> Answer | bytes | None:
-        """What a fault answers; None where the right answer follows."""
+        """The answer of a fault; None if the right answer follows."""
         await asyncio.sleep(60 if fault.hang else fault.delay)
         if fault.cut:
             return b""
@@ -258,7 +254,7 @@ class StandIn:
                 return _ANONYMOUS
             raise Failed(401, "authentication", "authentication-required")
         call = functools.partial(methods.run, self.world, self.sender, method, params)
-        # These two call a hook, which may be in this very process.
+        # These two call a hook, which may run in this process.
         return await asyncio.to_thread(call) if method.endswith("-webhook") else call()
 
     def _asset(self, request: Request) -> Answer:
@@ -281,7 +277,7 @@ def _params(request: Request) -> dict[str, Any]:
 
 
 def _encode(request: Request, value: Any, status: int = 200) -> Answer:
-    """As JSON only for who says so; None is 204 without a body."""
+    """JSON on request, else Transit; None is 204 without a body."""
     if value is None:
         return Answer(b"", 204)
     value = _without_nulls(value)
@@ -316,7 +312,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _transit(value: Any) -> Any:
-    """Close to Transit, without its cache and types: enough to be no JSON that one would read."""
+    """Similar to Transit, without its cache and types: a client must not read it as JSON."""
     if isinstance(value, dict):
         kebab = {re.sub("([A-Z])", r"-\1", name).lower(): inner for name, inner in value.items()}
         return ["^ "] + [x for name, v in kebab.items() for x in (f"~:{name}", _transit(v))]

@@ -1,4 +1,4 @@
-"""A thread that Relay joins late: three people, one mention, and it is resolved by then."""
+"""A resolved thread of three people with one mention, which Relay first sees late."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ SAID = (
 
 
 def prepare(world: World) -> None:
-    """Have the thread and its board's picture in Penpot."""
+    """Put the thread and its board's picture into the world."""
     thread = world.threads[THREAD]
     thread.is_resolved = True
     thread.page_name = "Home"
@@ -30,7 +30,7 @@ def prepare(world: World) -> None:
 
 
 def replies(world: World) -> list[bytes]:
-    """The replies, as Penpot tells them."""
+    """The bodies of the replies' events."""
     plain = json.loads((PAYLOADS / "create-comment" / "plain.json").read_bytes())
     return [_reply(plain, world, number, *said) for number, said in enumerate(SAID)]
 

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on asyncio's streams, for servers that may wait before they answer.
+"""HTTP/1.1 on asyncio's streams, for servers that delay their answers.
 
-It also reads requests with Penpot's ``Upgrade: h2c``, which httptools takes no body from.
+Also reads requests with Penpot's ``Upgrade: h2c``, from which httptools reads no body.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ async def read(reader: asyncio.StreamReader) -> Request | None:
 
 
 def to_bytes(answer: Answer) -> bytes:
-    """As it goes over the wire; 204 has neither a body nor a length."""
+    """204 has neither a body nor a length."""
     return b"HTTP/1.1 204 X\r\n\r\n" if answer.status == 204 else answer.to_bytes()
 
 
 @contextmanager
 def hook(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[Request]]]:
-    """A hook that always answers the same: its address, and what it was sent."""
+    """A hook with a fixed answer: its address, and the requests received."""
     requests: list[Request] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Records from whatever comes."""
+"""Records from arbitrary rows."""
 
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -15,10 +15,10 @@ from relay.penpot.answers import (
     TemplateRecord,
     ThreadRecord,
     WebhookRecord,
-    many,
-    one,
+    record_from,
+    records_from,
 )
-from relay.penpot.rpc import Answer
+from relay.penpot.rpc import RpcResponse
 from tests.penpot.rows import uri_parts
 
 KINDS = [ThreadRecord, FileRecord, ProfileRecord, ProjectRecord, TemplateRecord, WebhookRecord]
@@ -85,28 +85,28 @@ def _texts(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(row=st.dictionaries(names, anything, max_size=12), has_id=st.booleans())
-def test_any_row_is_a_clean_record_or_none(kind: Any, row: dict[str, Any], has_id: bool) -> None:
-    record = kind.of(row | {"id": ID} if has_id else row)
+def test_any_row_gives_a_clean_record_or_none(kind: Any, row: dict[str, Any], has_id: bool) -> None:
+    record = kind.from_row(row | {"id": ID} if has_id else row)
     assert record is not None or not has_id
     for field in fields(record) if record is not None else ():
         for text in _texts(getattr(record, field.name)):
             text.encode()
             breaks = "\n" if field.name == "first" else ""
             assert all(char.isprintable() or char in breaks for char in text if char < "\xa0")
-    found = many([row, 7, None, []], kind.of)
+    found = records_from([row, 7, None, []], kind.from_row)
     assert len(found) <= 1
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 7, {}, {"id": "x"}, {"name": "without an id"}])
-def test_no_record_is_an_error_where_one_is_asked_for(value: Any) -> None:
+def test_a_value_that_is_not_a_record_is_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="an object with an id was expected"):
-        one(value, ProjectRecord.of)
+        record_from(value, ProjectRecord.from_row)
 
 
 @pytest.mark.parametrize("value", [None, "x", 7, {}, {"id": ID}])
-def test_no_list_is_an_error_where_one_is_asked_for(value: Any) -> None:
+def test_a_value_that_is_not_a_list_is_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="a list was expected"):
-        many(value, ProjectRecord.of)
+        records_from(value, ProjectRecord.from_row)
 
 
 @pytest.mark.parametrize("uri", [
@@ -116,15 +116,15 @@ def test_no_list_is_an_error_where_one_is_asked_for(value: Any) -> None:
     "https://[2001:db8::1]:8443/hooks/acme/secret",
     "https://relay.example.com",
 ])  # fmt: skip
-def test_a_webhooks_uri_is_text_again(uri: str) -> None:
+def test_a_webhooks_uri_is_joined_from_its_parts(uri: str) -> None:
     for told in (uri, uri_parts(uri)):
-        webhook = WebhookRecord.of({"id": ID, "uri": told})
+        webhook = WebhookRecord.from_row({"id": ID, "uri": told})
         assert webhook is not None
         assert webhook.uri == uri
 
 
 def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
-    thread = ThreadRecord.of(
+    thread = ThreadRecord.from_row(
         {
             "id": ID.upper(),
             "content": f"Ask @[Ada Lovelace]({ID})\r\nplease",
@@ -140,8 +140,8 @@ def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
     )
 
 
-def test_half_a_surrogate_pair_is_replaced_as_in_a_webhooks_body() -> None:
-    answer = Answer(
+def test_a_lone_surrogate_is_replaced_as_in_a_webhooks_body() -> None:
+    answer = RpcResponse(
         200, {"content-type": "application/json"}, rb'{"\ud83d": ["\uD83Dx", "\u00e9"]}'
     )
     assert answer.values() == {"\ufffd": ["\ufffdx", "\u00e9"]}

@@ -14,16 +14,16 @@ import pytest
 
 from relay.penpot import api
 from relay.penpot.answers import FileRecord, ProfileRecord, TemplateRecord
-from relay.penpot.api import (
-    AT_ONCE,
-    MAX_ANSWER,
+from relay.penpot.api import PenpotClient
+from relay.penpot.client import MAX_ANSWER_BYTES, MAX_CONCURRENT_CALLS
+from relay.penpot.rpc import (
+    MAX_RETRY_AFTER_SECONDS,
+    MAX_VALUES,
     PenpotBusy,
-    PenpotClient,
     PenpotError,
     PenpotRefused,
     PenpotUnexpected,
 )
-from relay.penpot.rpc import LONGEST_REST, MAX_VALUES
 from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
 from tests.penpot.streams import hook
 from tests.penpot.world import Webhook, World, instant
@@ -55,13 +55,15 @@ def newer() -> Iterator[StandIn]:
 
 @asynccontextmanager
 async def client(
-    penpot: StandIn | str, token: str = TOKEN, patience: float = 5
+    penpot: StandIn | str, token: str = TOKEN, seconds: float = 5
 ) -> AsyncIterator[PenpotClient]:
-    asked = PenpotClient(penpot if isinstance(penpot, str) else penpot.url, token, timeout=patience)
+    rpc_client = PenpotClient(
+        penpot if isinstance(penpot, str) else penpot.url, token, timeout=seconds
+    )
     try:
-        yield asked
+        yield rpc_client
     finally:
-        await asked.close()
+        await rpc_client.close()
 
 
 class Ids:
@@ -76,21 +78,21 @@ class Ids:
 
 # Every lookup by an id, with the method that it calls.
 LOOKUPS: dict[str, Callable[[PenpotClient, Ids], Awaitable[Any]]] = {
-    "get-comment-thread": lambda asked, ids: asked.comment_thread(ids.landing, THREAD),
-    "get-team-members": lambda asked, ids: asked.team_members(ids.acme),
-    "get-project": lambda asked, ids: asked.project(ids.web),
-    "get-projects": lambda asked, ids: asked.projects(ids.acme),
-    "get-project-files": lambda asked, ids: asked.project_files(ids.web),
-    "get-file-libraries": lambda asked, ids: asked.file_libraries(ids.landing),
-    "get-webhooks": lambda asked, ids: asked.webhooks(ids.acme),
-    "get-comment-threads": lambda asked, ids: asked.comment_threads(ids.landing),
-    "get-unread-comment-threads": lambda asked, ids: asked.unread_threads(ids.acme),
-    "get-comments": lambda asked, ids: asked.comments(THREAD),
+    "get-comment-thread": lambda rpc_client, ids: rpc_client.comment_thread(ids.landing, THREAD),
+    "get-team-members": lambda rpc_client, ids: rpc_client.team_members(ids.acme),
+    "get-project": lambda rpc_client, ids: rpc_client.project(ids.web),
+    "get-projects": lambda rpc_client, ids: rpc_client.projects(ids.acme),
+    "get-project-files": lambda rpc_client, ids: rpc_client.project_files(ids.web),
+    "get-file-libraries": lambda rpc_client, ids: rpc_client.file_libraries(ids.landing),
+    "get-webhooks": lambda rpc_client, ids: rpc_client.webhooks(ids.acme),
+    "get-comment-threads": lambda rpc_client, ids: rpc_client.comment_threads(ids.landing),
+    "get-unread-comment-threads": lambda rpc_client, ids: rpc_client.unread_threads(ids.acme),
+    "get-comments": lambda rpc_client, ids: rpc_client.comments(THREAD),
 }
 METHODS = LOOKUPS | {
-    "get-teams": lambda asked, ids: asked.teams(),
-    "get-profile": lambda asked, ids: asked.profile(),
-    "get-builtin-templates": lambda asked, ids: asked.builtin_templates(),
+    "get-teams": lambda rpc_client, ids: rpc_client.teams(),
+    "get-profile": lambda rpc_client, ids: rpc_client.profile(),
+    "get-builtin-templates": lambda rpc_client, ids: rpc_client.builtin_templates(),
 }
 
 
@@ -101,20 +103,20 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
     world.files[ids.landing].thumbnail = NOBODY
     world.webhooks[NOBODY] = Webhook(NOBODY, ids.acme, HOOK, error_code="timeout", error_count=2)
     world.projects[ids.web].deleted = datetime(2026, 7, 20, tzinfo=UTC)
-    async with client(penpot) as asked:
-        me = await asked.profile()
-        thread = await asked.comment_thread(ids.landing, THREAD)
-        members = await asked.team_members(ids.acme)
-        project = await asked.project(ids.web)
-        projects = await asked.projects(ids.acme)
-        files = await asked.project_files(ids.web)
-        libraries = await asked.file_libraries(ids.landing)
-        templates = await asked.builtin_templates()
-        webhooks = await asked.webhooks(ids.acme)
-        teams = await asked.teams()
-        threads = await asked.comment_threads(ids.landing)
-        unread = await asked.unread_threads(ids.acme)
-        comments = await asked.comments(THREAD)
+    async with client(penpot) as rpc_client:
+        me = await rpc_client.profile()
+        thread = await rpc_client.comment_thread(ids.landing, THREAD)
+        members = await rpc_client.team_members(ids.acme)
+        project = await rpc_client.project(ids.web)
+        projects = await rpc_client.projects(ids.acme)
+        files = await rpc_client.project_files(ids.web)
+        libraries = await rpc_client.file_libraries(ids.landing)
+        templates = await rpc_client.builtin_templates()
+        webhooks = await rpc_client.webhooks(ids.acme)
+        teams = await rpc_client.teams()
+        threads = await rpc_client.comment_threads(ids.landing)
+        unread = await rpc_client.unread_threads(ids.acme)
+        comments = await rpc_client.comments(THREAD)
 
     assert me == ProfileRecord(world.me, "Relay", "relay@example.com")
     assert str(me) == "Relay"
@@ -170,64 +172,64 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
     assert {call.method for call in penpot.calls} == set(METHODS)
 
 
-async def test_a_webhook_is_switched_on_at_the_address_that_it_has(penpot: StandIn) -> None:
+async def test_a_webhook_is_enabled_without_a_test_request(penpot: StandIn) -> None:
     world, ids = penpot.world, Ids(penpot.world)
     world.webhooks[NOBODY] = Webhook(NOBODY, ids.acme, HOOK, "application/transit+json", False)
     world.webhooks[NOBODY].error_code, world.webhooks[NOBODY].error_count = "timeout", 3
-    async with client(penpot) as asked:
-        (found,) = await asked.webhooks(ids.acme) or ()
-        assert await asked.switch_on(found) is None  # a viewer who has not made it
+    async with client(penpot) as rpc_client:
+        (found,) = await rpc_client.webhooks(ids.acme) or ()
+        assert await rpc_client.enable_webhook(found) is None  # a viewer who has not made it
         assert not world.webhooks[NOBODY].is_active
         world.teams[ids.acme].members[world.me] = "editor"
-        switched = await asked.switch_on(found)
+        switched = await rpc_client.enable_webhook(found)
     assert switched is not None
     assert (switched.is_active, switched.error_count) == (True, 0)
     hook = world.webhooks[NOBODY]
     assert (hook.uri, hook.mtype, hook.is_active) == (HOOK, "application/transit+json", True)
 
 
-async def test_a_webhook_is_made_active_and_for_json(newer: StandIn) -> None:
+async def test_a_webhook_is_created_active_and_for_json(newer: StandIn) -> None:
     ids = Ids(newer.world)
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         with hook(Answer(b"", 200)) as (url, _):
-            made = await asked.create_webhook(ids.acme, f"{url}/hooks/acme/secret")
+            made = await rpc_client.create_webhook(ids.acme, f"{url}/hooks/acme/secret")
         with (
             hook(Answer(b"", 404)) as (url, _),
             pytest.raises(PenpotBusy, match="webhook-validation"),
         ):
-            await asked.create_webhook(ids.acme, url)
+            await rpc_client.create_webhook(ids.acme, url)
         with pytest.raises(PenpotUnexpected, match="webhook-validation"):
-            await asked.create_webhook(ids.acme, url)  # nobody listens there any more
+            await rpc_client.create_webhook(ids.acme, url)  # nobody listens there any more
     assert made is not None
     (kept,) = newer.world.webhooks.values()
     assert (kept.id, kept.is_active, kept.mtype) == (made.id, True, "application/json")
 
 
-async def test_a_penpot_before_2_12_is_found_out_once(penpot: StandIn) -> None:
+async def test_a_penpot_before_2_12_is_detected_once(penpot: StandIn) -> None:
     ids = Ids(penpot.world)
-    async with client(penpot) as asked:
+    async with client(penpot) as rpc_client:
         for _ in range(3):
-            await asked.project(ids.web)
+            await rpc_client.project(ids.web)
     paths = [call.path for call in penpot.calls]
     assert paths == ([NEWER, OLDER, OLDER, OLDER] if penpot.old else [NEWER] * 3)
 
 
-async def test_a_penpot_that_is_away_at_first_is_not_taken_for_an_older_one(
+async def test_an_unreachable_penpot_is_not_mistaken_for_an_older_one(
     newer: StandIn,
 ) -> None:
     ids = Ids(newer.world)
     newer.faults["*"] = Fault(answer=Answer(b"404 page not found", 404, "text/plain"), times=2)
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         with pytest.raises(PenpotUnexpected, match=r"is penpot\.url the address of a Penpot"):
-            await asked.project(ids.web)
-        assert await asked.project(ids.web) is not None
+            await rpc_client.project(ids.web)
+        assert await rpc_client.project(ids.web) is not None
     assert [call.path for call in newer.calls] == [NEWER, OLDER, NEWER]
 
 
-async def test_a_penpot_that_asks_for_a_client_name_gets_one(newer: StandIn) -> None:
+async def test_the_client_name_is_sent_to_a_penpot_that_requires_it(newer: StandIn) -> None:
     newer.needs_client = True
-    async with client(newer) as asked:
-        assert (await asked.profile()).name == "Relay"
+    async with client(newer) as rpc_client:
+        assert (await rpc_client.profile()).name == "Relay"
     (call,) = newer.calls
     assert call.headers["x-client"] == "relay"
     assert "cookie" not in call.headers
@@ -236,20 +238,20 @@ async def test_a_penpot_that_asks_for_a_client_name_gets_one(newer: StandIn) -> 
 @pytest.mark.parametrize("method", LOOKUPS)
 async def test_what_the_user_may_not_see_is_none(penpot: StandIn, method: str) -> None:
     ids = Ids(penpot.world)
-    async with client(penpot) as asked:
-        assert await LOOKUPS[method](asked, ids) is not None
+    async with client(penpot) as rpc_client:
+        assert await LOOKUPS[method](rpc_client, ids) is not None
         del penpot.world.teams[ids.acme].members[penpot.world.me]
-        assert await LOOKUPS[method](asked, ids) is None
+        assert await LOOKUPS[method](rpc_client, ids) is None
 
 
 async def test_what_does_not_exist_is_none(penpot: StandIn) -> None:
     ids = Ids(penpot.world)
-    async with client(penpot) as asked:
-        assert await asked.comment_thread(ids.landing, NOBODY) is None  # 204
-        assert await asked.project(NOBODY) is None  # 404
+    async with client(penpot) as rpc_client:
+        assert await rpc_client.comment_thread(ids.landing, NOBODY) is None  # 204
+        assert await rpc_client.project(NOBODY) is None  # 404
         calls = len(penpot.calls)
-        assert await asked.project("") is None
-        assert await asked.comment_thread(ids.landing, "../get-file") is None
+        assert await rpc_client.project("") is None
+        assert await rpc_client.comment_thread(ids.landing, "../get-file") is None
     assert len(penpot.calls) == calls
 
 
@@ -283,49 +285,49 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "error"), FAULTS)
-async def test_each_fault_is_one_of_three(
+async def test_each_fault_raises_one_of_the_three_errors(
     newer: StandIn, fault: Fault, error: type[PenpotError]
 ) -> None:
     newer.faults["*"] = fault
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         for method, look_up in METHODS.items():
             with pytest.raises(PenpotError) as caught:
-                await look_up(asked, Ids(newer.world))
+                await look_up(rpc_client, Ids(newer.world))
             assert type(caught.value) is error, method
         del newer.faults["*"]
-        assert (await asked.profile()).name == "Relay"
+        assert (await rpc_client.profile()).name == "Relay"
 
 
-async def test_a_refused_token_is_told_for_every_method(penpot: StandIn) -> None:
-    async with client(penpot, token="eyJ.another") as asked:
+async def test_every_method_raises_for_a_refused_token(penpot: StandIn) -> None:
+    async with client(penpot, token="eyJ.another") as rpc_client:
         for look_up in METHODS.values():
             with pytest.raises(PenpotRefused, match="unknown to Penpot, expired or revoked"):
-                await look_up(asked, Ids(penpot.world))
+                await look_up(rpc_client, Ids(penpot.world))
 
 
 @pytest.mark.parametrize("token", ["", "with space", "two\nlines", "ünïcode", "nul\x00"])
-async def test_what_can_be_no_token_is_refused_without_a_call(newer: StandIn, token: str) -> None:
-    async with client(newer, token=token) as asked:
-        with pytest.raises(PenpotRefused, match="characters that none has"):
-            await asked.profile()
+async def test_an_invalid_token_is_refused_without_a_call(newer: StandIn, token: str) -> None:
+    async with client(newer, token=token) as rpc_client:
+        with pytest.raises(PenpotRefused, match="characters that no token has"):
+            await rpc_client.profile()
     assert newer.calls == []
 
 
-async def test_a_penpot_that_is_down_is_busy_and_found_again(newer: StandIn) -> None:
-    async with client(newer) as asked:
-        await asked.profile()
+async def test_a_penpot_that_is_down_is_busy_until_it_is_up_again(newer: StandIn) -> None:
+    async with client(newer) as rpc_client:
+        await rpc_client.profile()
         with newer.down(), pytest.raises(PenpotBusy, match="no answer"):
-            await asked.profile()
-        assert (await asked.profile()).name == "Relay"
+            await rpc_client.profile()
+        assert (await rpc_client.profile()).name == "Relay"
 
 
 @pytest.mark.parametrize("fault", [Fault(hang=True), Fault(delay=5)])
-async def test_a_penpot_that_hangs_is_busy_after_the_time_out(newer: StandIn, fault: Fault) -> None:
+async def test_a_penpot_that_hangs_is_busy_after_the_timeout(newer: StandIn, fault: Fault) -> None:
     newer.faults["*"] = fault
     begin = time.monotonic()
-    async with client(newer, patience=0.2) as asked:
+    async with client(newer, seconds=0.2) as rpc_client:
         with pytest.raises(PenpotBusy, match=r"no answer within 0\.2 s"):
-            await asked.profile()
+            await rpc_client.profile()
     assert time.monotonic() - begin < 2
 
 
@@ -348,24 +350,24 @@ async def endless(chunk: bytes, pause: float) -> AsyncIterator[str]:
         await asyncio.sleep(3 * pause)  # it sees that nobody listens
 
 
-async def test_an_answer_in_drops_is_busy_after_the_time_out_too() -> None:
-    async with endless(b" ", 0.02) as url, client(url, patience=0.3) as asked:
+async def test_a_slow_stream_is_busy_after_the_timeout() -> None:
+    async with endless(b" ", 0.02) as url, client(url, seconds=0.3) as rpc_client:
         with pytest.raises(PenpotBusy, match="no answer within"):
-            await asked.profile()
+            await rpc_client.profile()
 
 
-async def test_an_answer_without_end_is_read_to_the_limit_only() -> None:
-    async with endless(b" " * 65536, 0) as url, client(url) as asked:
-        with pytest.raises(PenpotUnexpected, match=f"more than {MAX_ANSWER} bytes"):
-            await asked.profile()
+async def test_an_endless_answer_is_read_up_to_the_limit() -> None:
+    async with endless(b" " * 65536, 0) as url, client(url) as rpc_client:
+        with pytest.raises(PenpotUnexpected, match=f"more than {MAX_ANSWER_BYTES} bytes"):
+            await rpc_client.profile()
 
 
 async def test_a_long_answer_within_the_limit_is_read(newer: StandIn) -> None:
     ids = Ids(newer.world)
     rows = [{"id": NOBODY, "fullname": "x" * 250, "email": f"{n}@x.example"} for n in range(20_000)]
     newer.faults["*"] = Fault(answer=Answer(json.dumps(rows).encode(), content_type=JSON))
-    async with client(newer) as asked:
-        members = await asked.team_members(ids.acme)
+    async with client(newer) as rpc_client:
+        members = await rpc_client.team_members(ids.acme)
     assert members is not None
     assert len(members) == 20_000
 
@@ -379,63 +381,63 @@ async def test_a_redirect_is_not_followed_with_the_token(newer: StandIn) -> None
 
     with in_thread(answer) as other:
         newer.faults["*"] = Fault(answer=Answer(b"", 307, headers={"Location": other.url}))
-        async with client(newer) as asked:
+        async with client(newer) as rpc_client:
             with pytest.raises(PenpotUnexpected, match=r"307: penpot\.url should be"):
-                await asked.profile()
+                await rpc_client.profile()
     assert elsewhere == []
 
 
 @pytest.mark.parametrize(("headers", "least", "most"), [
     ({"x-rate-limit-remaining": "default=0", "x-rate-limit-reset": "default={20}"}, 15, 20),
     ({"x-rate-limit-remaining": "a=0&b=7", "x-rate-limit-reset": "a={20}&b={90}"}, 15, 20),
-    ({"x-rate-limit-reset": "default={9999999}"}, LONGEST_REST, LONGEST_REST),
+    ({"x-rate-limit-reset": "default={9999999}"}, MAX_RETRY_AFTER_SECONDS, MAX_RETRY_AFTER_SECONDS),
     ({"x-rate-limit-reset": "default={-9}"}, None, None),
     ({"x-rate-limit-reset": "default=nan&b=inf&c=%00"}, None, None),
     ({"retry-after": "7"}, 7, 7),
     ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, None),
     ({}, None, None),
 ])  # fmt: skip
-async def test_the_time_to_wait_is_told_where_penpot_tells_it(
+async def test_retry_after_is_set_if_penpot_sends_it(
     newer: StandIn, headers: dict[str, str], least: float | None, most: float | None
 ) -> None:
     told = {name: _at(value) for name, value in headers.items()}
     newer.faults["*"] = Fault(answer=Answer(b"", 429, headers=told))
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         with pytest.raises(PenpotBusy) as caught:
-            await asked.profile()
-    after = caught.value.after
+            await rpc_client.profile()
+    after = caught.value.retry_after
     assert after is None if least is None or most is None else least <= (after or 0) <= most
 
 
-async def test_one_lookup_at_a_time_for_the_same_thing(newer: StandIn) -> None:
+async def test_concurrent_lookups_of_the_same_object_share_one_call(newer: StandIn) -> None:
     ids, newer.latency = Ids(newer.world), 0.1
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         found = await asyncio.gather(
-            *(asked.project(ids.web) for _ in range(20)),
-            *(asked.project(ids.web.upper()) for _ in range(20)),
-            asked.project(newer.world.by_name("projects", "app")),
-            asked.project_files(ids.web),
+            *(rpc_client.project(ids.web) for _ in range(20)),
+            *(rpc_client.project(ids.web.upper()) for _ in range(20)),
+            rpc_client.project(newer.world.by_name("projects", "app")),
+            rpc_client.project_files(ids.web),
         )
         assert found[0] is not None
         assert all(project == found[0] for project in found[:40])
         assert newer.count("get-project") == 2
         assert newer.count("get-project-files") == 1
         newer.world.projects[ids.web].name = "Renamed"
-        again = await asked.project(ids.web)
+        again = await rpc_client.project(ids.web)
     assert again is not None
     assert again.name == "Renamed"
 
 
-async def test_who_gives_up_does_not_take_the_lookup_from_the_others(newer: StandIn) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_lookup_for_others(newer: StandIn) -> None:
     ids, newer.latency = Ids(newer.world), 0.3
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
 
         async def impatient() -> None:
             async with asyncio.timeout(0.05):
-                await asked.project(ids.web)
+                await rpc_client.project(ids.web)
 
         hasty, patient = await asyncio.gather(
-            impatient(), asked.project(ids.web), return_exceptions=True
+            impatient(), rpc_client.project(ids.web), return_exceptions=True
         )
     assert isinstance(hasty, TimeoutError)
     assert not isinstance(patient, BaseException)
@@ -443,57 +445,63 @@ async def test_who_gives_up_does_not_take_the_lookup_from_the_others(newer: Stan
     assert newer.count("get-project") == 1
 
 
-async def test_a_failed_lookup_fails_for_all_who_wait_and_is_made_anew(newer: StandIn) -> None:
+async def test_a_failed_lookup_fails_for_all_callers_and_is_repeated_later(newer: StandIn) -> None:
     ids = Ids(newer.world)
     newer.faults["get-project"] = Fault(status=500, times=1, delay=0.1)
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         found = await asyncio.gather(
-            *(asked.project(ids.web) for _ in range(5)), return_exceptions=True
+            *(rpc_client.project(ids.web) for _ in range(5)), return_exceptions=True
         )
         assert [type(error) for error in found] == [PenpotBusy] * 5
-        assert await asked.project(ids.web) is not None
+        assert await rpc_client.project(ids.web) is not None
     assert newer.count("get-project") == 2
 
 
-async def test_many_lookups_take_turns(newer: StandIn) -> None:
+async def test_concurrent_calls_are_limited(newer: StandIn) -> None:
     ids, newer.latency = Ids(newer.world), 0.02
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         threads = [f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(40)]
-        await asyncio.gather(*(asked.comment_thread(ids.landing, thread) for thread in threads))
-    assert newer.count("get-comment-thread") == 40
-    assert 1 < newer.most_at_once <= AT_ONCE
-
-
-async def test_the_wait_for_a_turn_is_no_silence_of_penpot(newer: StandIn) -> None:
-    ids, newer.latency = Ids(newer.world), 0.2
-    async with client(newer, patience=1.0) as asked:
-        threads = [f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(8 * AT_ONCE)]
-        found = await asyncio.gather(
-            *(asked.comment_thread(ids.landing, thread) for thread in threads)
+        await asyncio.gather(
+            *(rpc_client.comment_thread(ids.landing, thread) for thread in threads)
         )
-    assert len(found) == 8 * AT_ONCE
+    assert newer.count("get-comment-thread") == 40
+    assert 1 < newer.max_concurrent <= MAX_CONCURRENT_CALLS
 
 
-async def test_closing_ends_what_is_under_way(newer: StandIn) -> None:
+async def test_the_timeout_excludes_the_wait_for_a_slot(newer: StandIn) -> None:
+    ids, newer.latency = Ids(newer.world), 0.2
+    async with client(newer, seconds=1.0) as rpc_client:
+        threads = [
+            f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(8 * MAX_CONCURRENT_CALLS)
+        ]
+        found = await asyncio.gather(
+            *(rpc_client.comment_thread(ids.landing, thread) for thread in threads)
+        )
+    assert len(found) == 8 * MAX_CONCURRENT_CALLS
+
+
+async def test_closing_cancels_pending_calls(newer: StandIn) -> None:
     newer.faults["*"] = Fault(hang=True)
-    asked = PenpotClient(newer.url, TOKEN)
-    waiting = asyncio.create_task(asked.profile())
+    rpc_client = PenpotClient(newer.url, TOKEN)
+    waiting = asyncio.create_task(rpc_client.profile())
     await asyncio.sleep(0.1)
-    await asked.close()
+    await rpc_client.close()
     with pytest.raises(PenpotBusy, match="Relay is stopping"):
         await waiting
 
 
-async def test_an_answer_about_something_else_is_not_taken(newer: StandIn) -> None:
+async def test_an_answer_with_another_id_is_refused(newer: StandIn) -> None:
     ids = Ids(newer.world)
     other = {"id": NOBODY, "name": "Another project"}
     newer.faults["*"] = Fault(answer=Answer(json.dumps(other).encode(), content_type=JSON))
-    async with client(newer) as asked:
+    async with client(newer) as rpc_client:
         with pytest.raises(PenpotUnexpected, match="it has another id"):
-            await asked.project(ids.web)
+            await rpc_client.project(ids.web)
 
 
-async def test_the_token_is_in_no_text(newer: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_token_is_in_no_error_or_log(
+    newer: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     for chatty in ("httpx", "httpcore"):  # as logs.set_up has it
         caplog.set_level(logging.WARNING, chatty)
@@ -501,17 +509,17 @@ async def test_the_token_is_in_no_text(newer: StandIn, caplog: pytest.LogCapture
     echoes = [Answer(told, status, JSON) for status in (200, 400, 401, 403, 404, 500)]
     echoes += [Answer(b"", 302, headers={"Location": f"/{TOKEN}"})]
     texts = [repr(vars(api))]
-    async with client(newer) as asked:
-        texts.append(repr(asked))
+    async with client(newer) as rpc_client:
+        texts.append(repr(rpc_client))
         for fault in [fault for fault, _ in FAULTS] + [Fault(answer=echo) for echo in echoes]:
             newer.faults["*"] = fault
             with pytest.raises(PenpotError) as caught:
-                await asked.profile()
+                await rpc_client.profile()
             error = caught.value
             texts += [str(error), repr(error), "".join(traceback.format_exception(error))]
-    async with client(newer, token=f"{TOKEN}\nü") as asked:
+    async with client(newer, token=f"{TOKEN}\nü") as rpc_client:
         with pytest.raises(PenpotRefused) as refused:
-            await asked.profile()
+            await rpc_client.profile()
         texts.append("".join(traceback.format_exception(refused.value)))
     shown = "".join(texts) + caplog.text
     assert "get-profile" in shown

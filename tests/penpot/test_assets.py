@@ -1,12 +1,13 @@
-"""Thumbnails: where Penpot has them, and what their bytes are."""
+"""Thumbnails: their ids, and the type and size of their bytes."""
 
 import struct
 from collections.abc import Iterator
 
 import pytest
 
-from relay.penpot.api import PenpotBusy, PenpotClient, PenpotError, PenpotRefused, PenpotUnexpected
-from relay.penpot.assets import LARGEST, picture
+from relay.penpot.api import PenpotClient
+from relay.penpot.assets import MAX_PICTURE_BYTES, picture
+from relay.penpot.rpc import PenpotBusy, PenpotError, PenpotRefused, PenpotUnexpected
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Asset
@@ -30,14 +31,14 @@ def penpot() -> Iterator[StandIn]:
 
 async def asset(penpot: StandIn, id_: str = PICTURE, token: str = TOKEN) -> object:
     penpot.world.assets[PICTURE] = Asset(board())
-    asked = PenpotClient(penpot.url, token, timeout=0.5)
+    rpc_client = PenpotClient(penpot.url, token, timeout=0.5)
     try:
-        return await asked.asset(id_)
+        return await rpc_client.asset(id_)
     finally:
-        await asked.close()
+        await rpc_client.close()
 
 
-async def test_a_picture_comes_with_its_type_and_size(penpot: StandIn) -> None:
+async def test_a_picture_has_its_type_and_size(penpot: StandIn) -> None:
     assert await asset(penpot) == picture(board())
     assert await asset(penpot, NOBODY) is None
     assert await asset(penpot, "../../etc/passwd") is None
@@ -45,7 +46,7 @@ async def test_a_picture_comes_with_its_type_and_size(penpot: StandIn) -> None:
         await asset(penpot, token="another")
 
 
-async def test_boards_have_pictures_of_their_own(penpot: StandIn) -> None:
+async def test_boards_have_their_own_thumbnails(penpot: StandIn) -> None:
     landing, page = penpot.world.by_name("files", "landing"), penpot.world.by_name("pages", "p1")
     penpot.world.files[landing].boards = {
         f"{page}/{FRAME}": PICTURE,
@@ -53,14 +54,14 @@ async def test_boards_have_pictures_of_their_own(penpot: StandIn) -> None:
         "odd": PICTURE,
         f"{page}/{NOBODY}": "no id",
     }
-    asked = PenpotClient(penpot.url, TOKEN)
-    found = await asked.object_thumbnails(landing)
+    rpc_client = PenpotClient(penpot.url, TOKEN)
+    found = await rpc_client.object_thumbnails(landing)
     penpot.faults["get-file-object-thumbnails"] = Fault(
         answer=Answer(b"[]", 200, "application/json")
     )
     with pytest.raises(PenpotUnexpected, match="an object was expected"):
-        await asked.object_thumbnails(landing)
-    await asked.close()
+        await rpc_client.object_thumbnails(landing)
+    await rpc_client.close()
 
     assert found is not None
     assert found[page, FRAME] == PICTURE
@@ -87,15 +88,15 @@ FAULTS: list[tuple[Fault, type[PenpotError], str]] = [
     (Fault(answer=Answer(b"<svg/>", 200, "image/svg+xml")), PenpotUnexpected, "no picture"),
     (Fault(answer=Answer(b"", 200, "image/png")), PenpotUnexpected, "no picture"),
     (
-        Fault(answer=Answer(board() + bytes(LARGEST), 200)),
+        Fault(answer=Answer(board() + bytes(MAX_PICTURE_BYTES), 200)),
         PenpotUnexpected,
-        f"more than {LARGEST} bytes",
+        f"more than {MAX_PICTURE_BYTES} bytes",
     ),
 ]
 
 
 @pytest.mark.parametrize(("fault", "error", "text"), FAULTS)
-async def test_what_is_no_picture_is_an_error(
+async def test_an_answer_that_is_not_a_picture_is_an_error(
     penpot: StandIn, fault: Fault, error: type[PenpotError], text: str
 ) -> None:
     penpot.faults["asset"] = fault
@@ -114,7 +115,7 @@ async def test_what_is_no_picture_is_an_error(
     (VP8L, "image/webp"),
     (VP8X, "image/webp"),
 ])  # fmt: skip
-def test_bytes_tell_what_they_are(content: bytes, kind: str) -> None:
+def test_type_and_size_are_read_from_the_bytes(content: bytes, kind: str) -> None:
     found = picture(content)
 
     assert (found.type, found.width, found.height) == (kind, 40, 30)
@@ -126,6 +127,6 @@ def test_bytes_tell_what_they_are(content: bytes, kind: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 30), (40, 0), (10_001, 30), (40, 2**31)])
-def test_a_picture_has_a_size_that_can_be_shown(size: tuple[int, int]) -> None:
+def test_a_picture_of_an_invalid_size_is_an_error(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="pixels"):
         picture(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size))

@@ -1,4 +1,4 @@
-"""The catalogue, held against what templates are given."""
+"""The catalogue, compared with the variables of templates."""
 
 import json
 from collections import defaultdict
@@ -11,7 +11,7 @@ from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event, normalize
 from relay.penpot.names import Fact, enrich
 from relay.penpot.samples import SAMPLES
-from relay.penpot.samples import known as samples_know
+from relay.penpot.samples import sample_facts as sample_facts
 from relay.penpot.wire import decode
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -19,7 +19,7 @@ WORLD = json.loads((PAYLOADS / "WORLD.json").read_text())
 
 
 def _memory() -> dict[tuple[str, str], Fact]:
-    """What earlier events can have taught of the world of the payloads."""
+    """The facts that earlier events may have given about the world of the payloads."""
     projects = WORLD["projects"]
     facts = [
         *(Fact.of("person", one["id"], one["fullname"]) for one in WORLD["profiles"].values()),
@@ -46,18 +46,18 @@ def _memory() -> dict[tuple[str, str], Fact]:
         Fact.of("page", WORLD["pages"]["p1"]["id"], "Page 1"),
         Fact.of("template", "welcome", "Welcome to Penpot"),
     ]
-    return samples_know() | {fact.key: fact for fact in facts}
+    return sample_facts() | {fact.key: fact for fact in facts}
 
 
 def _events() -> list[Event]:
-    """All payloads, Relay's own samples, and what the payloads have no case of."""
+    """All payloads, synthetic samples, and cases that the payloads lack."""
     paths = [path for path in PAYLOADS.rglob("*.json") if "expect" not in path.name]
     bodies: list[Any] = [
         decode(path.read_bytes(), "application/json")
         for path in paths
         if "transit" not in path.name and path.name != "WORLD.json"
     ]
-    bodies += [SAMPLES[kind.name] for kind in CATALOGUE.values() if kind.own]
+    bodies += [SAMPLES[kind.name] for kind in CATALOGUE.values() if kind.synthetic]
     project = WORLD["projects"]["web"]["id"]
     bodies.append(
         {"name": "import-binfile", "props": {"name": {"a": "A", "b": "B"}, "projectId": project}}
@@ -67,7 +67,7 @@ def _events() -> list[Event]:
 
 @pytest.fixture(scope="module")
 def given() -> dict[str, set[str]]:
-    """The variables that are truthy for some case, by event."""
+    """The variables that are truthy in at least one case, by event."""
     memory = _memory()
     result: dict[str, set[str]] = defaultdict(set)
     for event in _events():
@@ -82,12 +82,14 @@ def given() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_exactly_the_documented_variables_are_given(name: str, given: dict[str, set[str]]) -> None:
+def test_exactly_the_documented_variables_have_values(
+    name: str, given: dict[str, set[str]]
+) -> None:
     assert given[name] == set(CATALOGUE[name].variables)
 
 
-def test_every_kind_stands_in_one_group_with_a_sentence() -> None:
-    assert sum(not kind.own for kind in CATALOGUE.values()) == 24
+def test_every_kind_has_a_group_and_a_sentence() -> None:
+    assert sum(not kind.synthetic for kind in CATALOGUE.values()) == 24
     assert {kind.group for kind in CATALOGUE.values()} == set(GROUPS)
     for name, kind in CATALOGUE.items():
         assert kind.name == name

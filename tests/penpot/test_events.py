@@ -1,4 +1,4 @@
-"""From values to events."""
+"""Normalizing decoded bodies."""
 
 import json
 import re
@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import (
-    CATALOGUE,
+    MAX_FILES,
     Comment,
     Event,
     File,
@@ -25,9 +26,15 @@ from relay.penpot.events import (
     normalize,
 )
 from relay.penpot.links import add_links
-from relay.penpot.names import Fact, enrich, taught
-from relay.penpot.subjects import MOST_FILES
-from relay.penpot.text import MAX_ENTRIES, MAX_NAME, MAX_SENT, MAX_TEXT, Words, plain_text
+from relay.penpot.names import Fact, enrich, facts_from_event
+from relay.penpot.text import (
+    MAX_ENTRIES,
+    MAX_NAME_LENGTH,
+    MAX_TEXT_LENGTH,
+    MAX_TOTAL_LENGTH,
+    CommentText,
+    plain_text,
+)
 from relay.penpot.wire import decode
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -57,7 +64,7 @@ def _one_line(name: str | None) -> str:
 @pytest.mark.parametrize(
     ("path", "body"), EXPECTED, ids=lambda path: f"{path.parent.name}/{path.name}"
 )
-def test_a_case_becomes_the_event_that_its_maker_expects(path: Path, body: Path) -> None:
+def test_a_payload_becomes_the_expected_event(path: Path, body: Path) -> None:
     expect = json.loads(path.read_text())
     told = set(expect["props-keys"])
 
@@ -110,7 +117,7 @@ OLD_THREAD = "c0000001-5d0e-81a4-8006-9b00000000aa"
 
 
 @pytest.mark.parametrize("version", ["v2.0", "v2.3-2.4", "v2.5-2.13"])
-def test_older_versions_tell_less_in_other_shapes(version: str) -> None:
+def test_older_versions_send_fewer_fields(version: str) -> None:
     events = {path.stem: _event(path) for path in (PAYLOADS / "legacy" / version).glob("*.json")}
 
     thread, reply = events["create-comment-thread"], events["create-comment"]
@@ -134,14 +141,14 @@ def test_a_font_variant_has_its_style_and_weight() -> None:
     )
 
 
-def test_a_thread_tells_its_first_comment_and_whether_it_is_resolved() -> None:
+def test_a_thread_has_its_first_comment_and_whether_it_is_resolved() -> None:
     event = _event(PAYLOADS / "create-comment-thread" / "plain.json")
 
     assert event.thread.first == event.comment.text
     assert event.thread.resolved is False
 
 
-def test_an_import_of_a_map_tells_all_its_names() -> None:
+def test_an_import_of_a_map_has_all_its_names() -> None:
     one = normalize(_body("import-binfile", name={LANDING: "One"}, projectId=WEB))
     two = normalize(_body("import-binfile", name={LANDING: "One", ADA: "T\nwo", ZOE: 3}))
 
@@ -149,23 +156,23 @@ def test_an_import_of_a_map_tells_all_its_names() -> None:
     assert (two.file.name, [file.name for file in two.files]) == ("", ["One", "T wo"])
 
 
-def test_of_very_many_files_the_first_are_told_and_all_are_counted() -> None:
+def test_files_beyond_the_limit_are_only_counted() -> None:
     ids = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(29_000)]
     moved = normalize(_body("move-files", ids=[*ids[::-1], ids[0].upper(), None, "x"]))
     imported = normalize(_body("import-binfile", name=dict.fromkeys(ids, "A") | {"x": " \n"}))
 
-    assert [file.id for file in moved.files] == ids[:MOST_FILES]
-    assert [file.name for file in imported.files] == ["A"] * MOST_FILES
+    assert [file.id for file in moved.files] == ids[:MAX_FILES]
+    assert [file.name for file in imported.files] == ["A"] * MAX_FILES
     for event in (moved, imported):
         assert event.variables()["event"]["file_count"] == 29_000
         assert not event.file
 
 
-def test_what_penpot_sent_is_given_to_templates_in_bounds() -> None:
+def test_props_are_limited_in_size() -> None:
     props = normalize(
         _body(
             "x",
-            text="t" * MAX_SENT,
+            text="t" * MAX_TOTAL_LENGTH,
             map={f"k{number}": number for number in range(2 * MAX_ENTRIES)},
             deep=[[[{"a": list(range(2 * MAX_ENTRIES))}]]],
             **{"k" * 1_000_000: 1},
@@ -173,7 +180,7 @@ def test_what_penpot_sent_is_given_to_templates_in_bounds() -> None:
     ).props
 
     assert props == {
-        "text": "t" * MAX_TEXT,
+        "text": "t" * MAX_TEXT_LENGTH,
         "map": {f"k{number}": number for number in range(MAX_ENTRIES)},
         "deep": [[[{"a": list(range(MAX_ENTRIES))}]]],
     }
@@ -184,11 +191,15 @@ def test_what_penpot_sent_is_given_to_templates_in_bounds() -> None:
     {"a": [["x" * 500] * 30] * 900},
     {"a": {f"{number}-{'x' * 200}": "" for number in range(29_000)}},
 ])  # fmt: skip
-def test_many_texts_are_in_bounds_together(sent: Any) -> None:
-    assert MAX_SENT / 2 < len(json.dumps(normalize(_body("x", **sent)).props)) < 3 * MAX_SENT
+def test_many_texts_are_limited_together(sent: Any) -> None:
+    assert (
+        MAX_TOTAL_LENGTH / 2
+        < len(json.dumps(normalize(_body("x", **sent)).props))
+        < 3 * MAX_TOTAL_LENGTH
+    )
 
 
-def test_what_is_small_is_not_copied() -> None:
+def test_a_value_within_the_limits_is_not_copied() -> None:
     body = _body("x", text="t", map={"a": [1, {"b": None}], "c": ("d", True)}, empty=[])
 
     assert normalize(body).props is body["props"]
@@ -203,7 +214,7 @@ def test_what_is_small_is_not_copied() -> None:
     ("pin-comment-thread", "thread", Thread(LANDING, 7, resolved=True)),
     ("pin-comment", "comment", Comment(LANDING, author=Person(ADA))),
 ])  # fmt: skip
-def test_an_unknown_event_tells_what_its_name_and_the_common_keys_say(
+def test_an_unknown_event_is_read_by_its_name_and_the_common_keys(
     name: str, field: str, subject: Any
 ) -> None:
     body = _body(name, id=LANDING, name="Landing page", fileId=ZOE, seqn=7, isResolved=True)
@@ -215,16 +226,16 @@ def test_an_unknown_event_tells_what_its_name_and_the_common_keys_say(
 
 
 @pytest.mark.parametrize(("body", "reason"), [
-    (None, "no map"),
-    ([], "no map"),
-    ("create-file", "no map"),
+    (None, "not an object"),
+    ([], "not an object"),
+    ("create-file", "not an object"),
     ({}, "no name"),
     ({"name": ""}, "no name"),
     ({"name": " \n\u202e"}, "no name"),
     ({"name": 7, "props": {}}, "no name"),
     ({"name": ["create-file"]}, "no name"),
 ])  # fmt: skip
-def test_what_has_no_name_is_no_event(body: Any, reason: str) -> None:
+def test_a_body_without_a_name_is_not_an_event(body: Any, reason: str) -> None:
     with pytest.raises(NotAnEvent, match=reason):
         normalize(body)
 
@@ -241,18 +252,18 @@ def _body(event: str, /, **props: Any) -> dict[str, Any]:
     ({"content": None}, "text", ""),
     ({"content": {"a": 1}}, "text", ""),
     ({"content": "a\r\nb\rc\u2028d\te\x00\x7f\u202ef\u2066\ud800"}, "text", "a\nb\nc\nd ef"),
-    ({"content": "x" * 11_000}, "text", "x" * (MAX_TEXT - 1) + "…"),
+    ({"content": "x" * 11_000}, "text", "x" * (MAX_TEXT_LENGTH - 1) + "…"),
     ({"content": "hi", "id": "../x"}, "id", ""),
     ({"content": "hi", "id": "00000000-0000-0000-0000-000000000000"}, "id", ""),
 ])  # fmt: skip
-def test_odd_comments_lose_only_what_is_odd(props: Any, field: str, value: Any) -> None:
+def test_invalid_parts_of_comments_are_dropped(props: Any, field: str, value: Any) -> None:
     assert getattr(normalize(_body("create-comment", **props)).comment, field) == value
 
 
 @pytest.mark.parametrize(("sent", "name"), [
     ("  a\nb\t\x00c\x85d  ", "a b c d"),
     ("n" * 250, "n" * 250),
-    ("n" * 5000, "n" * MAX_NAME),
+    ("n" * 5000, "n" * MAX_NAME_LENGTH),
     ("\u202egnp.exe\u202c \u2067x\u2069", "gnp.exe x"),
     ("עיצוב כפתור", "עיצוב כפתור"),
     ("a\ud800b", "ab"),
@@ -262,14 +273,14 @@ def test_odd_comments_lose_only_what_is_odd(props: Any, field: str, value: Any) 
     (["a"], ""),
     ({"a": "b"}, ""),
 ])  # fmt: skip
-def test_names_are_one_clean_line(sent: Any, name: str) -> None:
+def test_names_become_one_clean_line(sent: Any, name: str) -> None:
     event = normalize(_body("rename-file", id=LANDING, name=sent))
 
     assert event.file == File(LANDING, name)
 
 
 @pytest.mark.parametrize("seqn", [None, "15", 1.5, True, -1, 10**12, [15]])
-def test_a_thread_without_a_right_number_has_none(seqn: Any) -> None:
+def test_an_invalid_thread_number_is_dropped(seqn: Any) -> None:
     thread = normalize(_body("create-comment-thread", id=LANDING, seqn=seqn)).thread
 
     assert (thread.number, thread.name, bool(thread)) == (None, "", False)
@@ -314,7 +325,7 @@ def test_the_author_of_a_comment_is_its_owner(owner: dict[str, str], actor: Pers
     (f"@[a@b [c@d]]({ZOE}) @[]() @[x]({ZOE}", f"@a@b [c@d] @someone @[x]({ZOE}"),
     ("mail a@b.c, @[no] and [x](y)", "mail a@b.c, @[no] and [x](y)"),
 ])  # fmt: skip
-def test_mentions_are_plain_names(text: str, plain: str) -> None:
+def test_mentions_become_plain_names(text: str, plain: str) -> None:
     assert plain_text(text) == plain
 
 
@@ -322,16 +333,16 @@ def test_mentions_are_plain_names(text: str, plain: str) -> None:
     "text",
     ["@[" * 10_000, ("@[" * 140 + "](") * 72, "@[](" * 5000, "@[a]" * 5000, "@[" + "a" * 19_998],
 )
-def test_no_part_of_a_text_is_searched_for_mentions_again_and_again(text: str) -> None:
+def test_searching_for_mentions_takes_linear_time(text: str) -> None:
     def cost() -> float:
         start = time.thread_time()
-        assert plain_text(text)[: MAX_TEXT - 1] == text[: MAX_TEXT - 1]
+        assert plain_text(text)[: MAX_TEXT_LENGTH - 1] == text[: MAX_TEXT_LENGTH - 1]
         return time.thread_time() - start
 
     assert min(cost() for _ in range(5)) < 0.01  # measured is 0.001; it was 0.038
 
 
-def test_subjects_are_truthy_when_a_person_could_read_them() -> None:
+def test_subjects_are_truthy_when_they_have_readable_text() -> None:
     assert not any([Subject(ADA, url="x"), Person(ADA, email="x@y"), Font(ADA, weight=400)])
     assert not any([Thread(ADA, first="x"), Comment(ADA, " \n")])
     assert all([Subject(name="a"), Person(name="a"), Thread(number=0), Comment(text="x")])
@@ -342,7 +353,7 @@ def test_subjects_are_truthy_when_a_person_could_read_them() -> None:
     ]
 
 
-# --- whatever comes in ---
+# --- arbitrary input ---
 
 KEYS = [
     "id", "name", "prevName", "teamId", "projectId", "fileId", "libraryId", "pageId", "pageName",
@@ -368,7 +379,7 @@ bodies = st.fixed_dictionaries(
 
 
 def _texts(event: Event) -> list[str]:
-    """All that a person may read of an event, but for the comments."""
+    """The texts of an event that a person may read, except comments."""
     named = [event.actor, event.team, event.project, event.file, event.page, event.library]
     named += [event.font, event.previous, event.thread, *event.files]
     return [event.name, event.actor.email, event.font.style, *(one.name for one in named)]
@@ -385,11 +396,11 @@ def _is_clean(text: str, allowed: str = "") -> bool:
 
 @settings(max_examples=300)
 @given(body=anything | bodies, earlier=st.lists(bodies, max_size=4))
-def test_anything_becomes_a_clean_event_or_none(body: Any, earlier: list[Any]) -> None:
+def test_any_body_becomes_a_clean_event_or_none(body: Any, earlier: list[Any]) -> None:
     memory: dict[tuple[str, str], Fact] = {}
     for other in earlier:
         try:
-            facts = taught(normalize(other))
+            facts = facts_from_event(normalize(other))
         except NotAnEvent:
             continue
         for fact in facts:
@@ -414,7 +425,7 @@ def test_anything_becomes_a_clean_event_or_none(body: Any, earlier: list[Any]) -
     json.dumps([*_texts(final), final.url, final.comment.text], ensure_ascii=False).encode()
 
 
-def test_what_relay_finds_out_tells_who_wrote_and_nobody_who_did_it() -> None:
+def test_synthetic_events_have_an_author_and_no_actor() -> None:
     thread = {"id": LANDING, "seqn": 7, "content": "Too dark", "ownerId": ADA, "isResolved": True}
     comment = {"id": LANDING, "threadId": ZOE, "seqn": 7, "content": "Light", "ownerId": ADA}
     comment |= {"previousContent": "Dark", "isFirst": True, "ownerFullname": "Ada"}
@@ -436,12 +447,12 @@ def test_what_relay_finds_out_tells_who_wrote_and_nobody_who_did_it() -> None:
     assert {one.group for one in (resolved, reopened, edited, deleted)} == {"comments"}
 
 
-def test_a_comment_knows_where_it_mentions_whom() -> None:
+def test_a_comment_text_has_the_places_of_its_mentions() -> None:
     text = f"@[Zoë]({ZOE})\r\nask @[a]b]({ADA.upper()}) or @[Nobody](x), not @Zoë\ufdd0"
 
     words = normalize(_body("create-comment", content=text)).comment.text
 
-    assert isinstance(words, Words)
+    assert isinstance(words, CommentText)
     assert words == "@Zoë\nask @a]b or @Nobody, not @Zoë"
     assert [(words[begin:end], person) for begin, end, person in words.mentions] == [
         ("@Zoë", ZOE),
@@ -449,14 +460,14 @@ def test_a_comment_knows_where_it_mentions_whom() -> None:
     ]
 
 
-def test_a_mention_that_is_cut_off_is_no_mention() -> None:
-    words = plain_text("x" * (MAX_TEXT - 3) + f"@[Zoë]({ZOE})")
+def test_a_truncated_mention_is_not_a_mention() -> None:
+    words = plain_text("x" * (MAX_TEXT_LENGTH - 3) + f"@[Zoë]({ZOE})")
 
     assert words.endswith("x@Z…")
     assert words.mentions == ()
 
 
-def test_mail_addresses_are_kept_from_who_is_not_to_show_them() -> None:
+def test_email_addresses_can_be_removed_from_an_event() -> None:
     event = _event(PAYLOADS / "create-comment" / "mention.json")
     assert event.actor.email
     assert "ownerEmail" in event.props
@@ -468,6 +479,6 @@ def test_mail_addresses_are_kept_from_who_is_not_to_show_them() -> None:
     assert shown.comment.text == event.comment.text
 
 
-def test_an_event_that_the_watch_found_late_says_so() -> None:
+def test_an_event_that_sync_found_is_marked_as_missed() -> None:
     assert normalize({"name": "create-comment", "props": {}, "missed": True}).missed
     assert not normalize({"name": "create-comment", "props": {}, "missed": "yes"}).missed

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from relay.penpot.events import Event, Subject, normalize
+from relay.penpot.events import MAX_FILES, Event, Subject, normalize
 from relay.penpot.links import add_links
-from relay.penpot.subjects import MOST_FILES
 
 BASE = "https://design.penpot.app"
 TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
@@ -37,7 +36,7 @@ def _thread(**props: Any) -> Event:
     )
 
 
-def test_everything_in_a_comment_has_its_link() -> None:
+def test_all_subjects_of_a_comment_have_links() -> None:
     event = _thread(id=THREAD, projectId=PROJECT, teamId=TEAM)
 
     assert event.team.url == AT_TEAM
@@ -47,7 +46,7 @@ def test_everything_in_a_comment_has_its_link() -> None:
     assert event.thread.url == event.comment.url == event.url == AT_THREAD
 
 
-def test_without_the_teams_id_the_viewer_is_linked() -> None:
+def test_without_the_teams_id_links_lead_to_the_viewer() -> None:
     event = _thread(id=THREAD, projectId=PROJECT)
 
     assert event.team.url == event.project.url == ""
@@ -80,7 +79,7 @@ def test_a_comment_of_an_old_penpot_without_thread_leads_to_its_page() -> None:
     ("create-font-variant", {"fontId": KIT, "fontFamily": "Inter"}, AT_FONTS),
     ("something-new", {}, AT_TEAM),
 ])  # fmt: skip
-def test_an_event_leads_to_the_most_telling_place_that_is_left(
+def test_the_link_of_an_event_is_its_most_specific_place(
     name: str, props: dict[str, Any], url: str
 ) -> None:
     assert _linked(name, teamId=TEAM, **props).url == url
@@ -92,7 +91,9 @@ def test_an_event_leads_to_the_most_telling_place_that_is_left(
     ("rename-project", {"id": PROJECT, "prevName": "Old"}, "previous"),
     ("create-file", {"name": "New"}, "file"),
 ])  # fmt: skip
-def test_what_is_gone_or_has_no_id_has_no_link(name: str, props: Any, field: str) -> None:
+def test_deleted_subjects_and_those_without_id_have_no_link(
+    name: str, props: Any, field: str
+) -> None:
     assert getattr(_linked(name, teamId=TEAM, **props), field).url == ""
 
 
@@ -108,13 +109,13 @@ def test_libraries_files_and_originals_have_their_own_links() -> None:
     assert copied_project.previous == Subject(PROJECT, url=AT_PROJECT)
 
 
-def test_of_very_many_files_the_first_are_linked() -> None:
-    ids = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(MOST_FILES + 5)]
+def test_files_up_to_the_limit_have_links() -> None:
+    ids = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(MAX_FILES + 5)]
 
     event = _linked("move-files", teamId=TEAM, ids=ids[::-1])
 
-    assert [file.id for file in event.files if file.url] == ids[:MOST_FILES]
-    assert len(event.files) == MOST_FILES
+    assert [file.id for file in event.files if file.url] == ids[:MAX_FILES]
+    assert len(event.files) == MAX_FILES
 
 
 @pytest.mark.parametrize("base", [BASE, f"{BASE}/", f"{BASE}/#/", f"{BASE}/#"])

@@ -1,4 +1,4 @@
-"""Names without an API token."""
+"""Facts from events, and enriching events with them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from relay.penpot.events import Event, File, Person, Subject, normalize
-from relay.penpot.names import Fact, Key, enrich, learned, taught
-from relay.penpot.subjects import MOST_FILES
+from relay.penpot.events import MAX_FILES, Event, File, Person, Subject, normalize
+from relay.penpot.names import Fact, Key, enrich, facts_from_event, merge_event_fact
 
 TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
 PROJECT = "3b7c2d20-5d0e-81a4-8006-9a2f00000001"
@@ -38,7 +37,7 @@ FONT_MADE = _event("create-font-variant", teamId=TEAM, fontId=FONT, fontFamily="
 
 
 class Memory:
-    """A store of facts, and the loop in which its owner enriches."""
+    """A store of facts, with the loop that enriches events."""
 
     def __init__(self, *events: Event) -> None:
         self.facts: dict[Key, Fact] = {}
@@ -47,9 +46,9 @@ class Memory:
 
     def learn(self, *events: Event) -> None:
         for event in events:
-            for fact in taught(event):
+            for fact in facts_from_event(event):
                 old = self.facts.get(fact.key, Fact(*fact.key))
-                self.facts[fact.key] = learned(event, old, fact)
+                self.facts[fact.key] = merge_event_fact(event, old, fact)
 
     def tell(self, event: Event, team_id: str = "") -> Event:
         known: dict[Key, Fact] = {}
@@ -67,7 +66,7 @@ def memory() -> Memory:
     return Memory(THREAD_CREATED, FILE_UPDATED, PROJECT_RENAMED, KIT_UNSHARED, FONT_MADE)
 
 
-def test_who_deletes_a_file_is_named_after_one_comment() -> None:
+def test_the_actor_of_a_deletion_is_named_from_an_earlier_comment() -> None:
     memory = Memory(THREAD_CREATED)
 
     event = memory.tell(_event("delete-file", id=FILE, name="Landing page", projectId=PROJECT))
@@ -75,7 +74,7 @@ def test_who_deletes_a_file_is_named_after_one_comment() -> None:
     assert event.actor == Person(ADA, "Ada Lovelace", email="ada@example.com")
 
 
-def test_a_reply_is_told_with_its_whole_place(memory: Memory) -> None:
+def test_a_reply_has_its_thread_page_file_and_project(memory: Memory) -> None:
     event = memory.tell(_event("create-comment", BOB, threadId=THREAD, content="ok"))
 
     assert event.actor == Person(BOB)
@@ -87,7 +86,7 @@ def test_a_reply_is_told_with_its_whole_place(memory: Memory) -> None:
     assert memory.rounds <= 6
 
 
-def test_what_became_of_a_thread_is_known_of_its_later_comments(memory: Memory) -> None:
+def test_later_comments_have_the_state_of_their_thread(memory: Memory) -> None:
     reply = _event("create-comment", BOB, threadId=THREAD, content="ok")
     memory.learn(_event("update-comment", threadId=THREAD, content="Darker", isFirst=True))
     memory.learn(_event("resolve-comment-thread", id=THREAD, content="Darker"))
@@ -101,7 +100,7 @@ def test_what_became_of_a_thread_is_known_of_its_later_comments(memory: Memory) 
     assert not resolved.comment.edited
 
 
-def test_what_no_event_has_told_stays_unknown() -> None:
+def test_facts_of_no_event_stay_unknown() -> None:
     event = Memory().tell(_event("create-comment", threadId=THREAD, fileId=FILE, content="ok"))
 
     assert (event.actor, event.file, event.thread.id) == (Person(ADA), File(FILE), THREAD)
@@ -128,13 +127,13 @@ def test_what_no_event_has_told_stays_unknown() -> None:
      (Subject(FILE, "Landing page"), Subject(KIT, "UI Kit"))),
     (_event("move-files", ids=[KIT]), "file", File(KIT, "UI Kit")),
 ])  # fmt: skip
-def test_what_earlier_events_told_is_used(
+def test_facts_of_earlier_events_are_used(
     memory: Memory, event: Event, field: str, subject: Any
 ) -> None:
     assert getattr(memory.tell(event), field) == subject
 
 
-def test_what_the_event_tells_itself_is_not_overwritten(memory: Memory) -> None:
+def test_an_events_own_values_are_not_overwritten(memory: Memory) -> None:
     other = _event(
         "create-comment-thread",
         id=THREAD, fileId=KIT, pageId=PAGE, pageName="Other", seqn=3, content="Other",
@@ -167,17 +166,19 @@ def test_a_moved_file_is_known_in_its_new_project(memory: Memory) -> None:
     (_event("link-file-to-library", fileId=BOB), "", ""),
     (_event("link-file-to-library", fileId=BOB), TEAM, TEAM),
 ])  # fmt: skip
-def test_the_teams_id_is_told_or_configured(event: Event, team_id: str, team: str) -> None:
+def test_the_teams_id_is_from_the_event_or_the_config(
+    event: Event, team_id: str, team: str
+) -> None:
     assert Memory().tell(event, team_id).team == Subject(team, "acme")
 
 
-def test_the_teams_id_is_learned_from_any_event_that_names_it() -> None:
+def test_the_teams_id_is_from_any_event_that_has_it() -> None:
     memory = Memory(_event("create-project", name="X", teamId=TEAM))
 
     assert memory.tell(_event("link-file-to-library", fileId=FILE)).team == Subject(TEAM, "acme")
 
 
-def test_the_teams_own_name_goes_before_the_configs_key() -> None:
+def test_the_teams_name_takes_precedence_over_the_configs_key() -> None:
     memory = Memory(_event("rename-team", id=TEAM, name="Acme Design"))
 
     assert memory.tell(FILE_UPDATED).team == Subject(TEAM, "Acme Design")
@@ -189,33 +190,33 @@ def test_a_font_is_known_by_its_family(memory: Memory) -> None:
     assert (event.font.name, event.font.weight) == ("Inter", 700)
 
 
-def test_only_so_many_files_of_one_event_are_looked_up() -> None:
-    many = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(5 * MOST_FILES)]
+def test_the_number_of_files_that_are_looked_up_is_limited() -> None:
+    many = [f"4c8d3e30-5d0e-81a4-8006-{number:012}" for number in range(5 * MAX_FILES)]
     event = _event("move-files", ids=many, projectId=PROJECT)
 
     enriched, missing = enrich(event, {}, team_key="acme")
 
     assert enriched.variables()["event"]["file_count"] == len(many)
-    assert len([key for key in missing if key[0] == "file"]) == MOST_FILES
-    assert len([fact for fact in taught(event) if fact.kind == "file"]) == MOST_FILES
+    assert len([key for key in missing if key[0] == "file"]) == MAX_FILES
+    assert len([fact for fact in facts_from_event(event) if fact.kind == "file"]) == MAX_FILES
 
 
 def _keys(facts: Iterable[Fact]) -> set[Key]:
     return {fact.key for fact in facts}
 
 
-def test_an_event_teaches_what_it_tells() -> None:
-    assert set(taught(THREAD_CREATED)) == {
+def test_facts_from_events() -> None:
+    assert set(facts_from_event(THREAD_CREATED)) == {
         Fact.of("person", ADA, "Ada Lovelace", email="ada@example.com"),
         Fact.of("page", PAGE, "Home", file=FILE),
         Fact.of("thread", THREAD, file=FILE, page=PAGE, number="15", first="First!"),
     }
-    assert set(taught(FILE_UPDATED)) == {
+    assert set(facts_from_event(FILE_UPDATED)) == {
         Fact.of("file", FILE, "Landing page", project=PROJECT),
         Fact.of("project", PROJECT, team=TEAM),
         Fact.of("own-team", "", team=TEAM),
     }
-    assert set(taught(PROJECT_RENAMED)) == {
+    assert set(facts_from_event(PROJECT_RENAMED)) == {
         Fact.of("project", PROJECT, "Website", team=TEAM),
         Fact.of("own-team", "", team=TEAM),
     }
@@ -228,28 +229,28 @@ def test_an_event_teaches_what_it_tells() -> None:
     _event("import-binfile", fileId=FILE, name="Something else"),
     _event("clone-template", projectId=PROJECT),
 ])  # fmt: skip
-def test_ids_alone_and_the_names_of_copies_teach_nothing(event: Event) -> None:
-    assert _keys(taught(event)) == set()
+def test_ids_alone_and_the_names_of_copies_are_not_facts(event: Event) -> None:
+    assert _keys(facts_from_event(event)) == set()
 
 
 def _at(second: int, event: Event) -> Event:
     return replace(event, at=datetime(2026, 7, 1, 10, 0, second, tzinfo=UTC))
 
 
-def test_what_is_told_late_of_a_save_takes_no_newer_name_back() -> None:
+def test_a_late_save_does_not_restore_an_older_name() -> None:
     renamed = _at(40, _event("rename-file", id=FILE, name="Checkout"))
     moved = _at(50, _event("move-files", ids=[FILE], projectId=KIT))
     memory = Memory(_at(0, FILE_UPDATED), renamed, moved)
     comment = _event("create-comment", threadId=THREAD, fileId=FILE, content="Hi")
 
     memory.learn(_at(30, FILE_UPDATED), replace(FILE_UPDATED, at=None))
-    told = memory.tell(comment)
-    assert (told.file.name, told.project.id) == ("Checkout", KIT)
+    enriched = memory.tell(comment)
+    assert (enriched.file.name, enriched.project.id) == ("Checkout", KIT)
     assert memory.tell(_event("rename-file", id=FILE, name="Shop")).previous.name == "Checkout"
 
     memory.learn(_at(55, FILE_UPDATED))
-    told = memory.tell(comment)
-    assert (told.file.name, told.project.id) == ("Landing page", PROJECT)
+    enriched = memory.tell(comment)
+    assert (enriched.file.name, enriched.project.id) == ("Landing page", PROJECT)
 
 
 def test_a_name_that_was_known_without_its_time_gets_one() -> None:
@@ -259,12 +260,12 @@ def test_a_name_that_was_known_without_its_time_gets_one() -> None:
     assert memory.facts["file", FILE].name == "Checkout"
 
 
-def test_a_save_of_a_file_that_nothing_is_known_of_teaches_its_name() -> None:
+def test_a_save_of_an_unknown_file_gives_its_name() -> None:
     for event in (FILE_UPDATED, _at(0, FILE_UPDATED)):
         assert Memory(event).tell(_event("delete-file", id=FILE)).file.name == "Landing page"
 
 
-def test_what_relay_finds_out_by_itself_teaches_no_name_before_its_webhook() -> None:
+def test_a_synthetic_event_does_not_give_a_name_before_its_webhook() -> None:
     memory = Memory(FILE_UPDATED, THREAD_CREATED)
     place = {"id": THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Start", "projectId": KIT}
     memory.learn(_event("resolve-comment-thread", fileName="Landing 2", isResolved=True, **place))
@@ -274,7 +275,7 @@ def test_what_relay_finds_out_by_itself_teaches_no_name_before_its_webhook() -> 
     assert memory.facts["thread", THREAD].ref("resolved") == "yes"
 
 
-def test_a_deleted_thread_is_told_where_its_file_is_by_now() -> None:
+def test_a_deleted_thread_has_its_files_current_place() -> None:
     memory = Memory(FILE_UPDATED, _event("rename-file", id=FILE, name="Landing 2"))
     place = {"id": THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Home", "projectId": KIT}
     deleted = memory.tell(_event("delete-comment-thread", fileName="Landing page", **place))
@@ -297,7 +298,7 @@ def test_facts_are_merged_field_by_field() -> None:
     assert Fact.merged(None, old) is old
 
 
-def test_a_fact_survives_the_store() -> None:
+def test_a_fact_is_restored_from_its_json() -> None:
     fact = Fact.of("thread", THREAD, file=FILE, number="15", first='a "b"\n😀')
 
     assert Fact.loads("thread", THREAD, fact.dumps()) == fact

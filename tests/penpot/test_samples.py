@@ -1,4 +1,4 @@
-"""The samples that ``relay demo`` and ``relay preview`` show."""
+"""The samples of ``relay demo`` and ``relay preview``."""
 
 import json
 import re
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from relay.penpot.events import CATALOGUE, normalize
-from relay.penpot.names import Fact, Key, enrich, taught
-from relay.penpot.samples import ORDER, SAMPLES, known, sample
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.events import normalize
+from relay.penpot.names import Fact, Key, enrich, facts_from_event
+from relay.penpot.samples import SAMPLE_NAMES, SAMPLES, sample, sample_facts
 from relay.penpot.wire import decode
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -16,10 +17,10 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 
 
 def test_every_kind_has_one_sample() -> None:
-    assert sorted(ORDER) == sorted(CATALOGUE)
+    assert sorted(SAMPLE_NAMES) == sorted(CATALOGUE)
 
 
-@pytest.mark.parametrize("name", [name for name in ORDER if not CATALOGUE[name].own])
+@pytest.mark.parametrize("name", [name for name in SAMPLE_NAMES if not CATALOGUE[name].synthetic])
 def test_a_sample_has_the_keys_of_a_body_that_penpot_sent(name: str) -> None:
     body = decode(sample(name), "application/json")
     real = [
@@ -36,18 +37,18 @@ def test_a_sample_has_the_keys_of_a_body_that_penpot_sent(name: str) -> None:
         assert any(type(value) is type(other["props"].get(key)) for other in real)
 
 
-def test_the_story_names_everyone_and_everything_once_it_was_told() -> None:
+def test_later_samples_use_the_names_of_earlier_ones() -> None:
     memory: dict[Key, Fact] = {}
     unknown = {}
-    for name in ORDER:
+    for name in SAMPLE_NAMES:
         event = normalize(SAMPLES[name])
         facts: dict[Key, Fact] = {}
         for _ in range(6):
-            told, missing = enrich(event, facts, team_key="acme")
+            enriched, missing = enrich(event, facts, team_key="acme")
             facts |= {key: memory.get(key, Fact(*key)) for key in missing}
-        variables = told.variables()
+        variables = enriched.variables()
         unknown[name] = {key for key in CATALOGUE[name].variables if not variables[key]}
-        for fact in taught(event):
+        for fact in facts_from_event(event):
             memory[fact.key] = Fact.merged(memory.get(fact.key), fact)
 
     assert {name: missed for name, missed in unknown.items() if missed} == {
@@ -59,14 +60,14 @@ def test_the_story_names_everyone_and_everything_once_it_was_told() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_one_event_alone_is_shown_with_all_its_names(name: str) -> None:
+@pytest.mark.parametrize("name", SAMPLE_NAMES)
+def test_a_single_sample_has_all_its_names(name: str) -> None:
     event = normalize(SAMPLES[name])
-    facts = known()
-    told, missing = enrich(event, facts, team_key="acme")
-    told, missing = enrich(event, facts | {key: Fact(*key) for key in missing}, team_key="acme")
+    facts = sample_facts()
+    enriched, missing = enrich(event, facts, team_key="acme")
+    enriched, missing = enrich(event, facts | {key: Fact(*key) for key in missing}, team_key="acme")
 
-    variables = told.variables()
+    variables = enriched.variables()
     unknown = {key for key in CATALOGUE[name].variables if not variables[key]}
     assert not missing
     assert unknown <= {"files", "file"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.penpot.events import CATALOGUE
-from relay.penpot.selection import DEFAULT, Selection, is_known
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.selection import DEFAULT, Selection, matches_any_event
 
 NOISE = {"update-file", "update-project-pin", "export-binfile", "create-font-variant"}
 
@@ -29,7 +29,7 @@ def _in(*groups: str) -> set[str]:
     (["files", "!*-file", "rename-file"], {"rename-file"}),
     (["nothing-such"], set()),
 ])  # fmt: skip
-def test_the_last_entry_that_fits_decides(entries: list[str], taken: set[str]) -> None:
+def test_the_last_matching_entry_decides(entries: list[str], taken: set[str]) -> None:
     assert _taken(*entries) == taken
 
 
@@ -40,22 +40,22 @@ def test_the_last_entry_that_fits_decides(entries: list[str], taken: set[str]) -
     (["!restore-file"], False),
     (["files"], False),
 ])  # fmt: skip
-def test_an_event_that_the_catalogue_does_not_know_is_taken_like_any_other(
-    entries: list[str], taken: bool
-) -> None:
+def test_an_unknown_event_is_selected_like_any_other(entries: list[str], taken: bool) -> None:
     assert Selection.of(entries).takes("restore-file", "") is taken
 
 
-def test_the_entry_that_decides_can_be_told() -> None:
+def test_the_deciding_entry() -> None:
     selection = Selection.of(["comments", "!create-comment"])
 
-    assert selection.deciding("create-comment", "comments") == "!create-comment"
-    assert selection.deciding("create-comment-thread", "comments") == "comments"
-    assert selection.deciding("create-file", "files") == ""
+    assert selection.deciding_entry("create-comment", "comments") == "!create-comment"
+    assert selection.deciding_entry("create-comment-thread", "comments") == "comments"
+    assert selection.deciding_entry("create-file", "files") == ""
 
 
-def test_entries_that_fit_nothing_are_found() -> None:
+def test_entries_without_a_match_are_detected() -> None:
     known = ["*", "comments", "!transfers", "create-file", "!update-*", *DEFAULT]
 
-    assert all(map(is_known, known))
-    assert not any(map(is_known, ["comment", "", "!", "Create-File", "created-*", "!file"]))
+    assert all(map(matches_any_event, known))
+    assert not any(
+        map(matches_any_event, ["comment", "", "!", "Create-File", "created-*", "!file"])
+    )

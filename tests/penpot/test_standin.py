@@ -1,4 +1,4 @@
-"""The stand-in behaves as Penpot was seen to behave, where other tests build on it."""
+"""The stand-in behaves like Penpot where other tests rely on it."""
 
 import json
 import socket
@@ -77,7 +77,7 @@ def _refusing() -> str:
     (lambda: "http://my_relay:8080/", "invalid-uri"),
     (lambda: "relay/hooks", "invalid-uri"),
 ])  # fmt: skip
-def test_three_failures_to_connect_switch_a_webhook_off(
+def test_three_failures_to_connect_disable_a_webhook(
     penpot: StandIn, url: Callable[[], str], error: str
 ) -> None:
     webhook = _add(penpot, url())
@@ -91,9 +91,7 @@ def test_three_failures_to_connect_switch_a_webhook_off(
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 500])
-def test_any_answer_resets_the_errors_though_penpot_means_otherwise(
-    penpot: StandIn, status: int
-) -> None:
+def test_any_answer_resets_the_errors_as_in_penpot(penpot: StandIn, status: int) -> None:
     with hook(Answer(b"", status, headers={"Location": "http://127.0.0.1:1/"})) as (url, _):
         webhook = _add(penpot, url)
         webhook.error_count = 2
@@ -106,7 +104,7 @@ def test_any_answer_resets_the_errors_though_penpot_means_otherwise(
 
 
 @pytest.mark.parametrize("silent", [True, False], ids=["too-slow", "closed"])
-def test_no_answer_is_no_error_either(penpot: StandIn, silent: bool) -> None:
+def test_no_answer_is_not_an_error(penpot: StandIn, silent: bool) -> None:
     penpot.sender.limit = 0.2
     with raw(b"", silent=silent) as server:
         webhook = _add(penpot, server.url)
@@ -127,7 +125,7 @@ def test_a_certificate_that_java_does_not_trust_is_an_error(
         assert (outcome.status, webhook.error_count) == (204, 0)
 
 
-def test_an_event_goes_to_its_teams_active_webhooks_in_their_form(penpot: StandIn) -> None:
+def test_an_event_goes_to_its_teams_active_webhooks_in_their_encoding(penpot: StandIn) -> None:
     with hook(Answer(b"", 204)) as (url, requests):
         _add(penpot, url)
         _add(penpot, url, mtype=TRANSIT)
@@ -138,7 +136,7 @@ def test_an_event_goes_to_its_teams_active_webhooks_in_their_form(penpot: StandI
     assert requests[1].body == PLAIN.with_suffix(".transit.json").read_bytes()
 
 
-def test_a_webhook_is_made_after_a_head_that_was_answered_200_or_204(penpot: StandIn) -> None:
+def test_a_webhook_is_created_if_head_returns_200_or_204(penpot: StandIn) -> None:
     team = penpot.world.by_name("teams", "acme")
     with hook(Answer(b"", 200)) as (url, requests):
         made = call(penpot, "create-webhook", teamId=team, uri=url, mtype=JSON, isActive=True)
@@ -158,7 +156,7 @@ def test_a_webhook_is_made_after_a_head_that_was_answered_200_or_204(penpot: Sta
 
 
 @pytest.mark.parametrize(("status", "code"), [(302, 500), (404, 500), (None, 400)])
-def test_a_webhook_is_not_made_after_any_other_head(
+def test_a_webhook_is_not_created_if_head_returns_anything_else(
     penpot: StandIn, status: int | None, code: int
 ) -> None:
     team = penpot.world.by_name("teams", "acme")
@@ -179,7 +177,7 @@ def test_a_team_has_eight_webhooks_at_most(penpot: StandIn) -> None:
     assert (made.status_code, made.json()["code"]) == (400, "webhooks-quote-reached")
 
 
-def test_json_is_for_who_asks_for_it(penpot: StandIn) -> None:
+def test_json_is_sent_on_request(penpot: StandIn) -> None:
     url = f"{penpot.url}{NEWER}get-profile"
     token = {"authorization": f"Token {TOKEN}"}
     assert httpx.post(url, headers=token, json={}).headers["content-type"] == TRANSIT
@@ -187,30 +185,32 @@ def test_json_is_for_who_asks_for_it(penpot: StandIn) -> None:
     assert httpx.get(f"{url}?_fmt=json", headers=token).json()["fullname"] == "Relay"
 
 
-def test_errors_have_penpots_shapes(penpot: StandIn) -> None:
-    def told(method: str, path: str = NEWER, **params: Any) -> tuple[int, dict[str, Any] | None]:
+def test_errors_have_penpots_form(penpot: StandIn) -> None:
+    def response(
+        method: str, path: str = NEWER, **params: Any
+    ) -> tuple[int, dict[str, Any] | None]:
         answer = call(penpot, method, path, **params)
         return answer.status_code, answer.json() if answer.content else None
 
     landing = penpot.world.by_name("files", "landing")
-    assert told("get-comment-thread", fileId=landing, id=landing) == (204, None)
-    unknown = told("get-project", id=landing)
+    assert response("get-comment-thread", fileId=landing, id=landing) == (204, None)
+    unknown = response("get-project", id=landing)
     assert unknown[0] == 404
     assert (unknown[1] or {})["code"] == "object-not-found"
-    assert told("get-nothing") == (404, {"type": "not-found"})
-    bad = told("get-project", id="x")
+    assert response("get-nothing") == (404, {"type": "not-found"})
+    bad = response("get-project", id="x")
     assert (bad[0], (bad[1] or {})["code"]) == (400, "params-validation")
     penpot.old = True
-    assert told("get-profile") == (404, {"type": "not-found"})
-    assert told("get-profile", OLDER)[0] == 200
+    assert response("get-profile") == (404, {"type": "not-found"})
+    assert response("get-profile", OLDER)[0] == 200
     assert httpx.get(f"{penpot.url}{OLDER}create-webhook").status_code == 405
     penpot.token = "revoked"
-    assert told("get-teams", OLDER)[0] == 401
-    anonymous = told("get-profile", OLDER)
+    assert response("get-teams", OLDER)[0] == 401
+    anonymous = response("get-profile", OLDER)
     assert (anonymous[1] or {})["fullname"] == "Anonymous User"
 
 
-def test_faults_are_for_a_method_or_for_all_and_end(penpot: StandIn) -> None:
+def test_faults_apply_to_one_method_or_all_and_expire(penpot: StandIn) -> None:
     penpot.faults = {"*": Fault(status=503), "get-teams": Fault(status=429, times=1)}
     limited = call(penpot, "get-teams")
     assert (limited.status_code, limited.content) == (429, b"")
@@ -228,7 +228,7 @@ def test_faults_are_for_a_method_or_for_all_and_end(penpot: StandIn) -> None:
     assert call(penpot, "get-teams").elapsed.total_seconds() < 1
 
 
-def test_the_other_lookups_tell_of_the_same_world(penpot: StandIn) -> None:
+def test_all_lookups_return_the_same_world(penpot: StandIn) -> None:
     world = penpot.world
     acme, landing = world.by_name("teams", "acme"), world.by_name("files", "landing")
     assert {team["name"] for team in call(penpot, "get-teams").json()} >= {"Acme Design"}
@@ -303,14 +303,14 @@ def test_thumbnails_of_files_need_the_token_and_those_of_boards_do_not(penpot: S
     assert httpx.get(f"{url}/none", headers=AUTH).status_code == 404
 
 
-def test_each_payloads_team_is_found_in_the_world(penpot: StandIn) -> None:
-    told = 0
+def test_each_payloads_team_is_in_the_world(penpot: StandIn) -> None:
+    response = 0
     for path in PAYLOADS.glob("*/*.expect.json"):
         expected, body = json.loads(path.read_bytes()), Path(str(path).replace(".expect", ""))
         if expected["delivered"] and body.exists():
             assert penpot.world.to_team(json.loads(body.read_bytes())) == expected["team-id"], path
-            told += 1
-    assert told > 40
+            response += 1
+    assert response > 40
 
 
 def _add(penpot: StandIn, url: str, **more: Any) -> Webhook:

@@ -1,4 +1,4 @@
-"""Transit, held against what the library of its maintainers writes."""
+"""Transit, compared with what transit-python writes."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def _read(body: bytes) -> Any:
 
 
 def _expected(value: Any) -> Any:
-    """What Penpot's JSON would hold for a value."""
+    """A value in the form of Penpot's JSON."""
     match value:
         case Keyword() | Symbol():
             return value.str
@@ -80,11 +80,11 @@ def _expected(value: Any) -> Any:
 
 @settings(max_examples=200)
 @given(value=values, protocol=st.sampled_from(["json", "json_verbose"]))
-def test_what_the_library_writes_is_read_as_plain_values(value: Any, protocol: str) -> None:
+def test_values_written_by_the_library_are_read_as_plain_values(value: Any, protocol: str) -> None:
     assert _read(_write(value, protocol)) == _expected(value)
 
 
-def test_names_are_found_again_when_the_cache_starts_over() -> None:
+def test_cached_names_after_the_cache_is_full() -> None:
     names = [f"name-{number}" for number in range(2500)]
     value = [{Keyword(name): Keyword(name)} for name in names * 2]
     assert len(value) * 4 < MAX_VALUES

@@ -1,4 +1,4 @@
-"""From bytes to values."""
+"""Decoding bodies."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ def _with_sorted_sets(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_clean(value: Any) -> bool:
-    """Whether a value is all that decode promises."""
+    """Whether a value has what ``decode`` guarantees."""
     json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     if isinstance(value, dict):
         return all(type(key) is str for key in value) and all(map(_is_clean, value.values()))

@@ -1,4 +1,4 @@
-"""A Penpot's data for the stand-in: WORLD.json and the comments in the payloads, changeable."""
+"""The stand-in's mutable data, from WORLD.json and the comments in the payloads."""
 
 import json
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Team:
     id: str
     name: str
     members: dict[str, str] = field(default_factory=dict)
-    """Profile id → owner, admin, editor or viewer; taking one away is a permission lost."""
+    """Profile id → owner, admin, editor or viewer; removing one revokes access."""
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Thread:
     created: datetime = LONG_AGO
     modified: datetime = LONG_AGO
     read: datetime | None = None
-    """When the token's user has read it."""
+    """When the token's user read it."""
 
 
 @dataclass
@@ -89,13 +89,13 @@ class Webhook:
     uri: str
     mtype: str = "application/json"
     is_active: bool | None = True
-    """None where its maker left it out: it never fires then."""
+    """None if its creator omitted it: it never fires then."""
     profile: str = ""
     error_code: str | None = None
     error_count: int = 0
 
     def count(self, error: str | None) -> None:
-        """What Penpot does after a delivery: three errors in a row switch the webhook off."""
+        """As Penpot after a delivery: three errors in a row disable the webhook."""
         self.error_code = error
         self.error_count = 0 if error is None else self.error_count + 1
         if self.error_count >= MAX_ERRORS:
@@ -107,12 +107,12 @@ class Asset:
     content: bytes
     type: str = "image/png"
     is_public: bool = False
-    """Boards' thumbnails are; files' need a token."""
+    """True for thumbnails of boards; those of files need a token."""
 
 
 @dataclass
 class World:
-    """All of it, by id. ``me`` is the profile whose token is asked with."""
+    """All objects by id. ``me`` is the profile that the token belongs to."""
 
     people: dict[str, Person] = field(default_factory=dict)
     teams: dict[str, Team] = field(default_factory=dict)
@@ -127,11 +127,11 @@ class World:
     """The user's setting for comments on the dashboard: all, partial or none."""
 
     def team_of_file(self, file: str) -> str:
-        """The id of a file's team; KeyError where there is none."""
+        """Raises ``KeyError`` if there is no such file."""
         return self.projects[self.files[file].project].team
 
     def to_team(self, body: dict[str, Any]) -> str:
-        """The team whose webhooks get an event, by Penpot's order: team, project, file."""
+        """The team whose webhooks get an event; Penpot looks at team, project and file."""
         props = body["props"]
         if "teamId" in props:
             return str(props["teamId"])
@@ -140,13 +140,13 @@ class World:
         return self.team_of_file(props["fileId"])
 
     def by_name(self, kind: str, name: str) -> str:
-        """An id by the short name that WORLD.json has for it: ``by_name("files", "landing")``."""
+        """An id by its short name in WORLD.json: ``by_name("files", "landing")``."""
         found: str = _read()[kind][name]["id"]
         return found
 
 
 def load() -> World:
-    """The world of the payloads, with a viewer's token for a profile of Relay's own."""
+    """The world of the payloads, with a token of Relay's own profile, a viewer."""
     read = _read()
     world = World()
     for person in read["profiles"].values():
@@ -189,7 +189,7 @@ def load() -> World:
 
 
 def instant(at: datetime) -> str:
-    """A time as Penpot writes it: in milliseconds, and without them where they are none."""
+    """A time in Penpot's form: with milliseconds unless they are zero."""
     text = at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     return text.removesuffix(".000") + "Z"
 

@@ -1,4 +1,4 @@
-"""A screen of its own for a desktop program: Xvfb, with keys, clicks and screenshots."""
+"""A virtual screen for a desktop program: Xvfb, with keys, clicks and screenshots."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ class Screen:
 
     @contextlib.contextmanager
     def program(self, *command: str, **environ: str) -> Iterator[None]:
-        """Run a program while the block lasts, with a session bus of its own."""
+        """Run a program during the block, with a separate session bus."""
         process = subprocess.Popen(
             ["dbus-run-session", "--", *command],
             env=self.environ | environ,
@@ -42,16 +42,16 @@ class Screen:
             process.wait(20)
 
     def do(self, *arguments: str | int) -> None:
-        """Keys and mouse, in xdotool's words."""
+        """Keys and mouse, as arguments of xdotool."""
         subprocess.run(["xdotool", *map(str, arguments)], env=self.environ, check=True)
 
     def picture(self, path: Path) -> None:
         """The whole screen."""
         subprocess.run(["import", "-window", "root", str(path)], env=self.environ, check=True)
 
-    def settled(self, path: Path, *, quiet: float = 1.5, patience: float = 40) -> None:
+    def settled(self, path: Path, *, quiet: float = 1.5, timeout: float = 40) -> None:
         """Wait until nothing on the screen has changed for ``quiet`` seconds."""
-        end, last, since = time.monotonic() + patience, b"", time.monotonic()
+        end, last, since = time.monotonic() + timeout, b"", time.monotonic()
         while time.monotonic() < end:
             self.picture(path)
             seen = subprocess.run(
@@ -62,14 +62,14 @@ class Screen:
             elif time.monotonic() - since > quiet:
                 return
             time.sleep(0.2)
-        raise TimeoutError("the screen never came to rest")
+        raise TimeoutError("the screen did not settle")
 
 
 @contextlib.contextmanager
 def screen(folder: Path, size: tuple[int, int]) -> Iterator[Screen]:
-    """A screen of that many pixels; ``folder`` gets the programs' files."""
+    """``size`` is in pixels; ``folder`` gets the programs' files."""
     reader, writer = os.pipe()
-    with open(reader) as told:
+    with open(reader) as display:
         server: Any = subprocess.Popen(
             [
                 "Xvfb",
@@ -86,7 +86,7 @@ def screen(folder: Path, size: tuple[int, int]) -> Iterator[Screen]:
         )
         os.close(writer)
         try:
-            yield Screen(f":{told.readline().strip()}", folder)
+            yield Screen(f":{display.readline().strip()}", folder)
         finally:
             server.terminate()
             server.wait(10)

@@ -1,9 +1,9 @@
-"""The README's two pictures of the inspector:
+"""Makes the README's two pictures of the inspector:
 
     .venv/bin/python -m tests.pictures.inspector
 
-It needs ``make test``'s environment, and Debian's Chromium. A real Relay takes the samples of
-Penpot's events; its Slack is a stand-in, and its mail server is away.
+It needs ``make test``'s environment, and Debian's Chromium. A real Relay receives the samples
+of Penpot's events; its Slack is a stand-in, and its mail server is down.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.samples import ORDER, sample
+from relay.penpot.samples import SAMPLE_NAMES, sample
 from tests.inspector.conftest import QUIET
 from tests.servers.loopback import in_thread
 from tests.servers.slack import TOKEN, Slack
@@ -35,8 +35,8 @@ WORDS = """\
 
 
 @contextlib.contextmanager
-def told() -> Iterator[Service]:
-    """A Relay that has taken the samples: what goes to Slack is sent, what goes by mail waits."""
+def relay_with_samples() -> Iterator[Service]:
+    """A Relay that has received the samples: Slack messages are sent, mails wait."""
     slack = Slack()
     with (
         tempfile.TemporaryDirectory(prefix="relay-pictures-") as folder,
@@ -62,7 +62,7 @@ smtp = {{ host = "127.0.0.1", port = {free_port()}, tls = "none" }}
 events = ["comments", "*-file", "*-project"]
 """
         with running(Path(folder), channels, penpot='url = "https://design.example.com"') as relay:
-            names = [name for name in ORDER if not CATALOGUE[name].own]
+            names = [name for name in SAMPLE_NAMES if not CATALOGUE[name].synthetic]
             for name in names:
                 assert relay.post(sample(name)) == 204
             wait_until(lambda: len(slack.messages) == len(names) - 2, 60)
@@ -71,7 +71,7 @@ events = ["comments", "*-file", "*-project"]
 
 def pictures(folder: Path) -> None:
     """Take both."""
-    with told() as relay, sync_playwright() as playwright:
+    with relay_with_samples() as relay, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
         page = chromium.new_page(
             viewport=SIZE,  # type: ignore[arg-type]

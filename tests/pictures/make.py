@@ -1,4 +1,4 @@
-"""Makes the README's pictures anew:
+"""Makes the README's pictures:
 
     .venv/bin/python -m tests.pictures.make
 
@@ -8,7 +8,7 @@ It needs ``make test``'s environments (Synapse is in the second one) and these D
 
 A real Relay posts samples of Penpot's events into a real Synapse and a real mail server. The
 Matrix room is then opened in nheko, the mail in Thunderbird. For Slack the payloads that the
-Slack stand-in took are drawn in Chromium. Nothing is retouched but for cutting the edges off.
+Slack stand-in received are drawn in Chromium. The pictures are cropped, not retouched.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tests.pictures import nheko, slack_page, thunderbird
-from tests.pictures.stage import told
+from tests.pictures.stage import deliver_story
 
 HERE = Path(__file__).parent
 CUTS = {
@@ -28,7 +28,7 @@ CUTS = {
 
 def main() -> None:
     """Make all three."""
-    with tempfile.TemporaryDirectory(prefix="relay-pictures-") as place, told() as story:
+    with tempfile.TemporaryDirectory(prefix="relay-pictures-") as place, deliver_story() as story:
         folder = Path(place)
         nheko.picture(story, folder / "nheko", folder / "matrix.png")
         thunderbird.picture(story.mails[0], folder / "thunderbird", folder / "mail.png")

@@ -1,10 +1,10 @@
-"""The Matrix room in nheko, logged in as one of the room's people."""
+"""The Matrix room in nheko, logged in as a member of the room."""
 
 import time
 from pathlib import Path
 
 from tests.pictures.desktop import screen
-from tests.pictures.stage import Told
+from tests.pictures.stage import Story
 
 WIDTH, HEIGHT = 860, 413  # of its window, in points
 
@@ -28,17 +28,17 @@ height={height}
 """
 
 
-def picture(told: Told, folder: Path, path: Path) -> None:
+def picture(story: Story, folder: Path, path: Path) -> None:
     """Open the room in nheko and take a picture of the window, at twice the size."""
-    device = told.reader.call("GET", "/_matrix/client/v3/account/whoami")["device_id"]
+    device = story.reader.call("GET", "/_matrix/client/v3/account/whoami")["device_id"]
     settings = folder / ".config" / "nheko" / "nheko.conf"
     settings.parent.mkdir(parents=True)
     settings.write_text(
         _SETTINGS.format(
-            token=told.reader.token,
+            token=story.reader.token,
             device=device,
-            homeserver=told.homeserver,
-            user=told.reader.id,
+            homeserver=story.homeserver,
+            user=story.reader.id,
             width=WIDTH,
             height=HEIGHT,
         )

@@ -1,7 +1,7 @@
-"""The messages that the Slack stand-in took, as a page that looks like Slack.
+"""The messages that the Slack stand-in received, as a page that resembles Slack.
 
-There is no Slack to ask here: the inspector's drawing of blocks is taken. One that it does not know
-is an error, so that nothing is left out in silence.
+Uses the inspector's preview of blocks. An unknown block is an error, so that none is omitted
+silently.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from relay.inspector.look.slack import draw, posted
+from relay.inspector.preview.slack import draw, posted
 from tests.servers.slack import Slack
 
 WIDTH = 600
@@ -21,13 +21,13 @@ _PAGE = """\
 <!doctype html>
 <meta charset="utf-8">
 <style>
-{looks}
+{css}
 body {{ margin: 0; background: #fff; color: #1d1c1d; font: 15px/1.46668 Lato, Inter, sans-serif; }}
 header {{ padding: 13px 20px; border-bottom: 1px solid #ddd; font-size: 18px; font-weight: 800; }}
 header span {{ color: #616061; font-weight: 400; font-size: 13px; margin-left: 6px; }}
 .replies {{ margin: 6px 20px; color: #616061; font-size: 13px; display: flex; gap: 12px; }}
 .replies::after {{ content: ""; flex: 1; height: 1px; margin: auto; background: #ddd; }}
-.look a {{ text-decoration: none; }}
+.preview a {{ text-decoration: none; }}
 article:last-child {{ padding-bottom: 18px; }}
 </style>
 <header>Thread <span>#design</span></header>
@@ -40,10 +40,8 @@ def picture(slack: Slack, folder: Path, path: Path) -> None:
     page = folder / "slack.html"
     first, *replies = (_message(message, slack) for message in slack.messages)
     divider = f'<div class="replies">{len(replies)} replies</div>\n'
-    looks = (files("relay.inspector") / "static" / "look.css").read_text()
-    page.write_text(
-        _PAGE.format(looks=looks) + first + divider + "".join(replies), encoding="utf-8"
-    )
+    css = (files("relay.inspector") / "static" / "preview.css").read_text()
+    page.write_text(_PAGE.format(css=css) + first + divider + "".join(replies), encoding="utf-8")
     subprocess.run(
         [
             "chromium",
@@ -74,5 +72,5 @@ def _message(message: Any, slack: Slack) -> str:
         return image.format(content, block["alt_text"])
 
     html = posted(draw(message, _NAMES, picture), "9:30 AM")
-    assert "look-unknown" not in html
+    assert "preview-unknown" not in html
     return str(html)

@@ -18,8 +18,8 @@ from tests.service import running, wait_until
 
 
 @dataclass
-class Told:
-    """What arrived, channel by channel."""
+class Story:
+    """What each channel received."""
 
     homeserver: str
     reader: Person
@@ -29,8 +29,8 @@ class Told:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[Told]:
-    """A thread, told to every channel; Synapse runs on while the pictures are made."""
+def deliver_story() -> Iterator[Story]:
+    """A thread, sent to every channel; Synapse runs while the pictures are made."""
     slack = Slack()
     with contextlib.ExitStack() as servers:
         folder = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="relay-pictures-")))
@@ -82,4 +82,4 @@ thumbnails = true
         wait_until(
             lambda: len(slack.messages) == len(mail.mails) == len(reader.messages(room)) == 3, 20
         )
-        yield Told(synapse.url, reader, room, slack, mail.mails)
+        yield Story(synapse.url, reader, room, slack, mail.mails)

@@ -1,4 +1,4 @@
-"""A mail in Thunderbird, opened from the bytes that the mail server got."""
+"""A mail in Thunderbird, opened from the bytes that the mail server received."""
 
 import time
 from pathlib import Path
@@ -30,7 +30,7 @@ _SETTINGS = {
 
 
 def picture(mail: Mail, folder: Path, path: Path) -> None:
-    """Open the mail in a window of its own and take a picture of it, at twice the size."""
+    """Open the mail in a window and take a picture of it, at twice the size."""
     profile = folder / "profile"
     profile.mkdir(parents=True)
     lines = [f'user_pref("{name}", {value});\n' for name, value in _SETTINGS.items()]

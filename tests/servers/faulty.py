@@ -1,4 +1,4 @@
-"""A proxy before any server of TCP: it passes on, or does what a test says, changed at any time."""
+"""A TCP proxy that forwards to a server or injects a fault, which can change at any time."""
 
 import asyncio
 import contextlib
@@ -12,37 +12,37 @@ from tests.servers.loopback import Threaded
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What happens to a connection."""
+class Fault:
+    """What the proxy does with a connection."""
 
     refuse: bool = False
-    """There is none."""
+    """The proxy does not listen."""
     hang: bool = False
-    """Nothing is passed on, and nothing said."""
+    """The proxy forwards nothing and sends nothing."""
     cut: bytes | None = None
-    """Once the client has said this (nothing: anything), the server may do what it is asked, and
-    its answer is lost with the connection."""
+    """After the client sends this text (any data where it is empty), the server still gets the
+    request, but the connection is cut before its answer."""
     answer: bytes | None = None
-    """What is said instead of what the server says."""
+    """Sent instead of the server's answer."""
     endless: bool = False
-    """Spaces follow the answer for ever."""
+    """Endless spaces follow the answer."""
 
 
-class Faulty:
-    """The proxy, in a thread of its own; a context manager."""
+class FaultyProxy:
+    """The proxy, in its own thread; a context manager."""
 
     def __init__(
         self,
         port: int,
-        trouble: Trouble | None = None,
+        fault: Fault | None = None,
         *,
         tls: ssl.SSLContext | None = None,
         greets: bool = False,
     ) -> None:
-        """``port`` is the server's, on loopback. With ``tls`` the proxy ends the client's TLS.
-        ``greets``: such servers speak first."""
+        """``port`` is the server's, on loopback. With ``tls`` the proxy terminates the client's
+        TLS. ``greets``: the server sends first."""
         self._target = port
-        self._trouble = trouble or Trouble()
+        self._fault = fault or Fault()
         self.tls = tls
         self._greets = greets
         self._writers: set[asyncio.StreamWriter] = set()
@@ -55,9 +55,9 @@ class Faulty:
     def port(self) -> int:
         return self._thread.port
 
-    def change(self, trouble: Trouble | None = None, tls: ssl.SSLContext | None = None) -> None:
-        """From now on: without ``trouble`` all is well. What is open is cut."""
-        self._trouble = trouble or Trouble()
+    def change(self, fault: Fault | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """For new connections; open ones are cut. Without a fault the proxy only forwards."""
+        self._fault = fault or Fault()
         self.tls = tls or self.tls
         self._in_loop(self._again())
 
@@ -79,14 +79,14 @@ class Faulty:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
 
     async def _first(self) -> asyncio.Server:
-        """What has the port's number, for ``Threaded``."""
+        """The first server, whose port is kept."""
         self._loop = asyncio.get_running_loop()
         self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
         return self._server
 
     async def _again(self) -> None:
         await self._stop()
-        if not self._trouble.refuse:
+        if not self._fault.refuse:
             self._server = await asyncio.start_server(
                 self._talk, "127.0.0.1", self.port, ssl=self.tls
             )
@@ -100,16 +100,16 @@ class Faulty:
         await asyncio.sleep(0)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        trouble = self._trouble
+        fault = self._fault
         self.tries += 1
         self._writers.add(writer)
         try:
-            if trouble.hang:
+            if fault.hang:
                 await asyncio.sleep(3600)
-            elif trouble.answer is not None:
-                await self._say(trouble, reader, writer)
+            elif fault.answer is not None:
+                await self._say(fault, reader, writer)
             else:
-                await self._pass_on(trouble, reader, writer)
+                await self._pass_on(fault, reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             return
         finally:
@@ -117,19 +117,19 @@ class Faulty:
             writer.transport.abort()
 
     async def _say(
-        self, trouble: Trouble, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if not self._greets:
             await reader.read(65536)
-        writer.write(trouble.answer or b"")
+        writer.write(fault.answer or b"")
         await writer.drain()
-        while trouble.endless:
+        while fault.endless:
             writer.write(b" " * 65536)
             await writer.drain()
-        await reader.read(65536)  # what is left, so that the answer is not lost with a reset
+        await reader.read(65536)  # unread data would reset the connection and lose the answer
 
     async def _pass_on(
-        self, trouble: Trouble, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         to_read, to_write = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers.add(to_write)
@@ -138,9 +138,9 @@ class Faulty:
         async def there() -> None:
             heard = b""
             while data := await reader.read(65536):
-                if trouble.cut is not None:
+                if fault.cut is not None:
                     heard = heard[-16:] + data
-                    if trouble.cut in heard:
+                    if fault.cut in heard:
                         said.set()
                 to_write.write(data)
                 await to_write.drain()

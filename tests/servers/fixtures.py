@@ -1,4 +1,4 @@
-"""The real servers as fixtures, for every folder of tests."""
+"""Servers as pytest fixtures."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tests.servers.synapse import Synapse
 
 @dataclass
 class RunningSlack:
-    """The stand-in for Slack and where it listens."""
+    """The Slack stand-in and its URL."""
 
     slack: Slack
     url: str
@@ -36,7 +36,6 @@ class RunningSlack:
 
 @pytest.fixture
 def slack_server() -> Iterator[RunningSlack]:
-    """A fresh Slack workspace."""
     slack = Slack()
     with in_thread(slack.handle) as server:
         yield RunningSlack(slack, server.url)
@@ -44,22 +43,20 @@ def slack_server() -> Iterator[RunningSlack]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A database server for the whole run."""
+    """One database server per test session."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
-    """A homeserver for the whole run, with rate limits that no test meets by chance."""
+    """One homeserver per test session, with high rate limits."""
     with Synapse(tmp_path_factory.mktemp("synapse")) as running:
         yield running
 
 
 @dataclass
 class Authority:
-    """A private certificate authority."""
-
     ca: trustme.CA
     ca_file: Path
 
@@ -73,7 +70,7 @@ class Authority:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that the system does not know, and its certificate as a file."""
+    """An authority that the system does not trust."""
     ca = trustme.CA()
     ca_file = tmp_path_factory.mktemp("authority") / "ca.pem"
     ca.cert_pem.write_to_path(ca_file)

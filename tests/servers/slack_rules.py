@@ -1,8 +1,8 @@
 """Slack's rules for blocks, as the documentation of Block Kit states them.
 
 https://docs.slack.dev/reference/block-kit/blocks and …/blocks/rich-text-block. For the length of
-all blocks together there is no documented limit; Slack was seen to answer ``msg_blocks_too_long``
-from about 13,170 characters on (github.com/slackapi/bolt-js/issues/2509), which is taken here.
+all blocks together Slack documents no limit; it answers ``msg_blocks_too_long`` from about 13,170
+characters on (github.com/slackapi/bolt-js/issues/2509), which is the limit here.
 """
 
 import json
@@ -26,7 +26,7 @@ _PINGS = {"user", "usergroup", "channel", "broadcast"}
 
 
 def block_faults(blocks: Any) -> list[str]:
-    """What is wrong with the blocks, in words; empty where nothing is."""
+    """The problems of the blocks, as text; empty where they are valid."""
     if not isinstance(blocks, list):
         return ["blocks must be an array"]
     faults = [] if 1 <= len(blocks) <= 50 else ["must have 1 to 50 items"]
@@ -56,7 +56,7 @@ def _inlines(elements: Any) -> Iterator[dict[str, Any]]:
 
 
 def pings(blocks: Any) -> bool:
-    """Whether a ``rich_text`` block holds an element that notifies somebody."""
+    """Whether a ``rich_text`` block contains an element that notifies somebody."""
     return any(element["type"] in _PINGS for element in rich_inlines(blocks))
 
 

@@ -1,4 +1,4 @@
-"""A mail server on loopback: aiosmtpd with STARTTLS, TLS or neither, that refuses on demand."""
+"""A mail server on loopback: aiosmtpd with STARTTLS, TLS or neither, and configurable refusals."""
 
 import email
 import email.policy
@@ -18,7 +18,7 @@ PASSWORD = "SecretPasswordOfTheTests"
 
 @dataclass
 class Mail:
-    """One mail as the server got it."""
+    """A received mail."""
 
     sender: str
     recipients: list[str]
@@ -36,7 +36,7 @@ class MailServer:
     certificate: ssl.SSLContext | None = None
     auth: bool = False
     replies: dict[str, str] = field(default_factory=dict)
-    """What to answer instead of 250: by command (``EHLO``, ``MAIL``, ``DATA``) or by recipient."""
+    """Replies other than 250, by command (``EHLO``, ``MAIL``, ``DATA``) or by recipient."""
     mails: list[Mail] = field(default_factory=list)
     port: int = 0
 

@@ -1,6 +1,6 @@
-"""A real Synapse on loopback, and people who use it.
+"""A real Synapse on loopback, and its users.
 
-Synapse has an environment of its own, ``.venv-synapse`` in the root of the checkout.
+It has its own environment, ``.venv-synapse`` in the root of the checkout.
 """
 
 import hashlib
@@ -133,7 +133,7 @@ class Synapse:
             return False
 
     def register(self, name: str, *, admin: bool = False) -> "Person":
-        """A new user with this name and something random after it."""
+        """A new user; a random suffix makes the name unique."""
         name = f"{name}-{secrets.token_hex(4)}"
         register = "/_synapse/admin/v1/register"
         nonce = self._http.get(register).json()["nonce"]
@@ -153,7 +153,7 @@ class Synapse:
         return Person(self._http, answer.json()["user_id"], answer.json()["access_token"])
 
     def limit(self, person: "Person", per_second: int, burst: int) -> None:
-        """Give one user a rate limit of their own for sending."""
+        """Set the rate limit of one user's messages."""
         self._admin.call(
             "POST",
             f"/_synapse/admin/v1/users/{quote(person.id)}/override_ratelimit",
@@ -161,12 +161,11 @@ class Synapse:
         )
 
     def deactivate(self, person: "Person") -> None:
-        """Close a user's account."""
         self._admin.call("POST", f"/_synapse/admin/v1/deactivate/{quote(person.id)}", {})
 
 
 class Person:
-    """A user of the homeserver, as their client would act."""
+    """A user of the homeserver and their client."""
 
     def __init__(self, http: httpx.Client, user_id: str, token: str) -> None:
         self._http = http
@@ -174,7 +173,7 @@ class Person:
         self.token = token
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request; raises where the answer is not 2xx."""
+        """Raises unless the answer is 2xx."""
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = self._http.request(method, path, json=body, headers=headers)
         return answer.raise_for_status().json()
@@ -185,7 +184,7 @@ class Person:
     def create_room(
         self, *, public: bool = False, invite: tuple[str, ...] = (), alias: str = "", **more: Any
     ) -> str:
-        """A new room's id."""
+        """Returns the room's id."""
         body = {"preset": "public_chat" if public else "private_chat", "invite": list(invite)}
         if alias:
             body["room_alias_name"] = alias
@@ -204,13 +203,12 @@ class Person:
         self._v3("PUT", f"rooms/{quote(room)}/state/{kind}/", content)
 
     def point_alias(self, alias: str, room: str) -> None:
-        """Let an alias of this server lead to another room."""
         path = f"directory/room/{quote(alias, safe='')}"
         self._v3("DELETE", path)
         self._v3("PUT", path, {"room_id": room})
 
     def logout(self) -> None:
-        """Make the token worthless."""
+        """Invalidates the token."""
         self._v3("POST", "logout", {})
 
     def messages(self, room: str) -> list[Any]:
@@ -224,8 +222,8 @@ class Person:
         return [event for event in reversed(found) if event["type"] == "m.room.message"]
 
     def sees(self, room: str) -> dict[str, str]:
-        """What a client shows of the room: each message's text by its id, changed ones as they are
-        by now, and those that were taken away as nothing."""
+        """What a client shows: each message's text by its id, edited ones with their last text,
+        redacted ones not at all."""
         shown = {}
         for event in self.messages(room):
             content = event["content"]
@@ -237,5 +235,5 @@ class Person:
         return shown
 
     def pings(self) -> list[Any]:
-        """What this user was notified of, highlights only."""
+        """The user's highlight notifications."""
         return list(self._v3("GET", "notifications?only=highlight")["notifications"])

@@ -1,4 +1,4 @@
-"""Either kind of store, empty and open."""
+"""An empty, open store of either engine."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from relay.store.base import Store
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("relay.store.file.LOCK_WAIT", 0.2)
+    monkeypatch.setattr("relay.store.sqlite_file.LOCK_TIMEOUT", 0.2)
     return tmp_path / "folder" / "relay.db"
 
 
@@ -22,7 +22,7 @@ async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Sto
     else:
         store = store_at(request.getfixturevalue("postgres").fresh())
     await store.open()
-    for name in ("fan-out", "watch", "queue:a", "queue:b", "queue:queue", "queue:acme/ops"):
-        assert await store.lease(name)
+    for name in ("fan-out", "sync", "queue:a", "queue:b", "queue:queue", "queue:acme/ops"):
+        assert await store.acquire_lease(name)
     yield store
     await store.close()

@@ -1,4 +1,4 @@
-"""One conformance suite for every kind of store."""
+"""The conformance suite of both engines."""
 
 import contextlib
 import sqlite3
@@ -9,24 +9,23 @@ import anyio
 import pytest
 
 from relay.store.base import (
-    FannedOut,
+    FanOutResult,
     NewDelivery,
     NewEvent,
     QueueHead,
     ShownMessage,
     Store,
-    StoreMisfit,
     StoreUnavailable,
-    ThreadPlace,
+    StoreUnusable,
+    ThreadReceipts,
 )
-from relay.store.schema import STEPS
-from relay.store.seen import Fingerprint, SeenThread
 from relay.store.sqlite import SqliteStore
+from relay.store.sync_threads import SyncThread, ThreadFingerprint
 
 pytestmark = pytest.mark.anyio
 
 
-sqlite_alone = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+sqlite_only = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 def event(number: int, team: str = "acme", **changes: object) -> NewEvent:
@@ -41,28 +40,28 @@ def event(number: int, team: str = "acme", **changes: object) -> NewEvent:
     return NewEvent(**(fields | changes))  # type: ignore[arg-type]
 
 
-def planned(event_id: int, *queues: str, team: str = "acme") -> FannedOut:
+def planned(event_id: int, *queues: str, team: str = "acme") -> FanOutResult:
     deliveries = [NewDelivery(queue, f"key-{event_id}-{queue}", f"to {queue}") for queue in queues]
-    return FannedOut(event_id, team, "fanned-out" if queues else "ignored", "", deliveries)
+    return FanOutResult(event_id, team, "fanned-out" if queues else "ignored", "", deliveries)
 
 
-async def test_events_wait_in_the_order_in_which_they_came(store: Store) -> None:
+async def test_stored_events_are_in_the_order_of_arrival(store: Store) -> None:
     for number in (3, 1, 2):
         await store.accept(event(number, body=str(number).encode()))
-    assert [stored.body for stored in await store.stored(10)] == [b"3", b"1", b"2"]
-    assert [stored.body for stored in await store.stored(2)] == [b"3", b"1"]
+    assert [stored.body for stored in await store.stored_events(10)] == [b"3", b"1", b"2"]
+    assert [stored.body for stored in await store.stored_events(2)] == [b"3", b"1"]
 
 
-async def test_a_teams_same_body_is_kept_once(store: Store) -> None:
+async def test_equal_bodies_of_a_team_are_stored_once(store: Store) -> None:
     await store.accept(event(1))
     await store.accept(event(1))
     await store.accept(event(1, team="rnd"))
-    assert [stored.team for stored in await store.stored(10)] == ["acme", "rnd"]
+    assert [stored.team for stored in await store.stored_events(10)] == ["acme", "rnd"]
 
 
-async def test_an_unreadable_body_is_kept_and_does_not_wait(store: Store) -> None:
+async def test_an_unreadable_body_is_stored_and_not_fanned_out(store: Store) -> None:
     await store.accept(event(1, state="unreadable", reason="not JSON", body=b"\xff\x00"))
-    assert await store.stored(10) == []
+    assert await store.stored_events(10) == []
     (entry,) = await store.log(team=None, state="unreadable", limit=10)
     assert (entry.event.reason, entry.event.body) == ("not JSON", b"\xff\x00")
 
@@ -70,32 +69,35 @@ async def test_an_unreadable_body_is_kept_and_does_not_wait(store: Store) -> Non
 async def test_a_fan_out_moves_events_into_queues(store: Store) -> None:
     for number in (1, 2, 3):
         await store.accept(event(number))
-    first, second, third = [stored.id for stored in await store.stored(10)]
-    await store.fanned_out([planned(first, "a", "b"), planned(second, "a"), planned(third)])
-    assert await store.stored(10) == []
+    first, second, third = [stored.id for stored in await store.stored_events(10)]
+    await store.save_fan_out([planned(first, "a", "b"), planned(second, "a"), planned(third)])
+    assert await store.stored_events(10) == []
     assert await store.waiting_queues() == {"a": 2, "b": 1}
-    assert [delivery.event_id for delivery in await store.waiting("a", 10)] == [first, second]
-    heads = {queue: (await store.waiting(queue, 1))[0] for queue in ("a", "b")}
-    await store.failed(heads["b"].id, "timeout", 2e9)
+    assert [delivery.event_id for delivery in await store.waiting_deliveries("a", 10)] == [
+        first,
+        second,
+    ]
+    heads = {queue: (await store.waiting_deliveries(queue, 1))[0] for queue in ("a", "b")}
+    await store.mark_failed(heads["b"].id, "timeout", 2e9)
     assert await store.busy_queues() == {
         "a": QueueHead(heads["a"].id, 0.0),
         "b": QueueHead(heads["b"].id, 2e9),
     }
-    assert len(await store.waiting("a", 1)) == 1
+    assert len(await store.waiting_deliveries("a", 1)) == 1
     states = [entry.event.state for entry in await store.log(team="acme", state=None, limit=10)]
     assert states == ["ignored", "fanned-out", "fanned-out"]
 
 
 async def one_delivery(store: Store) -> int:
     await store.accept(event(1))
-    (stored,) = await store.stored(1)
-    await store.fanned_out([planned(stored.id, "queue")])
-    (delivery,) = await store.waiting("queue", 1)
+    (stored,) = await store.stored_events(1)
+    await store.save_fan_out([planned(stored.id, "queue")])
+    (delivery,) = await store.waiting_deliveries("queue", 1)
     return delivery.id
 
 
 async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
-    await store.sent([await one_delivery(store)], "$event")
+    await store.mark_sent([await one_delivery(store)], "$event")
     assert await store.waiting_queues() == {}
     assert await store.busy_queues() == {}
     (entry,) = await store.log(team=None, state="sent", limit=10)
@@ -103,46 +105,46 @@ async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
     assert (delivery.state, delivery.receipt, delivery.attempts) == ("sent", "$event", 1)
 
 
-async def test_a_failed_delivery_waits_with_its_time_and_reason(store: Store) -> None:
+async def test_a_failed_delivery_waits_with_its_next_attempt_and_error(store: Store) -> None:
     delivery_id = await one_delivery(store)
-    await store.failed(delivery_id, "timeout", 1e9)
-    await store.failed(delivery_id, "refused", 2e9)
-    (delivery,) = await store.waiting("queue", 1)
+    await store.mark_failed(delivery_id, "timeout", 1e9)
+    await store.mark_failed(delivery_id, "refused", 2e9)
+    (delivery,) = await store.waiting_deliveries("queue", 1)
     assert (delivery.attempts, delivery.error, delivery.next_at) == (2, "refused", 2e9)
 
 
-async def test_a_dead_delivery_can_be_put_back_under_a_new_key(store: Store) -> None:
+async def test_a_dead_delivery_is_re_queued_under_a_new_key(store: Store) -> None:
     delivery_id = await one_delivery(store)
-    await store.dead(delivery_id, "msg_too_long")
-    assert await store.waiting("queue", 1) == []
+    await store.mark_dead(delivery_id, "msg_too_long")
+    assert await store.waiting_deliveries("queue", 1) == []
     assert await store.resend_dead() == [delivery_id]
-    (delivery,) = await store.waiting("queue", 1)
+    (delivery,) = await store.waiting_deliveries("queue", 1)
     assert delivery.attempts == 0
     assert delivery.key != f"key-{delivery.event_id}-queue"
-    await store.sent([delivery_id], "")
+    await store.mark_sent([delivery_id], "")
     assert await store.resend([delivery_id, 999]) == [delivery_id]
 
 
-async def test_however_many_dead_are_put_back_in_steps_queue_by_queue(
+async def test_dead_deliveries_are_re_queued_in_batches_queue_by_queue(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"relay.store.{module}.AT_A_TIME", 3)
+        monkeypatch.setattr(f"relay.store.{module}.RESEND_BATCH_SIZE", 3)
     for number in range(5):
         await store.accept(event(number))
-    ids = [stored.id for stored in await store.stored(10)]
-    await store.fanned_out([planned(id_, "b", "a") for id_ in ids])
-    queues = [[one.id for one in await store.waiting(queue, 10)] for queue in ("a", "b")]
+    ids = [stored.id for stored in await store.stored_events(10)]
+    await store.save_fan_out([planned(id_, "b", "a") for id_ in ids])
+    queues = [[one.id for one in await store.waiting_deliveries(queue, 10)] for queue in ("a", "b")]
     for id_ in (dead := queues[0] + queues[1]):
-        await store.dead(id_, "msg_too_long")
+        await store.mark_dead(id_, "msg_too_long")
     steps: list[list[int]] = []
     resend = store.resend
 
     async def step(delivery_ids: list[int]) -> list[int]:
         steps.append(delivery_ids)
-        found = await resend(delivery_ids)
-        await store.dead(found[0], "dies again at once")
-        return found
+        result = await resend(delivery_ids)
+        await store.mark_dead(result[0], "failed again")
+        return result
 
     monkeypatch.setattr(store, "resend", step)
     assert await store.resend_dead() == sorted(dead)
@@ -150,175 +152,165 @@ async def test_however_many_dead_are_put_back_in_steps_queue_by_queue(
     assert sum((await store.waiting_queues()).values()) == 6
 
 
-async def test_a_thread_begins_with_its_first_sent_message(store: Store) -> None:
+async def test_the_first_sent_message_is_the_root_of_a_thread(store: Store) -> None:
     await store.accept(event(1))
-    (stored,) = await store.stored(1)
+    (stored,) = await store.stored_events(1)
     new = [NewDelivery("a", "k1", "m"), NewDelivery("a", "k2", "m")]
-    await store.fanned_out([FannedOut(stored.id, "acme", "fanned-out", "", new)])
-    assert await store.thread("a", "t") is None
-    first, second = await store.waiting("a", 10)
-    await store.sent([first.id], "r1", queue="a", thread="t", title="First")
-    assert await store.thread("a", "t") == ThreadPlace("r1", "r1", "First")
-    await store.sent([second.id], "r2", queue="a", thread="t", title="Second")
-    assert await store.thread("a", "t") == ThreadPlace("r1", "r2", "First")
-    assert await store.thread("b", "t") is None
-    await store.forget_thread("a", "t")
-    assert await store.thread("a", "t") is None
+    await store.save_fan_out([FanOutResult(stored.id, "acme", "fanned-out", "", new)])
+    assert await store.get_thread("a", "t") is None
+    first, second = await store.waiting_deliveries("a", 10)
+    await store.mark_sent([first.id], "r1", queue="a", thread="t", title="First")
+    assert await store.get_thread("a", "t") == ThreadReceipts("r1", "r1", "First")
+    await store.mark_sent([second.id], "r2", queue="a", thread="t", title="Second")
+    assert await store.get_thread("a", "t") == ThreadReceipts("r1", "r2", "First")
+    assert await store.get_thread("b", "t") is None
+    await store.delete_thread("a", "t")
+    assert await store.get_thread("a", "t") is None
 
 
-async def test_the_messages_of_a_threads_comments_are_found(store: Store) -> None:
+async def test_shown_messages_lists_the_deliveries_of_a_thread(store: Store) -> None:
     for number in range(3):
         await store.accept(event(number))
-    ids = [stored.id for stored in await store.stored(10)]
+    ids = [stored.id for stored in await store.stored_events(10)]
     first = [NewDelivery(queue, f"k{queue}", "m", "t") for queue in ("a", "b")]
     reply = [NewDelivery("a", "k3", "m", "t", "c")]
     others = [NewDelivery("a", "k4", "m", "u", "c"), NewDelivery("a", "k5", "m")]
     for id_, new in zip(ids, (first, reply, others), strict=True):
-        await store.fanned_out([FannedOut(id_, "acme", "fanned-out", "", new)])
-    one, two, *_ = [delivery.id for delivery in await store.waiting("a", 10)]
-    assert await store.shown("a", "t") == [
+        await store.save_fan_out([FanOutResult(id_, "acme", "fanned-out", "", new)])
+    one, two, *_ = [delivery.id for delivery in await store.waiting_deliveries("a", 10)]
+    assert await store.shown_messages("a", "t") == [
         ShownMessage(one, "", "waiting", ""),
         ShownMessage(two, "c", "waiting", ""),
     ]
-    await store.sent([one], "r1")
-    await store.bundle([two], "together")
-    await store.sent([two], "r2")
-    assert await store.shown("a", "t") == [
+    await store.mark_sent([one], "r1")
+    await store.set_digest([two], "digest")
+    await store.mark_sent([two], "r2")
+    assert await store.shown_messages("a", "t") == [
         ShownMessage(one, "", "sent", "r1"),
         ShownMessage(two, "c", "sent", ""),
     ]
-    assert len(await store.shown("b", "t")) == 1
-    assert await store.shown("a", "") == []
+    assert len(await store.shown_messages("b", "t")) == 1
+    assert await store.shown_messages("a", "") == []
     await store.announce("acme", "own", [NewDelivery("a", "k6", "m", "t", "d")])
-    assert [shown.comment for shown in await store.shown("a", "t")] == ["", "c", "d"]
+    assert [shown.comment for shown in await store.shown_messages("a", "t")] == ["", "c", "d"]
     await store.prune(time.time() + 1, 10)
-    assert await store.shown("a", "t") == []
+    assert await store.shown_messages("a", "t") == []
 
 
-async def test_a_store_of_the_second_schema_keeps_its_threads(path: Path) -> None:
-    path.parent.mkdir()
-    connection = sqlite3.connect(path)
-    connection.executescript("".join(STEPS[:2]) + "PRAGMA user_version = 2;")
-    threads = [("a", "t", "r", "l", "T"), ("a", "u", "", "", "")]
-    connection.executemany("INSERT INTO threads VALUES (?, ?, ?, ?, ?)", threads)
-    connection.execute(
-        "INSERT INTO deliveries VALUES (7, 1, 'a', 'k', 'm', 'waiting', 0, 0, '', '', 0)"
-    )
-    connection.commit()
-    connection.close()
-    store = SqliteStore(path)
-    await store.open()
-    assert await store.thread("a", "t") == ThreadPlace("r", "l", "T")
-    assert await store.thread("a", "u") is None
-    (delivery,) = await store.waiting("a", 10)
-    assert (delivery.id, delivery.message, delivery.digest) == (7, "m", "")
-    await store.close()
-
-
-async def test_what_goes_out_together_stays_together(store: Store) -> None:
+async def test_the_deliveries_of_a_digest_are_sent_together(store: Store) -> None:
     for number in range(3):
         await store.accept(event(number))
-        (stored,) = await store.stored(1)
-        await store.fanned_out([planned(stored.id, "a")])
-    first, second, third = [delivery.id for delivery in await store.waiting("a", 10)]
-    await store.bundle([first, second], "together")
-    assert [one.digest for one in await store.waiting("a", 10)] == ["together", "together", ""]
-    await store.sent([first, second], "receipt")
-    assert [one.id for one in await store.waiting("a", 10)] == [third]
+        (stored,) = await store.stored_events(1)
+        await store.save_fan_out([planned(stored.id, "a")])
+    first, second, third = [delivery.id for delivery in await store.waiting_deliveries("a", 10)]
+    await store.set_digest([first, second], "digest")
+    assert [one.digest for one in await store.waiting_deliveries("a", 10)] == [
+        "digest",
+        "digest",
+        "",
+    ]
+    await store.mark_sent([first, second], "receipt")
+    assert [one.id for one in await store.waiting_deliveries("a", 10)] == [third]
     sent = [one for entry in await store.log(team=None, state="sent", limit=9)
             for one in entry.deliveries]  # fmt: skip
     assert {(one.id, one.receipt) for one in sent} == {(first, "receipt"), (second, "receipt")}
     assert await store.resend([first]) == [first]
-    assert (await store.waiting("a", 1))[0].digest == ""
+    assert (await store.waiting_deliveries("a", 1))[0].digest == ""
 
 
-async def test_relay_tells_something_of_its_own(store: Store) -> None:
+async def test_announce_stores_an_event_with_deliveries(store: Store) -> None:
     await store.announce("acme", "queue-broken", [NewDelivery("acme/ops", "k", "m")])
     await store.announce("acme", "queue-broken", [NewDelivery("acme/ops", "l", "m")])
-    assert await store.stored(10) == []
-    assert [one.key for one in await store.waiting("acme/ops", 10)] == ["k", "l"]
+    assert await store.stored_events(10) == []
+    assert [one.key for one in await store.waiting_deliveries("acme/ops", 10)] == ["k", "l"]
     newest, _ = await store.log(team="acme", state="fanned-out", limit=10)
     assert (newest.event.name, newest.event.body) == ("queue-broken", b"")
 
 
-async def test_notes_are_kept_with_their_age(store: Store) -> None:
-    assert await store.note("a") is None
-    begun = time.time()
-    await store.keep_note("a", "one")
-    await store.keep_note("a", "two")
-    note = await store.note("a")
-    assert note is not None
-    assert note.value == "two"
-    assert begun <= note.at <= time.time()
-    assert await store.note("b") is None
+async def test_values_have_the_time_of_their_last_write(store: Store) -> None:
+    assert await store.get_value("a") is None
+    started = time.time()
+    await store.put_value("a", "one")
+    await store.put_value("a", "two")
+    stored = await store.get_value("a")
+    assert stored is not None
+    assert stored.value == "two"
+    assert started <= stored.at <= time.time()
+    assert await store.get_value("b") is None
 
 
-async def test_what_the_watch_saw_is_kept_with_the_events_that_tell_of_it(store: Store) -> None:
-    one = SeenThread("t1", "f1", "a", 0.0, "first")
-    other = SeenThread("t2", "f2", "b", 0.0, "second")
-    assert await store.seen.notice("acme", [event(1), event(2)], [one, other]) == 2
-    assert await store.seen.notice("rnd", [], [one]) == 0
-    assert len(await store.stored(10)) == 2
-    assert sorted(await store.seen.marks("acme")) == [
-        Fingerprint(*one[:4]),
-        Fingerprint(*other[:4]),
+async def test_sync_threads_are_saved_with_their_events(store: Store) -> None:
+    one = SyncThread("t1", "f1", "a", 0.0, "first")
+    other = SyncThread("t2", "f2", "b", 0.0, "second")
+    assert await store.sync_threads.save("acme", [event(1), event(2)], [one, other]) == 2
+    assert await store.sync_threads.save("rnd", [], [one]) == 0
+    assert len(await store.stored_events(10)) == 2
+    assert sorted(await store.sync_threads.fingerprints("acme")) == [
+        ThreadFingerprint(*one[:4]),
+        ThreadFingerprint(*other[:4]),
     ]
-    assert await store.seen.marks("acme", "f2") == [Fingerprint("t2", "f2", "b", 0.0)]
-    assert await store.seen.threads("acme", ["t1", "t9"]) == {"t1": one}
-    gone = one._replace(gone_at=50.0, mark="c", state="third")
-    assert await store.seen.notice("acme", [event(1), event(3)], [gone]) == 1
-    assert await store.seen.threads("acme", ["t1"]) == {"t1": gone}
-    assert await store.seen.threads("rnd", ["t1"]) == {"t1": one}
-    await store.seen.forget("acme", 50.0)
-    assert len(await store.seen.marks("acme")) == 2
-    await store.seen.forget("acme", 51.0)
-    assert [mark.thread for mark in await store.seen.marks("acme")] == ["t2"]
-    assert await store.seen.threads("acme", []) == {}
+    assert await store.sync_threads.fingerprints("acme", "f2") == [
+        ThreadFingerprint("t2", "f2", "b", 0.0)
+    ]
+    assert await store.sync_threads.get("acme", ["t1", "t9"]) == {"t1": one}
+    gone = one._replace(gone_at=50.0, fingerprint="c", state="third")
+    assert await store.sync_threads.save("acme", [event(1), event(3)], [gone]) == 1
+    assert await store.sync_threads.get("acme", ["t1"]) == {"t1": gone}
+    assert await store.sync_threads.get("rnd", ["t1"]) == {"t1": one}
+    await store.sync_threads.delete_gone("acme", 50.0)
+    assert len(await store.sync_threads.fingerprints("acme")) == 2
+    await store.sync_threads.delete_gone("acme", 51.0)
+    assert [mark.thread for mark in await store.sync_threads.fingerprints("acme")] == ["t2"]
+    assert await store.sync_threads.get("acme", []) == {}
 
 
-async def test_the_end_of_the_watch_forgets_what_it_saw_and_no_other_note(store: Store) -> None:
+async def test_the_threads_and_values_of_other_teams_are_deleted(store: Store) -> None:
     for team in ("acme", "rnd"):
-        await store.seen.notice(team, [event(1)], [SeenThread("t1", "f1", "a", 0.0, "first")])
+        await store.sync_threads.save(team, [event(1)], [SyncThread("t1", "f1", "a", 0.0, "first")])
     for key in ("watch/acme", "watch/rnd", "watcher", "hook/acme"):
-        await store.keep_note(key, "x")
-    await store.seen.end("watch/", ["rnd"])
-    assert await store.seen.marks("acme") == []
-    assert len(await store.seen.marks("rnd")) == 1
-    assert await store.note("watch/acme") is None
-    assert await store.note("watch/rnd") is not None
-    await store.seen.end("watch/")
-    assert await store.seen.marks("acme") == await store.seen.marks("rnd") == []
-    notes = {key: await store.note(key) for key in ("watch/acme", "watch/rnd")}
-    assert set(notes.values()) == {None}
-    assert None not in [await store.note("watcher"), await store.note("hook/acme")]
-    assert len(await store.stored(10)) > 0
+        await store.put_value(key, "x")
+    await store.sync_threads.delete_teams_except("watch/", ["rnd"])
+    assert await store.sync_threads.fingerprints("acme") == []
+    assert len(await store.sync_threads.fingerprints("rnd")) == 1
+    assert await store.get_value("watch/acme") is None
+    assert await store.get_value("watch/rnd") is not None
+    await store.sync_threads.delete_teams_except("watch/")
+    assert (
+        await store.sync_threads.fingerprints("acme")
+        == await store.sync_threads.fingerprints("rnd")
+        == []
+    )
+    values = {key: await store.get_value(key) for key in ("watch/acme", "watch/rnd")}
+    assert set(values.values()) == {None}
+    assert None not in [await store.get_value("watcher"), await store.get_value("hook/acme")]
+    assert len(await store.stored_events(10)) > 0
 
 
-async def test_what_the_watch_saw_is_not_kept_without_its_events(store: Store) -> None:
+async def test_sync_threads_are_not_saved_without_their_events(store: Store) -> None:
     bad = event(1, body=None)
     with pytest.raises(Exception, match=r"(?i)null"):
-        await store.seen.notice("acme", [event(2), bad], [SeenThread("t", "f", "m", 0.0, "s")])
-    assert await store.stored(10) == []
-    assert await store.seen.marks("acme") == []
+        await store.sync_threads.save(
+            "acme", [event(2), bad], [SyncThread("t", "f", "m", 0.0, "s")]
+        )
+    assert await store.stored_events(10) == []
+    assert await store.sync_threads.fingerprints("acme") == []
 
 
-async def test_the_watch_hears_of_recent_events(store: Store) -> None:
+async def test_recent_events_are_filtered_and_limited(store: Store) -> None:
     for number in range(6):
         name = "create-comment" if number % 2 else "update-file"
         await store.accept(event(number, name=name, received_at=100.0 + number))
     await store.accept(event(9, name="create-comment", received_at=200.0, body=b"x" * 70_000))
     await store.accept(event(10, name="create-file", received_at=200.0))
-    found = await store.seen.recent(["create-comment", "update-file"], 102.0, 10)
-    assert [one.received_at for one in found] == [102.0, 103.0, 104.0, 105.0]
-    newest = await store.seen.recent(["create-comment"], 0.0, 2)
+    events = await store.sync_threads.recent_events(["create-comment", "update-file"], 102.0, 10)
+    assert [one.received_at for one in events] == [102.0, 103.0, 104.0, 105.0]
+    newest = await store.sync_threads.recent_events(["create-comment"], 0.0, 2)
     assert [one.received_at for one in newest] == [103.0, 105.0]
     assert newest[0].body == b'{"name": "x"}'
 
 
-@sqlite_alone
-async def test_a_backup_holds_all_and_takes_no_other_files_place(
-    store: Store, tmp_path: Path
-) -> None:
+@sqlite_only
+async def test_a_backup_is_complete_and_replaces_no_file(store: Store, tmp_path: Path) -> None:
     await store.accept(event(1))
     copy = tmp_path / "copy.db"
     await store.backup(copy)
@@ -327,30 +319,30 @@ async def test_a_backup_holds_all_and_takes_no_other_files_place(
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
     assert copy.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(StoreMisfit, match="File exists"):
+    with pytest.raises(StoreUnusable, match="File exists"):
         await store.backup(copy)
     other = SqliteStore(copy)
     await other.open()
-    assert len(await other.stored(10)) == 1
+    assert len(await other.stored_events(10)) == 1
     await other.close()
 
 
-async def test_facts_are_kept_by_team_and_replaced(store: Store) -> None:
+async def test_facts_are_stored_by_team_and_replaced(store: Store) -> None:
     ada, bob = ("person", "1"), ("person", "2")
     for name in ("Ada", "Ada Lovelace"):
-        await store.fanned_out([FannedOut(0, "acme", "ignored", facts={ada: name})])
+        await store.save_fan_out([FanOutResult(0, "acme", "ignored", facts={ada: name})])
     assert await store.facts("acme", [ada, bob]) == {ada: "Ada Lovelace"}
     assert await store.facts("rnd", [ada]) == {}
 
 
-async def test_prune_takes_old_events_in_steps_and_nothing_that_was_put_back(store: Store) -> None:
+async def test_prune_deletes_old_events_in_batches_but_none_re_queued(store: Store) -> None:
     for number in range(5):
         await store.accept(event(number, received_at=1000.0 + number))
     await store.accept(event(9))
-    ids = [stored.id for stored in await store.stored(10)]
-    await store.fanned_out([planned(id_, "queue") for id_ in ids])
-    for delivery in await store.waiting("queue", 10):
-        await store.sent([delivery.id], "")
+    ids = [stored.id for stored in await store.stored_events(10)]
+    await store.save_fan_out([planned(id_, "queue") for id_ in ids])
+    for delivery in await store.waiting_deliveries("queue", 10):
+        await store.mark_sent([delivery.id], "")
     (oldest, *_) = (await store.log(team=None, state=None, limit=10))[::-1]
     await store.resend([oldest.deliveries[0].id])
     assert await store.prune(2000.0, 3) == 3
@@ -360,13 +352,13 @@ async def test_prune_takes_old_events_in_steps_and_nothing_that_was_put_back(sto
     assert left == [ids[5], ids[0]]
 
 
-async def test_an_event_that_still_waits_for_the_fan_out_is_never_pruned(store: Store) -> None:
+async def test_an_event_in_state_stored_is_never_pruned(store: Store) -> None:
     await store.accept(event(1, received_at=1.0))
     assert await store.prune(time.time(), 10) == 0
-    assert len(await store.stored(10)) == 1
+    assert len(await store.stored_events(10)) == 1
 
 
-async def test_the_log_shows_one_team_and_one_state(store: Store) -> None:
+async def test_the_log_filters_by_team_and_state(store: Store) -> None:
     await store.accept(event(1))
     await store.accept(event(1, team="rnd"))
     (entry,) = await store.log(team="rnd", state="stored", limit=10)
@@ -374,21 +366,21 @@ async def test_the_log_shows_one_team_and_one_state(store: Store) -> None:
     assert await store.log(team="rnd", state="waiting", limit=10) == []
 
 
-async def test_what_was_written_is_there_after_a_reopening(path: Path) -> None:
+async def test_a_reopened_store_has_its_events(path: Path) -> None:
     for _ in range(2):
         store = SqliteStore(path)
         await store.open()
         await store.accept(event(1))
-        assert len(await store.stored(10)) == 1
+        assert len(await store.stored_events(10)) == 1
         await store.close()
 
 
-@sqlite_alone
-async def test_another_process_can_look_and_put_back_beside_the_service(
+@sqlite_only
+async def test_another_process_can_read_and_re_queue_beside_the_service(
     store: Store, path: Path
 ) -> None:
     delivery_id = await one_delivery(store)
-    await store.dead(delivery_id, "x")
+    await store.mark_dead(delivery_id, "x")
     beside = SqliteStore(path)
     await beside.open(service=False)
     assert await beside.resend_dead() == [delivery_id]
@@ -396,21 +388,21 @@ async def test_another_process_can_look_and_put_back_beside_the_service(
     assert await store.waiting_queues() == {"queue": 1}
 
 
-@sqlite_alone
-async def test_a_second_service_is_kept_out(store: Store, path: Path) -> None:
-    with pytest.raises(StoreMisfit, match="in use by another `relay serve`"):
+@sqlite_only
+async def test_a_second_service_is_refused(store: Store, path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="in use by another `relay serve`"):
         await SqliteStore(path).open()
 
 
-async def test_a_file_that_is_no_store_is_refused(path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is not a database" * 100)
-    with pytest.raises(StoreMisfit, match="can't be opened"):
+    with pytest.raises(StoreUnusable, match="can't be opened"):
         await SqliteStore(path).open()
 
 
-@sqlite_alone
-async def test_a_locked_file_is_unavailable_and_nothing_is_half_written(
+@sqlite_only
+async def test_a_locked_file_is_unavailable_and_nothing_is_written(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = sqlite3.connect(path, isolation_level=None)
@@ -422,17 +414,15 @@ async def test_a_locked_file_is_unavailable_and_nothing_is_half_written(
     other.execute("ROLLBACK")
     other.close()
     await store.probe()
-    assert await store.stored(10) == []
+    assert await store.stored_events(10) == []
 
 
-@sqlite_alone
-async def test_a_file_that_breaks_under_the_service_is_unavailable(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@sqlite_only
+async def test_a_corrupt_file_is_unavailable(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    monkeypatch.setattr("relay.store.writer.Writer._work", broken)
+    monkeypatch.setattr("relay.store.sqlite_writer.SqliteWriter._work", broken)
     monkeypatch.setattr("relay.store.sqlite.StoredEvent", broken)
     with pytest.raises(StoreUnavailable, match="malformed"):
         await store.accept(event(1))
@@ -442,27 +432,27 @@ async def test_a_file_that_breaks_under_the_service_is_unavailable(
     await store.accept(event(1))
 
 
-async def look(path: Path) -> None:
+async def open_beside(path: Path) -> None:
     for _ in range(20):
         beside = SqliteStore(path)
-        with contextlib.suppress(StoreMisfit):
+        with contextlib.suppress(StoreUnusable):
             await beside.open(service=False)
             await beside.close()
 
 
-async def test_a_store_is_made_by_one_while_others_look(path: Path) -> None:
+async def test_a_store_is_created_while_others_open_it(path: Path) -> None:
     for number in range(10):
         fresh = path.with_name(f"{number}.db")
         service = SqliteStore(fresh)
         async with anyio.create_task_group() as group:
-            group.start_soon(look, fresh)
-            group.start_soon(look, fresh)
+            group.start_soon(open_beside, fresh)
+            group.start_soon(open_beside, fresh)
             await service.open()
         await service.close()
 
 
-@sqlite_alone
-async def test_one_bad_job_does_not_spoil_those_that_gathered_with_it(store: Store) -> None:
+@sqlite_only
+async def test_a_failing_job_does_not_fail_its_batch(store: Store) -> None:
     async def bad() -> None:
         with pytest.raises(sqlite3.IntegrityError):
             await store.accept(event(1, body=None))
@@ -473,4 +463,4 @@ async def test_one_bad_job_does_not_spoil_those_that_gathered_with_it(store: Sto
         group.start_soon(bad)
         for number in range(9, 20):
             group.start_soon(store.accept, event(number))
-    assert len(await store.stored(100)) == 18
+    assert len(await store.stored_events(100)) == 18

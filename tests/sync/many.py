@@ -1,4 +1,4 @@
-"""A Penpot of many teams, and the config of a Relay that watches them."""
+"""A Penpot with many teams, and a config for them."""
 
 import uuid
 from pathlib import Path
@@ -7,15 +7,15 @@ from relay.config import Config, TeamSettings
 from relay.secret import Secret
 from tests.penpot.standin import StandIn
 from tests.penpot.world import Comment, File, Project, Thread, Webhook
-from tests.penpot.world import TeamSettings as PenpotTeam
+from tests.penpot.world import Team as PenpotTeam
 from tests.sync.stage import LOG, PUBLIC, SECRET, settings
 
 FILES, THREADS = 3, 2
-"""Of each team, and of each file."""
+"""Files per team, threads per file."""
 
 
 def many(count: int, folder: Path, *, known: bool = True) -> Config:
-    """A config of so many teams; their ids stand in it where they are ``known``."""
+    """A config of ``count`` teams, with their Penpot ids if ``known``."""
     teams = {
         f"team{number}": TeamSettings(
             secret=Secret(f"{SECRET}-{number}"),
@@ -28,9 +28,8 @@ def many(count: int, folder: Path, *, known: bool = True) -> Config:
 
 
 def fill(penpot: StandIn, config: Config) -> dict[str, str]:
-    """Nothing but these teams, each with a project, files, threads and their hook; a file of each.
-
-    The token's user is a viewer in all of them.
+    """Replace Penpot's data by these teams, each with a project, files, threads and a webhook. The
+    token's user is a viewer in all of them. The first file of each team.
     """
     world = penpot.world
     ada = world.by_name("profiles", "ada")
@@ -55,5 +54,5 @@ def fill(penpot: StandIn, config: Config) -> dict[str, str]:
 
 
 def numbered(team: int, thing: int) -> str:
-    """The id of a thing of a team."""
+    """A UUID made of two numbers."""
     return f"{team:08x}-0000-4000-8000-{thing:012x}"

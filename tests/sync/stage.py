@@ -1,4 +1,4 @@
-"""A stage for tests of the watch: a stand-in Penpot, a store, a clock that is set by hand."""
+"""A stage for tests of the sync: a stand-in Penpot, a store, a clock that is set by hand."""
 
 import contextlib
 import json
@@ -15,17 +15,17 @@ from relay.config import (
     ServerSettings,
     StdoutSettings,
     StoreSettings,
+    SyncSettings,
     TeamSettings,
 )
-from relay.config import SyncSettings as WatchSettings
 from relay.messages.message import Message
 from relay.metrics import Metrics
-from relay.penpot.identity import digest
-from relay.penpot.rpc import Answer
+from relay.penpot.identity import deduplication_key
+from relay.penpot.rpc import RpcResponse
 from relay.secret import Secret
 from relay.store.base import NewEvent, Store
 from relay.store.sqlite import SqliteStore
-from relay.sync.client import CountedPenpotClient
+from relay.sync.budget import CountedPenpotClient
 from relay.sync.sync import PenpotSync
 from tests.penpot.people import Body, People
 from tests.penpot.standin import TOKEN, StandIn
@@ -34,28 +34,30 @@ from tests.penpot.world import Webhook
 SECRET = "a-secret-of-24-characters"
 PUBLIC = "https://relay.example.com"
 NOON = 1_785_000_000.0
-"""A moment in July 2026, after all that is in the stand-in's world."""
+"""In July 2026, after all times in the stand-in's world."""
 LOG = StdoutSettings(type="stdout", name="log")
 
 
 class Direct(CountedPenpotClient):
-    """The client with all that it reads and checks, but the world at hand instead of a server."""
+    """The real client, on the stand-in's functions instead of a server."""
 
     def __init__(self, penpot: StandIn, token: Secret, metrics: Metrics) -> None:
         super().__init__(penpot.url, token, metrics)
         self._penpot = penpot
-        self.is_away = False
+        self.is_down = False
 
-    async def _fetch(self, verb: str, path: str, params: Mapping[str, Any] | None = None) -> Answer:
-        if self.is_away:
+    async def _fetch(
+        self, verb: str, path: str, params: Mapping[str, Any] | None = None
+    ) -> RpcResponse:
+        if self.is_down:
             raise httpx.ConnectError("away")
         status, value = self._penpot.direct(path.rpartition("/")[2], dict(params or {}))
         body = b"" if status == 204 else json.dumps(value).encode()
-        return Answer(status, {"content-type": "application/json"}, body)
+        return RpcResponse(status, {"content-type": "application/json"}, body)
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock set by the test."""
 
     def __init__(self, now: float = NOON) -> None:
         self.now = now
@@ -71,14 +73,14 @@ def settings(url: str, folder: Path, /, **more: Any) -> Config:
         "server": ServerSettings(public_url=PUBLIC),
         "store": StoreSettings(url=Secret(f"sqlite:///{folder}/relay.db")),
         "penpot": more.get("penpot") or PenpotSettings(url=url, access_token=Secret(TOKEN)),
-        "watch": WatchSettings(),
+        "sync": SyncSettings(),
         "teams": {"acme": team},
     }
     return Config(**(tables | more))
 
 
 class Stage:
-    """A watch that works when it is told to, on a store."""
+    """A sync that the test steps, on a store."""
 
     def __init__(self, config: Config, penpot: StandIn, store: Store, clock: Clock) -> None:
         self.config = config
@@ -92,12 +94,12 @@ class Stage:
         self.start()
 
     def start(self, kind: Callable[..., CountedPenpotClient] = CountedPenpotClient) -> None:
-        """A watch as after a start of the service."""
+        """A new sync, as after a start of the service."""
         token = self.config.penpot.access_token
         assert token is not None
         first = self.penpot if kind is Direct else self.penpot.url
         self._clients.append(kind(first, token, self.metrics))
-        self.watch = PenpotSync(
+        self.sync = PenpotSync(
             self.config, self._clients[-1], self.store, self.metrics, lambda: None, self.clock
         )
 
@@ -107,30 +109,32 @@ class Stage:
 
     @property
     def client(self) -> CountedPenpotClient:
-        """What the watch asks with."""
+        """The sync's client."""
         return self._clients[-1]
 
     def fails(self, status: int, *, code: str = "", **params: str) -> Callable[[], None]:
-        """Penpot answers calls with these parameters so; what is given back mends it."""
+        """Penpot fails calls with these parameters until the returned function is called."""
         client, fetch = self.client, self.client._fetch
         body = json.dumps({"code": code} if code else {}).encode()
 
-        async def failing(verb: str, path: str, given: Mapping[str, Any] | None = None) -> Answer:
+        async def failing(
+            verb: str, path: str, given: Mapping[str, Any] | None = None
+        ) -> RpcResponse:
             if given is not None and params.items() <= given.items():
-                return Answer(status, {"content-type": "application/json"}, body)
+                return RpcResponse(status, {"content-type": "application/json"}, body)
             return await fetch(verb, path, given)
 
-        def mend() -> None:
+        def fix() -> None:
             client._fetch = fetch  # type: ignore[method-assign]
 
         client._fetch = failing  # type: ignore[method-assign]
-        return mend
+        return fix
 
     async def pass_time(self, seconds: float, steps: int = 400) -> None:
-        """Let the watch work while that time passes, in so many steps at the most."""
+        """Run the sync while that time passes, in at most ``steps`` steps."""
         end = self.clock.now + seconds
         while True:
-            wait = await self.watch.turn()
+            wait = await self.sync.turn()
             if self.clock.now >= end:
                 return
             self.clock.now = min(self.clock.now + max(wait, seconds / steps, 0.05), end)
@@ -140,22 +144,22 @@ class Stage:
         now = datetime.fromtimestamp(self.clock.now, UTC)
         return People(self.world, self.world.by_name("files", file), now)
 
-    async def arrives(self, body: Body) -> None:
-        """Penpot's webhook brings an event."""
+    async def receive(self, body: Body) -> None:
+        """Penpot's webhook sends an event."""
         sent = json.dumps(body).encode()
         event = NewEvent(
-            "acme", "application/json", sent, digest(body, sent), body["name"],
+            "acme", "application/json", sent, deduplication_key(body, sent), body["name"],
             received_at=self.clock.now,
         )  # fmt: skip
         await self.store.accept(event)
 
     async def events(self) -> list[tuple[str, str]]:
-        """Name and text of the events that wait for the fan-out, oldest first."""
+        """Name and text of the stored events, oldest first."""
         bodies = await self.bodies()
         return [(body["name"], body["props"].get("content", "")) for body in bodies]
 
     def hook(self, *, active: bool | None = True, error: str | None = None) -> Webhook:
-        """Relay's webhook in Penpot, made by the token's user."""
+        """Relay's webhook in Penpot, created by the token's user."""
         webhook = Webhook(
             "b0000000-0000-4000-8000-000000000001",
             self.acme,
@@ -168,17 +172,20 @@ class Stage:
         self.world.webhooks[webhook.id] = webhook
         return webhook
 
-    async def told(self, queue: str = "acme/log") -> list[Message]:
-        """What waits for a queue."""
-        return [Message.loads(one.message) for one in await self.store.waiting(queue, 1000)]
+    async def messages(self, queue: str = "acme/log") -> list[Message]:
+        """The messages that wait in a queue."""
+        return [
+            Message.loads(delivery.message)
+            for delivery in await self.store.waiting_deliveries(queue, 1000)
+        ]
 
     async def bodies(self, limit: int = 10_000) -> list[dict[str, Any]]:
-        """The events that wait for the fan-out, oldest first."""
-        entries = await self.store.stored(limit)
+        """The bodies of the stored events, oldest first."""
+        entries = await self.store.stored_events(limit)
         return [json.loads(entry.body) for entry in entries]
 
     def number(self, metric: str) -> float:
-        """A value in the metrics; 0 where it is not there yet."""
+        """A value in the metrics; 0 if there is none."""
         for line in self.metrics.text().decode().splitlines():
             if line.startswith(f"{metric} "):
                 return float(line.rpartition(" ")[2])
@@ -187,7 +194,6 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def stage(server: StandIn, folder: Path, /, **more: Any) -> AsyncIterator[Stage]:
-    """See ``Stage``."""
     store = SqliteStore(folder / "relay.db")
     await store.open()
     opened = Stage(settings(server.url, folder, **more), server, store, Clock())

@@ -1,4 +1,4 @@
-"""Resolved, reopened, edited, deleted: what Penpot has no webhook for is told all the same."""
+"""Resolved, reopened, edited, deleted: changes that Penpot has no webhook for are sent."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from relay.penpot.events import normalize
 from relay.penpot.rpc import PenpotBusy
 from tests.penpot.standin import Fault, StandIn
 from tests.sync.stage import Direct, Stage, stage
-from tests.sync.test_catch_up import HOUR, MINUTE, NEXT_LOOK, watched
+from tests.sync.test_comments import HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
 
@@ -24,18 +24,18 @@ def penpot() -> Iterator[StandIn]:
 
 
 async def news(on: Stage, seconds: float) -> list[tuple[str, str]]:
-    """What is told within that time."""
+    """The new events within that time."""
     before = len(await on.bodies())
     await on.pass_time(seconds)
     return (await on.events())[before:]
 
 
-async def test_a_resolve_is_told_within_half_a_minute_where_people_are_at_work(
+async def test_a_resolve_is_sent_within_half_a_minute_in_an_active_file(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(10 * MINUTE)
         for _ in range(2):
             on.people().resolve(thread)
@@ -45,27 +45,25 @@ async def test_a_resolve_is_told_within_half_a_minute_where_people_are_at_work(
         assert await news(on, 2 * HOUR) == []
 
 
-async def test_a_resolve_is_told_within_half_a_minute_where_the_file_is_changed(
+async def test_a_resolve_is_sent_within_half_a_minute_while_the_file_is_edited(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         people = on.people()
         thread = next(t for t in on.world.threads.values() if t.file == people.file)
         name = on.world.files[people.file].name
         for _ in range(3):
             body = {"name": "update-file", "props": {"id": people.file, "name": name},
                     "createdAt": str(on.clock.now)}  # fmt: skip
-            await on.arrives(body)
+            await on.receive(body)
             await on.pass_time(5 * MINUTE)
         on.people().resolve(thread)
         assert [event for event, _ in await news(on, 30)] == ["resolve-comment-thread"]
 
 
-async def test_a_resolve_is_told_in_time_while_all_files_of_a_team_are_looked_at(
-    penpot: StandIn, tmp_path: Path
-) -> None:
+async def test_a_resolve_is_sent_in_time_during_a_scan(penpot: StandIn, tmp_path: Path) -> None:
     slow = SyncSettings(calls_per_minute=60)
-    async with watched(penpot, tmp_path, watch=slow) as on:
+    async with synced(penpot, tmp_path, sync=slow) as on:
         busy = on.world.files[on.people().file]
         for number in range(300):
             file = replace(busy, id=f"f0000000-0000-4000-8000-{number:012}", name=f"{number}")
@@ -73,7 +71,7 @@ async def test_a_resolve_is_told_in_time_while_all_files_of_a_team_are_looked_at
         on.clock.now += 26 * HOUR
         on.start(Direct)
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(2 * MINUTE)
         asked = penpot.count("get-comment-threads")
         assert asked > 60
@@ -83,32 +81,32 @@ async def test_a_resolve_is_told_in_time_while_all_files_of_a_team_are_looked_at
         assert penpot.count("get-comment-threads") > asked + 60
 
 
-async def test_a_resolve_in_a_quiet_file_is_told_with_the_next_look(
+async def test_a_resolve_in_a_quiet_file_is_sent_with_the_next_poll(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread = next(iter(on.world.threads.values()))
         on.people().resolve(thread)
-        ((event, text),) = await news(on, NEXT_LOOK)
+        ((event, text),) = await news(on, NEXT_POLL)
         assert (event, text) == ("resolve-comment-thread", thread.comments[0].content)
 
 
-async def test_a_thread_that_was_missed_and_resolved_is_told_once_as_resolved(
+async def test_a_missed_and_resolved_thread_is_sent_once_as_resolved(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, _ = on.people().begin("first")
         on.people().resolve(thread)
-        assert await news(on, NEXT_LOOK) == [("create-comment-thread", "first")]
+        assert await news(on, NEXT_POLL) == [("create-comment-thread", "first")]
         (body,) = await on.bodies()
         assert normalize(body).thread.resolved is True
 
 
-async def test_edits_tell_what_stood_there_before(penpot: StandIn, tmp_path: Path) -> None:
-    async with watched(penpot, tmp_path) as on:
+async def test_edits_contain_the_previous_text(penpot: StandIn, tmp_path: Path) -> None:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
-        await on.arrives(on.people().reply(thread, "second"))
+        await on.receive(begun)
+        await on.receive(on.people().reply(thread, "second"))
         await on.pass_time(30)
         people = on.people()
         people.edit(thread, 0, "first, edited")
@@ -129,11 +127,11 @@ async def test_edits_tell_what_stood_there_before(penpot: StandIn, tmp_path: Pat
         assert await news(on, HOUR) == []
 
 
-async def test_an_edit_right_after_the_comment_is_told(penpot: StandIn, tmp_path: Path) -> None:
-    """Before the watch has looked: what it knows is what the webhook brought."""
-    async with watched(penpot, tmp_path) as on:
+async def test_an_edit_right_after_the_comment_is_sent(penpot: StandIn, tmp_path: Path) -> None:
+    """Before the first poll, only the webhook's data is known."""
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("frist")
-        await on.arrives(begun)
+        await on.receive(begun)
         on.clock.now += 5
         on.people().edit(thread, 0, "first")
         on.people().resolve(thread)
@@ -142,14 +140,14 @@ async def test_an_edit_right_after_the_comment_is_told(penpot: StandIn, tmp_path
         assert (await on.bodies())[1]["props"]["previousContent"] == "frist"
 
 
-async def test_a_comment_that_is_deleted_at_once_is_told(penpot: StandIn, tmp_path: Path) -> None:
-    async with watched(penpot, tmp_path) as on:
+async def test_a_comment_deleted_at_once_is_sent(penpot: StandIn, tmp_path: Path) -> None:
+    async with synced(penpot, tmp_path) as on:
         people = on.people()
         thread, begun = people.begin("first")
         other, second = people.begin("second")
-        await on.arrives(begun)
-        await on.arrives(second)
-        await on.arrives(people.reply(thread, "oops"))
+        await on.receive(begun)
+        await on.receive(second)
+        await on.receive(people.reply(thread, "oops"))
         people.delete(thread, 1)
         people.delete(other)
         found = await news(on, 30)
@@ -158,11 +156,11 @@ async def test_a_comment_that_is_deleted_at_once_is_told(penpot: StandIn, tmp_pa
         assert await news(on, HOUR) == []
 
 
-async def test_deleted_comments_and_threads_are_told_once(penpot: StandIn, tmp_path: Path) -> None:
-    async with watched(penpot, tmp_path) as on:
+async def test_deleted_comments_and_threads_are_sent_once(penpot: StandIn, tmp_path: Path) -> None:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
-        await on.arrives(on.people().reply(thread, "second"))
+        await on.receive(begun)
+        await on.receive(on.people().reply(thread, "second"))
         await on.pass_time(30)
         on.people().delete(thread, 1)
         assert await news(on, 30) == [("delete-comment", "second")]
@@ -177,13 +175,13 @@ async def test_deleted_comments_and_threads_are_told_once(penpot: StandIn, tmp_p
         assert await news(on, HOUR) == []
 
 
-async def test_a_thread_whose_first_comment_is_gone_tells_no_other_ones_text_as_its_own(
+async def test_a_thread_without_its_first_comment_has_no_text_of_another(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
-        await on.arrives(on.people().reply(thread, "second"))
+        await on.receive(begun)
+        await on.receive(on.people().reply(thread, "second"))
         await on.pass_time(30)
         on.people().delete(thread, 0)
         assert await news(on, 30) == [("delete-comment", "first")]
@@ -194,22 +192,22 @@ async def test_a_thread_whose_first_comment_is_gone_tells_no_other_ones_text_as_
 
 
 async def test_a_very_long_comment_is_not_taken_for_edited(penpot: StandIn, tmp_path: Path) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("x" * 20_000)
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(30)
-        await on.arrives(on.people().reply(thread, "second"))
+        await on.receive(on.people().reply(thread, "second"))
         await on.pass_time(HOUR)
         names = [name for name, _ in await on.events()]
         assert names == ["create-comment-thread", "create-comment"]
 
 
-async def test_a_thread_that_was_deleted_while_relay_was_away_is_told(
+async def test_a_thread_deleted_while_relay_was_down_is_sent(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(30)
         on.clock.now += 48 * HOUR
         on.people().delete(thread)
@@ -217,53 +215,51 @@ async def test_a_thread_that_was_deleted_while_relay_was_away_is_told(
         assert await news(on, MINUTE) == [("delete-comment-thread", "first")]
 
 
-async def test_a_comment_in_the_place_of_a_deleted_one_is_seen(
+async def test_a_comment_that_replaces_a_deleted_one_is_detected(
     penpot: StandIn, tmp_path: Path
 ) -> None:
     """The number of comments is the same."""
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
-        await on.arrives(on.people().reply(thread, "second"))
+        await on.receive(begun)
+        await on.receive(on.people().reply(thread, "second"))
         await on.pass_time(HOUR)
         on.people().delete(thread, 1)
         on.people().reply(thread, "third")
-        found = await news(on, NEXT_LOOK)
+        found = await news(on, NEXT_POLL)
         assert found == [("create-comment", "third"), ("delete-comment", "second")]
 
 
-async def test_a_deleted_file_tells_nothing_and_neither_does_its_return(
-    penpot: StandIn, tmp_path: Path
-) -> None:
-    async with watched(penpot, tmp_path) as on:
+async def test_deleting_and_restoring_a_file_sends_nothing(penpot: StandIn, tmp_path: Path) -> None:
+    async with synced(penpot, tmp_path) as on:
         people = on.people("nl")
         thread, begun = people.begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(30)
         on.world.files[people.file].is_deleted = True
         assert await news(on, 26 * HOUR) == []
-        assert (await on.store.seen.marks("acme", people.file))[0].gone_at
+        assert (await on.store.sync_threads.fingerprints("acme", people.file))[0].gone_at
         on.world.files[people.file].is_deleted = False
         assert await news(on, 26 * HOUR) == []
         on.people("nl").reply(thread, "second")
-        assert await news(on, NEXT_LOOK) == [("create-comment", "second")]
+        assert await news(on, NEXT_POLL) == [("create-comment", "second")]
 
 
-async def test_the_last_thread_of_a_file_that_is_there_is_told_as_deleted(
+async def test_deleting_the_last_thread_of_an_existing_file_is_sent(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    async with watched(penpot, tmp_path) as on:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people("nl").begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(30)
         on.people("nl").delete(thread)
         assert await news(on, 30) == [("delete-comment-thread", "first")]
 
 
-async def test_an_edit_of_an_old_first_comment_is_told_and_of_an_old_reply_is_not(
+async def test_an_edit_of_an_old_first_comment_is_sent_and_of_an_old_reply_is_not(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    """Of what was there before the watch it has only seen how the threads begin."""
+    """Of threads older than the first scan, only the first comment is known."""
     async with stage(penpot, tmp_path) as on:
         thread, _ = on.people().begin("first")
         on.people().reply(thread, "second")
@@ -271,55 +267,55 @@ async def test_an_edit_of_an_old_first_comment_is_told_and_of_an_old_reply_is_no
         on.clock.now += HOUR
         await on.pass_time(MINUTE)
         on.people().edit(thread, 1, "second, edited")
-        assert await news(on, NEXT_LOOK) == []
+        assert await news(on, NEXT_POLL) == []
         on.people().edit(thread, 1, "second, edited again")
-        assert await news(on, NEXT_LOOK) == [("update-comment", "second, edited again")]
+        assert await news(on, NEXT_POLL) == [("update-comment", "second, edited again")]
         other, _ = on.people().begin("seen")
-        assert await news(on, NEXT_LOOK) == [("create-comment-thread", "seen")]
+        assert await news(on, NEXT_POLL) == [("create-comment-thread", "seen")]
     async with stage(penpot, tmp_path / "other") as on:
         on.hook()
         await on.pass_time(MINUTE)
         on.people().edit(other, 0, "edited")
-        assert await news(on, NEXT_LOOK) == [("update-comment", "edited")]
+        assert await news(on, NEXT_POLL) == [("update-comment", "edited")]
 
 
-async def test_a_time_far_ahead_is_not_believed(penpot: StandIn, tmp_path: Path) -> None:
-    async with watched(penpot, tmp_path) as on:
+async def test_a_time_far_ahead_is_cut(penpot: StandIn, tmp_path: Path) -> None:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(30)
         people = on.people()
         people.now += timedelta(days=3650)
         people.edit(thread, 0, "edited")
-        assert await news(on, NEXT_LOOK) == [("update-comment", "edited")]
-        told = datetime.fromisoformat((await on.bodies())[-1]["createdAt"])
-        assert told.timestamp() <= on.clock.now + 5 * MINUTE
+        assert await news(on, NEXT_POLL) == [("update-comment", "edited")]
+        created_at = datetime.fromisoformat((await on.bodies())[-1]["createdAt"])
+        assert created_at.timestamp() <= on.clock.now + 5 * MINUTE
         on.people().resolve(thread)
-        assert await news(on, NEXT_LOOK) == [("resolve-comment-thread", "edited")]
+        assert await news(on, NEXT_POLL) == [("resolve-comment-thread", "edited")]
 
 
-async def test_a_deletion_waits_until_it_is_sure_that_the_file_is_there(
+async def test_a_deletion_waits_until_the_file_is_known_to_exist(
     penpot: StandIn, tmp_path: Path
 ) -> None:
-    """The comment had only been told by its webhook, and no list had shown its thread."""
-    async with watched(penpot, tmp_path) as on:
+    """The comment is only known from its webhook; no list has shown its thread."""
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people("nl").begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         on.people("nl").delete(thread)
-        looks = on.watch._teams["acme"]._looks
-        looks.told_of(thread.id).begun = begun["props"] | {
+        comments = on.sync._teams["acme"]._comments
+        comments.thread_events(thread.id).thread_props = begun["props"] | {
             "projectId": on.world.files[thread.file].project
         }
         penpot.faults["get-project-files"] = Fault(status=500)
         with pytest.raises(PenpotBusy):
-            await looks.file(thread.file, on.acme)
-        assert thread.id in looks.told
+            await comments.poll_file(thread.file, on.acme)
+        assert thread.id in comments.received
 
 
-async def test_moving_a_thread_is_not_told(penpot: StandIn, tmp_path: Path) -> None:
-    async with watched(penpot, tmp_path) as on:
+async def test_moving_a_thread_sends_nothing(penpot: StandIn, tmp_path: Path) -> None:
+    async with synced(penpot, tmp_path) as on:
         thread, begun = on.people().begin("first")
-        await on.arrives(begun)
+        await on.receive(begun)
         await on.pass_time(30)
         thread.position, thread.modified = {"x": 1.0, "y": 2.0}, on.people().now
         assert await news(on, HOUR) == []

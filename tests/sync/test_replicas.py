@@ -1,4 +1,4 @@
-"""Of several replicas one watches; another takes over and tells nothing twice."""
+"""Of several replicas one runs the sync; another takes over and sends nothing twice."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from relay.store.postgres import PostgresStore
 from tests.penpot.standin import StandIn
 from tests.servers.postgres import Postgres
 from tests.sync.stage import Clock, Stage, settings
-from tests.sync.test_catch_up import HOUR, MINUTE, NEXT_LOOK
+from tests.sync.test_comments import HOUR, MINUTE, NEXT_POLL
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ async def replica(url: str, penpot: StandIn, clock: Clock, folder: Path) -> Asyn
         await store.close()
 
 
-async def test_one_watches_and_another_takes_over(
+async def test_one_replica_syncs_and_another_takes_over(
     penpot: StandIn, postgres: Postgres, tmp_path: Path
 ) -> None:
     url, clock = postgres.fresh(), Clock()
@@ -44,16 +44,16 @@ async def test_one_watches_and_another_takes_over(
             await one.pass_time(MINUTE)
             thread, _ = one.people().begin("first")
             calls = len(penpot.calls)
-            await other.pass_time(NEXT_LOOK)
+            await other.pass_time(NEXT_POLL)
             assert len(penpot.calls) == calls  # it has no lease
-            await one.pass_time(NEXT_LOOK)
+            await one.pass_time(NEXT_POLL)
             assert [text for _, text in await one.events()] == ["first"]
         one.people().reply(thread, "second")
         await other.pass_time(HOUR)
         assert [text for _, text in await other.events()] == ["first", "second"]
 
 
-async def test_who_lost_the_lease_keeps_nothing_and_forgets_what_it_knew(
+async def test_a_replica_that_lost_the_lease_stores_nothing_and_resets(
     penpot: StandIn, postgres: Postgres, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     url, clock = postgres.fresh(), Clock()
@@ -66,15 +66,15 @@ async def test_who_lost_the_lease_keeps_nothing_and_forgets_what_it_knew(
         fetch = one.client._fetch
 
         async def stolen(*args: object) -> object:
-            await connection.execute("UPDATE relay.leases SET owner = 'x' WHERE name = 'watch'")
+            await connection.execute("UPDATE relay.leases SET owner = 'x' WHERE name = 'sync'")
             return await fetch(*args)  # type: ignore[arg-type]
 
         one.client._fetch = stolen  # type: ignore[assignment, method-assign]
         await one.pass_time(MINUTE)
         assert await one.bodies() == []
-        assert "another replica watches by now" in caplog.messages
+        assert "lease lost: another replica runs the sync" in caplog.messages
         one.client._fetch = fetch  # type: ignore[method-assign]
-        await connection.execute("DELETE FROM relay.leases WHERE name = 'watch'")
+        await connection.execute("DELETE FROM relay.leases WHERE name = 'sync'")
         await connection.close()
         await one.pass_time(MINUTE)
         assert [text for _, text in await one.events()] == ["first"]

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: no comment is lost, and none is told twice."""
+"""Random schedules of actions and outages: no comment is lost, and none is sent twice."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ from tests.penpot.world import Thread
 from tests.sync.stage import Direct, Stage, stage
 
 MANY = int(os.environ.get("RELAY_SCHEDULES", "12"))
-"""Schedules of one run."""
+"""Schedules per run."""
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NEW = ("create-comment-thread", "create-comment")
 
@@ -34,7 +34,7 @@ ACTS = st.one_of(
 
 
 class Schedule:
-    """A Penpot, a Relay, and what stands between them."""
+    """A Penpot, a Relay, and the connection between them."""
 
     def __init__(self, on: Stage) -> None:
         self.on = on
@@ -47,12 +47,12 @@ class Schedule:
         self.role = on.world.teams[on.acme].members[on.world.me]
 
     def start(self) -> None:
-        """Relay begins anew."""
+        """Relay starts again."""
         self.on.start(Direct)
-        self.on.client.is_away = not self.answers  # type: ignore[attr-defined]
+        self.on.client.is_down = not self.answers  # type: ignore[attr-defined]
 
     async def act(self, what: str, value: Any) -> None:
-        """One thing that happens."""
+        """Perform one action."""
         people = self.on.people("landing" if value in (0, 3, 6) else "nl")
         people.now = max(people.now, *(t.modified for t in self.on.world.threads.values()))
         if what == "begin":
@@ -69,7 +69,7 @@ class Schedule:
                 self.start()
         elif what == "api":
             self.answers = value
-            self.on.client.is_away = not value  # type: ignore[attr-defined]
+            self.on.client.is_down = not value  # type: ignore[attr-defined]
         elif what == "hook" and not value:
             self.hook.is_active, self.hook.error_code = False, "connection-error"
         elif what == "rights":
@@ -101,7 +101,7 @@ class Schedule:
             people.delete(thread)
 
     async def send(self, body: Body, thread: Thread, *, is_late: bool) -> None:
-        """Penpot tells of a comment, if its hook is on; it may be after the watch has looked."""
+        """Penpot sends a comment if its webhook is on, maybe after a poll."""
         props = body["props"]
         self.said[props.get("commentId") or props["id"]] = thread.id
         if self.hook.is_active:
@@ -111,7 +111,7 @@ class Schedule:
 
     async def deliver(self) -> None:
         for body in self.on_the_way if self.runs else ():
-            await self.on.arrives(body)
+            await self.on.receive(body)
         self.on_the_way.clear()
 
     async def wait(self, seconds: float) -> None:
@@ -122,7 +122,7 @@ class Schedule:
         await self.deliver()
 
     async def kill(self, after: int) -> None:
-        """Relay ends in the middle of what it does, and begins anew."""
+        """Relay is killed in the middle of its work, and starts again."""
         self.on.clock.now += 16 * MINUTE
         client, calls = self.on.client, 0
         real = client._fetch
@@ -139,7 +139,7 @@ class Schedule:
         self.start()
 
     async def end(self) -> None:
-        """Everything works again, for long enough."""
+        """Everything works again for four hours."""
         for what in ("relay", "api", "rights"):
             await self.act(what, True)
         self.hook.profile = self.on.world.me
@@ -157,19 +157,21 @@ async def run(schedule: list[tuple[str, Any]], folder: Path, penpot: StandIn) ->
             await acts.act(what, value)
         await acts.end()
         bodies = await on.bodies()
-    told = Counter(
+    counts = Counter(
         body["props"].get("commentId") or body["props"]["id"]
         for body in bodies
         if body["name"] in NEW
     )
-    assert {id_: count for id_, count in told.items() if count > 1} == {}
-    lost = acts.said.keys() - told.keys() - acts.deleted
+    assert {id_: count for id_, count in counts.items() if count > 1} == {}
+    lost = acts.said.keys() - counts.keys() - acts.deleted
     assert lost == set()
-    assert told.keys() <= acts.said.keys()
+    assert counts.keys() <= acts.said.keys()
 
 
 @settings(max_examples=MANY)
 @given(schedule=st.lists(ACTS, min_size=3, max_size=25))
-def test_no_schedule_of_outages_loses_or_doubles_a_comment(schedule: list[tuple[str, Any]]) -> None:
+def test_no_schedule_of_outages_loses_or_duplicates_a_comment(
+    schedule: list[tuple[str, Any]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         anyio.run(run, schedule, Path(folder), StandIn())

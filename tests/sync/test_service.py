@@ -1,4 +1,4 @@
-"""The watch in the running service: a resolve shows in time, and a kill costs nothing."""
+"""The sync in the running service: a resolve is sent in time, and a kill loses nothing."""
 
 import json
 import time
@@ -17,7 +17,7 @@ CHANNEL = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\n'
 
 
 class Relay(Service):
-    """A service whose hook Penpot has switched off."""
+    """A service whose webhook Penpot has disabled."""
 
     def __init__(self, folder: Path, penpot: StandIn) -> None:
         asked = f'url = "{penpot.url}"\naccess_token = "{TOKEN}"'
@@ -33,8 +33,8 @@ class Relay(Service):
     def people(self) -> People:
         return People(self.world, self.world.by_name("files", "nl"), datetime.now(UTC))
 
-    def has_told(self, text: str, seconds: float) -> None:
-        """Wait until a message with it is printed, and noted as sent."""
+    def has_sent(self, text: str, seconds: float) -> None:
+        """Wait until a message with this text is printed and recorded as sent."""
         wait_until(lambda: text in self.output.read_text(), seconds)
         wait_until(lambda: "waiting" not in self.run("log").stdout, 30)
 
@@ -53,27 +53,27 @@ def relay(penpot: StandIn, tmp_path: Path) -> Iterator[Relay]:
     relay.kill()
 
 
-def test_the_running_service_watches(penpot: StandIn, relay: Relay) -> None:
-    wait_until(lambda: "is watched: " in relay.log.read_text(), 30)
-    relay.has_told("because it could not connect to Relay", 10)
+def test_the_running_service_syncs(penpot: StandIn, relay: Relay) -> None:
+    wait_until(lambda: "first scan done: " in relay.log.read_text(), 30)
+    relay.has_sent("because it could not connect to Relay", 10)
     assert relay.webhook.is_active
 
     thread, begun = relay.people().begin("The first comment.")
     penpot.sender.deliver(relay.hook, json.dumps(begun).encode())
-    relay.has_told("The first comment.", 10)
+    relay.has_sent("The first comment.", 10)
     relay.people().resolve(thread)
     resolved = time.monotonic()
-    relay.has_told("✓ Resolved", 30)
+    relay.has_sent("✓ Resolved", 30)
     assert time.monotonic() - resolved < 30
 
     relay.kill()
     relay.people().reply(thread, "Said while Relay was away.")
     relay.start()
-    relay.has_told("Said while Relay was away.", 20)
+    relay.has_sent("Said while Relay was away.", 20)
     relay.kill()
-    looks = penpot.count("get-unread-comment-threads")
+    calls_before = penpot.count("get-unread-comment-threads")
     relay.start()
-    wait_until(lambda: penpot.count("get-unread-comment-threads") > looks, 20)
+    wait_until(lambda: penpot.count("get-unread-comment-threads") > calls_before, 20)
     assert relay.output.read_text().count("Said while Relay was away.") == 1
     secret = relay.hook.rpartition("/")[2]
     assert secret not in relay.log.read_text() + relay.output.read_text()

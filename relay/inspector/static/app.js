@@ -1,9 +1,9 @@
-// What pages do beyond htmx: times in the reader's own zone, and buttons that copy.
+// Times in the browser's time zone, and copy buttons.
 "use strict";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]:not([data-local], [data-until])")) {
@@ -11,14 +11,14 @@ function localTimes(root) {
     if (Number.isNaN(at.getTime())) continue;
     const today = at.toDateString() === new Date().toDateString();
     time.textContent = today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
-    time.title = whole.format(at);
+    time.title = full.format(at);
     time.dataset.local = "";
   }
-  untils(root);
+  countdowns(root);
 }
 
-// "in 4 min", for what is still to come
-function untils(root) {
+// Future times, such as "in 4 min"
+function countdowns(root) {
   for (const time of root.querySelectorAll("time[data-until]")) {
     const seconds = Math.round((new Date(time.dateTime) - Date.now()) / 1000);
     if (seconds <= 0) time.textContent = "now";
@@ -30,7 +30,7 @@ function untils(root) {
 
 async function copy(button) {
   const text = document.getElementById(button.dataset.copy).textContent;
-  const told = button.textContent;
+  const label = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
@@ -42,7 +42,7 @@ async function copy(button) {
     selection.addRange(range);
     button.textContent = "Selected: press Ctrl+C";
   }
-  setTimeout(() => { button.textContent = told; }, 2500);
+  setTimeout(() => { button.textContent = label; }, 2500);
 }
 
 document.addEventListener("click", (event) => {
@@ -52,5 +52,5 @@ document.addEventListener("click", (event) => {
 document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt.parentElement ?? document));
 document.addEventListener("htmx:afterSwap", () => localTimes(document));
 document.addEventListener("DOMContentLoaded", () => localTimes(document));
-setInterval(() => untils(document), 1000);
+setInterval(() => countdowns(document), 1000);
 window.relay = { localTimes };

@@ -1,9 +1,9 @@
-// What changes while somebody looks. The server tells it: nothing is asked for again and again.
+// Live updates by server-sent events.
 "use strict";
 
 let source = null;
-let newest = 0;  // the newest event when the list was made: what comes into it is newer
-let seen = 0;  // the newest event that was told of
+let newest = 0;  // id of the newest event when the page was rendered; only newer ones are added
+let seen = 0;  // id of the newest event received
 
 function list() { return document.querySelector("#list ul.events"); }
 
@@ -14,9 +14,9 @@ function stop() {
 
 function start() {
   stop();
-  const place = document.querySelector("[data-live]");
-  if (!place || !place.dataset.live || !window.EventSource || document.hidden) return;
-  const address = new URL(place.dataset.live, location.href);
+  const element = document.querySelector("[data-live]");
+  if (!element || !element.dataset.live || !window.EventSource || document.hidden) return;
+  const address = new URL(element.dataset.live, location.href);
   newest = Number(address.searchParams.get("after"));
   if (seen > newest) address.searchParams.set("seen", seen);
   if (list()) {
@@ -24,60 +24,60 @@ function start() {
     address.searchParams.set("open", open.map((row) => row.dataset.id).join(","));
   }
   source = new EventSource(address);
-  source.addEventListener("row", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("row", (event) => update(JSON.parse(event.data)));
   source.addEventListener("more", () => { document.querySelector("#list .more").hidden = false; });
 }
 
-function take(told) {
-  seen = Math.max(seen, told.id);
+function update(event) {
+  seen = Math.max(seen, event.id);
   const rows = list();
   if (!rows) {
     refresh();
     return;
   }
   const template = document.createElement("template");
-  template.innerHTML = told.html;
+  template.innerHTML = event.html;
   const row = template.content.firstElementChild;
   window.relay.localTimes(template.content);
   const old = document.getElementById(row.id);
   if (old) {
-    const had = old.contains(document.activeElement);
+    const hadFocus = old.contains(document.activeElement);
     old.replaceWith(row);
-    if (had) row.querySelector("a").focus({ preventScroll: true });
+    if (hadFocus) row.querySelector("a").focus({ preventScroll: true });
     return;
   }
-  if (told.id <= newest || !told.fits) return;
+  if (event.id <= newest || !event.matches) return;
   row.classList.add("fresh");
   const first = rows.firstElementChild;
-  const isRead = first && first.getBoundingClientRect().bottom < 0;
-  const before = isRead && first.getBoundingClientRect().top;
-  rows.insertBefore(row, [...rows.children].find((other) => Number(other.dataset.id) < told.id) ?? null);
-  // Who reads further down goes on reading the same line.
-  if (isRead) {
+  const isAbove = first && first.getBoundingClientRect().bottom < 0;
+  const before = isAbove && first.getBoundingClientRect().top;
+  rows.insertBefore(row, [...rows.children].find((other) => Number(other.dataset.id) < event.id) ?? null);
+  // Keep the scroll position for a reader further down.
+  if (isAbove) {
     window.scrollBy({ top: first.getBoundingClientRect().top - before, behavior: "instant" });
   }
   document.querySelector("#list .empty").hidden = true;
   while (rows.childElementCount > 200) rows.lastElementChild.remove();
 }
 
-// One event: the part about its deliveries is fetched anew, but never under somebody's hands.
+// The event page reloads its deliveries, but not while one of them has the focus.
 const part = () => document.querySelector("#deliveries");
 const isInUse = () => part().contains(document.activeElement) || part().matches(":active");
-let isLate = false;
+let isPending = false;
 
 function refresh() {
-  isLate = isInUse();
-  if (!isLate) window.htmx.trigger(part(), "changed");
+  isPending = isInUse();
+  if (!isPending) window.htmx.trigger(part(), "changed");
 }
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target.id === "deliveries" && isInUse()) {
     event.detail.shouldSwap = false;
-    isLate = true;
+    isPending = true;
   }
 });
 document.addEventListener("focusout", () => {
-  if (isLate) setTimeout(refresh, 300);
+  if (isPending) setTimeout(refresh, 300);
 });
 
 document.addEventListener("DOMContentLoaded", start);
@@ -86,6 +86,6 @@ document.addEventListener("htmx:beforeRequest", (event) => { if (isList(event)) 
 document.addEventListener("htmx:afterRequest", (event) => { if (isList(event) && event.detail.failed) start(); });
 document.addEventListener("htmx:afterSettle", (event) => { if (isList(event)) start(); });
 window.addEventListener("pagehide", stop);
-// A browser has six connections to a server for all of its tabs.
+// HTTP/1.1 browsers open at most six connections per server for all tabs.
 document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); else start(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) start(); });
