@@ -15,22 +15,20 @@ from starlette.types import ASGIApp
 
 from relay import __version__
 from relay.channels import channel_class, open_channel
-from relay.config import Config
-from relay.delivery.clock import Clock
+from relay.config.settings import Config, Role
+from relay.delivery.backoff import Clock
 from relay.delivery.fanout import FanOut
 from relay.delivery.feed import ChangeFeed
-from relay.delivery.housekeeping import GRACE_SECONDS, Retention
-from relay.delivery.notes import StoredKeyValues
-from relay.delivery.plan import Planner
-from relay.delivery.queues import QueueManager
+from relay.delivery.pipeline import Planner
+from relay.delivery.queues import QueueManager, StoredKeyValues
+from relay.delivery.retention import GRACE_SECONDS, Retention
+from relay.inspector.auth import Sessions
 from relay.inspector.context import InspectorContext
-from relay.inspector.gate import LoginGate
-from relay.inspector.sessions import Sessions
+from relay.inspector.login import LoginGate
 from relay.intake import HookEndpoint
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.process import freeze_loaded_objects
-from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable
 from relay.sync.state import forget_sync_state

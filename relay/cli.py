@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay import __version__
-from relay.config import Config
-from relay.configfile import ConfigError, load, warnings
+from relay.config.load import ConfigError, load, warnings
+from relay.config.settings import Config, Role
 from relay.delivery.health import stopped_queues
 from relay.logs import configure_logging
-from relay.role import Role
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable, StoreUnusable
 from relay.sync.webhooks import webhook_problems
 
 if TYPE_CHECKING:
-    from relay.sync.fixes import WebhookFix
+    from relay.sync.webhooks import WebhookFix
 
 T = TypeVar("T")
 
@@ -202,7 +201,7 @@ def preview(
 @click.option("--channel", "only", help="Only this channel. Default: all channels of the team.")
 def send(path: str | None, team: str, only: str | None) -> None:
     """Send a test message to a team's channels."""
-    from relay.trial import send_test
+    from relay.preview import send_test
 
     config = _load(path)
     if team not in config.teams:

@@ -10,7 +10,7 @@ import click
 import httpx
 from uvicorn import Server
 
-from relay.config import Config
+from relay.config.settings import Config
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import SAMPLE_NAMES, sample
 from relay.server import server

@@ -11,22 +11,20 @@ import httpx
 
 from relay.channels import open_channel
 from relay.channels.base import Finding
-from relay.config import AnyChannel, Config
-from relay.configfile import warnings
+from relay.config.load import warnings
+from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
-from relay.examples import variables
 from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
 from relay.penpot.api import PenpotClient
-from relay.penpot.client import CALL_TIMEOUT
-from relay.penpot.rpc import PenpotError, PenpotRefused
+from relay.penpot.client import CALL_TIMEOUT, PenpotError, PenpotRefused
+from relay.penpot.samples import variables
 from relay.store import store_at
 from relay.store.base import Store, StoreMissing, StoreUnavailable, StoreUnusable
-from relay.sync import fixes
-from relay.sync.fixes import WebhookFix
-from relay.sync.webhooks import TeamDirectory
+from relay.sync import webhooks as fixes
+from relay.sync.webhooks import TeamDirectory, WebhookFix
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 """Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""

@@ -3,20 +3,29 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.policy import SMTP
 from pathlib import Path
+from uuid import uuid4
 
-from relay.config import Config, PenpotSettings, TemplateSettings
-from relay.delivery.rewording import EDITABLE_CHANNELS, original_comment_event, updates_message
-from relay.delivery.wording import render
+from relay.channels import open_channel
+from relay.channels.base import DeliveryError
+from relay.config.settings import AnyChannel, Config, PenpotSettings, TemplateSettings
+from relay.delivery.renderer import (
+    EDITABLE_CHANNELS,
+    original_comment_event,
+    render,
+    updates_message,
+)
 from relay.errors import RelayError
-from relay.examples import enriched, example, examples
+from relay.messages.escape import escape
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
+from relay.penpot.samples import enriched, example, examples
 from relay.penpot.wire import UnreadableBody, decode
 from relay.reference import unknown_event
 
@@ -75,7 +84,7 @@ def _event(payload: Path) -> Event:
 def _channel_form(kind: str, message: Message) -> str:
     match kind:
         case "slack":
-            from relay.channels import slack_blocks
+            from relay.channels.slack import blocks as slack_blocks
 
             try:
                 arguments = (
@@ -87,11 +96,11 @@ def _channel_form(kind: str, message: Message) -> str:
                 raise PreviewError(f"the template's JSON {error}") from error
             return json.dumps(arguments, indent=2, ensure_ascii=False)
         case "matrix":
-            from relay.channels import matrix_content
+            from relay.channels.matrix import content as matrix_content
 
             return json.dumps(matrix_content.render(message), indent=2, ensure_ascii=False)
         case "email":
-            from relay.channels import email_message
+            from relay.channels.email import message as email_message
 
             sender = Address("Penpot", "penpot", "example.com")
             recipient = Address("", "design", "example.com")
@@ -101,3 +110,27 @@ def _channel_form(kind: str, message: Message) -> str:
             from relay.channels import stdout
 
             return stdout.render(message)
+
+
+async def send_test(config: Config, team: str, settings: AnyChannel) -> tuple[bool, str]:
+    """Whether the channel accepted a test message, and a text about it for the user."""
+    name = escape(config.team_name(team))
+    message = Message(
+        title="A test from Relay",
+        body=(
+            f"This is a test from **Relay**: messages about the Penpot team **{name}** "
+            "will look like this one.\n\n> A comment would be quoted here."
+        ),
+        footer=f"[Open Penpot]({config.penpot.url})",
+        url=config.penpot.url,
+        team=team,
+        at=datetime.now(UTC).isoformat(),
+    )
+    channel = open_channel(settings)
+    try:
+        receipt = await channel.send(message, uuid4().hex)
+    except DeliveryError as error:
+        return False, f"not sent: {error}"
+    finally:
+        await channel.close()
+    return True, f"sent ({receipt.id})" if receipt.id else "sent"

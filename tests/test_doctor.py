@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 
 from relay.channels.base import Finding
 from relay.cli import main
-from relay.config import (
+from relay.config.secret import Secret
+from relay.config.settings import (
     AnyChannel,
     Config,
     ServerSettings,
@@ -17,12 +18,11 @@ from relay.config import (
     TeamSettings,
     TemplateSettings,
 )
-from relay.config import PenpotSettings as PenpotSettings
+from relay.config.settings import PenpotSettings as PenpotSettings
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.doctor import apply_fix, examine
-from relay.secret import Secret
 from relay.store.sqlite import SqliteStore
-from relay.sync.fixes import WebhookFix
+from relay.sync.webhooks import WebhookFix
 from tests.channels import builders
 from tests.penpot.standin import TOKEN as STAND_IN_TOKEN
 from tests.penpot.standin import Fault, StandIn

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from relay.config import Config
+from relay.config.secret import Secret
+from relay.config.settings import Config
 from relay.intake import HookEndpoint
 from relay.metrics import Metrics
-from relay.secret import Secret
 from relay.store.base import Store
 from tests.service import JSON, SECRET, Service, running, wait_until
 

@@ -13,17 +13,17 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from relay.cli import main
-from relay.config import AnyChannel, Config, SettingsModel, SmtpSettings
-from relay.configfile import load
+from relay.config.environment import KNOWN_VARIABLES
+from relay.config.load import load
+from relay.config.secret import Secret
+from relay.config.settings import AnyChannel, Config, SettingsModel, SmtpSettings
 from relay.doctor import template_problems
-from relay.environment import KNOWN_VARIABLES
 from relay.messages.environments import MarkdownEnvironment, TemplateFiles
 from relay.messages.sets import InProcessTemplates
 from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import DEFAULT
-from relay.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

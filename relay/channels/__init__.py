@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from relay.channels.base import Channel, KeyValueStore, MemoryKeyValueStore
-from relay.config import AnyChannel
+from relay.config.settings import AnyChannel
 
 _CLASSES = {
-    "slack": "SlackChannel",
-    "matrix": "MatrixChannel",
-    "email": "EmailChannel",
-    "stdout": "StdoutChannel",
+    "slack": ("slack.channel", "SlackChannel"),
+    "matrix": ("matrix.channel", "MatrixChannel"),
+    "email": ("email.channel", "EmailChannel"),
+    "stdout": ("stdout", "StdoutChannel"),
 }
 
 
@@ -33,6 +33,6 @@ def open_channel(settings: AnyChannel, kv: KeyValueStore | None = None) -> Chann
 
 def channel_class(kind: str) -> ChannelClass:
     """Imports the module only here: aiohttp with slack-sdk alone takes 11 MB."""
-    module = import_module(f"relay.channels.{kind}")
-    channel: ChannelClass = getattr(module, _CLASSES[kind])
+    module, name = _CLASSES[kind]
+    channel: ChannelClass = getattr(import_module(f"relay.channels.{module}"), name)
     return channel

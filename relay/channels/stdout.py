@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from typing import ClassVar
 
 from relay.channels.base import Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
-from relay.config import StdoutSettings
-from relay.messages.markdown import parse
+from relay.config.settings import StdoutSettings
+from relay.messages.document import parse
 from relay.messages.message import Message
 from relay.messages.plain import to_text
 from relay.picture import Picture

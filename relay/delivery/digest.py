@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
+from relay.messages.document import parse
 from relay.messages.escape import escape
-from relay.messages.markdown import parse
 from relay.messages.message import Mention, Message
 from relay.messages.plain import length
 

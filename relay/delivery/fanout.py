@@ -5,8 +5,8 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
-from relay.delivery.pace import pause
-from relay.delivery.plan import Planner, failed_plan
+from relay.delivery.backoff import pause
+from relay.delivery.pipeline import Planner, failed_plan
 from relay.delivery.queues import QueueManager
 from relay.metrics import Metrics
 from relay.store.base import FanOutResult, LeaseLost, Store, StoredEvent, StoreUnavailable

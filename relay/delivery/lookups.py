@@ -15,12 +15,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from relay.delivery.memory import FactCache
+from relay.delivery.facts import FactCache
 from relay.metrics import Metrics
-from relay.penpot.answers import ThreadRecord
+from relay.penpot.client import PenpotBusy, PenpotError, PenpotRefused
 from relay.penpot.events import Event
-from relay.penpot.rpc import PenpotBusy, PenpotError, PenpotRefused
-from relay.penpot.wants import (
+from relay.penpot.facts import (
     FILES,
     LIBRARIES,
     MEMBERS,
@@ -35,6 +34,7 @@ from relay.penpot.wants import (
     lookup_plan,
     recently_modified,
 )
+from relay.penpot.records import ThreadRecord
 from relay.store.base import Store, StoreUnavailable
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token

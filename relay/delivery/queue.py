@@ -19,11 +19,9 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.delivery import digest
-from relay.delivery.changes import EditAttempt, EditOutcome
-from relay.delivery.clock import RetryTimers
+from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimers, pause, retry_delay
+from relay.delivery.edits import EditAttempt, EditOutcome
 from relay.delivery.health import QueueHealth
-from relay.delivery.pace import RateLimiter, pause
-from relay.delivery.retry import MAX_RETRY_DELAY, retry_delay
 from relay.messages.message import Message
 from relay.metrics import Metrics
 from relay.picture import Picture

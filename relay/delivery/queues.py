@@ -7,15 +7,37 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from relay.channels.base import Channel
-from relay.delivery.clock import RetryTimers
+from relay.delivery.backoff import RetryTimers, pause
 from relay.delivery.health import QueueHealth
-from relay.delivery.pace import pause
 from relay.delivery.queue import ChannelQueue, QueueContext
 from relay.metrics import Metrics
 from relay.picture import Picture
 from relay.store.base import LeaseLost, Store, StoreUnavailable, queue_lease
 
 log = logging.getLogger(__name__)
+
+
+class StoredKeyValues:
+    """``relay.channels.base.KeyValueStore`` in the store. An unavailable store costs no message:
+    a read finds nothing, and a write is lost."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, key: str, age: float) -> str | None:
+        try:
+            stored = await self._store.get_value(key)
+        except StoreUnavailable as error:
+            log.warning("the store can't read a channel's value: %s", error)
+            return None
+        return None if stored is None or time.time() - stored.at > age else stored.value
+
+    async def put(self, key: str, value: str) -> None:
+        try:
+            await self._store.put_value(key, value)
+        except StoreUnavailable as error:
+            log.warning("the store can't write a channel's value: %s", error)
+
 
 POLL_INTERVAL = 5.0  # seconds between two polls for deliveries that another process put back
 SHARED_POLL_INTERVAL = 2.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from relay.config import Config
+from relay.config.settings import Config
 from relay.delivery.feed import ChangeFeed
 from relay.messages.templates import Templates
 from relay.metrics import Metrics

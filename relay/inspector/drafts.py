@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relay.channels.base import ReplyTo
-from relay.config import Config
-from relay.delivery.memory import FactCache
-from relay.delivery.people import mentions_to_ping
-from relay.delivery.plan import decode_body
+from relay.channels.preview import RECIPIENTS, SENDER, MessagePreview, render_preview
+from relay.config.settings import Config
+from relay.delivery.facts import FactCache
+from relay.delivery.pipeline import decode_body
+from relay.delivery.renderer import mentions_to_ping
 from relay.errors import RelayError
-from relay.examples import example
-from relay.inspector.preview import RECIPIENTS, SENDER, MessagePreview, render_preview
 from relay.messages.rendering import Problem
 from relay.messages.templates import GENERIC_TEMPLATE, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
+from relay.penpot.samples import example
 from relay.penpot.wire import UnreadableBody
 from relay.store.base import Store, StoredEvent
 

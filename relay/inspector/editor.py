@@ -1,20 +1,20 @@
 """The template editor: a text with a live preview."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from relay.channels.email.preview import SANDBOX
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
-from relay.inspector.gallery import KIND_NAMES
-from relay.inspector.pages import PageNotFound, form, fragment, frame_response, page, row_id
-from relay.inspector.preview.mail import SANDBOX
-from relay.inspector.template_files import (
+from relay.inspector.files import (
     SHARED,
     NotSaved,
     TemplatePath,
@@ -23,11 +23,50 @@ from relay.inspector.template_files import (
     load_template,
     save,
 )
-from relay.inspector.variables import describe_variables
+from relay.inspector.gallery import KIND_NAMES
+from relay.inspector.pages import PageNotFound, form, fragment, frame_response, page, row_id
+from relay.messages.plain import shorten
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
 from relay.preview import CHANNEL_KINDS
+from relay.reference import VARIABLES
 from relay.store.queries import EventFilters
+
+_MAX_VALUE_LENGTH = 80
+_FIELD_PATTERN = re.compile(r"\b[a-z]+(\.[a-z_]+)+\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    name: str
+    description: Markup  # field names in it are buttons that insert them into the template
+    value: str  # in the previewed event; empty if falsy
+
+
+def describe_variables(event: Event) -> Iterator[Variable]:
+    """The variables that the catalogue lists for the event; all of them for an unknown event."""
+    kind = CATALOGUE.get(event.name)
+    variables = event.variables()
+    for name in ("event", *kind.variables) if kind else VARIABLES:
+        value = variables[name]
+        text = event.name if name == "event" else str(value) if value else ""
+        yield Variable(name, _with_buttons(name, VARIABLES[name]), shorten(text, _MAX_VALUE_LENGTH))
+
+
+def _with_buttons(variable: str, text: str) -> Markup:
+    parts, position = Markup(""), 0
+    for match in _FIELD_PATTERN.finditer(text):
+        if match[0].startswith(f"{variable}."):
+            parts += escape(text[position : match.start()]) + _button(match[0])
+            position = match.end()
+    return parts + escape(text[position:])
+
+
+def _button(name: str) -> Markup:
+    return Markup('<button type="button" class="insert" data-insert="{0}">{0}</button>').format(
+        name
+    )
+
 
 RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
 

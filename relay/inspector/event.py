@@ -12,12 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from relay.channels.base import ReplyTo
-from relay.delivery.memory import FactCache
-from relay.delivery.plan import decode_body
+from relay.channels.email.preview import SANDBOX
+from relay.channels.preview import MessagePreview, render_preview
+from relay.delivery.facts import FactCache
+from relay.delivery.pipeline import decode_body
 from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.pages import PageNotFound, form, frame_response, page, row_id, visible
-from relay.inspector.preview import MessagePreview, render_preview
-from relay.inspector.preview.mail import SANDBOX
 from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent, normalize

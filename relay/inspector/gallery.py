@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from relay.channels.email.preview import SANDBOX
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
+from relay.inspector.files import TemplatePath, own_template
 from relay.inspector.pages import PageNotFound, frame_response, page
-from relay.inspector.preview.mail import SANDBOX
-from relay.inspector.template_files import TemplatePath, own_template
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event
 from relay.penpot.samples import SAMPLE_NAMES

@@ -21,6 +21,7 @@ with ``asset``: the Content-Security-Policy forbids ``style`` and ``on…`` attr
 with a policy of its own, such as a mail's, sets the header itself.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,12 +34,53 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay import __version__
+from relay.channels.preview import PreviewFrame
 from relay.errors import RelayError
-from relay.inspector.assets import asset
-from relay.inspector.preview import PreviewFrame
+
+FOLDER = Path(__file__).parent / "static"
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def asset(name: str) -> str:
+    return f"/inspector/static/{_version()}/{name}"
+
+
+async def _serve(request: Request) -> Response:
+    file = _files().get(request.path_params["name"])
+    if file is None:
+        return Response("Not Found", 404, media_type="text/plain")
+    content, media_type = file
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return Response(content, headers=headers, media_type=media_type)
+
+
+ASSET_ROUTES = [Route("/inspector/static/{version}/{name}", _serve)]
+
+
+@cache
+def _files() -> dict[str, tuple[bytes, str]]:
+    return {
+        path.name: (path.read_bytes(), TYPES[path.suffix])
+        for path in sorted(FOLDER.iterdir())
+        if path.suffix in TYPES
+    }
+
+
+@cache
+def _version() -> str:
+    digest = hashlib.sha256()
+    for name, (content, _) in _files().items():
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()[:12]
+
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -4,21 +4,21 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from relay.inspector import assets, event, events, live, teams
+from relay.inspector import event, events, live, teams
+from relay.inspector.auth import Sessions
 from relay.inspector.context import InspectorContext
 from relay.inspector.drafts import Drafts
 from relay.inspector.editor import TemplateEditor
 from relay.inspector.gallery import Gallery
 from relay.inspector.login import Login
-from relay.inspector.pages import PagesMiddleware
-from relay.inspector.sessions import Sessions
+from relay.inspector.pages import ASSET_ROUTES, PagesMiddleware
 
 
 def pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
     drafts = Drafts(inspector.config, inspector.store)
     router = Router(
         [
-            *assets.ROUTES,
+            *ASSET_ROUTES,
             *Login(inspector.config, sessions).routes(),
             *events.ROUTES,
             *event.ROUTES,

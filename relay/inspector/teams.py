@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from relay.channels import channel_class
 from relay.channels.base import Finding
-from relay.config import AnyChannel, Config
+from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
 from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.pages import PageNotFound, form, fragment, page
@@ -93,7 +93,7 @@ async def _hook(request: Request) -> Response:
 
 
 async def _test(request: Request) -> Response:
-    from relay.trial import send_test
+    from relay.preview import send_test
 
     key, config = _team_key(request), inspector_of(request).config
     name = (await form(request)).get("channel", "")

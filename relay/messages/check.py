@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from relay.messages.environments import BUILTIN
-from relay.messages.faults import hint
+from relay.messages.lint import hint
 from relay.messages.rendering import Problem, RenderError, Variables, to_problem
 from relay.messages.sets import (
     MARKDOWN_SUFFIX,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import groupby
 
+from relay.messages.document import parse
 from relay.messages.escape import (
     Markdown,
     escape,
@@ -17,9 +18,7 @@ from relay.messages.escape import (
     readable_prefix,
     safe_url,
 )
-from relay.messages.graphemes import ELLIPSIS, shorten
-from relay.messages.markdown import parse
-from relay.messages.plain import to_text
+from relay.messages.plain import ELLIPSIS, shorten, to_text
 
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text

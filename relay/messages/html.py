@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 
-from relay.messages.markdown import (
+from relay.messages.document import (
     CodeBlock,
     Document,
     Heading,

@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 
 from relay.errors import RelayError
+from relay.messages.document import parse
 from relay.messages.environments import MAX_TEMPLATE_SIZE
-from relay.messages.graphemes import shorten
-from relay.messages.markdown import parse
-from relay.messages.plain import first_line, to_text
+from relay.messages.plain import first_line, shorten, to_text
 
 Variables: TypeAlias = Mapping[str, Any]
 """What a template can use, by name."""

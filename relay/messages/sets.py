@@ -12,7 +12,7 @@ from relay.messages.environments import (
     SlackJsonEnvironment,
     TemplateFiles,
 )
-from relay.messages.faults import lint_template
+from relay.messages.lint import lint_template
 from relay.messages.rendering import Problem, Sections, Variables, override, sections
 
 MARKDOWN_SUFFIX = ".md.j2"

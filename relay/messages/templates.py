@@ -9,11 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
-from relay.messages.cell import Sandbox, SandboxedTemplates
 from relay.messages.escape import escape, one_line
-from relay.messages.graphemes import shorten
 from relay.messages.message import Message
+from relay.messages.plain import shorten
 from relay.messages.rendering import MAX_TITLE_LENGTH, Problem, Sections, Variables, to_problem
+from relay.messages.sandbox import Sandbox, SandboxedTemplates
 from relay.messages.sets import (
     MARKDOWN_SUFFIX,
     OVERRIDE_SUFFIXES,

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from relay.penpot.answers import (
+from relay.penpot.client import (
+    ASSET,
+    BAD_TOKEN,
+    PenpotBusy,
+    PenpotRefused,
+    PenpotUnexpected,
+    RpcClient,
+    picture,
+)
+from relay.penpot.records import (
+    CommentRow,
     FileRecord,
     ProfileRecord,
     ProjectRecord,
@@ -12,15 +22,12 @@ from relay.penpot.answers import (
     TeamRecord,
     TemplateRecord,
     ThreadRecord,
+    ThreadRow,
     WebhookRecord,
     board_thumbnails,
     record_from,
     records_from,
 )
-from relay.penpot.assets import picture
-from relay.penpot.client import ASSET, RpcClient
-from relay.penpot.discussion import CommentRow, ThreadRow
-from relay.penpot.rpc import BAD_TOKEN, PenpotBusy, PenpotRefused, PenpotUnexpected
 from relay.penpot.text import uuid
 from relay.picture import Picture
 

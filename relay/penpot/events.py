@@ -10,7 +10,7 @@ from heapq import nsmallest
 from typing import Any, Final, TypeVar
 
 from relay.errors import RelayError
-from relay.penpot import values
+from relay.penpot import text as values
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.text import MAX_NAME_LENGTH, bounded, one_line, plain_text, uuid
 

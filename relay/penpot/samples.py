@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from relay.penpot.events import normalize
-from relay.penpot.names import Fact, Key, facts_from_event
+from relay.penpot.events import Event, normalize
+from relay.penpot.facts import Fact, Key, enrich, facts_from_event
+from relay.penpot.links import add_links
 
 _START = datetime(2026, 3, 9, 9, 30, 12, 408_000, tzinfo=UTC)
 
@@ -188,3 +189,27 @@ def sample_facts() -> dict[Key, Fact]:
             facts[fact.key] = Fact.merged(fact, older) if older else fact
     template = Fact.of("template", "wireframing-kit", "Wireframe library")  # as in Penpot's API
     return facts | {template.key: template}
+
+
+def examples() -> Iterator[Event]:
+    return (example(name) for name in SAMPLE_NAMES)
+
+
+def example(name: str) -> Event:
+    """The sample event of a kind. Raises ``KeyError`` if there is no such kind."""
+    return enriched(normalize(json.loads(sample(name))))
+
+
+def enriched(event: Event) -> Event:
+    """Any event, with the names in the samples."""
+    known = dict(sample_facts())
+    while True:
+        richer, missing = enrich(event, known, team_key="acme")
+        if not missing:
+            return richer
+        known |= {key: Fact(*key) for key in missing}
+
+
+def variables(penpot_url: str) -> list[Mapping[str, Any]]:
+    """Template variables of each sample."""
+    return [add_links(event, penpot_url).variables() for event in examples()]

@@ -1,7 +1,9 @@
 """Cleaning of text from Penpot (names, comments), and size limits for values kept as sent."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import islice
 from operator import is_
 from typing import Any
@@ -124,3 +126,48 @@ class _SizeLimit:
 def _mention(match: re.Match[str]) -> str:
     name = one_line(match[1] or match[3])
     return "@someone" if not name or _UUID_PATTERN.fullmatch(name.lower()) else f"@{name}"
+
+
+def ids(values: Any) -> set[str]:
+    if not isinstance(values, list | tuple):
+        return set()
+    return {value for value in map(uuid, values) if value}
+
+
+def number(value: Any) -> int | None:
+    """A whole number from 0 to 999,999,999."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < 1_000_000_000 else None
+
+
+def instant(value: Any) -> datetime | None:
+    """A time in UTC, from ISO 8601."""
+    if not isinstance(value, str) or len(value) > 40:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+# Where the events about new comments have the comment's id (Penpot 2.5 and later).
+_COMMENT_ID = {"create-comment-thread": "commentId", "create-comment": "id"}
+
+
+def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
+    """Equal for every copy of an event, from a webhook or from sync. ``body`` is ``sent``, decoded.
+
+    A new comment is identified by its id, which webhook and API share; any other event by the bytes
+    sent. The key begins with the event's time, so that new keys go to the end of an index.
+    """
+    name, props = body.get("name"), body.get("props")
+    if isinstance(name, str) and name in _COMMENT_ID and isinstance(props, Mapping):
+        comment = uuid(props.get(_COMMENT_ID[name]))
+        created_at = instant(props.get("createdAt"))
+        if comment and created_at is not None:
+            hour = created_at.strftime("%Y-%m-%dT%H").encode()
+            return hour + hashlib.sha256(f"comment {comment}".encode()).digest()[:16]
+    at = str(body.get("createdAt", ""))[:24]
+    return at.encode() + hashlib.sha256(sent).digest()[:16]

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from relay.config import Config
+from relay.config.secret import Secret
+from relay.config.settings import Config
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
-from relay.penpot.rpc import PenpotError
-from relay.secret import Secret
+from relay.penpot.client import PenpotError
 from relay.store.base import Store
 
 T = TypeVar("T")

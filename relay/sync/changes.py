@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from relay.penpot import values
-from relay.penpot.discussion import CommentRow, ThreadRow
-from relay.penpot.identity import deduplication_key
-from relay.penpot.text import bounded
+from relay.penpot import text as values
+from relay.penpot.records import CommentRow, ThreadRow
+from relay.penpot.text import bounded, deduplication_key
 from relay.store.base import NewEvent
 from relay.store.sync_threads import SyncThread
 

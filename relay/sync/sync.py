@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import starmap
 
-from relay.config import Config
-from relay.delivery.pace import pause
-from relay.delivery.plan import decode_body
+from relay.config.settings import Config
+from relay.delivery.backoff import pause
+from relay.delivery.pipeline import decode_body
 from relay.metrics import Metrics
-from relay.penpot.rpc import PenpotBusy, PenpotError, PenpotRefused
+from relay.penpot.client import PenpotBusy, PenpotError, PenpotRefused
 from relay.store.base import LeaseLost, Store, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
 from relay.sync.budget import Backoff, CallBudget, CountedPenpotClient, SyncContext

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from relay.penpot.discussion import ThreadRow
-from relay.penpot.rpc import PenpotError, PenpotUnexpected
+from relay.penpot.client import PenpotError, PenpotUnexpected
+from relay.penpot.records import ThreadRow
 from relay.penpot.text import uuid
 from relay.sync.budget import Backoff, SyncContext, jittered
 from relay.sync.changes import COMMENT_KEYS, THREAD_KEYS, pick

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.h2c import H2cBlindProtocol
+from relay.server import H2cBlindProtocol
 
 
 async def hook(request: Request) -> Response:

@@ -8,9 +8,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from relay.config.secret import Secret
 from relay.metrics import Metrics
-from relay.penpot.identity import deduplication_key
-from relay.secret import Secret
+from relay.penpot.text import deduplication_key
 from relay.store.base import NewEvent
 from relay.store.sqlite import SqliteStore
 from relay.sync.sync import PenpotSync

@@ -8,9 +8,15 @@ from typing import Any
 
 from relay.channels import open_channel
 from relay.channels.base import Channel, DeliveryError
-from relay.config import AnyChannel, EmailSettings, MatrixSettings, SlackSettings, SmtpSettings
+from relay.config.secret import Secret
+from relay.config.settings import (
+    AnyChannel,
+    EmailSettings,
+    MatrixSettings,
+    SlackSettings,
+    SmtpSettings,
+)
 from relay.messages.message import Message
-from relay.secret import Secret
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
 

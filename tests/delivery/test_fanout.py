@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from relay.config import Config
-from relay.delivery import fanout, plan
+from relay.config.settings import Config
+from relay.delivery import fanout
+from relay.delivery import pipeline as plan
 from relay.delivery.fanout import FanOut
-from relay.delivery.plan import Planner
+from relay.delivery.pipeline import Planner
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Message
 from relay.messages.templates import Templates

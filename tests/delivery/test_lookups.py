@@ -15,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from relay.config import Config
+from relay.config.settings import Config
 from relay.delivery import fanout, lookups
+from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
-from relay.delivery.memory import FactCache
-from relay.delivery.plan import Planner
+from relay.delivery.pipeline import Planner
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.events import Subject, normalize
-from relay.penpot.names import Fact
+from relay.penpot.facts import Fact
 from relay.store.base import NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.penpot.standin import TOKEN, Fault, StandIn
@@ -550,7 +550,7 @@ def test_a_service_with_a_token_adds_missing_names(tmp_path: Path, penpot: Stand
 
 def test_without_a_token_no_http_client_is_loaded() -> None:
     code = (
-        "import sys; from relay.app import build; from relay.config import Config\n"
+        "import sys; from relay.app import build; from relay.config.settings import Config\n"
         f"build(Config.model_validate({{'teams': {{'acme': {{'secret': '{SECRET}'}}}}}}))\n"
         "sys.exit('httpx' in sys.modules)"
     )

@@ -20,8 +20,8 @@ import atheris
 
 with atheris.instrument_imports(include=["relay"]):
     from relay.penpot.events import NotAnEvent, normalize
+    from relay.penpot.facts import Fact, enrich, facts_from_event
     from relay.penpot.links import add_links
-    from relay.penpot.names import Fact, enrich, facts_from_event
     from relay.penpot.wire import UnreadableBody, decode
 
 TYPES = ("application/json", "application/transit+json")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Config
+from relay.config.settings import Config
 from relay.inspector.drafts import Drafts
 from relay.store.sqlite import SqliteStore
 

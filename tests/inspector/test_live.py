@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Config
+from relay.config.settings import Config
 from relay.delivery.feed import ChangeFeed
 from relay.inspector import live
 from relay.inspector.context import InspectorContext

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from relay.config import Config
-from relay.inspector.sessions import COOKIE, SESSION_TTL, Sessions
+from relay.config.settings import Config
+from relay.inspector.auth import COOKIE, SESSION_TTL, Sessions
 from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
 from tests.service import SECRET, Service, running
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from relay.messages.document import Heading, Text, parse
 from relay.messages.escape import clean
-from relay.messages.markdown import Heading, Text, parse
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 
+from relay.messages.document import Paragraph, Text, parse
 from relay.messages.escape import Markdown, clean, escape, one_line
-from relay.messages.markdown import Paragraph, Text, parse
 from tests.messages.texts import NASTY, any_text
 
 

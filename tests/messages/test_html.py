@@ -3,10 +3,10 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 
+from relay.messages.document import parse
 from relay.messages.escape import clean, escape, lines
 from relay.messages.filters import link, quote
 from relay.messages.html import to_html
-from relay.messages.markdown import parse
 from tests.messages.texts import any_text
 
 ALLOWED = {

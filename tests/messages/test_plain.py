@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.messages.graphemes import boundary
-from relay.messages.markdown import CodeBlock, ListBlock, Paragraph, Quote, Text, parse
-from relay.messages.plain import cut, length, to_text
+from relay.messages.document import CodeBlock, ListBlock, Paragraph, Quote, Text, parse
+from relay.messages.plain import boundary, cut, length, to_text
 
 MARKDOWN = """\
 # Title

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.messages.markdown import parse
+from relay.messages.document import parse
 from relay.messages.rendering import Problem
 from relay.messages.templates import RenderResult, Templates, builtin_folder
 from tests.messages.samples import known, subject

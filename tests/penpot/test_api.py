@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from relay.penpot import api
-from relay.penpot.answers import FileRecord, ProfileRecord, TemplateRecord
 from relay.penpot.api import PenpotClient
-from relay.penpot.client import MAX_ANSWER_BYTES, MAX_CONCURRENT_CALLS
-from relay.penpot.rpc import (
+from relay.penpot.client import (
+    MAX_ANSWER_BYTES,
+    MAX_CONCURRENT_CALLS,
     MAX_RETRY_AFTER_SECONDS,
     MAX_VALUES,
     PenpotBusy,
@@ -24,6 +24,7 @@ from relay.penpot.rpc import (
     PenpotRefused,
     PenpotUnexpected,
 )
+from relay.penpot.records import FileRecord, ProfileRecord, TemplateRecord
 from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
 from tests.penpot.streams import hook
 from tests.penpot.world import Webhook, World, instant

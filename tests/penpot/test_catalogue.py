@@ -9,7 +9,7 @@ import pytest
 
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event, normalize
-from relay.penpot.names import Fact, enrich
+from relay.penpot.facts import Fact, enrich
 from relay.penpot.samples import SAMPLES
 from relay.penpot.samples import sample_facts as sample_facts
 from relay.penpot.wire import decode

@@ -25,8 +25,8 @@ from relay.penpot.events import (
     Thread,
     normalize,
 )
+from relay.penpot.facts import Fact, enrich, facts_from_event
 from relay.penpot.links import add_links
-from relay.penpot.names import Fact, enrich, facts_from_event
 from relay.penpot.text import (
     MAX_ENTRIES,
     MAX_NAME_LENGTH,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from relay.messages.markdown import _parse_cached
+from relay.messages.document import _parse_cached
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.events import NotAnEvent, normalize
+from relay.penpot.facts import Fact, Key, enrich
 from relay.penpot.links import add_links
-from relay.penpot.names import Fact, Key, enrich
 from relay.penpot.wire import MAX_NON_ASCII_BYTES, MAX_VALUES, UnreadableBody, decode
 
 MAX_DECODE_SECONDS = 0.5

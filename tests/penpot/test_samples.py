@@ -8,7 +8,7 @@ import pytest
 
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import normalize
-from relay.penpot.names import Fact, Key, enrich, facts_from_event
+from relay.penpot.facts import Fact, Key, enrich, facts_from_event
 from relay.penpot.samples import SAMPLE_NAMES, SAMPLES, sample, sample_facts
 from relay.penpot.wire import decode
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from relay.inspector.preview.slack import draw, posted
+from relay.channels.slack.preview import draw, posted
 from tests.servers.slack import Slack
 
 WIDTH = 600

@@ -3,8 +3,8 @@
 import uuid
 from pathlib import Path
 
-from relay.config import Config, TeamSettings
-from relay.secret import Secret
+from relay.config.secret import Secret
+from relay.config.settings import Config, TeamSettings
 from tests.penpot.standin import StandIn
 from tests.penpot.world import Comment, File, Project, Thread, Webhook
 from tests.penpot.world import Team as PenpotTeam

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from relay.config import (
+from relay.config.secret import Secret
+from relay.config.settings import (
     Config,
     PenpotSettings,
     ServerSettings,
@@ -20,9 +21,8 @@ from relay.config import (
 )
 from relay.messages.message import Message
 from relay.metrics import Metrics
-from relay.penpot.identity import deduplication_key
-from relay.penpot.rpc import RpcResponse
-from relay.secret import Secret
+from relay.penpot.client import RpcResponse
+from relay.penpot.text import deduplication_key
 from relay.store.base import NewEvent, Store
 from relay.store.sqlite import SqliteStore
 from relay.sync.budget import CountedPenpotClient

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import SyncSettings
+from relay.config.settings import SyncSettings
+from relay.penpot.client import PenpotBusy
 from relay.penpot.events import normalize
-from relay.penpot.rpc import PenpotBusy
 from tests.penpot.standin import Fault, StandIn
 from tests.sync.stage import Direct, Stage, stage
 from tests.sync.test_comments import HOUR, MINUTE, NEXT_POLL, synced

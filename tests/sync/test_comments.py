@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from relay.config import StoreSettings, SyncSettings
-from relay.secret import Secret
+from relay.config.secret import Secret
+from relay.config.settings import StoreSettings, SyncSettings
 from relay.store.base import FanOutResult, StoreUnavailable
 from relay.sync.comments import MAX_RECEIVED_COUNT
 from relay.sync.state import forget_sync_state, load_state

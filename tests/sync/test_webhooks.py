@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import ServerSettings, TeamSettings
-from relay.penpot.answers import WebhookRecord as Row
-from relay.secret import Secret
+from relay.config.secret import Secret
+from relay.config.settings import ServerSettings, TeamSettings
+from relay.penpot.records import WebhookRecord as Row
 from relay.store.base import StoreUnavailable
 from relay.sync.webhooks import NOTICE_INTERVAL, load_status, own_webhooks, webhook_problems
 from tests.channels import builders

@@ -1,0 +1,229 @@
+"""Mail, through an SMTP server."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from email.headerregistry import Address
+from math import inf
+from typing import Any, ClassVar
+
+from aiosmtplib import (
+    SMTP,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
+
+from relay.channels import tls
+from relay.channels.base import DeliveryError, Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
+from relay.channels.email.errors import error_from_smtp, error_kind
+from relay.channels.email.message import address, compose, mailbox
+from relay.channels.errors import redact
+from relay.config.settings import EmailSettings
+from relay.messages.message import Message
+from relay.picture import Picture
+
+_ANSWER_TIMEOUT = 30.0  # seconds; a server that scans for spam is slow
+_SESSION_TIMEOUT = 90.0  # seconds
+_CC_TIMEOUT = 30.0  # seconds for all mentioned people
+_CLOSING_CODE = 421
+# Seconds that one recipient may delay the others: greylisting takes minutes, seldom more than an
+# hour (RFC 6647).
+_MAX_RECIPIENT_DELAY = 2 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class EmailChannel:
+    """Sends to one or more mailboxes, each mail over a new connection: the server may close one
+    that is kept open."""
+
+    kind: ClassVar[str] = "email"
+    pace: ClassVar[float | None] = None
+
+    def __init__(self, settings: EmailSettings, kv: KeyValueStore) -> None:
+        self._smtp = settings.smtp
+        self._sender = address(settings.sender)
+        self._to = tuple(map(address, settings.to))
+        self._mention_by_mail = settings.mention_by_mail
+        self._tls = None if settings.smtp.tls == "none" else tls.context(settings.ca_file)
+        password = settings.smtp.password
+        self._secret = password.reveal() if password else ""
+        self._refused_since: dict[str, float] = {}
+        self._key_without_cc = ""  # of the mail that is sent without its mentioned people
+
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: ReplyTo | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
+        """Send the mail. Its ``Message-ID`` is derived from ``key``, so that mailboxes can
+        recognise a mail that is sent twice.
+
+        A permanently refused recipient is logged, and the others get the mail. A temporarily
+        refused one (greylisting, a wrong login) raises ``DeliveryError`` before anybody gets the
+        mail: all get it in order, and nobody twice. A recipient that is refused for two hours
+        without a break is skipped with a warning until the server accepts it again, so that a full
+        mailbox does not delay the others; a restart resets the two hours. If the server refuses
+        all recipients, ``DeliveryError`` is always raised.
+        """
+        cc = self._cc_addresses(message)
+        mail = compose(message, key, self._sender, self._to, thread, copies=cc, picture=picture)
+        content = mail.as_bytes()
+        async with self._session() as smtp:
+            size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
+            await smtp.mail(self._sender.addr_spec, options=size)
+            refusals = await self._add_recipients(smtp)
+            await self._add_cc(cc, smtp, key)
+            await smtp.data(content)
+        for refusal in refusals:
+            reply = redact(f"{refusal.code} {refusal.message}", self._secret)
+            _log.warning("the mail server refuses %s: %s", refusal.recipient, reply)
+        return Receipt(str(mail["Message-ID"]))
+
+    async def _add_cc(self, cc: Sequence[Address], smtp: SMTP, key: str) -> None:
+        """They never delay the other recipients: a refused address is left out, and if the session
+        fails here, the next attempt leaves all of them out."""
+        if self._key_without_cc == key:
+            return
+        try:
+            async with asyncio.timeout(_CC_TIMEOUT):
+                for address in cc:
+                    try:
+                        await smtp.rcpt(address.addr_spec)
+                    except SMTPRecipientRefused as error:
+                        if error.code == _CLOSING_CODE:
+                            raise
+        except (SMTPException, OSError, TimeoutError):
+            self._key_without_cc = key
+            raise
+
+    def _cc_addresses(self, message: Message) -> list[Address]:
+        """Of the mentioned people who are not recipients."""
+        if not self._mention_by_mail:
+            return []
+        known = {to.addr_spec.lower() for to in self._to}
+        addresses = []
+        for person in message.mentions:
+            address = mailbox(person)
+            if address is None and person.mail:
+                _log.warning("%s gets no mail: the address is not valid", person.name)
+            elif address is not None and address.addr_spec.lower() not in known:
+                known.add(address.addr_spec.lower())
+                addresses.append(address)
+        return addresses
+
+    async def check(self) -> list[Finding]:
+        """Start a mail up to its recipients, then reset the session."""
+        findings: list[Finding] = []
+        try:
+            async with self._session() as smtp:
+                findings.append(Finding(ok=True, text=self._server_summary()))
+                await smtp.mail(self._sender.addr_spec)
+                for to in self._to:
+                    findings.append(await self._check_recipient(smtp, to.addr_spec))
+                await smtp.rset()
+        except DeliveryError as error:
+            text = f"Mail through {self._smtp.host}: {error.detail} ({error.reason})."
+            findings.append(Finding(ok=False, text=text))
+        return findings
+
+    async def close(self) -> None:
+        pass  # each session closes its connection
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[SMTP]:
+        """A connection, encrypted and logged in as configured. Raises ``DeliveryError``, also for
+        errors inside of the block."""
+        smtp = SMTP(
+            hostname=self._smtp.host,
+            port=self._smtp.server_port,
+            # The default is this host's name, which others can't resolve; its lookup may block.
+            local_hostname=self._sender.domain,
+            timeout=_ANSWER_TIMEOUT,
+            use_tls=self._smtp.tls == "tls",
+            start_tls=False,
+            tls_context=self._tls,
+        )
+        transport: Any = None
+        try:
+            async with asyncio.timeout(_SESSION_TIMEOUT):
+                await smtp.connect()
+                transport = smtp.transport
+                await self._secure(smtp)
+                transport = smtp.transport
+                try:
+                    yield smtp
+                except (SMTPResponseException, SMTPRecipientsRefused):
+                    await _quit(smtp)
+                    raise
+                await _quit(smtp)
+        except (SMTPException, OSError, TimeoutError) as error:
+            raise error_from_smtp(error, secret=self._secret) from None
+        finally:
+            smtp.close()
+            if transport is not None:
+                transport.abort()  # a close would wait for the server's TLS close_notify
+
+    async def _secure(self, smtp: SMTP) -> None:
+        await smtp.ehlo()
+        if self._smtp.tls == "starttls":
+            if not smtp.supports_extension("starttls"):
+                text = (
+                    'the mail server does not offer STARTTLS: set tls = "tls" (port 465), or '
+                    '"none" if the network itself is safe'
+                )
+                raise RetryLater("starttls", text)
+            await smtp.starttls()
+            await smtp.ehlo()
+        if self._smtp.username:
+            if not smtp.supported_auth_methods:
+                text = "the mail server does not offer a login: remove username, or use TLS"
+                raise RetryLater("auth", text)
+            await smtp.login(self._smtp.username, self._secret)
+
+    async def _add_recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
+        """Return the refusals that the mail does not wait for. Raises one that it waits for, or
+        ``SMTPRecipientsRefused``."""
+        refusals = []
+        for to in self._to:
+            try:
+                await smtp.rcpt(to.addr_spec)
+            except SMTPRecipientRefused as error:
+                refusals.append(error)
+        if len(refusals) == len(self._to):  # no recipient delays another
+            raise SMTPRecipientsRefused(refusals)
+        now = time.monotonic()
+        self._refused_since = since = {
+            refusal.recipient: self._refused_since.get(refusal.recipient, now)
+            for refusal in refusals
+            if error_kind(refusal) is RetryLater
+        }
+        for refusal in refusals:
+            if now - since.get(refusal.recipient, -inf) < _MAX_RECIPIENT_DELAY:
+                raise refusal
+        return refusals
+
+    def _server_summary(self) -> str:
+        server = f"{self._smtp.host}:{self._smtp.server_port}"
+        modes = {"starttls": "with STARTTLS", "tls": "with TLS", "none": "without encryption"}
+        login = f" as {self._smtp.username}" if self._smtp.username else ""
+        return f"The mail server {server} answers {modes[self._smtp.tls]} and accepts mail{login}."
+
+    async def _check_recipient(self, smtp: SMTP, address: str) -> Finding:
+        try:
+            await smtp.rcpt(address)
+        except SMTPResponseException as error:
+            reply = redact(f"{error.code} {error.message}", self._secret)
+            return Finding(ok=False, text=f"The mail server refuses {address}: {reply}.")
+        return Finding(ok=True, text=f"The mail server accepts mail for {address}.")
+
+
+async def _quit(smtp: SMTP) -> None:
+    with suppress(SMTPException):  # the mail was already accepted or refused
+        await smtp.quit(timeout=2)

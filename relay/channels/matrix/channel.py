@@ -1,0 +1,190 @@
+"""Matrix, through the client-server API.
+
+https://spec.matrix.org/latest/client-server-api/
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote
+
+from relay.channels.base import (
+    DeliveryError,
+    Finding,
+    KeyValueStore,
+    MessageNotFound,
+    NotEditable,
+    Permanent,
+    Receipt,
+    ReplyTo,
+    ThreadNotFound,
+)
+from relay.channels.matrix import check as matrix_check
+from relay.channels.matrix.client import MatrixApi
+from relay.channels.matrix.content import relation, render, replacement
+from relay.channels.matrix.direct import DirectRooms
+from relay.channels.matrix.media import MatrixMedia
+from relay.config.settings import MatrixSettings
+from relay.messages.message import Mention, Message
+from relay.picture import Picture
+
+T = TypeVar("T")
+
+# Synapse (1.163) answers M_UNKNOWN with these texts if the thread's first message or the message to
+# edit does not exist, or is in another room. The spec defines no error code for it.
+_UNKNOWN_EVENT_PATTERN = re.compile("Can't send relation to unknown event|Unknown parent event")
+_OTHER_ROOM_PATTERN = re.compile("Relations must be in the same room")
+_NO_MESSAGE = "the message does not exist"
+
+
+class MatrixChannel:
+    """Posts to a room, or to direct rooms, as a user of the homeserver."""
+
+    kind: ClassVar[str] = "matrix"
+    # Every homeserver has its own limits and reports them with M_LIMIT_EXCEEDED.
+    pace: ClassVar[float | None] = None
+    edits_notify: ClassVar[bool] = True
+
+    def __init__(self, settings: MatrixSettings, kv: KeyValueStore) -> None:
+        self._settings = settings
+        self._configured_room = settings.room
+        self._room = "" if settings.room.startswith("#") else settings.room
+        self._api = MatrixApi(settings)
+        self._direct = DirectRooms(self._api, kv)
+        self._media = MatrixMedia(self._api, kv)
+
+    async def send(
+        self,
+        message: Message,
+        key: str,
+        thread: ReplyTo | None = None,
+        picture: Picture | None = None,
+    ) -> Receipt:
+        """Post the message. ``key`` is in its transaction id, so the homeserver posts it once.
+
+        A user who is not in the room joins it, if invited or if the room is public. An alias is
+        resolved again when the room refuses.
+        """
+        content = await self._content(message, picture)
+        if message.to is not None:
+            return await self._post(await self._direct_room(message.to), content, key)
+        if thread is not None:
+            content["m.relates_to"] = relation(thread)
+        try:
+            return await self._in_room(lambda room: self._post(room, content, key))
+        except DeliveryError as error:
+            patterns = (_UNKNOWN_EVENT_PATTERN, _OTHER_ROOM_PATTERN)
+            if thread and any(pattern.search(error.detail) for pattern in patterns):
+                raise ThreadNotFound(error.reason, error.detail) from None
+            raise
+
+    async def update(
+        self, receipt: str, message: Message, key: str, picture: Picture | None = None
+    ) -> None:
+        new = message.change.new_mentions if message.change else ()
+        mentions = [person for person in message.mentions if person.matrix and person.id in new]
+        user_ids = [person.matrix for person in mentions]
+        content = replacement(await self._content(message, picture), receipt, user_ids)
+        try:
+            await self._in_room(lambda room: self._post(room, content, key))
+        except DeliveryError as error:
+            if _UNKNOWN_EVENT_PATTERN.search(error.detail):
+                raise MessageNotFound(error.reason, _NO_MESSAGE) from None
+            if _OTHER_ROOM_PATTERN.search(error.detail):
+                text = "the message is in the channel's previous room"
+                raise NotEditable(error.reason, text) from None
+            raise
+
+    async def remove(self, receipt: str, message: Message, key: str) -> None:
+        """Redacts the message and its edits, which would otherwise stay in the room. The first
+        message of a thread with replies is edited instead, since some clients do not show a thread
+        whose first message was redacted (github.com/element-hq/element-web/issues/24639).
+        """
+        ends_thread = message.change is not None and message.change.whole_thread
+        try:
+            edit = not ends_thread and bool(await self._related_events(receipt, "m.thread"))
+            events = [] if edit else [*await self._related_events(receipt, "m.replace"), receipt]
+            for event in events:
+                await self._redact(event, key)
+        except DeliveryError as error:
+            if error.reason == "M_NOT_FOUND" or _UNKNOWN_EVENT_PATTERN.search(error.detail):
+                raise MessageNotFound(error.reason, _NO_MESSAGE) from None
+            if error.reason not in ("M_FORBIDDEN", "M_UNRECOGNIZED"):
+                raise
+            # A user who may not redact may still edit; an old homeserver has no relations API.
+            edit = True
+        if edit:
+            await self.update(receipt, message, key)
+
+    async def check(self) -> list[Finding]:
+        return await matrix_check.check(
+            self._api.call, self._configured_room, removes=self._settings.edit_mode == "in-place"
+        )
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def _content(self, message: Message, picture: Picture | None) -> dict[str, Any]:
+        image = None
+        if picture is not None and not message.override:
+            image = await self._media.image(picture, message.file or "Thumbnail")
+        return render(message, image)
+
+    async def _in_room(self, call: Callable[[str], Awaitable[T]]) -> T:
+        """``call`` with the room's id; after a refusal, join the room and call it again."""
+        try:
+            return await call(await self._room_id())
+        except DeliveryError as error:
+            if error.reason not in ("M_FORBIDDEN", "M_NOT_FOUND"):
+                raise
+            await self._join(error)
+        return await call(await self._room_id())
+
+    async def _related_events(self, event: str, kind: str) -> list[str]:
+        """https://spec.matrix.org/latest/client-server-api/#relationships-api"""
+        path = f"relations/{quote(event, safe='')}/{kind}?limit=100"
+        answer = await self._in_room(
+            lambda room: self._api.call("GET", f"rooms/{quote(room, safe='')}/{path}", version="v1")
+        )
+        chunk = answer.get("chunk")
+        events = chunk if isinstance(chunk, list) else []
+        return [str(event.get("event_id", "")) for event in events]
+
+    async def _redact(self, event: str, key: str) -> None:
+        """https://spec.matrix.org/latest/client-server-api/#redactions"""
+        transaction = quote(f"relay.{key}.{event}", safe="")
+        room = quote(await self._room_id(), safe="")
+        await self._api.call(
+            "PUT", f"rooms/{room}/redact/{quote(event, safe='')}/{transaction}", {}
+        )
+
+    async def _post(self, room: str, content: dict[str, Any], key: str) -> Receipt:
+        path = f"rooms/{quote(room, safe='')}/send/m.room.message/{quote(f'relay.{key}', safe='')}"
+        answer = await self._api.call("PUT", path, content)
+        return Receipt(str(answer.get("event_id", "")))
+
+    async def _direct_room(self, person: Mention) -> str:
+        if not person.matrix:
+            name = person.name or "a mentioned person"
+            text = f"the Matrix id of {name} is not known: add them to [people] in the config"
+            raise Permanent("no_address", text)
+        return await self._direct.room(person.matrix)
+
+    async def _room_id(self) -> str:
+        if not self._room:
+            alias = quote(self._configured_room, safe="")
+            answer = await self._api.call("GET", f"directory/room/{alias}")
+            self._room = str(answer.get("room_id", ""))
+        return self._room
+
+    async def _join(self, refusal: DeliveryError) -> None:
+        """Join the room after ``refusal``. Raises ``DeliveryError``."""
+        if self._configured_room.startswith("#"):
+            self._room = ""
+        room = quote(self._configured_room, safe="")
+        try:
+            answer = await self._api.call("POST", f"join/{room}", {})
+        except DeliveryError as error:
+            # For these codes the refusal of the message says more than that of the join.
+            raise (refusal if error.reason in ("M_FORBIDDEN", "M_NOT_FOUND") else error) from None
+        self._room = str(answer.get("room_id", self._room))

@@ -1,0 +1,143 @@
+"""A message as the content of a Matrix event."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from relay.channels.base import ReplyTo
+from relay.messages.document import (
+    Block,
+    Document,
+    Paragraph,
+    Text,
+    add_missing_mentions,
+    parse,
+    replace_mentions,
+)
+from relay.messages.html import inlines_to_html, to_html
+from relay.messages.message import Mention, Message
+from relay.messages.plain import cut, length, to_text
+
+# "The complete event MUST NOT be larger than 65536 bytes", including the signatures, hashes and
+# fields that servers add: https://spec.matrix.org/latest/client-server-api/#size-limits
+_MAX_CONTENT_BYTES = 48 * 1024
+_MAX_TEXT_LENGTH = 12_000  # characters; nobody reads more in a chat
+_MAX_IMAGE_WIDTH = 400  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An uploaded picture, with its ``mxc://`` URI."""
+
+    uri: str
+    alt_text: str
+    width: int
+    height: int
+
+    def html(self) -> str:
+        scale = min(1.0, _MAX_IMAGE_WIDTH / self.width)
+        return (
+            f'<p><img src="{escape(self.uri)}" alt="{escape(self.alt_text)}"'
+            f' width="{round(self.width * scale)}" height="{round(self.height * scale)}"></p>'
+        )
+
+
+def render(message: Message, image: Image | None = None) -> dict[str, Any]:
+    """The content of the event, as HTML and as plain text for clients that show no HTML.
+
+    It has no title, since the body says the same. ``m.mentions`` is always present, so that a name
+    in the text notifies nobody who is not listed there:
+    https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
+    """
+    mentions = [person for person in message.mentions if person.matrix]
+    body = add_missing_mentions(parse(message.body), mentions)
+    footer = cut(parse(message.footer), 300)
+    limit = min(_MAX_TEXT_LENGTH, length(body))
+    override = message.override
+    while True:
+        content = _content(message, cut(body, limit), footer, override, mentions, image)
+        # Canonical JSON: https://spec.matrix.org/latest/appendices/#canonical-json
+        canonical = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        if len(canonical.encode()) <= _MAX_CONTENT_BYTES:
+            return content
+        if override:
+            override = ""
+        elif limit < 100:  # too much structure for its text
+            return _content(message, (), (), "", mentions, None)
+        else:
+            limit //= 2
+
+
+def replacement(content: dict[str, Any], event: str, user_ids: list[str]) -> dict[str, Any]:
+    """The content of an event that edits ``event`` and notifies ``user_ids``:
+    https://spec.matrix.org/latest/client-server-api/#event-replacements
+    """
+    new = {key: value for key, value in content.items() if key != "m.relates_to"}
+    return {
+        "msgtype": content["msgtype"],
+        "body": f"* {content['body']}",
+        "m.mentions": {"user_ids": user_ids} if user_ids else {},
+        "m.new_content": new,
+        "m.relates_to": {"rel_type": "m.replace", "event_id": event},
+    }
+
+
+def relation(thread: ReplyTo) -> dict[str, Any]:
+    """A thread reply, which clients without threads show as a reply to the previous message:
+    https://spec.matrix.org/latest/client-server-api/#threading
+    """
+    return {
+        "rel_type": "m.thread",
+        "event_id": thread.root,
+        "is_falling_back": True,
+        "m.in_reply_to": {"event_id": thread.last},
+    }
+
+
+def _content(
+    message: Message,
+    body: Document,
+    footer: Document,
+    override: str,
+    mentions: Collection[Mention],
+    image: Image | None,
+) -> dict[str, Any]:
+    plain = replace_mentions(body, lambda part: Text(part.text))
+    text = to_text(plain + footer, links=True) or message.title[:1000] or "Penpot"
+    content: dict[str, Any] = {"msgtype": "m.text", "body": text, "m.mentions": {}}
+    if mentions:
+        content["m.mentions"] = {"user_ids": [person.matrix for person in mentions]}
+    html = override or to_html(_with_pills(body, mentions))
+    if override:
+        absent = [person for person in mentions if person.matrix not in override]
+        html += to_html(_with_pills(add_missing_mentions((), absent), absent))
+    else:
+        html += image.html() if image else ""
+        html += "".join(map(_small, footer))
+    if html:
+        content |= {"format": "org.matrix.custom.html", "formatted_body": html}
+    return content
+
+
+def _with_pills(document: Document, mentions: Collection[Mention]) -> Document:
+    """Names as links that clients show as pills:
+    https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
+    """
+    user_ids = {person.id: person.matrix for person in mentions}
+
+    def pill(part: Text) -> Text:
+        user = user_ids.get(part.profile)
+        if user is None:
+            return Text(part.text)
+        return Text(part.text.removeprefix("@"), url=f"https://matrix.to/#/{quote(user, '@:')}")
+
+    return replace_mentions(document, pill)
+
+
+def _small(block: Block) -> str:
+    if isinstance(block, Paragraph):
+        return f"<p><sub>{inlines_to_html(block.inlines)}</sub></p>"
+    return to_html((block,))

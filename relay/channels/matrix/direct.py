@@ -1,0 +1,107 @@
+"""Direct rooms in Matrix, one per person.
+
+https://spec.matrix.org/latest/client-server-api/#direct-messaging
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+from relay.channels.base import DeliveryError, KeyValueStore, Permanent
+from relay.channels.matrix.client import MatrixApi
+
+_ROOM_TTL = 10 * 365 * 24 * 3600.0  # seconds
+# The bot is not in the room, or the room does not exist.
+_NO_ROOM_ERRORS = frozenset({"M_FORBIDDEN", "M_NOT_FOUND"})
+_CANNOT_INVITE_ERRORS = frozenset(
+    {"M_FORBIDDEN", "M_INVITE_BLOCKED", "M_INVALID_PARAM", "M_NOT_FOUND"}
+)
+
+
+class DirectRooms:
+    """Room ids are in the key-value store, and in the bot's account data (``m.direct``), by which
+    clients recognise a direct room and which survives the loss of the store. If Relay is killed
+    between creating a room and storing its id, the next message creates another room.
+    """
+
+    def __init__(self, api: MatrixApi, kv: KeyValueStore) -> None:
+        self._api = api
+        self._kv = kv
+        self._bot = ""
+
+    async def room(self, user: str) -> str:
+        """The id of the room with ``user``, who is a member or invited. Raises
+        ``DeliveryError``."""
+        key = f"matrix-direct/{self._api.account}/{user}"
+        stored = await self._kv.get(key, _ROOM_TTL)
+        rooms = [stored] if stored else await self._account_rooms(user)
+        for room in rooms:
+            if await self._ensure_member(room, user):
+                if room != stored:
+                    await self._kv.put(key, room)
+                return room
+        room = await self._create_room()
+        await self._kv.put(key, room)  # first: an error after this line creates no second room
+        await self._add_account_room(user, room)
+        await self._ensure_member(room, user)
+        return room
+
+    async def _ensure_member(self, room: str, user: str) -> bool:
+        """Invite the user if necessary; False if the room can't be used."""
+        path = f"rooms/{quote(room, safe='')}"
+        is_member = False
+        try:
+            members = await self._api.call("GET", f"{path}/joined_members")  # for members only
+            if user in (members.get("joined") or {}):
+                return True
+            is_member = True
+            state = await self._api.call("GET", f"{path}/state/m.room.member/{quote(user)}")
+        except DeliveryError as error:
+            if error.reason not in _NO_ROOM_ERRORS:
+                raise
+            if not is_member:
+                return False
+            state = {}
+        if state.get("membership") != "invite":
+            await self._invite(path, user)
+        return True
+
+    async def _invite(self, room: str, user: str) -> None:
+        # Not with /invite, which can't mark the room as a direct one.
+        content = {"membership": "invite", "is_direct": True}
+        try:
+            await self._api.call("PUT", f"{room}/state/m.room.member/{quote(user)}", content)
+        except DeliveryError as error:
+            if error.reason not in _CANNOT_INVITE_ERRORS:
+                raise
+            text = f"{user} can't be invited: {error.detail}"
+            raise Permanent("no_address", text) from error
+
+    async def _create_room(self) -> str:
+        options = {"preset": "trusted_private_chat", "is_direct": True}
+        answer = await self._api.call("POST", "createRoom", options)
+        return str(answer.get("room_id", ""))
+
+    async def _account_rooms(self, user: str) -> list[str]:
+        """From the bot's account data, the newest room first."""
+        rooms = (await self._account_data()).get(user)
+        rooms = rooms if isinstance(rooms, list) else []
+        return [room for room in reversed(rooms) if isinstance(room, str)]
+
+    async def _add_account_room(self, user: str, room: str) -> None:
+        data = await self._account_data()
+        rooms = data.get(user)
+        data[user] = [*(rooms if isinstance(rooms, list) else []), room]
+        await self._api.call("PUT", await self._account_path(), data)
+
+    async def _account_data(self) -> dict[str, Any]:
+        try:
+            return await self._api.call("GET", await self._account_path())
+        except DeliveryError as error:
+            if error.reason != "M_NOT_FOUND":
+                raise
+            return {}
+
+    async def _account_path(self) -> str:
+        if not self._bot:
+            self._bot = str((await self._api.call("GET", "account/whoami")).get("user_id", ""))
+        return f"user/{quote(self._bot)}/account_data/m.direct"

@@ -1,0 +1,276 @@
+"""A document as Slack's blocks.
+
+Text elements of ``rich_text`` are literal, so a comment that contains ``<!channel>`` can't notify
+anybody. Where Slack accepts no ``rich_text`` (the notification's ``text``, the ``context`` block of
+the footer), ``&``, ``<`` and ``>`` are escaped.
+
+https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from relay.messages.document import (
+    Block,
+    CodeBlock,
+    Document,
+    Heading,
+    Inline,
+    LineBreak,
+    ListBlock,
+    Paragraph,
+    Quote,
+    Rule,
+    Text,
+    add_missing_mentions,
+    parse,
+    replace_mentions,
+)
+from relay.messages.message import Message
+from relay.messages.plain import cut, length, shorten, to_text
+from relay.messages.rendering import parse_block_kit
+from relay.penpot.wire import replace_lone_surrogates
+
+Json: TypeAlias = dict[str, Any]
+
+# Slack documents at most 50 blocks, and 3,000 characters in the text of a context block. All blocks
+# together have an undocumented limit: msg_blocks_too_long was the answer to 13,172 characters of
+# text with one divider (github.com/slackapi/bolt-js/issues/2509), and to 11,341 characters in many
+# small rich_text elements (issues/2867), so the whole JSON is kept below that.
+_MAX_TEXT_LENGTH = 3000
+_MAX_FOOTER_LENGTH = 300
+_MAX_TITLE_LENGTH = 300
+_MAX_BLOCK_COUNT = 50
+_MAX_JSON_LENGTH = 11_000
+_MAX_CONTEXT_COUNT = 10
+_MAX_INDENT_DEPTH = 8
+
+_NO_USER_IDS: Mapping[str, str] = MappingProxyType({})
+_PLAIN_WORDS_PATTERN = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
+_LINK_SYNTAX_PATTERN = re.compile(r"[<>|\s]")
+
+
+def render(
+    message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS, image: Json | None = None
+) -> Json:
+    """The ``text`` and ``blocks`` of a message. ``user_ids`` maps Penpot profile ids to the Slack
+    users to notify; ``image`` is a block that goes before the footer."""
+    document = _with_user_ids(message, user_ids)
+    footer = [*filter(None, [image]), *_footer(message.footer)]
+    limit = min(_MAX_TEXT_LENGTH, length(document))
+    blocks = [*_blocks(cut(document, limit)), *footer]
+    while len(blocks) > _MAX_BLOCK_COUNT or _size(blocks) > _MAX_JSON_LENGTH:
+        # Too much structure for its text: half of the text has about half of the structure.
+        limit //= 2
+        if limit < 100:
+            plain = shorten(to_text(document, links=False).strip(), _MAX_TEXT_LENGTH // 2)
+            blocks = [_rich_text([_section([_text(plain or "…")])])]
+            break
+        blocks = [*_blocks(cut(document, limit)), *footer]
+    text = _notification(message)
+    return {"text": text, "blocks": blocks} if blocks else {"text": text}
+
+
+def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
+    """The body, in which ``profile`` holds Slack user ids only."""
+    pinged = [person for person in message.mentions if person.id in user_ids]
+    return replace_mentions(
+        add_missing_mentions(parse(message.body), pinged),
+        lambda part: replace(part, profile=user_ids.get(part.profile, "")),
+    )
+
+
+def override(message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS) -> Json:
+    """As ``render``, from the override's Block Kit JSON. An additional block mentions the users of
+    ``user_ids`` that the JSON does not. Raises ``ValueError`` where the JSON is invalid."""
+    try:
+        value = replace_lone_surrogates(json.loads(message.override), message.override.encode())
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    blocks, text = parse_block_kit(value)
+    absent = [user for user in user_ids.values() if f'"{user}"' not in message.override]
+    users = [{"type": "user", "user_id": user} for user in absent]
+    more = [_rich_text([_section(users)])] if users else []
+    return {"text": text or _notification(message), "blocks": [*blocks, *more]}
+
+
+def escape(text: str) -> str:
+    """https://docs.slack.dev/messaging/formatting-message-text#escaping"""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _notification(message: Message) -> str:
+    return escape(shorten(message.title.strip(), _MAX_TITLE_LENGTH)) or "Penpot"
+
+
+def _size(blocks: list[Json]) -> int:
+    return len(json.dumps(blocks, ensure_ascii=False))
+
+
+def _footer(markdown: str) -> list[Json]:
+    """A context block, which Slack shows small and grey.
+
+    It accepts no ``rich_text``. Its ``plain_text`` is literal but has no links, its ``mrkdwn`` has
+    links but also formatting: text becomes ``plain_text``, and a link becomes ``mrkdwn`` if its
+    text contains no formatting characters. Otherwise the footer is ``rich_text``, in full size.
+    """
+    document = cut(parse(markdown), _MAX_FOOTER_LENGTH)
+    elements: list[Json] = []
+    runs = groupby(_joined(document), lambda part: part.url if isinstance(part, Text) else "")
+    for url, run in runs:
+        text = "".join(part.text if isinstance(part, Text) else " " for part in run).strip()
+        if url and not _PLAIN_WORDS_PATTERN.fullmatch(text):
+            return list(_blocks(document))
+        if url:
+            link = f"<{escape(_LINK_SYNTAX_PATTERN.sub(_percent_encode, url))}|{text}>"
+            elements.append({"type": "mrkdwn", "text": link, "verbatim": True})
+        elif text:
+            elements.append({"type": "plain_text", "text": escape(text), "emoji": False})
+    if len(elements) > _MAX_CONTEXT_COUNT:
+        return list(_blocks(document))
+    return [{"type": "context", "elements": elements}] if elements else []
+
+
+def _percent_encode(character: re.Match[str]) -> str:
+    return quote(character[0], safe="")
+
+
+def _blocks(document: Document) -> Iterator[Json]:
+    """One ``rich_text`` per part between the document's rules, which become dividers."""
+    elements: list[Json] = []
+    for block in document:
+        if isinstance(block, Rule):
+            if elements:
+                yield _rich_text(elements)
+            yield {"type": "divider"}
+            elements = []
+        else:
+            _add(elements, block)
+    if elements:
+        yield _rich_text(elements)
+
+
+def _add(elements: list[Json], block: Block) -> None:
+    match block:
+        case Quote():
+            elements.append(
+                {
+                    "type": "rich_text_quote",
+                    "elements": _inlines(_joined(block.blocks, spaced=True)),
+                }
+            )
+        case ListBlock():
+            elements.extend(_lists(block, 0))
+        case CodeBlock(text):
+            elements.append({"type": "rich_text_preformatted", "elements": [_text(text or " ")]})
+        case _:
+            inlines = _inlines(_flat(block))
+            if elements and elements[-1]["type"] == "rich_text_section":
+                # Slack shows adjacent sections without the space that paragraphs need.
+                elements[-1]["elements"] += [_text("\n\n"), *inlines]
+            else:
+                elements.append(_section(inlines))
+
+
+def _lists(block: ListBlock, depth: int) -> Iterator[Json]:
+    """Slack has no nested lists: an inner list follows the outer one with a deeper indent."""
+    style = "bullet" if block.start is None else "ordered"
+    items: list[Json] = []
+    done = 0
+
+    def list_block() -> Json:
+        element: Json = {"type": "rich_text_list", "style": style, "elements": items}
+        if depth:
+            element["indent"] = min(depth, _MAX_INDENT_DEPTH)
+        if block.start is not None and block.start + done > 1:
+            element["offset"] = block.start + done - 1
+        return element
+
+    for item in block.items:
+        own = tuple(part for part in item if not isinstance(part, ListBlock))
+        items.append(_section(_inlines(_joined(own)) or [_text(" ")]))
+        inner = [part for part in item if isinstance(part, ListBlock)]
+        if inner:
+            yield list_block()
+            done += len(items)
+            items = []
+            for part in inner:
+                yield from _lists(part, depth + 1)
+    if items:
+        yield list_block()
+
+
+def _flat(block: Block) -> Iterator[Inline]:
+    """A block as inlines, for places that accept no blocks."""
+    match block:
+        case Paragraph(inlines):
+            yield from inlines
+        case Heading(_, inlines):
+            for part in inlines:
+                yield replace(part, bold=True) if isinstance(part, Text) else part
+        case Quote(blocks):
+            yield from _joined(blocks)
+        case ListBlock(items, start):
+            for number, item in enumerate(items):
+                if number:
+                    yield LineBreak()
+                yield Text("• " if start is None else f"{start + number}. ")
+                yield from _joined(item)
+        case CodeBlock(text):
+            yield Text(text or " ", code=True)
+        case Rule():
+            yield Text("———")
+
+
+def _joined(blocks: Document, *, spaced: bool = False) -> Iterator[Inline]:
+    """Blocks on lines of their own; ``spaced`` puts an empty line between paragraphs."""
+    previous: Block | None = None
+    for block in blocks:
+        if previous is not None:
+            yield LineBreak()
+            if spaced and isinstance(previous, Paragraph) and isinstance(block, Paragraph):
+                yield LineBreak()
+        yield from _flat(block)
+        previous = block
+
+
+def _inlines(inlines: Iterable[Inline]) -> list[Json]:
+    elements: list[Json] = []
+    for inline in inlines:
+        if isinstance(inline, LineBreak):
+            inline = Text("\n")
+        element = _text(inline.text)
+        if inline.url:
+            element = {"type": "link", "url": inline.url, "text": inline.text}
+        elif inline.profile:
+            element = {"type": "user", "user_id": inline.profile}
+        style = {
+            name: True for name in ("bold", "italic", "strike", "code") if getattr(inline, name)
+        }
+        if style:
+            element["style"] = style
+        last = elements[-1] if elements else None
+        literal = element.keys() == {"type", "text"}
+        if last and literal and last.keys() == element.keys():
+            last["text"] += inline.text
+        else:
+            elements.append(element)
+    return elements
+
+
+def _text(text: str) -> Json:
+    return {"type": "text", "text": text}
+
+
+def _section(elements: list[Json]) -> Json:
+    return {"type": "rich_text_section", "elements": elements}
+
+
+def _rich_text(elements: list[Json]) -> Json:
+    return {"type": "rich_text", "elements": elements}

@@ -1,0 +1,106 @@
+"""Exponential backoff for failed deliveries."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from relay.store.base import Delivery
+
+FIRST_RETRY_DELAY = 1.0  # seconds
+MAX_RETRY_DELAY = 300.0  # seconds, unless a server asks for more
+
+
+def retry_delay(attempts: int, requested: float | None = None) -> float:
+    """Seconds to wait after ``attempts`` failed attempts (1 after the first).
+
+    Doubles up to ``MAX_RETRY_DELAY``; the upper half is random, so that the queues of one failed
+    server do not retry at the same moment. Never less than what the server ``requested``.
+    """
+    ceiling: float = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(attempts - 1, 30))
+    wait = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
+    return max(wait, requested or 0.0)
+
+
+MIN_JUMP_SECONDS = 60.0  # drift between both clocks that means that the wall clock was set
+SETTLE_SECONDS = 900.0  # without trust in the wall clock after that, and after a start
+
+
+class RetryTimers:
+    """The retry delay of each queue's first delivery, by the monotonic clock.
+
+    The store keeps ``next_at`` by the wall clock, for the replica that serves the queue next. That
+    one waits at most ``MAX_RETRY_DELAY``: the wall clock may have been set back since, and a server
+    that asked for more asks again.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[int, float, float]] = {}
+
+    def start(self, queue: str, delivery_id: int, next_at: float, wait: float) -> None:
+        """``wait`` in seconds; ``next_at`` is what the store keeps, to recognize the delivery."""
+        self._ends[queue] = delivery_id, next_at, time.monotonic() + wait
+
+    def remaining(self, queue: str, delivery: Delivery) -> float:
+        """Seconds until the delivery may be retried; 0 or less when it is due."""
+        if not delivery.next_at:
+            return 0.0
+        id_, next_at, end = self._ends.get(queue, (0, 0.0, 0.0))
+        if (id_, next_at) != (delivery.id, delivery.next_at):
+            wait = min(delivery.next_at - time.time(), MAX_RETRY_DELAY)
+            self.start(queue, delivery.id, delivery.next_at, wait)
+            return wait
+        return end - time.monotonic()
+
+
+class Clock:
+    """Whether the wall clock can be trusted when it makes something expire.
+
+    A machine may start with a wrong time that is corrected later: what is deleted by then is lost.
+    """
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._offset = time.time() - self._since
+
+    def is_trusted(self, extra: float = 0.0) -> bool:
+        """Whether the clock was not set for ``SETTLE_SECONDS + extra``. Call this regularly:
+        between rare calls a clock that runs slightly fast looks like one that was set."""
+        now = time.monotonic()
+        offset = time.time() - now
+        if abs(offset - self._offset) > MIN_JUMP_SECONDS:
+            self._since = now
+        self._offset = offset
+        return now - self._since > SETTLE_SECONDS + extra
+
+
+BURST_SIZE = 5  # messages without delay after an idle time; Slack allows short bursts
+
+
+class RateLimiter:
+    """A token bucket for one queue."""
+
+    def __init__(
+        self, per_minute: float | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``per_minute`` None: no limit."""
+        self._interval = 60.0 / per_minute if per_minute else 0.0
+        self._clock = clock
+        self._next = clock() - self._interval * BURST_SIZE
+
+    def take(self) -> float:
+        """Take one token: the seconds to wait before the next message is sent."""
+        now = self._clock()
+        self._next = max(self._next, now - self._interval * (BURST_SIZE - 1)) + self._interval
+        return max(0.0, self._next - self._interval - now)
+
+
+async def pause(seconds: float, stop: asyncio.Event) -> None:
+    """Sleep until ``seconds`` have passed or ``stop`` is set."""
+    if seconds <= 0 or stop.is_set():
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

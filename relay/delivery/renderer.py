@@ -1,0 +1,215 @@
+"""The mentioned people of an event, with their addresses from the config."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from relay.config.settings import AnyChannel, PersonSettings
+from relay.messages.message import Change, Mention, Message
+from relay.messages.rendering import Problem
+from relay.messages.templates import RenderResult, Templates
+from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.events import Event
+
+
+def mentions_to_ping(event: Event, people: Mapping[str, PersonSettings]) -> tuple[Mention, ...]:
+    """The people whom Penpot lists as mentioned in an enriched event, without the comment's author
+    and the actor. ``people`` is the config's, by mail address or profile id, in lower case."""
+    mentions = []
+    for person in event.comment.mentions:
+        if person.id in (event.actor.id, event.comment.author.id):
+            continue
+        settings = people.get(person.id) or people.get(person.email.lower()) or PersonSettings()
+        mentions.append(
+            Mention(
+                id=person.id,
+                name=person.name,
+                email=person.email,
+                slack=settings.slack,
+                matrix=settings.matrix,
+                mail=settings.email or person.email,
+            )
+        )
+    return tuple(mentions)
+
+
+def render(
+    templates: Templates, event: Event, team: str, kind: str, *, emails: bool = False
+) -> RenderResult:
+    """Render an enriched and linked event for one kind of channel; with ``emails`` templates get
+    people's mail addresses."""
+    visible = event if emails else event.without_emails()
+    return templates.render(event.name, visible.variables(), team=team, channel_kind=kind)
+
+
+class RenderedMessage(NamedTuple):
+    """Fields as in ``NewDelivery``: the serialized message, and the thread and comment that it
+    shows, if any."""
+
+    message: str
+    thread: str = ""
+    comment: str = ""
+
+
+class EventRenderer:
+    """Renders one event for every channel that takes it."""
+
+    def __init__(
+        self, templates: Templates, event: Event, team: str, people: Sequence[Mention], picture: str
+    ) -> None:
+        """``people`` are pinged; ``picture`` is the id of the thumbnail."""
+        self.problems: set[Problem] = set()
+        self._templates = templates
+        self._event = event
+        self._team = team
+        self._people = tuple(people)
+        self._picture = picture
+        self._rendered: dict[tuple[str, bool, bool], Message] = {}
+        self._serialized: dict[tuple[str, bool, bool, bool], RenderedMessage] = {}
+
+    async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
+        """One message, or one for each person where the channel writes to people directly."""
+        if channel.is_direct and not self._people:
+            return []
+        # A mail is read by itself, also in a thread; and the first message of a thread has no other
+        # before it.
+        threaded = channel.in_threads and channel.type != "email"
+        threaded = threaded and bool(self._event.thread.id)
+        threaded = threaded and self._event.name != "create-comment-thread"
+        variant = channel.type, channel.share_emails, threaded
+        key = *variant, channel.has_thumbnails
+        if not channel.is_direct and key in self._serialized:
+            return [self._serialized[key]]
+        if variant not in self._rendered:
+            self._rendered[variant] = await self._render_variant(*variant)
+        message = self._rendered[variant]
+        if channel.has_thumbnails:
+            message = replace(message, picture=self._picture)
+        if channel.is_direct:
+            return [RenderedMessage(replace(message, to=person).dumps()) for person in self._people]
+        text = replace(message, mentions=self._people).dumps()
+        self._serialized[key] = RenderedMessage(text, *self._shown_ids())
+        return [self._serialized[key]]
+
+    def _shown_ids(self) -> tuple[str, str]:
+        """The thread and the comment that the message shows, so that an edit finds it."""
+        match self._event.name:
+            case "create-comment-thread":
+                return self._event.thread.id, ""
+            case "create-comment" if self._event.comment.id:
+                return self._event.thread.id, self._event.comment.id
+        return "", ""
+
+    async def _render_variant(self, kind: str, emails: bool, threaded: bool) -> Message:
+        message = await self._render(self._event, kind, emails)
+        if threaded:
+            in_thread = replace(self._event, thread=replace(self._event.thread, begun=True))
+            reply = await self._render(in_thread, kind, emails)
+            brief = reply.body, reply.footer
+            if brief != (message.body, message.footer):
+                message = replace(message, brief=brief)
+            if reply.override != message.override:
+                message = replace(message, brief_override=reply.override)
+        return message
+
+    async def _render(self, event: Event, kind: str, emails: bool) -> Message:
+        work = partial(render, self._templates, event, self._team, kind, emails=emails)
+        if self._templates.user is None:
+            result = work()
+            await asyncio.sleep(0)  # rendering takes time: let other tasks run
+        else:
+            result = await asyncio.to_thread(work)
+        self.problems.update(result.problems)
+        return result.message
+
+
+EDITABLE_CHANNELS = frozenset({"slack", "matrix"})
+"""The kinds of channel in which messages can be edited."""
+_STATE_EVENTS = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
+_SHOW_EDITED = frozenset({"matrix"})
+"""The kinds of channel whose clients mark edited messages."""
+
+
+class ChangeRenderer:
+    """Renders one of Relay's own events for every channel that takes it: as a line, as an edit of
+    the comment's message, or as both. The edit uses the template of the original message."""
+
+    def __init__(
+        self, templates: Templates, event: Event, team: str, people: Sequence[Mention], picture: str
+    ) -> None:
+        """As for ``EventRenderer``; ``people`` are those whom the current text mentions."""
+        self._event = event
+        self._new_mentions = _new_mentions(event, people)
+        self._line = EventRenderer(templates, event, team, self._new_mentions, "")
+        self._edits = {
+            kind: EventRenderer(
+                templates, original_comment_event(event, kind), team, people, picture
+            )
+            for kind in EDITABLE_CHANNELS
+        }
+
+    @property
+    def problems(self) -> set[Problem]:
+        return self._line.problems.union(*(edit.problems for edit in self._edits.values()))
+
+    async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
+        is_state = self._event.name in _STATE_EVENTS
+        if channel.edit_mode == "none" and not is_state:
+            return []
+        lines = await self._line.messages(channel)
+        known = self._event.comment.is_first or self._event.comment.id
+        if channel.edit_mode != "in-place" or not known:
+            return lines
+        change = Change("" if self._event.comment.is_first else self._event.comment.id)
+        if is_state:
+            return [*lines, await self._edit(channel, change)]
+        (line,) = lines
+        change = replace(change, fallback=line.message)
+        if updates_message(self._event):
+            new_mentions = tuple(person.id for person in self._new_mentions)
+            return [await self._edit(channel, replace(change, new_mentions=new_mentions))]
+        whole_thread = self._event.name == "delete-comment-thread"
+        change = replace(change, removes=True, whole_thread=whole_thread)
+        return [self._with_change(line, change)]
+
+    def _with_change(self, rendered: RenderedMessage, change: Change) -> RenderedMessage:
+        message = replace(Message.loads(rendered.message), change=change)
+        return RenderedMessage(message.dumps(), self._event.thread.id, change.comment)
+
+    async def _edit(self, channel: AnyChannel, change: Change) -> RenderedMessage:
+        (rendered,) = await self._edits[channel.type].messages(channel)
+        return self._with_change(rendered, change)
+
+
+def is_synthetic(event: Event) -> bool:
+    """Whether Relay, not Penpot, created the event."""
+    kind = CATALOGUE.get(event.name)
+    return kind is not None and kind.synthetic
+
+
+def updates_message(event: Event) -> bool:
+    """Whether the event updates a comment's message instead of removing it."""
+    return event.name in _STATE_EVENTS or event.name == "update-comment"
+
+
+def original_comment_event(event: Event, kind: str) -> Event:
+    """The event that created the comment of ``event``, with the comment's current text and, where
+    the channel's clients do not mark edits, with a mark of its own."""
+    edited = event.comment.edited and kind not in _SHOW_EDITED
+    comment = replace(event.comment, edited=edited)
+    original = replace(event, actor=event.comment.author, comment=comment)
+    if event.comment.is_first:
+        return replace(original, name="create-comment-thread")
+    # Only the first message of a thread shows its state.
+    thread = replace(event.thread, resolved=None)
+    return replace(original, name="create-comment", thread=thread)
+
+
+def _new_mentions(event: Event, people: Sequence[Mention]) -> tuple[Mention, ...]:
+    """The people whom only the edited text mentions; none where the old text is not known."""
+    if event.name != "update-comment" or not event.comment.before:
+        return ()
+    before = {profile for _, _, profile in getattr(event.comment.before, "mentions", ())}
+    return tuple(person for person in people if person.id not in before)

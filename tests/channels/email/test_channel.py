@@ -1,0 +1,362 @@
+"""Mail through a real SMTP server, parsed as a mail program does."""
+
+import email
+import email.policy
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+
+from relay.channels.base import DeliveryError, ReplyTo, RetryLater
+from relay.channels.email import channel as module
+from relay.channels.email.message import compose
+from relay.messages.message import Message
+from tests.channels import builders
+from tests.channels.builders import MESSAGE, delivery_error, findings, opened
+from tests.channels.texts import carrying, messages
+from tests.servers.fixtures import Authority
+from tests.servers.smtp import MailServer
+
+pytestmark = pytest.mark.anyio
+
+Start = Callable[..., MailServer]
+
+
+def html_of(mail: EmailMessage) -> str:
+    part = mail.get_body(("html",))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def text_of(mail: EmailMessage) -> str:
+    part = mail.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+async def test_mails_of_a_thread_have_reply_headers_and_the_same_subject(
+    mail_server: Start,
+) -> None:
+    server = mail_server()
+    async with opened(builders.email(server.port)) as channel:
+        first = await channel.send(MESSAGE, "delivery-1")
+        reply = replace(MESSAGE, title="Bob replied on Landing page")
+        place = ReplyTo(first.id, first.id, MESSAGE.title)
+        second = await channel.send(reply, "delivery-2", place)
+        await channel.send(reply, "delivery-3", replace(place, last=second.id))
+    first_mail, second_mail, third_mail = (mail.parsed() for mail in server.mails)
+    assert "In-Reply-To" not in first_mail
+    assert (second_mail["In-Reply-To"], second_mail["References"]) == (first.id, first.id)
+    assert (third_mail["In-Reply-To"], third_mail["References"]) == (
+        second.id,
+        f"{first.id} {second.id}",
+    )
+    assert second_mail["Subject"] == third_mail["Subject"] == f"Re: {first_mail['Subject']}"
+
+
+async def test_a_mail_has_headers_plain_text_and_html(mail_server: Start) -> None:
+    server = mail_server()
+    async with opened(builders.email(server.port)) as channel:
+        receipt = await channel.send(MESSAGE, "delivery-1")
+    [got] = server.mails
+    assert (got.sender, got.recipients) == ("penpot@example.com", ["design@example.com"])
+    mail = got.parsed()
+    assert mail["From"] == "Penpot <penpot@example.com>"
+    assert mail["To"] == "design@example.com"
+    assert mail["Subject"] == "Ada commented on Landing page"
+    assert mail["Date"].datetime == datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC)
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["X-Penpot-Event"] == "create-comment-thread"
+    assert mail["X-Penpot-Team"] == "acme"
+    assert mail["Message-ID"] == receipt.id
+    assert mail.get_content_type() == "multipart/alternative"
+    assert text_of(mail) == (
+        "Ada Lovelace commented on Landing page (https://penpot.example/#/view?a=1&b=2)\n\n"
+        "> The button is too small.\n> <!channel> please\n\n"
+        "-- \nWebsite · Acme · Open in Penpot (https://penpot.example/#/view?a=1&b=2)\n"
+    )
+    html = html_of(mail)
+    assert "<strong>Ada Lovelace</strong> commented on" in html
+    assert "<br>&lt;!channel&gt; please</p></blockquote>" in html
+    assert html.count(">Open in Penpot</a>") == 1
+    assert "<p>Website · Acme</p>" in html
+
+
+async def test_the_same_delivery_has_the_same_message_id(mail_server: Start) -> None:
+    server = mail_server()
+    settings = builders.email(server.port)
+    ids = []
+    for key in ("delivery-1", "delivery-1", "delivery-2"):
+        async with opened(settings) as channel:
+            ids.append((await channel.send(MESSAGE, key)).id)
+    assert ids[0] == ids[1] != ids[2]
+    assert re.fullmatch(r"<[0-9a-f]{40}@example\.com>", ids[0])
+
+
+async def test_a_server_that_closes_each_connection_gets_every_mail(mail_server: Start) -> None:
+    server = mail_server()
+    async with opened(builders.email(server.port)) as channel:
+        for number in range(3):
+            await channel.send(MESSAGE, f"delivery-{number}")
+    assert len(server.mails) == 3
+
+
+# TLS and login
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+async def test_mail_is_sent_over_tls_with_a_login(
+    tls: str, mail_server: Start, authority: Authority
+) -> None:
+    server = mail_server(tls=tls, auth=True)
+    settings = builders.email(server.port, tls, login=True, ca_file=authority.ca_file)
+    async with opened(settings) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+    assert len(server.mails) == 1
+    assert "and accepts mail as relay." in await findings(settings)
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+async def test_an_unknown_authority_is_refused(tls: str, mail_server: Start) -> None:
+    server = mail_server(tls=tls)
+    settings = builders.email(server.port, tls)
+    error = await delivery_error(settings)
+    assert (type(error), error.reason) == (RetryLater, "tls")
+    assert "ca_file" in error.detail
+    assert "is not trusted" in await findings(settings)
+    assert server.mails == []
+
+
+async def test_no_password_is_sent_without_starttls(mail_server: Start) -> None:
+    server = mail_server(auth=True)
+    error = await delivery_error(builders.email(server.port, "starttls", login=True))
+    assert (type(error), error.reason) == (RetryLater, "starttls")
+
+
+async def test_a_server_without_login_is_an_error(mail_server: Start) -> None:
+    server = mail_server()
+    error = await delivery_error(builders.email(server.port, login=True))
+    assert (type(error), error.reason) == (RetryLater, "auth")
+    assert "remove username" in error.detail
+
+
+# Recipients
+
+TWO = ("ada@example.com", "gone@example.com")
+
+
+async def test_a_permanently_refused_recipient_is_a_warning(
+    mail_server: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = mail_server(replies={"gone@example.com": "550 5.1.1 no such user"})
+    with caplog.at_level(logging.WARNING):
+        async with opened(builders.email(server.port, to=TWO)) as channel:
+            await channel.send(MESSAGE, "delivery-1")
+    assert server.mails[0].recipients == ["ada@example.com"]
+    assert server.mails[0].parsed()["To"] == "ada@example.com, gone@example.com"
+    assert "refuses gone@example.com: 550 5.1.1 no such user" in caplog.text
+
+
+GREYLISTED = "450 4.7.1 greylisted"
+
+
+async def test_a_temporarily_refused_recipient_delays_the_mail_of_all(
+    mail_server: Start,
+) -> None:
+    server = mail_server(replies={"gone@example.com": GREYLISTED})
+    async with opened(builders.email(server.port, to=TWO)) as channel:
+        with pytest.raises(RetryLater) as caught:
+            await channel.send(MESSAGE, "delivery-1")
+        assert caught.value.reason == "450"
+        assert "nobody has the mail yet (gone@example.com: 4.7.1" in caught.value.detail
+        assert server.mails == []
+        del server.replies["gone@example.com"]
+        await channel.send(MESSAGE, "delivery-1")
+    assert [mail.recipients for mail in server.mails] == [list(TWO)]
+
+
+async def test_a_recipient_that_is_refused_for_hours_is_skipped(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    server = mail_server(replies={"gone@example.com": "452 4.2.2 mailbox full"})
+    async with opened(builders.email(server.port, to=TWO)) as channel:
+
+        async def sends(key: str) -> bool:
+            try:
+                await channel.send(MESSAGE, key)
+            except DeliveryError:
+                return False
+            return True
+
+        assert not await sends("delivery-1")
+        now += module._MAX_RECIPIENT_DELAY - 1
+        assert not await sends("delivery-1")
+        now += 1
+        assert await sends("delivery-1")
+        assert await sends("delivery-2")
+        assert "refuses gone@example.com: 452 4.2.2 mailbox full" in caplog.text
+        full = server.replies.pop("gone@example.com")
+        assert await sends("delivery-3")
+        server.replies["gone@example.com"] = full
+        assert not await sends("delivery-4")
+    assert [len(mail.recipients) for mail in server.mails] == [1, 1, 2]
+
+
+async def test_a_server_that_refuses_all_recipients_is_retried(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_RECIPIENT_DELAY", 0.0)
+    server = mail_server(
+        replies={"ada@example.com": GREYLISTED, "gone@example.com": "550 5.1.1 no"}
+    )
+    error = await delivery_error(builders.email(server.port, to=TWO))
+    assert (type(error), error.reason) == (RetryLater, "450")
+    assert "refuses all recipients" in error.detail
+
+
+# The doctor's checks
+
+
+async def test_check_tests_the_recipients_and_sends_nothing(mail_server: Start) -> None:
+    server = mail_server(replies={"gone@example.com": "550 5.1.1 no such user"})
+    assert await findings(builders.email(server.port, to=TWO)) == (
+        f"ok The mail server 127.0.0.1:{server.port} answers without encryption and accepts mail.\n"
+        "ok The mail server accepts mail for ada@example.com.\n"
+        "no The mail server refuses gone@example.com: 550 5.1.1 no such user."
+    )
+    assert server.mails == []
+
+
+async def test_check_reports_a_wrong_password_and_a_refused_sender(mail_server: Start) -> None:
+    server = mail_server(auth=True)
+    wrong = builders.email(server.port, login=True, password="not-the-password")
+    assert "refuses username or password" in await findings(wrong)
+    picky = mail_server(replies={"MAIL": "553 5.7.1 not your address"})
+    assert "check sender in the config" in await findings(builders.email(picky.port))
+
+
+# The mail itself
+
+SENDER = Address("Penpot", addr_spec="penpot@example.com")
+TO = [Address(addr_spec="design@example.com")]
+HEADERS = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Auto-Submitted",
+    "X-Penpot-Event",
+    "X-Penpot-Team",
+    "MIME-Version",
+    "Content-Type",
+]
+
+
+class Links(HTMLParser):
+    """Collects tags and URLs of an HTML part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.urls: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.urls |= {str(value) for name, value in attrs if name in ("href", "src", "srcset")}
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+
+@given(messages)
+def test_no_text_adds_headers_breaks_lines_or_becomes_markup(message: Message) -> None:
+    sent = compose(message, "delivery-1", SENDER, TO).as_bytes()
+    assert sent.isascii()
+    assert b"\0" not in sent
+    assert b"\r" not in sent.replace(b"\r\n", b"")
+    assert b"\n" not in sent.replace(b"\r\n", b"")
+    assert max(map(len, sent.split(b"\r\n"))) <= 998
+    mail = email.message_from_bytes(sent, policy=email.policy.default)
+    assert [name for name in mail if name != "X-Penpot-Event"] == [
+        name for name in HEADERS if name != "X-Penpot-Event"
+    ]
+    assert mail["To"].addresses == tuple(TO)
+    assert mail["From"].addresses == (SENDER,)
+    assert 1 <= len(mail["Subject"]) <= 200
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", mail["Subject"])
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    links = Links()
+    links.feed(html_of(mail))
+    assert links.urls == {message.url}
+    assert links.tags <= set(
+        "html head meta style body div p strong em a blockquote br".split()  # noqa: SIM905
+    )
+
+
+def test_a_subject_with_line_ends_and_headers_is_one_line() -> None:
+    message = replace(MESSAGE, title="Hi\r\nBcc: evil@example.com\r\n\r\n<b>\x85\u2028x")
+    mail = compose(message, "k", SENDER, TO)
+    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    assert parsed["Subject"] == "Hi Bcc: evil@example.com <b> x"
+    assert parsed["Bcc"] is None
+
+
+def test_an_encoded_word_in_a_title_is_not_decoded() -> None:
+    message = replace(MESSAGE, title="=?utf-8?q?x=0D=0ABcc:_evil@example.com?=")
+    mail = compose(message, "k", SENDER, TO)
+    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    assert parsed["Bcc"] is None
+    assert parsed["Subject"].replace("\u2060", "") == message.title
+
+
+def test_a_long_subject_is_cut_and_survives_folding() -> None:
+    message = replace(MESSAGE, title="Größe👩‍👩‍👧‍👦" * 100)
+    mail = compose(message, "k", SENDER, TO)
+    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    assert len(parsed["Subject"]) <= 200
+    assert parsed["Subject"].endswith("…")
+    assert message.title.startswith(parsed["Subject"][:-1])
+
+
+def test_a_comment_arrives_letter_by_letter_in_both_parts() -> None:
+    comment = "Zu groß – 見て 👍 <b>&amp;</b>\n.\nFrom here\nx" + "y" * 2000
+    mail = compose(carrying("Ada", comment), "k", SENDER, TO)
+    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    assert "\n".join(f"> {line}" for line in comment.split("\n")) in text_of(parsed)
+    assert "Zu groß – 見て 👍 &lt;b&gt;&amp;amp;&lt;/b&gt;<br>.<br>From here" in html_of(parsed)
+
+
+def test_a_mail_without_a_valid_time_has_the_current_one() -> None:
+    for at in ("", "yesterday"):
+        mail = compose(replace(MESSAGE, at=at), "k", SENDER, TO)
+        assert abs(datetime.now(UTC) - mail["Date"].datetime) < timedelta(minutes=1)
+
+
+def test_an_override_is_the_html_part() -> None:
+    mail = compose(replace(MESSAGE, override="<p>Ours</p>"), "k", SENDER, TO)
+    assert html_of(mail).strip() == "<p>Ours</p>"
+    assert text_of(mail).startswith("Ada Lovelace commented on")
+
+
+def test_there_is_no_button_without_a_web_address() -> None:
+    for url in ("", "javascript:alert(1)"):
+        html = html_of(compose(replace(MESSAGE, url=url, footer=""), "k", SENDER, TO))
+        assert "Open in Penpot" not in html
+
+
+async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -> None:
+    server = mail_server()
+    body = "\r\n.\r\nMAIL FROM:<evil@example.com>\r\n.\n.\r.\n"
+    async with opened(builders.email(server.port)) as channel:
+        await channel.send(Message("t", body, override=body), "delivery-1")
+        await channel.send(MESSAGE, "delivery-2")
+    assert [got.sender for got in server.mails] == ["penpot@example.com"] * 2
+    assert "MAIL FROM" in html_of(server.mails[0].parsed())

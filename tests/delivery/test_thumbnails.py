@@ -1,0 +1,180 @@
+"""Thumbnails are media_ids and fetched in time, and never delay a message for long."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from relay.delivery import thumbnails as pictures
+from relay.delivery.thumbnails import Thumbnails
+from relay.metrics import Metrics
+from relay.penpot.api import PenpotClient
+from relay.penpot.client import picture
+from relay.penpot.events import Event, Subject, Thread
+from relay.penpot.events import File as EventFile
+from relay.penpot.records import FileRecord
+from tests.penpot.paint import board
+from tests.penpot.standin import TOKEN, Fault, StandIn
+from tests.penpot.world import Asset
+
+pytestmark = pytest.mark.anyio
+
+OF_FILE, OF_BOARD = (f"a0000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
+FRAME = "a0000000-0000-4000-8000-000000000003"
+
+
+class House:
+    """The stand-in with thumbnails, and an event about its landing page."""
+
+    def __init__(self, penpot: StandIn) -> None:
+        self.penpot = penpot
+        landing, page = (
+            penpot.world.by_name("files", "landing"),
+            penpot.world.by_name("pages", "p1"),
+        )
+        penpot.world.files[landing].thumbnail = OF_FILE
+        penpot.world.files[landing].boards[f"{page}/{FRAME}"] = OF_BOARD
+        penpot.world.assets = {OF_FILE: Asset(board(40, 30)), OF_BOARD: Asset(board(80, 60))}
+        self.metrics = Metrics()
+        self.api = PenpotClient(penpot.url, TOKEN)
+        self.pictures = Thumbnails(self.api, self.metrics)
+        self.event = Event(
+            "create-comment",
+            "comments",
+            file=EventFile(landing),
+            project=Subject(penpot.world.by_name("projects", "web")),
+            page=Subject(page),
+            thread=Thread("t", board=FRAME),
+        )
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    with StandIn() as penpot:
+        house = House(penpot)
+        yield house
+        await house.pictures.close()
+        await house.api.close()
+
+
+async def test_a_comment_shows_its_board_or_its_file(house: House) -> None:
+    on_none = replace(house.event, thread=Thread("t"))
+    elsewhere = replace(house.event, thread=Thread("t", board=OF_FILE))
+
+    assert await house.pictures.of(house.event, 2) == OF_BOARD
+    assert await house.pictures.of(on_none, 2) == OF_FILE
+    assert await house.pictures.of(elsewhere, 2) == OF_FILE
+    assert await house.pictures.get(OF_BOARD) == picture(board(80, 60))
+    assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
+
+
+async def test_a_cached_thumbnail_needs_no_call(house: House) -> None:
+    media_ids = await asyncio.gather(*(house.pictures.of(house.event, 2) for _ in range(20)))
+    calls = len(house.penpot.calls)
+    await house.pictures.of(house.event, 2)
+
+    assert set(media_ids) == {OF_BOARD}
+    assert house.penpot.count("get-file-object-thumbnails") == 1
+    assert len(house.penpot.calls) == calls
+
+
+@pytest.mark.parametrize("event", ["delete-file", "create-project", "update-font"])
+async def test_an_event_without_a_thumbnail_needs_no_call(house: House, event: str) -> None:
+    group = {"delete-file": "files", "create-project": "projects", "update-font": "fonts"}[event]
+
+    assert await house.pictures.of(replace(house.event, name=event, group=group), 2) == ""
+    assert house.penpot.calls == []
+
+
+@pytest.mark.parametrize("method", ["get-file-object-thumbnails", "get-project-files", "asset"])
+async def test_a_slow_answer_times_out(house: House, method: str) -> None:
+    house.penpot.faults[method] = Fault(hang=True)
+    event = house.event if method != "get-project-files" else replace(
+        house.event, thread=Thread("t")
+    )  # fmt: skip
+    started = time.monotonic()
+
+    assert await house.pictures.of(event, 0.2) == ""
+    assert time.monotonic() - started < 3
+
+
+async def test_after_a_failure_no_calls_are_made_for_a_while(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.penpot.faults["asset"] = Fault(status=500)
+
+    assert await house.pictures.of(house.event, 2) == ""
+    house.penpot.faults.clear()
+    assert await house.pictures.get(OF_FILE) is None
+    assert caplog.text.count("without pictures for 60 s") == 1
+    assert b'method="asset",outcome="busy"' in house.metrics.text()
+
+    monkeypatch.setattr(house.pictures, "_paused_until", 0.0)
+    assert await house.pictures.of(house.event, 2) == OF_BOARD
+
+
+async def test_an_invalid_picture_does_not_affect_others(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.penpot.world.assets[OF_BOARD] = Asset(b"<svg/>")
+
+    assert await house.pictures.of(house.event, 2) == ""
+    assert await house.pictures.get(OF_BOARD) is None
+    assert caplog.text.count("no picture in PNG") == 1
+    assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
+
+
+async def test_thumbnails_of_another_team_are_not_fetched(house: House) -> None:
+    acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
+    other = house.penpot.world.by_name("projects", "rnd1")
+
+    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
+    assert await house.pictures.of(house.event, 2, rnd) == ""
+    assert await house.pictures.of(replace(house.event, thread=Thread("t")), 2, rnd) == ""
+    assert await house.pictures.of(replace(house.event, project=Subject(other)), 2, acme) == ""
+
+
+async def test_where_penpot_lists_files_without_their_team_the_project_is_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
+    listed = house.api.project_files
+
+    async def teamless(project_id: str) -> tuple[FileRecord, ...]:
+        return tuple(replace(file, team_id="") for file in await listed(project_id) or ())
+
+    monkeypatch.setattr(house.api, "project_files", teamless)
+    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
+    assert await house.pictures.of(house.event, 2, rnd) == ""
+
+
+async def test_a_file_that_is_newer_than_the_cached_list_is_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = house.penpot.world.by_name("teams", "acme")
+    other = house.penpot.world.by_name("files", "nl")
+    file = house.penpot.world.files.pop(house.event.file.id)
+    assert await house.pictures.of(replace(house.event, file=EventFile(other)), 2, acme) == ""
+
+    house.penpot.world.files[file.id] = file
+    monkeypatch.setattr(pictures, "_REFRESH_INTERVAL", 0.0)
+    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
+
+
+async def test_expired_lists_are_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.pictures.of(house.event, 2)
+    assert len(house.pictures._lists) == 1
+    monkeypatch.setattr(pictures, "LIST_TTL", 0.0)
+    await house.pictures.of(replace(house.event, thread=Thread("t")), 2)
+    assert [method for method, _ in house.pictures._lists] == ["get-project-files"]
+
+
+async def test_cached_pictures_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_CACHE_BYTES", len(board(80, 60)) + 1)
+    await house.pictures.get(OF_FILE)
+    await house.pictures.get(OF_BOARD)
+
+    assert list(house.pictures._pictures) == [OF_BOARD]
+    assert house.pictures._size == len(board(80, 60))

@@ -1,0 +1,145 @@
+"""Access control: at the running service, and of request heads."""
+
+import asyncio
+import http.client
+from pathlib import Path
+
+import httpx
+import pytest
+
+from relay.app import build
+from relay.config.settings import Config
+from relay.inspector.auth import RequestHead
+from tests.inspector.conftest import STDOUT
+from tests.service import SECRET, Service, running
+
+PASSWORD = "correct horse battery"
+
+
+def _response(answer: httpx.Response) -> tuple[int, bytes, set[tuple[str, str]]]:
+    headers = {(name, value) for name, value in answer.headers.items() if name != "date"}
+    return answer.status_code, answer.content, headers
+
+
+def test_a_local_browser_needs_no_login(service: Service) -> None:
+    answer = httpx.get(f"{service.url}/inspector")
+    assert answer.status_code == 200
+    assert "<h1>Events</h1>" in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert "'unsafe" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+FORWARDED = [
+    {"x-forwarded-for": "203.0.113.7"},
+    {"x-forwarded-proto": "https"},
+    {"x-forwarded-host": "relay.example.com"},
+    {"forwarded": "for=203.0.113.7"},
+    {"via": "1.1 proxy"},
+    {"x-real-ip": "203.0.113.7"},
+    {"x-original-host": "relay.example.com"},
+    {"cf-connecting-ip": "203.0.113.7"},
+    {"host": "relay.example.com"},
+    {"host": "127.0.0.1.example.com"},
+    {"connection": "close"},
+    {"origin": "https://relay.example.com"},
+    {"origin": "null"},
+    {"referer": "https://relay.example.com/inspector"},
+]
+
+
+def test_a_forwarded_request_gets_the_response_of_an_unknown_path(service: Service) -> None:
+    unknown = _response(httpx.get(f"{service.url}/nothing"))
+    assert unknown[0] == 404
+    for headers in FORWARDED:
+        for path in ("/inspector", "/inspector/login", "/inspector/static/x/relay.css"):
+            answer = httpx.get(f"{service.url}{path}", headers=headers)
+            assert _response(answer)[:2] == unknown[:2], headers
+            received = _response(answer)[2]
+            assert received - {("connection", "close")} == unknown[2], headers
+
+
+def test_an_http_1_0_request_is_not_local(service: Service) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"  # type: ignore[attr-defined]
+    connection.request("GET", "/inspector")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.7", "10.0.0.1", "172.17.0.1", "::ffff:10.0.0.1", ""])
+def test_a_remote_peer_is_not_local(peer: str) -> None:
+    assert not RequestHead(peer, "1.1", {"host": ["localhost"]}).is_local
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_a_loopback_peer_with_a_local_host_is_local(peer: str, host: str) -> None:
+    assert RequestHead(peer, "1.1", {"host": [host]}).is_local
+
+
+def test_a_repeated_host_header_is_not_local() -> None:
+    assert not RequestHead("127.0.0.1", "1.1", {"host": ["localhost", "evil.example"]}).is_local
+
+
+def test_malformed_cookies_of_other_services_hide_no_cookie() -> None:
+    head = RequestHead(
+        "127.0.0.1", "1.1", {"cookie": ['theirs={"theme": [1]}; a b; mine=acme~1~x']}
+    )
+    assert head.cookie("mine") == "acme~1~x"
+    assert head.cookie("other") == ""
+
+
+def test_a_form_without_a_valid_token_is_refused(service: Service) -> None:
+    for headers in ({}, {"x-relay-token": "guessed"}, {"sec-fetch-site": "cross-site"}):
+        answer = httpx.post(f"{service.url}/inspector/logout", headers=headers)
+        assert answer.status_code == 403
+
+
+def test_with_a_password_anonymous_clients_are_redirected_to_the_login(tmp_path: Path) -> None:
+    with running(tmp_path, STDOUT, extra=f'[inspector]\npassword = "{PASSWORD}"') as service:
+        for headers in ({}, {"x-forwarded-for": "203.0.113.7", "host": "relay.example.com"}):
+            answer = httpx.get(f"{service.url}/inspector/events/1?x=1", headers=headers)
+            assert answer.status_code == 303
+            location = "/inspector/login?next=%2Finspector%2Fevents%2F1%3Fx%3D1"
+            assert answer.headers["location"] == location
+        htmx = httpx.get(f"{service.url}/inspector", headers={"hx-request": "true"})
+        assert (htmx.status_code, htmx.headers["hx-redirect"]) == (401, "/inspector/login")
+
+
+def test_the_single_sign_on_header_is_trusted_only_from_its_proxy(tmp_path: Path) -> None:
+    forwarded = {"remote-user": "ada", "x-forwarded-for": "203.0.113.7"}
+    sso = '[inspector]\ntrusted_header = "Remote-User"\n'
+    with running(tmp_path, STDOUT, extra=sso) as service:
+        assert "ada" in httpx.get(f"{service.url}/inspector", headers=forwarded).text
+        for headers in (
+            {"remote-user": "", "x-forwarded-for": "203.0.113.7"},
+            {"x-forwarded-for": "203.0.113.7"},
+        ):
+            assert httpx.get(f"{service.url}/inspector", headers=headers).status_code == 404
+        twice = [("remote-user", "ada"), ("remote-user", "eve"), ("via", "1.1 proxy")]
+        assert httpx.get(f"{service.url}/inspector", headers=twice).status_code == 404
+    with running(tmp_path, STDOUT, extra=f'{sso}trusted_proxies = ["10.0.0.5"]') as service:
+        assert httpx.get(f"{service.url}/inspector", headers=forwarded).status_code == 404
+
+
+def test_no_page_contains_a_secret(service: Service) -> None:
+    assert SECRET not in httpx.get(f"{service.url}/inspector").text
+
+
+async def _without_store(path: str) -> httpx.Response:
+    teams = {"acme": {"secret": SECRET}}
+    store = {"url": "postgresql://nobody@127.0.0.1:1/none"}
+    app = build(Config.model_validate({"store": store, "teams": teams}))  # and never opened
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.get(path)
+
+
+@pytest.mark.parametrize("path", ["/inspector", "/inspector/events/1"])
+def test_an_unavailable_store_is_reported(path: str) -> None:
+    answer = asyncio.run(_without_store(path))
+    assert (answer.status_code, answer.text) == (
+        503,
+        "Cannot read the store: PostgreSQL: the store is closed",
+    )

@@ -1,0 +1,379 @@
+"""Users' templates are programs: none may use up the service's time or memory."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.messages import sandbox as cell
+from relay.messages.check import check
+from relay.messages.templates import RenderResult, Templates
+from tests.messages.samples import known
+
+TIMEOUT = 0.4
+REPORT_TIMEOUT = 1.5  # long, for a machine that runs other tests as well
+TIME = f"takes longer than {TIMEOUT} s"
+MEMORY = "needs more than 48 MB of memory"
+EITHER = f"{TIME}|{MEMORY}"  # depends on the machine
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+NESTED = "{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+
+HOSTILE = [
+    ("\n" + LOOPS, 2, TIME),
+    ("{% macro m(n) %}\n{{ m(n - 1) ~ m(n - 1) if n }}{% endmacro %}{{ m(90) }}", 2, TIME),
+    ("{% for x in [1, 2] recursive %}{{ loop([1, 2]) if loop.depth < 90 }}{% endfor %}", 1, TIME),
+    ("{% set x %}" + LOOPS + "{% endset %}x", 1, TIME),
+    ("x\n{% set x = 10 ** (10 ** 8) %}", 2, TIME),
+    ("{{ lipsum(n=10 ** 7) }}", 1, TIME),
+    ("{{ ('x' * 9999999) | wordwrap(1) }}", 1, EITHER),
+    ("{{ range(99999) | map('center', 9999) | map('upper') | join | length }}", 1, EITHER),
+    ("{{ range(99999) | map('string') | map('center', 9999) | list }}", 1, EITHER),
+    ("{% set n = namespace(x=[1]) %}" + NESTED + "{{ n.x }}", 1, EITHER),
+    ("{% set n = namespace(x=[1]) %}" + NESTED + "{{ n.x | tojson }}", 1, EITHER),
+    # One call into C that Python can't interrupt: the process is killed, the line is unknown.
+    ("{% set n = namespace(x=[1]) %}" + NESTED + "{% set y = n.x %}{% set n.x = [1] %}"
+     + NESTED + "{{ y == n.x }}", 0, TIME),
+    # Its output is slow to parse as Markdown.
+    ("{% for i in range(60000) %}[{% endfor %}", 0, EITHER),
+    ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", 0, "calls itself without end"),
+    ("\n{{ 'x' * 10 ** 9 }}", 2, MEMORY),
+    ("\n{{ [0] * 10 ** 9 }}", 2, MEMORY),
+    ("{{ '%0999999999d' % 1 }}", 1, MEMORY),
+    ("{{ '%0999999999d' | format(1) }}", 1, MEMORY),
+    ("{{ '{:>999999999}'.format(1) }}", 1, MEMORY),
+    ("{{ 'x'.ljust(10 ** 9) }}", 1, MEMORY),
+    ("{{ 'x'.zfill(10 ** 9) }}", 1, MEMORY),
+    ("{{ '\t'.expandtabs(10 ** 9) }}", 1, MEMORY),
+    ("{{ ('x' * 99999).replace('x', 'y' * 99999) }}", 1, EITHER),
+    ("{{ ('y' * 99999).join(['x'] * 99999) }}", 1, EITHER),
+    ("{{ ('x' * 99999).translate({120: 'y' * 99999}) }}", 1, EITHER),
+    ("{{ (1).to_bytes(10 ** 9, 'big') }}", 1, MEMORY),
+    ("{{ 'x' | center(10 ** 9) }}", 1, MEMORY),
+    ("{{ ['a', 'b'] | join('\n') | indent(10 ** 9) }}", 2, MEMORY),
+    ("{{ [1] | batch(10 ** 9, 'x') | list }}", 1, EITHER),
+    ("{{ [1] | slice(10 ** 9) | list }}", 1, EITHER),
+    ("{% set n = namespace(x='x') %}{% for i in range(99) %}\n"
+     "{% set n.x = n.x ~ n.x %}{% endfor %}", 2, EITHER),
+    ("{% set n = namespace(x='x') %}{% for i in range(99) %}\n"
+     "{% set n.x = n.x + n.x %}{% endfor %}", 2, EITHER),
+    ("{% for i in range(99999) %}{% for i in range(999) %}xxxxxxxx{% endfor %}{% endfor %}", 0,
+     "gives more than 1 MB of text"),
+]  # fmt: skip
+
+
+class UserTemplates:
+    """A user's folder of templates."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.templates = Templates(path)
+        self._others = set(_processes())
+        self.write("{{ file }}")
+        assert self.render().problems == ()
+
+    def write(self, source: str, name: str = "create-file.md.j2") -> str:
+        path = self.path / name
+        path.write_text(source)
+        return str(path)
+
+    def render(self, name: str = "create-file", **named: dict[str, str]) -> RenderResult:
+        return self.templates.render(name, known(name), team="acme", channel_kind="stdout", **named)
+
+    def problems(self) -> list[str]:
+        problems = self.render().problems
+        return [str(problem).removeprefix(f"{self.path}/") for problem in problems]
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the sandbox's processes."""
+        return [process for process in _processes() if process not in self._others]
+
+
+def _processes() -> list[int]:
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdecimal()
+        and "sandbox_worker" in _of(entry, "cmdline")
+        and f"PPid:\t{os.getpid()}\n" in _of(entry, "status")
+    ]
+
+
+def _of(process: Path, name: str) -> str:
+    try:
+        return (process / name).read_text()
+    except OSError:  # it has ended
+        return ""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UserTemplates]:
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(cell, "_REPORT_TIMEOUT", REPORT_TIMEOUT)
+    folder = UserTemplates(tmp_path)
+    yield folder
+    folder.templates.close()
+
+
+@pytest.fixture(scope="module")
+def same_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UserTemplates]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cell, "TEMPLATE_TIMEOUT", TIMEOUT)
+        patch.setattr(cell, "_REPORT_TIMEOUT", REPORT_TIMEOUT)
+        folder = UserTemplates(tmp_path_factory.mktemp("templates"))
+        yield folder
+        folder.templates.close()
+
+
+BUILTIN = Templates().render(
+    "create-file", known("create-file"), team="acme", channel_kind="stdout"
+)
+
+
+@pytest.mark.parametrize(("source", "line", "text"), HOSTILE)
+def test_time_and_memory_of_a_template_are_limited(
+    same_folder: UserTemplates, source: str, line: int, text: str
+) -> None:
+    path = same_folder.write(source)
+    same_folder.render("rename-file")  # starts the process
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.monotonic()
+    rendered = same_folder.render()
+    took = time.monotonic() - started
+
+    assert rendered.message == BUILTIN.message
+    (problem,) = rendered.problems
+    assert (problem.file, problem.line) == (path, line)
+    assert any(part in problem.text for part in text.split("|"))
+    assert took < TIMEOUT + REPORT_TIMEOUT + 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
+    for process in same_folder.processes:
+        status = _of(Path(f"/proc/{process}"), "status")
+        assert int(status.partition("VmHWM:")[2].split()[0]) < 100 * 1024
+
+
+LATE_REPORT = """
+import pickle, sys, time
+from jinja2 import Environment
+from relay.messages import sandbox_worker
+
+where, folder = sys.argv[1:]
+places = {
+    "in the template": (Environment, "handle_exception"),
+    "in the worker": (sandbox_worker, "to_problem"),
+}
+owner, name = places[where]
+real, pause = getattr(owner, name), [0.5]
+
+def late(*given):
+    time.sleep(pause.pop() if pause else 0)  # as on a machine under load
+    return real(*given)
+
+setattr(owner, name, late)
+job = "override", (folder,), folder, {}, "x.md.j2", {}
+print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
+"""
+
+
+@pytest.mark.parametrize("where", ["in the template", "in the worker"])
+@pytest.mark.parametrize("error", ["1 / 0", "'x' * 10 ** 9"])
+def test_a_timeout_while_another_error_is_reported_has_its_line(
+    tmp_path: Path, error: str, where: str
+) -> None:
+    (tmp_path / "x.md.j2").write_text(f"a\n{{{{ {error} }}}}")
+    command = [sys.executable, "-c", LATE_REPORT, where, str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 'x.md.j2", 2, "takes longer than 0.2 s' in answer
+    assert answer.endswith("True\n")
+
+
+def test_a_template_that_exceeded_a_limit_is_quarantined(folder: UserTemplates) -> None:
+    folder.write(LOOPS)
+    first = folder.problems()
+    started = time.monotonic()
+    later = [folder.problems() for _ in range(100)]
+
+    assert time.monotonic() - started < 10 * TIMEOUT
+    assert first == ["create-file.md.j2:1: takes longer than 0.4 s"]
+    assert later == [first] * 100
+
+
+@pytest.mark.parametrize("name", ["create-file.md.j2", "_mine.md.j2", "base.md.j2"])
+def test_quarantine_ends_when_the_template_or_one_it_uses_changes(
+    folder: UserTemplates, name: str
+) -> None:
+    base = "{% block body %}{% endblock %}"
+    folder.write(base + (LOOPS if name == "base.md.j2" else ""), "base.md.j2")
+    folder.write("hi" + (LOOPS if name == "_mine.md.j2" else ""), "_mine.md.j2")
+    mine = '{% extends "base.md.j2" %}{% block body %}{% include "_mine.md.j2" %}'
+    loops = LOOPS if name == "create-file.md.j2" else ""
+    folder.write(f"{mine}{loops}{{% endblock %}}")
+    assert folder.problems() == folder.problems() == [f"{name}:1: {TIME}"]
+
+    folder.write((folder.path / name).read_text().replace(LOOPS, ""), name)
+    assert folder.problems() == []
+    assert folder.render().message.body == "hi"
+
+
+def test_quarantine_ends_after_its_ttl(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(LOOPS)
+    folder.problems()
+    monkeypatch.setattr(cell, "QUARANTINE_TTL", 0.0)
+    started = time.monotonic()
+    assert folder.problems() == [f"create-file.md.j2:1: {TIME}"]
+    assert time.monotonic() - started >= TIMEOUT
+
+
+def test_other_errors_do_not_quarantine_a_template(folder: UserTemplates) -> None:
+    folder.write("{{ 'x' * 1000001 }}")
+    assert "1 MB" in folder.problems()[0]
+    folder.write("{{ 1 / 0 if event.name == 'create-file' }}x", "event.md.j2")
+    folder.write("{{ 1 / 0 }}")
+    assert folder.problems() == ["create-file.md.j2:1: division by zero"]
+
+
+def test_other_templates_are_not_quarantined(folder: UserTemplates) -> None:
+    folder.write(LOOPS)
+    folder.write("still here", "rename-file.md.j2")
+    folder.problems()
+    assert folder.render("rename-file").message.body == "still here"
+
+
+def test_markdown_that_is_slow_to_parse_does_not_reach_the_channels(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.templates.close()
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 20.0)
+    folder.write("{% for i in range(30000) %}[{% endfor %}")
+    assert folder.problems() == ["create-file.md.j2: gives Markdown that takes too long to read"]
+    folder.write("{{ ('*_[]()!`' * 1250) | quote }}")
+    assert folder.problems() == []
+
+
+def test_limits_apply_to_templates_for_one_kind_of_channel(folder: UserTemplates) -> None:
+    path = folder.write("{{ 10 ** (10 ** 8) }}", "create-file.email.html.j2")
+    rendered = folder.templates.render(
+        "create-file", known("create-file"), team="acme", channel_kind="email"
+    )
+    assert [(item.file, item.line, item.text) for item in rendered.problems] == [(path, 1, TIME)]
+    assert rendered.message.override == ""
+
+
+def test_relay_check_stops_after_the_first_template_that_exceeds_a_limit(
+    folder: UserTemplates,
+) -> None:
+    path = folder.write(f"<!-- title -->\n{{% block title %}}{{% endblock %}}{LOOPS}", "base.md.j2")
+    samples = [
+        known(name) for name in ("create-file", "rename-file", "delete-file", "create-comment")
+    ]
+    folder.write('{% extends "base.md.j2" %}')
+    started = time.monotonic()
+    problems = check(folder.templates, samples)
+
+    assert [(item.file, item.line, item.text) for item in problems] == [(path, 2, TIME)]
+    assert time.monotonic() - started < 4 * TIMEOUT + 4
+
+
+def test_a_draft_wins_over_the_files(folder: UserTemplates) -> None:
+    drafts = {"create-file.md.j2": '{% include "_mine.md.j2" %}', "_mine.md.j2": "typed"}
+    assert folder.render(drafts=drafts).message.body == "typed"
+    assert folder.render().message.body == "Landing page"
+
+    rendered = folder.render(drafts={"create-file.md.j2": f"a\n{LOOPS}"})
+    assert list(map(str, rendered.problems)) == [f"create-file.md.j2:2: {TIME}"]
+    assert folder.problems() == []
+
+
+def test_the_next_draft_replaces_the_last_one(folder: UserTemplates) -> None:
+    for text in ("one", "two", "{% set x = 3 %}{{ x }}", "two"):
+        body = folder.render(drafts={"create-file.md.j2": text}).message.body
+        assert body == text.replace("{% set x = 3 %}{{ x }}", "3")
+    assert folder.render(drafts={"_mine.md.j2": "elsewhere"}).message.body != "two"
+
+
+def test_problems_of_drafts_are_reported(folder: UserTemplates) -> None:
+    drafts = {"create-file.md.j2": "a\n{{ fil }}", "rename-fil.md.j2": "{% if %}"}
+    samples = [known("create-file")]
+
+    def problems(name: str) -> list[str]:
+        events = ["create-file", "rename-file"]
+        return list(
+            map(str, folder.templates.lint(name, events, samples, team="acme", drafts=drafts))
+        )
+
+    assert problems("create-file.md.j2") == [
+        "create-file.md.j2:2: 'fil' is undefined; did you mean \"file\"?"
+    ]
+    assert [text.partition(";")[0] for text in problems("rename-fil.md.j2")] == [
+        'rename-fil.md.j2: no event is called "rename-fil"',
+        "rename-fil.md.j2:1: Expected an expression, got 'end of statement block'",
+    ]
+
+
+def test_drafts_need_no_folder() -> None:
+    templates = Templates()
+    drafts = {"create-file.md.j2": "hi {{ file }}"}
+    variables = known("create-file")
+    rendered = templates.render(
+        "create-file", variables, team="acme", channel_kind="stdout", drafts=drafts
+    )
+    templates.close()
+    assert rendered.message.body == "hi Landing page"
+
+
+def test_the_process_has_no_secrets_and_exits_when_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_SECRET", "a-secret-of-24-characters")
+    monkeypatch.setattr(cell, "IDLE_TIMEOUT", 0.2)
+    folder = UserTemplates(tmp_path)
+    (process,) = folder.processes
+    assert "secret" not in _of(Path(f"/proc/{process}"), "environ")
+    os.kill(process, signal.SIGTERM)  # as systemd sends it to all of a service
+    assert folder.problems() == []
+    assert folder.processes == [process]
+
+    time.sleep(0.5)
+    assert _of(Path(f"/proc/{process}"), "cmdline") == ""
+    assert folder.problems() == []
+    (another,) = folder.processes
+    assert another != process
+    folder.templates.close()
+    assert folder.processes == []
+
+
+def test_a_killed_process_is_replaced(folder: UserTemplates) -> None:
+    (process,) = folder.processes
+    os.kill(process, signal.SIGKILL)
+    time.sleep(0.05)
+    assert folder.problems() == []
+
+    folder.write(LOOPS)
+    (process,) = folder.processes
+    threading.Timer(0.1, os.kill, (process, signal.SIGKILL)).start()
+    assert folder.problems() == ["create-file.md.j2: ends the process that runs it (-9)"]
+
+
+def test_without_a_process_the_built_in_template_is_used(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.templates.close()
+    monkeypatch.setattr(cell, "_PROGRAM", "raise SystemExit(3)")
+    rendered = folder.render()
+    assert rendered.message == BUILTIN.message
+    assert "does not start" in rendered.problems[0].text
+
+
+def test_the_built_in_templates_start_no_process(folder: UserTemplates) -> None:
+    folder.templates.close()
+    Templates().render("create-file", known("create-file"), team="acme", channel_kind="slack")
+    assert folder.processes == []

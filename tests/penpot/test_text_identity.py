@@ -1,0 +1,61 @@
+"""Deduplication keys: by id for new comments, by the bytes sent for all other events."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.penpot.text import deduplication_key
+from relay.penpot.wire import decode
+from tests.penpot.world import PAYLOADS
+
+ROWS = sorted(
+    path
+    for event in ("create-comment", "create-comment-thread")
+    for path in (PAYLOADS / event).glob("*.transit.json")
+)
+PLAIN = PAYLOADS / "create-comment" / "plain.json"
+
+
+def key(body: dict[str, Any]) -> bytes:
+    return deduplication_key(body, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("path", ROWS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_comment_has_the_same_key_in_json_and_transit(path: Path) -> None:
+    other = Path(str(path).replace(".transit", ""))
+    transit, plain = path.read_bytes(), other.read_bytes()
+    found = deduplication_key(decode(plain, "application/json"), plain)
+    assert deduplication_key(decode(transit, "application/transit+json"), transit) == found
+
+
+def test_all_comments_of_the_payloads_have_different_keys() -> None:
+    bodies = [Path(str(path).replace(".transit", "")).read_bytes() for path in ROWS]
+    ids = {json.loads(body)["props"].get("commentId") or json.loads(body)["props"]["id"]
+           for body in bodies}  # fmt: skip
+    assert len({deduplication_key(json.loads(body), body) for body in bodies}) == len(ids) > 10
+
+
+def test_only_the_comment_decides_its_key() -> None:
+    body = json.loads(PLAIN.read_bytes())
+    again = body | {"createdAt": "2027-01-01T00:00:00Z", "profileId": None, "more": 1}
+    again["props"] = body["props"] | {"content": "edited by then", "modifiedAt": "x"}
+    assert key(again) == key(body)
+    assert key(body).startswith(b"2026-07-25T08")
+    other = body | {"props": body["props"] | {"id": body["props"]["threadId"]}}
+    assert key(other) != key(body)
+
+
+@pytest.mark.parametrize("lacking", ["id", "createdAt"])
+def test_the_key_of_an_older_penpots_comment_is_from_its_body(lacking: str) -> None:
+    body = json.loads(PLAIN.read_bytes())
+    del body["props"][lacking]
+    assert key(body).startswith(b"2026-07-25T08:33:22.299Z")
+    assert key(body) == key(body)
+    assert key(body) != key(body | {"more": 1})
+
+
+@pytest.mark.parametrize("body", [{}, {"name": []}, {"name": "create-comment", "props": 7}])
+def test_any_body_has_a_key(body: dict[str, Any]) -> None:
+    assert len(key(body)) == 16

@@ -1,0 +1,99 @@
+"""Each role runs and reports only its own tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from relay import app
+from relay.config.settings import PenpotSettings, Role
+from relay.delivery.fanout import FanOut
+from relay.store.base import StoreUnavailable
+from relay.store.sqlite import SqliteStore
+from tests.sync.stage import settings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not freeze the tests' objects."""
+    monkeypatch.setattr(app, "freeze_loaded_objects", lambda: None)
+
+
+@asynccontextmanager
+async def running(folder: Path, role: Role) -> AsyncIterator[httpx.AsyncClient]:
+    config = settings("", folder, penpot=PenpotSettings(url="https://penpot.example"))
+    built = app.build(config, role)
+    async with (
+        built.router.lifespan_context(built),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(built), base_url="http://relay.example"
+        ) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(folder / "relay.db")
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_an_unwritable_store_is_reported_in_each_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role
+) -> None:
+    async with running(tmp_path, role) as client:
+        assert (await client.get("/readyz")).status_code == 200
+
+        async def fails(_: SqliteStore) -> None:
+            raise StoreUnavailable("the disk is full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(SqliteStore, "probe", fails)
+            answer = await client.get("/readyz")
+            assert (answer.status_code, answer.text) == (
+                503,
+                "the store can't be written: the disk is full\n",
+            )
+            assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_an_ended_task_is_reported_in_the_roles_that_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ends(_: FanOut) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(FanOut, "run", ends)
+    async with running(tmp_path, role) as client:
+        await asyncio.sleep(0.05)
+        answer = await client.get("/readyz")
+        is_reported = "fan-out has ended: restart Relay" in caplog.messages
+
+    if role is Role.INTAKE:
+        assert (answer.status_code, is_reported) == (200, False)
+    else:
+        assert (answer.status_code, answer.text) == (503, "not running: fan-out\n")
+        assert is_reported
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_role_intake_keeps_the_sync_state(tmp_path: Path, role: Role) -> None:
+    """Its config may lack the token that the delivering replicas have."""
+    async with opened(tmp_path) as store:
+        await store.put_value("sync/acme", "{}")
+    async with running(tmp_path, role):
+        pass
+    async with opened(tmp_path) as store:
+        assert (await store.get_value("sync/acme") is not None) == (role is Role.INTAKE)
