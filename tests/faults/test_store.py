@@ -40,8 +40,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def in_small_disk(relay: Service, folder: Path) -> None:
     """Move the store there, before the service starts."""
-    text = relay.config.settings.read_text().replace(relay.store, f"sqlite:///{folder}/relay.db")
-    relay.config.settings.write_text(text)
+    text = relay.config.read_text().replace(relay.store, f"sqlite:///{folder}/relay.db")
+    relay.config.write_text(text)
     relay.store = f"sqlite:///{folder}/relay.db"
 
 
