@@ -1,9 +1,8 @@
-"""Reading Transit: from parsed JSON to plain Python values.
+"""Reads Transit with transit-python: from parsed JSON to plain Python values.
 
 The result has the shape of Penpot's own JSON: map keys in camelCase without namespace, UUIDs and
-instants as text, sets as sorted lists. A Transit library would build sets and maps with the body's
-numbers and UUIDs as keys, whose hashes the sender can make collide (8,000 colliding UUIDs cost
-1.6 s). Here a key is always a string.
+instants as text, sets as sorted lists. The handlers replace those of the library, which builds
+maps and sets of UUIDs and numbers, whose hashes a sender can make collide. Here a key is text.
 
 Format: https://github.com/cognitect/transit-format (0.8); both the compact and the verbose mode.
 """
@@ -12,15 +11,21 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Any
+from types import NoneType
+from typing import Any, NamedTuple
+
+from transit.decoder import Decoder, Tag
+from transit.rolling_cache import CACHE_SIZE, decode_key
+from transit.transit_types import Boolean, frozendict
 
 MAX_NUMBER_LENGTH = 100  # characters; Penpot's longest number has 24
 MAX_CACHED_NAME_LENGTH = 256  # otherwise two bytes of cache code could expand to megabytes
 
-_MIN_CODE_CHARACTER = 48  # codes have one or two digits of base 44, from "0" on
-_CODE_DIGIT_COUNT = 44
-_MAX_CACHED_NAMES = _CODE_DIGIT_COUNT * _CODE_DIGIT_COUNT
+_TAG_ERROR = "a Transit tag must have one value"
+_PAIR_ERROR = "a Transit map has a key without a value"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER_TAGS = frozenset({"~i", "~n", "~d", "~f", "~z"})
+_CACHED_TAGS = frozenset({"~:", "~$", "~#"})  # of names that are cached even if they are no keys
 _PLAIN_NAME_PATTERN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CAPITALS_PATTERN = re.compile(r"([A-Z]+[a-z']*)")
 _WORD_BREAK_PATTERN = re.compile(r"(?:[^\w'()\[\]{}?!]|_)+")
@@ -29,9 +34,16 @@ _UUID_PATTERN = re.compile(
 )
 
 
-def plain(node: Any, max_depth: int) -> Any:
-    """Plain values from parsed JSON in Transit's form. Raises ``ValueError`` with the reason."""
-    return _Reader(max_depth).value(node, 0)
+def plain(node: Any) -> Any:
+    """Plain values from parsed JSON in Transit's form. Raises ``ValueError`` with the reason.
+
+    The caller has limited the size and depth of ``node``.
+    """
+    _check(node)
+    try:
+        return _plain(_DECODER.decode(node, _NameCache()))
+    except IndexError:  # the library expects a value after a tag's cache code
+        raise ValueError(_TAG_ERROR) from None
 
 
 def camel(name: str) -> str:
@@ -43,7 +55,7 @@ def camel(name: str) -> str:
         return name
     if _PLAIN_NAME_PATTERN.fullmatch(name):
         first, *rest = name.split("-")
-        return first + "".join([word[0].upper() + word[1:] for word in rest])
+        return first + "".join(map(str.capitalize, rest))
     words = [
         word for word in _WORD_BREAK_PATTERN.split(_CAPITALS_PATTERN.sub(r"-\1", name)) if word
     ]
@@ -74,100 +86,90 @@ def finite(text: str) -> float:
     return number
 
 
-class _Reader:
-    """Reads one body; holds its cache of names, which Transit's codes refer to."""
+class _NameCache:
+    """The names that Transit's codes refer to; for the library in place of its ``RollingCache``.
+    Refuses what is costly to expand or to use as a key."""
 
-    def __init__(self, max_depth: int) -> None:
-        self._max_depth = max_depth
+    def __init__(self) -> None:
         self._names: list[str] = []
-        self._keys: dict[str, str] = {}
 
-    def value(self, node: Any, depth: int) -> Any:
-        if isinstance(node, str):
-            return _scalar(self._name(node)) if node[:1] in ("~", "^") else node
-        if isinstance(node, list):
-            return self._array(node, depth + 1)
-        if isinstance(node, dict):
-            return self._verbose(node, depth + 1)
-        return node
-
-    def _array(self, nodes: list[Any], depth: int) -> Any:
-        self._check(depth)
-        if not nodes:
-            return []
-        first = nodes[0]
-        if not isinstance(first, str):
-            return [self.value(node, depth) for node in nodes]
-        if first == "^ ":
-            return self._map(nodes, depth)
-        name = self._name(first)
-        if name.startswith("~#"):
-            if len(nodes) != 2:
-                raise ValueError("a Transit tag must have one value")
-            return _tagged(name[2:], self.value(nodes[1], depth))
-        return [_scalar(name), *[self.value(node, depth) for node in nodes[1:]]]
-
-    def _map(self, nodes: list[Any], depth: int) -> dict[str, Any]:
-        if len(nodes) % 2 == 0:
-            raise ValueError("a Transit map has a key without a value")
-        result: dict[str, Any] = {}
-        for index in range(1, len(nodes), 2):
-            node = nodes[index]
-            # The key first, as it may add a name to the cache.
-            key = self._key(node) if isinstance(node, str) else _key_of(self.value(node, depth))
-            value = self.value(nodes[index + 1], depth)
-            if key is not None:
-                result[key] = value
-        return result
-
-    def _verbose(self, node: dict[str, Any], depth: int) -> Any:
-        self._check(depth)
-        if len(node) == 1:
-            (only, value) = next(iter(node.items()))
-            name = self._name(only, is_key=True)
-            if name.startswith("~#"):
-                return _tagged(name[2:], self.value(value, depth))
-            return {self._named(name): self.value(value, depth)}
-        return {self._key(key): self.value(value, depth) for key, value in node.items()}
-
-    def _key(self, text: str) -> str:
-        return self._named(self._name(text, is_key=True))
-
-    def _named(self, name: str) -> str:
-        key = self._keys.get(name)
-        if key is None:
-            if name.startswith(("~:", "~$")):
-                key = camel(_local(name[2:]))
-            else:
-                key = _key_of(_scalar(name)) or ""
-            self._keys[name] = key
-        return key
-
-    def _name(self, text: str, *, is_key: bool = False) -> str:
-        """The name that a cache code refers to; any other text itself, added to the cache."""
-        if text.startswith("^") and text != "^ ":
-            return self._coded(text)
-        if (is_key or text.startswith(("~:", "~$", "~#"))) and _java_length(text) > 3:
-            if len(self._names) == _MAX_CACHED_NAMES:
+    def decode(self, name: str, as_map_key: bool = False) -> str:
+        prefix = name[:2]
+        if prefix[:1] == "^" and name != "^ ":
+            return self._coded(name)
+        if as_map_key and prefix in _NUMBER_TAGS:
+            raise ValueError("a key of a Transit map is a number")
+        if (as_map_key or prefix in _CACHED_TAGS) and _java_length(name) > 3:
+            if len(self._names) == CACHE_SIZE:
                 self._names.clear()
-            self._names.append(text)
-        return text
+            self._names.append(name)
+        return "~~" if name == "~" else name  # the library fails at a lone tilde
 
     def _coded(self, code: str) -> str:
-        digits = [ord(character) - _MIN_CODE_CHARACTER for character in code[1:3]]
-        if not 2 <= len(code) <= 3 or not all(0 <= digit < _CODE_DIGIT_COUNT for digit in digits):
-            raise ValueError("an unknown Transit cache code")
-        index = digits[0] if len(digits) == 1 else digits[0] * _CODE_DIGIT_COUNT + digits[1]
-        if index >= len(self._names):
+        index = decode_key(code) if 2 <= len(code) <= 3 else -1
+        if not 0 <= index < len(self._names):
             raise ValueError("an unknown Transit cache code")
         name = self._names[index]
         if len(name) > MAX_CACHED_NAME_LENGTH:
             raise ValueError("a cached Transit name is too long")
         return name
 
-    def _check(self, depth: int) -> None:
-        if depth > self._max_depth:
-            raise ValueError("nested too deeply")
+
+class _Name(str):
+    """A keyword or symbol, whose form depends on whether it is a key."""
+
+    __slots__ = ()
+
+
+class _Handler(NamedTuple):
+    from_rep: Callable[..., Any]  # the name that the library calls
+
+
+def _check(node: Any) -> None:
+    """Refuses what the library would read differently, or with keys that may collide."""
+    children: Sequence[Any] = ()
+    if isinstance(node, dict):
+        children = tuple(node.values())
+    elif isinstance(node, list) and node:
+        children = node
+        if node[0] == "^ ":
+            if len(node) % 2 == 0:
+                raise ValueError(_PAIR_ERROR)
+            if not all(isinstance(key, str) for key in node[1::2]):
+                raise ValueError("a key of a Transit map is not text")
+        elif isinstance(node[0], str) and node[0].startswith("~#") and len(node) != 2:
+            raise ValueError(_TAG_ERROR)
+    for child in children:
+        if isinstance(child, dict | list):
+            _check(child)
+
+
+def _plain(value: Any) -> Any:
+    if type(value) in (str, int, NoneType):  # most of them: fast
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, frozendict | dict):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, _Name):
+        return str(value)
+    if isinstance(value, Boolean):
+        return bool(value)
+    if isinstance(value, Tag):
+        raise ValueError(_TAG_ERROR)  # noqa: TRY004 - the type follows from the body
+    return value
+
+
+def _key(key: Any) -> str | None:
+    """The text of a key; None for a composite key, which JSON can't have."""
+    if type(key) is str:
+        return key
+    if isinstance(key, _Name):
+        return camel(str(key))
+    key = _plain(key)
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return str(key) if isinstance(key, int | float) else None
 
 
 def _java_length(text: str) -> int:
@@ -175,55 +177,6 @@ def _java_length(text: str) -> int:
     if len(text) > 3 or text.isascii():
         return len(text)
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _local(name: str) -> str:
-    return name.partition("/")[2] or name
-
-
-def _key_of(value: Any) -> str | None:
-    """The text of a key that is not a keyword; None for a composite key, which JSON can't have."""
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value) if isinstance(value, int | float) else None
-
-
-def _scalar(text: str) -> Any:
-    if len(text) < 2 or text[0] != "~":
-        return text
-    read = _SCALARS.get(text[1])
-    if read is not None:
-        return read(text[2:])
-    if text[1] in "~^`":
-        return text[1:]
-    if text[1] == "#":
-        raise ValueError("a Transit tag must have one value")
-    return text[2:]
-
-
-def _tagged(tag: str, value: Any) -> Any:
-    """The value of a tag; for an unknown tag, the untagged content."""
-    if tag == "set":
-        # Only strings: mixed types can't be sorted, and the order of a set is arbitrary anyway.
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            value.sort()
-        return value
-    if tag == "cmap":
-        return _compound(value)
-    if tag == "u" and isinstance(value, list):
-        return _uuid_of_halves(value)
-    if tag in _SCALARS and isinstance(value, str | int) and not isinstance(value, bool):
-        return _SCALARS[tag](str(value))
-    return value
-
-
-def _compound(value: Any) -> dict[str, Any]:
-    if not isinstance(value, list) or len(value) % 2:
-        raise ValueError("a Transit map has a key without a value")
-    keys = map(_key_of, value[::2])
-    return {key: item for key, item in zip(keys, value[1::2], strict=True) if key is not None}
 
 
 def _uuid_of_halves(halves: Sequence[Any]) -> str:
@@ -257,18 +210,57 @@ def _not_a_number(text: str) -> Any:
     raise ValueError(f"{text[:4]!r} is not a number")
 
 
-# By the letter after ``~``; all others (URI, bytes, character) are read as text.
-_SCALARS: dict[str, Callable[[str], Any]] = {
-    ":": _local,
-    "$": _local,
-    "u": _uuid,
-    "m": _instant,
-    "t": _instant,
-    "i": integer,
-    "n": integer,
-    "d": finite,
-    "f": finite,
-    "z": _not_a_number,
-    "?": lambda text: text == "t",
-    "_": lambda _text: None,
+def _name(text: str) -> _Name:
+    return _Name(text.partition("/")[2] or text)
+
+
+def _scalar(read: Callable[[str], Any]) -> _Handler:
+    """For the text after ``~`` and a letter, and for the value of the tag with that letter."""
+
+    def from_rep(rep: Any) -> Any:
+        if type(rep) is str:
+            return read(rep)
+        return read(str(rep)) if type(rep) in (int, _Name) else rep
+
+    return _Handler(from_rep)
+
+
+def _uuid_or_halves(rep: Any) -> Any:
+    return _uuid_of_halves(rep) if isinstance(rep, tuple | list) else _SCALARS["u"].from_rep(rep)
+
+
+def _set(rep: Any) -> Any:
+    # Only strings: mixed types can't be sorted, and the order of a set is arbitrary anyway.
+    is_text = isinstance(rep, tuple | list) and all(isinstance(item, str) for item in rep)
+    return sorted(rep) if is_text else rep
+
+
+def _compound_map(rep: Any) -> dict[str, Any]:
+    if not isinstance(rep, tuple | list) or len(rep) % 2:
+        raise ValueError(_PAIR_ERROR)
+    keys = map(_key, rep[::2])
+    return {key: item for key, item in zip(keys, rep[1::2], strict=True) if key is not None}
+
+
+_SCALARS = {
+    ":": _scalar(_name),
+    "$": _scalar(_name),
+    "u": _scalar(_uuid),
+    "m": _scalar(_instant),
+    "t": _scalar(_instant),
+    "i": _scalar(integer),
+    "n": _scalar(integer),
+    "d": _scalar(finite),
+    "f": _scalar(finite),
+    "z": _scalar(_not_a_number),
+    "?": _scalar(lambda text: text == "t"),
+    "_": _scalar(lambda _text: None),
+}
+# All others (URI, bytes, character, unknown tags) become their text or their untagged content.
+_DECODER = Decoder({"decoders": {}, "default_decoder": _Handler(lambda _tag, rep: rep)})
+# Set afterwards, since the constructor does not accept other handlers for some of them.
+_DECODER.decoders = _SCALARS | {
+    "u": _Handler(_uuid_or_halves),
+    "set": _Handler(_set),
+    "cmap": _Handler(_compound_map),
 }

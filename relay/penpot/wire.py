@@ -47,10 +47,10 @@ def decode(body: bytes, content_type: str) -> Any:
     try:
         containers = _check_size(body)
         value = _PARSER.decode(body.removeprefix(_BOM).decode("utf-8"))
-        if kind == "transit":
-            value = transit.plain(value, MAX_DEPTH)
-        elif containers > MAX_DEPTH:
+        if containers > MAX_DEPTH:
             _check_depth(value)
+        if kind == "transit":
+            value = transit.plain(value)
         value = replace_lone_surrogates(value, body)
     except UnicodeDecodeError as error:
         raise UnreadableBody(f"not UTF-8 at byte {error.start}") from None

@@ -175,6 +175,23 @@ def test_decoding_a_hostile_body_takes_little_time(name: str) -> None:
     assert min(cost(), cost()) < MAX_DECODE_SECONDS
 
 
+@pytest.mark.usefixtures("_own_garbage")
+@pytest.mark.parametrize("body", [
+    b'["~#set",' + _list(lambda n: f'"~u{_uuid(n * M61)}"', 8000) + b"]",
+    b'["^ ",' + _list(lambda n: f'"~u{_uuid(n * M61)}",0', 8000)[1:],
+    b'["~#cmap",' + _list(lambda n: f'"~u{_uuid(n * M61)}",0', 8000) + b"]",
+], ids=["set", "map", "compound map"])  # fmt: skip
+def test_colliding_uuids_take_no_longer_than_others(body: bytes) -> None:
+    def cost() -> float:
+        start = time.thread_time()
+        values = decode(body, "application/transit+json")
+        took = time.thread_time() - start
+        assert len(values) == 8000
+        return took
+
+    assert min(cost() for _ in range(5)) < 0.1
+
+
 @pytest.mark.parametrize("name", BODIES)
 def test_decoding_a_hostile_body_takes_little_memory(name: str) -> None:
     content_type, make = BODIES[name]

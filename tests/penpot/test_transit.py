@@ -1,4 +1,4 @@
-"""Transit, compared with what transit-python writes."""
+"""Reading Transit: each form, and whatever the library's own writer produces."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -99,6 +99,7 @@ def test_cached_names_after_the_cache_is_full() -> None:
     (b'["^ ","~:teamId",1,"plain-key",2,"~$sym",3]', {"teamId": 1, "plain-key": 2, "sym": 3}),
     (b'["~:components/v2","~:/","~$a/b"]', ["v2", "/", "b"]),
     (b'["~~tilde","~^caret","~`tick","^ "]', ["~tilde", "^caret", "`tick", "^ "]),
+    (b'["~",["^ ","~",true]]', ["~", {"~": True}]),
     (b'["~#set",["b","a"]]', ["a", "b"]),
     (b'["~#set",[2,1,"a"]]', [2, 1, "a"]),
     (b'["~#point",["^ ","~:x",812.5,"~:y",344.25]]', {"x": 812.5, "y": 344.25}),
