@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from relay.errors import RelayError
-from relay.messages.message import Message
-from relay.picture import Picture
+from relay.messages.message import Message, Picture
 
 
 def _storable(text: str) -> str:

@@ -11,9 +11,8 @@ from typing import ClassVar
 from relay.channels.base import Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
 from relay.config.settings import StdoutSettings
 from relay.messages.document import parse
-from relay.messages.message import Message
+from relay.messages.message import Message, Picture
 from relay.messages.plain import to_text
-from relay.picture import Picture
 
 # A terminal executes control characters; a message needs only its line ends.
 _CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

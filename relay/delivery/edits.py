@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.channels.base import Channel, EditableChannel, MessageNotFound, NotEditable
-from relay.messages.message import Change, Message
+from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
-from relay.picture import Picture
 from relay.store.base import ShownMessage, ThreadReceipts
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,13 @@ from relay.delivery.facts import FactCache
 from relay.delivery.lookups import LOOKUP_TIMEOUT, Lookups
 from relay.delivery.renderer import ChangeRenderer, EventRenderer, is_synthetic, mentions_to_ping
 from relay.delivery.thumbnails import Thumbnails
+from relay.messages.message import Picture
 from relay.messages.plain import shorten
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
 from relay.penpot.wire import UnreadableBody, decode
-from relay.picture import Picture
 from relay.store.base import FanOutResult, NewDelivery, Store, StoredEvent, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -22,9 +22,8 @@ from relay.delivery import digest
 from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimers, pause, retry_delay
 from relay.delivery.edits import EditAttempt, EditOutcome
 from relay.delivery.health import QueueHealth
-from relay.messages.message import Message
+from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
-from relay.picture import Picture
 from relay.store.base import (
     Delivery,
     LeaseLost,

@@ -10,8 +10,8 @@ from relay.channels.base import Channel
 from relay.delivery.backoff import RetryTimers, pause
 from relay.delivery.health import QueueHealth
 from relay.delivery.queue import ChannelQueue, QueueContext
+from relay.messages.message import Picture
 from relay.metrics import Metrics
-from relay.picture import Picture
 from relay.store.base import LeaseLost, Store, StoreUnavailable, queue_lease
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from relay.messages.message import Picture
 from relay.metrics import Metrics
 from relay.penpot.client import PenpotError, PenpotUnexpected
 from relay.penpot.events import Event
-from relay.picture import Picture
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient
@@ -129,7 +129,8 @@ class Thumbnails:
             return self._pictures[media]
         if time.monotonic() - self._invalid.get(media, -FAILURE_DELAY) < FAILURE_DELAY:
             return None
-        picture = await self._ask(_ASSET, media, self._penpot.asset)
+        asset = await self._ask(_ASSET, media, self._penpot.asset)
+        picture = Picture(*asset) if asset is not None else None
         if picture is not None and media not in self._pictures:
             self._pictures[media] = picture
             self._size += len(picture.content)

@@ -132,7 +132,12 @@ def lines(value: object) -> list[str]:
 
 def readable(value: object) -> str:
     """``value`` as text with its line ends, without surrogates and characters that reorder text."""
-    return _SURROGATE_PATTERN.sub("\ufffd", _REORDERING_PATTERN.sub("", _to_str(value)))
+    return without_surrogates(_REORDERING_PATTERN.sub("", _to_str(value)))
+
+
+def without_surrogates(text: str) -> str:
+    """``text`` with U+FFFD for each lone surrogate, which UTF-8 can't encode."""
+    return _SURROGATE_PATTERN.sub("\ufffd", text)
 
 
 def readable_prefix(value: object, length: int) -> tuple[str, bool]:

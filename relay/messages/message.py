@@ -18,6 +18,21 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """The thumbnail of a file or a board."""
+
+    content: bytes
+    type: str  # "image/png", "image/jpeg", "image/gif" or "image/webp"
+    width: int  # pixels
+    height: int  # pixels
+
+    @property
+    def extension(self) -> str:
+        """Of a file name, such as ``png``."""
+        return self.type.removeprefix("image/")
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Marks a message as a new version of one that was sent before."""
 

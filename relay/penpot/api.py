@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from relay.penpot.client import (
     ASSET,
     BAD_TOKEN,
+    Asset,
     PenpotBusy,
     PenpotRefused,
     PenpotUnexpected,
@@ -29,7 +30,6 @@ from relay.penpot.records import (
     records_from,
 )
 from relay.penpot.text import uuid
-from relay.picture import Picture
 
 T = TypeVar("T")
 R = TypeVar("R", ThreadRecord, ProjectRecord)
@@ -97,7 +97,7 @@ class PenpotClient(RpcClient):
         method = "get-file-object-thumbnails"
         return await self._lookup(method, read, {"tag": "frame"}, fileId=file_id)
 
-    async def asset(self, media_id: str) -> Picture | None:
+    async def asset(self, media_id: str) -> Asset | None:
         media = uuid(media_id)
         if not media:
             return None

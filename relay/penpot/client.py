@@ -21,7 +21,6 @@ import httpx
 from relay.errors import RelayError
 from relay.penpot.text import uuid
 from relay.penpot.wire import replace_lone_surrogates
-from relay.picture import Picture, PictureType
 
 MAX_VALUES = 300_000  # in a response, counted as commas and opening brackets: about 20,000 files
 MAX_RETRY_AFTER_SECONDS = 3600.0  # Penpot's clock may differ from ours
@@ -155,16 +154,25 @@ MAX_PICTURE_BYTES = 2 * 1024 * 1024  # Penpot's thumbnails have some ten thousan
 _MAX_SIDE_LENGTH = 10_000  # pixels
 
 
-def picture(content: bytes) -> Picture:
+class Asset(NamedTuple):
+    """A picture in Penpot's storage; ``type`` and size are read from the bytes."""
+
+    content: bytes
+    type: str  # "image/png", "image/jpeg", "image/gif" or "image/webp"
+    width: int  # pixels
+    height: int  # pixels
+
+
+def picture(content: bytes) -> Asset:
     """The picture in ``content``. Raises ``ValueError`` if its format is not one that every chat
     and mail program shows, or its size is out of bounds."""
     kind, width, height = _size(content)
     if not (0 < width <= _MAX_SIDE_LENGTH and 0 < height <= _MAX_SIDE_LENGTH):
         raise ValueError(f"a picture of {width} by {height} pixels")
-    return Picture(content, kind, width, height)
+    return Asset(content, kind, width, height)
 
 
-def _size(content: bytes) -> tuple[PictureType, int, int]:
+def _size(content: bytes) -> tuple[str, int, int]:
     try:
         if content.startswith(b"\x89PNG\r\n\x1a\n") and content[12:16] == b"IHDR":
             return "image/png", *struct.unpack(">II", content[16:24])

@@ -23,9 +23,8 @@ from relay.channels.base import (
 )
 from relay.delivery import queue as queue_module
 from relay.delivery.queues import QueueManager
-from relay.messages.message import Change, Message
+from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
-from relay.picture import Picture
 from relay.store.base import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 

@@ -21,9 +21,8 @@ from relay.channels.base import (
 from relay.delivery import queue as queue_module
 from relay.delivery import queues as queues_module
 from relay.delivery.queues import QueueManager
-from relay.messages.message import Message
+from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
-from relay.picture import Picture
 from relay.store.base import Delivery, FanOutResult, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 

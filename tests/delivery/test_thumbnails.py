@@ -9,6 +9,7 @@ import pytest
 
 from relay.delivery import thumbnails as pictures
 from relay.delivery.thumbnails import Thumbnails
+from relay.messages.message import Picture
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import picture
@@ -66,8 +67,8 @@ async def test_a_comment_shows_its_board_or_its_file(house: House) -> None:
     assert await house.pictures.of(house.event, 2) == OF_BOARD
     assert await house.pictures.of(on_none, 2) == OF_FILE
     assert await house.pictures.of(elsewhere, 2) == OF_FILE
-    assert await house.pictures.get(OF_BOARD) == picture(board(80, 60))
-    assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
+    assert await house.pictures.get(OF_BOARD) == Picture(*picture(board(80, 60)))
+    assert await house.pictures.get(OF_FILE) == Picture(*picture(board(40, 30)))
 
 
 async def test_a_cached_thumbnail_needs_no_call(house: House) -> None:
@@ -123,7 +124,7 @@ async def test_an_invalid_picture_does_not_affect_others(
     assert await house.pictures.of(house.event, 2) == ""
     assert await house.pictures.get(OF_BOARD) is None
     assert caplog.text.count("no picture in PNG") == 1
-    assert await house.pictures.get(OF_FILE) == picture(board(40, 30))
+    assert await house.pictures.get(OF_FILE) == Picture(*picture(board(40, 30)))
 
 
 async def test_thumbnails_of_another_team_are_not_fetched(house: House) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from relay.messages.message import Picture
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import (
     MAX_PICTURE_BYTES,
@@ -126,7 +127,7 @@ def test_type_and_size_are_read_from_the_bytes(content: bytes, kind: str) -> Non
 
     assert (found.type, found.width, found.height) == (kind, 40, 30)
     assert found.content == content
-    assert found.extension == kind.removeprefix("image/")
+    assert Picture(*found).extension == kind.removeprefix("image/")
     for end in range(len(content)):
         with pytest.raises(ValueError, match="picture"):
             picture(content[:end])

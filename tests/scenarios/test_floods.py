@@ -28,13 +28,12 @@ from relay.delivery.queues import QueueManager
 from relay.messages.document import Heading, Text, parse
 from relay.messages.escape import escape
 from relay.messages.filters import quote
-from relay.messages.message import Mention, Message
+from relay.messages.message import Mention, Message, Picture
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Comment, Event, File, Person, Subject
 from relay.penpot.events import Thread as Discussion
-from relay.picture import Picture
 from relay.store.base import FanOutResult, NewDelivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long

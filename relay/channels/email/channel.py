@@ -23,8 +23,7 @@ from relay.channels.email.errors import error_from_smtp, error_kind
 from relay.channels.email.message import address, compose, mailbox
 from relay.channels.errors import redact
 from relay.config.settings import EmailSettings
-from relay.messages.message import Message
-from relay.picture import Picture
+from relay.messages.message import Message, Picture
 
 _ANSWER_TIMEOUT = 30.0  # seconds; a server that scans for spam is slow
 _SESSION_TIMEOUT = 90.0  # seconds

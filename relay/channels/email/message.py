@@ -14,9 +14,8 @@ from html import escape
 from relay.channels.base import ReplyTo
 from relay.messages.document import Block, Document, Paragraph, Text, parse, replace_mentions
 from relay.messages.html import to_html
-from relay.messages.message import Mention, Message
+from relay.messages.message import Mention, Message, Picture
 from relay.messages.plain import cut, shorten, to_text
-from relay.picture import Picture
 
 _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
 _MAX_TEXT_LENGTH = 100_000

@@ -15,8 +15,7 @@ from markupsafe import Markup
 from relay.channels.base import ReplyTo
 from relay.channels.email.message import address, compose
 from relay.channels.preview import MessagePreview, PreviewFrame
-from relay.messages.message import Message
-from relay.picture import Picture
+from relay.messages.message import Message, Picture
 
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 """Flags of the ``<iframe>``: links open in a new window."""

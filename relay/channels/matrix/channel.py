@@ -25,8 +25,7 @@ from relay.channels.matrix.content import relation, render, replacement
 from relay.channels.matrix.direct import DirectRooms
 from relay.channels.matrix.media import MatrixMedia
 from relay.config.settings import MatrixSettings
-from relay.messages.message import Mention, Message
-from relay.picture import Picture
+from relay.messages.message import Mention, Message, Picture
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import logging
 from relay.channels.base import DeliveryError, KeyValueStore, RetryLater
 from relay.channels.matrix.client import MatrixApi
 from relay.channels.matrix.content import Image
-from relay.picture import Picture
+from relay.messages.message import Picture
 
 UPLOAD_TIMEOUT = 2.0  # seconds
 UPLOAD_TTL = 30 * 24 * 3600.0  # seconds

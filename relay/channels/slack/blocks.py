@@ -32,10 +32,10 @@ from relay.messages.document import (
     parse,
     replace_mentions,
 )
+from relay.messages.escape import without_surrogates
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, shorten, to_text
 from relay.messages.rendering import parse_block_kit
-from relay.penpot.wire import replace_lone_surrogates
 
 Json: TypeAlias = dict[str, Any]
 
@@ -90,7 +90,8 @@ def override(message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS) -> Js
     """As ``render``, from the override's Block Kit JSON. An additional block mentions the users of
     ``user_ids`` that the JSON does not. Raises ``ValueError`` where the JSON is invalid."""
     try:
-        value = replace_lone_surrogates(json.loads(message.override), message.override.encode())
+        text = json.dumps(json.loads(message.override), ensure_ascii=False)
+        value = json.loads(without_surrogates(text))
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     blocks, text = parse_block_kit(value)

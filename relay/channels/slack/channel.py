@@ -22,8 +22,7 @@ from relay.channels.slack.errors import INVALID_BLOCKS_ERRORS
 from relay.channels.slack.files import SlackFiles
 from relay.channels.slack.users import SlackUsers, short_hash
 from relay.config.settings import SlackSettings
-from relay.messages.message import Mention, Message
-from relay.picture import Picture
+from relay.messages.message import Mention, Message, Picture
 
 _UPLOAD_TIMEOUT = 2.0  # seconds
 _IMAGE_RETRY_DELAYS = (0.0, 0.3, 0.7)  # seconds before each attempt to show an uploaded image

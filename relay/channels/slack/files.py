@@ -10,7 +10,7 @@ from typing import Any
 
 from relay.channels.base import KeyValueStore, Permanent, RetryLater
 from relay.channels.slack.check import Call
-from relay.picture import Picture
+from relay.messages.message import Picture
 
 FILE_TTL = 24 * 3600.0  # seconds
 SUPPORTED_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})

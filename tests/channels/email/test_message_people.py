@@ -10,8 +10,7 @@ import pytest
 
 from relay.channels.base import DeliveryError, RetryLater
 from relay.channels.email.message import compose, mailbox
-from relay.messages.message import Mention, Message
-from relay.picture import Picture
+from relay.messages.message import Mention, Message, Picture
 from tests.channels import builders
 from tests.channels.builders import opened
 from tests.penpot.paint import board

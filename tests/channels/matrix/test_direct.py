@@ -16,8 +16,7 @@ from relay.channels.matrix.channel import MatrixChannel
 from relay.channels.matrix.content import Image, render
 from relay.config.secret import Secret
 from relay.config.settings import MatrixSettings
-from relay.messages.message import Mention, Message
-from relay.picture import Picture
+from relay.messages.message import Mention, Message, Picture
 from tests.channels.builders import findings
 from tests.penpot.paint import board
 from tests.servers.loopback import Answer, in_thread

@@ -16,8 +16,7 @@ from relay.channels.base import (
     RetryLater,
 )
 from relay.config.settings import SlackSettings
-from relay.messages.message import Mention, Message
-from relay.picture import Picture
+from relay.messages.message import Mention, Message, Picture
 from tests.channels.builders import MESSAGE, assert_leaks_no_secret, opened, slack_bot, slack_hook
 from tests.penpot.paint import board
 from tests.servers.fixtures import RunningSlack

@@ -13,8 +13,7 @@ from relay.channels.slack import channel as slack
 from relay.channels.slack import users as slack_people
 from relay.config.secret import Secret
 from relay.config.settings import SlackSettings
-from relay.messages.message import Mention, Message
-from relay.picture import Picture
+from relay.messages.message import Mention, Message, Picture
 from tests.channels.builders import findings, slack_hook
 from tests.penpot.paint import board
 from tests.servers.fixtures import RunningSlack
