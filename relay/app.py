@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from relay import __version__
-from relay.channels import channel_class, open_channel
+from relay.channels import CHANNEL_TYPES, open_channel
 from relay.config.settings import Config, Role
 from relay.delivery.backoff import Clock
 from relay.delivery.fanout import FanOut
@@ -102,7 +102,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         if role.delivers:
             tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
             for channel in settings.values():
-                channel_class(channel.type)  # fails now if an import is missing
+                CHANNEL_TYPES[channel.type].load()  # fails now if an import is missing
         for task in tasks:
             task.add_done_callback(_log_end)
         freeze_loaded_objects()

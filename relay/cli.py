@@ -20,6 +20,7 @@ from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config, Role
 from relay.delivery.health import stopped_queues
 from relay.logs import configure_logging
+from relay.penpot.selection import Selection
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable, StoreUnusable
 from relay.sync.webhooks import webhook_problems
@@ -140,7 +141,7 @@ def check(path: str | None) -> None:
     for name, team in config.teams.items():
         _report(True, name, f"hook {base}{config.hook_path(name)}")
         for channel in team.channels:
-            events = ", ".join(channel.selection.entries)
+            events = ", ".join(Selection.of(channel.events).entries)
             _report(True, f"{name}/{channel.name}", f"{channel.type}, events: {events}")
     if problems:
         sys.exit(1)

@@ -1,15 +1,12 @@
 """``relay preview``: the messages that a channel would send."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.policy import SMTP
 from pathlib import Path
 from uuid import uuid4
 
-from relay.channels import open_channel
+from relay.channels import CHANNEL_TYPES, open_channel
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config, PenpotSettings, TemplateSettings
 from relay.delivery.renderer import (
@@ -29,8 +26,6 @@ from relay.penpot.samples import enriched, example, examples
 from relay.penpot.wire import UnreadableBody, decode
 from relay.reference import unknown_event
 
-CHANNEL_KINDS = ("slack", "matrix", "email", "stdout")
-
 
 class PreviewError(RelayError):
     """The options are invalid, or a template failed."""
@@ -45,8 +40,8 @@ def render_previews(
     Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
     to use instead of the samples.
     """
-    if kind not in CHANNEL_KINDS:
-        raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_KINDS)}")
+    if kind not in CHANNEL_TYPES:
+        raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_TYPES)}")
     if name is not None and name not in CATALOGUE and payload is None:
         raise PreviewError(unknown_event(name))
     if config is not None and team is not None and team not in config.teams:
@@ -63,7 +58,10 @@ def render_previews(
         rendered = render(templates, linked, team, kind)
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
-        yield _channel_form(kind, rendered.message)
+        try:
+            yield CHANNEL_TYPES[kind].text(rendered.message)
+        except ValueError as error:
+            raise PreviewError(f"the template's output {error}") from error
 
 
 def _versions(event: Event, kind: str) -> Iterator[Event]:
@@ -79,37 +77,6 @@ def _event(payload: Path) -> Event:
         return enriched(normalize(decode(body, f"application/{form}")))
     except (UnreadableBody, NotAnEvent) as error:
         raise PreviewError(f"{payload}: {error}") from error
-
-
-def _channel_form(kind: str, message: Message) -> str:
-    match kind:
-        case "slack":
-            from relay.channels.slack import blocks as slack_blocks
-
-            try:
-                arguments = (
-                    slack_blocks.override(message)
-                    if message.override
-                    else slack_blocks.render(message)
-                )
-            except ValueError as error:
-                raise PreviewError(f"the template's JSON {error}") from error
-            return json.dumps(arguments, indent=2, ensure_ascii=False)
-        case "matrix":
-            from relay.channels.matrix import content as matrix_content
-
-            return json.dumps(matrix_content.render(message), indent=2, ensure_ascii=False)
-        case "email":
-            from relay.channels.email import message as email_message
-
-            sender = Address("Penpot", "penpot", "example.com")
-            recipient = Address("", "design", "example.com")
-            mail = email_message.compose(message, "preview", sender, [recipient])
-            return mail.as_bytes(policy=SMTP).decode()
-        case _:
-            from relay.channels import stdout
-
-            return stdout.render(message)
 
 
 async def send_test(config: Config, team: str, settings: AnyChannel) -> tuple[bool, str]:

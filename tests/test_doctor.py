@@ -7,13 +7,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from relay.channels.base import Finding
+from relay.channels.stdout import StdoutSettings
 from relay.cli import main
 from relay.config.secret import Secret
 from relay.config.settings import (
     AnyChannel,
     Config,
     ServerSettings,
-    StdoutSettings,
     StoreSettings,
     TeamSettings,
     TemplateSettings,

@@ -12,11 +12,15 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from relay.channels import CHANNEL_TYPES
+from relay.channels.base import ChannelSettings
+from relay.channels.email.settings import SmtpSettings
 from relay.cli import main
-from relay.config.environment import KNOWN_VARIABLES
+from relay.config.environment import known_variables
 from relay.config.load import load
 from relay.config.secret import Secret
-from relay.config.settings import AnyChannel, Config, SettingsModel, SmtpSettings
+from relay.config.settings import Config, people_model
+from relay.config.types import SettingsModel
 from relay.doctor import template_problems
 from relay.messages.environments import MarkdownEnvironment, TemplateFiles
 from relay.messages.sets import InProcessTemplates
@@ -68,7 +72,7 @@ def _config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str
         key = f"{prefix}{name}"
         inner = field.annotation
         if name in ("teams", "people"):
-            inner = get_args(inner)[1]
+            inner = get_args(inner)[1] if name == "teams" else people_model()
             key = "teams.NAME" if name == "teams" else "people.WHO"
         if isinstance(inner, type) and issubclass(inner, SettingsModel):
             yield from _config_keys(inner, f"{key}.")
@@ -77,13 +81,11 @@ def _config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str
 
 
 def _channel_keys() -> Iterator[tuple[str, str, Any]]:
-    models = get_args(get_args(AnyChannel)[0])
-    shared = set.intersection(*(set(model.model_fields) for model in models))
-    for key in shared:
-        yield "all", key, models[0].model_fields[key]
-    for model in models:
-        (kind,) = get_args(model.model_fields["type"].annotation)
-        for key, field in model.model_fields.items():
+    shared = ChannelSettings.model_fields
+    for key, field in shared.items():
+        yield "all", key, field
+    for kind, channel_type in CHANNEL_TYPES.items():
+        for key, field in channel_type.settings.model_fields.items():
             if field.annotation is SmtpSettings:
                 yield from ((kind, *entry) for entry in _config_keys(SmtpSettings, f"{key}."))
             elif key not in shared:
@@ -154,13 +156,13 @@ def test_each_channels_example_works_alone(tmp_path: Path) -> None:
 def test_every_variable_has_its_row_and_secret_mark() -> None:
     rows = _rows(README, "| variable | secret | meaning |")
     documented = {name: row[1] for row in rows for name in _code(row[0])}
-    twins = {name.removesuffix("_FILE") for name in KNOWN_VARIABLES if name.endswith("_FILE")}
-    assert documented.keys() == KNOWN_VARIABLES - {f"{name}_FILE" for name in twins}
+    twins = {name.removesuffix("_FILE") for name in known_variables() if name.endswith("_FILE")}
+    assert documented.keys() == known_variables() - {f"{name}_FILE" for name in twins}
     assert {name for name, secret in documented.items() if secret == "yes"} == twins
 
 
 def test_every_named_variable_exists() -> None:
-    assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", README)) <= KNOWN_VARIABLES
+    assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", README)) <= known_variables()
 
 
 def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:

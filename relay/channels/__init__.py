@@ -1,38 +1,57 @@
-"""Channels: where messages are sent to."""
+"""The registry of channels: where messages are sent to."""
 
-from importlib import import_module
-from typing import Any, Protocol
+from collections.abc import Callable
 
-from relay.channels.base import Channel, KeyValueStore, MemoryKeyValueStore
-from relay.config.settings import AnyChannel
+from relay.channels import email, matrix, slack, stdout
+from relay.channels.base import (
+    Channel,
+    ChannelSettings,
+    ChannelType,
+    KeyValueStore,
+    MemoryKeyValueStore,
+    ReplyTo,
+)
+from relay.channels.preview import MessagePreview, plain_preview
+from relay.messages.message import Message
 
-_CLASSES = {
-    "slack": ("slack.channel", "SlackChannel"),
-    "matrix": ("matrix.channel", "MatrixChannel"),
-    "email": ("email.channel", "EmailChannel"),
-    "stdout": ("stdout", "StdoutChannel"),
+CHANNEL_TYPES: dict[str, ChannelType] = {
+    kind.name: kind
+    for kind in (
+        slack.TYPE,
+        matrix.TYPE,
+        email.TYPE,
+        stdout.TYPE,
+    )
 }
+DEFAULT_KIND = stdout.TYPE.name
+"""The kind that needs no settings, for the demo and for previews."""
 
 
-class ChannelClass(Protocol):
-    """What the service needs of a channel's class before it opens one."""
-
-    pace: float | None
-
-    def __call__(self, settings: Any, kv: KeyValueStore, /) -> Channel: ...
-
-
-def open_channel(settings: AnyChannel, kv: KeyValueStore | None = None) -> Channel:
+def open_channel(settings: ChannelSettings, kv: KeyValueStore | None = None) -> Channel:
     """The channel for these settings, not yet connected. Without ``kv`` it remembers nothing
     after it is closed.
 
     Raises ``ValueError`` where ``ca_file`` holds no certificate.
     """
-    return channel_class(settings.type)(settings, kv or MemoryKeyValueStore())
+    return CHANNEL_TYPES[settings.type].load()(settings, kv or MemoryKeyValueStore())
 
 
-def channel_class(kind: str) -> ChannelClass:
-    """Imports the module only here: aiohttp with slack-sdk alone takes 11 MB."""
-    module, name = _CLASSES[kind]
-    channel: ChannelClass = getattr(import_module(f"relay.channels.{module}"), name)
-    return channel
+def render_preview(
+    kind: str,
+    message: Message,
+    thread: ReplyTo | None = None,
+    settings: ChannelSettings | None = None,
+) -> MessagePreview:
+    """Preview in a channel of that kind, as a reply if there is a ``thread``; as plain text for a
+    kind that is not registered. ``settings`` are those of one such channel."""
+    if thread is not None:
+        message = message.in_thread()
+    if kind not in CHANNEL_TYPES:
+        return plain_preview(message)
+    return CHANNEL_TYPES[kind].preview(message, thread, settings)
+
+
+def people_keys() -> dict[str, Callable[[str], str]]:
+    """The keys of the entries of ``[people]``, with the check of each."""
+    keys = (kind.people for kind in CHANNEL_TYPES.values())
+    return {key.name: key.check for key in keys if key is not None}

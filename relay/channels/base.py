@@ -1,8 +1,15 @@
-"""The channel protocol: it takes a Message, returns a Receipt, and raises DeliveryError only."""
+"""The channel protocol: it takes a Message, returns a Receipt, and raises DeliveryError only.
+``ChannelType`` is what a kind of channel exports, with a settings class on ``ChannelSettings``."""
 
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from pydantic import Field
+
+from relay.channels.preview import MessagePreview
+from relay.config.types import CaFile, Name, SettingsModel, Texts
 from relay.errors import RelayError
 from relay.messages.message import Message, Picture
 
@@ -165,3 +172,133 @@ class Channel(Protocol):
     async def close(self) -> None:
         """Close all connections. The channel is not used afterwards."""
         ...
+
+
+class ChannelSettings(SettingsModel):
+    """The keys and capabilities that all channel types share."""
+
+    type: str
+    name: Name
+    events: Texts = ()
+    pace: Annotated[float, Field(gt=0)] | None = None
+    digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
+    share_emails: bool = False
+    edits: Literal["", "in-place", "messages", "none"] = ""
+    ca_file: CaFile | None = None
+
+    @classmethod
+    def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
+        """Whether a channel with these raw settings may edit messages, if it is not direct."""
+        return False
+
+    @property
+    def in_threads(self) -> bool:
+        """Whether the messages of a Penpot comment thread form a thread in the channel."""
+        return False
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether each mentioned person gets a message of their own, instead of a shared place."""
+        return False
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether the channel can edit a message after sending it."""
+        return False
+
+    @property
+    def edit_mode(self) -> str:
+        """How the channel shows that a comment was edited or deleted. By default it edits the
+        comment's message; a channel that can't edit shows nothing, as most edits fix typos, but a
+        direct channel sends a message, since an edit may add a mention."""
+        default = "messages" if self.is_direct else "none"
+        return self.edits or ("in-place" if self.can_edit else default)
+
+    @property
+    def digest_threshold(self) -> int:
+        """How many messages may wait before they are sent as a digest. Direct channels send no
+        digests: each message has its own recipient."""
+        return sys.maxsize if self.is_direct or not self.digest_after else self.digest_after
+
+    @property
+    def has_thumbnails(self) -> bool:
+        """Whether messages show a thumbnail of the file or board."""
+        return False
+
+
+class ChatSettings(ChannelSettings):
+    """The keys of chats with threads, direct messages and edits."""
+
+    threads: bool = True
+    direct: Literal["", "mentioned"] = ""
+    thumbnails: bool = False
+
+    @classmethod
+    def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
+        return True
+
+    @property
+    def in_threads(self) -> bool:
+        return self.threads and not self.direct
+
+    @property
+    def is_direct(self) -> bool:
+        return self.direct != ""
+
+    @property
+    def can_edit(self) -> bool:
+        return not self.direct
+
+    @property
+    def has_thumbnails(self) -> bool:
+        return self.thumbnails
+
+
+class ChannelClass(Protocol):
+    """A channel's class: what the service needs of it before it opens a channel."""
+
+    pace: float | None
+
+    def __call__(self, settings: Any, kv: KeyValueStore, /) -> Channel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelVariables:
+    """The environment variables of a channel without a config file."""
+
+    keys: Mapping[str, str]
+    """The key of each variable, such as ``smtp.host``; empty for a switch such as ``1``."""
+    required: tuple[str, ...]
+    """Those that an error text suggests to a config without any channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleKey:
+    """A key of the entries of ``[people]``: a person's address in the channels of a type."""
+
+    name: str
+    check: Callable[[str], str]
+    """Returns the address, or raises ``ValueError`` with the rule for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelType:
+    """A kind of channel. Its functions import what they need when they are called: slack-sdk,
+    aiohttp, httpx and aiosmtplib load with the first channel that needs them."""
+
+    name: str  # ``type`` in the config
+    label: str  # for people
+    settings: type[ChannelSettings]
+    load: Callable[[], ChannelClass]
+    preview: "Callable[[Message, ReplyTo | None, Any], MessagePreview]"
+    """The message, the thread that it replies to, and the channel's settings or None."""
+    text: Callable[[Message], str]
+    """What the channel sends, for ``relay preview``. Raises ``ValueError`` for an invalid
+    override."""
+    variables: ChannelVariables
+    people: PeopleKey | None = None
+    editor: str = ""  # how error texts name the channels that can edit; empty: none can
+    marks_edits: bool = False  # whether clients mark edited messages
+    brief_replies: bool = True  # whether a reply leaves out what its thread's first message says
+    secrets: str = ""  # a regular expression for its secrets in values that should hold none
+    loggers: tuple[str, ...] = ()  # of libraries that log URLs or secrets

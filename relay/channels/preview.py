@@ -1,15 +1,18 @@
-"""HTML shared by the previews: links, pictures, times."""
+"""Previews of messages as HTML: what a channel type returns, and what the types share."""
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from markupsafe import Markup
 
-from relay.channels.base import ReplyTo
+from relay.messages.document import parse
 from relay.messages.escape import safe_url
 from relay.messages.message import Message
+from relay.messages.plain import to_text
 
+# A terminal executes control characters; a message needs only its line ends.
+_CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _SCHEMES = ("http://", "https://", "mailto:")
 
 
@@ -42,9 +45,8 @@ def clock(at: str) -> str:
         return ""
 
 
-# The addresses of a mail without a channel.
-SENDER = "Penpot <penpot@example.com>"
-RECIPIENTS = ("design@example.com",)
+SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
+"""Flags of an ``<iframe>`` with a preview: links open in a new window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +68,20 @@ class MessagePreview:
     note: str = ""  # why the channel does not use the template's output, if so
 
 
-def render_preview(
-    kind: str,
-    message: Message,
-    thread: ReplyTo | None = None,
-    *,
-    sender: str = SENDER,
-    to: Sequence[str] = RECIPIENTS,
-) -> MessagePreview:
-    """Preview in a channel of that kind, as a reply if there is a ``thread``. ``sender`` and ``to``
-    are a mail's addresses, as in the config."""
-    if thread is not None:
-        message = message.in_thread()
-    match kind:
-        case "slack":
-            from relay.channels.slack import preview as slack
+def plain_preview(message: Message) -> MessagePreview:
+    text = message_text(message)
+    html = Markup('<pre class="preview preview-terminal" tabindex="0">{}</pre>').format(text)
+    return MessagePreview(html, message.title, text)
 
-            return slack.preview(message)
-        case "matrix":
-            from relay.channels.matrix import preview as matrix
 
-            return matrix.preview(message)
-        case "email":
-            from relay.channels.email import preview as mail
+def message_text(message: Message) -> str:
+    """The body, which says all that the title does, and the footer, without control characters.
 
-            return mail.preview(message, thread, sender, to)
-        case _:
-            from relay.channels import stdout
-
-            text = stdout.render(message)
-            html = Markup('<pre class="preview preview-stdout" tabindex="0">{}</pre>').format(text)
-            return MessagePreview(html, message.title, text)
+    Of a message with a URL only that URL is shown, on its own line: plain text can't hide the
+    other links behind their text.
+    """
+    links = not message.url
+    documents = map(parse, (message.body, message.footer))
+    parts = (to_text(document, links=links, quoted="│ ") for document in documents)
+    text = "\n\n".join(filter(None, parts)) or message.title
+    return _CONTROLS_PATTERN.sub(" ", f"{text}\n{message.url}" if message.url else text)

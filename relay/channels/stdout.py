@@ -1,21 +1,30 @@
 """Standard output as a channel: for the demo, a container's log and experiments."""
 
 import asyncio
-import re
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import ClassVar
 
-from relay.channels.base import Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
-from relay.config.settings import StdoutSettings
-from relay.messages.document import parse
+from relay.channels.base import (
+    ChannelSettings,
+    ChannelType,
+    ChannelVariables,
+    Finding,
+    KeyValueStore,
+    Receipt,
+    ReplyTo,
+    RetryLater,
+)
+from relay.channels.preview import MessagePreview, message_text, plain_preview
 from relay.messages.message import Message, Picture
-from relay.messages.plain import to_text
 
-# A terminal executes control characters; a message needs only its line ends.
-_CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+class StdoutSettings(ChannelSettings):
+    @property
+    def edit_mode(self) -> str:
+        return self.edits or "messages"
 
 
 class StdoutChannel:
@@ -33,7 +42,7 @@ class StdoutChannel:
         picture: Picture | None = None,
     ) -> Receipt:
         encoding = sys.stdout.encoding or "utf-8"
-        text = render(message).encode(encoding, "replace").decode(encoding)
+        text = message_text(message).encode(encoding, "replace").decode(encoding)
         try:
             await _in_thread(lambda: _print(text))
         except (OSError, ValueError) as error:
@@ -71,14 +80,18 @@ async def _in_thread(work: Callable[[], None]) -> None:
     await asyncio.wrap_future(future)
 
 
-def render(message: Message) -> str:
-    """The body, which says all that the title does, and the footer.
+def _preview(
+    message: Message, thread: ReplyTo | None, settings: StdoutSettings | None
+) -> MessagePreview:
+    return plain_preview(message)
 
-    Of a message with a URL only that URL is shown, on its own line: a terminal can't hide the
-    other links behind their text.
-    """
-    links = not message.url
-    documents = map(parse, (message.body, message.footer))
-    parts = (to_text(document, links=links, quoted="│ ") for document in documents)
-    text = "\n\n".join(filter(None, parts)) or message.title
-    return _CONTROLS_PATTERN.sub(" ", f"{text}\n{message.url}" if message.url else text)
+
+TYPE = ChannelType(
+    name="stdout",
+    label="Output",
+    settings=StdoutSettings,
+    load=lambda: StdoutChannel,
+    preview=_preview,
+    text=message_text,
+    variables=ChannelVariables(keys={"RELAY_STDOUT": ""}, required=("RELAY_STDOUT=1",)),
+)

@@ -1,51 +1,56 @@
 """The settings models: each table and key of ``relay.toml``.
 
-``configvalues.py`` has the types of the values; ``configfile.py`` loads a file or the environment.
+``types.py`` has the types of the values; the settings of a kind of channel are in its folder.
 """
 
-import sys
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from functools import cache
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
 
+from relay.channels import CHANNEL_TYPES, people_keys
+from relay.channels.base import ChannelSettings
 from relay.config.secret import Secret
 from relay.config.types import (
     AsTuple,
-    CaFile,
     Duration,
-    Events,
     FolderPath,
     HookSecret,
-    Host,
     HttpUrl,
     InspectorPassword,
-    MailAddress,
-    MailAddresses,
     Name,
     Networks,
-    Password,
-    PersonAddress,
     PersonKey,
     Port,
     ProxyHeader,
     PublicUrl,
+    Rule,
+    SettingsModel,
     Size,
     StoreUrl,
     TeamId,
     Token,
-    WebhookUrl,
+    invalid,
 )
-from relay.penpot.selection import Selection
+from relay.penpot.catalogue import GROUPS
+from relay.penpot.selection import matches_any_event
 
 DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
-
-
-class SettingsModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
 
 
 class ServerSettings(SettingsModel):
@@ -81,154 +86,30 @@ class InspectorSettings(SettingsModel):
     trusted_proxies: Networks = ()
     write_templates: bool = False
 
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
+        if "trusted_proxies" in raw and "trusted_header" not in raw:
+            yield ("trusted_header",), None, "is required with trusted_proxies"
+
 
 class LogSettings(SettingsModel):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
 
 
-class ChannelSettings(SettingsModel):
-    """The keys and capabilities that all channel types share."""
-
-    name: Name
-    events: Events = ()
-    pace: Annotated[float, Field(gt=0)] | None = None
-    digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
-    share_emails: bool = False
-    edits: Literal["", "in-place", "messages", "none"] = ""
-    ca_file: CaFile | None = None
-
-    @property
-    def selection(self) -> Selection:
-        return Selection.of(self.events)
-
-    @property
-    def in_threads(self) -> bool:
-        """Whether the messages of a Penpot comment thread form a thread in the channel."""
-        return False
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether each mentioned person gets a message of their own, instead of a shared place."""
-        return False
-
-    @property
-    def can_edit(self) -> bool:
-        """Whether the channel can edit a message after sending it."""
-        return False
-
-    @property
-    def edit_mode(self) -> str:
-        """How the channel shows that a comment was edited or deleted. By default it edits the
-        comment's message; a channel that can't edit shows nothing, as most edits fix typos, but a
-        direct channel sends a message, since an edit may add a mention."""
-        default = "messages" if self.is_direct else "none"
-        return self.edits or ("in-place" if self.can_edit else default)
-
-    @property
-    def digest_threshold(self) -> int:
-        """How many messages may wait before they are sent as a digest. Direct channels send no
-        digests: each message has its own recipient."""
-        return sys.maxsize if self.is_direct or not self.digest_after else self.digest_after
-
-    @property
-    def has_thumbnails(self) -> bool:
-        """Whether messages show a thumbnail of the file or board."""
-        return False
+def _channel(value: object, info: ValidationInfo) -> ChannelSettings:
+    """Read by the settings class of its ``type`` in the registry."""
+    if isinstance(value, ChannelSettings) or not isinstance(value, dict):
+        return ChannelSettings.model_validate(value)
+    if "type" not in value:
+        raise invalid(("type",), None, f"is required: one of {', '.join(CHANNEL_TYPES)}")
+    kind = value["type"]
+    if not isinstance(kind, str) or kind not in CHANNEL_TYPES:
+        raise invalid(("type",), kind, f"must be one of {', '.join(CHANNEL_TYPES)}")
+    return CHANNEL_TYPES[kind].settings.model_validate(value, context=info.context)
 
 
-class ChatSettings(ChannelSettings):
-    """The keys that Slack and Matrix share."""
-
-    threads: bool = True
-    direct: Literal["", "mentioned"] = ""
-    thumbnails: bool = False
-
-    @property
-    def in_threads(self) -> bool:
-        return self.threads and not self.direct
-
-    @property
-    def is_direct(self) -> bool:
-        return self.direct != ""
-
-    @property
-    def can_edit(self) -> bool:
-        return not self.direct
-
-    @property
-    def has_thumbnails(self) -> bool:
-        return self.thumbnails
-
-
-class SlackSettings(ChatSettings):
-    """A Slack channel, by bot token or by incoming webhook. A webhook can neither reply nor edit,
-    since Slack does not return the message's ``ts``."""
-
-    type: Literal["slack"]
-    token: Token | None = None
-    channel: Annotated[str, StringConstraints(pattern=r"^(#[^\s#]+|[CDGU][A-Z0-9]{2,})$")] = ""
-    webhook_url: WebhookUrl | None = None
-    api_url: HttpUrl = "https://slack.com/api"
-    broadcast: bool = False
-
-    @property
-    def in_threads(self) -> bool:
-        return self.token is not None and super().in_threads
-
-    @property
-    def can_edit(self) -> bool:
-        return self.token is not None and super().can_edit
-
-
-class MatrixSettings(ChatSettings):
-    type: Literal["matrix"]
-    homeserver: HttpUrl
-    access_token: Token
-    room: Annotated[str, StringConstraints(pattern=r"^([!#][^\s:]+:[^\s]+|![^\s:]+)$")] = ""
-
-
-class SmtpSettings(SettingsModel):
-    host: Host
-    port: Port | None = None
-    username: str = ""
-    password: Password | None = None
-    tls: Literal["starttls", "tls", "none"] = "starttls"
-
-    @property
-    def server_port(self) -> int:
-        return self.port or {"starttls": 587, "tls": 465, "none": 25}[self.tls]
-
-
-class EmailSettings(ChannelSettings):
-    type: Literal["email"]
-    to: MailAddresses
-    sender: MailAddress
-    smtp: SmtpSettings
-    threads: bool = True
-    mention_by_mail: bool = False
-    thumbnails: bool = False
-
-    @property
-    def in_threads(self) -> bool:
-        return self.threads
-
-    @property
-    def has_thumbnails(self) -> bool:
-        return self.thumbnails
-
-
-class StdoutSettings(ChannelSettings):
-    type: Literal["stdout"]
-
-    @property
-    def edit_mode(self) -> str:
-        return self.edits or "messages"
-
-
-AnyChannel: TypeAlias = Annotated[
-    SlackSettings | MatrixSettings | EmailSettings | StdoutSettings, Field(discriminator="type")
-]
+AnyChannel: TypeAlias = Annotated[ChannelSettings, PlainValidator(_channel)]
 
 
 class SyncSettings(SettingsModel):
@@ -241,11 +122,32 @@ class SyncSettings(SettingsModel):
 
 
 class PersonSettings(SettingsModel):
-    """One entry of ``[people]``: a Penpot user's accounts in the channels."""
+    """One entry of ``[people]``: a Penpot user's addresses in the channels, by the keys that the
+    channel types define."""
 
-    slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{2,}$")] = ""
-    matrix: Annotated[str, StringConstraints(pattern=r"^@[^\s:]+:[^\s]+$")] = ""
-    email: PersonAddress = ""
+    addresses: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_keys(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """The addresses are the keys of the table itself."""
+        if not isinstance(raw, dict):
+            return handler(raw)
+        addresses = people_model().model_validate(raw)
+        return handler({"addresses": {key: value for key, value in addresses if value}})
+
+
+def people_model() -> type[SettingsModel]:
+    """The keys of an entry of ``[people]``, by the registered channel types."""
+    return _people_model(tuple(people_keys().items()))
+
+
+@cache
+def _people_model(keys: tuple[tuple[str, Callable[[str], str]], ...]) -> type[SettingsModel]:
+    fields: dict[str, Any] = {
+        key: (Annotated[str, AfterValidator(check)], "") for key, check in keys
+    }
+    return create_model("PersonAddresses", __base__=SettingsModel, **fields)
 
 
 class TeamSettings(SettingsModel):
@@ -256,6 +158,51 @@ class TeamSettings(SettingsModel):
     alerts_to: str = ""
     inspector_password: InspectorPassword | None = None
 
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
+        channels = _tables(raw.get("channels"))
+        for number, channel in channels:
+            for key, value, rule in _channel_rules(channel):
+                yield ("channels", number, *key), value, rule
+        alerts_to = raw.get("alerts_to")
+        names = [str(channel.get("name")) for _, channel in channels if not channel.get("direct")]
+        if isinstance(alerts_to, str) and alerts_to not in names:
+            known = ", ".join(names) or "there is none"
+            rule = f"must be one of the team's channels without direct: {known}"
+            yield ("alerts_to",), alerts_to, rule
+
+
+def _channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
+    """The rules about one channel that need the registry or the catalogue of events."""
+    events = raw.get("events")
+    for number, entry in enumerate(events if isinstance(events, list | tuple) else ()):
+        if isinstance(entry, str) and not matches_any_event(entry):
+            rule = (
+                f"matches no event: use a group ({', '.join(GROUPS)}), a name from `relay events` "
+                'or a glob; "!" in front excludes'
+            )
+            yield ("events", number), entry, rule
+    kind = CHANNEL_TYPES.get(str(raw.get("type")))
+    if raw.get("edits") == "in-place" and kind is not None:
+        if not kind.settings.edits_in_place(raw):
+            editors = " and for ".join(
+                kind.editor for kind in CHANNEL_TYPES.values() if kind.editor
+            )
+            yield ("edits",), "in-place", f'works only for {editors}: use "messages" or "none"'
+        elif raw.get("direct"):
+            rule = 'does not work with direct: use "messages" or "none"'
+            yield ("edits",), "in-place", rule
+
+
+def _tables(items: object) -> list[tuple[int, Mapping[str, Any]]]:
+    """The tables of a raw list, with their positions."""
+    listed = enumerate(items if isinstance(items, list | tuple) else ())
+    tables = (
+        (number, item.model_dump(exclude_unset=True) if isinstance(item, ChannelSettings) else item)
+        for number, item in listed
+    )
+    return [(number, table) for number, table in tables if isinstance(table, dict)]
+
 
 class Config(SettingsModel):
     server: ServerSettings = ServerSettings()
@@ -265,8 +212,28 @@ class Config(SettingsModel):
     inspector: InspectorSettings = InspectorSettings()
     log: LogSettings = LogSettings()
     sync: SyncSettings = SyncSettings()
-    people: dict[PersonKey, PersonSettings] = {}
+    people: dict[PersonKey, PersonSettings] = Field(default_factory=dict)
     teams: Annotated[dict[Name, TeamSettings], Field(min_length=1)]
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
+        yield from _people_rules(_items(raw.get("people")))
+        inspector, folder = _items(raw.get("inspector")), _items(raw.get("templates")).get("path")
+        if inspector.get("write_templates") is True and folder is None:
+            rule = "needs templates.path, the folder to write to"
+            yield ("inspector", "write_templates"), True, rule
+        has_token = "access_token" in _items(raw.get("penpot"))
+        for team, settings in _items(raw.get("teams")).items():
+            names: set[str] = set()
+            for number, channel in _tables(_items(settings).get("channels")):
+                name = channel.get("name")
+                if isinstance(name, str) and name in names:
+                    key = "teams", team, "channels", number, "name"
+                    yield key, name, f"must be unique in teams.{team}"
+                names.add(str(name))
+                if channel.get("thumbnails") is True and not has_token:
+                    rule = "needs penpot.access_token, to get the pictures from Penpot"
+                    yield ("teams", team, "channels", number, "thumbnails"), True, rule
 
     def team_name(self, team: str) -> str:
         """The team's ``name``, else its key. ``DEFAULT_TEAM`` is no key that a person chose."""
@@ -297,6 +264,21 @@ class Config(SettingsModel):
             for team, settings in self.teams.items()
             for channel in settings.channels
         }
+
+
+def _items(table: object) -> Mapping[str, Any]:
+    """A raw table; empty for any other type."""
+    return table if isinstance(table, dict) else {}
+
+
+def _people_rules(people: Mapping[str, Any]) -> Iterator[Rule]:
+    owners: dict[tuple[str, str], str] = {}
+    for person, addresses in people.items():
+        for key, address in _items(addresses).items():
+            if isinstance(address, str):
+                owner = owners.setdefault((key, address.lower()), person)
+                if owner != person:
+                    yield ("people", person, key), address, f'already belongs to "{owner}"'
 
 
 class Role(StrEnum):

@@ -20,6 +20,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event, NotAnEvent, normalize
 from relay.penpot.links import add_links
+from relay.penpot.selection import Selection
 from relay.penpot.wire import UnreadableBody, decode
 from relay.store.base import FanOutResult, NewDelivery, Store, StoredEvent, StoreUnavailable
 
@@ -156,7 +157,9 @@ class Planner:
         if self._lookups is None or team is None:
             return event
         channels = [
-            channel for channel in team.channels if channel.selection.takes(event.name, event.group)
+            channel
+            for channel in team.channels
+            if Selection.of(channel.events).takes(event.name, event.group)
         ]
         if not channels:
             return event
@@ -213,8 +216,8 @@ class Planner:
         deliveries = []
         skipped: dict[str, str] = {}
         for channel in team.channels:
-            if not channel.selection.takes(event.name, event.group):
-                entry = channel.selection.deciding_entry(event.name, event.group)
+            if not Selection.of(channel.events).takes(event.name, event.group):
+                entry = Selection.of(channel.events).deciding_entry(event.name, event.group)
                 skipped[channel.name] = entry
                 continue
             messages = await renderer.messages(channel)

@@ -27,9 +27,7 @@ def mentions_to_ping(event: Event, people: Mapping[str, PersonSettings]) -> tupl
                 id=person.id,
                 name=person.name,
                 email=person.email,
-                slack=settings.slack,
-                matrix=settings.matrix,
-                mail=settings.email or person.email,
+                addresses=settings.addresses,
             )
         )
     return tuple(mentions)

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from relay.channels import render_preview
 from relay.channels.base import ReplyTo
-from relay.channels.preview import RECIPIENTS, SENDER, MessagePreview, render_preview
+from relay.channels.preview import MessagePreview
 from relay.config.settings import Config
 from relay.delivery.facts import FactCache
 from relay.delivery.pipeline import decode_body
@@ -119,8 +120,6 @@ class Drafts:
             linted = self._templates.lint(name, known, [variables], team=team, drafts=typed)
             lines = {(problem.file, problem.line) for problem in linted}
             problems = linted + [p for p in problems if (p.file, p.line) not in lines]
-        mail = next((channel for channel in channels if channel.type == "email"), None)
-        sender, to = (mail.sender, mail.to) if mail else (SENDER, RECIPIENTS)
         thread = ReplyTo("", "", message.title) if replies else None
-        preview = render_preview(kind, message, thread, sender=sender, to=to)
+        preview = render_preview(kind, message, thread, channels[0] if channels else None)
         return DraftPreview(preview, tuple(problems))

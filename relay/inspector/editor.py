@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from relay.channels.email.preview import SANDBOX
+from relay.channels import CHANNEL_TYPES
+from relay.channels.preview import SANDBOX
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
 from relay.inspector.files import (
@@ -23,12 +24,10 @@ from relay.inspector.files import (
     load_template,
     save,
 )
-from relay.inspector.gallery import KIND_NAMES
 from relay.inspector.pages import PageNotFound, form, fragment, frame_response, page, row_id
 from relay.messages.plain import shorten
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
-from relay.preview import CHANNEL_KINDS
 from relay.reference import VARIABLES
 from relay.store.queries import EventFilters
 
@@ -89,9 +88,9 @@ class EditorTarget:
         template = TemplatePath(
             given.get("file", next(iter(files), "")), given.get("team", viewer.team or "")
         )
-        kind = template.kind or given.get("kind", CHANNEL_KINDS[0])
+        kind = template.kind or given.get("kind", next(iter(CHANNEL_TYPES)))
         teams = viewer.teams(inspector_of(request).config)
-        if template.name not in files or kind not in CHANNEL_KINDS:
+        if template.name not in files or kind not in CHANNEL_TYPES:
             raise PageNotFound
         if template.team not in teams and (template.team or viewer.team):
             raise PageNotFound
@@ -225,8 +224,8 @@ class TemplateEditor:
             "target": target,
             "catalogue_entry": CATALOGUE.get(target.event),
             "files": {name: _label(name) for name in file_names(target.event)},
-            "kinds": [target.template.kind] if target.template.kind else CHANNEL_KINDS,
-            "kind_names": KIND_NAMES,
+            "kinds": [target.template.kind] if target.template.kind else list(CHANNEL_TYPES),
+            "kind_names": {name: kind.label for name, kind in CHANNEL_TYPES.items()},
             "sandbox": SANDBOX,
             "teams": viewer.teams(config),
             "for_all": viewer.team is None,
@@ -253,5 +252,5 @@ def _fails(draft: DraftPreview, target: EditorTarget) -> bool:
 
 def _label(name: str) -> str:
     kind = TemplatePath(name).kind
-    purpose = SHARED.get(name) or (f"{KIND_NAMES[kind]} only" if kind else "all channels")
+    purpose = SHARED.get(name) or (f"{CHANNEL_TYPES[kind].label} only" if kind else "all channels")
     return f"{purpose}: {name}"

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from relay.channels import render_preview
 from relay.channels.base import ReplyTo
-from relay.channels.email.preview import SANDBOX
-from relay.channels.preview import MessagePreview, render_preview
+from relay.channels.preview import SANDBOX, MessagePreview
 from relay.delivery.facts import FactCache
 from relay.delivery.pipeline import decode_body
 from relay.inspector.context import InspectorContext, inspector_of, viewer_of
@@ -115,11 +115,8 @@ async def _delivery_view(
         stored = await inspector.store.get_thread(delivery.queue, message.thread)
         if stored is not None and stored.root != delivery.receipt:
             thread = ReplyTo(stored.root, stored.last, stored.title)
-    addresses: dict[str, Any] = {}
-    if settings is not None and settings.type == "email":
-        addresses = {"sender": settings.sender, "to": settings.to}
     kind = settings.type if settings is not None else ""
-    preview = render_preview(kind or "stdout", message, thread, **addresses)
+    preview = render_preview(kind, message, thread, settings)
     channel = delivery.queue.partition("/")[2]
     return DeliveryView(delivery, channel, kind, details.attempts[delivery.id], preview)
 

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from relay.channels.email.preview import SANDBOX
+from relay.channels import CHANNEL_TYPES
+from relay.channels.preview import SANDBOX
 from relay.inspector.context import inspector_of, viewer_of
 from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
 from relay.inspector.files import TemplatePath, own_template
@@ -15,9 +16,6 @@ from relay.inspector.pages import PageNotFound, frame_response, page
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event
 from relay.penpot.samples import SAMPLE_NAMES
-from relay.preview import CHANNEL_KINDS
-
-KIND_NAMES = {"slack": "Slack", "matrix": "Matrix", "email": "Email", "stdout": "Output"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,8 @@ class Gallery:
         inspector, viewer = inspector_of(request), viewer_of(request)
         teams = viewer.teams(inspector.config)
         team = request.query_params.get("team", teams[0])
-        kind = request.query_params.get("kind", CHANNEL_KINDS[0])
-        if team not in teams or kind not in CHANNEL_KINDS:
+        kind = request.query_params.get("kind", next(iter(CHANNEL_TYPES)))
+        if team not in teams or kind not in CHANNEL_TYPES:
             raise PageNotFound
         names = sorted(SAMPLE_NAMES, key=lambda name: GROUPS.index(CATALOGUE[name].group))
         events = [self._drafts.sample(name, team) for name in names]
@@ -62,8 +60,8 @@ class Gallery:
             request,
             "gallery.html",
             groups=[(group, list(cards)) for group, cards in grouped],
-            kinds=CHANNEL_KINDS,
-            kind_names=KIND_NAMES,
+            kinds=CHANNEL_TYPES,
+            kind_names={name: kind.label for name, kind in CHANNEL_TYPES.items()},
             sandbox=SANDBOX,
             kind=kind,
             teams=teams,

@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.channels import channel_class
+from relay.channels import CHANNEL_TYPES
 from relay.channels.base import Finding
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
 from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.pages import PageNotFound, form, fragment, page
+from relay.penpot.selection import Selection
 from relay.store.queries import MAX_COUNTED, QueueStats
 from relay.sync.webhooks import WebhookStatus, load_status
 
@@ -43,7 +44,7 @@ class QueueView:
 
     @property
     def pace(self) -> str:
-        a_minute = self.settings.pace or channel_class(self.settings.type).pace
+        a_minute = self.settings.pace or CHANNEL_TYPES[self.settings.type].load().pace
         return (
             f"{a_minute:g} a minute at most" if a_minute else "as fast as the server accepts them"
         )
@@ -52,7 +53,7 @@ class QueueView:
     def takes(self) -> str:
         if not self.settings.events:
             return "everything except personal and noisy events"
-        entries = self.settings.selection.entries
+        entries = Selection.of(self.settings.events).entries
         return "everything" if entries == ("*",) else ", ".join(entries)
 
 

@@ -1,7 +1,8 @@
 """Message: the rendered content that a channel sends."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 
@@ -12,9 +13,12 @@ class Mention:
     id: str  # the Penpot profile's id
     name: str = ""
     email: str = ""  # the address in Penpot; empty if unknown
-    slack: str = ""  # the Slack user id in the config
-    matrix: str = ""  # the Matrix user id in the config
-    mail: str = ""  # the address for mail: the one in the config, else the one in Penpot
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """The addresses in the config, by the keys of ``[people]``."""
+
+    def address(self, key: str) -> str:
+        """The address in the config; empty if there is none."""
+        return self.addresses.get(key, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,11 @@ from typing import Any
 
 from relay.channels import open_channel
 from relay.channels.base import Channel, DeliveryError
+from relay.channels.email.settings import EmailSettings, SmtpSettings
+from relay.channels.matrix.settings import MatrixSettings
+from relay.channels.slack.settings import SlackSettings
 from relay.config.secret import Secret
-from relay.config.settings import (
-    AnyChannel,
-    EmailSettings,
-    MatrixSettings,
-    SlackSettings,
-    SmtpSettings,
-)
+from relay.config.settings import AnyChannel
 from relay.messages.message import Message
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME

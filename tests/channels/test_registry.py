@@ -6,13 +6,14 @@ import sys
 import pytest
 
 from relay.channels import open_channel
-from relay.config.settings import AnyChannel, StdoutSettings
+from relay.channels.stdout import StdoutSettings
+from relay.config.settings import AnyChannel
 from tests.channels import builders
 
 PROBE = """
 import sys
 from relay.channels import open_channel
-from relay.config.settings import StdoutSettings
+from relay.channels.stdout import StdoutSettings
 open_channel(StdoutSettings(type="stdout", name="log"))
 print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib"} & set(sys.modules)))
 """

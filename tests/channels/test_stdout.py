@@ -9,7 +9,7 @@ import time
 import pytest
 
 from relay.channels.base import RetryLater
-from relay.config.settings import StdoutSettings
+from relay.channels.stdout import StdoutSettings
 from relay.messages.filters import quote
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened

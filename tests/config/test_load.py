@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from relay.config.environment import KNOWN_VARIABLES
+from relay.channels.email.settings import EmailSettings
+from relay.channels.matrix.settings import MatrixSettings
+from relay.channels.slack.settings import SlackSettings
+from relay.config.environment import known_variables
 from relay.config.load import ConfigError, load, warnings
 from relay.config.secret import Secret
+from relay.penpot.selection import Selection
 
 SECRET = "a-secret-of-24-characters"
 GOOD = """
@@ -63,13 +67,14 @@ def test_a_valid_file_is_loaded(tmp_path: Path) -> None:
     team = config.teams["acme"]
     assert team.secret == Secret(SECRET)
     slack, matrix, mail, _ = team.channels
-    assert slack.type == "slack"
+    assert isinstance(slack, SlackSettings)
     assert slack.token == Secret("xoxb-token")
-    assert slack.selection.takes("create-comment", "comments")
-    assert not slack.selection.takes("update-file", "files")
-    assert matrix.type == "matrix"
+    selection = Selection.of(slack.events)
+    assert selection.takes("create-comment", "comments")
+    assert not selection.takes("update-file", "files")
+    assert isinstance(matrix, MatrixSettings)
     assert matrix.homeserver == "https://matrix.example.org"
-    assert mail.type == "email"
+    assert isinstance(mail, EmailSettings)
     assert mail.smtp.server_port == 465
     assert list(config.queues()) == ["acme/design", "acme/room", "acme/mail", "acme/log"]
     assert warnings(config) == [
@@ -481,10 +486,10 @@ def test_the_value_of_an_unknown_variable_is_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    secrets = [name.removesuffix("_FILE") for name in KNOWN_VARIABLES if name.endswith("_FILE")]
+    secrets = [name.removesuffix("_FILE") for name in known_variables() if name.endswith("_FILE")]
     for name in ("RELAY_SLACK_WEBHOOK", "RELAY_SMTP_PASS", *secrets):
         for slip in slips(name):
-            if slip.startswith("RELAY_") and slip not in KNOWN_VARIABLES:
+            if slip.startswith("RELAY_") and slip not in known_variables():
                 environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1", slip: "hunter2"}
                 (problem,) = problems_of(None, environ)
                 assert problem.startswith(f"environment: {slip}: unknown variable")
@@ -532,7 +537,7 @@ def test_the_environment_alone_describes_one_team(
     slack, mail = config.teams["default"].channels
     assert (slack.type, mail.type) == ("slack", "email")
     assert slack.events == ("comments", "files")
-    assert mail.type == "email"
+    assert isinstance(mail, EmailSettings)
     assert mail.to == ("a@example.com", "b@example.com")
     assert mail.smtp.password == Secret("smtp-password")
     assert config.hook_path("default") == f"/hooks/default/{SECRET}"

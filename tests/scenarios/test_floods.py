@@ -231,7 +231,7 @@ async def test_a_queue_that_is_not_behind_sends_one_by_one(house: House) -> None
 
 
 async def test_a_digest_is_grouped_by_file_and_pings_each_person_once() -> None:
-    ada = Mention("a", "Ada", slack="U0ADA")
+    ada = Mention("a", "Ada", addresses={"slack": "U0ADA"})
     messages = [comment(0), comment(1), comment(3), comment(4)]
     messages = [Message(m.title, m.body, file=m.file, mentions=(ada,))
                 for m in messages]  # fmt: skip

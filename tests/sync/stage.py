@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
+from relay.channels.stdout import StdoutSettings
 from relay.config.secret import Secret
 from relay.config.settings import (
     Config,
     PenpotSettings,
     ServerSettings,
-    StdoutSettings,
     StoreSettings,
     SyncSettings,
     TeamSettings,

@@ -1,0 +1,50 @@
+"""Mail, through an SMTP server."""
+
+from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
+from relay.channels.email.settings import EmailSettings, person_address
+from relay.channels.preview import MessagePreview
+from relay.messages.message import Message
+
+
+def _load() -> ChannelClass:
+    from relay.channels.email.channel import EmailChannel
+
+    return EmailChannel
+
+
+def _preview(
+    message: Message, thread: ReplyTo | None, settings: EmailSettings | None
+) -> MessagePreview:
+    from relay.channels.email.preview import preview
+
+    return preview(message, thread, settings)
+
+
+def _text(message: Message) -> str:
+    from relay.channels.email.preview import source
+
+    return source(message)
+
+
+TYPE = ChannelType(
+    name="email",
+    label="Email",
+    settings=EmailSettings,
+    load=_load,
+    preview=_preview,
+    text=_text,
+    variables=ChannelVariables(
+        keys={
+            "RELAY_EMAIL_TO": "to",
+            "RELAY_EMAIL_SENDER": "sender",
+            "RELAY_EMAIL_SMTP_HOST": "smtp.host",
+            "RELAY_EMAIL_SMTP_PORT": "smtp.port",
+            "RELAY_EMAIL_SMTP_USERNAME": "smtp.username",
+            "RELAY_EMAIL_SMTP_PASSWORD": "smtp.password",
+            "RELAY_EMAIL_SMTP_TLS": "smtp.tls",
+        },
+        required=("RELAY_EMAIL_TO",),
+    ),
+    people=PeopleKey("email", person_address),
+    brief_replies=False,  # a mail is read by itself, also in a thread
+)

@@ -20,9 +20,9 @@ from aiosmtplib import (
 from relay.channels import tls
 from relay.channels.base import DeliveryError, Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
 from relay.channels.email.errors import error_from_smtp, error_kind
-from relay.channels.email.message import address, compose, mailbox
+from relay.channels.email.message import address, compose, mail_address, mailbox
+from relay.channels.email.settings import EmailSettings
 from relay.channels.errors import redact
-from relay.config.settings import EmailSettings
 from relay.messages.message import Message, Picture
 
 _ANSWER_TIMEOUT = 30.0  # seconds; a server that scans for spam is slow
@@ -110,7 +110,7 @@ class EmailChannel:
         addresses = []
         for person in message.mentions:
             address = mailbox(person)
-            if address is None and person.mail:
+            if address is None and mail_address(person):
                 _log.warning("%s gets no mail: the address is not valid", person.name)
             elif address is not None and address.addr_spec.lower() not in known:
                 known.add(address.addr_spec.lower())

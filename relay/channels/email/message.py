@@ -130,9 +130,14 @@ def address(text: str) -> Address:
     return Address(display_name=name, addr_spec=bare)
 
 
+def mail_address(person: Mention) -> str:
+    """The one in the config, else the one in Penpot."""
+    return person.address("email") or person.email
+
+
 def mailbox(person: Mention) -> Address | None:
     """None where the person has no address that every server accepts."""
-    local, _, domain = person.mail.rpartition("@")
+    local, _, domain = mail_address(person).rpartition("@")
     if not _LOCAL_PART_PATTERN.fullmatch(local) or not _DOMAIN_PATTERN.fullmatch(domain):
         return None
     return Address(_line(person.name), local, domain)

@@ -3,8 +3,9 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from email.message import EmailMessage
+from email.policy import SMTP
 from html import unescape
 from itertools import islice
 from typing import Any
@@ -14,12 +15,13 @@ from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
 from relay.channels.email.message import address, compose
-from relay.channels.preview import MessagePreview, PreviewFrame
+from relay.channels.email.settings import EmailSettings
+from relay.channels.preview import SANDBOX, MessagePreview, PreviewFrame
 from relay.messages.message import Message, Picture
 
-SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
-"""Flags of the ``<iframe>``: links open in a new window."""
-
+# The addresses of a mail without a channel.
+_SENDER = "Penpot <penpot@example.com>"
+_RECIPIENTS = ("design@example.com",)
 _MAX_STYLES = 500  # hashes of 52 bytes, in one header
 _HEADERS = ("From", "To", "Cc", "Subject")
 # All run in linear time: the text may come from any template.
@@ -37,9 +39,10 @@ _PICTURE = Picture(b"", "image/png", 480, 270)
 
 
 def preview(
-    message: Message, thread: ReplyTo | None, sender: str, to: Sequence[str]
+    message: Message, thread: ReplyTo | None, settings: EmailSettings | None
 ) -> MessagePreview:
     """The mail with an empty box for a picture."""
+    sender, to = (settings.sender, settings.to) if settings else (_SENDER, _RECIPIENTS)
     picture = _PICTURE if message.picture else None
     mail = compose(
         message, "preview", address(sender), list(map(address, to)), thread, picture=picture
@@ -52,6 +55,12 @@ def preview(
     html = Markup('<dl class="preview preview-mail">{}</dl>').format(rows)
     document = frame(_part(mail, "html"))
     return MessagePreview(html, str(mail["Subject"]), _part(mail, "plain"), document)
+
+
+def source(message: Message) -> str:
+    """The mail as its server gets it, to an example's address."""
+    mail = compose(message, "preview", address(_SENDER), [address(_RECIPIENTS[0])])
+    return mail.as_bytes(policy=SMTP).decode()
 
 
 def frame(html: str) -> PreviewFrame:

@@ -1,0 +1,51 @@
+"""Matrix, through the client-server API."""
+
+import json
+
+from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
+from relay.channels.matrix.settings import MatrixSettings, user_id
+from relay.channels.preview import MessagePreview
+from relay.messages.message import Message
+
+
+def _load() -> ChannelClass:
+    from relay.channels.matrix.channel import MatrixChannel
+
+    return MatrixChannel
+
+
+def _preview(
+    message: Message, thread: ReplyTo | None, settings: MatrixSettings | None
+) -> MessagePreview:
+    from relay.channels.matrix.preview import preview
+
+    return preview(message)
+
+
+def _text(message: Message) -> str:
+    from relay.channels.matrix.content import render
+
+    return json.dumps(render(message), indent=2, ensure_ascii=False)
+
+
+TYPE = ChannelType(
+    name="matrix",
+    label="Matrix",
+    settings=MatrixSettings,
+    load=_load,
+    preview=_preview,
+    text=_text,
+    variables=ChannelVariables(
+        keys={
+            "RELAY_MATRIX_HOMESERVER": "homeserver",
+            "RELAY_MATRIX_ACCESS_TOKEN": "access_token",
+            "RELAY_MATRIX_ROOM": "room",
+        },
+        required=("RELAY_MATRIX_ROOM",),
+    ),
+    people=PeopleKey("matrix", user_id),
+    editor="Matrix",
+    marks_edits=True,
+    secrets=r"\b(syt_|mat_)",
+    loggers=("httpx", "httpcore"),
+)

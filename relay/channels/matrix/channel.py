@@ -24,7 +24,7 @@ from relay.channels.matrix.client import MatrixApi
 from relay.channels.matrix.content import relation, render, replacement
 from relay.channels.matrix.direct import DirectRooms
 from relay.channels.matrix.media import MatrixMedia
-from relay.config.settings import MatrixSettings
+from relay.channels.matrix.settings import MatrixSettings
 from relay.messages.message import Mention, Message, Picture
 
 T = TypeVar("T")
@@ -81,9 +81,10 @@ class MatrixChannel:
         self, receipt: str, message: Message, key: str, picture: Picture | None = None
     ) -> None:
         new = message.change.new_mentions if message.change else ()
-        mentions = [person for person in message.mentions if person.matrix and person.id in new]
-        user_ids = [person.matrix for person in mentions]
-        content = replacement(await self._content(message, picture), receipt, user_ids)
+        added = [person.address("matrix") for person in message.mentions if person.id in new]
+        content = replacement(
+            await self._content(message, picture), receipt, [user for user in added if user]
+        )
         try:
             await self._in_room(lambda room: self._post(room, content, key))
         except DeliveryError as error:
@@ -163,11 +164,11 @@ class MatrixChannel:
         return Receipt(str(answer.get("event_id", "")))
 
     async def _direct_room(self, person: Mention) -> str:
-        if not person.matrix:
+        if not person.address("matrix"):
             name = person.name or "a mentioned person"
             text = f"the Matrix id of {name} is not known: add them to [people] in the config"
             raise Permanent("no_address", text)
-        return await self._direct.room(person.matrix)
+        return await self._direct.room(person.address("matrix"))
 
     async def _room_id(self) -> str:
         if not self._room:

@@ -13,7 +13,7 @@ import httpx
 from relay.channels import tls
 from relay.channels.errors import error_from_exception
 from relay.channels.matrix.errors import error_from_answer
-from relay.config.settings import MatrixSettings
+from relay.channels.matrix.settings import MatrixSettings
 
 _TIMEOUT = 15.0  # seconds per call
 _MAX_ANSWER_BYTES = 1024 * 1024

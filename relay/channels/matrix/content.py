@@ -52,7 +52,7 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
     in the text notifies nobody who is not listed there:
     https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
     """
-    mentions = [person for person in message.mentions if person.matrix]
+    mentions = [person for person in message.mentions if person.address("matrix")]
     body = add_missing_mentions(parse(message.body), mentions)
     footer = cut(parse(message.footer), 300)
     limit = min(_MAX_TEXT_LENGTH, length(body))
@@ -109,10 +109,10 @@ def _content(
     text = to_text(plain + footer, links=True) or message.title[:1000] or "Penpot"
     content: dict[str, Any] = {"msgtype": "m.text", "body": text, "m.mentions": {}}
     if mentions:
-        content["m.mentions"] = {"user_ids": [person.matrix for person in mentions]}
+        content["m.mentions"] = {"user_ids": [person.address("matrix") for person in mentions]}
     html = override or to_html(_with_pills(body, mentions))
     if override:
-        absent = [person for person in mentions if person.matrix not in override]
+        absent = [person for person in mentions if person.address("matrix") not in override]
         html += to_html(_with_pills(add_missing_mentions((), absent), absent))
     else:
         html += image.html() if image else ""
@@ -126,7 +126,7 @@ def _with_pills(document: Document, mentions: Collection[Mention]) -> Document:
     """Names as links that clients show as pills:
     https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
     """
-    user_ids = {person.id: person.matrix for person in mentions}
+    user_ids = {person.id: person.address("matrix") for person in mentions}
 
     def pill(part: Text) -> Text:
         user = user_ids.get(part.profile)

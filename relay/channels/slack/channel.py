@@ -20,8 +20,8 @@ from relay.channels.slack import check as slack_check
 from relay.channels.slack.client import SlackApi
 from relay.channels.slack.errors import INVALID_BLOCKS_ERRORS
 from relay.channels.slack.files import SlackFiles
+from relay.channels.slack.settings import SlackSettings
 from relay.channels.slack.users import SlackUsers, short_hash
-from relay.config.settings import SlackSettings
 from relay.messages.message import Mention, Message, Picture
 
 _UPLOAD_TIMEOUT = 2.0  # seconds

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from relay.channels.base import DeliveryError, Finding
-from relay.config.settings import SlackSettings
+from relay.channels.slack.settings import SlackSettings
 
 Call: TypeAlias = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 """``SlackApi.call``."""

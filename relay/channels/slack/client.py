@@ -14,7 +14,7 @@ from relay.channels import tls
 from relay.channels.base import DeliveryError
 from relay.channels.errors import error_from_exception, error_from_status
 from relay.channels.slack.errors import error_from_answer
-from relay.config.settings import SlackSettings
+from relay.channels.slack.settings import SlackSettings
 
 _TIMEOUT = 15.0  # seconds per call
 _MAX_ANSWER_BYTES = 1024 * 1024

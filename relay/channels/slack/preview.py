@@ -110,8 +110,9 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 
 def preview(message: Message) -> MessagePreview:
     """Everyone with a Slack id, or an e-mail address to find it by, is pinged."""
-    pings = {who.id: who.slack or who.id for who in message.mentions if who.slack or who.email}
-    names = {pings[who.id]: who.name or "someone" for who in message.mentions if who.id in pings}
+    people = [who for who in message.mentions if who.address("slack") or who.email]
+    pings = {who.id: who.address("slack") or who.id for who in people}
+    names = {pings[who.id]: who.name or "someone" for who in people}
     arguments, note = _arguments(message, pings)
     text = arguments["text"]
     for entity, character in _ENTITIES:

@@ -30,8 +30,8 @@ class SlackUsers:
 
     async def user_ids(self, people: Sequence[Mention]) -> dict[str, str]:
         """Slack user ids by Penpot profile id, of those who are found in time."""
-        ids = {person.id: person.slack for person in people if person.slack}
-        unknown = [person for person in people if not person.slack and person.email]
+        ids = {person.id: person.address("slack") for person in people if person.address("slack")}
+        unknown = [person for person in people if not person.address("slack") and person.email]
         if not unknown:
             return ids
         try:
@@ -45,8 +45,8 @@ class SlackUsers:
 
     async def user_id(self, person: Mention) -> str:
         """Raises ``Permanent`` for a person who is not found, and other ``DeliveryError``s."""
-        if person.slack:
-            return person.slack
+        if person.address("slack"):
+            return person.address("slack")
         user = await self._lookup(person.email) if person.email and self._call else ""
         if not user:
             text = (

@@ -26,7 +26,7 @@ PICTURE = Picture(board(), "image/png", 400, 300)
 
 
 def mention(mail: str, name: str = "Ada") -> Mention:
-    return Mention(ADA, name, email=mail, mail=mail)
+    return Mention(ADA, name, email=mail, addresses={"email": mail})
 
 
 async def test_mentioned_people_get_a_copy_if_configured(mail_server: Start) -> None:

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from relay.channels import render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.email.preview import frame
-from relay.channels.preview import MessagePreview, PreviewFrame, render_preview
+from relay.channels.preview import MessagePreview, PreviewFrame
 from relay.messages.message import Message
+from tests.channels import builders
 from tests.channels.builders import MESSAGE
 from tests.channels.reader import Reader
 from tests.channels.texts import HOSTILE, messages
@@ -43,9 +45,8 @@ def test_headers_and_body_contain_no_foreign_markup(message: Message) -> None:
 
 
 def test_a_mail_has_headers_text_and_html() -> None:
-    preview = render_preview(
-        "email", MESSAGE, sender="Relay <relay@example.com>", to=["a@x.org", "b@x.org"]
-    )
+    settings = builders.email(25, to=("a@x.org", "b@x.org"), sender="Relay <relay@example.com>")
+    preview = render_preview("email", MESSAGE, settings=settings)
     assert Reader(preview.html).text == (
         "FromRelay <relay@example.com>Toa@x.org, b@x.orgSubjectAda commented on Landing page"
     )

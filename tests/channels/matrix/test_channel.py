@@ -19,7 +19,7 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.channels.matrix import channel as module
-from relay.config.settings import MatrixSettings
+from relay.channels.matrix.settings import MatrixSettings
 from relay.messages.message import Message
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 from tests.channels.builders import matrix as settings_of

@@ -12,7 +12,7 @@ from relay.channels.base import (
     ReplyTo,
     RetryLater,
 )
-from relay.config.settings import MatrixSettings
+from relay.channels.matrix.settings import MatrixSettings
 from relay.messages.message import Change, Mention, Message
 from tests.channels.builders import MESSAGE, findings, opened
 from tests.channels.builders import matrix as settings_of
@@ -98,7 +98,10 @@ async def test_an_edit_notifies_only_new_mentions(room: Room, synapse: Synapse) 
     bob = synapse.register("bob")
     room.ada.invite(room.id, bob.id)
     bob.join(room.id)
-    people = Mention("a", "Ada", matrix=room.ada.id), Mention("b", "Bob", matrix=bob.id)
+    people = (
+        Mention("a", "Ada", addresses={"matrix": room.ada.id}),
+        Mention("b", "Bob", addresses={"matrix": bob.id}),
+    )
     receipt = await room.send(replace(MESSAGE, mentions=people[:1]))
     assert len(room.ada.pings()) == 1
 

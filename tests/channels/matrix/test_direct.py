@@ -14,8 +14,8 @@ from relay.channels.base import Channel, MemoryKeyValueStore, Permanent, RetryLa
 from relay.channels.matrix import media as matrix_media
 from relay.channels.matrix.channel import MatrixChannel
 from relay.channels.matrix.content import Image, render
+from relay.channels.matrix.settings import MatrixSettings
 from relay.config.secret import Secret
-from relay.config.settings import MatrixSettings
 from relay.messages.message import Mention, Message, Picture
 from tests.channels.builders import findings
 from tests.penpot.paint import board
@@ -61,7 +61,7 @@ class House:
             await channel.close()
 
     def mention(self, person: Person, profile: str = ADA) -> Mention:
-        return Mention(profile, "Ada", matrix=person.id)
+        return Mention(profile, "Ada", addresses={"matrix": person.id})
 
 
 @pytest.fixture
@@ -93,14 +93,15 @@ async def test_a_mention_missing_in_the_text_gets_a_line(house: House) -> None:
     mention = house.mention(house.ada)
     plain = render(Message("T", "Text", mentions=(mention, Mention(BOB, "Bob"))))
     own = render(Message("T", "Text", override="<b>Own</b>", mentions=(mention,)))
-    named = render(Message("T", "Text", override=f"<b>{mention.matrix}</b>", mentions=(mention,)))
+    user = mention.address("matrix")
+    named = render(Message("T", "Text", override=f"<b>{user}</b>", mentions=(mention,)))
 
     for content in (plain, own, named):
-        assert content["m.mentions"] == {"user_ids": [mention.matrix]}
+        assert content["m.mentions"] == {"user_ids": [user]}
     assert plain["formatted_body"].count("matrix.to") == 1
     assert plain["body"] == "Text\n\n@Ada"
     assert own["formatted_body"].startswith("<b>Own</b><p><a href=")
-    assert named["formatted_body"] == f"<b>{mention.matrix}</b>"
+    assert named["formatted_body"] == f"<b>{user}</b>"
 
 
 async def test_a_direct_room_is_created_once_and_marked(house: House) -> None:
@@ -152,7 +153,9 @@ async def test_a_user_who_left_is_invited_again_and_a_lost_room_is_replaced(
 async def test_a_failed_invitation_creates_at_most_one_room(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = Message("T", BODY, to=Mention(ADA, "Gone", matrix="@gone:nowhere.invalid"))
+    message = Message(
+        "T", BODY, to=Mention(ADA, "Gone", addresses={"matrix": "@gone:nowhere.invalid"})
+    )
     before = len(get(house, house.bot, "v3/joined_rooms").json()["joined_rooms"])
     async with house.channel(direct="mentioned") as channel:
         for number in range(3):

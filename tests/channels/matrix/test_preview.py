@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from relay.channels import render_preview
 from relay.channels.matrix.preview import sanitized
-from relay.channels.preview import render_preview
 from relay.messages.escape import clean
 from relay.messages.message import Mention, Message
 from tests.channels.builders import MESSAGE
@@ -62,7 +62,9 @@ def test_sanitized_html(html: str, expected: str) -> None:
 
 
 def test_a_message_with_quote_pill_and_picture() -> None:
-    ada = Mention("11111111-0000-0000-0000-000000000000", "Ada", matrix="@ada:relay.test")
+    ada = Mention(
+        "11111111-0000-0000-0000-000000000000", "Ada", addresses={"matrix": "@ada:relay.test"}
+    )
     preview = render_preview(
         "matrix", replace(MESSAGE, mentions=(ada,), picture="media", file="Page")
     )

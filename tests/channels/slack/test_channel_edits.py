@@ -15,7 +15,7 @@ from relay.channels.base import (
     Permanent,
     RetryLater,
 )
-from relay.config.settings import SlackSettings
+from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Mention, Message, Picture
 from tests.channels.builders import MESSAGE, assert_leaks_no_secret, opened, slack_bot, slack_hook
 from tests.penpot.paint import board
@@ -135,7 +135,7 @@ async def test_an_edited_message_keeps_its_picture_and_mentions(
     slack_server: RunningSlack,
 ) -> None:
     settings = slack_bot(slack_server.api_url).model_copy(update={"thumbnails": True})
-    ada = Mention("28fbd360-8a3c-81b0-8004-6c1b90e4c571", "Ada", slack="U0ADA0000")
+    ada = Mention("28fbd360-8a3c-81b0-8004-6c1b90e4c571", "Ada", addresses={"slack": "U0ADA0000"})
     message = replace(LATER, body=f"Look, [@Ada](<penpot-profile:{ada.id}>)", mentions=(ada,))
     ts = await posted(settings)
 

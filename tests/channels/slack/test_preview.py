@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.channels.preview import render_preview
+from relay.channels import render_preview
 from relay.channels.slack.preview import draw, mrkdwn
 from relay.messages.escape import clean
 from relay.messages.message import Mention, Message
@@ -79,7 +79,7 @@ def test_a_message_with_quote_and_context() -> None:
 
 
 def test_pinged_people_are_shown_as_mentions() -> None:
-    ada = Mention("11111111-0000-0000-0000-000000000000", "Ada", slack="U0ADA0000")
+    ada = Mention("11111111-0000-0000-0000-000000000000", "Ada", addresses={"slack": "U0ADA0000"})
     bob = Mention("22222222-0000-0000-0000-000000000000", "Bob", email="bob@example.com")
     eve = Mention("33333333-0000-0000-0000-000000000000", "Eve")
     message = Message("t", f"[@Ada](<penpot-profile:{ada.id}>) look", mentions=(ada, bob, eve))

@@ -11,8 +11,8 @@ from relay.channels import open_channel
 from relay.channels.base import DeliveryError, MemoryKeyValueStore, Permanent, Receipt, ReplyTo
 from relay.channels.slack import channel as slack
 from relay.channels.slack import users as slack_people
+from relay.channels.slack.settings import SlackSettings
 from relay.config.secret import Secret
-from relay.config.settings import SlackSettings
 from relay.messages.message import Mention, Message, Picture
 from tests.channels.builders import findings, slack_hook
 from tests.penpot.paint import board
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 ADA, BOB = "28fbd360-8a3c-81b0-8004-6c1b90e4c571", "28fbd360-8a3c-81b0-8004-6c1bb2577f0e"
 BODY = rf"Hi [\@Ada](<penpot-profile:{ADA}>)[\@Bob](<penpot-profile:{BOB}>), not \@Ada"
 BY_MAIL = Mention(ADA, "Ada", email="Ada@Example.com".lower())
-BY_CONFIG = Mention(BOB, "Bob", email="bob@example.com", slack="U0BOB0000")
+BY_CONFIG = Mention(BOB, "Bob", email="bob@example.com", addresses={"slack": "U0BOB0000"})
 PICTURE = Picture(board(), "image/png", 400, 300)
 
 
@@ -197,7 +197,7 @@ async def test_a_direct_message_needs_a_slack_user(slack_server: RunningSlack) -
         with pytest.raises(
             DeliveryError, match="opens no conversation with Bob: user_not_found"
         ) as caught:
-            await place.send(to=Mention(BOB, "Bob", slack="U0GONE000"))
+            await place.send(to=Mention(BOB, "Bob", addresses={"slack": "U0GONE000"}))
         assert (type(caught.value), caught.value.reason) == (Permanent, "no_address")
 
         place.server.scopes = SCOPES - {"users:read.email"}

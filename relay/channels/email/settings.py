@@ -1,0 +1,83 @@
+"""The settings of a channel that sends mail."""
+
+import re
+from collections.abc import Iterator, Mapping
+from email.policy import default as policy
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from relay.channels.base import ChannelSettings
+from relay.config.types import AsTuple, Password, Port, Rule, SettingsModel
+
+
+def _address(value: str) -> str:
+    header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
+    addresses: Any = () if header is None else header.addresses
+    for address in addresses:
+        if not (address.username + address.domain).isascii():  # needs SMTPUTF8 (RFC 6531)
+            raise ValueError(
+                'must be in ASCII: write a domain such as "exämple.com" as xn--…; the part before '
+                "the @ has no such form"
+            )
+    if (
+        len(addresses) != 1
+        or header.defects
+        or not addresses[0].username
+        or not addresses[0].domain
+    ):
+        raise ValueError(
+            'must be one mail address such as "design@example.com" or "Penpot <penpot@example.com>"'
+        )
+    return value
+
+
+def person_address(value: str) -> str:
+    if value != _address(value) or "<" in value:
+        raise ValueError('must be one bare mail address such as "ada@example.com"')
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[^\s/@\x00-\x1f\x7f-\x9f]+", value):
+        raise ValueError('must be a host\'s name or IP address alone, such as "smtp.example.com"')
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+MailAddress = Annotated[str, AfterValidator(_address)]
+
+
+class SmtpSettings(SettingsModel):
+    host: Host
+    port: Port | None = None
+    username: str = ""
+    password: Password | None = None
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
+        if ("username" in raw) != ("password" in raw):
+            absent = "password" if "username" in raw else "username"
+            yield (absent,), None, "goes together with the other one"
+
+    @property
+    def server_port(self) -> int:
+        return self.port or {"starttls": 587, "tls": 465, "none": 25}[self.tls]
+
+
+class EmailSettings(ChannelSettings):
+    to: Annotated[tuple[MailAddress, ...], AsTuple, Field(min_length=1)]
+    sender: MailAddress
+    smtp: SmtpSettings
+    threads: bool = True
+    mention_by_mail: bool = False
+    thumbnails: bool = False
+
+    @property
+    def in_threads(self) -> bool:
+        return self.threads
+
+    @property
+    def has_thumbnails(self) -> bool:
+        return self.thumbnails

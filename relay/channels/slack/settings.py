@@ -1,0 +1,93 @@
+"""The settings of a Slack channel."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from relay.channels.base import ChatSettings
+from relay.config.secret import Secret
+from relay.config.types import HttpUrl, Rule, Token, matching, secret_rule, web_address
+
+
+def _webhook_url(address: str) -> None:
+    if not re.fullmatch(r"[!-~]+", address) or web_address(address) is None:
+        raise ValueError(
+            'must be the URL of an incoming webhook, "https://hooks.slack.com/services/…", in '
+            "ASCII without spaces"
+        )
+
+
+WebhookUrl = Annotated[Secret, secret_rule(_webhook_url)]
+ChannelId = Annotated[
+    str,
+    matching(
+        r"#[^\s#]+|[CDGU][A-Z0-9]{2,}",
+        'must be a channel\'s id such as "C0123456789" or its name such as "#design"',
+    ),
+]
+
+
+def member_id(value: str) -> str:
+    if not re.fullmatch(r"[UW][A-Z0-9]{2,}", value):
+        raise ValueError(
+            'must be a Slack member\'s id such as "U0123456789" (profile, ⋮, Copy member ID)'
+        )
+    return value
+
+
+class SlackSettings(ChatSettings):
+    """A Slack channel, by bot token or by incoming webhook. A webhook can neither reply nor edit,
+    since Slack does not return the message's ``ts``."""
+
+    token: Token | None = None
+    channel: ChannelId = ""
+    webhook_url: WebhookUrl | None = None
+    api_url: HttpUrl = "https://slack.com/api"
+    broadcast: bool = False
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
+        yield from super().rules(raw)
+        if "token" in raw and "webhook_url" in raw:
+            yield ("webhook_url",), None, "only one of token and webhook_url is allowed"
+        elif "token" in raw:
+            yield from _bot_rules(raw)
+        elif "webhook_url" in raw:
+            yield from _webhook_rules(raw)
+        else:
+            yield ("token",), None, "one of token and webhook_url is required"
+
+    @classmethod
+    def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
+        return "token" in raw
+
+    @property
+    def in_threads(self) -> bool:
+        return self.token is not None and super().in_threads
+
+    @property
+    def can_edit(self) -> bool:
+        return self.token is not None and super().can_edit
+
+
+def _bot_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
+    if not raw.get("direct"):
+        if "channel" not in raw:
+            yield ("channel",), None, 'is required with token: an id or "#name"'
+        return
+    if "channel" in raw:
+        rule = "does not work with direct: each person gets a direct message"
+        yield ("channel",), raw["channel"], rule
+    if raw.get("broadcast") is True:
+        yield ("broadcast",), True, "does not work with direct"
+
+
+def _webhook_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
+    if raw.get("direct") or raw.get("thumbnails") is True:
+        name = "direct" if raw.get("direct") else "thumbnails"
+        yield (name,), raw[name], "needs a token: an incoming webhook can only post to its channel"
+    elif raw.get("broadcast") is True:
+        yield ("broadcast",), True, "needs a token: an incoming webhook has no threads"
+    elif "channel" in raw:
+        rule = "needs a token: an incoming webhook has a fixed channel"
+        yield ("channel",), raw["channel"], rule
