@@ -17,11 +17,15 @@ from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel
 from relay.config.settings import Config, Role
 from relay.delivery.backoff import Clock
+from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
 from relay.delivery.feed import ChangeFeed
-from relay.delivery.pipeline import Planner
-from relay.delivery.queues import QueueManager, StoredKeyValues
+from relay.delivery.lookups import Lookups
+from relay.delivery.pipeline import EventPreparer
+from relay.delivery.queues import QueueManager, StoredKeyValues, no_picture
 from relay.delivery.retention import GRACE_SECONDS, Retention
+from relay.delivery.routing import Planner
+from relay.delivery.thumbnails import Thumbnails
 from relay.inspector.auth import Sessions
 from relay.inspector.context import InspectorContext
 from relay.inspector.login import LoginGate
@@ -34,7 +38,6 @@ from relay.store.base import Store, StoreUnavailable
 from relay.sync.state import forget_sync_state
 
 if TYPE_CHECKING:
-    from relay.penpot.api import PenpotClient
     from relay.sync.sync import PenpotSync
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,8 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     feed = ChangeFeed()
     settings = config.queues()
     retention = config.store.retention.total_seconds()
+    facts = FactCache(store)
+    lookups, thumbnails = _lookups(config, store, metrics, facts)
     queues = QueueManager(
         store,
         settings,
@@ -59,15 +64,18 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         lambda name: settings[name].pace,
         retention=retention,
         metrics=metrics,
-        pictures=lambda media: planner.picture(media),
+        pictures=thumbnails.get if thumbnails else no_picture,
         digest_after=lambda name: settings[name].digest_threshold,
         alerts_to=config.alerts_to,
         clock_is_trusted=clock.is_trusted,
         changed=feed.changed,
     )
     templates = Templates(config.templates.path)
-    planner = Planner(config, store, templates, metrics, _penpot(config))
-    fan_out = FanOut(planner, store, queues, metrics, lambda: hook.is_under_load, feed.changed)
+    preparer = EventPreparer(config, facts, lookups, thumbnails)
+    planner = Planner(config, facts, templates, metrics)
+    fan_out = FanOut(
+        preparer, planner, store, queues, metrics, lambda: hook.is_under_load, feed.changed
+    )
 
     def event_stored() -> None:
         fan_out.wake()
@@ -124,7 +132,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             fan_out.stop()
             await queues.stop(STOP_TIMEOUT)
             await asyncio.gather(*tasks, return_exceptions=True)
-            await planner.close()
+            await preparer.close()
             templates.close()
             await store.close()
             log.info("stopped")
@@ -164,12 +172,15 @@ def _plural(items: Sized, name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
-def _penpot(config: Config) -> "PenpotClient | None":
+def _lookups(
+    config: Config, store: Store, metrics: Metrics, facts: FactCache
+) -> tuple[Lookups | None, Thumbnails | None]:
     if config.penpot.access_token is None:  # do not load httpx
-        return None
+        return None, None
     from relay.penpot.api import PenpotClient
 
-    return PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+    penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+    return Lookups(penpot, facts, store, metrics), Thumbnails(penpot, metrics)
 
 
 def _sync(

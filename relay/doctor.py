@@ -15,12 +15,13 @@ from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
+from relay.delivery.pipeline import EventSource, examples
 from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import CALL_TIMEOUT, PenpotError, PenpotRefused
-from relay.penpot.samples import variables
+from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store, StoreMissing, StoreUnavailable, StoreUnusable
 from relay.sync import webhooks as fixes
@@ -72,8 +73,10 @@ async def apply_fix(config: Config, fix: WebhookFix) -> Finding:
 
 def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
     """All problems in the templates that these teams use."""
+    source = EventSource("acme", "acme", penpot_url=config.penpot.url)
+    events = asyncio.run(examples(SAMPLE_NAMES, source))
     templates = Templates(config.templates.path)
-    return check(templates, variables(config.penpot.url), teams)
+    return check(templates, [event.variables() for event in events], teams)
 
 
 async def _check_store(config: Config) -> AsyncIterator[tuple[str, Finding]]:

@@ -10,12 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from relay.config.secret import Secret
 from relay.config.settings import Config
-from relay.delivery.pipeline import LARGE_BODY_BYTES, decode_body
 from relay.errors import RelayError
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.text import deduplication_key
-from relay.penpot.wire import UnreadableBody, media_type
+from relay.penpot.wire import LARGE_BODY_BYTES, UnreadableBody, decode_body, media_type
 from relay.store.base import NewEvent, Store, StoreUnavailable
 
 log = logging.getLogger(__name__)

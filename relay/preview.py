@@ -1,7 +1,7 @@
 """``relay preview``: the messages that a channel would send."""
 
+import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +9,8 @@ from uuid import uuid4
 from relay.channels import CHANNEL_TYPES, open_channel
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config, PenpotSettings, TemplateSettings
+from relay.delivery.facts import FactCache
+from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import (
     EDITABLE_CHANNELS,
     original_comment_event,
@@ -20,10 +22,9 @@ from relay.messages.escape import escape
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.events import Event, NotAnEvent, normalize
-from relay.penpot.links import add_links
-from relay.penpot.samples import enriched, example, examples
-from relay.penpot.wire import UnreadableBody, decode
+from relay.penpot.events import Event, NotAnEvent
+from relay.penpot.samples import SAMPLE_NAMES, SampleFacts
+from relay.penpot.wire import UnreadableBody
 from relay.reference import unknown_event
 
 
@@ -48,14 +49,14 @@ def render_previews(
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     team = team or (next(iter(config.teams)) if config else "acme")
     templates = Templates((config.templates if config else TemplateSettings()).path)
-    settings = config or Config.model_construct(penpot=PenpotSettings())
-    events = [_event(payload)] if payload else [example(name)] if name else examples()
-    if config is not None:
-        team_name = config.team_name(team)
-        events = [replace(event, team=replace(event.team, name=team_name)) for event in events]
+    settings = config or Config.model_construct(penpot=PenpotSettings(), teams={})
+    source = EventSource.of(settings, team)
+    if payload is not None:
+        events = [_event(payload, source)]
+    else:
+        events = asyncio.run(examples([name] if name else SAMPLE_NAMES, source))
     for version in (version for event in events for version in _versions(event, kind)):
-        linked = add_links(version, settings.penpot.url)
-        rendered = render(templates, linked, team, kind)
+        rendered = render(templates, version, team, kind)
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
         try:
@@ -70,11 +71,12 @@ def _versions(event: Event, kind: str) -> Iterator[Event]:
         yield original_comment_event(event, kind)
 
 
-def _event(payload: Path) -> Event:
+def _event(payload: Path, source: EventSource) -> Event:
     body = payload.read_bytes()
     form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
+    facts = FactCache(SampleFacts())
     try:
-        return enriched(normalize(decode(body, f"application/{form}")))
+        return asyncio.run(prepare(body, f"application/{form}", source, facts)).linked
     except (UnreadableBody, NotAnEvent) as error:
         raise PreviewError(f"{payload}: {error}") from error
 

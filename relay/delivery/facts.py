@@ -3,19 +3,26 @@
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 
 from relay.penpot.events import Event
 from relay.penpot.facts import Fact, enrich, facts_from_event, merge_event_fact
-from relay.store.base import FactKey, Store
+from relay.store.base import FactKey
 
 MAX_CACHED_FACTS = 10_000  # facts in memory, also empty ones
+
+
+class FactStore(Protocol):
+    async def facts(self, team: str, keys: Collection[FactKey]) -> Mapping[FactKey, str]:
+        """The known facts of a team; unknown keys are left out."""
+        ...
 
 
 class FactCache:
     """Enriches events with known facts, and learns facts from them, in their order."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: FactStore) -> None:
         self._store = store
         self._facts: OrderedDict[tuple[str, FactKey], Fact] = OrderedDict()
         self._named_at: dict[tuple[str, FactKey], float] = {}  # by an event, of projects only

@@ -6,16 +6,25 @@ import logging
 from collections.abc import Callable, Iterable
 
 from relay.delivery.backoff import pause
-from relay.delivery.pipeline import Planner, failed_plan
+from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queues import QueueManager
+from relay.delivery.routing import Planner
 from relay.metrics import Metrics
-from relay.store.base import FanOutResult, LeaseLost, Store, StoredEvent, StoreUnavailable
+from relay.penpot.events import NotAnEvent
+from relay.penpot.wire import UnreadableBody
+from relay.store.base import (
+    FAN_OUT_LEASE,
+    FanOutResult,
+    LeaseLost,
+    Store,
+    StoredEvent,
+    StoreUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
 FAN_OUT_BATCH_SIZE = 64  # events in one transaction
 LOAD_DELAY = 0.02  # seconds between two events while intake is under load
-LEASE = "fan-out"
 SHARED_POLL_INTERVAL = 2.0  # seconds between two polls where replicas share the store
 POLL_INTERVAL = 30.0
 """Seconds where no other replica stores events: intake may report an error for an event that was
@@ -28,6 +37,7 @@ class FanOut:
 
     def __init__(
         self,
+        preparer: EventPreparer,
         planner: Planner,
         store: Store,
         queues: QueueManager,
@@ -37,6 +47,7 @@ class FanOut:
     ) -> None:
         """While ``is_under_load``, intake goes first: stored events can wait, Penpot can't.
         ``changed`` is called with the ids of events that were fanned out."""
+        self._preparer = preparer
         self._planner = planner
         self._store = store
         self._queues = queues
@@ -58,18 +69,22 @@ class FanOut:
         while not self._stop.is_set():
             self._woken.clear()
             try:
-                if not await self._store.acquire_lease(LEASE):
-                    await self._planner.reset()
+                if not await self._store.acquire_lease(FAN_OUT_LEASE):
+                    await self._reset()
                     await pause(SHARED_POLL_INTERVAL, self._stop)
                 elif not await self._fan_out():
                     await self._wait()
             except LeaseLost:
                 log.warning("lease lost, another replica does the fan-out")
-                await self._planner.reset()
+                await self._reset()
             except StoreUnavailable as error:
                 log.warning("fan-out waits for the store: %s", error)
-                await self._planner.reset()
+                await self._reset()
                 await pause(STORE_RETRY_DELAY, self._stop)
+
+    async def _reset(self) -> None:
+        await self._preparer.reset()
+        self._planner.reset()
 
     async def _wait(self) -> None:
         interval = SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL
@@ -83,38 +98,47 @@ class FanOut:
         An event with lookups in progress delays the events after it, to keep their order, but none
         before it.
         """
-        batch: list[FanOutResult] = []
-        names: dict[int, str] = {}
         events = await self._store.stored_events(FAN_OUT_BATCH_SIZE)
-        await self._planner.prepare(events)
+        await self._preparer.start(events)
+        batch: list[FanOutResult] = []
         for stored in events:
             if self._stop.is_set():
                 break
-            if not await self._planner.is_prepared(stored):
+            if (lookups_done := await self._preparer.pending(stored)) is not None:
                 if batch:
                     break
                 has_room = len(events) < FAN_OUT_BATCH_SIZE
-                if not await self._wait_prepared(stored, or_new_events=has_room):
+                if not await self._wait_for_lookups(lookups_done, or_new_events=has_room):
                     return True
-            batch.append(await self._planner.plan(stored))
-            names[stored.id] = stored.name
+            batch.append(await self._plan(stored))
             await asyncio.sleep(LOAD_DELAY if self._is_under_load() else 0)
-        for plan in await self._write(batch) if batch else ():
-            if not self._store.shared:  # a shared store notifies all replicas, which share queues
-                self._queues.wake(delivery.queue for delivery in plan.deliveries)
-            self._report(plan, names[plan.event_id])
-            self._changed([plan.event_id])
+        if batch:
+            names = {stored.id: stored.name for stored in events}
+            for plan in await self._write(batch):
+                self._report(plan, names[plan.event_id])
         return bool(batch)
 
-    async def _wait_prepared(self, stored: StoredEvent, *, or_new_events: bool) -> bool:
-        """Wait for an event's lookups; False when the service stops, or, with ``or_new_events``,
-        when more events can be prepared."""
-        prepared = asyncio.create_task(self._planner.wait_prepared(stored))
+    async def _wait_for_lookups(self, done: asyncio.Event, *, or_new_events: bool) -> bool:
+        """False when the service stops, or, with ``or_new_events``, when more events can be
+        prepared."""
+        lookups = asyncio.create_task(done.wait())
         woken = asyncio.create_task((self._woken if or_new_events else self._stop).wait())
-        await asyncio.wait({prepared, woken}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (prepared, woken):
+        await asyncio.wait({lookups, woken}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (lookups, woken):
             task.cancel()
-        return prepared.done()
+        return lookups.done()
+
+    async def _plan(self, stored: StoredEvent) -> FanOutResult:
+        """Raises ``StoreUnavailable`` and nothing else: one event must not hold up the others."""
+        try:
+            return await self._planner.plan(stored, await self._preparer.take(stored))
+        except (UnreadableBody, NotAnEvent) as error:
+            return FanOutResult(stored.id, stored.team, "unreadable", str(error))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.exception("event %d", stored.id)
+            return _failed_plan(stored.id, stored.team, error)
 
     async def _write(self, batch: list[FanOutResult]) -> list[FanOutResult]:
         """Store plans and return what was stored: an unreadable event for a plan that fails."""
@@ -125,14 +149,22 @@ class FanOut:
             raise
         except Exception as error:
             log.exception("fan-out")
-            await self._planner.reset()
+            await self._reset()
             if len(batch) > 1:
                 return [plan for single in batch for plan in await self._write([single])]
-            batch = [failed_plan(batch[0].event_id, batch[0].team, error)]
+            batch = [_failed_plan(batch[0].event_id, batch[0].team, error)]
             await self._store.save_fan_out(batch)
         return batch
 
     def _report(self, plan: FanOutResult, name: str) -> None:
+        if not self._store.shared:  # a shared store notifies all replicas, which share queues
+            self._queues.wake(delivery.queue for delivery in plan.deliveries)
         self._metrics.event(plan.team, name, plan.state)
         reason = f" ({plan.reason})" if plan.reason else ""
         log.info("event %d of %s, %s: %s%s", plan.event_id, plan.team, name, plan.state, reason)
+        self._changed([plan.event_id])
+
+
+def _failed_plan(event_id: int, team: str, error: Exception) -> FanOutResult:
+    """The result for an event that a bug in Relay fails on."""
+    return FanOutResult(event_id, team, "unreadable", f"bug: {type(error).__name__}")

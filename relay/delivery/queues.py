@@ -46,7 +46,7 @@ MAX_COUNT_RATIO = 0.01  # of the time may be spent on counting waiting deliverie
 STORE_RETRY_DELAY = 1.0  # seconds
 
 
-async def _no_picture(media: str) -> Picture | None:
+async def no_picture(media: str) -> Picture | None:
     return None
 
 
@@ -67,7 +67,7 @@ class QueueManager:
         *,
         retention: float,
         metrics: Metrics,
-        pictures: Callable[[str], Awaitable[Picture | None]] = _no_picture,
+        pictures: Callable[[str], Awaitable[Picture | None]] = no_picture,
         digest_after: Callable[[str], int] = lambda _: sys.maxsize,
         alerts_to: Callable[[str], str | None] = lambda _: None,
         clock_is_trusted: Callable[[], bool] = lambda: True,

@@ -1,7 +1,7 @@
 """Drafts: previews of events with unsaved templates."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relay.channels import render_preview
@@ -9,15 +9,13 @@ from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
 from relay.config.settings import Config
 from relay.delivery.facts import FactCache
-from relay.delivery.pipeline import decode_body
+from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import mentions_to_ping
 from relay.errors import RelayError
 from relay.messages.rendering import Problem
 from relay.messages.templates import GENERIC_TEMPLATE, Templates
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.events import Event, NotAnEvent, normalize
-from relay.penpot.links import add_links
-from relay.penpot.samples import example
+from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.wire import UnreadableBody
 from relay.store.base import Store, StoredEvent
 
@@ -50,29 +48,26 @@ class Drafts:
         self._templates = Templates(config.templates.path)
         self._lock = asyncio.Lock()
 
-    def sample(self, name: str, team: str) -> Event:
+    async def sample(self, name: str, team: str) -> Event:
         """The sample event, with the team's name. Raises ``EventNotFound``."""
         try:
-            event = example(name)
+            (event,) = await self.samples([name], team)
         except KeyError as error:
             raise EventNotFound(f"there is no sample of {name}: choose a received event") from error
-        renamed = replace(event.team, name=self._config.team_name(team) or team)
-        return add_links(replace(event, team=renamed), self._config.penpot.url)
+        return event
+
+    async def samples(self, names: Iterable[str], team: str) -> list[Event]:
+        """Raises ``KeyError``."""
+        source = EventSource.of(self._config, team)
+        return await examples(names, replace(source, name=source.name or team))
 
     async def from_stored(self, stored: StoredEvent) -> Event:
         """A received event with cached names. Raises ``EventNotFound``, ``StoreUnavailable``."""
+        source, facts = EventSource.of(self._config, stored.team), FactCache(self._store)
         try:
-            event = normalize(await decode_body(stored.body, stored.content_type))
+            return (await prepare(stored.body, stored.content_type, source, facts)).linked
         except (UnreadableBody, NotAnEvent) as error:
             raise EventNotFound(f"event {stored.id} is unreadable: {error}") from error
-        team = self._config.teams.get(stored.team)
-        enriched = await FactCache(self._store).enriched(
-            event,
-            stored.team,
-            self._config.team_name(stored.team) if team else stored.team,
-            team.team_id if team else "",
-        )
-        return add_links(enriched, self._config.penpot.url)
 
     async def render(
         self,

@@ -190,7 +190,7 @@ class TemplateEditor:
             if team not in inspector.config.teams:
                 raise EventNotFound(f"the team {team} is no longer in the config")
         else:
-            event = self._drafts.sample(target.event, team)
+            event = await self._drafts.sample(target.event, team)
         typed = {target.template.name: text}
         return event, await self._drafts.render(
             event, team, target.kind, typed, replies=target.replies

@@ -15,14 +15,13 @@ from relay.channels import render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.preview import SANDBOX, MessagePreview
 from relay.delivery.facts import FactCache
-from relay.delivery.pipeline import decode_body
+from relay.delivery.pipeline import EventSource, prepare
 from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.pages import PageNotFound, form, frame_response, page, row_id, visible
 from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.events import NotAnEvent, normalize
-from relay.penpot.links import add_links
-from relay.penpot.wire import UnreadableBody, media_type
+from relay.penpot.events import NotAnEvent
+from relay.penpot.wire import UnreadableBody, decode_body, media_type
 from relay.store.base import Delivery
 from relay.store.queries import DeliveryAttempt, EventDetails
 
@@ -122,33 +121,29 @@ async def _delivery_view(
 
 
 async def _body_view(inspector: InspectorContext, details: EventDetails) -> BodyView:
-    raw = details.event.body
+    config, raw = inspector.config, details.event.body
     text = raw[: 4 * MAX_SHOWN_LENGTH].decode("utf-8", "replace")[:MAX_SHOWN_LENGTH]
     is_truncated = len(raw) > len(text.encode("utf-8", "replace"))
     if not raw:  # a synthetic event
         return BodyView("")
+    content_type, source = details.event.content_type, EventSource.of(config, details.event.team)
     try:
-        values = await decode_body(raw, details.event.content_type)
-        event = normalize(values)
+        prepared = await prepare(raw, content_type, source, FactCache(inspector.store))
+        decoded = _dump(await decode_body(raw, content_type))
     except (UnreadableBody, NotAnEvent) as error:
         return BodyView(text, error=str(error), is_truncated=is_truncated)
-    pretty = _dump(values)
-    is_truncated = is_truncated or len(pretty) > MAX_SHOWN_LENGTH
-    team = inspector.config.teams.get(details.event.team)
     variables = ""
-    if team is not None:
-        name = inspector.config.team_name(details.event.team)
-        memory = FactCache(inspector.store)
-        enriched = await memory.enriched(event, details.event.team, name, team.team_id)
-        linked = add_links(enriched, inspector.config.penpot.url)
-        variables = _dump({key: _compact(value) for key, value in linked.variables().items()})
-    is_transit = media_type(details.event.content_type) == "transit"
+    if details.event.team in config.teams:
+        values = prepared.linked.variables()
+        variables = _dump({key: _compact(value) for key, value in values.items()})
+    shown = decoded[:MAX_SHOWN_LENGTH]
+    is_transit = media_type(content_type) == "transit"
     return BodyView(
-        text if is_transit else pretty[:MAX_SHOWN_LENGTH],
-        pretty[:MAX_SHOWN_LENGTH] if is_transit else "",
-        _dump(_compact(event))[:MAX_SHOWN_LENGTH],
+        text if is_transit else shown,
+        shown if is_transit else "",
+        _dump(_compact(prepared.event))[:MAX_SHOWN_LENGTH],
         variables[:MAX_SHOWN_LENGTH],
-        is_truncated=is_truncated,
+        is_truncated=is_truncated or len(decoded) > MAX_SHOWN_LENGTH,
     )
 
 

@@ -48,7 +48,7 @@ class Gallery:
         if team not in teams or kind not in CHANNEL_TYPES:
             raise PageNotFound
         names = sorted(SAMPLE_NAMES, key=lambda name: GROUPS.index(CATALOGUE[name].group))
-        events = [self._drafts.sample(name, team) for name in names]
+        events = await self._drafts.samples(names, team)
         drafts = await self._drafts.render_all(events, team, kind)
         folder = inspector.config.templates.path
         cards = [
@@ -74,7 +74,7 @@ class Gallery:
         if team not in viewer_of(request).teams(inspector_of(request).config):
             raise PageNotFound
         try:
-            event = self._drafts.sample(request.path_params["event"], team)
+            event = await self._drafts.sample(request.path_params["event"], team)
         except EventNotFound as error:
             raise PageNotFound from error
         return frame_response((await self._drafts.render(event, team, "email")).preview.frame)

@@ -4,13 +4,12 @@ In the order of ``SAMPLE_NAMES`` they tell a story, in which later events use na
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from relay.penpot.events import Event, normalize
-from relay.penpot.facts import Fact, Key, enrich, facts_from_event
-from relay.penpot.links import add_links
+from relay.penpot.events import normalize
+from relay.penpot.facts import Fact, Key, facts_from_event
 
 _START = datetime(2026, 3, 9, 9, 30, 12, 408_000, tzinfo=UTC)
 
@@ -191,25 +190,11 @@ def sample_facts() -> dict[Key, Fact]:
     return facts | {template.key: template}
 
 
-def examples() -> Iterator[Event]:
-    return (example(name) for name in SAMPLE_NAMES)
+class SampleFacts:
+    """The facts in the samples, read as those in a store."""
 
+    def __init__(self) -> None:
+        self._facts = {key: fact.dumps() for key, fact in sample_facts().items()}
 
-def example(name: str) -> Event:
-    """The sample event of a kind. Raises ``KeyError`` if there is no such kind."""
-    return enriched(normalize(json.loads(sample(name))))
-
-
-def enriched(event: Event) -> Event:
-    """Any event, with the names in the samples."""
-    known = dict(sample_facts())
-    while True:
-        richer, missing = enrich(event, known, team_key="acme")
-        if not missing:
-            return richer
-        known |= {key: Fact(*key) for key in missing}
-
-
-def variables(penpot_url: str) -> list[Mapping[str, Any]]:
-    """Template variables of each sample."""
-    return [add_links(event, penpot_url).variables() for event in examples()]
+    async def facts(self, _team: str, keys: Collection[Key]) -> dict[Key, str]:
+        return {key: self._facts[key] for key in keys if key in self._facts}

@@ -8,9 +8,9 @@ from itertools import starmap
 
 from relay.config.settings import Config
 from relay.delivery.backoff import pause
-from relay.delivery.pipeline import decode_body
 from relay.metrics import Metrics
 from relay.penpot.client import PenpotBusy, PenpotError, PenpotRefused
+from relay.penpot.wire import decode_body
 from relay.store.base import LeaseLost, Store, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
 from relay.sync.budget import Backoff, CallBudget, CountedPenpotClient, SyncContext

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from relay.config.settings import Config
-from relay.delivery import fanout
-from relay.delivery import pipeline as plan
+from relay.delivery import fanout, pipeline
+from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
-from relay.delivery.pipeline import Planner
+from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queues import QueueManager
+from relay.delivery.routing import Planner
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -55,9 +56,14 @@ class House:
         queues = QueueManager(
             self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=metrics
         )
-        planner = Planner(settings, self.store, Templates(), metrics)
+        facts = FactCache(self.store)
         self.fan_out = FanOut(
-            planner, self.store, queues, metrics, is_under_load=lambda: under_load
+            EventPreparer(settings, facts),
+            Planner(settings, facts, Templates(), metrics),
+            self.store,
+            queues,
+            metrics,
+            is_under_load=lambda: under_load,
         )
         self.running = asyncio.create_task(self.fan_out.run())
 
@@ -150,14 +156,14 @@ async def test_events_of_a_removed_team_are_ignored(house: House) -> None:
 async def test_unreadable_events_do_not_hold_up_the_others(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    normalize = plan.normalize
+    normalize = pipeline.normalize
 
     def failing(body: Any) -> Any:
         if body.get("name") == "bug":
             raise ZeroDivisionError
         return normalize(body)
 
-    monkeypatch.setattr(plan, "normalize", failing)
+    monkeypatch.setattr(pipeline, "normalize", failing)
     house.start(config(all=["*"]))
     await house.put(b'{"name": 1}', b"[", b'{"name": "bug"}', sample("delete-font"))
     outcome = [(event.state, event.reason) for event, _ in await house.settled()]

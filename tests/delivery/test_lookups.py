@@ -19,8 +19,11 @@ from relay.config.settings import Config
 from relay.delivery import fanout, lookups
 from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
-from relay.delivery.pipeline import Planner
+from relay.delivery.lookups import Lookups
+from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queues import QueueManager
+from relay.delivery.routing import Planner
+from relay.delivery.thumbnails import Thumbnails
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -77,16 +80,23 @@ class House:
             self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=self.metrics
         )
         api = PenpotClient(self.penpot.url, token)
-        self.planner = Planner(config, self.store, Templates(), self.metrics, api)
+        facts = FactCache(self.store)
+        lookups = Lookups(api, facts, self.store, self.metrics)
+        self.preparer = EventPreparer(config, facts, lookups, Thumbnails(api, self.metrics))
         self.fan_out = FanOut(
-            self.planner, self.store, queues, self.metrics, is_under_load=lambda: False
+            self.preparer,
+            Planner(config, facts, Templates(), self.metrics),
+            self.store,
+            queues,
+            self.metrics,
+            is_under_load=lambda: False,
         )
         self.running = asyncio.create_task(self.fan_out.run())
 
     async def end(self) -> None:
         self.fan_out.stop()
         await self.running
-        await self.planner.close()
+        await self.preparer.close()
 
     async def put(self, *bodies: dict[str, Any]) -> None:
         for values in bodies:

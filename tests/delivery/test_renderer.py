@@ -1,7 +1,6 @@
 """The messages about an event: pings, direct messages, and what each channel may show."""
 
 import asyncio
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
 from relay.penpot.events import Person as Profile
 from relay.penpot.links import add_links
-from relay.penpot.samples import enriched, example
+from tests.delivery.examples import enriched, example
 
 pytestmark = pytest.mark.anyio
 
@@ -237,8 +236,7 @@ def test_a_person_may_be_named_by_profile_or_address() -> None:
             "teams": {"acme": {"secret": "x" * 24}},
         }
     )
-    body = json.loads(json.dumps({"name": "create-comment", "props": {"mentions": [GRACE, ADA]}}))
-    event = enriched(normalize(body))
+    event = enriched({"name": "create-comment", "props": {"mentions": [GRACE, ADA]}})
 
     assert [person.address("slack") for person in mentions_to_ping(event, config.people)] == [
         "U0ADA",

@@ -13,7 +13,7 @@ from relay.messages.message import Change, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event
 from relay.penpot.links import add_links
-from relay.penpot.samples import example
+from tests.delivery.examples import example
 
 pytestmark = pytest.mark.anyio
 
