@@ -15,13 +15,14 @@ from starlette.types import ASGIApp
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel
-from relay.config.settings import Config, Role
+from relay.config.settings import AnyChannel, Config, Role
 from relay.delivery.backoff import Clock
 from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
 from relay.delivery.feed import ChangeFeed
 from relay.delivery.lookups import Lookups
 from relay.delivery.pipeline import EventPreparer
+from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager, StoredKeyValues, no_picture
 from relay.delivery.retention import GRACE_SECONDS, Retention
 from relay.delivery.routing import Planner
@@ -58,15 +59,10 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     lookups, thumbnails = _lookups(config, store, metrics, facts)
     queues = QueueManager(
         store,
-        settings,
-        [name for name, channel in settings.items() if channel.in_threads],
-        lambda name: open_channel(settings[name], StoredKeyValues(store)),
-        lambda name: settings[name].pace,
+        {name: _queue_settings(config, store, name, channel) for name, channel in settings.items()},
+        metrics,
         retention=retention,
-        metrics=metrics,
         pictures=thumbnails.get if thumbnails else no_picture,
-        digest_after=lambda name: settings[name].digest_threshold,
-        alerts_to=config.alerts_to,
         clock_is_trusted=clock.is_trusted,
         changed=feed.changed,
     )
@@ -166,6 +162,16 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
     application.state.feed = feed
     application.router.redirect_slashes = False  # a redirect would repeat the secret
     return application
+
+
+def _queue_settings(config: Config, store: Store, name: str, channel: AnyChannel) -> QueueSettings:
+    return QueueSettings(
+        partial(open_channel, channel, StoredKeyValues(store)),
+        channel.pace,
+        channel.in_threads,
+        channel.digest_threshold,
+        config.alerts_to(name),
+    )
 
 
 def _plural(items: Sized, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from relay.penpot.events import Event
-from relay.penpot.facts import Fact, enrich, facts_from_event, merge_event_fact
+from relay.penpot.facts import Fact, changed_facts, enrich, facts_from_event
 from relay.store.base import FactKey
 
 MAX_CACHED_FACTS = 10_000  # facts in memory, also empty ones
@@ -47,18 +47,15 @@ class FactCache:
         """
         facts = facts_from_event(event)
         known = await self._look_up(team, {fact.key for fact in facts})
-        changed: dict[FactKey, str] = {}
+        changed = {}
+        for fact in changed_facts(event, facts, known):
+            self._cache(team, fact.key, fact)
+            changed[fact.key] = fact.dumps()
         for fact in facts:
-            key = fact.key
-            merged = merge_event_fact(event, known[key], fact)
-            if merged != known[key]:
-                known[key] = merged
-                self._cache(team, key, merged)
-                changed[key] = merged.dumps()
             if fact.kind == "project" and fact.name:
-                self._named_at[team, key] = time.monotonic()
-                while len(self._named_at) > MAX_CACHED_FACTS:
-                    del self._named_at[next(iter(self._named_at))]
+                self._named_at[team, fact.key] = time.monotonic()
+        while len(self._named_at) > MAX_CACHED_FACTS:
+            del self._named_at[next(iter(self._named_at))]
         for owner, key in [pending for pending in self._pending if pending[0] == team]:
             fact = self._planned[owner, key] = self._pending.pop((owner, key))
             changed.setdefault(key, self._facts.get((owner, key), fact).dumps())

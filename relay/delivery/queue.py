@@ -43,6 +43,15 @@ STORE_RETRY_DELAY = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
+class QueueSettings:
+    open_channel: Callable[[], Channel]  # called before the first message
+    pace: float | None = None  # messages per minute; None: the server's documented rate
+    has_threads: bool = False
+    digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
+    alerts_to: str | None = None  # the queue that gets the alerts about this one
+
+
+@dataclass(frozen=True, slots=True)
 class QueueContext:
     """What all queues share."""
 
@@ -65,23 +74,10 @@ class ChannelQueue:
     """Sends the waiting deliveries of one channel. Every receipt is on disk before the next message
     is sent."""
 
-    def __init__(
-        self,
-        name: str,
-        context: QueueContext,
-        open_channel: Callable[[str], Channel],
-        pace: float | None,
-        *,
-        threaded: bool,
-        digest_after: int,
-    ) -> None:
-        """Arguments as for ``QueueManager``."""
+    def __init__(self, name: str, settings: QueueSettings, context: QueueContext) -> None:
         self.name = name
+        self._settings = settings
         self._context = context
-        self._open_channel = open_channel
-        self._pace = pace
-        self._threaded = threaded
-        self._digest_after = digest_after
         self._opened: tuple[Channel, RateLimiter] | None = None
         self._first_uncertain = True
         self._send_started: float | None = None
@@ -125,7 +121,7 @@ class ChannelQueue:
 
     def _read_size(self) -> int:
         """Deliveries to read at once: one more than ``digest_after`` shows that a digest is due."""
-        after = self._digest_after
+        after = self._settings.digest_after
         return READ_BATCH_SIZE if after == sys.maxsize else max(READ_BATCH_SIZE, after + 1)
 
     async def _digest_members(self, batch: Sequence[Delivery]) -> list[Delivery]:
@@ -135,7 +131,7 @@ class ChannelQueue:
             return []
         if batch[0].digest:
             return [delivery for delivery in batch if delivery.digest == batch[0].digest]
-        if len(batch) <= self._digest_after:
+        if len(batch) <= self._settings.digest_after:
             return []
         # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
         # may have arrived, and is repeated under its own key. Members of a digest that the server
@@ -191,7 +187,7 @@ class ChannelQueue:
         message = Message.loads(delivery.message)
         if delivery.digest:
             message = self._build_digest(deliveries)
-        thread_id = message.thread if self._threaded and message.to is None else ""
+        thread_id = message.thread if self._settings.has_threads and message.to is None else ""
         thread = await self._context.store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None:
             message = message.in_thread()
@@ -361,6 +357,6 @@ class ChannelQueue:
 
     def _open(self) -> tuple[Channel, RateLimiter]:
         if self._opened is None:
-            channel = self._open_channel(self.name)
-            self._opened = channel, RateLimiter(self._pace or channel.pace)
+            channel = self._settings.open_channel()
+            self._opened = channel, RateLimiter(self._settings.pace or channel.pace)
         return self._opened

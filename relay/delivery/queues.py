@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from relay.channels.base import Channel
 from relay.delivery.backoff import RetryTimers, pause
 from relay.delivery.health import QueueHealth
-from relay.delivery.queue import ChannelQueue, QueueContext
+from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
 from relay.messages.message import Picture
 from relay.metrics import Metrics
 from relay.store.base import LeaseLost, Store, StoreUnavailable, queue_lease
@@ -60,34 +58,23 @@ class QueueManager:
     def __init__(
         self,
         store: Store,
-        names: Iterable[str],
-        threaded: Iterable[str],
-        open_channel: Callable[[str], Channel],
-        pace: Callable[[str], float | None],
+        settings: Mapping[str, QueueSettings],
+        metrics: Metrics,
         *,
         retention: float,
-        metrics: Metrics,
         pictures: Callable[[str], Awaitable[Picture | None]] = no_picture,
-        digest_after: Callable[[str], int] = lambda _: sys.maxsize,
-        alerts_to: Callable[[str], str | None] = lambda _: None,
         clock_is_trusted: Callable[[], bool] = lambda: True,
         changed: Callable[[Iterable[int]], None] = lambda _: None,
     ) -> None:
-        """``names``: the queues of the config; ``threaded``: those whose channels have threads.
-        ``open_channel`` opens a queue's channel before its first message; ``pace`` returns the
-        configured messages per minute, None for the server's documented rate. ``retention`` in
-        seconds; ``pictures`` fetches a picture by its id in Penpot. A queue with more than
-        ``digest_after`` waiting messages sends them as a digest; ``alerts_to`` returns the queue
-        that gets the alerts about a queue. No message expires while ``clock_is_trusted`` is false.
-        ``changed`` is called with the ids of events whose deliveries changed state."""
+        """``settings``: those of the config's queues, by name. ``retention`` in seconds;
+        ``pictures`` fetches a picture by its id in Penpot. No message expires while
+        ``clock_is_trusted`` is false. ``changed`` is called with the ids of events whose deliveries
+        changed state."""
         self._store = store
-        self._names = frozenset(names)
-        self._threaded = frozenset(threaded)
-        self._open_channel = open_channel
-        self._pace = pace
+        self._settings = settings
         self._metrics = metrics
-        self._digest_after = digest_after
-        self._health = QueueHealth(store, metrics, alerts_to)
+        alerts_to = {name: queue.alerts_to for name, queue in settings.items()}
+        self._health = QueueHealth(store, metrics, alerts_to.get)
         self._stop = asyncio.Event()
         self._context = QueueContext(
             store=store,
@@ -109,7 +96,7 @@ class QueueManager:
         """Start the queues that have new deliveries."""
         for name in names:
             self._woken.add(name)
-            if name in self._names and name not in self._tasks and not self._stop.is_set():
+            if name in self._settings and name not in self._tasks and not self._stop.is_set():
                 self._tasks[name] = asyncio.create_task(self._drain(name), name=f"queue {name}")
 
     async def run(self) -> None:
@@ -124,7 +111,7 @@ class QueueManager:
             except StoreUnavailable as error:
                 log.warning("the store can't be read: %s", error)
             else:
-                for name in busy.keys() - self._names - unknown:
+                for name in busy.keys() - self._settings.keys() - unknown:
                     unknown.add(name)
                     log.warning("deliveries wait for queue %s, which is not in the config", name)
             await pause(SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL, self._stop)
@@ -136,7 +123,7 @@ class QueueManager:
             return
         waiting = await self._store.waiting_queues()
         self._count_at = started + (time.monotonic() - started) / MAX_COUNT_RATIO
-        self._metrics.set_waiting(waiting, self._names)
+        self._metrics.set_waiting(waiting, self._settings)
 
     async def stop(self, grace: float) -> None:
         """Give messages that are being sent ``grace`` seconds until their receipts are stored.
@@ -190,12 +177,5 @@ class QueueManager:
 
     def _queue(self, name: str) -> ChannelQueue:
         if name not in self._queues:
-            self._queues[name] = ChannelQueue(
-                name,
-                self._context,
-                self._open_channel,
-                self._pace(name),
-                threaded=name in self._threaded,
-                digest_after=self._digest_after(name),
-            )
+            self._queues[name] = ChannelQueue(name, self._settings[name], self._context)
         return self._queues[name]

@@ -91,9 +91,9 @@ async def route(
 ) -> Routes:
     routes = Routes()
     for channel in channels:
-        selection = Selection.of(channel.events)
-        if not selection.takes(event.name, event.group):
-            routes.skipped[channel.name] = selection.deciding_entry(event.name, event.group)
+        entry = Selection.of(channel.events).skipped_by(event.name, event.group)
+        if entry is not None:
+            routes.skipped[channel.name] = entry
             continue
         messages = await renderer.messages(channel)
         if not messages:

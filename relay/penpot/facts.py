@@ -118,6 +118,15 @@ def _dated(fact: Fact, event: Event) -> Fact:
     return Fact.of("file", fact.id, fact.name, **dict(fact.refs), at=event.at.isoformat())
 
 
+def changed_facts(event: Event, facts: Iterable[Fact], known: Mapping[Key, Fact]) -> list[Fact]:
+    """The facts to store after ``event`` gave ``facts``, in place of the ``known`` ones."""
+    merged: dict[Key, Fact] = {}
+    for fact in facts:
+        old = merged.get(fact.key, known[fact.key])
+        merged[fact.key] = merge_event_fact(event, old, fact)
+    return [fact for key, fact in merged.items() if fact != known[key]]
+
+
 def merge_event_fact(event: Event, old: Fact, fact: Fact) -> Fact:
     """The fact to store after ``event`` gave ``fact``, given the stored ``old`` one.
 

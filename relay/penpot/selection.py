@@ -30,7 +30,12 @@ class Selection:
         return cls(tuple(entries))
 
     def takes(self, name: str, group: str) -> bool:
-        return not (self.deciding_entry(name, group) or "!").startswith("!")
+        return self.skipped_by(name, group) is None
+
+    def skipped_by(self, name: str, group: str) -> str | None:
+        """The entry that excludes an event, empty where none matches; None if it is taken."""
+        entry = self.deciding_entry(name, group)
+        return None if entry and not entry.startswith("!") else entry
 
     def deciding_entry(self, name: str, group: str) -> str:
         """The last entry that matches an event; empty if none does."""

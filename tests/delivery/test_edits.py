@@ -22,6 +22,7 @@ from relay.channels.base import (
     RetryLater,
 )
 from relay.delivery import queue as queue_module
+from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
@@ -110,13 +111,9 @@ class House:
     def open(self, digest_after: int = 1000) -> QueueManager:
         self.queues = QueueManager(
             self.store,
-            ["a"],
-            ["a"],
-            lambda _: self.wall,
-            lambda _: None,
+            {"a": QueueSettings(lambda: self.wall, has_threads=True, digest_after=digest_after)},
+            self.metrics,
             retention=3600.0,
-            metrics=self.metrics,
-            digest_after=lambda _: digest_after,
         )
         return self.queues
 

@@ -53,9 +53,7 @@ class House:
 
     def start(self, settings: Config, under_load: bool = False) -> None:
         metrics = Metrics()
-        queues = QueueManager(
-            self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=metrics
-        )
+        queues = QueueManager(self.store, {}, metrics, retention=1)
         facts = FactCache(self.store)
         self.fan_out = FanOut(
             EventPreparer(settings, facts),

@@ -76,9 +76,7 @@ class House:
         config = Config.model_validate(
             {"penpot": {"url": "http://p.example"}, "teams": {"acme": team}}
         )
-        queues = QueueManager(
-            self.store, [], [], pytest.fail, lambda _: None, retention=1, metrics=self.metrics
-        )
+        queues = QueueManager(self.store, {}, self.metrics, retention=1)
         api = PenpotClient(self.penpot.url, token)
         facts = FactCache(self.store)
         lookups = Lookups(api, facts, self.store, self.metrics)

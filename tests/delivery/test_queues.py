@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ from relay.channels.base import (
 )
 from relay.delivery import queue as queue_module
 from relay.delivery import queues as queues_module
+from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
@@ -83,12 +85,12 @@ class House:
         self.scripts: dict[str, list[Answer]] = {}
         self.queues = QueueManager(
             store,
-            ["a", "b"],
-            ["a"],
-            self.open,
-            lambda _: None,
+            {
+                "a": QueueSettings(partial(self.open, "a"), has_threads=True),
+                "b": QueueSettings(partial(self.open, "b")),
+            },
+            Metrics(),
             retention=retention,
-            metrics=Metrics(),
             clock_is_trusted=lambda: trusted,
         )
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from relay.channels.slack import blocks as slack_blocks
 from relay.delivery import digest, health
 from relay.delivery import queue as queue_module
 from relay.delivery.health import stopped_queues
+from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.document import Heading, Text, parse
 from relay.messages.escape import escape
@@ -89,14 +89,17 @@ class House:
     def start(self) -> None:
         self.queues = QueueManager(
             self.store,
-            self.sinks,
-            ["acme/a"],
-            self.sinks.__getitem__,
-            lambda _: None,
+            {
+                "acme/a": QueueSettings(
+                    lambda: self.sinks["acme/a"],
+                    has_threads=True,
+                    digest_after=20,
+                    alerts_to="acme/ops",
+                ),
+                "acme/ops": QueueSettings(lambda: self.sinks["acme/ops"], alerts_to="acme/ops"),
+            },
+            self.metrics,
             retention=3600,
-            metrics=self.metrics,
-            digest_after=lambda name: 20 if name == "acme/a" else sys.maxsize,
-            alerts_to=lambda name: "acme/ops",
         )
 
     @property
