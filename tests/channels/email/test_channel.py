@@ -1,44 +1,25 @@
-"""Mail through a real SMTP server, parsed as a mail program does."""
+"""Mail through a real SMTP server."""
 
-import email
-import email.policy
 import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from email.headerregistry import Address
-from email.message import EmailMessage
-from html.parser import HTMLParser
+from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
 
 from relay.channels.base import DeliveryError, ReplyTo, RetryLater
 from relay.channels.email import channel as module
-from relay.channels.email.message import compose
-from relay.messages.message import Message
+from relay.messages.message import Mention, Message
 from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
-from tests.channels.texts import carrying, messages
+from tests.channels.email.parts import html_of, text_of
 from tests.servers.fixtures import Authority
 from tests.servers.smtp import MailServer
 
 pytestmark = pytest.mark.anyio
 
 Start = Callable[..., MailServer]
-
-
-def html_of(mail: EmailMessage) -> str:
-    part = mail.get_body(("html",))
-    assert part is not None
-    return str(part.get_content()).replace("\r\n", "\n")
-
-
-def text_of(mail: EmailMessage) -> str:
-    part = mail.get_body(("plain",))
-    assert part is not None
-    return str(part.get_content()).replace("\r\n", "\n")
 
 
 async def test_mails_of_a_thread_have_reply_headers_and_the_same_subject(
@@ -244,114 +225,6 @@ async def test_check_reports_a_wrong_password_and_a_refused_sender(mail_server: 
     assert "check sender in the config" in await findings(builders.email(picky.port))
 
 
-# The mail itself
-
-SENDER = Address("Penpot", addr_spec="penpot@example.com")
-TO = [Address(addr_spec="design@example.com")]
-HEADERS = [
-    "From",
-    "To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "Auto-Submitted",
-    "X-Penpot-Event",
-    "X-Penpot-Team",
-    "MIME-Version",
-    "Content-Type",
-]
-
-
-class Links(HTMLParser):
-    """Collects tags and URLs of an HTML part."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.urls: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.urls |= {str(value) for name, value in attrs if name in ("href", "src", "srcset")}
-        assert not any(name.startswith("on") for name, _ in attrs)
-
-
-@given(messages)
-def test_no_text_adds_headers_breaks_lines_or_becomes_markup(message: Message) -> None:
-    sent = compose(message, "delivery-1", SENDER, TO).as_bytes()
-    assert sent.isascii()
-    assert b"\0" not in sent
-    assert b"\r" not in sent.replace(b"\r\n", b"")
-    assert b"\n" not in sent.replace(b"\r\n", b"")
-    assert max(map(len, sent.split(b"\r\n"))) <= 998
-    mail = email.message_from_bytes(sent, policy=email.policy.default)
-    assert [name for name in mail if name != "X-Penpot-Event"] == [
-        name for name in HEADERS if name != "X-Penpot-Event"
-    ]
-    assert mail["To"].addresses == tuple(TO)
-    assert mail["From"].addresses == (SENDER,)
-    assert 1 <= len(mail["Subject"]) <= 200
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", mail["Subject"])
-    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
-    links = Links()
-    links.feed(html_of(mail))
-    assert links.urls == {message.url}
-    assert links.tags <= set(
-        "html head meta style body div p strong em a blockquote br".split()  # noqa: SIM905
-    )
-
-
-def test_a_subject_with_line_ends_and_headers_is_one_line() -> None:
-    message = replace(MESSAGE, title="Hi\r\nBcc: evil@example.com\r\n\r\n<b>\x85\u2028x")
-    mail = compose(message, "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
-    assert parsed["Subject"] == "Hi Bcc: evil@example.com <b> x"
-    assert parsed["Bcc"] is None
-
-
-def test_an_encoded_word_in_a_title_is_not_decoded() -> None:
-    message = replace(MESSAGE, title="=?utf-8?q?x=0D=0ABcc:_evil@example.com?=")
-    mail = compose(message, "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
-    assert parsed["Bcc"] is None
-    assert parsed["Subject"].replace("\u2060", "") == message.title
-
-
-def test_a_long_subject_is_cut_and_survives_folding() -> None:
-    message = replace(MESSAGE, title="Größe👩‍👩‍👧‍👦" * 100)
-    mail = compose(message, "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
-    assert len(parsed["Subject"]) <= 200
-    assert parsed["Subject"].endswith("…")
-    assert message.title.startswith(parsed["Subject"][:-1])
-
-
-def test_a_comment_arrives_letter_by_letter_in_both_parts() -> None:
-    comment = "Zu groß – 見て 👍 <b>&amp;</b>\n.\nFrom here\nx" + "y" * 2000
-    mail = compose(carrying("Ada", comment), "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
-    assert "\n".join(f"> {line}" for line in comment.split("\n")) in text_of(parsed)
-    assert "Zu groß – 見て 👍 &lt;b&gt;&amp;amp;&lt;/b&gt;<br>.<br>From here" in html_of(parsed)
-
-
-def test_a_mail_without_a_valid_time_has_the_current_one() -> None:
-    for at in ("", "yesterday"):
-        mail = compose(replace(MESSAGE, at=at), "k", SENDER, TO)
-        assert abs(datetime.now(UTC) - mail["Date"].datetime) < timedelta(minutes=1)
-
-
-def test_an_override_is_the_html_part() -> None:
-    mail = compose(replace(MESSAGE, override="<p>Ours</p>"), "k", SENDER, TO)
-    assert html_of(mail).strip() == "<p>Ours</p>"
-    assert text_of(mail).startswith("Ada Lovelace commented on")
-
-
-def test_there_is_no_button_without_a_web_address() -> None:
-    for url in ("", "javascript:alert(1)"):
-        html = html_of(compose(replace(MESSAGE, url=url, footer=""), "k", SENDER, TO))
-        assert "Open in Penpot" not in html
-
-
 async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -> None:
     server = mail_server()
     body = "\r\n.\r\nMAIL FROM:<evil@example.com>\r\n.\n.\r.\n"
@@ -360,3 +233,50 @@ async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -
         await channel.send(MESSAGE, "delivery-2")
     assert [got.sender for got in server.mails] == ["penpot@example.com"] * 2
     assert "MAIL FROM" in html_of(server.mails[0].parsed())
+
+
+ADA = "28fbd360-8a3c-81b0-8004-6c1b90e4c571"
+
+
+def mention(mail: str, name: str = "Ada") -> Mention:
+    return Mention(ADA, name, email=mail, addresses={"email": mail})
+
+
+async def test_mentioned_people_get_a_copy_if_configured(mail_server: Start) -> None:
+    server = mail_server()
+    people = (mention("ada@example.com"), mention("ADA@example.com"), mention("Design@Example.com"))
+    settings = builders.email(server.port)
+    for wanted in (True, False):
+        async with opened(settings.model_copy(update={"mention_by_mail": wanted})) as channel:
+            await channel.send(Message("T", "Body", mentions=people), "key")
+
+    with_copies, without = server.mails
+    assert with_copies.recipients == ["design@example.com", "ada@example.com"]
+    assert with_copies.parsed()["Cc"] == "Ada <ada@example.com>"
+    assert without.recipients == ["design@example.com"]
+    assert without.parsed()["Cc"] is None
+    assert b"ada@example.com" not in without.content
+
+
+async def test_a_refused_copy_does_not_delay_the_mail(mail_server: Start) -> None:
+    server = mail_server(replies={"ada@example.com": "450 4.7.1 later"})
+    settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
+    async with opened(settings) as channel:
+        await channel.send(Message("T", "Body", mentions=(mention("ada@example.com"),)), "key")
+
+    assert server.mails[0].recipients == ["design@example.com"]
+
+
+async def test_a_session_that_fails_at_a_copy_is_retried_without_copies(
+    mail_server: Start,
+) -> None:
+    server = mail_server(replies={"ada@example.com": "421 4.7.0 too many errors"})
+    settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
+    message = Message("T", "Body", mentions=(mention("ada@example.com"),))
+    async with opened(settings) as channel:
+        with pytest.raises(RetryLater):
+            await channel.send(message, "key")
+        await channel.send(message, "key")
+        assert server.mails[0].recipients == ["design@example.com"]
+        with pytest.raises(DeliveryError):
+            await channel.send(message, "another")

@@ -1,57 +1,29 @@
-"""Matrix with a real Synapse, and with hostile text."""
+"""Messages and edits in Matrix, with a real Synapse."""
 
-import json
+import asyncio
 import secrets
 from dataclasses import replace
-from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from hypothesis import given
 
 from relay.channels.base import (
-    Channel,
-    MemoryKeyValueStore,
+    EditableChannel,
+    MessageNotFound,
     Misconfigured,
     NotEditable,
     ReplyTo,
     RetryLater,
     ThreadNotFound,
 )
-from relay.channels.matrix import channel as module
 from relay.channels.matrix.settings import MatrixSettings
-from relay.messages.message import Message
+from relay.messages.message import Change, Mention, Message
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 from tests.channels.builders import matrix as settings_of
-from tests.channels.texts import messages
-from tests.servers.fixtures import Authority
-from tests.servers.loopback import Answer, Request, Threaded, in_thread, listen
-from tests.servers.synapse import Person, Synapse
+from tests.channels.matrix.rooms import Room
+from tests.servers.loopback import Answer, Request, in_thread
+from tests.servers.synapse import Synapse
 
 pytestmark = pytest.mark.anyio
-
-
-class Room:
-    """Ada's room, and the bot that Relay posts as."""
-
-    def __init__(self, synapse: Synapse, **options: object) -> None:
-        self.synapse = synapse
-        self.ada = synapse.register("ada")
-        self.bot = synapse.register("relay")
-        self.id = self.ada.create_room(**options)  # type: ignore[arg-type]
-
-    def settings(self, room: str = "", bot: Person | None = None) -> MatrixSettings:
-        token = (bot or self.bot).token
-        return settings_of(self.synapse.url, room or self.id, token)
-
-
-@pytest.fixture
-def room(synapse: Synapse) -> Room:
-    """A private room with the bot in it."""
-    made = Room(synapse)
-    made.ada.invite(made.id, made.bot.id)
-    made.bot.join(made.id)
-    return made
 
 
 async def test_another_member_reads_the_message_without_a_notification(room: Room) -> None:
@@ -181,97 +153,6 @@ async def test_an_unknown_room_is_retried(room: Room) -> None:
     )
 
 
-async def test_check_reports_a_missing_power_level(room: Room) -> None:
-    room.ada.set_state(room.id, "m.room.power_levels", {"events_default": 50, "users": {}})
-    error = await delivery_error(room.settings())
-    assert (type(error), error.reason) == (Misconfigured, "M_FORBIDDEN")
-    text = await findings(room.settings())
-    assert "its power level there is 0, messages need 50" in text
-    assert f"ok {room.ada.id} can post" in await findings(room.settings(bot=room.ada))
-
-
-USER = "@relay:relay.test"
-
-
-@pytest.mark.parametrize(
-    ("levels", "may"),
-    [
-        ({"users": {USER: "100"}, "events": {"m.room.message": "9"}}, True),
-        ({"users": {USER: "9"}, "events_default": "50"}, False),
-        ({"users": [], "events": None, "users_default": {}, "events_default": 50}, False),
-        ({"users": "x", "events": {"m.room.message": [1]}, "events_default": "much"}, True),
-    ],
-)
-async def test_invalid_power_levels_do_not_break_the_check(
-    levels: dict[str, object], may: bool
-) -> None:
-    state = {
-        "account/whoami": {"user_id": USER},
-        "m.room.member": {"membership": "join"},
-        "m.room.create": {"content": {"room_version": "x", "additional_creators": 1}},
-        "m.room.power_levels": levels,
-        "m.room.encryption": {"algorithm": "m.megolm.v1.aes-sha2"},
-    }
-
-    def answer(request: Request) -> Answer:
-        return Answer.of(next(state[part] for part in state if part in request.path))
-
-    with in_thread(answer) as server:
-        text = await findings(settings_of(server.url))
-    assert ("can post to" in text, "may not post to" in text) == (may, not may)
-    assert "is encrypted" in text
-
-
-async def test_check_finds_a_good_room_and_posts_nothing(room: Room) -> None:
-    text = await findings(room.settings())
-    assert text == (
-        f"ok The access token is that of {room.bot.id}.\nok {room.bot.id} can post to {room.id}."
-    )
-    assert room.ada.messages(room.id) == []
-
-
-async def test_check_mentions_encryption(room: Room) -> None:
-    room.ada.set_state(room.id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
-    assert "is encrypted" in await findings(room.settings())
-
-
-async def test_an_invalid_token_is_retried(room: Room) -> None:
-    room.bot.logout()
-    error = await delivery_error(room.settings())
-    assert (type(error), error.reason) == (Misconfigured, "M_UNKNOWN_TOKEN")
-    assert "no Matrix: the access token is not valid" in await findings(room.settings())
-
-
-async def flood(channel: Channel) -> None:
-    for number in range(10):
-        await channel.send(MESSAGE, f"delivery-{number}")
-
-
-async def test_a_rate_limit_has_a_delay(room: Room) -> None:
-    room.synapse.limit(room.bot, per_second=1, burst=3)
-    async with opened(room.settings()) as channel:
-        with pytest.raises(RetryLater) as caught:
-            await flood(channel)
-    assert caught.value.reason == "M_LIMIT_EXCEEDED"
-    assert caught.value.retry_after is not None
-    assert 0 < caught.value.retry_after <= 10
-
-
-async def test_the_longest_message_fits_into_an_event(room: Room) -> None:
-    worst = Message("t", "\\\\" * 20_000 + "\n\n" + "[“\\&”](https://x.example/&&&&) " * 2000)
-    async with opened(room.settings()) as channel:
-        await channel.send(worst, "delivery-1")
-        await channel.send(Message("t", "> &\\\n" * 12_000), "delivery-2")
-        await channel.send(Message("t", "- &\n" * 12_000), "delivery-3")
-        await channel.send(replace(MESSAGE, override="<p>" * 70_000), "delivery-4")
-        await channel.send(Message("Only rules", "---\n\n" * 15_000), "delivery-5")
-    contents = [event["content"] for event in room.ada.messages(room.id)]
-    assert all(len(content["body"]) > 100 for content in contents[:4])
-    assert contents[4]["body"] == "Only rules"
-    assert contents[0]["body"].endswith("…")
-    assert "<strong>Ada Lovelace</strong>" in contents[3]["formatted_body"]
-
-
 async def test_an_override_is_the_formatted_body(room: Room) -> None:
     async with opened(room.settings()) as channel:
         await channel.send(replace(MESSAGE, override="<h3>Ours</h3>"), "delivery-1")
@@ -280,91 +161,206 @@ async def test_an_override_is_the_formatted_body(room: Room) -> None:
     assert event["content"]["body"].startswith("Ada Lovelace commented on")
 
 
-async def test_a_private_authority_is_trusted_through_ca_file_only(authority: Authority) -> None:
-    def answer(_: Request) -> Answer:
-        return Answer.of({"event_id": "$1"})
-
-    certificate = authority.certificate()
-    with Threaded(lambda: listen(answer, tls=certificate)) as server:
-        url = server.url.replace("http:", "https:")
-        untrusted = settings_of(url)
-        error = await delivery_error(untrusted)
-        assert (type(error), error.reason) == (RetryLater, "tls")
-        assert "ca_file" in error.detail
-        async with opened(untrusted.model_copy(update={"ca_file": authority.ca_file})) as channel:
-            assert (await channel.send(MESSAGE, "delivery-1")).id == "$1"
+# Edits, read by another user
 
 
-def test_a_file_without_a_certificate_is_an_error(tmp_path: Path) -> None:
-    empty = tmp_path / "ca.pem"
-    empty.write_text("nothing")
-    settings = settings_of("https://matrix.example").model_copy(update={"ca_file": empty})
-    with pytest.raises(ValueError, match="holds no certificate"):
-        module.MatrixChannel(settings, MemoryKeyValueStore())
+LATER = replace(MESSAGE, body="**Ada** says something else", footer="")
+DELETED = replace(MESSAGE, body="A comment was deleted", footer="", change=Change(removes=True))
 
 
-async def test_a_name_is_quoted_in_the_path() -> None:
-    seen: list[str] = []
+class EditedRoom:
+    """Ada's room, and the bot that Relay posts as."""
+
+    def __init__(self, synapse: Synapse) -> None:
+        self.ada, self.bot = synapse.register("ada"), synapse.register("relay")
+        self.id = self.ada.create_room(invite=(self.bot.id,))
+        self.settings: MatrixSettings = settings_of(synapse.url, self.id, self.bot.token)
+
+    async def send(self, message: Message = MESSAGE, thread: ReplyTo | None = None) -> str:
+        async with opened(self.settings) as channel:
+            return (await channel.send(message, f"send {message.body} {thread}", thread)).id
+
+    async def update(self, receipt: str, message: Message = LATER, key: str = "update") -> None:
+        async with opened(self.settings) as channel:
+            assert isinstance(channel, EditableChannel)
+            await channel.update(receipt, message, key)
+
+    async def remove(self, receipt: str, message: Message = DELETED) -> None:
+        async with opened(self.settings) as channel:
+            assert isinstance(channel, EditableChannel)
+            await channel.remove(receipt, message, "remove")
+
+    def sees(self) -> list[str]:
+        return list(self.ada.sees(self.id).values())
+
+    def everything(self) -> str:
+        return str(self.ada.messages(self.id))
+
+
+@pytest.fixture
+def edited_room(synapse: Synapse) -> EditedRoom:
+    return EditedRoom(synapse)
+
+
+async def test_another_member_sees_the_edited_message(edited_room: EditedRoom) -> None:
+    receipt = await edited_room.send()
+
+    await edited_room.update(receipt)
+    await edited_room.update(receipt)  # the same once more, as after a crash
+
+    assert edited_room.sees() == ["Ada says something else"]
+    first, edit = edited_room.ada.messages(edited_room.id)
+    assert edit["content"]["body"] == "* Ada says something else"
+    new = edit["content"]["m.new_content"]
+    assert new["formatted_body"] == "<p><strong>Ada</strong> says something else</p>"
+    assert first["event_id"] == receipt
+
+
+async def test_the_last_of_several_quick_edits_is_shown(edited_room: EditedRoom) -> None:
+    receipt = await edited_room.send()
+
+    for number in range(5):
+        text = replace(LATER, body=f"Version {number}")
+        await edited_room.update(receipt, text, f"key {number}")
+
+    assert edited_room.sees() == ["Version 4"]
+
+
+async def test_an_edited_reply_stays_in_its_thread(edited_room: EditedRoom) -> None:
+    root = await edited_room.send()
+    reply = await edited_room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
+
+    await edited_room.update(reply)
+
+    contents = {
+        event["event_id"]: event["content"] for event in edited_room.ada.messages(edited_room.id)
+    }
+    assert contents[reply]["m.relates_to"]["event_id"] == root
+    assert edited_room.sees()[1] == "Ada says something else"
+
+
+async def test_an_edit_notifies_only_new_mentions(
+    edited_room: EditedRoom, synapse: Synapse
+) -> None:
+    bob = synapse.register("bob")
+    edited_room.ada.invite(edited_room.id, bob.id)
+    bob.join(edited_room.id)
+    people = (
+        Mention("a", "Ada", addresses={"matrix": edited_room.ada.id}),
+        Mention("b", "Bob", addresses={"matrix": bob.id}),
+    )
+    receipt = await edited_room.send(replace(MESSAGE, mentions=people[:1]))
+    assert len(edited_room.ada.pings()) == 1
+
+    await edited_room.update(
+        receipt, replace(LATER, mentions=people, change=Change(new_mentions=("b",)))
+    )
+
+    assert (len(edited_room.ada.pings()), len(bob.pings())) == (1, 1)
+    content = edited_room.ada.messages(edited_room.id)[-1]["content"]
+    assert content["m.mentions"] == {"user_ids": [bob.id]}
+    assert content["m.new_content"]["m.mentions"] == {"user_ids": [edited_room.ada.id, bob.id]}
+
+
+async def test_remove_redacts_the_message_and_its_edits(edited_room: EditedRoom) -> None:
+    receipt = await edited_room.send()
+    await edited_room.update(receipt)
+
+    await edited_room.remove(receipt)
+    await edited_room.remove(receipt)
+
+    assert set(edited_room.sees()) == {""}
+    assert "something else" not in edited_room.everything()
+    assert "too" not in edited_room.everything()
+
+
+async def test_remove_edits_the_first_message_of_a_thread_with_replies(
+    edited_room: EditedRoom,
+) -> None:
+    root = await edited_room.send()
+    await edited_room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
+
+    await edited_room.remove(root)
+
+    assert edited_room.sees()[0] == "A comment was deleted"
+    assert edited_room.sees()[1].startswith("Reply")
+
+
+async def test_remove_redacts_a_whole_thread(edited_room: EditedRoom) -> None:
+    root = await edited_room.send()
+    reply = await edited_room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
+    whole = replace(DELETED, change=Change(removes=True, whole_thread=True))
+
+    await edited_room.remove(reply, whole)
+    await edited_room.remove(root, whole)
+
+    assert edited_room.sees() == ["", ""]
+
+
+async def test_a_bot_that_may_not_redact_edits_the_message(edited_room: EditedRoom) -> None:
+    receipt = await edited_room.send()
+    levels = {"events_default": 0, "events": {"m.room.redaction": 50}, "users": {}}
+    edited_room.ada.set_state(edited_room.id, "m.room.power_levels", levels)
+
+    await edited_room.remove(receipt)
+
+    assert edited_room.sees() == ["A comment was deleted"]
+    text = await findings(edited_room.settings)
+    assert f"ok {edited_room.bot.id} can post" in text
+    assert "may not remove its messages" in text
+    assert "power level 50" in text
+    silent = edited_room.settings.model_copy(update={"edits": "none"})
+    assert "remove" not in await findings(silent)
+
+
+async def test_an_unknown_message_raises_message_not_found(edited_room: EditedRoom) -> None:
+    await edited_room.send()
+    nowhere = "$" + "x" * 43
+
+    for act in (edited_room.update, edited_room.remove):
+        with pytest.raises(MessageNotFound):
+            await act(nowhere)
+
+
+async def test_an_edit_in_a_room_without_the_bot_waits_for_an_invitation(
+    edited_room: EditedRoom,
+) -> None:
+    receipt = await edited_room.send()
+    edited_room.ada.kick(edited_room.id, edited_room.bot.id)
+
+    for act in (edited_room.update, edited_room.remove):
+        with pytest.raises(Misconfigured) as error:
+            await act(receipt)
+        assert error.value.reason == "M_FORBIDDEN"
+    edited_room.ada.invite(edited_room.id, edited_room.bot.id)
+    await asyncio.sleep(0)
+    await edited_room.update(receipt)
+    assert edited_room.sees()[0] == "Ada says something else"
+
+
+async def test_an_edit_reports_the_delay_of_a_rate_limit() -> None:
+    slow = Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}, 429)
+    with in_thread(lambda _: slow) as server:
+        async with opened(settings_of(server.url)) as channel:
+            assert isinstance(channel, EditableChannel)
+            for act in (channel.update, channel.remove):
+                with pytest.raises(RetryLater) as error:
+                    await act("$event", LATER, "k")
+                assert error.value.retry_after == 2.5
+
+
+async def test_a_homeserver_without_relations_gets_an_edit() -> None:
+    unknown = Answer.of({"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}, 404)
+    written: list[str] = []
 
     def answer(request: Request) -> Answer:
-        seen.append(request.path)
-        return Answer.of({"event_id": "$1", "room_id": "!r/../x?y:relay.test"})
+        if "/relations/" in request.path:
+            return unknown
+        written.append(request.path)
+        return Answer.of({"event_id": "$changed"})
 
     with in_thread(answer) as server:
-        async with opened(settings_of(server.url, "#a/../b?c%2f:relay.test")) as channel:
-            await channel.send(MESSAGE, "a/../b")
-    v3 = "/_matrix/client/v3"
-    assert seen == [
-        f"{v3}/directory/room/%23a%2F..%2Fb%3Fc%252f%3Arelay.test",
-        f"{v3}/rooms/%21r%2F..%2Fx%3Fy%3Arelay.test/send/m.room.message/relay.a%2F..%2Fb",
-    ]
-
-
-# Any text
-
-ALLOWED = {
-    "p": set(),
-    "strong": set(),
-    "blockquote": set(),
-    "br": set(),
-    "sub": set(),
-    "a": {"href"},
-}
-
-
-class Tags(HTMLParser):
-    """Collects what a client shows of HTML."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.other: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_comment(self, data: str) -> None:
-        self.other.append(data)
-
-    handle_decl = handle_pi = unknown_decl = handle_comment
-
-
-@given(messages)
-def test_no_text_becomes_markup_or_a_mention(message: Message) -> None:
-    content = module.render(message)
-    assert content["m.mentions"] == {}
-    assert len(json.dumps(content, ensure_ascii=False).encode()) < 50_000
-    tags = Tags()
-    tags.feed(content["formatted_body"])
-    tags.close()
-    assert tags.open == []
-    assert tags.other == []
-    for tag, attributes in tags.elements:
-        assert attributes.keys() == ALLOWED[tag]
-        assert attributes.get("href", message.url) == message.url
+        async with opened(settings_of(server.url)) as channel:
+            assert isinstance(channel, EditableChannel)
+            await channel.remove("$event", DELETED, "k")
+    assert ["/send/m.room.message/" in path for path in written] == [True]

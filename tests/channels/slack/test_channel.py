@@ -1,24 +1,38 @@
-"""Messages in Slack, and check()."""
+"""Messages and edits in Slack."""
 
 import json
-import logging
-import re
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from relay.channels.base import ReplyTo, ThreadNotFound
-from relay.channels.slack import blocks as slack_blocks
-from relay.channels.slack.channel import SlackChannel
+from relay.channels import open_channel
+from relay.channels.base import (
+    DeliveryError,
+    EditableChannel,
+    MemoryKeyValueStore,
+    MessageNotFound,
+    Misconfigured,
+    NotEditable,
+    Permanent,
+    ReplyTo,
+    RetryLater,
+    ThreadNotFound,
+)
+from relay.channels.slack.settings import SlackSettings
 from relay.messages.filters import quote
-from relay.messages.message import Message
-from tests.channels.builders import MESSAGE, delivery_error, findings, opened, slack_bot, slack_hook
-from tests.channels.texts import messages
+from relay.messages.message import Mention, Message, Picture
+from tests.channels.builders import (
+    MESSAGE,
+    assert_leaks_no_secret,
+    delivery_error,
+    opened,
+    slack_bot,
+    slack_hook,
+)
+from tests.penpot.paint import board
 from tests.servers.fixtures import RunningSlack
-from tests.servers.loopback import in_thread
-from tests.servers.slack import Room, Slack
-from tests.servers.slack_rules import block_faults, pings, rich_inlines, too_long
+from tests.servers.loopback import Answer
+from tests.servers.slack_rules import rich_inlines
 
 pytestmark = pytest.mark.anyio
 
@@ -122,43 +136,6 @@ async def test_a_reply_to_a_deleted_message_raises_thread_not_found(
     assert caught.value.reason == "thread_not_found"
 
 
-async def test_one_connection_serves_many_messages(slack_server: RunningSlack) -> None:
-    async with opened(slack_bot(slack_server.api_url)) as channel:
-        assert isinstance(channel, SlackChannel)
-        for number in range(3):
-            await channel.send(MESSAGE, f"delivery-{number}")
-        assert channel._api._client.session is not None
-        connector = channel._api._client.session.connector
-        assert connector is not None
-        assert sum(len(idle) for idle in connector._conns.values()) == 1
-
-
-async def test_the_sdk_logs_neither_webhook_nor_message(
-    slack_server: RunningSlack, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = slack_hook(slack_server.webhook_url)
-    with caplog.at_level(logging.DEBUG):
-        async with opened(settings) as channel:
-            await channel.send(MESSAGE, "delivery-1")
-    assert "Secret" not in caplog.text
-    assert "Lovelace" not in caplog.text
-
-
-async def test_the_proxy_of_the_environment_respects_no_proxy(
-    slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with in_thread(slack_server.slack.handle) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        async with opened(slack_bot("http://slack.invalid/api")) as channel:
-            await channel.send(MESSAGE, "delivery-1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with opened(slack_bot(slack_server.api_url)) as channel:
-        await channel.send(MESSAGE, "delivery-2")
-    assert len(slack_server.slack.messages) == 2
-
-
 # A template's own blocks
 
 
@@ -214,155 +191,144 @@ async def test_another_error_of_an_override_is_raised(
     assert slack_server.slack.messages == []
 
 
-# Any text, any length
+# Edits
 
 
-def every_text(blocks: list[dict[str, object]]) -> str:
-    return "".join(element.get("text", "") for element in rich_inlines(blocks))
+LATER = replace(MESSAGE, title="Later", body="**Ada** says something else\n\n> Better")
+PICTURE = Picture(board(), "image/png", 8, 8)
 
 
-@given(messages)
-def test_no_text_pings_links_or_breaks_a_limit(message: Message) -> None:
-    body = slack_blocks.render(message)
-    assert not re.search(r"[<>]", body["text"])
-    assert not re.search(r"&(?!amp;|lt;|gt;)", body["text"])
-    assert 1 <= len(body["text"]) <= 2000
-    assert block_faults(body["blocks"]) == []
-    assert not too_long(body["blocks"])
-    assert not pings(body["blocks"])
-    for element in rich_inlines(body["blocks"]):
-        assert element["type"] in ("text", "link")
-        assert element.get("url", message.url) == message.url
-    for block in body["blocks"]:
-        for element in block["elements"] if block["type"] == "context" else ():
-            if element["type"] == "mrkdwn":
-                assert element["text"] == f"<{message.url}|Open in Penpot>"
-            else:
-                assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", element["text"])
-                assert element["emoji"] is False
+def words(message: dict[str, object]) -> str:
+    inlines = rich_inlines(message["blocks"])
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
 
 
-structures = st.recursive(
-    st.sampled_from(["text", "# head", "---", "```\ncode\n```", "a **b** [c](https://d.example)"]),
-    lambda inner: st.builds(
-        lambda sign, parts: "\n".join(
-            (sign if number == 0 else " " * len(sign)) + line if sign != "> " else sign + line
-            for part in parts
-            for number, line in enumerate(part.split("\n"))
-        ),
-        st.sampled_from(["> ", "- ", "7. "]),
-        st.lists(inner, min_size=1, max_size=6),
-    ),
-    max_leaves=12,
-)
+async def change(settings: SlackSettings, receipt: str, message: Message = LATER) -> None:
+    async with opened(settings) as channel:
+        assert isinstance(channel, EditableChannel)
+        await channel.update(receipt, message, "k")
 
 
-@settings(max_examples=50)
-@given(st.lists(structures, max_size=5).map("\n\n".join), st.integers(1, 60))
-def test_any_structure_becomes_valid_blocks(markdown: str, times: int) -> None:
-    body = slack_blocks.render(Message("t", "\n\n".join([markdown] * times), footer=markdown))
-    assert not too_long(body.get("blocks", []))
-    assert "blocks" not in body or block_faults(body["blocks"]) == []
+async def posted(settings: SlackSettings) -> str:
+    async with opened(settings) as channel:
+        return (await channel.send(MESSAGE, "k")).id
 
 
-def test_a_long_text_ends_in_an_ellipsis_between_two_visible_characters() -> None:
-    family = "👩‍👩‍👧‍👦"
-    blocks = slack_blocks.render(Message("t", family * 2000))["blocks"]
-    text = every_text(blocks)
-    assert text.endswith("…")
-    assert set(text[:-1].split(family)) == {""}
-    assert len(text) > 2900
+async def test_a_message_is_edited_in_place(slack_server: RunningSlack) -> None:
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+
+    await change(settings, ts)
+    await change(settings, ts)
+
+    (shown,) = slack_server.slack.shown.values()
+    assert (words(shown), shown["text"]) == ("Ada says something elseBetter", "Later")
+    assert len(slack_server.slack.messages) == 1
 
 
-def test_a_nested_list_is_indented_and_numbering_continues() -> None:
-    [block] = slack_blocks.render(Message("t", "3. one\n   - inner\n4. two"))["blocks"]
-    shown = [
-        (part["style"], part.get("indent", 0), part.get("offset", 0)) for part in block["elements"]
-    ]
-    assert shown == [("ordered", 0, 2), ("bullet", 1, 0), ("ordered", 0, 3)]
+async def test_remove_edits_the_message(slack_server: RunningSlack) -> None:
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+
+    async with opened(settings) as channel:
+        assert isinstance(channel, EditableChannel)
+        await channel.remove(ts, replace(MESSAGE, body="*Deleted*", footer=""), "k")
+
+    (shown,) = slack_server.slack.shown.values()
+    assert words(shown) == "Deleted"
+    assert "too" not in str(shown["blocks"])
 
 
-def test_a_footer_link_with_formatting_characters_is_literal() -> None:
-    footer = r"Acme · [\*Website\*](https://penpot.example/#/x)"
-    [block] = slack_blocks.render(Message("t", "", footer=footer))["blocks"]
-    assert block["type"] == "rich_text"
-    assert every_text([block]) == "Acme · *Website*"
+async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url, "#design")
+    kv = MemoryKeyValueStore()
+    before, after = open_channel(settings, kv), open_channel(settings, kv)  # a restart
+    ts = (await before.send(MESSAGE, "k")).id
 
+    assert isinstance(after, EditableChannel)
+    await after.update(ts, LATER, "k")
+    with pytest.raises(DeliveryError) as unknown:
+        await change(settings, ts)
 
-def test_an_empty_message_has_a_text() -> None:
-    assert slack_blocks.render(Message(" ", "")) == {"text": "Penpot"}
-
-
-# What check says
-
-
-def workspace(server: RunningSlack, **changes: object) -> Slack:
-    for name, value in changes.items():
-        setattr(server.slack, name, value)
-    return server.slack
-
-
-async def test_check_finds_a_good_channel_by_id_and_by_name(slack_server: RunningSlack) -> None:
-    for channel in ("C0DESIGN0", "#design", "#private"):
-        text = await findings(slack_bot(slack_server.api_url, channel))
-        assert 'ok The token is that of @relay in "Acme".' in text
-        assert re.search(r"ok @relay can post to #(design|private)\.", text)
-    assert slack_server.slack.messages == []
+    (shown,) = slack_server.slack.shown.values()
+    assert shown["text"] == "Later"
+    assert (type(unknown.value), unknown.value.reason) == (NotEditable, "channel_id")
+    await before.close()
+    await after.close()
 
 
 @pytest.mark.parametrize(
-    ("channel", "words"),
+    ("answer", "kind", "reason"),
     [
-        ("#general", "no The bot is not in #general: invite it with /invite @relay."),
-        ("C0GENERAL", "no The bot is not in #general: invite it with /invite @relay."),
-        ("#old-ones", "no The channel #old-ones is archived: unarchive it or configure"),
-        ("#nowhere", "no Slack has no channel #nowhere that @relay can see: check the name"),
-        ("C0NOWHERE", "no Slack has no channel C0NOWHERE that @relay can see: check the name"),
+        ("message_not_found", MessageNotFound, "message_not_found"),
+        ("cant_update_message", NotEditable, "cant_update_message"),
+        ("edit_window_closed", NotEditable, "edit_window_closed"),
+        ("block_mismatch", NotEditable, "block_mismatch"),
+        ("update_failed", RetryLater, "update_failed"),
+        ("is_inactive", Misconfigured, "is_inactive"),
+        ("channel_not_found", Misconfigured, "channel_not_found"),
+        ("msg_too_long", Permanent, "msg_too_long"),
+        ("invalid_auth", Misconfigured, "invalid_auth"),
+        (Answer(b"", 429, headers={"Retry-After": "7"}), RetryLater, "ratelimited"),
+        (Answer(cut=True), RetryLater, "connect"),
     ],
 )
-async def test_check_reports_a_wrong_channel_and_how_to_fix_it(
-    channel: str, words: str, slack_server: RunningSlack
+async def test_each_answer_to_an_edit_raises_its_kind_of_error(
+    slack_server: RunningSlack, answer: Answer | str, kind: type[DeliveryError], reason: str
 ) -> None:
-    assert words in await findings(slack_bot(slack_server.api_url, channel))
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+    slack_server.slack.next.append(answer)
+
+    with pytest.raises(kind) as refused:
+        await change(settings, ts)
+
+    assert refused.value.reason == reason
+    assert_leaks_no_secret(refused.value, settings)
 
 
-async def test_check_accepts_a_user_or_a_direct_conversation(slack_server: RunningSlack) -> None:
-    workspace(slack_server).rooms.append(Room("D0DIRECT0", ""))
-    for channel in ("U0ADA0000", "D0DIRECT0"):
-        text = await findings(slack_bot(slack_server.api_url, channel))
-        assert f"ok @relay can post to {channel}." in text
+async def test_an_edit_of_a_deleted_message_raises_message_not_found(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+    slack_server.slack.posted.discard(ts)
+
+    with pytest.raises(MessageNotFound):
+        await change(settings, ts)
 
 
-async def test_check_finds_a_channel_on_a_later_page(slack_server: RunningSlack) -> None:
-    workspace(slack_server, rooms=[Room(f"C0ROOM{n:03}", f"room-{n}") for n in range(9)])
-    text = await findings(slack_bot(slack_server.api_url, "#room-8"))
-    assert "ok @relay can post to #room-8." in text
+async def test_an_edited_message_keeps_its_picture_and_mentions(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url).model_copy(update={"thumbnails": True})
+    ada = Mention("28fbd360-8a3c-81b0-8004-6c1b90e4c571", "Ada", addresses={"slack": "U0ADA0000"})
+    message = replace(LATER, body=f"Look, [@Ada](<penpot-profile:{ada.id}>)", mentions=(ada,))
+    ts = await posted(settings)
+
+    async with opened(settings) as channel:
+        assert isinstance(channel, EditableChannel)
+        await channel.update(ts, message, "k", PICTURE)
+
+    (shown,) = slack_server.slack.shown.values()
+    assert [block["type"] for block in shown["blocks"]] == ["rich_text", "image", "context"]
+    assert words(shown) == "Look, <U0ADA0000>"
 
 
-async def test_check_accepts_a_bot_that_may_post_anywhere(slack_server: RunningSlack) -> None:
-    workspace(slack_server, scopes=frozenset({"chat:write", "chat:write.public", "channels:read"}))
-    text = await findings(slack_bot(slack_server.api_url, "C0GENERAL"))
-    assert "ok @relay can post to #general." in text
+async def test_an_edit_with_a_refused_override_falls_back(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+
+    await change(settings, ts, replace(LATER, override='[{"type": "nonsense"}]'))
+
+    (shown,) = slack_server.slack.shown.values()
+    assert words(shown) == "Ada says something elseBetter"
 
 
-async def test_check_names_missing_scopes(slack_server: RunningSlack) -> None:
-    workspace(slack_server, scopes=frozenset({"users:read.email"}))
-    text = await findings(slack_bot(slack_server.api_url))
-    assert "no The Slack app lacks the scope chat:write" in text
-    assert "channels:read and groups:read" in text
-
-
-async def test_check_reports_a_bad_token(slack_server: RunningSlack) -> None:
-    wrong = slack_bot(slack_server.api_url, token="xoxb-wrong-token-of-the-tests")
-    assert "no Slack: Slack does not accept the token" in await findings(wrong)
-    workspace(slack_server).next.append("token_revoked")
-    assert "was revoked" in await findings(slack_bot(slack_server.api_url))
-
-
-async def test_check_validates_only_the_url_of_a_webhook(slack_server: RunningSlack) -> None:
-    good = await findings(slack_hook(slack_server.webhook_url))
-    assert good.startswith("ok The webhook at 127.0.0.1 looks right.")
-    assert "without a message" in good
-    assert slack_server.slack.messages == []
-    wrong = await findings(slack_hook(f"{slack_server.url}/SecretElsewhere"))
-    assert wrong.startswith("no webhook_url is no Slack webhook")
+def test_a_webhook_channel_is_not_editable(slack_server: RunningSlack) -> None:
+    assert slack_hook(slack_server.webhook_url).edit_mode == "none"
+    assert slack_bot(slack_server.api_url).edit_mode == "in-place"

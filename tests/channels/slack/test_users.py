@@ -1,78 +1,21 @@
-"""Mentions, direct messages and pictures in Slack."""
+"""Mentions and direct messages in Slack."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from relay.channels import open_channel
-from relay.channels.base import DeliveryError, MemoryKeyValueStore, Permanent, Receipt, ReplyTo
-from relay.channels.slack import channel as slack
+from relay.channels.base import DeliveryError, Permanent
 from relay.channels.slack import users as slack_people
-from relay.channels.slack.settings import SlackSettings
-from relay.config.secret import Secret
-from relay.messages.message import Mention, Message, Picture
-from tests.channels.builders import findings, slack_hook
-from tests.penpot.paint import board
+from relay.messages.message import Mention, Message
+from tests.channels.builders import slack_hook
+from tests.channels.slack.workplace import BOB, BODY, BY_CONFIG, BY_MAIL, workplace
 from tests.servers.fixtures import RunningSlack
 from tests.servers.loopback import Answer
-from tests.servers.slack import SCOPES, TOKEN
+from tests.servers.slack import SCOPES
 from tests.servers.slack_rules import rich_inlines
 
 pytestmark = pytest.mark.anyio
-
-ADA, BOB = "28fbd360-8a3c-81b0-8004-6c1b90e4c571", "28fbd360-8a3c-81b0-8004-6c1bb2577f0e"
-BODY = rf"Hi [\@Ada](<penpot-profile:{ADA}>)[\@Bob](<penpot-profile:{BOB}>), not \@Ada"
-BY_MAIL = Mention(ADA, "Ada", email="Ada@Example.com".lower())
-BY_CONFIG = Mention(BOB, "Bob", email="bob@example.com", addresses={"slack": "U0BOB0000"})
-PICTURE = Picture(board(), "image/png", 400, 300)
-
-
-def bot(server: RunningSlack, **more: Any) -> SlackSettings:
-    place = {} if "direct" in more else {"channel": "C0DESIGN0"}
-    return SlackSettings(
-        type="slack", name="a", token=Secret(TOKEN), api_url=server.api_url, **place, **more
-    )
-
-
-class Workplace:
-    """A channel and its key-value store; ``again`` reopens it."""
-
-    def __init__(self, server: RunningSlack, **more: Any) -> None:
-        self.server = server.slack
-        self.settings = bot(server, **more)
-        self.kv = MemoryKeyValueStore()
-        self.channel = open_channel(self.settings, self.kv)
-
-    async def again(self) -> None:
-        await self.channel.close()
-        self.channel = open_channel(self.settings, self.kv)
-
-    async def send(self, *mentions: Mention, **more: Any) -> Receipt:
-        fields = {"title": "T", "body": BODY, "mentions": mentions} | more
-        picture, thread = fields.pop("picture_", None), fields.pop("thread_", None)
-        return await self.channel.send(Message(**fields), "key", thread, picture)
-
-    @property
-    def pinged(self) -> list[str]:
-        inlines = rich_inlines(self.server.messages[-1]["blocks"])
-        return [part["user_id"] for part in inlines if part["type"] == "user"]
-
-    @property
-    def words(self) -> str:
-        inlines = rich_inlines(self.server.messages[-1]["blocks"])
-        return "".join(part.get("text", f"<{part.get('user_id')}>") for part in inlines)
-
-
-@asynccontextmanager
-async def workplace(server: RunningSlack, **more: Any) -> AsyncIterator[Workplace]:
-    place = Workplace(server, **more)
-    try:
-        yield place
-    finally:
-        await place.channel.close()
 
 
 async def test_mentions_replace_the_names_in_the_text(
@@ -206,86 +149,3 @@ async def test_a_direct_message_needs_a_slack_user(slack_server: RunningSlack) -
         place.server.scopes = SCOPES - {"im:write"}
         with pytest.raises(DeliveryError, match="missing_scope"):
             await place.send(to=BY_CONFIG)
-
-
-async def test_a_picture_is_uploaded_once_and_shown(slack_server: RunningSlack) -> None:
-    async with workplace(slack_server, thumbnails=True) as place:
-        for _ in range(2):
-            await place.send(picture_=PICTURE, file="Landing page", footer="Acme")
-            await place.again()
-
-        (file,) = place.server.complete
-        assert place.server.files[file] == PICTURE.content
-        image = {"type": "image", "slack_file": {"id": file}, "alt_text": "Landing page"}
-        for message in place.server.messages:
-            assert [block["type"] for block in message["blocks"]] == [
-                "rich_text",
-                "image",
-                "context",
-            ]
-            assert image in message["blocks"]
-        first = place.server.messages[0]
-        place.server.posted.add("1.000001")
-        await place.send(picture_=PICTURE, thread_=ReplyTo("1.000001", "1.000001", "T"))
-        assert place.server.messages[-1]["thread_ts"] == "1.000001"
-        assert "thread_ts" not in first
-
-
-async def test_a_picture_that_slack_still_processes_is_retried(
-    slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slack, "_IMAGE_RETRY_DELAYS", (0.0, 0.01, 0.01))
-    async with workplace(slack_server, thumbnails=True) as place:
-        place.server.slow_files = 2
-        await place.send(picture_=PICTURE)
-        assert place.server.messages[-1]["blocks"][-1]["type"] == "image"
-
-        place.server.slow_files = 3
-        await place.send(picture_=PICTURE)
-        assert place.server.messages[-1]["blocks"][-1]["type"] == "rich_text"
-        await place.send(picture_=PICTURE)
-        assert len(place.server.files) == 2
-        assert len(place.server.messages) == 3
-
-
-@pytest.mark.parametrize("answer", [
-    "missing_scope",
-    Answer.of({"ok": True}),
-    Answer.of({"ok": True, "upload_url": "http://127.0.0.1:1/", "file_id": "F0FILE0000"}),
-    Answer(cut=True),
-])  # fmt: skip
-async def test_a_message_is_sent_without_a_picture_that_fails(
-    slack_server: RunningSlack, answer: Answer | str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with workplace(slack_server, thumbnails=True) as place:
-        for _ in range(2):
-            slack_server.slack.next.append(answer)
-            await place.send(picture_=PICTURE)
-
-        assert [len(message["blocks"]) for message in place.server.messages] == [1, 1]
-    assert caplog.text.count("messages without pictures") == 1
-    assert TOKEN not in caplog.text
-
-
-async def test_an_unsupported_picture_type_is_left_out(slack_server: RunningSlack) -> None:
-    async with workplace(slack_server, thumbnails=True) as place:
-        await place.send(picture_=Picture(b"RIFF", "image/webp", 1, 1))
-        await place.send(picture_=PICTURE, override='[{"type": "divider"}]')
-
-        assert place.server.files == {}
-        assert len(place.server.messages) == 2
-
-
-async def test_check_names_the_scopes_of_the_settings(slack_server: RunningSlack) -> None:
-    slack_server.slack.scopes = frozenset({"chat:write", "channels:read", "users:read"})
-    text = await findings(bot(slack_server, thumbnails=True))
-    assert "no The Slack app lacks the scope files:write to show pictures" in text
-    assert "ok Only people in [people] are found in Slack." in text
-    assert "add the scope users:read.email and" in text
-
-    text = await findings(bot(slack_server, direct="mentioned"))
-    assert "no The Slack app lacks the scope im:write to write to people" in text
-    assert "can post to" not in text
-
-    slack_server.slack.scopes = SCOPES
-    assert "no " not in await findings(bot(slack_server, direct="mentioned", thumbnails=True))
