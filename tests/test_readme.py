@@ -1,50 +1,55 @@
-"""The README matches the code."""
+"""README and guides match the code."""
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
 from urllib.parse import unquote
 
 import click
 import pytest
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
-from relay.channels import CHANNEL_TYPES
-from relay.channels.base import ChannelSettings
-from relay.channels.email.settings import SmtpSettings
+from relay.channels.matrix.errors import ERRORS as MATRIX_ERRORS
+from relay.channels.slack.errors import ERRORS as SLACK_ERRORS
 from relay.cli import main
 from relay.config.environment import known_variables
-from relay.config.load import load
-from relay.config.secret import Secret
-from relay.config.settings import Config, people_model
-from relay.config.types import SettingsModel
+from relay.config.load import ConfigError, load
+from relay.config.settings import Config
 from relay.doctor import template_problems
-from relay.messages.environments import MarkdownEnvironment, TemplateFiles
+from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
+from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
 from relay.messages.sets import InProcessTemplates
 from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import DEFAULT
+from relay.reference import VARIABLES
+from tests.bench.__main__ import BENCHES
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "deploy/README.md", "templates/README.md", "tests/bench/README.md")
+}
+README, OPERATOR, TEMPLATES, BENCH = DOCUMENTS.values()
+ALL = "\n".join(DOCUMENTS.values())
 SECRET = "x" * 24
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def _prose(text: str) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def _section(heading: str) -> str:
+def _section(document: str, heading: str) -> str:
     level = heading.partition(" ")[0]
-    text = README.split(f"\n{heading}\n")[1]
+    text = document.split(f"\n{heading}\n")[1]
     return re.split(rf"^#{{2,{len(level)}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -55,7 +60,7 @@ def _rows(text: str, head: str) -> list[list[str]]:
     for line in lines:
         if not line.startswith("|"):
             break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))])
     assert rows
     return rows
 
@@ -64,71 +69,12 @@ def _code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 250
+    assert len(README.split()) <= 2000
+
+
 # The config
-
-
-def _config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
-        inner = field.annotation
-        if name in ("teams", "people"):
-            inner = get_args(inner)[1] if name == "teams" else people_model()
-            key = "teams.NAME" if name == "teams" else "people.WHO"
-        if isinstance(inner, type) and issubclass(inner, SettingsModel):
-            yield from _config_keys(inner, f"{key}.")
-        else:
-            yield key, field
-
-
-def _channel_keys() -> Iterator[tuple[str, str, Any]]:
-    shared = ChannelSettings.model_fields
-    for key, field in shared.items():
-        yield "all", key, field
-    for kind, channel_type in CHANNEL_TYPES.items():
-        for key, field in channel_type.settings.model_fields.items():
-            if field.annotation is SmtpSettings:
-                yield from ((kind, *entry) for entry in _config_keys(SmtpSettings, f"{key}."))
-            elif key not in shared:
-                yield kind, key, field
-
-
-def _check_default(cell: str, field: Any) -> None:
-    """Compare a cell of the column "default" with the field."""
-    if field.is_required():
-        assert cell == "required"
-    elif isinstance(field.default, Secret):
-        assert _code(cell) == [f'"{field.default.reveal()}"']
-    elif (literal := re.fullmatch(r"`(.+)`", cell)) is not None:
-        value = literal[1].strip('"')
-        model = type(
-            "One", (SettingsModel,), {"__annotations__": {"x": field.rebuild_annotation()}}
-        )
-        raw: Any = int(value) if value.isdigit() and field.annotation is int else value
-        raw = {"true": True, "false": False}.get(value, raw)
-        assert model(x=raw).x == field.default, cell
-    else:
-        assert field.default in (None, "", ()), cell
-        assert field.default is not PydanticUndefined
-
-
-def test_every_key_of_the_config_has_its_row_and_default() -> None:
-    rows = _rows(README, "| key | default | meaning |")
-    documented = {_code(row[0])[0]: row[1] for row in rows}
-    fields = dict(_config_keys(Config))
-    assert documented.keys() == fields.keys()
-    for key, cell in documented.items():
-        if key != "teams.NAME.channels":
-            _check_default(cell, fields[key])
-
-
-def test_every_key_of_a_channel_has_its_row_and_default() -> None:
-    rows = _rows(README, "| type | key | default | meaning |")
-    documented = {(row[0], _code(row[1])[0]): row[2] for row in rows}
-    fields = {(kind, key): field for kind, key, field in _channel_keys()}
-    assert documented.keys() == fields.keys()
-    for key, cell in documented.items():
-        if key not in {("all", "events"), ("all", "pace"), ("email", "smtp.port")}:
-            _check_default(cell, fields[key])
 
 
 def _example(parts: list[str], folder: Path) -> Config:
@@ -140,21 +86,70 @@ def _example(parts: list[str], folder: Path) -> Config:
     return load(str(folder / "relay.toml"), environ)
 
 
-def test_the_examples_form_one_config(tmp_path: Path) -> None:
-    config = _example(_blocks("toml"), tmp_path)
+def test_the_readmes_example_loads(tmp_path: Path) -> None:
+    (channel,) = _example(_blocks(README, "toml"), tmp_path).teams["acme"].channels
+    assert channel.type == "slack"
+
+
+def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:
+    config = _example(_blocks(OPERATOR, "toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
     assert types == {"slack", "matrix", "email", "stdout"}
 
 
 def test_each_channels_example_works_alone(tmp_path: Path) -> None:
-    begin, *others = _blocks("toml")
+    begin, *others = _blocks(OPERATOR, "toml")
     channels = [block for block in others if "[[teams.acme.channels]]" in block]
+    assert len(channels) >= 7
     for channel in channels:
         assert len(_example([begin, channel], tmp_path).teams["acme"].channels) == 1
 
 
+def test_the_templates_folder_is_configured_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("templates").mkdir()
+    (shown,) = _blocks(TEMPLATES, "toml")
+    config = _example([_blocks(OPERATOR, "toml")[0], shown], tmp_path)
+    assert config.templates.path == Path("templates")
+
+
+CHANNELS = {
+    "Slack, bot": """type = "slack"\nchannel = "#design"\ntoken = "xoxb-token\"""",
+    "Slack, incoming webhook": """type = "slack"\nwebhook_url = "https://slack.example/hook\"""",
+    "Matrix": """type = "matrix"\nroom = "!a:b.org"\nhomeserver = "https://b.org"
+access_token = "token\"""",
+    "email": """type = "email"\nto = ["a@example.com"]\nsender = "b@example.com"
+smtp = { host = "localhost" }""",
+    "standard output": """type = "stdout\"""",
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_the_capabilities_of_a_channel_are_those_of_the_code(name: str, tmp_path: Path) -> None:
+    def is_accepted(key: str) -> bool:
+        place = re.compile("^(channel|room) = .*$" if key.startswith("direct") else "^$", re.M)
+        try:
+            _example([begin, place.sub("", CHANNELS[name]), key], tmp_path)
+        except ConfigError:
+            return False
+        return True
+
+    rows = _rows(README, "| | threads | edits in place | pings | pictures | direct messages |")
+    assert {row[0] for row in rows} == CHANNELS.keys()
+    _, threads, edits, _, pictures, direct, _ = next(row for row in rows if row[0] == name)
+    begin = f'[penpot]\naccess_token = "token"\n[teams.acme]\nsecret = "{SECRET}"\n'
+    begin += '[[teams.acme.channels]]\nname = "one"'
+    (channel,) = _example([begin, CHANNELS[name]], tmp_path).teams["acme"].channels
+    assert channel.in_threads == (threads == "yes")
+    assert is_accepted('edits = "in-place"') == channel.can_edit == (edits == "yes")
+    assert is_accepted("thumbnails = true") == (pictures == "yes")
+    assert is_accepted('direct = "mentioned"') == (direct == "yes")
+
+
 def test_every_variable_has_its_row_and_secret_mark() -> None:
-    rows = _rows(README, "| variable | secret | meaning |")
+    rows = _rows(OPERATOR, "| variable | secret | meaning |")
     documented = {name: row[1] for row in rows for name in _code(row[0])}
     twins = {name.removesuffix("_FILE") for name in known_variables() if name.endswith("_FILE")}
     assert documented.keys() == known_variables() - {f"{name}_FILE" for name in twins}
@@ -162,27 +157,45 @@ def test_every_variable_has_its_row_and_secret_mark() -> None:
 
 
 def test_every_named_variable_exists() -> None:
-    assert set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", README)) <= known_variables()
+    named = set(re.findall(r"\bRELAY_[A-Z_]+[A-Z]", ALL))
+    assert {name for name in named if not name.startswith("RELAY_BENCH_")} <= known_variables()
+
+
+def test_every_named_key_is_in_the_example_config() -> None:
+    example = (ROOT / "deploy" / "relay.toml").read_text(encoding="utf-8")
+    tables = set(re.findall(r"^\[(\w+)\]", example, re.MULTILINE))
+    assert tables >= {"server", "store", "penpot", "sync", "templates", "inspector", "log"}
+    named = re.findall(rf"`({'|'.join(tables)})\.(\w+)`", ALL)
+    assert len(named) >= 20
+    for table, key in named:
+        rest = example.split(f"\n[{table}]")[1].split("\n[")[0]
+        assert re.search(rf"^#?{key} = ", rest, re.MULTILINE), f"{table}.{key}"
 
 
 def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:
-    text = _section("### Choosing events")
+    text = _section(OPERATOR, "### Choosing events")
     (default,) = re.findall(r"^By default (.*?)\. ", text, re.MULTILINE | re.DOTALL)
     assert ["*", *(f"!{name}" for name in _code(default))] == list(DEFAULT)
-    (groups,) = re.findall(r"names groups \((.*?)\)", text, re.DOTALL)
+    (groups,) = re.findall(r"contains groups \((.*?)\)", text, re.DOTALL)
     assert _code(groups) == list(GROUPS)
-    assert f"the {sum(not kind.synthetic for kind in CATALOGUE.values())} kinds" in text
     own = [name for name, kind in CATALOGUE.items() if kind.synthetic]
     assert set(own) <= set(_code(text))
+    assert len(own) == 5
+    assert "five more" in text
+    count = len(CATALOGUE) - len(own)
+    assert f"the {count} kinds" in text
+    assert f"All {count} webhook events" in README
 
 
 # The command line
 
 
 def _commands() -> Iterator[str]:
-    shown = re.findall(r"^\$ (relay .*?)(?: +#.*)?$", "\n".join(_blocks("console")), re.MULTILINE)
+    shown = re.findall(
+        r"^\$ (relay .*?)(?: +#.*)?$", "\n".join(_blocks(ALL, "console")), re.MULTILINE
+    )
     yield from shown
-    yield from re.findall(r"`(relay [a-z][^`]*)`", _prose(README))
+    yield from re.findall(r"`(relay [a-z][^`]*)`", _prose(ALL))
 
 
 @pytest.mark.parametrize("line", sorted(set(_commands())))
@@ -199,7 +212,7 @@ def test_every_shown_command_line_is_valid(
 
 
 def test_the_table_of_commands_is_complete() -> None:
-    rows = _rows(_section("## Commands"), "| command | does |")
+    rows = _rows(_section(OPERATOR, "## Commands"), "| command | does |")
     documented = [_code(row[0])[0].split()[1] for row in rows]
     assert sorted(documented) == sorted(main.commands)
 
@@ -211,8 +224,36 @@ def test_the_commands_without_a_config_are_named() -> None:
         if not isinstance(command, click.Group)  # its commands do
         if "path" not in {parameter.name for parameter in command.params}
     }
-    (said,) = re.findall(r"^All but (.*?) take `--config FILE`", README, re.MULTILINE)
+    (said,) = re.findall(r"^All but (.*?) take `--config FILE`", OPERATOR, re.MULTILINE)
     assert set(_code(said)) == without
+
+
+def test_the_commands_without_secrets_are_named() -> None:
+    commands = dict(main.commands)
+    (group,) = (command for command in commands.values() if isinstance(command, click.Group))
+    commands |= {f"{group.name} {name}": command for name, command in group.commands.items()}
+    without = {
+        name
+        for name, command in commands.items()
+        if command.callback and "secrets=False" in inspect.getsource(command.callback)
+    }
+    (said,) = re.findall(r"FILE`\. (.*?) read none of\s+the secrets", OPERATOR, re.DOTALL)
+    assert set(_code(said)) == without
+
+
+def test_every_named_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ (?:\S+=\S+ )?)make ([a-z]+)", ALL, re.MULTILINE))
+    assert {"demo", "test", "bench", "wheel"} <= named <= targets
+
+
+def test_the_table_of_benchmarks_is_complete() -> None:
+    rows = [line for line in BENCH.splitlines() if line.startswith("| ")]
+    named = {name for line in rows for name in _code(line.split("|")[-2])}
+    named |= set(re.findall(r"ARGS=([a-z-]+)", BENCH)) | {"inspector-postgres"}
+    assert named - {"make bench ARGS=…"} == BENCHES.keys()
+    assert "`inspector-postgres`" in BENCH
 
 
 # Templates
@@ -220,43 +261,79 @@ def test_the_commands_without_a_config_are_named() -> None:
 
 def test_the_shown_templates_have_no_problems(tmp_path: Path) -> None:
     shown = re.findall(
-        r"^`(templates/\S+\.j2)`\n\n```jinja\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+        r"^`(templates/\S+\.j2)`\n\n```jinja\n(.*?)^```$", TEMPLATES, re.MULTILINE | re.DOTALL
     )
-    assert len(shown) == len(_blocks("jinja")) == 2
+    assert len(shown) == len(_blocks(ALL, "jinja")) == 2
     for name, text in shown:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    (tmp_path / "relay.toml").write_text(
-        f'[templates]\npath = "{tmp_path}/templates"\n[teams.acme]\nsecret = "{SECRET}"\n'
+    assert _problems(tmp_path) == []
+
+
+def _problems(folder: Path) -> list[str]:
+    (folder / "relay.toml").write_text(
+        f'[templates]\npath = "{folder}/templates"\n[teams.acme]\nsecret = "{SECRET}"\n'
     )
-    config = load(str(tmp_path / "relay.toml"), {})
-    assert template_problems(config, config.teams) == []
+    config = load(str(folder / "relay.toml"), {})
+    return [str(problem) for problem in template_problems(config, config.teams)]
 
 
-def test_the_filters_exist(tmp_path: Path) -> None:
-    (line,) = re.findall(r"^- \*\*Filters:\*\* (.*?)Jinja's own", README, re.MULTILINE | re.DOTALL)
-    expressions = _code(line)
-    assert len(expressions) == 4
+def test_the_filters_exist() -> None:
+    rows = _rows(TEMPLATES, "| filter | gives |")
+    expressions = [code.replace("\\|", "|") for row in rows for code in _code(row[0])]
+    expressions += re.findall(r"\{\{.*?\}\}", rows[0][1].replace("\\|", "|"))
+    assert len(expressions) == 5
     environment = MarkdownEnvironment(TemplateFiles((), builtin_folder()))
     for expression in expressions:
         environment.from_string(expression)  # a filter that is not known is an error
+    (without,) = re.findall(r"exist too, except\s(.*?)\. ", TEMPLATES, re.DOTALL)
+    assert len(_code(without)) == 5
+    assert not environment.filters.keys() & set(_code(without))
 
 
 def test_the_named_builtin_templates_exist() -> None:
     files = InProcessTemplates((), builtin_folder()).files
-    text = _prose(_section("## Your own words"))
-    named = [name for name in _code(text) if name.endswith(".md.j2") and "<" not in name]
-    assert {"base.md.j2", "_words.md.j2"} <= set(named)
+    named = [name for name in _code(_prose(TEMPLATES)) if re.fullmatch(r"[\w/-]+\.md\.j2", name)]
+    assert {"base.md.j2", "_words.md.j2", "event.md.j2"} <= set(named)
     for name in named:
         assert files.find(Path(name).name), name
+
+
+def test_the_table_of_blocks_is_complete() -> None:
+    documented = {_code(row[0])[0] for row in _rows(TEMPLATES, "| block | contains | default |")}
+    base = (builtin_folder() / "base.md.j2").read_text(encoding="utf-8")
+    assert documented == {"digest", *re.findall(r"\{% block (\w+) ", base)}
+
+
+def test_the_table_of_variables_is_complete() -> None:
+    rows = _rows(TEMPLATES, "| variable | is |")
+    assert sorted(name for row in rows for name in _code(row[0])) == sorted(VARIABLES)
+
+
+def test_the_suffixes_of_overrides_are_complete(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "create-file.txt.j2").touch()
+    (problem,) = _problems(tmp_path)
+    suffixes = problem.rpartition(": ")[2].split(", ")
+    rows = _rows(TEMPLATES, "| file | output |")
+    documented = [_code(row[0])[0].removeprefix("<event>") for row in rows]
+    assert sorted([".md.j2", *documented]) == sorted(suffixes)
+
+
+def test_the_limits_of_the_sandbox_are_those_of_the_code() -> None:
+    text = _section(TEMPLATES, "## Limits of the sandbox")
+    assert ("one second" in text) == (TEMPLATE_TIMEOUT == 1)
+    assert f"{MAX_GROWTH_BYTES >> 20} MB" in text
+    assert f"{MAX_TEMPLATE_SIZE // 1_000_000} MB of text" in text
+    assert ("ten minutes" in text) == (QUARANTINE_TTL == 600)
 
 
 # The service
 
 
 def test_the_responses_of_the_hook_are_complete() -> None:
-    rows = _rows(README, "| request | answer |")
+    rows = _rows(OPERATOR, "| request | response |")
     documented = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
     source = (ROOT / "relay" / "intake.py").read_text(encoding="utf-8")
     given = {
@@ -267,30 +344,77 @@ def test_the_responses_of_the_hook_are_complete() -> None:
     assert documented == given | {405}  # Starlette's, see tests/test_intake.py
 
 
+def _metrics() -> dict[str, tuple[str, set[str]]]:
+    """Type and labels by name, of metrics that have one value each."""
+    metrics = Metrics()
+    metrics.request("acme", 204)
+    metrics.event("acme", "create-file", "stored")
+    metrics.sent("acme/room", 0.1)
+    metrics.failed("acme/room", "timeout")
+    metrics.dead("acme/room", "timeout")
+    metrics.stopped("acme/room", is_stopped=True)
+    metrics.digest("acme/room")
+    metrics.template_problem("create-file.md.j2")
+    metrics.lookup("get-team", "found")
+    metrics.sync_call("get-team", "found")
+    metrics.sync_event("acme", "update-comment")
+    metrics.webhook("acme", is_active=True)
+    metrics.webhook_reactivated("acme")
+    metrics.set_waiting({}, ["acme/room"])
+    by_name = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        assert labels, f"{family.name} has no value here"
+        by_name[family.name + "_total" * (family.type == "counter")] = family.type, labels
+    return by_name
+
+
 def test_the_table_of_metrics_is_complete() -> None:
-    documented = {_code(row[0])[0] for row in _rows(README, "| metric | counts |")}
-    text = Metrics().text().decode()
-    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
-    given = {name for name in kinds if not name.endswith("_created")}
-    assert documented == given
+    rows = _rows(OPERATOR, "| metric | type | labels | meaning |")
+    documented = {_code(row[0])[0]: (row[1], set(_code(row[2]))) for row in rows}
+    assert documented == _metrics()
+    assert all(row[3] for row in rows)
+
+
+def test_every_named_metric_exists() -> None:
+    assert set(re.findall(r"\brelay_[a-z_]+(?=[\s`=>\[])", ALL)) <= _metrics().keys()
+    for block in _blocks(OPERATOR, "yaml"):
+        assert yaml.safe_load(block)
+
+
+def test_the_named_error_codes_are_in_the_tables_of_the_channels() -> None:
+    rows = _rows(OPERATOR, "| symptom | cause and fix |")
+    for service, errors in (("Slack", SLACK_ERRORS), ("Matrix", MATRIX_ERRORS)):
+        codes = [code for row in rows if row[0].startswith(f"{service}:") for code in _code(row[0])]
+        assert codes
+        assert set(codes) <= errors.keys()
 
 
 # Links
 
 
-def test_every_relative_link_has_a_target() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert len(links) >= 10
-    for link in links:
-        assert (ROOT / unquote(link)).exists(), link
+def _slug(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
 
 
-def test_every_anchor_has_a_heading() -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
-        for line in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+def _headings(text: str) -> set[str]:
+    return {_slug(line) for line in re.findall(r"^#+ (.*)$", _prose(text), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_has_a_target(name: str) -> None:
+    links = re.findall(r"\]\(([^)#:\s]*)(?:#([^)]+))?\)", _prose(DOCUMENTS[name]))
+    assert links
+    for path, anchor in links:
+        target = (ROOT / name).parent / unquote(path) if path else ROOT / name
+        assert target.exists(), path
+        if anchor:
+            assert anchor in _headings(target.read_text(encoding="utf-8")), anchor
+
+
+def test_the_readme_links_to_every_guide() -> None:
+    for name in DOCUMENTS.keys() - {"README.md"}:
+        assert f"]({name})" in README
 
 
 def test_the_pictures_are_small() -> None:

@@ -1,4 +1,4 @@
-"""Measures the figures of the README, each in one run on this machine.
+"""Measures the figures of ``tests/bench/README.md``, each in one run on this machine.
 
     make bench                    all of them
     python -m tests.bench NAME    one of BENCHES below

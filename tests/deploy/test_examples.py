@@ -5,28 +5,35 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args, get_origin
 
 import pytest
+import trustme
 import yaml
+from pydantic import BaseModel, TypeAdapter
 
 from relay.app import STOP_TIMEOUT
+from relay.config.settings import Config
 from relay.server import GRACEFUL_STOP_TIMEOUT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+EXAMPLE = (DEPLOY / "relay.toml").read_text(encoding="utf-8")
+COMPLETE = re.sub(r'^#(?=[\["a-z_])', "", EXAMPLE, flags=re.MULTILINE)
+"""With all optional settings."""
 
 
-@pytest.mark.parametrize("uncommented", [False, True])
-def test_the_example_config_passes_the_check(tmp_path: Path, uncommented: bool) -> None:
-    text = (DEPLOY / "relay.toml").read_text(encoding="utf-8")
-    if uncommented:
-        text, count = re.subn(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
-        assert count >= 8
+@pytest.mark.parametrize("text", [EXAMPLE, COMPLETE], ids=["as-it-is", "uncommented"])
+def test_the_example_config_passes_the_check(tmp_path: Path, text: str) -> None:
     config = tmp_path / "relay.toml"
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    text = text.replace("/etc/ssl/private-ca.pem", str(tmp_path / "ca.pem"))
     config.write_text(text, encoding="utf-8")
     (tmp_path / "templates").mkdir()
     secrets = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x" * 24)
+    secrets["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
     outcome = subprocess.run(
         [sys.executable, "-m", "relay", "check", "--config", str(config)],
         env={**os.environ, **secrets},
@@ -37,6 +44,34 @@ def test_the_example_config_passes_the_check(tmp_path: Path, uncommented: bool) 
     )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "https://relay.example.com/hooks/acme/" in outcome.stdout
+
+
+def test_the_example_config_has_every_key() -> None:
+    given = {(key.model, key.name) for key in _keys(Config, tomllib.loads(COMPLETE))}
+    missing = [
+        f"{model.__name__}.{name}"
+        for model in _reachable(Config)
+        for name in model.model_fields
+        if not any((sharing, name) in given for sharing in _sharing(model, name))
+    ]
+    assert missing == []
+
+
+def test_a_commented_key_shows_its_default() -> None:
+    plain = {key.path: key for key in _keys(Config, tomllib.loads(EXAMPLE))}
+    checked = set()
+    for key in _keys(Config, tomllib.loads(COMPLETE)):
+        field = key.model.model_fields[key.name]
+        default = field.get_default()
+        if field.is_required() or default in (None, "", (), {}) or isinstance(default, BaseModel):
+            continue
+        value = TypeAdapter(field.rebuild_annotation()).validate_python(key.value)
+        if key.path not in plain:
+            assert value == default, key.path
+            checked.add(key.name)
+        elif value != default:
+            assert f"default: {default}" in EXAMPLE, key.path
+    assert {"port", "max_body", "url", "retention", "digest_after", "tls"} <= checked
 
 
 def test_compose_joins_penpots_network_with_a_name_that_penpot_can_call() -> None:
@@ -107,6 +142,58 @@ def test_systemd_takes_the_unit_and_rates_it_as_well_confined(tmp_path: Path) ->
             ["systemd-analyze", *command, str(unit)], capture_output=True, text=True, check=False
         )
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+class _Key(NamedTuple):
+    """A key of the file; a list's tables are known by their ``name`` in ``path``."""
+
+    path: str
+    model: type[BaseModel]
+    name: str
+    value: Any
+
+
+def _keys(model: type[BaseModel], table: dict[str, Any], path: str = "") -> Iterator[_Key]:
+    for name, value in table.items():
+        field = model.model_fields[name]  # a KeyError: the code does not have this key
+        yield _Key(f"{path}.{name}", model, name, value)
+        inner = list(_models(field.annotation))
+        if not inner:
+            continue
+        if isinstance(value, list):
+            tables = {item["name"]: item for item in value}
+        elif get_origin(field.annotation) is dict:
+            tables = value
+        else:
+            tables = {"": value}
+        for key, item in tables.items():
+            (chosen,) = [kind for kind in inner if len(inner) == 1 or item["type"] in _types(kind)]
+            yield from _keys(chosen, item, f"{path}.{name}.{key}")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _types(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["type"].annotation)
+
+
+def _reachable(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for inner in _models(field.annotation):
+            yield from _reachable(inner)
+
+
+def _sharing(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
+    """The models of which one has to show the key: all channels for a key that all share."""
+    channels = [kind for kind in _reachable(Config) if "type" in kind.model_fields]
+    is_shared = all(name in kind.model_fields for kind in channels)
+    return channels if model in channels and is_shared else [model]
 
 
 def _yaml(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Makes the README's two pictures of the inspector:
+"""Makes the two pictures of the inspector in README and operator's guide:
 
     .venv/bin/python -m tests.pictures.inspector
 
