@@ -26,7 +26,7 @@ demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look a
 test: $(VENV)/.dev $(SYNAPSE)/.installed ## Runs all tests, against a real Matrix and mail server
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs, for 15 minutes; tells what became of all
+faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs, for 15 minutes; accounts for every message
 	@$(BIN)/pytest tests/faults --long $(ARGS)
 
 check: $(VENV)/.dev ## Lints, checks the format and the types
@@ -50,7 +50,7 @@ image: ## Builds the container as CI does (Debian's buildah, podman and mmdebstr
 hadolint: $(VENV)/.dev ## Lints the Dockerfile
 	@$(BIN)/hadolint deploy/Dockerfile
 
-lock: ## Writes the pins anew, with the newest versions that fit
+lock: ## Updates the pins to the newest versions that fit
 	@tests/deploy/lock "$(PYTHON)" constraints.txt --editable . --group dev hatchling
 	@tests/deploy/lock "$(PYTHON)" $(SYNAPSE_PINS) matrix-synapse
 

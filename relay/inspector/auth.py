@@ -122,7 +122,7 @@ class RequestHead:
         A proxy that adds no header is recognized by HTTP/1.0 or ``Connection: close``, which
         browsers do not send; nginx before 1.29.7 sends both by default
         (https://nginx.org/en/CHANGES). A proxy that sends neither and sets a local ``Host`` cannot
-        be recognized: so the README has proxies forward ``/hooks/`` only.
+        be recognized: so the guide has proxies forward ``/hooks/`` only.
         """
         if not self.is_peer_in(LOOPBACK) or any(
             map(_FORWARDED_HEADER_PATTERN.fullmatch, self.headers)
