@@ -10,7 +10,8 @@ from relay.channels.base import (
     Receipt,
     RetryLater,
 )
-from relay.config.settings import AnyChannel, StdoutSettings
+from relay.channels.stdout import StdoutSettings
+from relay.config.settings import AnyChannel
 from tests.channels import builders
 
 pytestmark = pytest.mark.anyio
