@@ -62,7 +62,7 @@ def test_a_commented_key_shows_its_default() -> None:
     checked = set()
     for key in _keys(Config, tomllib.loads(COMPLETE)):
         field = key.model.model_fields[key.name]
-        default = field.get_default()
+        default = field.get_default(call_default_factory=True)
         if field.is_required() or default in (None, "", (), {}) or isinstance(default, BaseModel):
             continue
         value = TypeAdapter(field.rebuild_annotation()).validate_python(key.value)
