@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sized
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sized
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel
-from relay.config.settings import AnyChannel, Config, Role
+from relay.config.settings import Config, Role
 from relay.delivery.backoff import Clock
 from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
@@ -30,7 +30,7 @@ from relay.delivery.thumbnails import Thumbnails
 from relay.inspector.auth import Sessions
 from relay.inspector.context import InspectorContext
 from relay.inspector.login import LoginGate
-from relay.intake import HookEndpoint
+from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.process import freeze_loaded_objects
@@ -49,128 +49,169 @@ at the next start, and Slack then shows the message twice."""
 
 
 def build(config: Config, role: Role = Role.ALL) -> Starlette:
-    store = store_at(config.store.url.reveal())
-    metrics = Metrics()
-    clock = Clock()
-    feed = ChangeFeed()
-    settings = config.queues()
-    retention = config.store.retention.total_seconds()
-    facts = FactCache(store)
-    lookups, thumbnails = _lookups(config, store, metrics, facts)
-    queues = QueueManager(
-        store,
-        {name: _queue_settings(config, store, name, channel) for name, channel in settings.items()},
-        metrics,
-        retention=retention,
-        pictures=thumbnails.get if thumbnails else no_picture,
-        clock_is_trusted=clock.is_trusted,
-        changed=feed.changed,
+    service = _Service(config, role)
+    inspector = InspectorContext(
+        config, service.store, service.templates, service.metrics, service.feed, service.wake
     )
-    templates = Templates(config.templates.path)
-    preparer = EventPreparer(config, facts, lookups, thumbnails)
-    planner = Planner(config, facts, templates, metrics)
-    fan_out = FanOut(
-        preparer, planner, store, queues, metrics, lambda: hook.is_under_load, feed.changed
-    )
-
-    def event_stored() -> None:
-        fan_out.wake()
-        feed.changed()
-
-    def queues_changed(names: Collection[str]) -> None:
-        queues.wake(names)
-        feed.changed()
-
-    hook = HookEndpoint(config, store, event_stored, metrics, is_open=role.accepts_events)
-    cleanup = Retention(store, retention, partial(clock.is_trusted, GRACE_SECONDS))
-    sync = _sync(config, store, metrics, event_stored) if role.delivers else None
-    # without queues of its own a replica wakes those of the others through the store
-    wake = queues.wake if role.delivers else lambda _: None
-    inspector = InspectorContext(config, store, templates, metrics, feed, wake)
-    tasks: list[asyncio.Task[None]] = []
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        if role.delivers:
-            store.listen(event_stored, queues_changed)
-        await store.open()
-        running = {
-            "queues": queues.run,
-            "fan-out": fan_out.run,
-            "retention": cleanup.run,
-        }
-        if sync is not None:
-            running["sync"] = sync.run
-        elif role.delivers:
-            await forget_sync_state(store)
-        if role.delivers:
-            tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
-            for channel in settings.values():
-                CHANNEL_TYPES[channel.type].load()  # fails now if an import is missing
-        for task in tasks:
-            task.add_done_callback(_log_end)
-        freeze_loaded_objects()
-        log.info(
-            "Relay %s, role %s: %s, %s, store %s",
-            __version__,
-            role,
-            _plural(config.teams, "team"),
-            _plural(settings, "channel"),
-            config.store.display_url,
-        )
-        try:
-            yield
-        finally:
-            log.info("stopping")
-            if sync is not None:
-                sync.stop()
-            cleanup.stop()
-            fan_out.stop()
-            await queues.stop(STOP_TIMEOUT)
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await preparer.close()
-            templates.close()
-            await store.close()
-            log.info("stopped")
-
-    async def health(request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def ready(request: Request) -> Response:
-        ended = [task.get_name() for task in tasks if task.done()]
-        if ended or (role.delivers and not tasks):
-            return PlainTextResponse(f"not running: {', '.join(ended)}\n", 503)
-        try:
-            await store.probe()
-        except StoreUnavailable as error:
-            return PlainTextResponse(f"the store can't be written: {error}\n", 503)
-        return PlainTextResponse("ok\n")
-
-    async def metrics_text(request: Request) -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
     application = Starlette(
         routes=[
-            Route("/hooks/{team}/{secret}", hook),
-            Route("/healthz", health),
-            Route("/readyz", ready),
-            Route("/metrics", metrics_text),
+            Route("/hooks/{team}/{secret}", service.hook),
+            Route("/healthz", _health),
+            Route("/readyz", service.ready),
+            Route("/metrics", service.metrics_text),
             Route("/inspector{path:path}", LoginGate(inspector, _pages)),
         ],
-        lifespan=lifespan,
+        lifespan=service.lifespan,
     )
-    application.state.feed = feed
+    application.state.feed = service.feed
     application.router.redirect_slashes = False  # a redirect would repeat the secret
     return application
 
 
-def _queue_settings(config: Config, store: Store, name: str, channel: AnyChannel) -> QueueSettings:
-    return QueueSettings(
-        partial(open_channel, channel, StoredKeyValues(store)),
-        channel.pace,
-        channel.in_threads,
-        channel.digest_threshold,
-        config.alerts_to(name),
+class _Service:
+    """The parts of a running Relay, each built from those above it."""
+
+    def __init__(self, config: Config, role: Role) -> None:
+        self._config, self._role = config, role
+        self.store = store_at(config.store.url.reveal())
+        self.metrics = Metrics()
+        self.feed = ChangeFeed()
+        self.templates = Templates(config.templates.path)
+        facts = FactCache(self.store)
+        lookups, thumbnails = _lookups(config, self.store, self.metrics, facts)
+        clock, load = Clock(), RequestLoad()
+        self._queues = _queues(
+            config, self.store, self.metrics, thumbnails, clock.is_trusted, self.feed.changed
+        )
+        self._preparer = EventPreparer(config, facts, lookups, thumbnails)
+        self._fan_out = FanOut(
+            self._preparer,
+            Planner(config, facts, self.templates, self.metrics),
+            self.store,
+            self._queues,
+            self.metrics,
+            load.is_high,
+            self.feed.changed,
+        )
+        self.hook = HookEndpoint(
+            config, self.store, self._stored, self.metrics, load, is_open=role.accepts_events
+        )
+        retention = config.store.retention.total_seconds()
+        self._retention = Retention(self.store, retention, partial(clock.is_trusted, GRACE_SECONDS))
+        self._sync = None
+        if role.delivers:
+            self._sync = _sync(config, self.store, self.metrics, self._stored)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def wake(self, names: Collection[str]) -> None:
+        # without queues of its own a replica wakes those of the others through the store
+        if self._role.delivers:
+            self._queues.wake(names)
+
+    def _stored(self) -> None:
+        self._fan_out.wake()
+        self.feed.changed()
+
+    def _queues_changed(self, names: Collection[str]) -> None:
+        self._queues.wake(names)
+        self.feed.changed()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        if self._role.delivers:
+            self.store.listen(self._stored, self._queues_changed)
+        await self.store.open()
+        if self._role.delivers:
+            await self._start()
+        freeze_loaded_objects()
+        log.info(
+            "Relay %s, role %s: %s, %s, store %s",
+            __version__,
+            self._role,
+            _plural(self._config.teams, "team"),
+            _plural(self._config.queues(), "channel"),
+            self._config.store.display_url,
+        )
+        try:
+            yield
+        finally:
+            await self._end()
+
+    async def _start(self) -> None:
+        running = {
+            "queues": self._queues.run,
+            "fan-out": self._fan_out.run,
+            "retention": self._retention.run,
+        }
+        if self._sync is not None:
+            running["sync"] = self._sync.run
+        else:
+            await forget_sync_state(self.store)
+        self._tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
+        for channel in self._config.queues().values():
+            CHANNEL_TYPES[channel.type].load()  # fails now if an import is missing
+        for task in self._tasks:
+            task.add_done_callback(_log_end)
+
+    async def _end(self) -> None:
+        log.info("stopping")
+        if self._sync is not None:
+            self._sync.stop()
+        self._retention.stop()
+        self._fan_out.stop()
+        await self._queues.stop(STOP_TIMEOUT)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._preparer.close()
+        self.templates.close()
+        await self.store.close()
+        log.info("stopped")
+
+    async def ready(self, _: Request) -> Response:
+        ended = [task.get_name() for task in self._tasks if task.done()]
+        if ended or (self._role.delivers and not self._tasks):
+            return PlainTextResponse(f"not running: {', '.join(ended)}\n", 503)
+        try:
+            await self.store.probe()
+        except StoreUnavailable as error:
+            return PlainTextResponse(f"the store can't be written: {error}\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def metrics_text(self, _: Request) -> Response:
+        text = self.metrics.text()
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _health(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+def _queues(
+    config: Config,
+    store: Store,
+    metrics: Metrics,
+    thumbnails: Thumbnails | None,
+    clock_is_trusted: Callable[[], bool],
+    changed: Callable[[Iterable[int]], None],
+) -> QueueManager:
+    values = StoredKeyValues(store)
+    settings = {
+        name: QueueSettings(
+            partial(open_channel, channel, values),
+            channel.pace,
+            channel.in_threads,
+            channel.digest_threshold,
+            config.alerts_to(name),
+        )
+        for name, channel in config.queues().items()
+    }
+    return QueueManager(
+        store,
+        settings,
+        metrics,
+        retention=config.store.retention.total_seconds(),
+        pictures=thumbnails.get if thumbnails is not None else no_picture,
+        clock_is_trusted=clock_is_trusted,
+        changed=changed,
     )
 
 

@@ -33,6 +33,17 @@ class _RequestRefused(RelayError):
         self.status = status
 
 
+class RequestLoad:
+    """How many requests the hook endpoint is answering."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def is_high(self) -> bool:
+        """Whether other work should yield to the requests in progress."""
+        return self.requests >= LOAD_THRESHOLD
+
+
 class HookEndpoint:
     """The ASGI application at ``/hooks/{team}/{secret}``: ``HEAD`` and ``POST``.
 
@@ -46,6 +57,7 @@ class HookEndpoint:
         store: Store,
         stored: Callable[[], None],
         metrics: Metrics,
+        load: RequestLoad,
         *,
         is_open: bool = True,
     ) -> None:
@@ -59,12 +71,7 @@ class HookEndpoint:
         self._metrics = metrics
         self._is_open = is_open
         self._large_body_lock = asyncio.Lock()
-        self._active_requests = 0
-
-    @property
-    def is_under_load(self) -> bool:
-        """Whether other work should yield to the requests in progress."""
-        return self._active_requests >= LOAD_THRESHOLD
+        self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("HEAD", "POST"):
@@ -85,7 +92,7 @@ class HookEndpoint:
             self._metrics.request(team, 200)
             await _respond(send, 200)
             return
-        self._active_requests += 1
+        self._load.requests += 1
         try:
             await self._take(team, scope, receive)
         except _RequestRefused as refusal:
@@ -94,7 +101,7 @@ class HookEndpoint:
             await _respond(send, refusal.status, str(refusal))
             return
         finally:
-            self._active_requests -= 1
+            self._load.requests -= 1
         self._metrics.request(team, 204)
         await _respond(send, 204)
 

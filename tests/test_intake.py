@@ -13,7 +13,7 @@ import pytest
 
 from relay.config.secret import Secret
 from relay.config.settings import Config
-from relay.intake import HookEndpoint
+from relay.intake import HookEndpoint, RequestLoad
 from relay.metrics import Metrics
 from relay.store.base import Store
 from tests.service import JSON, SECRET, Service, running, wait_until
@@ -86,7 +86,7 @@ async def test_unknown_team_and_wrong_secret_take_the_same_comparison(
 
     monkeypatch.setattr(Secret, "matches", noting)
     config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
-    hook = HookEndpoint(config, Store, pytest.fail, Metrics())  # type: ignore[type-abstract, arg-type]
+    hook = HookEndpoint(config, Store, pytest.fail, Metrics(), RequestLoad())  # type: ignore[type-abstract, arg-type]
     for team in ("nobody", "acme"):
         scope = {"method": "HEAD", "path_params": {"team": team, "secret": "wrong"}}
         await hook(scope, pytest.fail, send)
