@@ -1,0 +1,95 @@
+"""The config from environment variables alone."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.config.environment import known_variables
+from relay.config.load import load, warnings
+from relay.config.secret import Secret
+from tests.config.files import SECRET, problems_of, slips
+
+
+def test_the_value_of_an_unknown_variable_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secrets = [name.removesuffix("_FILE") for name in known_variables() if name.endswith("_FILE")]
+    for name in ("RELAY_SLACK_WEBHOOK", "RELAY_SMTP_PASS", *secrets):
+        for slip in slips(name):
+            if slip.startswith("RELAY_") and slip not in known_variables():
+                environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1", slip: "hunter2"}
+                (problem,) = problems_of(None, environ)
+                assert problem.startswith(f"environment: {slip}: unknown variable")
+                assert "hunter2" not in problem
+
+
+def test_the_environment_alone_describes_one_team(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "password").write_text("smtp-password")
+    config = load(
+        None,
+        {
+            "RELAY_SECRET": SECRET,
+            "RELAY_PORT": "9000",
+            "RELAY_SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x",
+            "RELAY_EMAIL_TO": "a@example.com, b@example.com",
+            "RELAY_EMAIL_SENDER": "p@example.com",
+            "RELAY_EMAIL_SMTP_HOST": "smtp",
+            "RELAY_EMAIL_SMTP_USERNAME": "relay",
+            "RELAY_EMAIL_SMTP_PASSWORD_FILE": str(tmp_path / "password"),
+            "RELAY_EVENTS": "comments, files",
+        },
+    )
+    assert config.server.port == 9000
+    slack, mail = config.teams["default"].channels
+    assert (slack.type, mail.type) == ("slack", "email")
+    assert slack.events == ("comments", "files")
+    assert mail.type == "email"
+    assert mail.to == ("a@example.com", "b@example.com")
+    assert mail.smtp.password == Secret("smtp-password")
+    assert config.hook_path("default") == f"/hooks/default/{SECRET}"
+    assert len(warnings(config)) == 1
+
+
+def test_problems_of_the_environment_name_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"RELAY_SECRET": SECRET, "RELAY_PROT": "1", "RELAY_SLACK_TOKEN": "xoxb"}
+    assert problems_of(None, environ) == [
+        "environment: RELAY_PROT: unknown variable; did you mean RELAY_PORT?",
+        'environment: RELAY_SLACK_CHANNEL: is required with token: an id or "#name"',
+    ]
+    assert problems_of(None, {"RELAY_SECRET": SECRET}) == [
+        "environment: RELAY_*: set the variables of a channel: RELAY_SLACK_WEBHOOK_URL, "
+        "RELAY_SLACK_TOKEN, RELAY_MATRIX_ROOM, RELAY_EMAIL_TO or RELAY_STDOUT=1"
+    ]
+    environ = {"RELAY_SECRET_FILE": "/does/not/exist", "RELAY_STDOUT": "1", "RELAY_EVENTS": "*,x"}
+    missing, event = problems_of(None, environ)
+    assert missing.startswith("environment: RELAY_SECRET_FILE: the file /does/not/exist can't be")
+    assert event.startswith('environment: RELAY_EVENTS = "x": matches no event')
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "0"}
+    assert "set the variables of a channel" in problems_of(None, environ)[0]
+    assert problems_of(None, {"RELAY_STDOUT": "1"}) == ["environment: RELAY_SECRET: is required"]
+    mail = {"RELAY_EMAIL_TO": "a@b.c", "RELAY_EMAIL_SENDER": "d@e.f"}
+    assert problems_of(None, mail | {"RELAY_SECRET": SECRET}) == [
+        "environment: RELAY_EMAIL_SMTP_HOST: is required"
+    ]
+    environ = {"RELAY_SECRET": SECRET, "RELAY_SECRET_FILE": "/nope", "RELAY_STDOUT": "1"}
+    assert problems_of(None, environ) == [
+        "environment: RELAY_SECRET_FILE: is set together with RELAY_SECRET: use only one"
+    ]
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT_FILE": "/x", "RELAY_CONFIG": ""}
+    assert "RELAY_STDOUT_FILE" in problems_of(None, environ)[0]
+
+
+def test_a_store_url_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://relay:hunter2@db/relay")
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}
+
+    config = load(None, environ | {"RELAY_STORE_URL_FILE": str(tmp_path / "url")})
+
+    assert config.store.display_url == "postgresql://db/relay"

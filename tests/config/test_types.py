@@ -1,0 +1,169 @@
+"""The rules of single values, with the exact text of every problem."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.config.load import ConfigError, load
+from tests.config.files import CHANNEL, MAIL, MATRIX, SLACK, SMTP, TEAM, problems_of, write
+
+CASES = {
+    "folder of templates": (
+        TEAM + '[templates]\npath = "/does/not/exist"',
+        ['templates.path = "/does/not/exist": must be an existing folder'],
+    ),
+    "no list": (
+        CHANNEL + 'type = "stdout"\nevents = "comments"',
+        ['teams.acme.channels[0].events = "comments": must be a list, such as ["…"]'],
+    ),
+    "wrong type": (
+        TEAM + '[server]\nport = "8080"',
+        ['server.port = "8080": must be a valid integer'],
+    ),
+    "out of range": (
+        TEAM + "[server]\nport = 65536",
+        ["server.port = 65536: must be less than or equal to 65535"],
+    ),
+    "underscore in the host": (
+        TEAM + '[server]\npublic_url = "http://my_relay:8080"',
+        [
+            'server.public_url = "http://my_relay:8080": must have a host name without '
+            "underscore: Penpot can't call such a host"
+        ],
+    ),
+    "no web address": (
+        TEAM + '[penpot]\nurl = "design.penpot.app"',
+        [
+            'penpot.url = "design.penpot.app": must be a web address such as "https://design.example.com"'
+        ],
+    ),
+    "store of another kind": (
+        TEAM + '[store]\nurl = "mysql://x"',
+        [
+            'store.url = "mysql://x": must be "sqlite:///relative/path.db", '
+            '"sqlite:////absolute/path.db", or "postgresql://user:password@host/database"'
+        ],
+    ),
+    "duration without unit": (
+        TEAM + '[store]\nretention = "30"',
+        [
+            'store.retention = "30": must be a number with a unit, such as "45s", "10m", "12h", '
+            '"30d" or "4w"'
+        ],
+    ),
+    "team id": (
+        TEAM + 'team_id = "acme"',
+        [
+            'teams.acme.team_id = "acme": must be the UUID of a Penpot team (the team-id in its '
+            "address)"
+        ],
+    ),
+    "short secret": (
+        '[teams.acme]\nsecret = "hunter2"',
+        [
+            "teams.acme.secret = ***: must have at least 16 characters of A-Z a-z 0-9 . _ ~ - "
+            "(create one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
+        ],
+    ),
+    "events": (
+        CHANNEL + 'type = "stdout"\nevents = ["comment"]',
+        [
+            'teams.acme.channels[0].events[0] = "comment": matches no event: use a group '
+            "(comments, files, projects, libraries, fonts, transfers), "
+            'a name from `relay events` or a glob; "!" in front excludes'
+        ],
+    ),
+    "mail address": (
+        MAIL.replace("d@example.com", "design") + SMTP,
+        [
+            'teams.acme.channels[0].to[0] = "design": must be one mail address such as '
+            '"design@example.com" or "Penpot <penpot@example.com>"'
+        ],
+    ),
+    "mail address that is not ASCII": (
+        MAIL.replace("d@example.com", "d@exämple.com").replace("p@", "pö@") + SMTP,
+        [
+            f'teams.acme.channels[0].{key} = "{value}": must be in ASCII: write a domain such '
+            'as "exämple.com" as xn--…; the part before the @ has no such form'
+            for key, value in (("to[0]", "d@exämple.com"), ("sender", "pö@example.com"))
+        ],
+    ),
+    "token that fits into no header": (
+        SLACK + 'token = "xoxb-é"\nchannel = "#c"',
+        [
+            "teams.acme.channels[0].token = ***: must be printable ASCII without spaces: "
+            "check that it was copied completely"
+        ],
+    ),
+    "access tokens that fit into no header": (
+        '[penpot]\naccess_token = "a\\u0007"\n' + MATRIX.replace('"t"', '"a b"') + 'room = "#a:b"',
+        [
+            f"{key} = ***: must be printable ASCII without spaces: "
+            "check that it was copied completely"
+            for key in ("penpot.access_token", "teams.acme.channels[0].access_token")
+        ],
+    ),
+    "webhook without address": (
+        SLACK + 'webhook_url = "T000/B000/hunter2"',
+        [
+            "teams.acme.channels[0].webhook_url = ***: must be the URL of an incoming webhook, "
+            '"https://hooks.slack.com/services/…", in ASCII without spaces'
+        ],
+    ),
+    "password of two lines": (
+        MAIL + 'smtp = { host = "h", username = "u", password = "hunter2\\nx" }',
+        [
+            "teams.acme.channels[0].smtp.password = ***: must be UTF-8 text on one line, "
+            "without control characters"
+        ],
+    ),
+    "mail server with a scheme": (
+        MAIL + 'smtp = { host = "smtp://example.com" }',
+        [
+            'teams.acme.channels[0].smtp.host = "smtp://example.com": must be a host\'s name or IP '
+            'address alone, such as "smtp.example.com"'
+        ],
+    ),
+    "port that is none": (
+        TEAM + '[penpot]\nurl = "https://example.com:99999"',
+        [
+            'penpot.url = "https://example.com:99999": must be a web address such as '
+            '"https://design.example.com"'
+        ],
+    ),
+    "authority that can't be read": (
+        MAIL + 'ca_file = "/does/not/exist"' + SMTP,
+        [
+            'teams.acme.channels[0].ca_file = "/does/not/exist": must be a '
+            "readable file (No such file or directory)"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert problems_of(write(tmp_path, text), {}) == expected
+
+
+def test_a_ca_file_without_a_certificate_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    text = f'{CHANNEL}type = "stdout"\nca_file = "ca.pem"'
+    assert problems_of(write(tmp_path, text), {}) == [
+        'teams.acme.channels[0].ca_file = "ca.pem": must hold certificates in PEM form'
+    ]
+
+
+@pytest.mark.parametrize("password", ["hunter/2", "hunter#2", "hunter?2", "hunter[2", "hunter℀2"])
+def test_an_unencoded_password_in_a_url_is_refused_and_not_shown(
+    tmp_path: Path, password: str
+) -> None:
+    path = write(tmp_path, f'{TEAM}[store]\nurl = "postgresql://relay:{password}@db/relay"')
+    with pytest.raises(ConfigError, match="percent-encoded, such as %2F for /") as caught:
+        load(path)
+    assert "hunter" not in str(caught.value)
+    for good in ("postgresql://relay:hunter%2F2@db/relay", "postgresql:///relay?host=/run/pg"):
+        load(write(tmp_path, f'{TEAM}[store]\nurl = "{good}"'))
