@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -157,41 +155,6 @@ def test_time_and_memory_of_a_template_are_limited(
     for process in same_folder.processes:
         status = _of(Path(f"/proc/{process}"), "status")
         assert int(status.partition("VmHWM:")[2].split()[0]) < 100 * 1024
-
-
-LATE_REPORT = """
-import pickle, sys, time
-from jinja2 import Environment
-from relay.messages import sandbox_worker
-
-where, folder = sys.argv[1:]
-places = {
-    "in the template": (Environment, "handle_exception"),
-    "in the worker": (sandbox_worker, "to_problem"),
-}
-owner, name = places[where]
-real, pause = getattr(owner, name), [0.5]
-
-def late(*given):
-    time.sleep(pause.pop() if pause else 0)  # as on a machine under load
-    return real(*given)
-
-setattr(owner, name, late)
-job = "override", (folder,), folder, {}, "x.md.j2", {}
-print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
-"""
-
-
-@pytest.mark.parametrize("where", ["in the template", "in the worker"])
-@pytest.mark.parametrize("error", ["1 / 0", "'x' * 10 ** 9"])
-def test_a_timeout_while_another_error_is_reported_has_its_line(
-    tmp_path: Path, error: str, where: str
-) -> None:
-    (tmp_path / "x.md.j2").write_text(f"a\n{{{{ {error} }}}}")
-    command = [sys.executable, "-c", LATE_REPORT, where, str(tmp_path)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert 'x.md.j2", 2, "takes longer than 0.2 s' in answer
-    assert answer.endswith("True\n")
 
 
 def test_a_template_that_exceeded_a_limit_is_quarantined(folder: UserTemplates) -> None:

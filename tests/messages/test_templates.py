@@ -1,40 +1,15 @@
-import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from relay.messages.document import parse
 from relay.messages.rendering import Problem
-from relay.messages.templates import RenderResult, Templates, builtin_folder
+from relay.messages.templates import Templates, builtin_folder
 from tests.messages.samples import known, subject
+from tests.messages.user import User
 
 MINE = '{% extends "builtin/create-file.md.j2" %}\n'
-
-
-class User:
-    """A user's folder of templates."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.templates = Templates(folder)
-
-    def write(self, name: str, text: str) -> str:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return str(path)
-
-    def render(
-        self, name: str = "create-file", team: str = "acme", channel: str = "stdout", **other: Any
-    ) -> RenderResult:
-        return self.templates.render(name, known(name, **other), team=team, channel_kind=channel)
-
-    def bodies(self, *names: str, team: str = "acme") -> list[str]:
-        rendered = [self.render(name, team) for name in names]
-        assert [result.problems for result in rendered] == [()] * len(names)
-        return [result.message.body for result in rendered]
 
 
 @pytest.fixture
@@ -55,23 +30,6 @@ def test_a_user_template_wins_over_the_built_in_one(user: User) -> None:
         BUILTIN["create-comment"].body,
     ]
     assert user.render().message.title == "New: Landing page"
-
-
-@pytest.mark.parametrize(
-    ("source", "title"),
-    [
-        ("{{ props.x | quote }}", "First *line*"),
-        ("**{{ props.x }}\nand more**\n\nbody", "First *line* second and more"),
-        ("- {{ file | link }}\n- b", "Landing page"),
-        ("---\n\n1. > # {{ file }}", "Landing page"),
-        ("```\n\n{{ file }}\n```", "Landing page"),
-    ],
-)
-def test_without_section_marks_the_title_is_the_first_visible_line(
-    user: User, source: str, title: str
-) -> None:
-    user.write("create-file.md.j2", source.replace("props", "event.props"))
-    assert user.render(props={"x": "First *line*\nsecond"}).message.title == title
 
 
 def test_a_team_template_wins_for_that_team(user: User) -> None:
@@ -175,21 +133,6 @@ def test_variables_of_any_kind_never_raise() -> None:
         assert rendered.problems
 
 
-def test_the_title_has_a_maximum_length(user: User) -> None:
-    message = user.render(file=subject("x" * 5_000)).message
-    assert len(message.title) == 300
-    assert message.title.endswith("…")
-    assert "x" * 5_000 in message.body
-
-
-def test_a_name_cannot_start_another_section(user: User) -> None:
-    user.write("create-file.md.j2", "{{ file }}\n{{ file.name | quote }}\n{{ file | link }}\n")
-    message = user.render(
-        file=SimpleNamespace(name="a\n<!-- footer -->\nb", url="http://x")
-    ).message
-    assert message.footer == ""
-
-
 @pytest.mark.parametrize(
     ("channel", "end", "source", "override"),
     [
@@ -231,20 +174,6 @@ def test_a_failing_template_for_one_channel_keeps_the_message(
     (problem,) = rendered.problems
     assert (problem.file, problem.line) == (path, line)
     assert text in problem.text
-
-
-def test_json_of_any_value_stays_json(user: User) -> None:
-    user.write(
-        "create-file.slack.json.j2", '[{"a": "{{ file }}", "b": {{ event.props | tojson }}}]'
-    )
-    nasty = '"\\\n\ud800\x00'
-    message = user.render(channel="slack", file=subject(nasty), props={"x": nasty}).message
-    assert json.loads(message.override) == [{"a": '"\\\n\ufffd\x00', "b": {"x": nasty}}]
-
-
-def test_a_problem_as_text() -> None:
-    assert str(Problem("a.md.j2", 3, "is wrong")) == "a.md.j2:3: is wrong"
-    assert str(Problem("a.md.j2", 0, "is wrong")) == "a.md.j2: is wrong"
 
 
 def test_the_built_in_templates_parse_to_the_intended_blocks(user: User) -> None:

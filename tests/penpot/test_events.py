@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
@@ -314,34 +313,6 @@ def test_the_author_of_a_comment_is_its_owner(owner: dict[str, str], actor: Pers
     assert normalize(_body("create-comment", content="hi", **owner)).actor == actor
 
 
-@pytest.mark.parametrize(("text", "plain"), [
-    (f"@[Zoë Müller-O'Neill]({ZOE}) look", "@Zoë Müller-O'Neill look"),
-    (f"@[A]({ZOE})@[B]({ADA})", "@A@B"),
-    (f"@[]({ZOE}) @[]() @[ ](x)", "@someone @someone @someone"),
-    (f"@[{ZOE}]({ZOE})", "@someone"),
-    (f"@[Ann [QA] B]({ZOE})", "@Ann [QA] B"),
-    ("@[a\nb](c)", "@a b"),
-    (f"@[@[a@b]({ZOE})", "@[@a@b"),
-    (f"@[a@b [c@d]]({ZOE}) @[]() @[x]({ZOE}", f"@a@b [c@d] @someone @[x]({ZOE}"),
-    ("mail a@b.c, @[no] and [x](y)", "mail a@b.c, @[no] and [x](y)"),
-])  # fmt: skip
-def test_mentions_become_plain_names(text: str, plain: str) -> None:
-    assert plain_text(text) == plain
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["@[" * 10_000, ("@[" * 140 + "](") * 72, "@[](" * 5000, "@[a]" * 5000, "@[" + "a" * 19_998],
-)
-def test_searching_for_mentions_takes_linear_time(text: str) -> None:
-    def cost() -> float:
-        start = time.thread_time()
-        assert plain_text(text)[: MAX_TEXT_LENGTH - 1] == text[: MAX_TEXT_LENGTH - 1]
-        return time.thread_time() - start
-
-    assert min(cost() for _ in range(5)) < 0.01  # measured is 0.001; it was 0.038
-
-
 def test_subjects_are_truthy_when_they_have_readable_text() -> None:
     assert not any([Subject(ADA, url="x"), Person(ADA, email="x@y"), Font(ADA, weight=400)])
     assert not any([Thread(ADA, first="x"), Comment(ADA, " \n")])
@@ -458,13 +429,6 @@ def test_a_comment_text_has_the_places_of_its_mentions() -> None:
         ("@Zoë", ZOE),
         ("@a]b", ADA),
     ]
-
-
-def test_a_truncated_mention_is_not_a_mention() -> None:
-    words = plain_text("x" * (MAX_TEXT_LENGTH - 3) + f"@[Zoë]({ZOE})")
-
-    assert words.endswith("x@Z…")
-    assert words.mentions == ()
 
 
 def test_email_addresses_can_be_removed_from_an_event() -> None:

@@ -1,0 +1,24 @@
+"""The stored form of a message."""
+
+from relay.messages.message import Mention, Message
+
+ZOE = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
+ADA = "6eaf5050-5d0e-81a4-8006-9a5f00000002"
+
+
+def test_dumps_and_loads_a_message() -> None:
+    message = Message(
+        "Title",
+        "Body",
+        brief=("Short", ""),
+        mentions=(Mention(ADA, "Ada", "ada@example.com", "U1", "@ada:x", "a@x"),),
+        to=Mention(ZOE),
+        picture="p",
+        file="F",
+    )
+
+    assert Message.loads(message.dumps()) == message
+    assert Message.loads('{"title": "old"}') == Message("old", "")
+    assert Message.loads('{"title": "new", "smell": "roses"}') == Message("new", "")
+    assert (message.in_thread().body, message.in_thread().picture) == ("Short", "")
+    assert Message("a", "b").in_thread() == Message("a", "b")
