@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from relay import __version__
-from relay.channels import CHANNEL_TYPES, open_channel
+from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.config.settings import Config, Role
 from relay.delivery.backoff import Clock
 from relay.delivery.facts import FactCache
@@ -76,7 +76,7 @@ class _Service:
         self.store = store_at(config.store.url.reveal())
         self.metrics = Metrics()
         self.feed = ChangeFeed()
-        self.templates = Templates(config.templates.path)
+        self.templates = Templates(config.templates.path, override_formats())
         facts = FactCache(self.store)
         lookups, thumbnails = _lookups(config, self.store, self.metrics, facts)
         clock, load = Clock(), RequestLoad()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay import __version__
+from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config, Role
 from relay.delivery.health import stopped_queues
@@ -166,7 +167,12 @@ def demo(stay: bool | None) -> None:
 @main.command()
 @CONFIG
 @click.argument("event", required=False)
-@click.option("--channel", "kind", help="slack, matrix, email or stdout (the default).")
+@click.option(
+    "--channel",
+    "kind",
+    default=DEFAULT_KIND,
+    help=f"{', '.join(CHANNEL_TYPES)}. Default: {DEFAULT_KIND}.",
+)
 @click.option("--team", help="Team whose templates are used. Default: the first team.")
 @click.option(
     "--payload",
@@ -174,7 +180,7 @@ def demo(stay: bool | None) -> None:
     help="File with a webhook body, JSON or Transit, instead of a sample.",
 )
 def preview(
-    path: str | None, event: str | None, kind: str | None, team: str | None, payload: Path | None
+    path: str | None, event: str | None, kind: str, team: str | None, payload: Path | None
 ) -> None:
     """Print the message for EVENT, or for one event of each kind.
 
@@ -190,7 +196,7 @@ def preview(
         else None
     )
     try:
-        for text in render_previews(config, event, kind or "stdout", team, payload):
+        for text in render_previews(config, event, kind, team, payload):
             click.echo(f"{text}\n")
     except PreviewError as error:
         raise click.ClickException(str(error)) from error

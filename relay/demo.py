@@ -10,6 +10,7 @@ import click
 import httpx
 from uvicorn import Server
 
+from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.settings import Config
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import SAMPLE_NAMES, sample
@@ -32,7 +33,7 @@ async def run(*, stay: bool) -> None:
                 "teams": {
                     "acme": {
                         "secret": secrets.token_urlsafe(24),
-                        "channels": [{"name": "demo", "type": "stdout", "events": ["*"]}],
+                        "channels": [{"name": "demo", "type": DEFAULT_KIND, "events": ["*"]}],
                     }
                 },
             }
@@ -94,7 +95,7 @@ def _print_next_steps(hook: str, inspector: str, *, stay: bool) -> None:
     click.secho(f"── {len(SAMPLE_NAMES)} events passed HTTP, store and queue.", dim=True)
     click.echo("Try next:")
     click.echo("  relay events                        the events that Penpot sends")
-    click.echo("  relay preview create-comment --channel slack")
+    click.echo(f"  relay preview create-comment --channel {next(iter(CHANNEL_TYPES))}")
     click.echo("  relay check                         check your own relay.toml")
     if not stay:
         click.echo(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-from relay.channels import open_channel
+from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config
@@ -75,7 +75,7 @@ def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
     """All problems in the templates that these teams use."""
     source = EventSource("acme", "acme", penpot_url=config.penpot.url)
     events = asyncio.run(examples(SAMPLE_NAMES, source))
-    templates = Templates(config.templates.path)
+    templates = Templates(config.templates.path, override_formats())
     return check(templates, [event.variables() for event in events], teams)
 
 

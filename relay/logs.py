@@ -5,6 +5,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from relay.channels import CHANNEL_TYPES
+
 
 class _TextFormatter(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -38,6 +40,7 @@ def configure_logging(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for library in ("httpx", "httpcore", "slack_sdk", "aiohttp", "uvicorn", "asyncio"):
-        # they log URLs, and a Slack webhook's URL is a secret
+    libraries = {name for kind in CHANNEL_TYPES.values() for name in kind.loggers}
+    for library in {"httpx", "httpcore", "uvicorn", "asyncio"} | libraries:
+        # they log URLs, and a webhook's URL is a secret
         logging.getLogger(library).setLevel(max(logging.WARNING, root.level))

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from relay.channels import CHANNEL_TYPES, open_channel
+from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config, PenpotSettings, TemplateSettings
 from relay.delivery.facts import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import (
-    EDITABLE_CHANNELS,
     original_comment_event,
     render,
     updates_message,
@@ -48,7 +47,9 @@ def render_previews(
     if config is not None and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     team = team or (next(iter(config.teams)) if config else "acme")
-    templates = Templates((config.templates if config else TemplateSettings()).path)
+    templates = Templates(
+        (config.templates if config else TemplateSettings()).path, override_formats()
+    )
     settings = config or Config.model_construct(penpot=PenpotSettings(), teams={})
     source = EventSource.of(settings, team)
     if payload is not None:
@@ -67,7 +68,7 @@ def render_previews(
 
 def _versions(event: Event, kind: str) -> Iterator[Event]:
     yield event
-    if kind in EDITABLE_CHANNELS and updates_message(event):
+    if CHANNEL_TYPES[kind].editor and updates_message(event):
         yield original_comment_event(event, kind)
 
 

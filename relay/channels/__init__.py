@@ -12,6 +12,7 @@ from relay.channels.base import (
     ReplyTo,
 )
 from relay.channels.preview import MessagePreview, plain_preview
+from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message
 
 CHANNEL_TYPES: dict[str, ChannelType] = {
@@ -49,6 +50,12 @@ def render_preview(
     if kind not in CHANNEL_TYPES:
         return plain_preview(message)
     return CHANNEL_TYPES[kind].preview(message, thread, settings)
+
+
+def override_formats() -> dict[str, OverrideFormat]:
+    """The templates for one kind of channel, by its name."""
+    types = CHANNEL_TYPES.values()
+    return {kind.name: kind.override for kind in types if kind.override is not None}
 
 
 def people_keys() -> dict[str, Callable[[str], str]]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from relay.channels.preview import MessagePreview
 from relay.config.types import CaFile, Name, SettingsModel, Texts
 from relay.errors import RelayError
+from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message, Picture
 
 
@@ -144,8 +145,6 @@ class EditableChannel(Protocol):
 class Channel(Protocol):
     """A place that messages are sent to. An instance serves one queue, one send at a time."""
 
-    kind: ClassVar[str]
-    """The channel's ``type`` in the config."""
     pace: ClassVar[float | None]
     """The server's documented limit in messages per minute; None where it documents none."""
 
@@ -297,6 +296,8 @@ class ChannelType:
     override."""
     variables: ChannelVariables
     people: PeopleKey | None = None
+    override: OverrideFormat | None = None
+    starter: str = ""  # initial text of such a template
     editor: str = ""  # how error texts name the channels that can edit; empty: none can
     marks_edits: bool = False  # whether clients mark edited messages
     brief_replies: bool = True  # whether a reply leaves out what its thread's first message says

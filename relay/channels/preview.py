@@ -51,7 +51,7 @@ SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 
 @dataclass(frozen=True, slots=True)
 class PreviewFrame:
-    """A document for an ``<iframe>``: a mail has its own styles."""
+    """A document with styles of its own, for an ``<iframe>``."""
 
     html: str
     policy: str
@@ -62,16 +62,17 @@ class PreviewFrame:
 @dataclass(frozen=True, slots=True)
 class MessagePreview:
     html: Markup  # for a page; of a mail only the headers
-    title: str = ""  # the notification's text (Slack, Matrix), or a mail's subject
-    text: str = ""  # the plain text: Matrix's ``body``, a mail's plain part
-    frame: PreviewFrame | None = None  # the mail's HTML
+    title: str = ""  # the text of a notification, or a subject
+    text: str = ""  # the plain text that is sent beside HTML
+    frame: PreviewFrame | None = None  # a document that is not part of the page
+    notifies: bool = False  # whether the title is the text of a notification
     note: str = ""  # why the channel does not use the template's output, if so
 
 
 def plain_preview(message: Message) -> MessagePreview:
     text = message_text(message)
     html = Markup('<pre class="preview preview-terminal" tabindex="0">{}</pre>').format(text)
-    return MessagePreview(html, message.title, text)
+    return MessagePreview(html, message.title)
 
 
 def message_text(message: Message) -> str:

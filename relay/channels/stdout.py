@@ -28,7 +28,6 @@ class StdoutSettings(ChannelSettings):
 
 
 class StdoutChannel:
-    kind: ClassVar[str] = "stdout"
     pace: ClassVar[float | None] = None
 
     def __init__(self, settings: StdoutSettings, kv: KeyValueStore) -> None:

@@ -74,7 +74,7 @@ class Clock:
         return now - self._since > SETTLE_SECONDS + extra
 
 
-BURST_SIZE = 5  # messages without delay after an idle time; Slack allows short bursts
+BURST_SIZE = 5  # messages without delay after an idle time: chats allow short bursts
 
 
 class RateLimiter:

@@ -11,7 +11,7 @@ from relay.messages.plain import length
 
 MAX_DIGEST_SIZE = 20  # messages
 MAX_TEXT_LENGTH = 2400
-"""Visible characters; Slack allows about 3,000 (``channels/slack_blocks.py``)."""
+"""Visible characters; chats allow about 3,000."""
 MAX_MARKDOWN_LENGTH = 4500  # characters of Markdown, with the addresses of links
 _PLACE_PREFIXES = ("· ", "to “")  # begin a line that says where a comment is
 _SEPARATOR = "\n\n---\n\n"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel, PersonSettings
 from relay.messages.message import Change, Mention, Message
 from relay.messages.rendering import Problem
@@ -71,9 +72,8 @@ class EventRenderer:
         """One message, or one for each person where the channel writes to people directly."""
         if channel.is_direct and not self._people:
             return []
-        # A mail is read by itself, also in a thread; and the first message of a thread has no other
-        # before it.
-        threaded = channel.in_threads and channel.type != "email"
+        # The first message of a thread has no other before it.
+        threaded = channel.in_threads and CHANNEL_TYPES[channel.type].brief_replies
         threaded = threaded and bool(self._event.thread.id)
         threaded = threaded and self._event.name != "create-comment-thread"
         variant = channel.type, channel.share_emails, threaded
@@ -123,11 +123,7 @@ class EventRenderer:
         return result.message
 
 
-EDITABLE_CHANNELS = frozenset({"slack", "matrix"})
-"""The kinds of channel in which messages can be edited."""
 _STATE_EVENTS = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
-_SHOW_EDITED = frozenset({"matrix"})
-"""The kinds of channel whose clients mark edited messages."""
 
 
 class ChangeRenderer:
@@ -145,7 +141,8 @@ class ChangeRenderer:
             kind: EventRenderer(
                 templates, original_comment_event(event, kind), team, people, picture
             )
-            for kind in EDITABLE_CHANNELS
+            for kind, channel_type in CHANNEL_TYPES.items()
+            if channel_type.editor
         }
 
     @property
@@ -195,7 +192,7 @@ def updates_message(event: Event) -> bool:
 def original_comment_event(event: Event, kind: str) -> Event:
     """The event that created the comment of ``event``, with the comment's current text and, where
     the channel's clients do not mark edits, with a mark of its own."""
-    edited = event.comment.edited and kind not in _SHOW_EDITED
+    edited = event.comment.edited and not CHANNEL_TYPES[kind].marks_edits
     comment = replace(event.comment, edited=edited)
     original = replace(event, actor=event.comment.author, comment=comment)
     if event.comment.is_first:

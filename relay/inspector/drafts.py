@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from relay.channels import render_preview
+from relay.channels import override_formats, render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
 from relay.config.settings import Config
@@ -45,7 +45,7 @@ class Drafts:
     def __init__(self, config: Config, store: Store) -> None:
         self._config = config
         self._store = store
-        self._templates = Templates(config.templates.path)
+        self._templates = Templates(config.templates.path, override_formats())
         self._lock = asyncio.Lock()
 
     async def sample(self, name: str, team: str) -> Event:

@@ -8,43 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from relay.channels import CHANNEL_TYPES, override_formats
 from relay.errors import RelayError
 from relay.messages.environments import BUILTIN, MAX_TEMPLATE_SIZE
-from relay.messages.sets import MARKDOWN_SUFFIX, OVERRIDE_SUFFIXES
+from relay.messages.sets import MARKDOWN_SUFFIX
 from relay.messages.templates import EVENT_NAME_PATTERN, GENERIC_TEMPLATE
 
 SHARED: Mapping[str, str] = MappingProxyType(
     {f"base{MARKDOWN_SUFFIX}": "all messages", f"_words{MARKDOWN_SUFFIX}": "shared phrases"}
 )
 """Files that every event's template includes, with their purpose."""
-
-STARTERS: Mapping[str, str] = MappingProxyType(
-    {
-        "slack": """\
-{"text": "{{ actor or "Someone" }}: {{ event.name }}",
- "blocks": [
-   {"type": "section",
-    "text": {"type": "mrkdwn", "text": "*{{ actor or "Someone" }}*: {{ event.name }}"}},
-   {"type": "context",
-    "elements": [{"type": "mrkdwn", "text": "{{ file or project or team }}"}]}
- ]}
-""",
-        "matrix": """\
-<p><strong>{{ actor or "Someone" }}</strong>: {{ event.name }}</p>
-<p><sub>{{ (file or project or team) | link }}</sub></p>
-""",
-        "email": """\
-<!doctype html>
-<html lang="en">
-<body style="font: 16px/1.5 sans-serif">
-<p><strong>{{ actor or "Someone" }}</strong>: {{ event.name }}</p>
-<p>{{ (file or project or team) | link }}</p>
-</body>
-</html>
-""",
-    }
-)
-"""Initial text of a template for one kind of channel, which has no built-in one."""
 
 
 class NotSaved(RelayError):
@@ -64,9 +37,8 @@ class TemplatePath:
     @property
     def kind(self) -> str:
         """The only kind of channel that it is for; empty for all."""
-        return next(
-            (kind for kind, end in OVERRIDE_SUFFIXES.items() if self.name.endswith(end)), ""
-        )
+        formats = override_formats().items()
+        return next((kind for kind, form in formats if self.name.endswith(form.suffix)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +54,8 @@ def file_names(event: str) -> tuple[str, ...]:
     """The files that can be edited for an event; none for an invalid event name."""
     if not EVENT_NAME_PATTERN.fullmatch(event):
         return ()
-    return (event + MARKDOWN_SUFFIX, *(event + end for end in OVERRIDE_SUFFIXES.values()), *SHARED)
+    suffixes = (MARKDOWN_SUFFIX, *(form.suffix for form in override_formats().values()))
+    return (*(event + suffix for suffix in suffixes), *SHARED)
 
 
 def load_template(user: Path | None, builtin: Path, template: TemplatePath) -> TemplateFile:
@@ -101,7 +74,7 @@ def load_template(user: Path | None, builtin: Path, template: TemplatePath) -> T
 def default_template(builtin: Path, template: TemplatePath) -> TemplateFile:
     """The built-in template, or an initial text if there is none."""
     if template.kind:
-        return TemplateFile(STARTERS[template.kind], "new")
+        return TemplateFile(CHANNEL_TYPES[template.kind].starter, "new")
     own = _content(builtin / template.name)
     if own is not None:
         return TemplateFile(_text(own), "builtin")
@@ -111,8 +84,8 @@ def default_template(builtin: Path, template: TemplatePath) -> TemplateFile:
 
 def own_template(user: Path | None, event: str, team: str, kind: str) -> TemplatePath | None:
     """The user's template that a team's channels of that kind use; None for the built-in one."""
-    overrides = [OVERRIDE_SUFFIXES[kind]] if kind in OVERRIDE_SUFFIXES else []
-    suffixes = (*overrides, MARKDOWN_SUFFIX)
+    form = CHANNEL_TYPES[kind].override
+    suffixes = (form.suffix, MARKDOWN_SUFFIX) if form else (MARKDOWN_SUFFIX,)
     paths = (TemplatePath(event + suffix, owner) for suffix in suffixes for owner in (team, ""))
     return next((path for path in paths if user and os.path.isfile(user / path.path)), None)
 

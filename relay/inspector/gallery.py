@@ -69,12 +69,13 @@ class Gallery:
         )
 
     async def mail(self, request: Request) -> Response:
-        """One sample as a team's mail, for an ``<iframe>``."""
-        team = request.query_params.get("team", "")
-        if team not in viewer_of(request).teams(inspector_of(request).config):
+        """One sample as a team's message, for an ``<iframe>``."""
+        team, kind = (request.query_params.get(name, "") for name in ("team", "kind"))
+        teams = viewer_of(request).teams(inspector_of(request).config)
+        if team not in teams or kind not in CHANNEL_TYPES:
             raise PageNotFound
         try:
             event = await self._drafts.sample(request.path_params["event"], team)
         except EventNotFound as error:
             raise PageNotFound from error
-        return frame_response((await self._drafts.render(event, team, "email")).preview.frame)
+        return frame_response((await self._drafts.render(event, team, kind)).preview.frame)

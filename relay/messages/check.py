@@ -9,8 +9,6 @@ from relay.messages.lint import hint
 from relay.messages.rendering import Problem, RenderError, Variables, to_problem
 from relay.messages.sets import (
     MARKDOWN_SUFFIX,
-    TEMPLATE_SUFFIXES,
-    InProcessTemplates,
 )
 from relay.messages.templates import Templates, TemplateSet, template_name
 
@@ -56,7 +54,7 @@ def _includes(problem: Problem, other: Problem) -> bool:
 def _sets(
     templates: Templates, teams: Collection[str] | None, problems: list[Problem]
 ) -> Iterator[tuple[Path, TemplateSet]]:
-    yield templates.builtin, InProcessTemplates((), templates.builtin)
+    yield templates.builtin, templates.builtin_set
     if templates.user is None:
         return
     if not templates.user.is_dir():
@@ -76,11 +74,11 @@ def _sets(
 def _lint_file(
     path: Path, templates: TemplateSet, known: Collection[str], samples: list[Variables]
 ) -> list[Problem]:
-    if path.name.endswith(TEMPLATE_SUFFIXES):
+    if path.name.endswith(templates.suffixes):
         return templates.lint(str(path), known, samples)
     if path.name.startswith("_"):
         return []
-    text = f"the name ends in none of: {', '.join(TEMPLATE_SUFFIXES)}"
+    text = f"the name ends in none of: {', '.join(templates.suffixes)}"
     return [Problem(str(path), 0, text)]
 
 
@@ -90,7 +88,7 @@ def _render_samples(templates: TemplateSet, samples: list[Variables]) -> Iterato
     Ends at the first one that exceeds a limit: the reason may be in a shared template, and each
     further sample would use up its limit too."""
     for sample in samples:
-        for suffix in TEMPLATE_SUFFIXES:
+        for suffix in templates.suffixes:
             name = template_name(templates, sample["event"]["name"], suffix)
             if suffix != MARKDOWN_SUFFIX and templates.files.find(name) is None:
                 continue

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from html import unescape
 from itertools import islice
 from pathlib import Path
@@ -207,19 +208,23 @@ class Json(str):
     __slots__ = ()
 
 
-class SlackJsonEnvironment(_TextEnvironment):
-    """For ``*.slack.json.j2``: a printed value is part of a JSON string.
+class JsonEnvironment(_TextEnvironment):
+    """For ``*.json.j2``: a printed value is part of a JSON string.
 
-    In ``"text": "*{{ actor }}* commented"`` the value is escaped for JSON, and its & < > for Slack,
-    so that no name can ping or link in ``mrkdwn`` and ``plain_text``. The filter ``tojson`` prints
-    a whole JSON value, including quotes, for the elements of ``rich_text``, which Slack does not
-    interpret.
+    In ``"text": "*{{ actor }}* commented"`` the value is escaped for the channel, and then for
+    JSON. The filter ``tojson`` prints a whole JSON value, including quotes, which is not escaped
+    for the channel.
     """
 
     concat = staticmethod(lambda parts: Json("".join(parts)))
 
-    def __init__(self, loader: BaseLoader) -> None:
-        super().__init__(loader, _in_json_string)
+    def __init__(self, loader: BaseLoader, escape: Callable[[str], str] = str) -> None:
+        def in_json_string(value: object) -> str:
+            if isinstance(value, Json):
+                return value
+            return Json(json.dumps(escape(readable(value)))[1:-1])
+
+        super().__init__(loader, in_json_string)
         self.filters |= {
             "tojson": lambda value: Json(json.dumps(value, default=str)),
             "truncate": _plain_text(filters.truncate),
@@ -228,7 +233,7 @@ class SlackJsonEnvironment(_TextEnvironment):
 
 
 class HtmlEnvironment(_SandboxedEnvironment):
-    """For ``*.matrix.html.j2`` and ``*.email.html.j2``: with Jinja's autoescaping."""
+    """For ``*.html.j2``: with Jinja's autoescaping."""
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(loader, _clean, lambda value: escaped(_clean(value)), autoescape=True)
@@ -240,11 +245,31 @@ class HtmlEnvironment(_SandboxedEnvironment):
         }
 
 
-def _in_json_string(value: object) -> str:
-    if isinstance(value, Json):
-        return value
-    text = readable(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return Json(json.dumps(text)[1:-1])
+@dataclass(frozen=True, slots=True)
+class OverrideFormat:
+    """The templates for one kind of channel, which replace the Markdown of its messages. They are
+    HTML, or JSON if the suffix says so. The sandbox imports the functions: they are top-level ones
+    of a module."""
+
+    suffix: str  # of their file names, such as ``.name.html.j2``
+    escape: Callable[[str], str] = str
+    """Escapes a value in a JSON string for the channel."""
+    validate: Callable[[Any], object] | None = None
+    """Gets the decoded JSON or the HTML, and raises ``ValueError`` if the channel would not accept
+    it."""
+
+    @property
+    def is_json(self) -> bool:
+        return self.suffix.endswith(".json.j2")
+
+    def environment(self, loader: BaseLoader) -> Environment:
+        return JsonEnvironment(loader, self.escape) if self.is_json else HtmlEnvironment(loader)
+
+    @property
+    def modules(self) -> set[str]:
+        """Of its functions."""
+        functions = (self.escape, self.validate)
+        return {function.__module__ for function in functions if function is not None}
 
 
 def _clean(value: object) -> object:

@@ -60,8 +60,8 @@ class Message:
     at: str = ""  # the event's time, ISO 8601 in UTC; empty if unknown
     thread: str = ""  # id of the Penpot comment thread; empty for other events
     override: str = ""
-    """The output of a template for one kind of channel, in that channel's own form (Block Kit
-    JSON for Slack, HTML for Matrix and mail); empty without such a template."""
+    """The output of a template for one kind of channel, in that channel's own form (JSON or HTML);
+    empty without such a template."""
     brief: tuple[str, str] | None = None
     """Body and footer for a reply in a channel's thread, without the file, page and first comment,
     which the thread's first message shows; None if they do not differ."""

@@ -12,14 +12,14 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 
 from relay.errors import RelayError
 from relay.messages.document import parse
-from relay.messages.environments import MAX_TEMPLATE_SIZE
+from relay.messages.environments import MAX_TEMPLATE_SIZE, OverrideFormat
 from relay.messages.plain import first_line, shorten, to_text
 
 Variables: TypeAlias = Mapping[str, Any]
 """What a template can use, by name."""
 
 MAX_TITLE_LENGTH = 300  # characters
-MAX_JSON_DEPTH = 50  # lists and objects; what Slack accepts has about ten
+MAX_JSON_DEPTH = 50  # lists and objects; what a chat accepts has about ten
 
 # A name from Penpot can't contain such a line: every < in it is escaped.
 _SECTION_PATTERN = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
@@ -93,39 +93,31 @@ def _one_line(text: str) -> str:
     return shorten(" ".join(text.split()), MAX_TITLE_LENGTH)
 
 
-def override(template: Template, variables: Variables) -> str:
+def override(template: Template, variables: Variables, form: OverrideFormat | None) -> str:
     """Render a template for one kind of channel. Raises the template's own errors, and
-    ``OutputError`` for JSON that Slack does not accept."""
+    ``OutputError`` for output that its channel does not accept."""
     text = _render(template, variables).strip()
-    if (template.name or "").endswith(".json.j2"):
+    value = _decoded(template, text) if form and form.is_json else text
+    if form and form.validate:
         try:
-            value = json.loads(text)
-            too_deep = _is_deeper(value, MAX_JSON_DEPTH)
-        except RecursionError:
-            value, too_deep = None, True
+            form.validate(value)
         except ValueError as error:
-            raise OutputError(template, f"gives no valid JSON: {error}") from error
-        if too_deep:
-            text = f"gives JSON that is nested deeper than {MAX_JSON_DEPTH}"
-            raise OutputError(template, text)
-        try:
-            parse_block_kit(value)
-        except ValueError as error:
-            raise OutputError(template, f"gives JSON that {error}") from error
+            what = "JSON" if form.is_json else "HTML"
+            raise OutputError(template, f"gives {what} that {error}") from error
     return text
 
 
-def parse_block_kit(value: object) -> tuple[list[Any], str]:
-    """The blocks and the notification text (may be empty) of a Slack template's JSON.
-
-    Raises ``ValueError`` for any other form.
-    """
-    match {"blocks": value} if isinstance(value, list) else value:
-        case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
-            text = others.get("text") or ""
-            if isinstance(text, str):
-                return blocks, text
-    raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
+def _decoded(template: Template, text: str) -> object:
+    try:
+        value = json.loads(text)
+        too_deep = _is_deeper(value, MAX_JSON_DEPTH)
+    except RecursionError:
+        value, too_deep = None, True
+    except ValueError as error:
+        raise OutputError(template, f"gives no valid JSON: {error}") from error
+    if too_deep:
+        raise OutputError(template, f"gives JSON that is nested deeper than {MAX_JSON_DEPTH}")
+    return value
 
 
 def _is_deeper(value: object, depth: int) -> bool:

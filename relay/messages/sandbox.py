@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,23 +40,25 @@ _REPORT_TIMEOUT = 0.2  # seconds for the process to report the line in which the
 _START_TIMEOUT = 30.0  # seconds
 _PASSED_VARIABLES = ("LD_LIBRARY_PATH",)
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[5:]; from relay.messages.sandbox_worker import main; main()"
+    "import sys; sys.path[:] = sys.argv[6:]; from relay.messages.sandbox_worker import main; main()"
 )
 
 
 class _WorkerProcess:
     """One process, and the pipe to it."""
 
-    def __init__(self) -> None:
-        """Raises ``OSError`` if the process does not start."""
+    def __init__(self, modules: Iterable[str]) -> None:
+        """``modules`` are imported at the start. Raises ``OSError`` if the process does not
+        start."""
         from multiprocessing.connection import Pipe  # needed only with user templates
 
         self.pipe, child_pipe = Pipe()
         with child_pipe:
             settings = (child_pipe.fileno(), TEMPLATE_TIMEOUT, MAX_GROWTH_BYTES, IDLE_TIMEOUT)
+            names = ",".join(modules)
             # Isolated and without the environment, which holds the service's secrets.
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-IBc", _PROGRAM, *map(str, settings), *sys.path],
+                [sys.executable, "-IBc", _PROGRAM, *map(str, settings), names, *sys.path],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ},
@@ -89,7 +91,9 @@ def _kill(process: subprocess.Popen[bytes], pipe: "Connection[Any, Any]") -> Non
 class Sandbox:
     """Starts the process when it is needed. Concurrent callers wait for each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Iterable[str] = ()) -> None:
+        """``modules`` have functions that jobs refer to."""
+        self._modules = tuple(modules)
         self._lock = threading.Lock()
         self._process: _WorkerProcess | None = None
 
@@ -116,7 +120,7 @@ class Sandbox:
         """None if the process exited before it took the job."""
         if self._process is None or not self._process.is_running():
             self._kill()
-            self._process = _WorkerProcess()
+            self._process = _WorkerProcess(self._modules)
         pipe = self._process.pipe
         try:
             pipe.send_bytes(work)
@@ -162,6 +166,7 @@ class SandboxedTemplates:
 
     def __init__(self, templates: InProcessTemplates, sandbox: Sandbox) -> None:
         self.files = templates.files
+        self.formats, self.suffixes = templates.formats, templates.suffixes
         self._sandbox = sandbox
         self._quarantined: dict[str, _Quarantined] = {}
 
@@ -189,7 +194,8 @@ class SandboxedTemplates:
         ):
             self._quarantined[name] = quarantined
             raise RenderError(quarantined.problem, exceeded_limits=True)
-        job = (task, files.folders, files.builtin, files.drafts, name, *arguments)
+        places = files.folders, files.builtin, self.formats, files.drafts
+        job = (task, *places, name, *arguments)
         try:
             return self._sandbox.run(job)
         except RenderError as error:

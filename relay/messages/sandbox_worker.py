@@ -8,10 +8,12 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, astuple
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from relay.messages.environments import OverrideFormat
 from relay.messages.rendering import Problem, Sections, to_problem
 from relay.messages.sandbox import timeout_text
 from relay.messages.sets import InProcessTemplates
@@ -42,16 +44,17 @@ class SandboxWorker:
         """The answer to a job, and whether the process has to exit after it.
 
         A job is a pickled tuple: task (a method of ``TemplateSet``), folders, folder of the
-        built-in templates, drafts, template name, and the task's further arguments.
+        built-in templates, override formats, drafts, template name, and the task's further
+        arguments.
         """
-        task, folders, builtin, drafts, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
+        task, folders, builtin, formats, drafts, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
         # Python handles the first timer and can report the line; the kernel enforces the second.
         signal.setitimer(signal.ITIMER_REAL, self._timeout)
         signal.setitimer(signal.ITIMER_PROF, 3 * self._timeout)
         must_exit = False
         try:
             try:
-                templates = self._templates(folders, builtin, drafts)
+                templates = self._templates(folders, builtin, formats, drafts)
                 text = self._run(templates, task, name, arguments)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -76,14 +79,20 @@ class SandboxWorker:
             return json.dumps({"problem": fields, "exceeded_limits": False})
 
     def _templates(
-        self, folders: tuple[str, ...], builtin: str, drafts: Mapping[str, str]
+        self,
+        folders: tuple[str, ...],
+        builtin: str,
+        formats: tuple[OverrideFormat, ...],
+        drafts: Mapping[str, str],
     ) -> InProcessTemplates:
         # Cached by the names of the drafts: the next text of a draft replaces the last one, and the
         # templates that it extends need no new compilation for every key press.
-        key = folders, builtin, tuple(sorted(drafts))
+        key = folders, builtin, formats, tuple(sorted(drafts))
         if key not in self._sets:
             paths = tuple(map(Path, folders))
-            self._sets[key] = InProcessTemplates(paths, Path(builtin), drafts, MAX_PARSE_SECONDS)
+            self._sets[key] = InProcessTemplates(
+                paths, Path(builtin), formats, drafts, MAX_PARSE_SECONDS
+            )
         self._sets[key].files.drafts = drafts
         return self._sets[key]
 
@@ -122,6 +131,8 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     timeout, max_growth, idle_timeout = float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the closed pipe ends the process
+    for module in filter(None, sys.argv[5].split(",")):
+        import_module(module)  # now: the first job has no time for it
     worker = SandboxWorker(timeout, max_growth)
     pipe.send_bytes(b"ready")
     must_exit = False

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
+from relay.messages.environments import OverrideFormat
 from relay.messages.escape import escape, one_line
 from relay.messages.message import Message
 from relay.messages.plain import shorten
@@ -16,7 +18,6 @@ from relay.messages.rendering import MAX_TITLE_LENGTH, Problem, Sections, Variab
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
 from relay.messages.sets import (
     MARKDOWN_SUFFIX,
-    OVERRIDE_SUFFIXES,
     InProcessTemplates,
 )
 
@@ -44,11 +45,18 @@ class Templates:
     sandbox (``cell.py``), whose callers block: render off the event loop.
     """
 
-    def __init__(self, user: Path | None = None, builtin: Path | None = None) -> None:
+    def __init__(
+        self,
+        user: Path | None = None,
+        formats: Mapping[str, OverrideFormat] = MappingProxyType({}),
+        builtin: Path | None = None,
+    ) -> None:
+        """``formats``: the templates for one kind of channel, by its type in the config."""
         self.user = user
         self.builtin = builtin or builtin_folder()
-        self._builtin_set = InProcessTemplates((), self.builtin)
-        self._sandbox = Sandbox()
+        self._formats = formats
+        self.builtin_set = InProcessTemplates((), self.builtin, formats.values())
+        self._sandbox = Sandbox({name for form in formats.values() for name in form.modules})
         self._user_sets: dict[str, TemplateSet] = {}
 
     def close(self) -> None:
@@ -84,8 +92,8 @@ class Templates:
                 problems.append(to_problem(error, name))
         sections = sections or _plain_line(event_name, variables)
         override = ""
-        if suffix := OVERRIDE_SUFFIXES.get(channel_kind):
-            override = _override(sets, event_name, variables, suffix, problems)
+        if form := self._formats.get(channel_kind):
+            override = _override(sets, event_name, variables, form.suffix, problems)
         message = _message(event_name, variables, team, sections, override)
         return RenderResult(message, tuple(problems))
 
@@ -104,7 +112,7 @@ class Templates:
     def for_team(self, team: str = "") -> TemplateSet:
         """The templates of a team; those of all teams if it has no folder."""
         if self.user is None:
-            return self._builtin_set
+            return self.builtin_set
         if not (team and os.path.isdir(self.user / team)):
             team = ""
         if team not in self._user_sets:
@@ -115,15 +123,17 @@ class Templates:
         self, team: str, drafts: Mapping[str, str] | None
     ) -> tuple[TemplateSet, ...]:
         if drafts:
-            return self._sandboxed(team, drafts), self._builtin_set
+            return self._sandboxed(team, drafts), self.builtin_set
         templates = self.for_team(team)
-        builtin = self._builtin_set
+        builtin = self.builtin_set
         return (builtin,) if templates is builtin else (templates, builtin)
 
     def _sandboxed(self, team: str, drafts: Mapping[str, str] | None = None) -> SandboxedTemplates:
         folders = [self.user / team] if self.user and team else []
         folders += [self.user] if self.user else []
-        return SandboxedTemplates(InProcessTemplates(folders, self.builtin, drafts), self._sandbox)
+        formats = self._formats.values()
+        templates = InProcessTemplates(folders, self.builtin, formats, drafts)
+        return SandboxedTemplates(templates, self._sandbox)
 
 
 def _override(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from relay.channels import override_formats
 from relay.channels.email.message import mail_address
 from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.delivery.renderer import EventRenderer, mentions_to_ping
@@ -127,7 +128,7 @@ async def test_a_template_for_one_channel_has_a_brief_form_as_well(tmp_path: Pat
     (tmp_path / "create-comment.matrix.html.j2").write_text(
         "{{ actor }}{% if not thread.begun %} on {{ file }}{% endif %}"
     )
-    templates = Templates(tmp_path)
+    templates = Templates(tmp_path, override_formats())
     renderer = EventRenderer(templates, example("create-comment"), "acme", (), "")
     (threaded,) = await renderer.messages(channel(**MATRIX))
     templates.close()
@@ -155,7 +156,7 @@ async def test_mail_addresses_are_shown_only_with_share_emails(tmp_path: Path) -
     )
     event = example("create-comment-thread")
     assert event.actor.email == "ada@example.com"
-    renderer = EventRenderer(Templates(tmp_path), event, "acme", (), "")
+    renderer = EventRenderer(Templates(tmp_path, override_formats()), event, "acme", (), "")
 
     shown, hidden = [
         Message.loads(row.message).title
@@ -202,7 +203,7 @@ async def test_a_slow_user_template_does_not_block_the_event_loop(
 ) -> None:
     monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 1.0)
     (tmp_path / "create-file.md.j2").write_text("{{ 10 ** (10 ** 8) }}")
-    templates = Templates(tmp_path)
+    templates = Templates(tmp_path, override_formats())
     renderer = EventRenderer(templates, example("create-file"), "acme", (), "")
     gaps = []
 

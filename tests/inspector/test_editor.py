@@ -60,7 +60,7 @@ def test_the_preview_follows_the_text(service: Service, open_page: Open) -> None
     page.get_by_text("Matrix", exact=True).click()
     expect(message.locator(".preview-matrix strong")).to_have_text("hello")
     page.get_by_text("Output", exact=True).click()
-    expect(message.locator(".preview-stdout")).to_contain_text("Ada Lovelace says hello about")
+    expect(message.locator(".preview-terminal")).to_contain_text("Ada Lovelace says hello about")
 
 
 def test_a_mail_is_shown_in_a_frame_with_its_own_styles(service: Service, open_page: Open) -> None:
@@ -141,7 +141,7 @@ def test_a_received_event_replaces_the_sample(service: Service, open_page: Open)
     wait_until(lambda: "From the log" in service.output.read_text(), 30)
     page = open_page(f"{service.url}/inspector/events/1")
     page.get_by_role("link", name="Edit template for log").click()
-    message = page.locator("#message .preview-stdout")
+    message = page.locator("#message .preview-terminal")
     expect(message).to_contain_text("From the log <script>alert(1)</script>")
     page.goto(service.url + EDITOR)
     page.locator("select[name=from]").select_option("1")

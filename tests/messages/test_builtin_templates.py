@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from relay.channels import override_formats
 from relay.messages.document import Heading, Text, parse
 from relay.messages.escape import clean
 from relay.messages.plain import to_text
@@ -15,7 +16,7 @@ from relay.penpot.events import Comment, Person, Subject, Thread
 from tests.messages.samples import ID, known, subject, unknown
 from tests.messages.texts import any_text
 
-TEMPLATES = Templates()
+TEMPLATES = Templates(None, override_formats())
 EVENTS = (*CATALOGUE, "publish-file-version")
 
 
@@ -66,7 +67,7 @@ def test_a_base_template_can_put_the_title_into_a_heading(
         "<!-- body -->\n### **{{ self.title() }}.**\n{% block body %}{% endblock %}"
         "{% block footer %}{% endblock %}"
     )
-    templates = Templates(tmp_path)
+    templates = Templates(tmp_path, override_formats())
     rendered = templates.render(name, variables(name), team="acme", channel_kind="stdout")
     templates.close()
     heading = parse(rendered.message.body)[0]

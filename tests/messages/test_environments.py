@@ -3,16 +3,23 @@ import os
 from pathlib import Path
 
 import pytest
-from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
+from jinja2 import BaseLoader, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SecurityError
 
+from relay.channels.slack.override import escape as slack_escape
 from relay.messages.environments import (
     HtmlEnvironment,
+    JsonEnvironment,
     MarkdownEnvironment,
-    SlackJsonEnvironment,
     TemplateFiles,
 )
 from relay.messages.escape import Markdown
+
+
+class SlackJson(JsonEnvironment):
+    def __init__(self, loader: BaseLoader) -> None:
+        super().__init__(loader, slack_escape)
+
 
 FILES = {
     "words.md.j2": "{% macro bold(x) %}**{{ x }}**{% endmacro %}",
@@ -89,7 +96,7 @@ def test_text_that_loses_its_mark_is_escaped_again(folder: Path, template: str) 
         ("{% include '../secret' %}", TemplateNotFound),
     ],
 )
-@pytest.mark.parametrize("kind", [MarkdownEnvironment, HtmlEnvironment, SlackJsonEnvironment])
+@pytest.mark.parametrize("kind", [MarkdownEnvironment, HtmlEnvironment, SlackJson])
 def test_no_template_escapes_jinja_s_sandbox(
     folder: Path, kind: type[MarkdownEnvironment], template: str, error: type[Exception]
 ) -> None:
@@ -98,7 +105,7 @@ def test_no_template_escapes_jinja_s_sandbox(
 
 
 def test_a_value_in_slack_json_can_neither_end_its_string_nor_ping() -> None:
-    environment = SlackJsonEnvironment(TemplateFiles((), Path()))
+    environment = SlackJson(TemplateFiles((), Path()))
     template = environment.from_string(
         '{"mrkdwn": "{{ n ~ 1 }} {{ n | truncate(4) }}", '
         '"list": {{ [n] | tojson }}, "d": "{{ d | when }}"}'
@@ -128,7 +135,7 @@ def test_filters_escape_the_result_of_a_macro_once() -> None:
     assert html.from_string(source).render(n="R&D <b>") == (
         '<a href="http://x">R&amp;D &lt;b&gt;</a> R&amp;D &lt;b&gt;'
     )
-    slack = SlackJsonEnvironment(TemplateFiles((), Path()))
+    slack = SlackJson(TemplateFiles((), Path()))
     source = '"{% set x %}{{ n }}{% endset %}{{ x | truncate(9) }}"{{ n | tojson | truncate(9) }}'
     assert slack.from_string(source).render(n="R&D <b>").startswith('"R&amp;D &lt;b&gt;"')
 
@@ -193,7 +200,7 @@ MARKED = (
     ("environment", "template"),
     [
         (environment, f"{start}{{{{ {use} }}}}")
-        for environment in (MarkdownEnvironment, SlackJsonEnvironment)
+        for environment in (MarkdownEnvironment, SlackJson)
         for start, line in zip(MARKED, ("line", "line()"), strict=True)
         for use in (
             f"{line}.format(n, k=n)",
@@ -230,7 +237,7 @@ def test_no_method_of_marked_text_lets_unescaped_text_through(
         assert "[" not in plain
 
 
-@pytest.mark.parametrize("environment", [MarkdownEnvironment, SlackJsonEnvironment])
+@pytest.mark.parametrize("environment", [MarkdownEnvironment, SlackJson])
 @pytest.mark.parametrize("name", [name for name in dir(str) if not name.startswith("_")])
 def test_the_result_of_a_string_method_is_marked_only_if_it_is_escaped(
     environment: type[MarkdownEnvironment], name: str

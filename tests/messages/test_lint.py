@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels import override_formats
 from relay.messages.check import check
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
@@ -64,7 +65,7 @@ def test_a_problem_has_its_file_and_line(
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(source)
-    problems = check(Templates(tmp_path), SAMPLES)
+    problems = check(Templates(tmp_path, override_formats()), SAMPLES)
     assert {(problem.file, problem.line) for problem in problems} == {(str(path), line)}
     assert any(text in problem.text for problem in problems)
 
@@ -85,4 +86,4 @@ def test_a_problem_has_its_file_and_line(
 def test_valid_templates_have_no_problems(tmp_path: Path, source: str) -> None:
     (tmp_path / "create-file.md.j2").write_text(source)
     (tmp_path / "_mine.md.j2").write_text("{% macro hi(x) %}Hi {{ x }}{% endmacro %}")
-    assert check(Templates(tmp_path), SAMPLES) == []
+    assert check(Templates(tmp_path, override_formats()), SAMPLES) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels import override_formats
 from relay.messages import sandbox as cell
 from relay.messages.check import check
 from relay.messages.templates import RenderResult, Templates
@@ -71,7 +72,7 @@ class UserTemplates:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.templates = Templates(path)
+        self.templates = Templates(path, override_formats())
         self._others = set(_processes())
         self.write("{{ file }}")
         assert self.render().problems == ()

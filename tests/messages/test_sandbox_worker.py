@@ -26,7 +26,7 @@ def late(*given):
     return real(*given)
 
 setattr(owner, name, late)
-job = "override", (folder,), folder, {}, "x.md.j2", {}
+job = "override", (folder,), folder, (), {}, "x.md.j2", {}
 print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
 """
 

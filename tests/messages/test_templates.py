@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from relay.channels import override_formats
 from relay.messages.document import parse
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates, builtin_folder
@@ -18,7 +19,9 @@ def user(tmp_path: Path) -> User:
 
 
 BUILTIN = {
-    name: Templates().render(name, known(name), team="acme", channel_kind="stdout").message
+    name: Templates(None, override_formats())
+    .render(name, known(name), team="acme", channel_kind="stdout")
+    .message
     for name in ("create-file", "create-comment", "new-thing")
 }
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from relay.channels import override_formats
 from relay.messages.templates import RenderResult, Templates
 from tests.messages.samples import known
 
@@ -12,7 +13,7 @@ class User:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.templates = Templates(folder)
+        self.templates = Templates(folder, override_formats())
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name

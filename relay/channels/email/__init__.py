@@ -3,7 +3,18 @@
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
 from relay.channels.email.settings import EmailSettings, person_address
 from relay.channels.preview import MessagePreview
+from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message
+
+_STARTER = """\
+<!doctype html>
+<html lang="en">
+<body style="font: 16px/1.5 sans-serif">
+<p><strong>{{ actor or "Someone" }}</strong>: {{ event.name }}</p>
+<p>{{ (file or project or team) | link }}</p>
+</body>
+</html>
+"""
 
 
 def _load() -> ChannelClass:
@@ -46,5 +57,7 @@ TYPE = ChannelType(
         required=("RELAY_EMAIL_TO",),
     ),
     people=PeopleKey("email", person_address),
+    override=OverrideFormat(".email.html.j2"),
+    starter=_STARTER,
     brief_replies=False,  # a mail is read by itself, also in a thread
 )

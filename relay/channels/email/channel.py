@@ -40,7 +40,6 @@ class EmailChannel:
     """Sends to one or more mailboxes, each mail over a new connection: the server may close one
     that is kept open."""
 
-    kind: ClassVar[str] = "email"
     pace: ClassVar[float | None] = None
 
     def __init__(self, settings: EmailSettings, kv: KeyValueStore) -> None:

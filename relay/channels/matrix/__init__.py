@@ -5,7 +5,13 @@ import json
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
 from relay.channels.matrix.settings import MatrixSettings, user_id
 from relay.channels.preview import MessagePreview
+from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message
+
+_STARTER = """\
+<p><strong>{{ actor or "Someone" }}</strong>: {{ event.name }}</p>
+<p><sub>{{ (file or project or team) | link }}</sub></p>
+"""
 
 
 def _load() -> ChannelClass:
@@ -44,6 +50,8 @@ TYPE = ChannelType(
         required=("RELAY_MATRIX_ROOM",),
     ),
     people=PeopleKey("matrix", user_id),
+    override=OverrideFormat(".matrix.html.j2"),
+    starter=_STARTER,
     editor="Matrix",
     marks_edits=True,
     secrets=r"\b(syt_|mat_)",

@@ -39,7 +39,6 @@ _NO_MESSAGE = "the message does not exist"
 class MatrixChannel:
     """Posts to a room, or to direct rooms, as a user of the homeserver."""
 
-    kind: ClassVar[str] = "matrix"
     # Every homeserver has its own limits and reports them with M_LIMIT_EXCEEDED.
     pace: ClassVar[float | None] = None
     edits_notify: ClassVar[bool] = True

@@ -47,7 +47,7 @@ def preview(message: Message) -> MessagePreview:
     note = ""
     if message.override and message.override not in str(html):
         note = "Matrix gets the built-in message: the template's output is too long"
-    return MessagePreview(shown, plain.partition("\n")[0], plain, note=note)
+    return MessagePreview(shown, plain.partition("\n")[0], plain, notifies=True, note=note)
 
 
 def sanitized(html: str) -> Markup:

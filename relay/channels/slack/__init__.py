@@ -4,6 +4,7 @@ import json
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
 from relay.channels.preview import MessagePreview
+from relay.channels.slack.override import FORMAT, STARTER
 from relay.channels.slack.settings import SlackSettings, member_id
 from relay.messages.message import Message
 
@@ -46,6 +47,8 @@ TYPE = ChannelType(
         required=("RELAY_SLACK_WEBHOOK_URL", "RELAY_SLACK_TOKEN"),
     ),
     people=PeopleKey("slack", member_id),
+    override=FORMAT,
+    starter=STARTER,
     editor="Slack with token",
     secrets=r"hooks\.slack|/services/|\b(xox|xapp-)",
     loggers=("slack_sdk", "aiohttp"),

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from relay.channels.slack.override import escape, parse_block_kit
 from relay.messages.document import (
     Block,
     CodeBlock,
@@ -35,7 +36,6 @@ from relay.messages.document import (
 from relay.messages.escape import without_surrogates
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, shorten, to_text
-from relay.messages.rendering import parse_block_kit
 
 Json: TypeAlias = dict[str, Any]
 
@@ -99,11 +99,6 @@ def override(message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS) -> Js
     users = [{"type": "user", "user_id": user} for user in absent]
     more = [_rich_text([_section(users)])] if users else []
     return {"text": text or _notification(message), "blocks": [*blocks, *more]}
-
-
-def escape(text: str) -> str:
-    """https://docs.slack.dev/messaging/formatting-message-text#escaping"""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _notification(message: Message) -> str:

@@ -45,7 +45,6 @@ _LITERAL_TEXT: dict[str, Any] = {
 
 
 class SlackChannel:
-    kind: ClassVar[str] = "slack"
     # One message per second and channel, for chat.postMessage and for incoming webhooks:
     # https://docs.slack.dev/apis/web-api/rate-limits
     pace: ClassVar[float | None] = 60.0

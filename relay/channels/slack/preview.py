@@ -117,7 +117,9 @@ def preview(message: Message) -> MessagePreview:
     text = arguments["text"]
     for entity, character in _ENTITIES:
         text = text.replace(entity, character)
-    return MessagePreview(posted(draw(arguments, names), clock(message.at)), text, note=note)
+    return MessagePreview(
+        posted(draw(arguments, names), clock(message.at)), text, notifies=True, note=note
+    )
 
 
 def posted(blocks: Markup, time: str) -> Markup:

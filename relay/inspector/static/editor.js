@@ -52,13 +52,13 @@ function onKey(event) {
 let frames = 0;
 function showMail() {
   const container = draft.querySelector(".frames");
-  if (draft.querySelector("#message [data-kind]")?.dataset.kind !== "email") {
+  if (!draft.querySelector("#message [data-frame]")) {
     container.replaceChildren();
     return;
   }
   const frame = document.createElement("iframe");
   frame.name = `mail-${++frames}`;
-  frame.title = "The mail";
+  frame.title = "The message";
   frame.className = "preview-frame loading";
   frame.setAttribute("sandbox", container.dataset.sandbox);
   container.append(frame);
