@@ -17,7 +17,7 @@ from relay.channels.base import (
     ReplyTo,
     RetryLater,
 )
-from relay.channels.preview import MessagePreview, message_text, plain_preview
+from relay.channels.preview import message_text, plain_preview
 from relay.messages.message import Message, Picture
 
 
@@ -79,18 +79,12 @@ async def _in_thread(work: Callable[[], None]) -> None:
     await asyncio.wrap_future(future)
 
 
-def _preview(
-    message: Message, thread: ReplyTo | None, settings: StdoutSettings | None
-) -> MessagePreview:
-    return plain_preview(message)
-
-
 TYPE = ChannelType(
     name="stdout",
     label="Output",
     settings=StdoutSettings,
     load=lambda: StdoutChannel,
-    preview=_preview,
+    preview=lambda message, thread, settings: plain_preview(message),
     text=message_text,
     variables=ChannelVariables(keys={"RELAY_STDOUT": ""}, required=("RELAY_STDOUT=1",)),
 )
