@@ -96,7 +96,7 @@ def test_no_module_outside_its_folder_names_a_kind() -> None:
 def test_the_check_finds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.RELAY", tmp_path)
     path = tmp_path / "a.py"
-    for source in ("x.is_slack", "'type matrix'", "def stdout_only(): ...", "f(slack=1)"):
+    for source in ("x.is_slack", "x = 'type matrix'", "def stdout_only(): ...", "f(slack=1)"):
         path.write_text(source)
         assert named_kinds(path), source
     path.write_text('"""Slack and Matrix."""')

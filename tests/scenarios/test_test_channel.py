@@ -166,6 +166,7 @@ def test_the_inspector_shows_its_previews(tmp_path: Path) -> None:
         service.end()
 
 
+@pytest.mark.anyio
 async def test_a_change_edits_its_message(tmp_path: Path) -> None:
     settings = FileSettings(type=NAME, name="file", path=str(tmp_path / "out"))
     event = add_links(example("create-comment"), "https://penpot.example")
