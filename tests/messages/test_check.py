@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from relay.channels import override_formats
 from relay.messages.check import check
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
