@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels.email.settings import EmailSettings
 from relay.config.environment import known_variables
 from relay.config.load import load, warnings
 from relay.config.secret import Secret
@@ -47,7 +48,7 @@ def test_the_environment_alone_describes_one_team(
     slack, mail = config.teams["default"].channels
     assert (slack.type, mail.type) == ("slack", "email")
     assert slack.events == ("comments", "files")
-    assert mail.type == "email"
+    assert isinstance(mail, EmailSettings)
     assert mail.to == ("a@example.com", "b@example.com")
     assert mail.smtp.password == Secret("smtp-password")
     assert config.hook_path("default") == f"/hooks/default/{SECRET}"

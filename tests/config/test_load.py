@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels.email.settings import EmailSettings
+from relay.channels.matrix.settings import MatrixSettings
+from relay.channels.slack.settings import SlackSettings
 from relay.config.load import ConfigError, load, warnings
 from relay.config.secret import Secret
 from relay.penpot.selection import Selection
@@ -62,13 +65,14 @@ def test_a_valid_file_is_loaded(tmp_path: Path) -> None:
     team = config.teams["acme"]
     assert team.secret == Secret(SECRET)
     slack, matrix, mail, _ = team.channels
-    assert slack.type == "slack"
+    assert isinstance(slack, SlackSettings)
     assert slack.token == Secret("xoxb-token")
-    assert Selection.of(slack.events).takes("create-comment", "comments")
-    assert not Selection.of(slack.events).takes("update-file", "files")
-    assert matrix.type == "matrix"
+    selection = Selection.of(slack.events)
+    assert selection.takes("create-comment", "comments")
+    assert not selection.takes("update-file", "files")
+    assert isinstance(matrix, MatrixSettings)
     assert matrix.homeserver == "https://matrix.example.org"
-    assert mail.type == "email"
+    assert isinstance(mail, EmailSettings)
     assert mail.smtp.server_port == 465
     assert list(config.queues()) == ["acme/design", "acme/room", "acme/mail", "acme/log"]
     assert warnings(config) == [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.load import ConfigError, load, warnings
-from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SLACK, SMTP, TEAM, problems_of, write
+from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SMTP, TEAM, problems_of, write
 
 CASES = {
     "people": (
@@ -32,33 +32,6 @@ CASES = {
             'people."a@b.c".email = "Ada <ada@example.com>": must be one bare mail address such as '
             '"ada@example.com"',
         ],
-    ),
-    "direct in a channel": (
-        SLACK + 'token = "t"\nchannel = "#a"\ndirect = "mentioned"\nbroadcast = true',
-        [
-            'teams.acme.channels[0].channel = "#a": does not work with direct: each '
-            "person gets a direct message",
-            "teams.acme.channels[0].broadcast = True: does not work with direct",
-        ],
-    ),
-    "direct by webhook": (
-        SLACK + 'webhook_url = "https://h/x"\ndirect = "mentioned"',
-        [
-            'teams.acme.channels[0].direct = "mentioned": needs a token: an incoming webhook '
-            "can only post to its channel"
-        ],
-    ),
-    "direct to all": (
-        MATRIX + 'direct = "all"\nroom = "!a:m"',
-        [
-            "teams.acme.channels[0].direct = \"all\": must be '' or 'mentioned'",
-            'teams.acme.channels[0].room = "!a:m": does not work with direct: '
-            "each person gets a room",
-        ],
-    ),
-    "no room": (
-        MATRIX,
-        ['teams.acme.channels[0].room: is required: "!id:server" or "#alias:server"'],
     ),
     "pictures without a token": (
         MAIL + SMTP + "thumbnails = true",
@@ -98,47 +71,6 @@ CASES = {
     "two channels of one name": (
         CHANNEL + 'type = "stdout"\n[[teams.acme.channels]]\nname = "a"\ntype = "stdout"',
         ['teams.acme.channels[1].name = "a": must be unique in teams.acme'],
-    ),
-    "slack without credentials": (
-        SLACK,
-        ["teams.acme.channels[0].token: one of token and webhook_url is required"],
-    ),
-    "slack with both": (
-        SLACK + 'token = "a"\nchannel = "#c"\nwebhook_url = "https://h"',
-        ["teams.acme.channels[0].webhook_url: only one of token and webhook_url is allowed"],
-    ),
-    "slack without channel": (
-        SLACK + 'token = "a"',
-        ['teams.acme.channels[0].channel: is required with token: an id or "#name"'],
-    ),
-    "slack's channel": (
-        SLACK + 'token = "a"\nchannel = "design"',
-        [
-            'teams.acme.channels[0].channel = "design": must be a channel\'s id such as '
-            '"C0123456789" or its name such as "#design"'
-        ],
-    ),
-    "slack's webhook with a channel": (
-        SLACK + 'webhook_url = "https://h"\nchannel = "#c"',
-        [
-            'teams.acme.channels[0].channel = "#c": needs a token: an incoming '
-            "webhook has a fixed channel"
-        ],
-    ),
-    "matrix room": (
-        MATRIX + 'room = "design"',
-        [
-            'teams.acme.channels[0].room = "design": must be a room\'s id such as '
-            '"!abc:example.org" or "#alias:example.org"'
-        ],
-    ),
-    "kind of TLS": (
-        MAIL + 'smtp = { host = "h", tls = "ssl" }',
-        ["teams.acme.channels[0].smtp.tls = \"ssl\": must be 'starttls', 'tls' or 'none'"],
-    ),
-    "user without password": (
-        MAIL + 'smtp = { host = "h", username = "u" }',
-        ["teams.acme.channels[0].smtp.password: goes together with the other one"],
     ),
 }
 

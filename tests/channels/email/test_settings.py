@@ -1,0 +1,23 @@
+"""The rules of a mail channel's settings, with the exact text of every problem."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.files import MAIL, problems_of, write
+
+CASES = {
+    "kind of TLS": (
+        MAIL + 'smtp = { host = "h", tls = "ssl" }',
+        ["teams.acme.channels[0].smtp.tls = \"ssl\": must be 'starttls', 'tls' or 'none'"],
+    ),
+    "user without password": (
+        MAIL + 'smtp = { host = "h", username = "u" }',
+        ["teams.acme.channels[0].smtp.password: goes together with the other one"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert problems_of(write(tmp_path, text), {}) == expected
