@@ -12,7 +12,7 @@ from relay.penpot.client import PenpotBusy
 from relay.penpot.events import normalize
 from tests.penpot.standin import Fault, StandIn
 from tests.sync.stage import Direct, Stage, stage
-from tests.sync.test_comments import HOUR, MINUTE, NEXT_POLL, synced
+from tests.sync.synced import HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from relay.penpot.records import WebhookRecord as Row
 from relay.store.base import StoreUnavailable
 from relay.sync.webhooks import NOTICE_INTERVAL, load_status, own_webhooks, webhook_problems
 from tests.channels import builders
-from tests.penpot.standin import TOKEN, Fault, StandIn
-from tests.penpot.world import PAYLOADS, Webhook
+from tests.penpot.standin import StandIn
+from tests.penpot.world import PAYLOADS
 from tests.sync.stage import LOG, PUBLIC, SECRET, stage
 
 pytestmark = pytest.mark.anyio
@@ -197,67 +197,6 @@ async def test_alerts_go_where_the_config_says(penpot: StandIn, tmp_path: Path) 
             on.hook(active=False, error="connection-error")
             await on.pass_time(1)
             assert list(await on.store.waiting_queues()) == [queue]
-
-
-async def test_a_team_that_is_not_visible_does_not_delay_others(
-    penpot: StandIn, tmp_path: Path
-) -> None:
-    ids = {"a": "acme", "b": "rnd", "c": "acme"}
-    teams = {name: TeamSettings(secret=Secret(f"{SECRET}-{name}"), channels=(LOG,)) for name in ids}
-    async with stage(penpot, tmp_path, teams=teams) as on:
-        hooks = {}
-        for name, short in ids.items():
-            uri = f"{PUBLIC}{on.config.hook_path(name)}"
-            id_ = f"b0000000-0000-4000-8000-00000000000{name}"
-            team = on.world.by_name("teams", short)
-            hooks[name] = Webhook(id_, team, uri, is_active=False, error_code="timeout")
-            on.world.webhooks[id_] = hooks[name]
-            on.world.teams[team].members[on.world.me] = "editor"
-        await on.pass_time(60)
-        assert all(hook.is_active for hook in hooks.values())
-        del on.world.teams[on.world.by_name("teams", "rnd")].members[on.world.me]
-        for hook in hooks.values():
-            hook.is_active = False
-        await on.pass_time(FIVE_MINUTES + 60)
-        assert [hook.is_active for hook in hooks.values()] == [True, False, True]
-
-
-async def test_an_unavailable_penpot_is_called_less_and_less(
-    penpot: StandIn, tmp_path: Path
-) -> None:
-    async with stage(penpot, tmp_path) as on:
-        hook = on.hook(active=False, error="timeout")
-        penpot.faults["*"] = Fault(status=503)
-        await on.pass_time(3600)
-        assert 6 <= len(penpot.calls) <= 14
-        penpot.faults.clear()
-        await on.pass_time(1000)
-        assert hook.is_active
-
-
-async def test_retry_after_is_respected(penpot: StandIn, tmp_path: Path) -> None:
-    async with stage(penpot, tmp_path) as on:
-        on.hook()
-        penpot.faults["*"] = Fault(status=429, times=1)
-        await on.pass_time(25)
-        assert len(penpot.calls) == 1
-        await on.pass_time(30)
-        assert len(penpot.calls) > 1
-
-
-async def test_a_refused_token_is_logged_once_and_tried_again(
-    penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with stage(penpot, tmp_path) as on:
-        hook = on.hook(active=False, error="timeout")
-        penpot.token = "another"
-        await on.pass_time(3600)
-        errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
-        assert len(errors) == 1
-        assert len(penpot.calls) <= 14
-        penpot.token = TOKEN
-        await on.pass_time(1000)
-        assert hook.is_active
 
 
 async def test_the_secret_is_in_no_text(
