@@ -18,7 +18,6 @@ import pytest
 
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import sample
-from relay.reference import VARIABLES
 from relay.store.schema import upgrade
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
@@ -249,16 +248,6 @@ def test_events_lists_the_catalogue(tmp_path: Path) -> None:
     for name in CATALOGUE:
         assert name in run.stdout
     assert " - update-file " in run.stdout
-
-
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_events_describes_each_variable_of_an_event(tmp_path: Path, name: str) -> None:
-    from relay.reference import describe_event
-
-    text = describe_event(name)
-    for variable in ("event", *CATALOGUE[name].variables):
-        assert f"\n  {variable} " in text
-    assert set(CATALOGUE[name].variables) <= set(VARIABLES)
 
 
 def test_events_suggests_a_name(tmp_path: Path) -> None:

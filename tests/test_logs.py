@@ -1,0 +1,68 @@
+"""Log lines as text and as JSON, and the libraries whose lines would hold secrets."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from relay.logs import configure_logging
+
+LIBRARIES = ("httpx", "httpcore", "slack_sdk", "aiohttp", "uvicorn", "asyncio")
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in LIBRARIES}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def test_a_text_line_has_time_level_and_message(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "text")
+    logging.getLogger("relay.x").info("queue %s runs", "a/b")
+    logging.getLogger("relay.x").debug("not shown")
+    line = capsys.readouterr().err
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    queue a/b runs\n", line)
+
+
+def test_foreign_text_starts_no_new_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "text")
+    logging.getLogger("relay.x").warning("server says %s", "no\r\n2026 ERROR forged")
+    assert capsys.readouterr().err.endswith("server says no⏎2026 ERROR forged\n")
+
+
+def test_a_json_line_has_the_same_fields_and_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    logging.getLogger("relay.x").error("größer\nthan %s", 1)
+    try:
+        raise ZeroDivisionError("a bug")
+    except ZeroDivisionError:
+        logging.getLogger("relay.y").exception("failed")
+    plain, failed = map(json.loads, capsys.readouterr().err.splitlines())
+    at = plain.pop("at")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", at)
+    assert plain == {"level": "error", "logger": "relay.x", "message": "größer\nthan 1"}
+    assert failed["trace"].startswith("Traceback")
+    assert failed["trace"].endswith("ZeroDivisionError: a bug")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_urls_that_libraries_log_are_not_shown(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("debug", form)
+    for name in LIBRARIES:
+        logging.getLogger(name).info("POST https://hooks.slack.com/services/T/B/secret")
+        logging.getLogger(name).warning("a warning of %s", name)
+    logging.getLogger("relay.x").debug("shown")
+    lines = capsys.readouterr().err
+    assert "secret" not in lines
+    assert "shown" in lines
+    assert lines.count("a warning of") == len(LIBRARIES)
