@@ -11,7 +11,7 @@ def test_dumps_and_loads_a_message() -> None:
         "Title",
         "Body",
         brief=("Short", ""),
-        mentions=(Mention(ADA, "Ada", "ada@example.com", "U1", "@ada:x", "a@x"),),
+        mentions=(Mention(ADA, "Ada", "ada@example.com", {"slack": "U1", "email": "a@x"}),),
         to=Mention(ZOE),
         picture="p",
         file="F",
