@@ -166,7 +166,7 @@ class TeamSettings(SettingsModel):
                 yield ("channels", number, *key), value, rule
         alerts_to = raw.get("alerts_to")
         names = [str(channel.get("name")) for _, channel in channels if not channel.get("direct")]
-        if isinstance(alerts_to, str) and alerts_to not in names:
+        if isinstance(alerts_to, str) and alerts_to and alerts_to not in names:
             known = ", ".join(names) or "there is none"
             rule = f"must be one of the team's channels without direct: {known}"
             yield ("alerts_to",), alerts_to, rule

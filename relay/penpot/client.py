@@ -16,8 +16,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
-import httpx
-
 from relay.errors import RelayError
 from relay.penpot.text import uuid
 from relay.penpot.wire import replace_lone_surrogates
@@ -245,6 +243,8 @@ class RpcClient:
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._path = _PATHS[0]
+        import httpx  # not before a token is used: it takes much memory
+
         # httpx shows an invalid header value in its error, so an invalid token is never sent.
         self._is_token = _TOKEN_PATTERN.fullmatch(token) is not None
         self._client = httpx.AsyncClient(
@@ -323,6 +323,8 @@ class RpcClient:
     async def _with_timeout(
         self, method: str, request: Callable[[], Awaitable[RpcResponse]]
     ) -> RpcResponse:
+        import httpx
+
         if not self._is_token:
             raise PenpotRefused("the access token is empty or has characters that no token has")
         try:
