@@ -11,7 +11,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
@@ -27,9 +26,9 @@ from relay.delivery.queues import QueueManager, StoredKeyValues, no_picture
 from relay.delivery.retention import GRACE_SECONDS, Retention
 from relay.delivery.routing import Planner
 from relay.delivery.thumbnails import Thumbnails
-from relay.inspector.auth import Sessions
-from relay.inspector.context import InspectorContext
-from relay.inspector.login import LoginGate
+from relay.inspector import build_pages
+from relay.inspector.auth import LoginGate
+from relay.inspector.pages import InspectorContext
 from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -59,7 +58,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
             Route("/healthz", _health),
             Route("/readyz", service.ready),
             Route("/metrics", service.metrics_text),
-            Route("/inspector{path:path}", LoginGate(inspector, _pages)),
+            Route("/inspector{path:path}", LoginGate(inspector, build_pages)),
         ],
         lifespan=service.lifespan,
     )
@@ -240,13 +239,6 @@ def _sync(
 
     penpot = CountedPenpotClient(config.penpot.url, config.penpot.access_token, metrics)
     return PenpotSync(config, penpot, store, metrics, event_stored)
-
-
-def _pages(inspector: InspectorContext, sessions: Sessions) -> ASGIApp:
-    # imported at the first visit, since the pages need much memory
-    from relay.inspector.routes import pages
-
-    return pages(inspector, sessions)
 
 
 def _log_end(task: asyncio.Task[None]) -> None:

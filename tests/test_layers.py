@@ -39,10 +39,6 @@ UNMIRRORED: frozenset[str] = frozenset(
     {
         "relay.app",
         "relay.demo",
-        "relay.delivery.pipeline",
-        "relay.delivery.routing",
-        "relay.inspector.context",
-        "relay.inspector.routes",
         "relay.messages.sets",
         "relay.preview",
         "relay.process",

@@ -1,20 +1,40 @@
-"""Access control: maps a request head to its viewer. No I/O."""
+"""Access control: who sees which pages, and the login page."""
 
+import asyncio
 import hashlib
 import hmac
+import logging
+import math
 import re
 import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import parse_qs, quote
 
-from starlette.requests import cookie_parser
-from starlette.types import Scope
+from starlette.exceptions import HTTPException
+from starlette.requests import Request, cookie_parser
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.config.secret import Secret
 from relay.config.settings import Config
-from relay.inspector.context import Viewer
+from relay.inspector.pages import (
+    InspectorContext,
+    Viewer,
+    form,
+    inspector_of,
+    page,
+    read_body,
+    replayed,
+    viewer_of,
+)
+from relay.store.base import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 SESSION_TTL = 12 * 3600  # seconds
 COOKIE = "relay_inspector"
@@ -143,26 +163,6 @@ class RequestHead:
         return self.single("x-forwarded-proto").lower() == "https"
 
 
-class Access:
-    def __init__(self, config: Config, sessions: Sessions, *, has_login: bool) -> None:
-        self._settings = config.inspector
-        self._sessions = sessions
-        self.has_login = has_login  # a password is set: anonymous clients get the login page
-
-    def viewer(self, head: RequestHead, now: float) -> Viewer | None:
-        """None for an anonymous client. ``now`` is in seconds since 1970."""
-        header = self._settings.trusted_header
-        if header and head.is_peer_in(self._settings.trusted_proxies or LOOPBACK):
-            name = head.single(header).strip()
-            if 0 < len(name) <= 200:
-                return Viewer(None, self._sessions.token(f"proxy {name}"), name)
-        if (cookie := head.cookie(COOKIE)) and (viewer := self._sessions.viewer(cookie, now)):
-            return viewer
-        if self._settings.password is None and head.is_local:
-            return Viewer(None, self._sessions.token("local"))
-        return None
-
-
 def _host(address: str) -> str:
     """The URL's host and port; empty if it has none, such as ``Origin: null``."""
     return address.partition("://")[2].partition("/")[0]
@@ -219,3 +219,232 @@ def _network(address: str) -> str:
     if isinstance(ip, IPv6Address):
         return str(ip.ipv4_mapped) if ip.ipv4_mapped else str(int(ip) >> 64)
     return address
+
+
+MAX_FORM_BYTES, MAX_ANONYMOUS_FORM_BYTES = 2 * 1024 * 1024, 8 * 1024
+PUBLIC_PATHS = ("/inspector/login", "/inspector/static/")  # for anonymous clients, with a password
+
+
+class LoginGate:
+    """ASGI application in front of the pages.
+
+    Without a password, an anonymous client gets the same 404 as for any unknown path. A permitted
+    request gets ``inspector``, ``viewer`` and ``head`` in its scope, and its CSRF token is checked
+    if it changes something.
+    """
+
+    def __init__(
+        self, inspector: InspectorContext, pages: Callable[[InspectorContext, Sessions], ASGIApp]
+    ) -> None:
+        """``pages`` builds the application behind the gate, with the first permitted request."""
+        self._inspector = inspector
+        self._settings = inspector.config.inspector
+        self._sessions = Sessions(inspector.config)
+        self._has_login = bool(passwords(inspector.config))
+        self._build_pages = pages
+        self._pages: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = RequestHead.of(scope)
+        viewer = self._viewer(head)
+        if viewer is None:
+            if not self._has_login:
+                raise HTTPException(404)
+            if not scope["path"].startswith(PUBLIC_PATHS):
+                await _redirect_to_login(scope, head)(scope, receive, send)
+                return
+        scope["inspector"], scope["viewer"], scope["head"] = self._inspector, viewer, head
+        if scope["method"] not in ("GET", "HEAD"):
+            limit = MAX_ANONYMOUS_FORM_BYTES if viewer is None else MAX_FORM_BYTES
+            body = await read_body(receive, limit)
+            if viewer is not None and not _has_token(head, viewer, body):
+                raise HTTPException(403, "This form has expired: go back and reload the page")
+            receive = replayed(body, receive)
+        if self._pages is None:
+            self._pages = self._build_pages(self._inspector, self._sessions)
+        try:
+            await self._pages(scope, receive, send)
+        except StoreUnavailable as error:
+            log.warning("inspector: cannot read the store: %s", error)
+            raise HTTPException(503, f"Cannot read the store: {error}") from error
+
+    def _viewer(self, head: RequestHead) -> Viewer | None:
+        """None for an anonymous client."""
+        header = self._settings.trusted_header
+        if header and head.is_peer_in(self._settings.trusted_proxies or LOOPBACK):
+            name = head.single(header).strip()
+            if 0 < len(name) <= 200:
+                return Viewer(None, self._sessions.token(f"proxy {name}"), name)
+        cookie = head.cookie(COOKIE)
+        if cookie and (viewer := self._sessions.viewer(cookie, time.time())):
+            return viewer
+        if self._settings.password is None and head.is_local:
+            return Viewer(None, self._sessions.token("local"))
+        return None
+
+
+def _has_token(head: RequestHead, viewer: Viewer, body: bytes) -> bool:
+    token = head.single("x-relay-token") or _field(body, "token")
+    is_valid = hmac.compare_digest(token.encode("utf-8", "replace"), viewer.token.encode())
+    return is_valid and not head.is_from_another_site
+
+
+def _field(body: bytes, name: str) -> str:
+    """A field of an ``application/x-www-form-urlencoded`` body; empty if missing."""
+    try:
+        return parse_qs(body.decode(), max_num_fields=100).get(name, [""])[0]
+    except ValueError:
+        return ""
+
+
+def _redirect_to_login(scope: Scope, head: RequestHead) -> Response:
+    """htmx requests, which load part of a page, get htmx's own redirect header."""
+    query = scope["query_string"].decode("latin-1")
+    url = scope["path"] + (f"?{query}" if query else "")
+    is_htmx = bool(head.single("hx-request"))
+    is_page = scope["method"] in ("GET", "HEAD") and not is_htmx
+    login = "/inspector/login" + (f"?next={quote(url, safe='')}" if is_page else "")
+    name, status = ("hx-redirect", 401) if is_htmx else ("location", 303)
+    return Response(status_code=status, headers={name: login, "cache-control": "no-store"})
+
+
+FORM_COOKIE = "relay_login"  # CSRF protection of the login form: its token is bound to this cookie
+FORM_COOKIE_TTL = 3600  # seconds
+MAX_WAITING_LOGINS = 8
+HOME = "/inspector"
+
+
+class Login:
+    """Checks one password at a time: verifying an argon2 hash takes 64 MB of memory."""
+
+    def __init__(self, config: Config, sessions: Sessions) -> None:
+        self._config = config
+        self._sessions = sessions
+        self._passwords = passwords(config)
+        self._throttle = LoginThrottle()
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/inspector/login", self.show, methods=["GET"]),
+            Route("/inspector/login", self.log_in, methods=["POST"]),
+            Route("/inspector/logout", self.log_out, methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        if request.scope["viewer"] is not None or not self._passwords:
+            return RedirectResponse(_safe_url(request.query_params.get("next", "")), 303)
+        return self._page(request, _safe_url(request.query_params.get("next", "")))
+
+    async def log_in(self, request: Request) -> Response:
+        fields = await form(request)
+        next_url, team = _safe_url(fields.get("next", "")), fields.get("team", "").strip()
+        form_id = request.cookies.get(FORM_COOKIE, "")
+        token = self._sessions.token(f"login {form_id}") if form_id else ""
+        if not token or not hmac.compare_digest(token.encode(), fields.get("token", "").encode()):
+            text = (
+                "Your browser did not send this form's cookie. Try again; if Relay's public URL "
+                "begins with https, open this page by https too."
+            )
+            return self._page(request, next_url, team, text, 403)
+        client = self._head(request).client(self._config.inspector.trusted_proxies)
+        under_load = self._waiting >= MAX_WAITING_LOGINS
+        account = team if team in self._passwords else ""
+        wait = 1.0 if under_load else self._throttle.begin(client, time.monotonic(), account)
+        if wait > 0:
+            text = f"Too many wrong passwords. Try again in {_duration(wait)}."
+            answer = self._page(request, next_url, team, text, 429)
+            answer.headers["retry-after"] = str(math.ceil(wait))
+            return answer
+        if not await self._is_right(team, fields.get("password", "")):
+            log.warning("inspector: wrong password from %s", client or "an unknown address")
+            return self._page(request, next_url, team, "Wrong password.", 403)
+        self._throttle.succeeded(client, account)
+        log.info("inspector: login from %s", client or "an unknown address")
+        answer = RedirectResponse(next_url, 303)
+        session = self._sessions.begin(team, time.time())
+        self._set_cookie(request, answer, COOKIE, session, SESSION_TTL)
+        answer.delete_cookie(FORM_COOKIE, path=HOME, httponly=True, samesite="strict")
+        return answer
+
+    async def log_out(self, request: Request) -> Response:
+        viewer_of(request)
+        answer = RedirectResponse("/inspector/login" if self._passwords else HOME, 303)
+        answer.delete_cookie(COOKIE, path=HOME, httponly=True, samesite="strict")
+        return answer
+
+    async def _is_right(self, team: str, password: str) -> bool:
+        self._waiting += 1
+        try:
+            async with self._lock:
+                expected = self._passwords.get(team)
+                # For an unknown team too, so that the time does not reveal which teams exist.
+                any_password = next(iter(self._passwords.values()))
+                matches = await asyncio.to_thread(_matches, expected or any_password, password)
+        finally:
+            self._waiting -= 1
+        return matches and expected is not None
+
+    def _page(
+        self, request: Request, next_url: str, team: str = "", error: str = "", status: int = 200
+    ) -> Response:
+        form_id = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(18)
+        answer = page(
+            request,
+            "login.html",
+            status,
+            next=next_url,
+            team=team[:100],
+            error=error,
+            token=self._sessions.token(f"login {form_id}"),
+            with_teams=any(self._passwords),
+            only_teams="" not in self._passwords,
+        )
+        self._set_cookie(request, answer, FORM_COOKIE, form_id, FORM_COOKIE_TTL)
+        return answer
+
+    def _head(self, request: Request) -> RequestHead:
+        head = request.scope["head"]
+        assert isinstance(head, RequestHead)  # noqa: S101 - set by LoginGate
+        return head
+
+    def _set_cookie(
+        self, request: Request, answer: Response, name: str, value: str, seconds: int
+    ) -> None:
+        head = self._head(request)
+        public = inspector_of(request).config.server.public_url
+        answer.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            path=HOME,
+            secure=head.is_https or request.url.scheme == "https" or public.startswith("https:"),
+            httponly=True,
+            samesite="strict",
+        )
+
+
+def _matches(expected: Secret, password: str) -> bool:
+    text = expected.reveal()
+    if not text.startswith("$argon2"):
+        return expected.matches(password)
+    from argon2 import PasswordHasher
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
+    try:
+        return PasswordHasher().verify(text, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+def _safe_url(url: str) -> str:
+    """The URL if it is a page of the inspector, else the start page: prevents open redirects."""
+    is_own = url.startswith((f"{HOME}/", f"{HOME}?"))
+    is_plain = url.isascii() and url.isprintable() and "\\" not in url
+    return url if is_own and is_plain else HOME
+
+
+def _duration(seconds: float) -> str:
+    whole = math.ceil(seconds)
+    return f"{whole} second{'s' if whole > 1 else ''}" if whole < 120 else f"{whole // 60} minutes"

@@ -1,8 +1,10 @@
-"""The template editor: a text with a live preview."""
+"""Templates: the gallery of all messages, and the editor with its live preview."""
 
+import asyncio
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,10 +13,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from relay.channels import CHANNEL_TYPES
-from relay.channels.preview import SANDBOX
-from relay.inspector.context import inspector_of, viewer_of
-from relay.inspector.drafts import DraftPreview, Drafts, EventNotFound
+from relay.channels import CHANNEL_TYPES, override_formats, render_preview
+from relay.channels.base import ReplyTo
+from relay.channels.preview import SANDBOX, MessagePreview
+from relay.config.settings import Config
+from relay.delivery.facts import FactCache
+from relay.delivery.pipeline import EventSource, examples, prepare
+from relay.delivery.renderer import mentions_to_ping
+from relay.errors import RelayError
 from relay.inspector.files import (
     SHARED,
     NotSaved,
@@ -22,17 +28,195 @@ from relay.inspector.files import (
     default_template,
     file_names,
     load_template,
+    own_template,
     save,
 )
-from relay.inspector.pages import PageNotFound, form, fragment, frame_response, page, row_id
+from relay.inspector.pages import (
+    PageNotFound,
+    form,
+    fragment,
+    frame_response,
+    inspector_of,
+    page,
+    row_id,
+    viewer_of,
+)
 from relay.messages.plain import shorten
-from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.events import Event
+from relay.messages.rendering import Problem
+from relay.messages.templates import GENERIC_TEMPLATE, Templates
+from relay.penpot.catalogue import CATALOGUE, GROUPS
+from relay.penpot.events import Event, NotAnEvent
+from relay.penpot.samples import SAMPLE_NAMES
+from relay.penpot.wire import UnreadableBody
 from relay.reference import VARIABLES
+from relay.store.base import Store, StoredEvent
 from relay.store.queries import EventFilters
 
+RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
+_SHARED = ("base", GENERIC_TEMPLATE)
 _MAX_VALUE_LENGTH = 80
 _FIELD_PATTERN = re.compile(r"\b[a-z]+(\.[a-z_]+)+\b")
+
+
+class EventNotFound(RelayError):
+    """There is no event to preview a template with; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPreview:
+    preview: MessagePreview
+    problems: tuple[Problem, ...]
+    """Of all templates used. With a problem in the draft, the message is the one that the channel
+    would get: from the built-in template."""
+
+
+class Drafts:
+    """Renders events with unsaved templates.
+
+    In a sandbox worker of its own, so that an endless loop in a draft does not delay messages. One
+    at a time: the worker is serial, and drafts that wait for it must not occupy the threads that
+    render messages. A draft is compiled for one rendering only.
+    """
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._templates = Templates(config.templates.path, override_formats())
+        self._lock = asyncio.Lock()
+
+    async def sample(self, name: str, team: str) -> Event:
+        """The sample event, with the team's name. Raises ``EventNotFound``."""
+        try:
+            (event,) = await self.samples([name], team)
+        except KeyError as error:
+            raise EventNotFound(f"there is no sample of {name}: choose a received event") from error
+        return event
+
+    async def samples(self, names: Iterable[str], team: str) -> list[Event]:
+        """Raises ``KeyError``."""
+        source = EventSource.of(self._config, team)
+        return await examples(names, replace(source, name=source.name or team))
+
+    async def from_stored(self, stored: StoredEvent) -> Event:
+        """A received event with cached names. Raises ``EventNotFound``, ``StoreUnavailable``."""
+        source, facts = EventSource.of(self._config, stored.team), FactCache(self._store)
+        try:
+            return (await prepare(stored.body, stored.content_type, source, facts)).linked
+        except (UnreadableBody, NotAnEvent) as error:
+            raise EventNotFound(f"event {stored.id} is unreadable: {error}") from error
+
+    async def render(
+        self,
+        event: Event,
+        team: str,
+        kind: str,
+        typed: Mapping[str, str] | None = None,
+        *,
+        replies: bool = False,
+    ) -> DraftPreview:
+        """The message about ``event``, which has its links, in a channel of that kind.
+
+        ``typed``: drafts by file name. ``replies``: render as a reply in a thread. Never raises for
+        an error in a template.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(self._render, event, team, kind, typed or {}, replies)
+
+    async def render_all(self, events: Sequence[Event], team: str, kind: str) -> list[DraftPreview]:
+        """The messages about several events, with the saved templates."""
+        async with self._lock:
+            return await asyncio.to_thread(
+                lambda: [self._render(event, team, kind, {}, False) for event in events]
+            )
+
+    def _render(
+        self, event: Event, team: str, kind: str, typed: Mapping[str, str], replies: bool
+    ) -> DraftPreview:
+        channels = [c for c in self._config.teams[team].channels if c.type == kind]
+        if replies:
+            event = replace(event, thread=replace(event.thread, begun=True))
+        shares_emails = any(channel.share_emails for channel in channels)
+        variables = (event if shares_emails else event.without_emails()).variables()
+        rendered = self._templates.render(
+            event.name, variables, team=team, channel_kind=kind, drafts=typed
+        )
+        message = replace(
+            rendered.message,
+            mentions=mentions_to_ping(event, self._config.people),
+            picture="thumbnail" if any(c.has_thumbnails for c in channels) else "",
+        )
+        problems = list(rendered.problems)
+        known = {*CATALOGUE, event.name, *_SHARED}
+        for name in typed:
+            linted = self._templates.lint(name, known, [variables], team=team, drafts=typed)
+            lines = {(problem.file, problem.line) for problem in linted}
+            problems = linted + [p for p in problems if (p.file, p.line) not in lines]
+        thread = ReplyTo("", "", message.title) if replies else None
+        preview = render_preview(kind, message, thread, channels[0] if channels else None)
+        return DraftPreview(preview, tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    event: Event
+    draft: DraftPreview
+    own: TemplatePath | None  # the user's template in use; None for the built-in one
+
+    @property
+    def when(self) -> str:
+        return CATALOGUE[self.event.name].when
+
+
+class Gallery:
+    def __init__(self, drafts: Drafts) -> None:
+        self._drafts = drafts
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/inspector/templates", self.show, methods=["GET"]),
+            Route("/inspector/templates/{event}/mail", self.mail, methods=["GET"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """All sample events, as one team's messages in one kind of channel."""
+        inspector, viewer = inspector_of(request), viewer_of(request)
+        teams = viewer.teams(inspector.config)
+        team = request.query_params.get("team", teams[0])
+        kind = request.query_params.get("kind", next(iter(CHANNEL_TYPES)))
+        if team not in teams or kind not in CHANNEL_TYPES:
+            raise PageNotFound
+        names = sorted(SAMPLE_NAMES, key=lambda name: GROUPS.index(CATALOGUE[name].group))
+        events = await self._drafts.samples(names, team)
+        drafts = await self._drafts.render_all(events, team, kind)
+        folder = inspector.config.templates.path
+        cards = [
+            Card(event, draft, own_template(folder, event.name, team, kind))
+            for event, draft in zip(events, drafts, strict=True)
+        ]
+        grouped = groupby(cards, lambda card: card.event.group)
+        return page(
+            request,
+            "gallery.html",
+            groups=[(group, list(cards)) for group, cards in grouped],
+            kinds=CHANNEL_TYPES,
+            kind_names={name: kind.label for name, kind in CHANNEL_TYPES.items()},
+            sandbox=SANDBOX,
+            kind=kind,
+            teams=teams,
+            team=team,
+        )
+
+    async def mail(self, request: Request) -> Response:
+        """One sample as a team's message, for an ``<iframe>``."""
+        team, kind = (request.query_params.get(name, "") for name in ("team", "kind"))
+        teams = viewer_of(request).teams(inspector_of(request).config)
+        if team not in teams or kind not in CHANNEL_TYPES:
+            raise PageNotFound
+        try:
+            event = await self._drafts.sample(request.path_params["event"], team)
+        except EventNotFound as error:
+            raise PageNotFound from error
+        return frame_response((await self._drafts.render(event, team, kind)).preview.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +249,6 @@ def _button(name: str) -> Markup:
     return Markup('<button type="button" class="insert" data-insert="{0}">{0}</button>').format(
         name
     )
-
-
-RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
 
 
 @dataclass(frozen=True, slots=True)

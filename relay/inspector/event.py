@@ -16,8 +16,17 @@ from relay.channels.base import ReplyTo
 from relay.channels.preview import SANDBOX, MessagePreview
 from relay.delivery.facts import FactCache
 from relay.delivery.pipeline import EventSource, prepare
-from relay.inspector.context import InspectorContext, inspector_of, viewer_of
-from relay.inspector.pages import PageNotFound, form, frame_response, page, row_id, visible
+from relay.inspector.pages import (
+    InspectorContext,
+    PageNotFound,
+    form,
+    frame_response,
+    inspector_of,
+    page,
+    row_id,
+    viewer_of,
+    visible,
+)
 from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent

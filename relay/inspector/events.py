@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from relay.inspector.context import inspector_of, viewer_of
-from relay.inspector.pages import page, row_id
+from relay.inspector.pages import inspector_of, page, row_id, viewer_of
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.store.queries import FILTER_STATES, EventFilters, EventRow
 

@@ -9,9 +9,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from relay.delivery.feed import TooManyListeners
-from relay.inspector.context import InspectorContext, inspector_of, viewer_of
 from relay.inspector.events import matches, requested_filters
-from relay.inspector.pages import render_fragment, row_id
+from relay.inspector.pages import InspectorContext, inspector_of, render_fragment, row_id, viewer_of
 from relay.store.base import StoreUnavailable
 from relay.store.queries import NEW_ROWS_LIMIT, EventFilters, EventRow
 

@@ -2,10 +2,10 @@
 
 How a module adds pages
 -----------------------
-It has Starlette routes with full paths under ``/inspector/``, listed in ``routes.py``.
+It has Starlette routes with full paths under ``/inspector/``, listed in ``__init__.py``.
 An endpoint uses
 
-- ``inspector_of(request)``: config, store, templates, metrics (``context.py``);
+- ``inspector_of(request)``: config, store, templates, metrics;
 - ``viewer_of(request)``: who asks. ``viewer.teams(config)`` are the visible teams; for a request
   for another team it raises ``PageNotFound``;
 - ``await form(request)``: the fields of a url-encoded form. ``LoginGate`` has checked its CSRF
@@ -21,9 +21,11 @@ with ``asset``: the Content-Security-Policy forbids ``style`` and ``on…`` attr
 with a policy of its own, such as a mail's, sets the header itself.
 """
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -32,6 +34,7 @@ from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -39,7 +42,50 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay import __version__
 from relay.channels.preview import PreviewFrame
+from relay.config.settings import Config
+from relay.delivery.feed import ChangeFeed
 from relay.errors import RelayError
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorContext:
+    config: Config
+    store: Store
+    templates: Templates
+    metrics: Metrics
+    feed: ChangeFeed
+    wake: Callable[[Collection[str]], None]
+    """Called with the names of queues that got deliveries back for resending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """An authenticated client."""
+
+    team: str | None  # key of the only visible team; None: all teams
+    token: str  # CSRF token, sent with each form
+    name: str = ""  # from the single sign-on proxy's header
+    has_session: bool = False  # logged in with a password, so can log out
+
+    def teams(self, config: Config) -> tuple[str, ...]:
+        """The keys of the visible teams."""
+        return tuple(config.teams) if self.team is None else (self.team,)
+
+
+def inspector_of(request: Request) -> InspectorContext:
+    context = request.scope["inspector"]
+    assert isinstance(context, InspectorContext)  # noqa: S101 - set by LoginGate
+    return context
+
+
+def viewer_of(request: Request) -> Viewer:
+    viewer = request.scope["viewer"]
+    assert isinstance(viewer, Viewer)  # noqa: S101 - set by LoginGate
+    return viewer
+
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {
@@ -99,6 +145,9 @@ HEADERS: Mapping[bytes, bytes] = {
 ``Origin: null``."""
 
 
+FORM_TIMEOUT = 30.0  # seconds
+
+
 class PageNotFound(RelayError):
     """The page does not exist or the viewer may not see it. Answered with 404."""
 
@@ -155,6 +204,38 @@ async def form(request: Request) -> dict[str, str]:
     """The fields of a form; of a repeated field the last value."""
     body = await request.body()
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    body = bytearray()
+    more = True
+    try:
+        async with asyncio.timeout(FORM_TIMEOUT):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise HTTPException(400)
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise HTTPException(413, headers={"connection": "close"})
+                more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise HTTPException(408, headers={"connection": "close"}) from error
+    return bytes(body)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that returns the body once more."""
+    is_pending = True
+
+    async def replay() -> Message:
+        nonlocal is_pending
+        if not is_pending:
+            return await receive()
+        is_pending = False
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
 
 
 @cache

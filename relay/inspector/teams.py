@@ -12,8 +12,15 @@ from relay.channels import CHANNEL_TYPES
 from relay.channels.base import Finding
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
-from relay.inspector.context import InspectorContext, inspector_of, viewer_of
-from relay.inspector.pages import PageNotFound, form, fragment, page
+from relay.inspector.pages import (
+    InspectorContext,
+    PageNotFound,
+    form,
+    fragment,
+    inspector_of,
+    page,
+    viewer_of,
+)
 from relay.penpot.selection import Selection
 from relay.store.queries import MAX_COUNTED, QueueStats
 from relay.sync.webhooks import WebhookStatus, load_status

@@ -9,7 +9,7 @@ import pytest
 from relay.config.settings import Config
 from relay.delivery.feed import ChangeFeed
 from relay.inspector import live
-from relay.inspector.context import InspectorContext
+from relay.inspector.pages import InspectorContext
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.store.base import FanOutResult, NewDelivery, NewEvent

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.settings import Config
-from relay.inspector.drafts import Drafts
+from relay.inspector.editor import Drafts
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
