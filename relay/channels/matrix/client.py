@@ -3,13 +3,14 @@
 https://spec.matrix.org/latest/client-server-api/
 """
 
-import asyncio
 import hashlib
 import json
 from typing import Any
 
 import httpx
 
+from relay import bounded_http
+from relay.bounded_http import UnusableAnswer
 from relay.channels import tls
 from relay.channels.errors import error_from_exception
 from relay.channels.matrix.errors import error_from_answer
@@ -43,35 +44,25 @@ class MatrixApi:
     ) -> dict[str, Any]:
         """``path`` is relative to ``/_matrix/client/<version>/``."""
         url = f"{self._homeserver}/_matrix/client/{version}/{path}"
-        return await self._answer(self._client.stream(method, url, json=body))
+        return await self._answer(method, url, json=body)
 
     async def upload(self, content: bytes, media_type: str, name: str) -> dict[str, Any]:
         url = f"{self._homeserver}/_matrix/media/v3/upload"
         headers = {"content-type": media_type}
         return await self._answer(
-            self._client.stream(
-                "POST", url, params={"filename": name}, content=content, headers=headers
-            )
+            "POST", url, params={"filename": name}, content=content, headers=headers
         )
 
-    async def _answer(self, request: Any) -> dict[str, Any]:
+    async def _answer(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
+        limits: dict[str, Any] = {"max_bytes": _MAX_ANSWER_BYTES, "seconds": _TIMEOUT}
         try:
-            async with asyncio.timeout(_TIMEOUT), request as response:
-                answer = _parse_json(await _read_bounded(response))
-        except (httpx.RequestError, TimeoutError, OSError) as error:
+            response = await bounded_http.request(self._client, method, url, **limits, **arguments)
+        except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
             raise error_from_exception(error, "the homeserver") from None
-        if response.status_code == 200 and isinstance(answer, dict):
+        answer = _parse_json(response.body)
+        if response.status == 200 and isinstance(answer, dict):
             return answer
-        raise error_from_answer(answer, response.status_code, response.headers, secret=self._secret)
-
-
-async def _read_bounded(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for part in response.aiter_bytes():
-        body += part
-        if len(body) > _MAX_ANSWER_BYTES:
-            raise httpx.ReadError("the answer is too long")
-    return bytes(body)
+        raise error_from_answer(answer, response.status, response.headers, secret=self._secret)
 
 
 def _parse_json(body: bytes) -> object:

@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from relay.bounded_http import IDENTITY, UnusableAnswer, read_bounded
 from relay.channels import tls
 from relay.channels.base import DeliveryError
 from relay.channels.errors import error_from_exception, error_from_status
@@ -30,13 +31,12 @@ class _BoundedResponse(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         if self._body is None:
-            body = bytearray()
-            async for part in self.content.iter_any():
-                body += part
-                if len(body) > _MAX_ANSWER_BYTES:
-                    self.close()
-                    raise aiohttp.ClientPayloadError("the answer is too long")
-            self._body = bytes(body)
+            parts = self.content.iter_any()
+            try:
+                self._body = await read_bounded(parts, self.headers, _MAX_ANSWER_BYTES)
+            except UnusableAnswer:
+                self.close()
+                raise
         return self._body
 
 
@@ -121,6 +121,8 @@ class SlackApi:
         running loop."""
         if self._client.session is None:
             self._client.session = aiohttp.ClientSession(
+                auto_decompress=False,
+                headers=IDENTITY,
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
                 response_class=_BoundedResponse,
                 middlewares=(_refuse_redirect,),
@@ -145,7 +147,7 @@ class SlackApi:
         unexpected JSON."""
         if isinstance(error, DeliveryError):
             return error
-        if isinstance(error, (aiohttp.ClientError, OSError, TimeoutError)):
+        if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
             return error_from_exception(error, "Slack")
         return error_from_status(200, "Slack")
 
