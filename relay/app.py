@@ -32,12 +32,14 @@ from relay.inspector.pages import InspectorContext
 from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
+from relay.penpot.catalogue import CATALOGUE
 from relay.process import freeze_loaded_objects
 from relay.store import store_at
 from relay.store.base import Store, StoreUnavailable
 from relay.sync.state import forget_sync_state
 
 if TYPE_CHECKING:
+    from relay.penpot.api import PenpotClient
     from relay.sync.sync import PenpotSync
 
 log = logging.getLogger(__name__)
@@ -73,11 +75,15 @@ class _Service:
     def __init__(self, config: Config, role: Role) -> None:
         self._config, self._role = config, role
         self.store = store_at(config.store.url.reveal())
-        self.metrics = Metrics()
+        self.metrics = Metrics(CATALOGUE)
         self.feed = ChangeFeed()
         self.templates = Templates(config.templates.path, override_formats())
         facts = FactCache(self.store)
-        lookups, thumbnails = _lookups(config, self.store, self.metrics, facts)
+        penpot = _penpot(config)
+        lookups = thumbnails = None
+        if penpot is not None:
+            lookups = Lookups(penpot, facts, self.store, self.metrics)
+            thumbnails = Thumbnails(penpot, self.metrics)
         clock, load = Clock(), RequestLoad()
         self._queues = _queues(
             config, self.store, self.metrics, thumbnails, clock.is_trusted, self.feed.changed
@@ -99,7 +105,7 @@ class _Service:
         self._retention = Retention(self.store, retention, partial(clock.is_trusted, GRACE_SECONDS))
         self._sync = None
         if role.delivers:
-            self._sync = _sync(config, self.store, self.metrics, self._stored)
+            self._sync = _sync(config, penpot, self.store, self.metrics, self._stored)
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self, names: Collection[str]) -> None:
@@ -218,26 +224,25 @@ def _plural(items: Sized, name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
-def _lookups(
-    config: Config, store: Store, metrics: Metrics, facts: FactCache
-) -> tuple[Lookups | None, Thumbnails | None]:
+def _penpot(config: Config) -> "PenpotClient | None":
     if config.penpot.access_token is None:  # do not load httpx
-        return None, None
+        return None
     from relay.penpot.api import PenpotClient
 
-    penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
-    return Lookups(penpot, facts, store, metrics), Thumbnails(penpot, metrics)
+    return PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
 
 
 def _sync(
-    config: Config, store: Store, metrics: Metrics, event_stored: Callable[[], None]
+    config: Config,
+    penpot: "PenpotClient | None",
+    store: Store,
+    metrics: Metrics,
+    event_stored: Callable[[], None],
 ) -> "PenpotSync | None":
-    if config.penpot.access_token is None or not config.sync.enabled:
+    if penpot is None or not config.sync.enabled:
         return None
-    from relay.sync.budget import CountedPenpotClient
     from relay.sync.sync import PenpotSync
 
-    penpot = CountedPenpotClient(config.penpot.url, config.penpot.access_token, metrics)
     return PenpotSync(config, penpot, store, metrics, event_stored)
 
 

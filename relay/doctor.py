@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import httpx
 
+from relay import bounded_http
+from relay.bounded_http import UnusableAnswer
 from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding
 from relay.config.load import warnings
@@ -20,7 +22,8 @@ from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
 from relay.penpot.api import PenpotClient
-from relay.penpot.client import CALL_TIMEOUT, PenpotError, PenpotRefused
+from relay.penpot.calls import PenpotError, PenpotRefused
+from relay.penpot.client import CALL_TIMEOUT
 from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store, StoreMissing, StoreUnavailable, StoreUnusable
@@ -29,6 +32,7 @@ from relay.sync.webhooks import TeamDirectory, WebhookFix
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 """Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""
+MAX_PAGE_BYTES = 8 * 1024 * 1024  # of Penpot's start page, which has some ten thousand
 CHECK_TIMEOUT = 20.0  # seconds, for each channel
 
 
@@ -109,16 +113,20 @@ async def _check_store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
 
 async def _check_penpot(url: str) -> Finding:
     try:
-        async with httpx.AsyncClient(timeout=CALL_TIMEOUT, follow_redirects=True) as client:
-            answer = await client.get(url)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        async with httpx.AsyncClient(timeout=CALL_TIMEOUT) as client:
+            answer = await bounded_http.request(
+                client, "GET", url, max_bytes=MAX_PAGE_BYTES, seconds=CALL_TIMEOUT
+            )
+    except UnusableAnswer as error:
+        return Finding(False, f"{url} responds with {error}: check penpot.url")
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         return Finding(
             False,
             f"{url} does not respond ({type(error).__name__}): set penpot.url to the address that "
             "people open in the browser, since messages link there",
         )
-    if answer.status_code >= 400:
-        return Finding(False, f"{url} responds with status {answer.status_code}: check penpot.url")
+    if answer.status >= 400:
+        return Finding(False, f"{url} responds with status {answer.status}: check penpot.url")
     return Finding(True, f"{url} responds")
 
 

@@ -14,8 +14,6 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from relay.penpot.catalogue import CATALOGUE
-
 MAX_REASONS = 200
 """Distinct failure reasons with a label of their own; the others share ``other``."""
 
@@ -37,13 +35,15 @@ class _WaitingCollector(Collector):
 
 
 class Metrics:
-    """The metrics of one service. Label values come from the config, from the catalogue and from
+    """The metrics of one service. Label values come from the config, from ``event_names`` and from
     the channels' error tables; ``MAX_REASONS`` bounds the reasons that a foreign server makes up.
 
     The ``outcome`` of a call to Penpot is found, nothing, busy, refused or unexpected.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, event_names: Collection[str] = ()) -> None:
+        """``event_names`` have a label of their own; other events share ``other``."""
+        self._event_names = event_names
         self._reasons: set[str] = set()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
@@ -105,7 +105,7 @@ class Metrics:
         self._request_labels(team, status).inc()
 
     def event(self, team: str, name: str, state: str) -> None:
-        self._events.labels(team, name if name in CATALOGUE else "other", state).inc()
+        self._events.labels(team, name if name in self._event_names else "other", state).inc()
 
     def sent(self, queue: str, seconds: float) -> None:
         self._sent.labels(queue).inc()

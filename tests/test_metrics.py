@@ -4,12 +4,13 @@ from relay.metrics import MAX_REASONS, Metrics
 
 
 def test_unknown_names_share_one_label() -> None:
-    metrics = Metrics()
+    metrics = Metrics(["create-file"])
+    metrics.event("acme", "create-file", "fanned-out")
     for number in range(1000):
         metrics.event("acme", f"made-up-{number}", "fanned-out")
         metrics.failed("acme/room", f"M_MADE_UP_{number}")
     lines = metrics.text().decode().splitlines()
-    assert sum(line.startswith("relay_events_total{") for line in lines) == 1
+    assert sum(line.startswith("relay_events_total{") for line in lines) == 2
     assert sum(line.startswith("relay_send_failures_total{") for line in lines) == MAX_REASONS + 1
     assert (
         f'relay_send_failures_total{{queue="acme/room",reason="other"}} {1000.0 - MAX_REASONS}'

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from relay.delivery.facts import FactCache
 from relay.metrics import Metrics
-from relay.penpot.client import PenpotBusy, PenpotError, PenpotRefused
+from relay.penpot.calls import (
+    ALL,
+    CallPolicy,
+    CircuitBreaker,
+    PenpotBusy,
+    PenpotError,
+    PenpotRefused,
+    SharedTasks,
+)
 from relay.penpot.events import Event
 from relay.penpot.facts import (
     FILES,
@@ -43,9 +51,6 @@ if TYPE_CHECKING:  # httpx is only loaded where there is a token
 log = logging.getLogger(__name__)
 
 LOOKUP_TIMEOUT = 2.0  # seconds that an event waits for all its lookups
-BUSY_DELAY = 30.0  # seconds without calls after Penpot did not answer, unless it names a delay
-REFUSED_DELAY = 300.0  # seconds without calls after Penpot refused the token
-UNEXPECTED_DELAY = 300.0  # seconds without calls of a method after an unexpected answer
 REPEAT_INTERVAL = 300.0  # seconds in which a call is not repeated, whatever its answer was
 NAMES_TTL = 24 * 3600.0
 """Seconds after which a team's people and projects are looked up again: no event reports that a
@@ -57,7 +62,6 @@ PENPOT_STATE_KEY = "penpot"
 _MAX_ASKED = 10_000  # calls
 _MAX_FACTS = 500  # facts of one answer that are kept though no event needs them yet
 _MAX_ROUNDS = 6  # such as: the library → the team's projects → their files → the people
-_ALL = ""
 
 
 class Lookups:
@@ -67,35 +71,37 @@ class Lookups:
         self, penpot: "PenpotClient", cache: FactCache, store: Store, metrics: Metrics
     ) -> None:
         """``close`` closes ``penpot``."""
-        self._penpot = penpot
+        self._breaker = CircuitBreaker(self._failed, self._answered)
+        self._penpot = penpot.with_policy(CallPolicy(metrics.lookup, self._breaker))
         self._cache = cache
         self._store = store
-        self._metrics = metrics
         self._methods: Mapping[str, Callable[..., Coroutine[Any, Any, Any]]] = {
-            THREAD: penpot.comment_thread,
-            MEMBERS: penpot.team_members,
-            PROJECT: penpot.project,
-            PROJECTS: penpot.projects,
-            FILES: penpot.project_files,
-            LIBRARIES: penpot.file_libraries,
-            TEMPLATES: penpot.builtin_templates,
+            THREAD: self._penpot.comment_thread,
+            MEMBERS: self._penpot.team_members,
+            PROJECT: self._penpot.project,
+            PROJECTS: self._penpot.projects,
+            FILES: self._penpot.project_files,
+            LIBRARIES: self._penpot.file_libraries,
+            TEMPLATES: self._penpot.builtin_templates,
         }
-        self._running: dict[tuple[str, LookupCall], asyncio.Task[Any]] = {}
+        self._tasks = SharedTasks(_log_bug)
         self._asked_at: OrderedDict[tuple[str, LookupCall], float] = OrderedDict()
         self._projects: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
-        self._paused_until: dict[str, float] = {}  # by method, or _ALL
-        self._last_answer = 0.0
-        self._failing_since: float | None = None
         self._is_refused = False
         self._state: str | None = None  # as written to the store
         self._state_task: asyncio.Task[None] | None = None
         self._next_names_check: dict[tuple[str, str], float] = {}
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether no calls are made for now."""
+        return self._breaker.is_open()
+
     async def close(self) -> None:
-        tasks = [*self._running.values(), *filter(None, [self._state_task])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
+        if self._state_task is not None:
+            self._state_task.cancel()
+            await asyncio.gather(self._state_task, return_exceptions=True)
         await self._penpot.close()
 
     async def fill(
@@ -125,7 +131,9 @@ class Lookups:
                     }
                     if (created := created_object_call(enriched)) is not None:
                         calls.add(created)
-                    calls = {call for call in calls - done if not self._is_paused(call.method)}
+                    calls = {
+                        call for call in calls - done if not self._breaker.is_open(call.method)
+                    }
                     if not calls:
                         await self._refresh_names(enriched, team, team_id)
                         break
@@ -135,8 +143,9 @@ class Lookups:
                     await self._add_needed_facts(enriched, team, team_id, new_answers)
                     answers |= new_answers
         except TimeoutError:
-            if self._last_answer < started:
-                self._pause(_ALL, PenpotBusy(f"no answer within {LOOKUP_TIMEOUT:g} s"))
+            if self._breaker.last_answer_at < started:
+                error = PenpotBusy(f"no answer within {LOOKUP_TIMEOUT:g} s")
+                self._breaker.failed(ALL, error)
         return event
 
     async def _refresh_names(self, enriched: Event, team: str, team_id: str) -> None:
@@ -178,35 +187,12 @@ class Lookups:
     def _start(self, team: str, team_id: str, call: LookupCall) -> asyncio.Task[Any]:
         """The task of a call, shared by all events that need it; it continues when they time
         out."""
-        key = team, call
-        task = self._running.get(key)
-        if task is None:
-            task = asyncio.create_task(self._call(team, team_id, call))
-            self._running[key] = task
-            task.add_done_callback(partial(self._ended, key))
-        return task
-
-    def _ended(self, key: tuple[str, LookupCall], task: asyncio.Task[Any]) -> None:
-        del self._running[key]
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None and not isinstance(error, PenpotError | StoreUnavailable):
-            log.error("lookup %s", key[1].method, exc_info=error)
+        return self._tasks.start((team, call), partial(self._call, team, team_id, call))
 
     async def _call(self, team: str, team_id: str, call: LookupCall) -> Any:
         """Raises ``PenpotError``."""
         started = time.monotonic()
-        try:
-            answer = await self._methods[call.method](*call.ids)
-        except PenpotError as error:
-            self._metrics.lookup(call.method, error.outcome)
-            affects_all = isinstance(error, PenpotRefused)
-            affects_all |= isinstance(error, PenpotBusy) and not error.maybe_request_specific
-            self._pause(_ALL if affects_all else call.method, error)
-            raise
-        self._metrics.lookup(call.method, "nothing" if answer is None else "found")
-        self._answered(started)
+        answer = await self._methods[call.method](*call.ids)
         if answer is not None:
             if call.method == PROJECTS:
                 self._projects[team, call.ids[0]] = time.monotonic(), recently_modified(answer)
@@ -232,49 +218,24 @@ class Lookups:
                 facts = facts_from_answer(call, answer, team_id)
                 await self._cache.add(team, [fact for fact in facts if fact.id in needed])
 
-    # Pauses after failures
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether no calls are made for now."""
-        return self._is_paused(_ALL)
-
-    def _is_paused(self, method: str) -> bool:
-        now = time.monotonic()
-        return self._paused_until.get(method, 0.0) > now or self._paused_until.get(_ALL, 0.0) > now
-
-    def _pause(self, method: str, error: PenpotError) -> None:
-        """Make no calls for a while; logged the first time."""
-        now = time.monotonic()
-        if isinstance(error, PenpotBusy):
-            seconds = error.retry_after or BUSY_DELAY
-        else:
-            seconds = REFUSED_DELAY if isinstance(error, PenpotRefused) else UNEXPECTED_DELAY
-        is_first = method not in self._paused_until
-        newly_refused = isinstance(error, PenpotRefused) and not self._is_refused
-        self._paused_until[method] = max(now + seconds, self._paused_until.get(method, 0.0))
-        if method == _ALL:
-            self._failing_since = now
+    def _failed(self, method: str, error: PenpotError, is_first: bool) -> None:
+        if method == ALL:
             self._set_state(str(error))
         if isinstance(error, PenpotRefused):
-            self._is_refused = True
-            if newly_refused:
+            if not self._is_refused:
                 log.error(
                     "Penpot refuses the access token: %s. Create an access token in Penpot (Your "
                     "account, Access tokens), set penpot.access_token and restart Relay; "
                     "`relay doctor` checks the token. Until then messages have the known names.",
                     error,
                 )
+            self._is_refused = True
         elif is_first:
             log.warning("lookup failed, messages are sent with the known names: %s", error)
 
-    def _answered(self, started: float) -> None:
-        """End the pause after an answer to a call that started at that time."""
-        self._last_answer = time.monotonic()
-        if self._failing_since is not None and started > self._failing_since:
-            self._failing_since = None
+    def _answered(self, is_recovery: bool) -> None:
+        if is_recovery:
             self._is_refused = False
-            self._paused_until.pop(_ALL, None)
             log.info("Penpot answers again: lookups continue")
         self._set_state("")
 
@@ -291,6 +252,11 @@ class Lookups:
             await self._store.put_value(PENPOT_STATE_KEY, state)
         except StoreUnavailable as error:
             log.warning("the store can't write Penpot's state: %s", error)
+
+
+def _log_bug(key: tuple[str, LookupCall], error: BaseException) -> None:
+    if not isinstance(error, PenpotError | StoreUnavailable):
+        log.error("lookup %s", key[1].method, exc_info=error)
 
 
 def _asked_key(team: str, call: LookupCall) -> str:

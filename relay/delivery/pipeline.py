@@ -103,7 +103,7 @@ class EventPreparer:
         lookups: Lookups | None = None,
         thumbnails: Thumbnails | None = None,
     ) -> None:
-        """``close`` closes ``lookups`` and ``thumbnails``."""
+        """``close`` closes ``lookups`` and its client, which ``thumbnails`` also uses."""
         self._config = config
         self._facts = facts
         self._lookups = lookups
@@ -142,8 +142,6 @@ class EventPreparer:
 
     async def close(self) -> None:
         await self.reset()
-        if self._thumbnails is not None:
-            await self._thumbnails.close()
         if self._lookups is not None:
             await self._lookups.close()
 

@@ -2,18 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from relay.penpot.client import (
-    ASSET,
-    BAD_TOKEN,
-    Asset,
-    PenpotBusy,
-    PenpotRefused,
-    PenpotUnexpected,
-    RpcClient,
-    picture,
-)
+from relay.penpot.calls import PenpotBusy, PenpotRefused, PenpotUnexpected
+from relay.penpot.client import ASSET, BAD_TOKEN, Asset, RpcClient, picture
 from relay.penpot.records import (
     CommentRow,
     FileRecord,
@@ -71,17 +63,20 @@ class PenpotClient(RpcClient):
         """The current members; former ones are not included."""
         return await self._lookup("get-team-members", _list(ProfileRecord.from_row), teamId=team_id)
 
-    async def project(self, project_id: str) -> ProjectRecord | None:
+    async def project(self, project_id: str, max_age: float = 0.0) -> ProjectRecord | None:
         read = partial(_with_id, of=ProjectRecord.from_row, id=project_id)
-        return await self._lookup("get-project", read, id=project_id)
+        return await self._lookup("get-project", read, max_age=max_age, id=project_id)
 
     async def projects(self, team_id: str) -> tuple[ProjectRecord, ...] | None:
         """A team's projects, including deleted ones that can be restored."""
         return await self._lookup("get-projects", _list(ProjectRecord.from_row), teamId=team_id)
 
-    async def project_files(self, project_id: str) -> tuple[FileRecord, ...] | None:
+    async def project_files(
+        self, project_id: str, max_age: float = 0.0
+    ) -> tuple[FileRecord, ...] | None:
         read = _list(FileRecord.from_row)
-        return await self._lookup("get-project-files", read, projectId=project_id)
+        method = "get-project-files"
+        return await self._lookup(method, read, max_age=max_age, projectId=project_id)
 
     async def file_libraries(self, file_id: str) -> tuple[FileRecord, ...] | None:
         """The libraries that a file is linked to."""
@@ -91,18 +86,29 @@ class PenpotClient(RpcClient):
         """The templates that ``clone-template`` refers to by id."""
         return await self._lookup("get-builtin-templates", _list(TemplateRecord.from_row))
 
-    async def object_thumbnails(self, file_id: str) -> dict[tuple[str, str], str] | None:
+    async def object_thumbnails(
+        self, file_id: str, max_age: float = 0.0
+    ) -> dict[tuple[str, str], str] | None:
         """The thumbnails of a file's boards: (page id, board id) → media id."""
         read = partial(board_thumbnails, file_id=uuid(file_id))
         method = "get-file-object-thumbnails"
-        return await self._lookup(method, read, {"tag": "frame"}, fileId=file_id)
+        tag = {"tag": "frame"}
+        return await self._lookup(method, read, tag, max_age=max_age, fileId=file_id)
 
     async def asset(self, media_id: str) -> Asset | None:
+        """A picture. What an id refers to never changes, so that answers are cached."""
         media = uuid(media_id)
         if not media:
             return None
-        download = partial(self._fetch, "GET", f"/assets/by-id/{media}")
-        response = await self._with_timeout(ASSET, download)
+        key = (ASSET, media)
+        if (cached := self._assets.get(key)) is not None:
+            return cast(Asset, cached)
+        call = partial(self._limited, ASSET, partial(self._download, media), f" {media}")
+        return await self._share(key, call, self._assets)
+
+    async def _download(self, media: str) -> Asset | None:
+        request = partial(self._root._fetch, "GET", f"/assets/by-id/{media}")
+        response = await self._with_timeout(ASSET, request)
         if response.status == 404:
             return None
         if response.status != 200:

@@ -10,13 +10,27 @@ import re
 import ssl
 import struct
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from copy import copy
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from relay.errors import RelayError
+import httpx
+
+from relay import bounded_http
+from relay.bounded_http import UnusableAnswer
+from relay.penpot.calls import (
+    AnswerCache,
+    CallPolicy,
+    PenpotBusy,
+    PenpotError,
+    PenpotPaused,
+    PenpotRefused,
+    PenpotUnexpected,
+    SharedTasks,
+)
 from relay.penpot.text import uuid
 from relay.penpot.wire import replace_lone_surrogates
 
@@ -26,39 +40,6 @@ BAD_TOKEN = "the access token is unknown to Penpot, expired or revoked"  # noqa:
 
 _MAX_ERROR_BYTES = 64 * 1024
 _CODE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,60}")
-
-
-class PenpotError(RelayError):
-    """A call failed. The text gives the reason and never contains the token."""
-
-    outcome: ClassVar[str] = "error"  # label in logs and metrics
-
-
-class PenpotRefused(PenpotError):
-    """The token is invalid, or Penpot or a proxy in front of it denies access."""
-
-    outcome = "refused"
-
-
-class PenpotBusy(PenpotError):
-    """A temporary failure: unreachable, too slow, rate-limited, or a server error."""
-
-    outcome = "busy"
-
-    def __init__(
-        self, text: str, retry_after: float | None = None, *, maybe_request_specific: bool = False
-    ) -> None:
-        """``retry_after``: seconds, if Penpot gave them. ``maybe_request_specific``: Penpot is up
-        and this request failed; others may succeed."""
-        super().__init__(text)
-        self.retry_after = retry_after
-        self.maybe_request_specific = maybe_request_specific
-
-
-class PenpotUnexpected(PenpotError):
-    """A response that Penpot does not give to this call: another server or another version."""
-
-    outcome = "unexpected"
 
 
 class RpcResponse(NamedTuple):
@@ -216,6 +197,10 @@ MAX_CONCURRENT_CALLS = 8  # Penpot's own limit, if enabled, is 10 per profile
 
 ASSET: Final = "asset"  # stands for the method of a download in metrics and errors
 
+MAX_CACHED_ANSWERS = 1000
+MAX_ANSWER_AGE = 60.0  # seconds
+MAX_CACHED_ASSET_BYTES = 16 * 1024 * 1024
+
 _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
 _PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
 _TOKEN_PATTERN = re.compile(r"[!-~]+")
@@ -227,7 +212,8 @@ class RpcClient:
     """Calls any RPC method with an access token. All failures raise ``PenpotError``.
 
     Concurrent lookups of the same thing share one call. It continues, until its timeout, when one
-    of the callers is cancelled.
+    of the callers is cancelled. All parts of Relay share one client: each calls it through a view
+    with a ``CallPolicy`` of its own.
     """
 
     def __init__(
@@ -243,19 +229,15 @@ class RpcClient:
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._path = _PATHS[0]
-        import httpx  # not before a token is used: it takes much memory
-
         # httpx shows an invalid header value in its error, so an invalid token is never sent.
         self._is_token = _TOKEN_PATTERN.fullmatch(token) is not None
         self._client = httpx.AsyncClient(
             headers={
                 "accept": "application/json",
-                "accept-encoding": "identity",  # the size limit applies to the bytes received
                 "authorization": f"Token {token}" if self._is_token else "",
                 "user-agent": "penpot-relay",
                 "x-client": "relay",
             },
-            follow_redirects=False,
             limits=httpx.Limits(
                 max_connections=MAX_CONCURRENT_CALLS,
                 max_keepalive_connections=MAX_CONCURRENT_CALLS,
@@ -263,15 +245,22 @@ class RpcClient:
             timeout=timeout,
             verify=(tls or True) if self._url.startswith("https:") else False,
         )
-        self._pending: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        self._pending = SharedTasks()
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
+        self._answers = AnswerCache(MAX_CACHED_ANSWERS, MAX_ANSWER_AGE)
+        self._assets = AnswerCache(MAX_CACHED_ASSET_BYTES, size=lambda asset: len(asset.content))
+        self._policy = CallPolicy()
+        self._root = self
+
+    def with_policy(self, policy: CallPolicy) -> Self:
+        """A view of this client, with which it shares everything else."""
+        view = copy(self)
+        view._policy = policy
+        return view
 
     async def close(self) -> None:
         """Cancel pending calls and close the connections."""
-        tasks = tuple(self._pending.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._pending.close()
         await self._client.aclose()
 
     async def _lookup(
@@ -279,52 +268,87 @@ class RpcClient:
         method: str,
         read: Callable[[Any], T | None],
         constants: Mapping[str, str] = _NO_PARAMS,
+        max_age: float = 0.0,
         **ids: str,
     ) -> T | None:
         """One lookup; None without a call if an id is not a UUID. ``constants`` are parameters
-        that every call of the method has."""
+        that every call of the method has. An earlier answer is returned if it is less than
+        ``max_age`` seconds old."""
         params = {name: uuid(value) for name, value in ids.items()}
         if not all(params.values()):
             return None
         key = (method, *params.values())
-        task = self._pending.get(key)
-        if task is None:
-            task = asyncio.create_task(self._call(method, read, params | dict(constants)))
-            self._pending[key] = task
-            task.add_done_callback(partial(self._remove_pending, key))
+        if max_age and (cached := self._answers.get(key, max_age)) is not None:
+            return cast(T, cached)
+        call = partial(self._call, method, read, params | dict(constants))
+        return await self._share(key, call, self._answers if max_age else None)
+
+    async def _share(
+        self,
+        key: tuple[str, ...],
+        call: Callable[[], Coroutine[Any, Any, T | None]],
+        cache: AnswerCache | None,
+    ) -> T | None:
+        async def run() -> T | None:
+            answer = await call()
+            if cache is not None and answer is not None:
+                cache.put(key, answer)
+            return answer
+
+        task = self._pending.start(key, run)
         try:
             result: T | None = await asyncio.shield(task)
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if task.cancelled() and caller is not None and not caller.cancelling():
-                raise PenpotBusy(f"{method} was cancelled: Relay is stopping") from None
+                raise PenpotBusy(f"{key[0]} was cancelled: Relay is stopping") from None
             raise
         return result
-
-    def _remove_pending(self, key: tuple[str, ...], task: asyncio.Task[Any]) -> None:
-        del self._pending[key]
-        if not task.cancelled():
-            task.exception()  # mark as retrieved, in case every caller was cancelled
 
     async def _call(
         self, method: str, read: Callable[[Any], T | None], params: Mapping[str, Any]
     ) -> T | None:
         """One call; None if the object does not exist or the token's user may not see it."""
-        response = await self._with_timeout(method, partial(self._post, method, params))
-        if response.is_not_found:
-            return None
-        if response.status != 200:
-            raise response.error(method)
+
+        async def call() -> T | None:
+            response = await self._with_timeout(method, partial(self._post, method, params))
+            if response.is_not_found:
+                return None
+            if response.status != 200:
+                raise response.error(method)
+            try:
+                return read(response.values())
+            except ValueError as error:
+                raise PenpotUnexpected(f"{method} returned an unexpected body: {error}") from None
+
+        return await self._limited(method, call)
+
+    async def _limited(
+        self, method: str, call: Callable[[], Awaitable[T | None]], part: str = ""
+    ) -> T | None:
+        """``part`` is the part of the method that an unexpected answer says something about."""
+        policy, breaker = self._policy, self._policy.breaker
+        if breaker and (breaker.is_open(method) or breaker.is_open(method + part)):
+            raise PenpotPaused(f"{method} is paused")
+        if policy.budget:
+            policy.budget.spend()
+        started = breaker.now() if breaker else 0.0
         try:
-            return read(response.values())
-        except ValueError as error:
-            raise PenpotUnexpected(f"{method} returned an unexpected body: {error}") from None
+            answer = await call()
+        except PenpotError as error:
+            policy.count(method, error.outcome)
+            if breaker:
+                is_part = isinstance(error, PenpotUnexpected)
+                breaker.failed(method + part if is_part else method, error)
+            raise
+        policy.count(method, "nothing" if answer is None else "found")
+        if breaker:
+            breaker.answered(started)
+        return answer
 
     async def _with_timeout(
         self, method: str, request: Callable[[], Awaitable[RpcResponse]]
     ) -> RpcResponse:
-        import httpx
-
         if not self._is_token:
             raise PenpotRefused("the access token is empty or has characters that no token has")
         try:
@@ -340,12 +364,13 @@ class RpcClient:
 
     async def _post(self, method: str, params: Mapping[str, Any]) -> RpcResponse:
         """The response of the first path that has the method; later calls try that path first."""
-        first = self._path
+        root = self._root
+        first = root._path
         for path in sorted(_PATHS, key=lambda path: path != first):
-            response = await self._fetch("POST", f"{path}/{method}", params)
+            response = await root._fetch("POST", f"{path}/{method}", params)
             if not response.is_unknown_method:
                 if response.status == 200 or response.is_not_found:
-                    self._path = path
+                    root._path = path
                 break
         return response
 
@@ -355,12 +380,16 @@ class RpcClient:
         """One request. Without ``params`` it is a download, with the size limit of a picture."""
         limit = MAX_PICTURE_BYTES if params is None else MAX_ANSWER_BYTES
         method = ASSET if params is None else path.rpartition("/")[2]
-        async with self._client.stream(verb, self._url + path, json=params) as response:
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise PenpotUnexpected(f"{method} returned an encoding that was not requested")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > limit:
-                    raise PenpotUnexpected(f"{method} returned more than {limit} bytes")
-        return RpcResponse(response.status_code, response.headers, bytes(body))
+        try:
+            return RpcResponse(
+                *await bounded_http.request(
+                    self._client,
+                    verb,
+                    self._url + path,
+                    max_bytes=limit,
+                    seconds=self._timeout,
+                    json=params,
+                )
+            )
+        except UnusableAnswer as error:
+            raise PenpotUnexpected(f"{method} returned {error}") from None

@@ -9,11 +9,12 @@ from itertools import starmap
 from relay.config.settings import Config
 from relay.delivery.backoff import pause
 from relay.metrics import Metrics
-from relay.penpot.client import PenpotBusy, PenpotError, PenpotRefused
+from relay.penpot.api import PenpotClient
+from relay.penpot.calls import CallBudget, CallPolicy, PenpotBusy, PenpotError, PenpotRefused
 from relay.penpot.wire import decode_body
 from relay.store.base import LeaseLost, Store, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
-from relay.sync.budget import Backoff, CallBudget, CountedPenpotClient, SyncContext
+from relay.sync.budget import Backoff, SyncContext
 from relay.sync.state import forget_sync_state
 from relay.sync.team import COMMENTED_TTL, Job, TeamSync
 from relay.sync.webhooks import TeamDirectory
@@ -35,23 +36,21 @@ class PenpotSync:
     def __init__(
         self,
         config: Config,
-        penpot: CountedPenpotClient,
+        penpot: PenpotClient,
         store: Store,
         metrics: Metrics,
         stored: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``run`` closes ``penpot`` at its end; ``stored`` is called after events were stored;
-        ``clock`` returns seconds since 1970."""
+        """``stored`` is called after events were stored; ``clock`` returns seconds since 1970."""
         self._store = store
-        self._penpot = penpot
         self._clock = clock
-        self._budget = CallBudget(config.sync.calls_per_minute, clock())
+        self._budget = CallBudget(config.sync.calls_per_minute, clock)
+        penpot = penpot.with_policy(CallPolicy(metrics.sync_call, budget=self._budget))
         self._backoff = Backoff()
         self._is_refused = self._has_begun = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        penpot.spend = lambda: self._budget.spend(clock())
         self._context = SyncContext(config, penpot, store, metrics, stored, clock)
         self._directory = TeamDirectory(config, penpot, clock)
         self._teams = self._new_teams()
@@ -71,11 +70,8 @@ class PenpotSync:
 
     async def run(self) -> None:
         self._task = asyncio.current_task()
-        try:
-            while not self._stop.is_set():
-                await pause(await self.turn(), self._stop)
-        finally:
-            await self._penpot.close()
+        while not self._stop.is_set():
+            await pause(await self.turn(), self._stop)
 
     async def turn(self) -> float:
         """Run the due jobs; the seconds to wait until the next turn."""
@@ -127,9 +123,9 @@ class PenpotSync:
         while (now := self._clock()) < end and not self._stop.is_set():
             if self._backoff.until > now:
                 return min(self._backoff.until - now, TURN_INTERVAL)
-            if wait := self._budget.wait(now):
+            if wait := self._budget.wait():
                 return max(wait, MIN_BUDGET_DELAY)
-            if not (jobs := self._next_jobs(now)):
+            if not (jobs := self._next_jobs()):
                 return TURN_INTERVAL
             results = await asyncio.gather(*starmap(self._run_job, jobs), return_exceptions=True)
             for error in results:
@@ -137,12 +133,12 @@ class PenpotSync:
                     raise error
         return 0.0
 
-    def _next_jobs(self, now: float) -> list[tuple[TeamSync, Job]]:
+    def _next_jobs(self) -> list[tuple[TeamSync, Job]]:
         """Due jobs, at most one of each team, together within the budget (the first one may exceed
         it). Awaited jobs come first, but a quarter of the calls is for what waits longest."""
         due = [(team, job) for team in self._teams.values() for job in team.due()]
         jobs: dict[TeamSync, Job] = {}
-        left = self._budget.left(now)
+        left = self._budget.left()
         while due and len(jobs) < MAX_CONCURRENT_TEAMS:
             team, job = min(due, key=_age)
             if prefer_awaited := self._awaited_calls < AWAITED_CALLS_RATIO * job.calls:

@@ -21,7 +21,7 @@ from relay.config.settings import Config
 from relay.messages.escape import escape
 from relay.messages.message import Message
 from relay.penpot.api import PenpotClient
-from relay.penpot.client import PenpotBusy, PenpotError, PenpotUnexpected
+from relay.penpot.calls import PenpotBusy, PenpotError, PenpotUnexpected
 from relay.penpot.facts import OWN_TEAM, Fact
 from relay.penpot.records import WebhookRecord
 from relay.store.base import NewDelivery, Store

@@ -8,7 +8,6 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from relay.config.secret import Secret
 from relay.metrics import Metrics
 from relay.penpot.text import deduplication_key
 from relay.store.base import NewEvent
@@ -39,7 +38,7 @@ async def _of(count: int, folder: Path) -> None:
     files = fill(penpot, config)
     store, metrics = SqliteStore(folder / "relay.db"), Metrics()
     await store.open()
-    client = Direct(penpot, Secret(TOKEN), metrics)
+    client = Direct(penpot, TOKEN)
     penpot_sync = PenpotSync(config, client, store, metrics, lambda: None, clock)
     try:
         begun = clock.now

@@ -56,7 +56,6 @@ async def house() -> AsyncIterator[House]:
     with StandIn() as penpot:
         house = House(penpot)
         yield house
-        await house.pictures.close()
         await house.api.close()
 
 
@@ -112,7 +111,7 @@ async def test_after_a_failure_no_calls_are_made_for_a_while(
     assert caplog.text.count("without pictures for 60 s") == 1
     assert b'method="asset",outcome="busy"' in house.metrics.text()
 
-    monkeypatch.setattr(house.pictures, "_paused_until", 0.0)
+    monkeypatch.setattr(house.pictures._breaker, "_clock", lambda: time.monotonic() + 60)
     assert await house.pictures.of(house.event, 2) == OF_BOARD
 
 
@@ -164,18 +163,18 @@ async def test_a_file_that_is_newer_than_the_cached_list_is_found(
     assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
 
 
-async def test_expired_lists_are_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_lists_are_dropped(house: House) -> None:
     await house.pictures.of(house.event, 2)
-    assert len(house.pictures._lists) == 1
-    monkeypatch.setattr(pictures, "LIST_TTL", 0.0)
+    assert len(house.api._answers._answers) == 1
+    house.api._answers.ttl = 0.0
     await house.pictures.of(replace(house.event, thread=Thread("t")), 2)
-    assert [method for method, _ in house.pictures._lists] == ["get-project-files"]
+    assert [method for method, _ in house.api._answers._answers] == ["get-project-files"]
 
 
-async def test_cached_pictures_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MAX_CACHE_BYTES", len(board(80, 60)) + 1)
+async def test_cached_pictures_are_bounded(house: House) -> None:
+    house.api._assets.max_size = len(board(80, 60)) + 1
     await house.pictures.get(OF_FILE)
     await house.pictures.get(OF_BOARD)
 
-    assert list(house.pictures._pictures) == [OF_BOARD]
-    assert house.pictures._size == len(board(80, 60))
+    assert [media for _, media in house.api._assets._answers] == [OF_BOARD]
+    assert house.api._assets._size == len(board(80, 60))

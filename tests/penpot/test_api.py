@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from relay.penpot.client import PenpotBusy, PenpotUnexpected
+from relay.penpot.calls import PenpotBusy, PenpotUnexpected
 from relay.penpot.records import FileRecord, ProfileRecord, TemplateRecord
 from tests.penpot.lookups import HOOK, LOOKUPS, METHODS, NOBODY, THREAD, Ids, client
 from tests.penpot.standin import StandIn

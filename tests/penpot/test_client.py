@@ -14,16 +14,13 @@ import pytest
 from relay.messages.message import Picture
 from relay.penpot import api
 from relay.penpot.api import PenpotClient
+from relay.penpot.calls import PenpotBusy, PenpotError, PenpotRefused, PenpotUnexpected
 from relay.penpot.client import (
     MAX_ANSWER_BYTES,
     MAX_CONCURRENT_CALLS,
     MAX_PICTURE_BYTES,
     MAX_RETRY_AFTER_SECONDS,
     MAX_VALUES,
-    PenpotBusy,
-    PenpotError,
-    PenpotRefused,
-    PenpotUnexpected,
     picture,
 )
 from tests.penpot.lookups import METHODS, NOBODY, Ids, client

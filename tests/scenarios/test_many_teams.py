@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from relay.config.settings import Config, SyncSettings
+from relay.penpot.api import PenpotClient
+from relay.penpot.calls import MIN_BURST_SIZE
 from relay.penpot.text import deduplication_key
 from relay.store.base import NewEvent
 from relay.store.sqlite import SqliteStore
-from relay.sync.budget import MIN_BURST_SIZE, CountedPenpotClient
 from relay.sync.webhooks import webhook_problems
 from tests.penpot.people import People
 from tests.penpot.standin import StandIn
@@ -43,7 +44,7 @@ class Many(Stage):
             config = config.model_copy(update={"teams": teams})
         super().__init__(config, penpot, store, Clock())
 
-    def start(self, kind: Callable[..., CountedPenpotClient] = Direct) -> None:
+    def start(self, kind: Callable[..., PenpotClient] = Direct) -> None:
         super().start(kind)
 
     async def first_scans(self) -> None:
@@ -153,13 +154,14 @@ async def test_a_search_among_many_teams_keeps_to_the_budget_and_delays_nobody(
         penpot.calls.clear()
         thread = await on.begins("team0")
         asked: list[float] = []
-        spend = on.client.spend
+        budget = on.sync._budget
+        spend = budget.spend
 
         def counted() -> None:
             asked.append(on.clock.now)
             spend()
 
-        on.client.spend = counted
+        budget.spend = counted  # type: ignore[method-assign]
         await on.pass_time(20)
         assert penpot.count("get-webhooks") < 150
         assert await on.resolve_delay("team0", thread) < 30

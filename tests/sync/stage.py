@@ -21,11 +21,11 @@ from relay.config.settings import (
 )
 from relay.messages.message import Message
 from relay.metrics import Metrics
+from relay.penpot.api import PenpotClient
 from relay.penpot.client import RpcResponse
 from relay.penpot.text import deduplication_key
 from relay.store.base import NewEvent, Store
 from relay.store.sqlite import SqliteStore
-from relay.sync.budget import CountedPenpotClient
 from relay.sync.sync import PenpotSync
 from tests.penpot.people import Body, People
 from tests.penpot.standin import TOKEN, StandIn
@@ -38,11 +38,11 @@ NOON = 1_785_000_000.0
 LOG = StdoutSettings(type="stdout", name="log")
 
 
-class Direct(CountedPenpotClient):
+class Direct(PenpotClient):
     """The real client, on the stand-in's functions instead of a server."""
 
-    def __init__(self, penpot: StandIn, token: Secret, metrics: Metrics) -> None:
-        super().__init__(penpot.url, token, metrics)
+    def __init__(self, penpot: StandIn, token: str) -> None:
+        super().__init__(penpot.url, token)
         self._penpot = penpot
         self.is_down = False
 
@@ -90,15 +90,15 @@ class Stage:
         self.clock = clock
         self.metrics = Metrics()
         self.acme = self.world.by_name("teams", "acme")
-        self._clients: list[CountedPenpotClient] = []
+        self._clients: list[PenpotClient] = []
         self.start()
 
-    def start(self, kind: Callable[..., CountedPenpotClient] = CountedPenpotClient) -> None:
+    def start(self, kind: Callable[..., PenpotClient] = PenpotClient) -> None:
         """A new sync, as after a start of the service."""
         token = self.config.penpot.access_token
         assert token is not None
         first = self.penpot if kind is Direct else self.penpot.url
-        self._clients.append(kind(first, token, self.metrics))
+        self._clients.append(kind(first, token.reveal()))
         self.sync = PenpotSync(
             self.config, self._clients[-1], self.store, self.metrics, lambda: None, self.clock
         )
@@ -108,7 +108,7 @@ class Stage:
             await client.close()
 
     @property
-    def client(self) -> CountedPenpotClient:
+    def client(self) -> PenpotClient:
         """The sync's client."""
         return self._clients[-1]
 

@@ -62,15 +62,15 @@ async def test_a_kill_in_the_middle_neither_loses_nor_duplicates(
             people.reply(thread, f"reply {number:02}")
         calls = 0
 
-        async def killed(call: Any = on.sync._penpot._call, *args: Any) -> Any:
+        async def killed(call: Any = on.sync._context.penpot._call, *args: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls > after:
                 raise StoreUnavailable("killed")
             return await call(*args)
 
-        real = on.sync._penpot._call
-        monkeypatch.setattr(on.sync._penpot, "_call", lambda *args: killed(real, *args))
+        real = on.sync._context.penpot._call
+        monkeypatch.setattr(on.sync._context.penpot, "_call", lambda *args: killed(real, *args))
         on.clock.now += HOUR
         await on.pass_time(1)
         on.start()

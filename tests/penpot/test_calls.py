@@ -1,0 +1,277 @@
+"""What applies to each call: cache, budget, circuit breaker, and views that share one client."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relay.penpot.api import PenpotClient
+from relay.penpot.calls import (
+    ALL,
+    BUSY_DELAY,
+    MIN_BURST_SIZE,
+    REFUSED_DELAY,
+    UNEXPECTED_DELAY,
+    AnswerCache,
+    CallBudget,
+    CallPolicy,
+    CircuitBreaker,
+    PenpotBusy,
+    PenpotError,
+    PenpotPaused,
+    PenpotRefused,
+    PenpotUnexpected,
+    SharedTasks,
+)
+from tests.penpot.standin import TOKEN, Fault, StandIn
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
+
+
+# The cache
+
+
+def test_an_answer_is_as_fresh_as_its_reader_asks(clock: Clock) -> None:
+    cache = AnswerCache(9, ttl=60.0, clock=clock)
+    cache.put("a", "answer")
+    clock.now += 5
+
+    assert cache.get("a") == cache.get("a", 6) == "answer"
+    assert cache.get("a", 5) is None
+    clock.now += 55
+    assert cache.get("a", 999) is None
+
+
+def test_the_least_recently_used_answers_are_dropped(clock: Clock) -> None:
+    cache = AnswerCache(10, size=len, clock=clock)
+    for key in "abc":
+        cache.put(key, key * 4)
+    assert [cache.get(key) for key in "abc"] == [None, "bbbb", "cccc"]
+
+    cache.get("b")
+    cache.put("d", "dd")
+    cache.put("c", "c")  # replaced
+    cache.put("e", "eeee")
+    assert [cache.get(key) for key in "bcde"] == [None, "c", "dd", "eeee"]
+
+
+def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
+    cache = AnswerCache(10, size=len)
+    cache.put("a", "a" * 11)
+    cache.put("b", "b" * 10)
+    assert cache.get("a") is None
+    assert cache.get("b") == "b" * 10
+
+
+# The budget
+
+
+def test_a_spent_budget_is_refilled_at_its_rate(clock: Clock) -> None:
+    budget = CallBudget(60.0, clock)
+    for _ in range(MIN_BURST_SIZE):
+        assert budget.wait() == 0.0
+        budget.spend()
+    assert (budget.left(), budget.wait()) == (0.0, 1.0)
+    clock.now += 0.75
+    assert budget.wait() == pytest.approx(0.25)
+    clock.now += 0.25
+    assert budget.wait() == 0.0
+
+
+def test_a_running_job_may_overdraw_the_budget(clock: Clock) -> None:
+    budget = CallBudget(60.0, clock)
+    for _ in range(MIN_BURST_SIZE + 5):
+        budget.spend()
+    assert budget.left() == -5.0
+    assert budget.wait() == 6.0
+
+
+def test_a_pause_saves_no_more_than_a_burst(clock: Clock) -> None:
+    budget, fast = CallBudget(60.0, clock), CallBudget(6000.0, clock)
+    clock.now += 3600.0
+    assert budget.left() == MIN_BURST_SIZE
+    assert fast.left() == 100.0
+
+
+def test_a_clock_that_is_set_back_gives_no_calls(clock: Clock) -> None:
+    budget = CallBudget(60.0, clock)
+    for _ in range(MIN_BURST_SIZE):
+        budget.spend()
+    clock.now = 0.0
+    assert budget.left() == 0.0
+    clock.now = 1.0
+    assert budget.left() == 1.0
+
+
+# The circuit breaker
+
+
+@pytest.mark.parametrize(("error", "paused", "delay"), [
+    (PenpotRefused("no"), ALL, REFUSED_DELAY),
+    (PenpotBusy("no answer"), ALL, BUSY_DELAY),
+    (PenpotBusy("later", 77.0), ALL, 77.0),
+    (PenpotBusy("500", maybe_request_specific=True), "get-a", BUSY_DELAY),
+    (PenpotUnexpected("html"), "get-a", UNEXPECTED_DELAY),
+])  # fmt: skip
+def test_a_failure_pauses_its_method_or_all(
+    clock: Clock, error: PenpotError, paused: str, delay: float
+) -> None:
+    opened: list[tuple[str, PenpotError, bool]] = []
+    breaker = CircuitBreaker(lambda *failure: opened.append(failure), clock=clock)
+    breaker.failed("get-a", error)
+
+    assert breaker.is_open("get-a")
+    assert breaker.is_open("get-b") is breaker.is_open() is (paused == ALL)
+    clock.now += delay - 1
+    assert breaker.is_open("get-a")
+    clock.now += 1
+    assert not breaker.is_open("get-a")
+    breaker.failed("get-a", error)
+    assert opened == [(paused, error, True), (paused, error, False)]
+
+
+def test_only_an_answer_to_a_later_call_ends_the_pause(clock: Clock) -> None:
+    recoveries: list[bool] = []
+    breaker = CircuitBreaker(lambda *_: None, recoveries.append, clock=clock)
+    begun = breaker.now()
+    clock.now += 1
+    breaker.failed("get-a", PenpotBusy("no answer"))
+    breaker.answered(begun)
+    assert breaker.is_open()
+
+    clock.now += 1
+    breaker.answered(breaker.now())
+    assert not breaker.is_open()
+    assert recoveries == [False, True]
+    assert breaker.last_answer_at == clock.now
+
+
+def test_a_delay_of_its_own_is_at_least_what_penpot_asks_for(clock: Clock) -> None:
+    breaker = CircuitBreaker(lambda *_: None, delay=60.0, clock=clock)
+    breaker.failed("get-a", PenpotRefused("no"))
+    clock.now += 60
+    assert not breaker.is_open()
+    breaker.failed("get-a", PenpotBusy("later", 90.0))
+    clock.now += 89
+    assert breaker.is_open()
+
+
+# Shared tasks
+
+
+async def test_a_shared_task_outlives_those_who_wait_for_it() -> None:
+    ended: list[str] = []
+    failures: list[tuple[Any, str]] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.05)
+        ended.append("work")
+        raise ZeroDivisionError("bug")
+
+    tasks = SharedTasks(lambda key, error: failures.append((key, str(error))))
+    first, second = tasks.start("a", work), tasks.start("a", work)
+    assert first is second
+    waiter = asyncio.create_task(asyncio.wait({first}))
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.sleep(0.2)
+
+    assert ended == ["work"]
+    assert failures == [("a", "bug")]
+    assert tasks.start("a", work) is not first
+    await tasks.close()
+    assert ended == ["work"]
+
+
+# Views of one client
+
+
+async def test_views_share_calls_and_answers_but_not_pauses_or_counts(
+    penpot: StandIn, clock: Clock
+) -> None:
+    web = penpot.world.by_name("projects", "web")
+    counted: dict[str, list[tuple[str, str]]] = {"a": [], "b": []}
+    budget = CallBudget(60, clock)
+    client = PenpotClient(penpot.url, TOKEN)
+    breaker = CircuitBreaker(lambda *_: None, clock=clock)
+    one = client.with_policy(CallPolicy(lambda *call: counted["a"].append(call), breaker))
+    other = client.with_policy(CallPolicy(lambda *call: counted["b"].append(call), budget=budget))
+    try:
+        files = await asyncio.gather(one.project_files(web), other.project_files(web))
+        assert files[0] == files[1]
+        assert penpot.count("get-project-files") == 1
+        assert counted == {"a": [("get-project-files", "found")], "b": []}
+        assert budget.left() == MIN_BURST_SIZE
+
+        assert await other.project_files(web, 60.0) == files[0]
+        assert await one.project_files(web, 60.0) == files[0]
+        assert penpot.count("get-project-files") == 2  # the first answer was not to be cached
+        assert counted["b"] == [("get-project-files", "found")]
+        assert budget.left() == MIN_BURST_SIZE - 1
+
+        penpot.faults["get-project"] = Fault(status=500)
+        with pytest.raises(PenpotBusy):
+            await one.project(web)
+        with pytest.raises(PenpotPaused):
+            await one.project(web)
+        assert penpot.count("get-project") == 1
+        assert counted["a"][1:] == [("get-project", "busy")]
+        penpot.faults.clear()
+        assert await other.project(web) is not None
+        assert await one.project_files(web) == files[0]
+    finally:
+        await client.close()
+
+
+async def test_each_call_is_spent_and_its_outcome_counted(penpot: StandIn, clock: Clock) -> None:
+    counted: list[tuple[str, str]] = []
+    budget = CallBudget(60.0, clock)
+    client = PenpotClient(penpot.url, TOKEN)
+    view = client.with_policy(CallPolicy(lambda *call: counted.append(call), budget=budget))
+    web = penpot.world.by_name("projects", "web")
+    try:
+        await view.project(web)
+        await view.project("11111111-2222-4333-8444-555555555555")
+        penpot.faults["get-project"] = Fault(status=503)
+        with pytest.raises(PenpotBusy):
+            await view.project(web)
+    finally:
+        await client.close()
+    assert budget.left() == MIN_BURST_SIZE - 3
+    assert counted == [("get-project", outcome) for outcome in ("found", "nothing", "busy")]
+
+
+async def test_a_late_answer_is_cached_though_its_caller_gave_up(penpot: StandIn) -> None:
+    web = penpot.world.by_name("projects", "web")
+    client = PenpotClient(penpot.url, TOKEN)
+    penpot.latency = 0.3
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.project_files(web, 60.0)
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(0.1):
+            assert await client.project_files(web, 60.0)
+        assert penpot.count("get-project-files") == 1
+    finally:
+        await client.close()
