@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import SupportsIndex
+from string import punctuation
+from typing import SupportsIndex, TypeAlias
 from urllib.parse import quote as percent_encoded
 
-_PUNCTUATION_PATTERN = re.compile(r"([!-/:-@\[-`{-~])")
-_ESCAPED_PATTERN = re.compile(rf"\\{_PUNCTUATION_PATTERN.pattern}")
+_ESCAPES = str.maketrans({character: f"\\{character}" for character in punctuation})
+_ESCAPED_PATTERN = re.compile(r"\\([!-/:-@\[-`{-~])")
 _LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SPACES_PATTERN = re.compile("[ \x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
@@ -16,11 +17,11 @@ _SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 _REORDERING_PATTERN = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_URL_PATTERN = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\x9f\u2028\u2029]')
 _MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
-_MENTION_START, _MENTION_END = "\ufdd0", "\ufdd1"
-_MENTION_PATTERN = re.compile(f"{_MENTION_START}([^{_MENTION_END}]*){_MENTION_END}?")
 PROFILE_SCHEME = "penpot-profile:"
 """The URL scheme of a mention; the id of a Penpot profile follows."""
 _MENTION_LINK_PATTERN = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{PROFILE_SCHEME}[^>]*>\)")
+Run: TypeAlias = tuple[str, str]
+"""A part of a text, and the id of the Penpot profile that it mentions; empty for other text."""
 _ISOLATE_START, _ISOLATE_END = "\u2068", "\u2069"
 
 
@@ -61,13 +62,22 @@ def escape(value: object) -> Markdown:
     """
     if isinstance(value, Markdown):
         return value
-    text, profiles = mark_mentions(value)
-    return link_mentions(literal(text), profiles)
+    return inline([(_SPACES_PATTERN.sub(" ", text), profile) for text, profile in runs(value)])
 
 
-def literal(value: object) -> Markdown:
-    """As ``escape``, but keeps the marks of ``mark_mentions``."""
-    return Markdown(_PUNCTUATION_PATTERN.sub(r"\\\1", clean(value)))
+def inline(parts: Sequence[Run]) -> Markdown:
+    """Runs of clean text as literal inline Markdown, mentions as links."""
+    text = "".join(
+        f"[{_literal(part)}](<{PROFILE_SCHEME}{profile}>)" if profile else _literal(part)
+        for part, profile in parts
+    )
+    if any(map(_has_right_to_left, (part for part, _ in parts))):
+        text = f"{_ISOLATE_START}{text}{_ISOLATE_END}"
+    return Markdown(text)
+
+
+def _literal(text: str) -> str:
+    return text.translate(_ESCAPES)
 
 
 def unescaped(code: str) -> str:
@@ -75,59 +85,63 @@ def unescaped(code: str) -> str:
     return _ESCAPED_PATTERN.sub(r"\1", _MENTION_LINK_PATTERN.sub(r"\1", code))
 
 
-def mark_mentions(value: object) -> tuple[object, Iterator[str]]:
-    """A comment's text with marks around each mention, and the mentioned profiles' ids in order;
-    any other value unchanged. Cut, clean and escape the text, then call ``link_mentions``.
-
-    A comment is a ``str`` with ``mentions``: start, end and profile id of each.
-    """
+def runs(value: object) -> list[Run]:
+    """``value`` as ``readable``. A comment is a ``str`` with ``mentions``: start, end and profile
+    id of each, in order."""
     mentions = getattr(value, "mentions", ()) if isinstance(value, str) else ()
-    if (
-        not isinstance(value, str)
-        or not mentions
-        or _MENTION_START in value
-        or _MENTION_END in value
-    ):
-        return value, iter(())
-    text, position = "", 0
-    for start, end, _ in mentions:
-        text += f"{value[position:start]}{_MENTION_START}{value[start:end]}{_MENTION_END}"
+    text, parts, position = _to_str(value), [], 0
+    for start, end, profile in mentions:
+        parts += [(readable(text[position:start]), ""), (readable(text[start:end]), profile)]
         position = end
-    return text + value[position:], iter([profile for _, _, profile in mentions])
+    return [*parts, (readable(text[position:] if position else text), "")]
 
 
-def link_mentions(text: Markdown, profiles: Iterator[str]) -> Markdown:
-    """Replaces the marks of ``mark_mentions`` by links; a mention that was cut becomes text."""
+def strip_runs(parts: Sequence[Run]) -> list[Run]:
+    """Without white space at the ends."""
+    kept = [(text, profile) for text, profile in parts if text]
+    while kept and not kept[0][0].strip():
+        del kept[0]
+    while kept and not kept[-1][0].strip():
+        del kept[-1]
+    if kept:
+        kept[0] = kept[0][0].lstrip(), kept[0][1]
+        kept[-1] = kept[-1][0].rstrip(), kept[-1][1]
+    return kept
 
-    def link(match: re.Match[str]) -> str:
-        profile = next(profiles, "")
-        complete = match[0].endswith(_MENTION_END) and profile
-        return f"[{match[1]}](<{PROFILE_SCHEME}{profile}>)" if complete else match[1]
 
-    return Markdown(_MENTION_PATTERN.sub(link, text)) if _MENTION_START in text else text
+def one_line_runs(parts: Sequence[Run]) -> list[Run]:
+    return strip_runs([(_SPACES_PATTERN.sub(" ", text), profile) for text, profile in parts])
+
+
+def line_runs(parts: Sequence[Run]) -> list[list[Run]]:
+    """The lines, each as ``one_line``, without empty lines at the start and the end."""
+    rows: list[list[Run]] = [[]]
+    for text, profile in parts:
+        for number, line in enumerate(_LINE_END_PATTERN.split(text)):
+            if number:
+                rows.append([])
+            rows[-1].append((line, profile))
+    stripped = list(map(one_line_runs, rows))
+    while stripped and not stripped[-1]:
+        stripped.pop()
+    while stripped and not stripped[0]:
+        stripped.pop(0)
+    return stripped
 
 
 def clean(value: object) -> str:
     """The text that a reader sees for ``escape(value)``."""
     text = _SPACES_PATTERN.sub(" ", readable(value))
-    if not text.isascii() and any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
-        return f"{_ISOLATE_START}{text}{_ISOLATE_END}"
-    return text
+    return f"{_ISOLATE_START}{text}{_ISOLATE_END}" if _has_right_to_left(text) else text
+
+
+def _has_right_to_left(text: str) -> bool:
+    return not text.isascii() and any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
 
 
 def one_line(value: object) -> str:
     """``value`` as one stripped line, without control characters and those that reorder text."""
     return _SPACES_PATTERN.sub(" ", readable(value)).strip()
-
-
-def lines(value: object) -> list[str]:
-    """Each as ``one_line`` returns it, without empty lines at the start and the end."""
-    cleaned = [one_line(line) for line in _LINE_END_PATTERN.split(readable(value))]
-    while cleaned and not cleaned[-1]:
-        cleaned.pop()
-    while cleaned and not cleaned[0]:
-        cleaned.pop(0)
-    return cleaned
 
 
 def readable(value: object) -> str:
@@ -140,12 +154,14 @@ def without_surrogates(text: str) -> str:
     return _SURROGATE_PATTERN.sub("\ufffd", text)
 
 
-def readable_prefix(value: object, length: int) -> tuple[str, bool]:
-    """Enough of ``readable(value)`` for ``length`` characters of clean text, and whether it is all.
-    The rest, which may be megabytes, is not processed."""
+def prefix_runs(value: object, length: int) -> tuple[list[Run], bool]:
+    """Enough of ``runs(value)`` for ``length`` characters of clean text, and whether it is all. The
+    rest, which may be megabytes, is not processed."""
+    if getattr(value, "mentions", ()):  # a comment, whose length is limited
+        return runs(value), True
     text = _to_str(value).lstrip()
     enough = 2 * max(length, 0) + _MAX_INVISIBLE_COUNT
-    return readable(text[:enough]), len(text) <= enough
+    return runs(text[:enough]), len(text) <= enough
 
 
 def _to_str(value: object) -> str:

@@ -8,15 +8,15 @@ from itertools import groupby
 from relay.messages.document import parse
 from relay.messages.escape import (
     Markdown,
+    Run,
     escape,
-    lines,
-    link_mentions,
-    literal,
-    mark_mentions,
-    one_line,
+    inline,
+    line_runs,
+    one_line_runs,
+    prefix_runs,
     readable,
-    readable_prefix,
     safe_url,
+    strip_runs,
 )
 from relay.messages.plain import ELLIPSIS, shorten, to_text
 
@@ -32,7 +32,7 @@ def link(text: object, url: object = None) -> Markdown:
     """
     label = Markdown(escape(text).strip())
     if _LINK_SYNTAX in label:  # a link can contain neither links nor mentions
-        label = literal(to_text(parse(label), links=False))
+        label = escape(to_text(parse(label), links=False))
     target = safe_url(readable(getattr(text, "url", "") if url is None else url))
     return (
         Markdown(f"[{label}](<{_ENTITY_PATTERN.sub('&amp;', target)}>)")
@@ -49,16 +49,15 @@ def quote(text: object, length: int = 10_000) -> Markdown:
     if isinstance(text, Markdown):
         quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
     else:
-        marked, profiles = mark_mentions(text)
-        prefix, whole = readable_prefix(marked, length)
-        rows = lines(shorten(prefix.strip(), length, whole=whole))
+        prefix, whole = prefix_runs(text, length)
+        rows = line_runs(_shorten(strip_runs(prefix), length, whole=whole))
         if len(rows) > MAX_QUOTED_LINES:
-            rows[MAX_QUOTED_LINES:] = [ELLIPSIS]
+            rows[MAX_QUOTED_LINES:] = [[(ELLIPSIS, "")]]
         paragraphs = (
-            "\\\n> ".join(map(literal, group)) for filled, group in groupby(rows, bool) if filled
+            "\\\n> ".join(map(inline, group)) for filled, group in groupby(rows, bool) if filled
         )
         quoted = "\n>\n> ".join(paragraphs)
-        quoted = link_mentions(Markdown(f"> {quoted}" if quoted else ""), profiles)
+        quoted = f"> {quoted}" if quoted else ""
     # On lines of its own: Markdown would take text directly before or after it as part of it.
     return Markdown(f"\n{quoted}\n\n" if quoted else "")
 
@@ -83,9 +82,23 @@ def truncate(value: object, length: int = 80) -> Markdown:
     """One line of at most ``length`` characters, without styles, ending in "…" if it was cut."""
     if isinstance(value, Markdown):
         value = to_text(parse(value), links=False)
-    marked, profiles = mark_mentions(value)
-    text, whole = readable_prefix(marked, length)
-    return link_mentions(literal(shorten(one_line(text), length, whole=whole)), profiles)
+    parts, whole = prefix_runs(value, length)
+    return inline(_shorten(one_line_runs(parts), length, whole=whole))
+
+
+def _shorten(parts: list[Run], length: int, *, whole: bool) -> list[Run]:
+    """As ``shorten``; a mention that is cut becomes text."""
+    text = "".join(part for part, _ in parts)
+    shortened = shorten(text, length, whole=whole)
+    if shortened == text or not shortened:
+        return parts if shortened else []
+    kept, left = [], len(shortened) - len(ELLIPSIS)
+    for part, profile in parts:
+        kept.append((part, profile) if len(part) <= left else (part[:left], ""))
+        left -= len(part)
+        if left <= 0:
+            break
+    return [*kept, (ELLIPSIS, "")]
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:

@@ -19,8 +19,7 @@ _UUID_PATTERN = re.compile(_UUID)
 _ZERO_UUID = "00000000-0000-0000-0000-000000000000"
 _BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
 # Lone surrogates can't be encoded, and bidirectional controls would reorder the text around them.
-# The last two are noncharacters that relay.messages uses to mark mentions.
-_REMOVED = "\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufdd0\ufdd1"
+_REMOVED = "\ud800-\udfff\u202a-\u202e\u2066-\u2069"
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 _REMOVED_PATTERN = re.compile(f"[{_REMOVED}]")
 _CONTROLS_PATTERN = re.compile(f"[{_CONTROLS}]+")

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse
-from relay.messages.escape import Markdown, clean, lines, one_line
+from relay.messages.escape import Markdown, clean, one_line
 from relay.messages.filters import join, link, quote, truncate, when
 from relay.messages.plain import to_text
 from relay.penpot.text import CommentText
-from tests.messages.texts import any_text
+from tests.messages.texts import any_text, lines
 
 
 @given(any_text, any_text)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 
 from relay.messages.document import parse
-from relay.messages.escape import clean, escape, lines
+from relay.messages.escape import clean, escape
 from relay.messages.filters import link, quote
 from relay.messages.html import to_html
-from tests.messages.texts import any_text
+from tests.messages.texts import any_text, lines
 
 ALLOWED = {
     **dict.fromkeys(("p", "br", "strong", "em", "del", "code", "pre", "blockquote"), ()),

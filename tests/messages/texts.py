@@ -2,6 +2,8 @@
 
 from hypothesis import strategies as st
 
+from relay.messages.escape import line_runs, runs
+
 NASTY = (
     "<!channel> <!here|x> <@U123> @here @room",
     "[x](javascript:alert(1)) ![y](http://evil.example/p.png) <http://evil.example>",
@@ -38,3 +40,8 @@ any_text = st.one_of(
     st.lists(st.sampled_from([*NASTY, "\n", " ", "\\", "*", "Ada"]), max_size=6).map("".join),
     st.text(max_size=60),
 )
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a quotation of ``text``."""
+    return ["".join(part for part, _ in line) for line in line_runs(runs(text))]
