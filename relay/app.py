@@ -35,7 +35,8 @@ from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
 from relay.process import freeze_loaded_objects
 from relay.store import store_at
-from relay.store.base import Store, StoreUnavailable
+from relay.store.base import Store
+from relay.store.records import StoreUnavailable
 from relay.sync.state import forget_sync_state
 
 if TYPE_CHECKING:

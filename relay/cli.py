@@ -23,7 +23,8 @@ from relay.delivery.health import stopped_queues
 from relay.logs import configure_logging
 from relay.penpot.selection import Selection
 from relay.store import store_at
-from relay.store.base import Store, StoreUnavailable, StoreUnusable
+from relay.store.base import Store
+from relay.store.records import StoreUnavailable, StoreUnusable
 from relay.sync.webhooks import webhook_problems
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from relay.penpot.calls import PenpotError, PenpotRefused
 from relay.penpot.client import CALL_TIMEOUT
 from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
-from relay.store.base import Store, StoreMissing, StoreUnavailable, StoreUnusable
+from relay.store.base import Store
+from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
 from relay.sync import webhooks as fixes
 from relay.sync.webhooks import TeamDirectory, WebhookFix
 

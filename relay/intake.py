@@ -15,7 +15,8 @@ from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.text import deduplication_key
 from relay.penpot.wire import LARGE_BODY_BYTES, UnreadableBody, decode_body, media_type
-from relay.store.base import NewEvent, Store, StoreUnavailable
+from relay.store.base import Store
+from relay.store.records import NewEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

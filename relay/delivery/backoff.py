@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 
-from relay.store.base import Delivery
+from relay.store.records import Delivery
 
 FIRST_RETRY_DELAY = 1.0  # seconds
 MAX_RETRY_DELAY = 300.0  # seconds, unless a server asks for more

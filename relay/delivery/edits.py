@@ -8,7 +8,7 @@ from typing import NamedTuple
 from relay.channels.base import Channel, EditableChannel, MessageNotFound, NotEditable
 from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
-from relay.store.base import ShownMessage, ThreadReceipts
+from relay.store.records import ShownMessage, ThreadReceipts
 
 log = logging.getLogger(__name__)
 

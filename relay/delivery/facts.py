@@ -8,7 +8,7 @@ from typing import Protocol
 
 from relay.penpot.events import Event
 from relay.penpot.facts import Fact, changed_facts, enrich, facts_from_event
-from relay.store.base import FactKey
+from relay.store.records import FactKey
 
 MAX_CACHED_FACTS = 10_000  # facts in memory, also empty ones
 

@@ -12,11 +12,11 @@ from relay.delivery.routing import Planner
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent
 from relay.penpot.wire import UnreadableBody
-from relay.store.base import (
+from relay.store.base import Store
+from relay.store.records import (
     FAN_OUT_LEASE,
     FanOutResult,
     LeaseLost,
-    Store,
     StoredEvent,
     StoreUnavailable,
 )

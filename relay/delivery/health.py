@@ -10,7 +10,8 @@ from relay.channels.base import DeliveryError, Misconfigured
 from relay.messages.escape import escape
 from relay.messages.message import Message
 from relay.metrics import Metrics
-from relay.store.base import NewDelivery, Store
+from relay.store.base import Store
+from relay.store.records import NewDelivery
 
 log = logging.getLogger(__name__)
 

@@ -43,7 +43,8 @@ from relay.penpot.facts import (
     recently_modified,
 )
 from relay.penpot.records import ThreadRecord
-from relay.store.base import Store, StoreUnavailable
+from relay.store.base import Store
+from relay.store.records import StoreUnavailable
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient

@@ -17,7 +17,7 @@ from relay.penpot.links import add_links
 from relay.penpot.samples import SampleFacts, sample
 from relay.penpot.selection import Selection
 from relay.penpot.wire import decode_body
-from relay.store.base import StoredEvent, StoreUnavailable
+from relay.store.records import StoredEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -24,11 +24,11 @@ from relay.delivery.edits import EditAttempt, EditOutcome
 from relay.delivery.health import QueueHealth
 from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
-from relay.store.base import (
+from relay.store.base import Store
+from relay.store.records import (
     Delivery,
     LeaseLost,
     QueueHead,
-    Store,
     StoreUnavailable,
     ThreadReceipts,
     queue_lease,

@@ -10,7 +10,8 @@ from relay.delivery.health import QueueHealth
 from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
 from relay.messages.message import Picture
 from relay.metrics import Metrics
-from relay.store.base import LeaseLost, Store, StoreUnavailable, queue_lease
+from relay.store.base import Store
+from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from relay.delivery.backoff import pause
-from relay.store.base import Store, StoreUnavailable
+from relay.store.base import Store
+from relay.store.records import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

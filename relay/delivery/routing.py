@@ -14,7 +14,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
 from relay.penpot.selection import Selection
-from relay.store.base import FanOutResult, NewDelivery, StoredEvent
+from relay.store.records import FanOutResult, NewDelivery, StoredEvent
 
 log = logging.getLogger(__name__)
 

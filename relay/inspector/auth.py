@@ -32,7 +32,7 @@ from relay.inspector.pages import (
     replayed,
     viewer_of,
 )
-from relay.store.base import StoreUnavailable
+from relay.store.records import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -49,8 +49,9 @@ from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES
 from relay.penpot.wire import UnreadableBody
 from relay.reference import VARIABLES
-from relay.store.base import Store, StoredEvent
+from relay.store.base import Store
 from relay.store.queries import EventFilters
+from relay.store.records import StoredEvent
 
 RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
 _SHARED = ("base", GENERIC_TEMPLATE)

@@ -31,8 +31,8 @@ from relay.messages.message import Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import NotAnEvent
 from relay.penpot.wire import UnreadableBody, decode_body, media_type
-from relay.store.base import Delivery
 from relay.store.queries import DeliveryAttempt, EventDetails
+from relay.store.records import Delivery
 
 MAX_SHOWN_LENGTH = 100_000  # characters of a body; the download has all of it
 MAX_CURL_BYTES = 20_000  # a larger body is a file name in the curl command

@@ -11,8 +11,8 @@ from starlette.routing import Route
 from relay.delivery.feed import TooManyListeners
 from relay.inspector.events import matches, requested_filters
 from relay.inspector.pages import InspectorContext, inspector_of, render_fragment, row_id, viewer_of
-from relay.store.base import StoreUnavailable
 from relay.store.queries import NEW_ROWS_LIMIT, EventFilters, EventRow
+from relay.store.records import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

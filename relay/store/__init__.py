@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from relay.store.base import Store, StoreUnusable
+from relay.store.base import Store
+from relay.store.records import StoreUnusable
 from relay.store.sqlite import SqliteStore
 
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from relay.store.base import FanOutResult
 from relay.store.columns import without_nul
 from relay.store.queries import FIRST_ATTEMPTS_COUNT, LAST_ATTEMPTS_COUNT, MAX_DETAIL_LENGTH
+from relay.store.records import FanOutResult
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

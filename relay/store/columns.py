@@ -4,7 +4,7 @@ records that hold them."""
 from dataclasses import fields
 from typing import Any
 
-from relay.store.base import Delivery, NewEvent, StoredEvent
+from relay.store.records import Delivery, NewEvent, StoredEvent
 
 NEW_EVENT_COLUMNS = ", ".join(NewEvent._fields)
 EVENT_COLUMNS = ", ".join(field.name for field in fields(StoredEvent))

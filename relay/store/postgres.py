@@ -8,7 +8,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relay.store.attempts import postgres_save_attempts, postgres_save_summaries
-from relay.store.base import (
+from relay.store.columns import (
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    LOG_BODY_BYTES,
+    MAX_BATCH_BYTES,
+    without_nul,
+)
+from relay.store.event_search import Statement
+from relay.store.postgres_intake import PostgresIntake
+from relay.store.postgres_leases import PostgresLeases
+from relay.store.postgres_notifications import NotificationListener, notify_queues
+from relay.store.postgres_pool import PostgresPool
+from relay.store.postgres_sync_threads import PostgresSyncThreads
+from relay.store.queries import EventQueries
+from relay.store.records import (
     EVENT_STATES,
     FAN_OUT_LEASE,
     RESEND_BATCH_SIZE,
@@ -27,20 +41,6 @@ from relay.store.base import (
     ThreadReceipts,
     queue_lease,
 )
-from relay.store.columns import (
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    LOG_BODY_BYTES,
-    MAX_BATCH_BYTES,
-    without_nul,
-)
-from relay.store.event_search import Statement
-from relay.store.postgres_intake import PostgresIntake
-from relay.store.postgres_leases import PostgresLeases
-from relay.store.postgres_notifications import NotificationListener, notify_queues
-from relay.store.postgres_pool import PostgresPool
-from relay.store.postgres_sync_threads import PostgresSyncThreads
-from relay.store.queries import EventQueries
 from relay.store.sql_queries import SqlEventQueries
 from relay.store.sync_threads import SyncThreads
 

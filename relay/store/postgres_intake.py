@@ -4,10 +4,10 @@ it is retried until Penpot's timeout, because Penpot does not retry."""
 import asyncio
 from collections import deque
 
-from relay.store.base import NewEvent, StoreUnavailable
 from relay.store.columns import NEW_EVENT_COLUMNS
 from relay.store.postgres_notifications import NOTIFY_EVENTS_SQL
 from relay.store.postgres_pool import PostgresPool
+from relay.store.records import NewEvent, StoreUnavailable
 
 ACCEPT_BATCH_SIZE = 256  # events in one statement
 ACCEPT_TIMEOUT = 3.0  # seconds until ``accept`` gives up; Penpot's timeout is 4

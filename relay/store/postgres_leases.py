@@ -7,8 +7,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from relay.store.base import LeaseLost, StoreUnavailable
 from relay.store.postgres_pool import PostgresPool
+from relay.store.records import LeaseLost, StoreUnavailable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

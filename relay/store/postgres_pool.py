@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from relay.store.base import StoreUnavailable, StoreUnusable
 from relay.store.postgres_schema import prepare
+from relay.store.records import StoreUnavailable, StoreUnusable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

@@ -3,7 +3,7 @@ named ``relay``, so that the database can hold other applications."""
 
 from typing import TYPE_CHECKING, Any
 
-from relay.store.base import StoreMissing
+from relay.store.records import StoreMissing
 from relay.store.schema import FIRST_STEP, require_known_steps, step_hash
 
 if TYPE_CHECKING:

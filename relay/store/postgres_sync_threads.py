@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-from relay.store.base import NewEvent, StoredEvent
 from relay.store.columns import EVENT_COLUMNS, without_nul
 from relay.store.postgres_intake import INSERT_EVENTS_SQL
 from relay.store.postgres_leases import PostgresLeases
 from relay.store.postgres_notifications import NOTIFY_EVENTS_SQL
 from relay.store.postgres_pool import PostgresPool
+from relay.store.records import NewEvent, StoredEvent
 from relay.store.sync_threads import (
     MAX_RECENT_BODY_BYTES,
     SYNC_LEASE,

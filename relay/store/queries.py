@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from relay.store.base import DELIVERY_STATES, Delivery, StoredEvent
+from relay.store.records import DELIVERY_STATES, Delivery, StoredEvent
 
 MAX_SCANNED_EVENTS = 30_000
 """Events that a filter without an index reads for one page, in about 50 ms."""

@@ -9,7 +9,7 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 
-from relay.store.base import StoreMissing, StoreUnusable
+from relay.store.records import StoreMissing, StoreUnusable
 
 FIRST_STEP = """
     CREATE TABLE {schema}events (

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from relay.store.base import Delivery, StoredEvent
 from relay.store.columns import DELIVERY_COLUMNS, EVENT_COLUMNS
 from relay.store.event_search import (
     DELIVERY_SUMMARY_COLUMNS,
@@ -25,6 +24,7 @@ from relay.store.queries import (
     EventRow,
     QueueStats,
 )
+from relay.store.records import Delivery, StoredEvent
 
 _MAX_ID = 2**63 - 1
 Fetch = Callable[[Sequence[Statement]], Awaitable[list[list[Sequence[Any]]]]]

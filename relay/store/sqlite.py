@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from relay.store.attempts import sqlite_save_attempts, sqlite_save_summaries
-from relay.store.base import (
+from relay.store.columns import DELIVERY_COLUMNS, EVENT_COLUMNS, LOG_BODY_BYTES, MAX_BATCH_BYTES
+from relay.store.event_search import Statement
+from relay.store.queries import EventQueries
+from relay.store.records import (
     EVENT_STATES,
     RESEND_BATCH_SIZE,
     Delivery,
@@ -26,9 +29,6 @@ from relay.store.base import (
     StoreUnusable,
     ThreadReceipts,
 )
-from relay.store.columns import DELIVERY_COLUMNS, EVENT_COLUMNS, LOG_BODY_BYTES, MAX_BATCH_BYTES
-from relay.store.event_search import Statement
-from relay.store.queries import EventQueries
 from relay.store.sql_queries import SqlEventQueries
 from relay.store.sqlite_file import SqliteFile
 from relay.store.sqlite_sync_threads import SqliteSyncThreads

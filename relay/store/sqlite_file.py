@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from relay.store.base import NewEvent, StoreMissing, StoreUnavailable, StoreUnusable
+from relay.store.records import NewEvent, StoreMissing, StoreUnavailable, StoreUnusable
 from relay.store.schema import require, upgrade
 from relay.store.sqlite_writer import SqliteWriter, unavailable
 

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from itertools import chain
 
-from relay.store.base import NewEvent, StoredEvent
 from relay.store.columns import EVENT_COLUMNS
+from relay.store.records import NewEvent, StoredEvent
 from relay.store.sqlite_file import SqliteFile
 from relay.store.sqlite_writer import EVENT_VALUES_SQL, INSERT_EVENTS_SQL
 from relay.store.sync_threads import MAX_RECENT_BODY_BYTES, SyncThread, ThreadFingerprint

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from relay.store.base import NewEvent, StoreUnavailable
 from relay.store.columns import NEW_EVENT_COLUMNS
+from relay.store.records import NewEvent, StoreUnavailable
 
 T = TypeVar("T")
 

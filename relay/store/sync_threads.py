@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from relay.store.base import NewEvent, StoredEvent
+from relay.store.records import NewEvent, StoredEvent
 
 MAX_RECENT_BODY_BYTES = 64 * 1024  # ``recent_events`` leaves out larger bodies
 SYNC_LEASE = "sync"

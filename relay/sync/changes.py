@@ -10,7 +10,7 @@ from typing import Any
 from relay.penpot import text as values
 from relay.penpot.records import CommentRow, ThreadRow
 from relay.penpot.text import bounded, deduplication_key
-from relay.store.base import NewEvent
+from relay.store.records import NewEvent
 from relay.store.sync_threads import SyncThread
 
 Row = Mapping[str, Any]

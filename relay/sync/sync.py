@@ -12,7 +12,8 @@ from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.calls import CallBudget, CallPolicy, PenpotBusy, PenpotError, PenpotRefused
 from relay.penpot.wire import decode_body
-from relay.store.base import LeaseLost, Store, StoreUnavailable
+from relay.store.base import Store
+from relay.store.records import LeaseLost, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
 from relay.sync.budget import Backoff, SyncContext
 from relay.sync.state import forget_sync_state

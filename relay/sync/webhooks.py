@@ -24,7 +24,8 @@ from relay.penpot.api import PenpotClient
 from relay.penpot.calls import PenpotBusy, PenpotError, PenpotUnexpected
 from relay.penpot.facts import OWN_TEAM, Fact
 from relay.penpot.records import WebhookRecord
-from relay.store.base import NewDelivery, Store
+from relay.store.base import Store
+from relay.store.records import NewDelivery
 
 if TYPE_CHECKING:
     from relay.sync.budget import SyncContext

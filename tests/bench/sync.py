@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relay.metrics import Metrics
 from relay.penpot.text import deduplication_key
-from relay.store.base import NewEvent
+from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
 from relay.sync.sync import PenpotSync
 from tests.bench.common import FOLDER, say

@@ -19,7 +19,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Comment, Event, File, Person, Subject
 from relay.penpot.events import Thread as Discussion
-from relay.store.base import FanOutResult, NewDelivery, NewEvent
+from relay.store.records import FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long
 

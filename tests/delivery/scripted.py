@@ -11,7 +11,7 @@ from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
-from relay.store.base import Delivery, FanOutResult, NewDelivery, NewEvent
+from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 
 Answer = Exception | str

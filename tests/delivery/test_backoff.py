@@ -16,7 +16,7 @@ from relay.delivery.backoff import (
     RetryTimers,
     retry_delay,
 )
-from relay.store.base import Delivery
+from relay.store.records import Delivery
 
 
 @given(st.integers(1, 10_000))

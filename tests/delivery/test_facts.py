@@ -10,7 +10,7 @@ from relay.delivery import facts
 from relay.delivery.facts import FactCache
 from relay.penpot.events import Event, File, Person, Subject, normalize
 from relay.penpot.facts import Fact
-from relay.store.base import FanOutResult, NewEvent
+from relay.store.records import FanOutResult, NewEvent
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.samples import sample
-from relay.store.base import Delivery, NewEvent, StoredEvent, StoreUnavailable
+from relay.store.records import Delivery, NewEvent, StoredEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

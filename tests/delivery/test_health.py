@@ -13,7 +13,7 @@ from relay.delivery import health
 from relay.delivery import queue as queue_module
 from relay.delivery.health import stopped_queues
 from relay.messages.message import Message
-from relay.store.base import NewDelivery, StoreUnavailable
+from relay.store.records import NewDelivery, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.delivery.floods import House, comment
 

@@ -31,7 +31,7 @@ from relay.penpot import calls
 from relay.penpot.api import PenpotClient
 from relay.penpot.events import Subject, normalize
 from relay.penpot.facts import Fact
-from relay.store.base import NewEvent, StoreUnavailable
+from relay.store.records import NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Comment, File, Project, Thread

@@ -18,7 +18,7 @@ from relay.delivery.pipeline import EventPreparer, EventSource, examples, prepar
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts, sample
 from relay.penpot.wire import UnreadableBody
-from relay.store.base import FactKey, StoredEvent
+from relay.store.records import FactKey, StoredEvent
 
 pytestmark = pytest.mark.anyio
 

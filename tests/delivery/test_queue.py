@@ -11,7 +11,7 @@ import pytest
 from relay.channels.base import Permanent, Receipt, ReplyTo, RetryLater, ThreadNotFound
 from relay.delivery import queue as queue_module
 from relay.messages.message import Picture
-from relay.store.base import StoreUnavailable
+from relay.store.records import StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import House
 

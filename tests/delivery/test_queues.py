@@ -10,7 +10,7 @@ import pytest
 from relay.channels.base import Misconfigured, Permanent, RetryLater
 from relay.delivery import queue as queue_module
 from relay.delivery import queues as queues_module
-from relay.store.base import Delivery
+from relay.store.records import Delivery
 from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import House
 

@@ -8,7 +8,7 @@ import pytest
 
 from relay.delivery import retention as housekeeping_module
 from relay.delivery.retention import GRACE_SECONDS, Retention
-from relay.store.base import NewEvent
+from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

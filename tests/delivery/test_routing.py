@@ -12,7 +12,7 @@ from relay.delivery.routing import MAX_SUBJECT_LENGTH, Planner, event_subject
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Comment, Event, File, Subject, Thread
-from relay.store.base import FactKey, FanOutResult, StoredEvent
+from relay.store.records import FactKey, FanOutResult, StoredEvent
 from tests.delivery.examples import example
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ import httpx
 
 from relay.messages.message import Message
 from relay.store import store_at
-from relay.store.base import LogEntry, StoreUnavailable
+from relay.store.records import LogEntry, StoreUnavailable
 from tests.faults.account import SENDER, Ledger, Line, Post, numbers_in, settle
 from tests.faults.places import Place
 from tests.service import JSON, Service

@@ -12,8 +12,8 @@ from relay.inspector import live
 from relay.inspector.pages import InspectorContext
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.store.base import FanOutResult, NewDelivery, NewEvent
 from relay.store.queries import EventFilters
+from relay.store.records import FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from relay.config.settings import Config, SyncSettings
 from relay.penpot.api import PenpotClient
 from relay.penpot.calls import MIN_BURST_SIZE
 from relay.penpot.text import deduplication_key
-from relay.store.base import NewEvent
+from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
 from relay.sync.webhooks import webhook_problems
 from tests.penpot.people import People

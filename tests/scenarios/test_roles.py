@@ -11,7 +11,7 @@ import pytest
 from relay import app
 from relay.config.settings import PenpotSettings, Role
 from relay.delivery.fanout import FanOut
-from relay.store.base import StoreUnavailable
+from relay.store.records import StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.sync.stage import settings
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay.config.secret import Secret
 from relay.config.settings import PenpotSettings as PenpotSettings
-from relay.store.base import StoreUnavailable
+from relay.store.records import StoreUnavailable
 from tests.penpot.people import Body
 from tests.penpot.standin import TOKEN, StandIn
 from tests.penpot.world import Thread

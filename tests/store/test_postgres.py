@@ -10,7 +10,11 @@ import asyncpg
 import pytest
 
 from relay.store import postgres_leases, store_at
-from relay.store.base import (
+from relay.store.postgres import PostgresStore
+from relay.store.postgres_intake import INSERT_EVENTS_SQL
+from relay.store.postgres_leases import LEASE_TTL
+from relay.store.postgres_schema import STEPS
+from relay.store.records import (
     FanOutResult,
     LeaseLost,
     NewDelivery,
@@ -19,10 +23,6 @@ from relay.store.base import (
     StoreUnavailable,
     StoreUnusable,
 )
-from relay.store.postgres import PostgresStore
-from relay.store.postgres_intake import INSERT_EVENTS_SQL
-from relay.store.postgres_leases import LEASE_TTL
-from relay.store.postgres_schema import STEPS
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.postgres import Postgres
 

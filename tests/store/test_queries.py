@@ -5,8 +5,9 @@ import time
 import pytest
 
 from relay.store import queries
-from relay.store.base import FanOutResult, NewDelivery, NewEvent, Store
+from relay.store.base import Store
 from relay.store.queries import FIRST_ATTEMPTS_COUNT, LAST_ATTEMPTS_COUNT, EventFilters, EventPage
+from relay.store.records import FanOutResult, NewDelivery, NewEvent
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.store.base import NewEvent, StoreUnavailable
+from relay.store.records import NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from relay.store.sqlite_file import WAL_SIZE_LIMIT
 

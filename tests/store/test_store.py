@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from relay.store.base import (
+from relay.store.base import Store
+from relay.store.records import (
     FanOutResult,
     NewDelivery,
     NewEvent,
     QueueHead,
     ShownMessage,
-    Store,
     StoreUnavailable,
     StoreUnusable,
     ThreadReceipts,

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from relay.store import postgres_schema, schema, store_at
-from relay.store.base import NewEvent, StoreMissing, StoreUnusable
+from relay.store.records import NewEvent, StoreMissing, StoreUnusable
 
 pytestmark = pytest.mark.anyio
 

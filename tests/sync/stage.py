@@ -24,7 +24,8 @@ from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import RpcResponse
 from relay.penpot.text import deduplication_key
-from relay.store.base import NewEvent, Store
+from relay.store.base import Store
+from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
 from relay.sync.sync import PenpotSync
 from tests.penpot.people import Body, People

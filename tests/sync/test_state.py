@@ -7,7 +7,7 @@ import pytest
 
 from relay.config.secret import Secret
 from relay.config.settings import StoreSettings
-from relay.store.base import FanOutResult
+from relay.store.records import FanOutResult
 from relay.store.sqlite import SqliteStore
 from relay.sync.state import (
     CLOCK_MARGIN_SECONDS,

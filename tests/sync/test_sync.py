@@ -10,7 +10,7 @@ import pytest
 
 from relay.config.secret import Secret
 from relay.config.settings import TeamSettings
-from relay.store.base import StoreUnavailable
+from relay.store.records import StoreUnavailable
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Webhook
 from tests.sync.stage import LOG, PUBLIC, SECRET, Direct, stage

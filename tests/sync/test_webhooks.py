@@ -9,7 +9,7 @@ import pytest
 from relay.config.secret import Secret
 from relay.config.settings import ServerSettings, TeamSettings
 from relay.penpot.records import WebhookRecord as Row
-from relay.store.base import StoreUnavailable
+from relay.store.records import StoreUnavailable
 from relay.sync.webhooks import NOTICE_INTERVAL, load_status, own_webhooks, webhook_problems
 from tests.channels import builders
 from tests.penpot.standin import StandIn

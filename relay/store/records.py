@@ -1,0 +1,165 @@
+"""The records of the store, its errors and the names of states and leases."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from relay.errors import RelayError
+
+FactKey = tuple[str, str]
+"""Kind and id of an object in Penpot that has a name."""
+RESEND_BATCH_SIZE = 1000
+"""Dead deliveries that one transaction re-queues: it must not delay intake, nor exceed the
+database's statement timeout."""
+FAN_OUT_LEASE = "fan-out"
+EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
+DELIVERY_STATES = ("waiting", "sent", "dead")
+
+
+class StoreUnavailable(RelayError):
+    """The store can't be read or written now: disk full, file locked, database down."""
+
+
+class LeaseLost(RelayError):
+    """Another replica holds, or may hold, the lease of the queue or the fan-out: nothing was
+    written."""
+
+
+class StoreUnusable(RelayError):
+    """This Relay can't use the store; the text says why and what to do."""
+
+
+class StoreMissing(StoreUnusable):
+    """The store does not exist yet, or has an older schema."""
+
+
+def queue_lease(queue: str) -> str:
+    """The name of a queue's lease."""
+    return f"queue:{queue}"
+
+
+class NewEvent(NamedTuple):
+    """A body as it was received."""
+
+    team: str
+    content_type: str
+    body: bytes
+    digest: bytes
+    """Equal for equal bodies of a team. It should begin with the event's time: inserts into an
+    index over ascending keys stay fast at any size."""
+    name: str
+    state: str = "stored"
+    reason: str = ""
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event in the store. ``state`` is one of ``EVENT_STATES``."""
+
+    id: int
+    team: str
+    content_type: str
+    body: bytes
+    name: str
+    state: str
+    reason: str
+    received_at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A message for one queue."""
+
+    queue: str
+    key: str
+    """Identifies the delivery towards the channel's server, for ever unique (it is Matrix's
+    transaction id)."""
+    message: str
+    thread: str = ""
+    """Id of the Penpot comment thread of which it shows a comment; empty for other events."""
+    comment: str = ""
+    """The comment's id; empty for the first comment of the thread."""
+
+
+class ShownMessage(NamedTuple):
+    """A delivery that shows or edits a comment of a thread. ``state`` is one of
+    ``DELIVERY_STATES``."""
+
+    delivery_id: int
+    comment: str
+    state: str
+    receipt: str
+    """The message's id in the channel; empty where it was sent as part of a digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadReceipts:
+    """The receipts of the first and the last message of a Penpot comment thread in a queue, and
+    the first message's title."""
+
+    root: str
+    last: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutResult:
+    """The result of fanning out one event: its new state, its deliveries and its facts."""
+
+    event_id: int
+    team: str
+    state: str
+    reason: str = ""
+    deliveries: Sequence[NewDelivery] = ()
+    facts: Mapping[FactKey, str] | None = None
+    person: str = ""
+    """Who caused the event, for the inspector's list."""
+    about: str = ""
+    """What the event is about, for the inspector's list."""
+    skipped: Mapping[str, str] | None = None
+    """The channels that do not take the event, each with the filter or the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery in the store. ``state`` is one of ``DELIVERY_STATES``."""
+
+    id: int
+    event_id: int
+    queue: str
+    key: str
+    message: str
+    state: str
+    attempts: int
+    next_at: float
+    """Earliest time of the next attempt, in seconds since 1970."""
+    error: str
+    receipt: str
+    created_at: float
+    digest: str = ""
+    """Key of the digest that contains it; empty for a message of its own."""
+
+
+class QueueHead(NamedTuple):
+    """The first waiting delivery of a queue."""
+
+    delivery_id: int
+    next_at: float
+    """Earliest time of the next attempt, in seconds since 1970."""
+
+
+class StoredValue(NamedTuple):
+    """A value of the key-value table, and the time of its last write in seconds since 1970."""
+
+    value: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A line of ``relay log``: an event with its deliveries."""
+
+    event: StoredEvent
+    deliveries: Sequence[Delivery]
