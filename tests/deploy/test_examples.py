@@ -16,7 +16,9 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 
 from relay.app import STOP_TIMEOUT
-from relay.config.settings import Config
+from relay.channels import CHANNEL_TYPES
+from relay.channels.base import ChannelSettings
+from relay.config.settings import Config, PersonSettings, people_model
 from relay.server import GRACEFUL_STOP_TIMEOUT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -167,19 +169,19 @@ def _keys(model: type[BaseModel], table: dict[str, Any], path: str = "") -> Iter
         else:
             tables = {"": value}
         for key, item in tables.items():
-            (chosen,) = [kind for kind in inner if len(inner) == 1 or item["type"] in _types(kind)]
+            chosen = CHANNEL_TYPES[item["type"]].settings if "type" in item else inner[0]
             yield from _keys(chosen, item, f"{path}.{name}.{key}")
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if annotation is ChannelSettings:
+        yield from (kind.settings for kind in CHANNEL_TYPES.values())
+    elif annotation is PersonSettings:
+        yield people_model()
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from _models(part)
-
-
-def _types(model: type[BaseModel]) -> tuple[str, ...]:
-    return get_args(model.model_fields["type"].annotation)
 
 
 def _reachable(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
