@@ -22,8 +22,9 @@ from relay.delivery.renderer import ChangeRenderer, mentions_to_ping
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.links import add_links
-from relay.penpot.samples import example, sample
+from relay.penpot.samples import sample
 from tests.channels.file_channel import FileSettings, register
+from tests.delivery.examples import example
 from tests.service import SECRET, Service, wait_until
 
 NAME = "c" + secrets.token_hex(4)
