@@ -45,11 +45,13 @@ def test_a_timeout_while_another_error_is_reported_has_its_line(
 
 JOBS = """
 import json, pickle, sys
+from relay.channels import override_formats
 from relay.messages.sandbox_worker import SandboxWorker
 
+formats = tuple(override_formats().values())
 worker = SandboxWorker(5.0, 64 * 2**20)
 for task, folder, drafts, name in json.loads(sys.argv[1]):
-    work = pickle.dumps((task, (folder,), folder, drafts, name, {"x": "<b>"}))
+    work = pickle.dumps((task, (folder,), folder, formats, drafts, name, {"x": "<b>"}))
     answer, must_exit = worker.answer(work)
     print(json.dumps([json.loads(answer), must_exit]))
 """
