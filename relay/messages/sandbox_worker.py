@@ -1,4 +1,4 @@
-"""The program of the sandbox's process (``cell.py``): one job after the other, within limits."""
+"""The program of the sandbox's process (``sandbox.py``): one job after the other, within limits."""
 
 import json
 import os

@@ -42,7 +42,7 @@ class Templates:
     ``<user>/<team>/<event>.md.j2`` wins over ``<user>/<event>.md.j2``, and that over the built-in
     one, which is also available as ``builtin/<event>.md.j2``. An event without a template uses
     ``event.md.j2``. Changed and new files are used without a restart. User templates run in a
-    sandbox (``cell.py``), whose callers block: render off the event loop.
+    sandbox (``sandbox.py``), whose callers block: render off the event loop.
     """
 
     def __init__(
