@@ -18,7 +18,7 @@ import pytest
 
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import sample
-from relay.store.schema import upgrade
+from relay.store.sqlite import upgrade
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer

@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 21_200  # the design asks for 17,000: this number only gets smaller
+MAX_PACKAGE_LINES = 20_900  # the design asks for 17,000: this number only gets smaller
 
 UNMIRRORED: frozenset[str] = frozenset(
     {
@@ -44,23 +44,11 @@ UNMIRRORED: frozenset[str] = frozenset(
         "relay.messages.sets",
         "relay.preview",
         "relay.process",
-        "relay.store.attempts",
         "relay.store.base",
-        "relay.store.records",
-        "relay.store.columns",
-        "relay.store.event_search",
-        "relay.store.postgres_intake",
-        "relay.store.postgres_leases",
-        "relay.store.postgres_notifications",
+        "relay.store.engine",
         "relay.store.postgres_pool",
-        "relay.store.postgres_schema",
-        "relay.store.postgres_sync_threads",
-        "relay.store.schema",
-        "relay.store.sql_queries",
-        "relay.store.sqlite",
-        "relay.store.sqlite_sync_threads",
-        "relay.store.sqlite_writer",
-        "relay.store.sync_threads",
+        "relay.store.postgres_replicas",
+        "relay.store.records",
     }
 )
 """Modules without a test file of their own. The list only gets shorter."""

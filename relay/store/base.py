@@ -1,4 +1,4 @@
-"""The Store protocol, which SQLite and PostgreSQL implement."""
+"""The Store protocol, which callers use."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -33,8 +33,8 @@ class Store(Protocol):
     """
 
     shared: bool
-    queries: "EventQueries"
-    sync_threads: "SyncThreads"
+    queries: EventQueries
+    sync_threads: SyncThreads
 
     async def open(self, *, service: bool = True) -> None:
         """Open for the service: create or upgrade the schema, and exclude any second service of a

@@ -1,21 +1,26 @@
-"""Connection pools for PostgreSQL, and the meaning of the driver's errors."""
+"""Connection pools for PostgreSQL, how statements run, and the meaning of the driver's errors."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from relay.store.postgres_schema import prepare
+from relay.store.engine import Rows, Statement, Steps
 from relay.store.records import StoreUnavailable, StoreUnusable
+from relay.store.schema import postgres_schema
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
+T = TypeVar("T")
+
 MAX_CONNECTIONS = 8  # of one pool
 CONNECTION_TIMEOUT = 2.5
 """Seconds to get a connection, and for each statement; Penpot's timeout is 4."""
+STEP_TIMEOUT = 3600.0  # seconds; a step of the schema can rewrite a large table
+_LOCK_SCHEMA_SQL = "SELECT pg_advisory_xact_lock(7305884302)"  # an arbitrary number of Relay's own
 _SESSION_SETTINGS = {
     "application_name": "relay",
     # the answer 204 promises that an event is on disk, whatever the database's own setting
@@ -69,11 +74,17 @@ class PostgresPool:
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def prepare(self, *, service: bool) -> None:
-        """Check or upgrade the schema, without the statement timeout. Raises ``StoreUnusable``."""
+        """Check the schema; the service creates or upgrades it. Raises ``StoreUnusable``."""
+        schema, place = postgres_schema(), f"the schema relay in {self.place}"
         with self._usable():
-            connection = await asyncpg.connect(self._url, timeout=CONNECTION_TIMEOUT)
+            connection = await asyncpg.connect(
+                self._url, timeout=CONNECTION_TIMEOUT, command_timeout=STEP_TIMEOUT
+            )
             try:
-                await prepare(connection, self.place, service=service)
+                async with connection.transaction():
+                    await connection.execute(_LOCK_SCHEMA_SQL)
+                    steps = schema.upgrade(place) if service else schema.require(place)
+                    await run(connection, steps)
             finally:
                 await connection.close(timeout=CONNECTION_TIMEOUT)
 
@@ -132,3 +143,30 @@ class PostgresPool:
 async def _no_reset(connection: "asyncpg.Connection[Any]") -> None:
     """Relay changes no session state, so a reset would be a wasted round trip; asyncpg itself rolls
     back an open transaction."""
+
+
+async def run(connection: Any, steps: Steps[T]) -> T:
+    try:
+        statement = next(steps)
+        while True:
+            statement = steps.send(await execute(connection, statement))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def execute(connection: Any, statement: Statement) -> Rows:
+    sql, values, rows = statement
+    arguments: list[Any] = list(map(_without_nul, values))
+    if rows is not None:
+        if not rows:
+            return []
+        columns = [list(map(_without_nul, column)) for column in zip(*rows, strict=True)]
+        arguments = [*columns, *arguments]
+    fetched: Rows = await connection.fetch(sql, *arguments)
+    return fetched
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's text type has no NUL character."""
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value

@@ -1,9 +1,11 @@
 """The inspector's queries and their results."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
+from relay.store.engine import DELIVERY_COLUMNS, EVENT_COLUMNS, Engine, Parameters, Statement
 from relay.store.records import DELIVERY_STATES, Delivery, StoredEvent
 
 MAX_SCANNED_EVENTS = 30_000
@@ -18,6 +20,10 @@ MAX_DETAIL_LENGTH = 500  # characters of an attempt's detail
 
 FILTER_STATES = ("stored", "unreadable", "ignored", *DELIVERY_STATES)
 """States of events, and of at least one delivery of an event."""
+_MAX_ID = 2**63 - 1
+_SUMMARY_COLUMNS = "event_id, team, name, state, reason, received_at, person, about, skipped"
+_UNSUMMARIZED_COLUMNS = "id, team, name, state, reason, received_at, '', '', '{}'"
+_DELIVERY_SUMMARY_COLUMNS = "id, event_id, queue, state, attempts, next_at, error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +130,145 @@ class QueueStats(NamedTuple):
     """Of the last failed attempt."""
 
 
-class EventQueries(Protocol):
+def _in_state(state: str, columns: str, limit: int) -> str:
+    return (
+        f"(SELECT {columns} FROM relay.deliveries WHERE state = '{state}' AND queue = $1"
+        f" ORDER BY id LIMIT {limit})"
+    )
+
+
+def _last(column: str) -> str:
+    return f"(SELECT {column} FROM relay.queues WHERE queue = $1)"
+
+
+_QUEUE_SQL = (
+    f"SELECT (SELECT count(*) FROM {_in_state('waiting', 'id', MAX_COUNTED)} AS counted),"
+    f" (SELECT count(*) FROM {_in_state('dead', 'id', MAX_COUNTED)} AS counted),"
+    f" coalesce({_in_state('waiting', 'created_at', 1)}, 0),"
+    f" coalesce({_in_state('waiting', 'next_at', 1)}, 0),"
+    f" coalesce({_last('sent_at')}, 0), coalesce({_last('failed_at')}, 0),"
+    f" coalesce({_last('error')}, '')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventSearch:
+    """A search for ``count`` events whose ids are below ``bound``, or above it if
+    ``ascending``."""
+
+    team: str | None
+    filters: EventFilters
+    bound: int
+    ascending: bool
+    count: int
+    engine: Engine
+
+    @property
+    def scan_limit(self) -> int:
+        """The number of events that a filter without an index reads."""
+        by_delivery = self.filters.state in ("waiting", "sent")
+        return MAX_SCANNED_EVENTS_WITH_DELIVERIES if by_delivery else MAX_SCANNED_EVENTS
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether one of the filters has no index."""
+        filters = self.filters
+        return bool(filters.state or filters.text or (filters.kind and self.team is not None))
+
+    def summaries(self) -> Statement | None:
+        """The events that were fanned out; None if the filters exclude all of them."""
+        filters = self.filters
+        if filters.state in ("stored", "unreadable"):
+            return None
+        values = Parameters()
+        where = ["true"]
+        if self.team is not None:
+            where.append(f"event.team = {values.add(self.team)}")
+        if filters.kind:
+            where.append(f"event.name = {values.add(filters.kind)}")
+        if filters.state == "ignored":
+            where.append("event.state = 'ignored'")
+        elif filters.state in ("waiting", "sent"):
+            state = values.add(filters.state)
+            where.append(
+                f"EXISTS (SELECT 1 FROM relay.deliveries AS delivery"
+                f" WHERE delivery.event_id = event.event_id AND delivery.state = {state})"
+            )
+        if filters.text:
+            text = values.add(filters.text.casefold())
+            where.append(f"strpos(event.search_text, {text}) > 0")
+        limit = self.scan_limit if self.is_scan else self.count
+        source = f"({self._source(values, limit)})"
+        if filters.state == "dead":
+            source += " AS dead JOIN relay.summaries AS event ON dead.event_id = event.event_id"
+        else:
+            source += " AS event"
+        columns = ", ".join(f"event.{column}" for column in _SUMMARY_COLUMNS.split(", "))
+        sql = (
+            f"SELECT {columns} FROM {source} WHERE {' AND '.join(where)}"
+            f" ORDER BY event.event_id {self._order} LIMIT {self.count}"
+        )
+        return Statement(sql, values)
+
+    def scan_end(self) -> Statement:
+        """The last event that ``summaries`` reads, if it stops at its limit."""
+        values = Parameters()
+        source = self._source(values, self.scan_limit)
+        skip = self.scan_limit - 1
+        return Statement(f"SELECT event_id FROM ({source}) AS event LIMIT 1 OFFSET {skip}", values)
+
+    def unsummarized(self) -> list[Statement]:
+        """The events that were not fanned out: they wait for it, or are unreadable."""
+        filters = self.filters
+        states = [state for state in ("stored", "unreadable") if filters.state in ("", state)]
+        return [] if filters.text else list(map(self._in_state, states))
+
+    @property
+    def _order(self) -> str:
+        return "ASC" if self.ascending else "DESC"
+
+    def _beyond(self, values: Parameters) -> str:
+        return f"{'>' if self.ascending else '<'} {values.add(self.bound)}"
+
+    def _source(self, values: Parameters, limit: int) -> str:
+        """The events to read, in the order of an index."""
+        if self.filters.state == "dead":
+            hint = self.engine.index_hint("deliveries_dead_events")
+            source, where = f"DISTINCT event_id FROM relay.deliveries{hint}", "state = 'dead'"
+        elif self.team is not None:
+            source = f"* FROM relay.summaries{self.engine.index_hint('summaries_of_team')}"
+            where = f"team = {values.add(self.team)}"
+        elif self.filters.kind:
+            source = f"* FROM relay.summaries{self.engine.index_hint('summaries_of_name')}"
+            where = f"name = {values.add(self.filters.kind)}"
+        else:
+            source, where = "* FROM relay.summaries", "true"
+        return (
+            f"SELECT {source} WHERE {where} AND event_id {self._beyond(values)}"
+            f" ORDER BY event_id {self._order} LIMIT {limit}"
+        )
+
+    def _in_state(self, state: str) -> Statement:
+        values = Parameters()
+        where = [f"state = '{state}'", f"id {self._beyond(values)}"]
+        if self.team is not None:
+            where.append(f"team = {values.add(self.team)}")
+        if self.filters.kind:
+            where.append(f"name = {values.add(self.filters.kind)}")
+        hint = self.engine.index_hint(f"events_{state}")
+        sql = (
+            f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events{hint}"
+            f" WHERE {' AND '.join(where)} ORDER BY id {self._order} LIMIT {self.count}"
+        )
+        return Statement(sql, values)
+
+
+class EventQueries:
     """``team`` restricts the result to the events of one team, None allows all; it has no default,
     so that no caller forgets it. All methods raise ``StoreUnavailable``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     async def events(
         self,
@@ -139,17 +281,136 @@ class EventQueries(Protocol):
     ) -> EventPage:
         """The newest events; with ``before`` the newest of those with a smaller id; with ``after``
         the oldest of those with a larger id."""
-        ...
+        ascending = after is not None
+        bound = after if after is not None else before if before is not None else _MAX_ID
+        search = EventSearch(team, filters, bound, ascending, limit + 1, self._engine)
+        summaries = search.summaries()
+        results = await self._engine.fetch_for_inspector(
+            *search.unsummarized(), *([summaries] if summaries else [])
+        )
+        scan_end: int | None = None
+        if summaries and search.is_scan and len(results[-1]) <= limit:
+            (ends,) = await self._engine.fetch_for_inspector(search.scan_end())
+            scan_end = ends[0][0] if ends else None
+        rows = sorted((_row(values) for part in results for values in part), key=lambda row: row.id)
+        if ascending:
+            rows = [row for row in rows if scan_end is None or row.id <= scan_end]
+            more, rows = len(rows) > limit, rows[:limit][::-1]
+            newer = rows[0].id if more else scan_end
+            older: int | None = rows[-1].id if rows else bound + 1
+        else:
+            rows = [row for row in rows[::-1] if scan_end is None or row.id >= scan_end]
+            more, rows = len(rows) > limit, rows[:limit]
+            older = rows[-1].id if more else scan_end
+            newer = None if before is None else rows[0].id if rows else before - 1
+        searched = search.scan_limit if scan_end is not None else None
+        return EventPage(await self._with_deliveries(rows), older, newer, searched)
 
     async def rows(
         self, team: str | None, ids: Collection[int], *, after: int | None = None
     ) -> list[EventRow]:
         """The rows of these events, and with ``after`` also those with a larger id of the newest
         ``NEW_ROWS_LIMIT``; newest first. Unknown ids are left out."""
-        ...
+        values = Parameters()
+        where = f"IN ({values.add_all(ids)})" if ids else "IN (-1)"
+        of_team = "" if team is None else f" AND team = {values.add(team)}"
+        results = await self._engine.fetch_for_inspector(
+            Statement(
+                f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries WHERE event_id {where}{of_team}",
+                values,
+            ),
+            Statement(
+                f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events WHERE id {where}{of_team}"
+                " AND state IN ('stored', 'unreadable')",
+                values,
+            ),
+        )
+        rows = [_row(values) for part in results for values in part]
+        if after is not None:
+            page = await self.events(team, EventFilters(), limit=NEW_ROWS_LIMIT)
+            known = {row.id for row in rows}
+            rows += [row for row in page.rows if row.id > after and row.id not in known]
+        return await self._with_deliveries(sorted(rows, key=lambda row: -row.id))
 
-    async def event(self, team: str | None, event_id: int) -> EventDetails | None: ...
+    async def event(self, team: str | None, event_id: int) -> EventDetails | None:
+        values = Parameters()
+        id_ = values.add(event_id)
+        of_team = "" if team is None else f" AND team = {values.add(team)}"
+        where = f"event_id = {id_}{of_team}"
+        events, summaries, results = await self._engine.fetch_for_inspector(
+            Statement(
+                f"SELECT {EVENT_COLUMNS} FROM relay.events WHERE id = {id_}{of_team}", values
+            ),
+            Statement(f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries WHERE {where}", values),
+            Statement(
+                f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries WHERE event_id = $1 ORDER BY id",
+                (event_id,),
+            ),
+        )
+        if not events:
+            return None
+        event = StoredEvent(*events[0])
+        row = _row(summaries[0]) if summaries else _unsummarized_row(event)
+        deliveries = [Delivery(*values) for values in results]
+        attempts: dict[int, list[DeliveryAttempt]] = {delivery.id: [] for delivery in deliveries}
+        sql = (
+            "SELECT delivery_id, number, at, seconds, outcome, detail FROM relay.attempts"
+            " WHERE delivery_id = ANY($1::int8[]) ORDER BY delivery_id, number"
+        )
+        ids = [(delivery.id,) for delivery in deliveries]
+        (attempt_rows,) = await self._engine.fetch_for_inspector(Statement(sql, rows=ids))
+        for attempt in map(DeliveryAttempt._make, attempt_rows):
+            attempts[attempt.delivery_id].append(attempt)
+        return EventDetails(event, row, deliveries, attempts)
 
     async def queues(self, names: Collection[str]) -> dict[str, QueueStats]:
         """The caller passes only queues that the viewer may see."""
-        ...
+        if not names:
+            return {}
+        results = await self._engine.fetch_for_inspector(
+            *(Statement(_QUEUE_SQL, (name,)) for name in names)
+        )
+        return {name: QueueStats(name, *rows[0]) for name, rows in zip(names, results, strict=True)}
+
+    async def _with_deliveries(self, rows: Sequence[EventRow]) -> list[EventRow]:
+        if not rows:
+            return []
+        values = Parameters()
+        sql = (
+            f"SELECT {_DELIVERY_SUMMARY_COLUMNS} FROM relay.deliveries"
+            f" WHERE event_id IN ({values.add_all([row.id for row in rows])})"
+        )
+        (results,) = await self._engine.fetch_for_inspector(Statement(sql, values))
+        summaries = sorted(map(DeliverySummary._make, results))
+        waiting_queues = {each.queue for each in summaries if each.state == "waiting"}
+        heads = await self._next_attempts(waiting_queues)
+        deliveries: dict[int, list[DeliverySummary]] = {row.id: [] for row in rows}
+        for delivery in summaries:
+            if delivery.state == "waiting":
+                next_at = max(delivery.next_at, heads.get(delivery.queue, 0.0))
+                delivery = delivery._replace(next_at=next_at)
+            deliveries[delivery.event_id].append(delivery)
+        return [replace(row, deliveries=deliveries[row.id]) for row in rows]
+
+    async def _next_attempts(self, queues: Collection[str]) -> dict[str, float]:
+        """The time of the next attempt at each queue's first message; the others wait for it."""
+        if not queues:
+            return {}
+        sql = (
+            "SELECT queue, next_at FROM relay.deliveries WHERE state = 'waiting' AND queue = $1"
+            " ORDER BY id LIMIT 1"
+        )
+        results = await self._engine.fetch_for_inspector(
+            *(Statement(sql, (queue,)) for queue in queues)
+        )
+        return {queue: next_at for rows in results for queue, next_at in rows}
+
+
+def _row(values: Sequence[Any]) -> EventRow:
+    id_, team, name, state, reason, received_at, person, about, skipped = values
+    skips = json.loads(skipped)
+    return EventRow(id_, team, name, state, reason, received_at, person, about, skips)
+
+
+def _unsummarized_row(event: StoredEvent) -> EventRow:
+    return EventRow(event.id, event.team, event.name, event.state, event.reason, event.received_at)

@@ -1,4 +1,4 @@
-"""The schema of both engines, in numbered steps, and the check of a store's steps.
+"""The schema in both engines, in numbered steps, and the check of a store's steps.
 
 Nothing has been released, so there is one step, which is edited in place; a store made by an
 earlier text of it is refused. After the first release a step never changes, and each change of the
@@ -6,12 +6,12 @@ schema is a further step.
 """
 
 import hashlib
-import sqlite3
-from collections.abc import Sequence
+from dataclasses import dataclass
 
+from relay.store.engine import Statement, Steps
 from relay.store.records import StoreMissing, StoreUnusable
 
-FIRST_STEP = """
+_FIRST_STEP = """
     CREATE TABLE {schema}events (
         id {identity},
         team text NOT NULL,
@@ -115,8 +115,8 @@ FIRST_STEP = """
     CREATE TABLE {schema}probe (at double precision NOT NULL);
     INSERT INTO {schema}probe VALUES (0);
 """
-STEPS: tuple[str, ...] = (
-    FIRST_STEP.format(
+SQLITE_STEPS = (
+    _FIRST_STEP.format(
         schema="",
         identity="integer PRIMARY KEY AUTOINCREMENT",
         primary_key="integer PRIMARY KEY",
@@ -125,57 +125,97 @@ STEPS: tuple[str, ...] = (
         covering=",",
     ),
 )
+POSTGRES_STEPS = (
+    _FIRST_STEP.format(
+        schema="relay.",
+        identity="bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        primary_key="bigint PRIMARY KEY",
+        bytes="bytea",
+        without_rowid="",
+        covering=") INCLUDE (",
+    )
+    + """
+    CREATE TABLE relay.replicas (owner text PRIMARY KEY, expires_at timestamptz NOT NULL);
+    CREATE TABLE relay.leases (name text PRIMARY KEY, owner text NOT NULL);
+    """,
+)
 
 
-def upgrade(connection: sqlite3.Connection, path: str) -> None:
-    """Apply the missing steps in one transaction. Raises ``StoreUnusable``."""
-    if _version(connection, path) == len(STEPS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    version = _version(connection, path)  # another process may have upgraded before the lock
-    if not version:
-        connection.execute("CREATE TABLE schema_steps (number INTEGER PRIMARY KEY, hash TEXT)")
-    for number, step in enumerate(STEPS[version:], version + 1):
-        for statement in step.split(";"):
-            connection.execute(statement)
-        connection.execute("INSERT INTO schema_steps VALUES (?, ?)", (number, step_hash(step)))
-    connection.execute("COMMIT")
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The steps for one engine. ``deletion`` says how to delete a store, ``kind`` is its kind of
+    place."""
+
+    steps: tuple[str, ...]
+    tables_sql: str
+    create_sql: str
+    deletion: str
+    kind: str
+
+    def read_version(self, place: str) -> Steps[int]:
+        """The number of the last step of the store at ``place``; 0 if there is no store.
+
+        Raises ``StoreUnusable`` for the schema of another Relay.
+        """
+        tables = [name for (name,) in (yield Statement(self.tables_sql))]
+        if not tables:
+            return 0
+        hashes: list[str] = []
+        if "schema_steps" in tables:
+            rows = yield Statement("SELECT hash FROM relay.schema_steps ORDER BY number")
+            hashes = [hash_ for (hash_,) in rows]
+        if len(hashes) > len(self.steps):
+            raise StoreUnusable(
+                f"{place} was written by a newer Relay (schema {len(hashes)}, this one knows "
+                f"{len(self.steps)}): run that version, or name another {self.kind} in store.url"
+            )
+        if not hashes or hashes != list(map(_hash, self.steps[: len(hashes)])):
+            raise StoreUnusable(
+                f"{place} was made by another Relay, whose schema differs from this one's: "
+                f"{self.deletion}, or use the Relay that made it"
+            )
+        return len(hashes)
+
+    def require(self, place: str) -> Steps[None]:
+        """Raise ``StoreUnusable`` unless the store has all steps: only the service adds them."""
+        if (yield from self.read_version(place)) < len(self.steps):
+            text = "holds no store of this schema yet: start `relay serve` first"
+            raise StoreMissing(f"{place} {text}")
+
+    def upgrade(self, place: str) -> Steps[None]:
+        """Apply the missing steps. Raises ``StoreUnusable``."""
+        version = yield from self.read_version(place)
+        if not version:
+            yield from _script(self.create_sql)
+            yield Statement(
+                "CREATE TABLE relay.schema_steps (number integer PRIMARY KEY, hash text)"
+            )
+        for number, step in enumerate(self.steps[version:], version + 1):
+            yield from _script(step)
+            yield Statement("INSERT INTO relay.schema_steps VALUES ($1, $2)", (number, _hash(step)))
 
 
-def require(connection: sqlite3.Connection, path: str) -> None:
-    """Raise ``StoreUnusable`` unless the file has this schema: only the service upgrades it."""
-    if _version(connection, path) < len(STEPS):
-        raise StoreMissing(f"the store at {path} is not upgraded yet: start `relay serve` first")
+def sqlite_schema() -> Schema:
+    tables_sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    return Schema(SQLITE_STEPS, tables_sql, "", "delete the file", "file")
 
 
-def _version(connection: sqlite3.Connection, path: str) -> int:
-    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    if not tables:
-        return 0
-    hashes: list[str] = []
-    if ("schema_steps",) in tables:
-        query = "SELECT hash FROM schema_steps ORDER BY number"
-        hashes = [hash_ for (hash_,) in connection.execute(query)]
-    require_known_steps(hashes, STEPS, path, "delete the file", "file")
-    return len(hashes)
+def postgres_schema() -> Schema:
+    """All tables are in a schema of their own, so that the database can hold other applications."""
+    return Schema(
+        POSTGRES_STEPS,
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'relay'",
+        "CREATE SCHEMA IF NOT EXISTS relay",
+        "drop the schema (DROP SCHEMA relay CASCADE)",
+        "database",
+    )
 
 
-def step_hash(step: str) -> str:
+def _script(text: str) -> Steps[None]:
+    for statement in text.split(";"):
+        if statement.strip():
+            yield Statement(statement)
+
+
+def _hash(step: str) -> str:
     return hashlib.sha256(step.encode()).hexdigest()
-
-
-def require_known_steps(
-    hashes: Sequence[str], steps: Sequence[str], place: str, deletion: str, kind: str
-) -> None:
-    """Raise ``StoreUnusable`` unless a store with tables has these steps' hashes, or the first of
-    them. ``deletion`` says how to delete the store, ``kind`` is its kind of place."""
-    if len(hashes) > len(steps):
-        raise StoreUnusable(
-            f"{place} was written by a newer Relay (schema {len(hashes)}, this one knows "
-            f"{len(steps)}): run that version, or name another {kind} in store.url"
-        )
-    if not hashes or list(hashes) != list(map(step_hash, steps[: len(hashes)])):
-        raise StoreUnusable(
-            f"{place} was made by another Relay, whose schema differs from this one's: {deletion}, "
-            f"or use the Relay that made it"
-        )

@@ -11,7 +11,7 @@ from relay.store.base import Store
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("relay.store.sqlite_file.LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr("relay.store.sqlite.LOCK_TIMEOUT", 0.2)
     return tmp_path / "folder" / "relay.db"
 
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
-from relay.store import postgres_leases, store_at
+from relay.store import postgres_replicas, store_at
+from relay.store.engine import INSERT_ALL_EVENTS_SQL
 from relay.store.postgres import PostgresStore
-from relay.store.postgres_intake import INSERT_EVENTS_SQL
-from relay.store.postgres_leases import LEASE_TTL
-from relay.store.postgres_schema import STEPS
+from relay.store.postgres_pool import run
+from relay.store.postgres_replicas import LEASE_TTL
 from relay.store.records import (
     FanOutResult,
     LeaseLost,
@@ -23,6 +23,7 @@ from relay.store.records import (
     StoreUnavailable,
     StoreUnusable,
 )
+from relay.store.schema import POSTGRES_STEPS
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.postgres import Postgres
 
@@ -69,9 +70,9 @@ async def with_delivery(store: PostgresStore, *queues: str) -> list[int]:
 
 async def stop_heartbeats(store: PostgresStore) -> None:
     """The replica hangs: its heartbeats end and its leases expire."""
-    assert store._leases._heartbeat_task is not None
-    store._leases._heartbeat_task.cancel()
-    async with store._pool.connection() as connection:
+    assert store.engine.leases._heartbeat_task is not None
+    store.engine.leases._heartbeat_task.cancel()
+    async with store.engine.pool.connection() as connection:
         await connection.execute("UPDATE relay.replicas SET expires_at = now()")
 
 
@@ -99,7 +100,7 @@ async def test_late_writes_of_a_replica_that_lost_its_lease_are_refused(url: str
         (delivery,) = await with_delivery(hung, "a")
         assert await hung.acquire_lease("queue:a")
         await stop_heartbeats(hung)
-        await other._leases._heartbeat()
+        await other.engine.leases._heartbeat()
 
         assert await other.acquire_lease("queue:a")
         assert await other.acquire_lease("fan-out")
@@ -127,12 +128,12 @@ async def test_a_lease_is_not_held_after_heartbeats_lapsed(url: str) -> None:
         assert store.holds_lease("queue:a")
         assert not store.holds_lease("queue:b")
 
-        store._leases._last_heartbeat -= LEASE_TTL
+        store.engine.leases._last_heartbeat -= LEASE_TTL
         assert not store.holds_lease("queue:a")
-        await store._leases._heartbeat()
+        await store.engine.leases._heartbeat()
         assert not store.holds_lease("queue:a")  # another replica may have held it meanwhile
         assert await store.acquire_lease("queue:a")
-        await store._leases._heartbeat()
+        await store.engine.leases._heartbeat()
         assert store.holds_lease("queue:a")
 
         await store.release_lease("queue:a")
@@ -142,18 +143,21 @@ async def test_a_lease_is_not_held_after_heartbeats_lapsed(url: str) -> None:
 async def test_heartbeats_continue_after_any_error(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(postgres_leases, "HEARTBEAT_INTERVAL", 0.05)
+    monkeypatch.setattr(postgres_replicas, "HEARTBEAT_INTERVAL", 0.05)
     async with replica(url) as store:
-        beat, faults = store._leases._heartbeat, [asyncpg.UndefinedTableError("x"), KeyError("y")]
+        beat, faults = (
+            store.engine.leases._heartbeat,
+            [asyncpg.UndefinedTableError("x"), KeyError("y")],
+        )
 
         async def fails() -> None:
             if faults:
                 raise faults.pop()
             await beat()
 
-        monkeypatch.setattr(store._leases, "_heartbeat", fails)
+        monkeypatch.setattr(store.engine.leases, "_heartbeat", fails)
         started = time.monotonic()
-        while store._leases._last_heartbeat < started:
+        while store.engine.leases._last_heartbeat < started:
             await asyncio.sleep(0.05)
             assert time.monotonic() - started < 5
         assert faults == []
@@ -169,7 +173,7 @@ async def test_a_queue_of_another_replica_is_not_busy_until_its_lease_expires(ur
         assert await other.waiting_queues() == {"a": 1, "b": 1}
 
         await stop_heartbeats(one)
-        await other._leases._heartbeat()
+        await other.engine.leases._heartbeat()
         assert list(await other.busy_queues()) == ["a", "b"]
 
 
@@ -178,10 +182,10 @@ async def test_a_take_over_takes_less_than_ten_seconds(url: str) -> None:
         dead = PostgresStore(url)
         await dead.open()
         assert await dead.acquire_lease("queue:a")
-        assert dead._leases._heartbeat_task is not None
-        dead._leases._heartbeat_task.cancel()  # as by kill -9: no lease is released
-        await dead._intake_pool.close()
-        await dead._pool.close()
+        assert dead.engine.leases._heartbeat_task is not None
+        dead.engine.leases._heartbeat_task.cancel()  # as by kill -9: no lease is released
+        await dead.engine.intake_pool.close()
+        await dead.engine.pool.close()
         started = time.monotonic()
         async with asyncio.timeout(10):
             while not await other.acquire_lease("queue:a"):  # noqa: ASYNC110 - there is no notification of it
@@ -196,8 +200,8 @@ async def test_a_replica_that_hangs_during_a_write_releases_its_locks(url: str) 
         assert await hung.acquire_lease("queue:a")
 
         async def write() -> None:
-            async with hung._pool.transaction() as connection:
-                await hung._leases.require(connection, "queue:a")
+            async with hung.engine.pool.transaction() as connection:
+                await run(connection, hung.engine.require_lease("queue:a"))
                 await stop_heartbeats(hung)
                 started = time.monotonic()
                 while not await acquired(other, "queue:a"):
@@ -214,15 +218,6 @@ async def acquired(store: PostgresStore, name: str) -> bool:
         return await store.acquire_lease(name)
     except StoreUnavailable:
         return False
-
-
-async def test_an_event_is_fanned_out_once_even_if_the_answer_was_lost(url: str) -> None:
-    async with replica(url) as store:
-        (delivery,) = await with_delivery(store, "a")
-        again = [NewDelivery("a", "other", "m")]
-        await store.save_fan_out([FanOutResult(1, "acme", "fanned-out", "", again)])
-
-        assert [one.id for one in await store.waiting_deliveries("a", 9)] == [delivery]
 
 
 async def test_accepted_events_keep_their_order_across_replicas(url: str) -> None:
@@ -270,8 +265,8 @@ async def test_only_an_event_without_an_answer_can_be_overtaken(url: str) -> Non
     """PostgreSQL assigns an id before the commit. An event whose commit is delayed gets a smaller
     id than events that were accepted before it, but its sender has no answer yet."""
     async with replica(url) as one, replica(url) as other:
-        async with one._pool.transaction() as connection:
-            await connection.execute(INSERT_EVENTS_SQL, *([value] for value in event(1)))
+        async with one.engine.pool.transaction() as connection:
+            await connection.execute(INSERT_ALL_EVENTS_SQL, *([value] for value in event(1)))
             await other.accept(event(2))
             await other.accept(event(3))
             assert [stored.id for stored in await other.stored_events(9)] == [2, 3]
@@ -303,9 +298,9 @@ async def test_replicas_that_start_together_create_one_schema(url: str) -> None:
 async def test_a_newer_schema_is_refused_and_a_command_creates_none(url: str) -> None:
     with pytest.raises(StoreMissing, match="no store of this schema"):
         await store_at(url).open(service=False)
-    async with replica(url) as store, store._pool.connection() as connection:
+    async with replica(url) as store, store.engine.pool.connection() as connection:
         sql = "INSERT INTO relay.schema_steps VALUES ($1, 'x')"
-        await connection.execute(sql, len(STEPS) + 1)
+        await connection.execute(sql, len(POSTGRES_STEPS) + 1)
     with pytest.raises(StoreUnusable, match="written by a newer Relay"):
         await store_at(url).open()
 
@@ -351,7 +346,7 @@ async def test_an_exhausted_pool_is_unavailable_in_time(
     monkeypatch.setattr("relay.store.postgres_pool.MAX_CONNECTIONS", 2)
     monkeypatch.setattr("relay.store.postgres_pool.CONNECTION_TIMEOUT", 0.3)
     async with replica(url) as store:
-        async with store._pool.connection(), store._pool.connection():
+        async with store.engine.pool.connection(), store.engine.pool.connection():
             with pytest.raises(StoreUnavailable):
                 await store.get_value("x")
         assert await store.get_value("x") is None
@@ -361,10 +356,10 @@ async def test_busy_queues_delay_neither_intake_nor_heartbeats(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.store.postgres_pool.MAX_CONNECTIONS", 1)
-    async with replica(url) as store, store._pool.connection():
+    async with replica(url) as store, store.engine.pool.connection():
         started = time.monotonic()
         await store.accept(event(1))
-        await store._leases._heartbeat()
+        await store.engine.leases._heartbeat()
         await store.probe()
         assert time.monotonic() - started < 1
 
@@ -372,7 +367,7 @@ async def test_busy_queues_delay_neither_intake_nor_heartbeats(
 async def test_accept_returns_in_time_while_the_database_hangs(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.postgres_intake.ACCEPT_TIMEOUT", 0.5)
+    monkeypatch.setattr("relay.store.postgres.ACCEPT_TIMEOUT", 0.5)
     async with replica(url) as store:
         admin = await asyncpg.connect(url)
         async with admin.transaction():
@@ -393,7 +388,7 @@ async def test_accept_returns_in_time_while_the_database_hangs(
 async def test_a_read_only_database_is_unavailable(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.postgres_intake.ACCEPT_TIMEOUT", 0.5)
+    monkeypatch.setattr("relay.store.postgres.ACCEPT_TIMEOUT", 0.5)
     async with replica(url) as store:
         admin = await asyncpg.connect(url)
         database = await admin.fetchval("SELECT current_database()")
@@ -415,7 +410,7 @@ async def test_missing_privileges_are_unavailable(url: str) -> None:
 
 
 async def as_another_role(store: PostgresStore) -> None:
-    async with store._pool.transaction() as connection:
+    async with store.engine.pool.transaction() as connection:
         await connection.execute("SET LOCAL ROLE pg_monitor")
         await connection.execute("SELECT FROM relay.events")
 
@@ -425,7 +420,7 @@ async def test_commits_are_synchronous_whatever_the_database_setting(url: str) -
     database = await admin.fetchval("SELECT current_database()")
     await admin.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
     await admin.close()
-    async with replica(url) as store, store._intake_pool.connection() as connection:
+    async with replica(url) as store, store.engine.intake_pool.connection() as connection:
         assert await connection.fetchval("SHOW synchronous_commit") == "on"
 
 
@@ -435,7 +430,9 @@ async def test_an_upgrade_may_exceed_the_statement_timeout(
     async with replica(url) as store:
         await store.accept(event(1))
     monkeypatch.setattr("relay.store.postgres_pool.CONNECTION_TIMEOUT", 0.5)
-    monkeypatch.setattr("relay.store.postgres_schema.STEPS", (*STEPS, "SELECT pg_sleep(1.5)"))
+    monkeypatch.setattr(
+        "relay.store.schema.POSTGRES_STEPS", (*POSTGRES_STEPS, "SELECT pg_sleep(1.5)")
+    )
     async with replica(url) as store:
         assert len(await store.stored_events(9)) == 1
 

@@ -143,7 +143,7 @@ async def test_text_with_nul_matches_nothing(store: Store) -> None:
 async def test_a_filter_that_stops_at_its_limit_continues_on_the_next_page(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.event_search.MAX_SCANNED_EVENTS", 4)
+    monkeypatch.setattr("relay.store.queries.MAX_SCANNED_EVENTS", 4)
     ids = await accept(store, 10)
     await fan_out(store, ids[:1], "a", about="needle")
     await fan_out(store, ids[1:], "a", about="hay")

@@ -20,7 +20,6 @@ from relay.store.records import (
     ThreadReceipts,
 )
 from relay.store.sqlite import SqliteStore
-from relay.store.sync_threads import SyncThread, ThreadFingerprint
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +95,53 @@ async def one_delivery(store: Store) -> int:
     return delivery.id
 
 
+async def test_an_event_is_fanned_out_once_even_if_the_answer_was_lost(store: Store) -> None:
+    delivery_id = await one_delivery(store)
+    again = [NewDelivery("queue", "other", "m")]
+    await store.save_fan_out([FanOutResult(1, "acme", "ignored", "again", again)])
+    assert [delivery.id for delivery in await store.waiting_deliveries("queue", 10)] == [
+        delivery_id
+    ]
+    (entry,) = await store.log(team=None, state=None, limit=10)
+    assert (entry.event.state, entry.event.reason) == ("fanned-out", "")
+
+
+async def test_a_batch_of_stored_events_is_limited_in_bytes(store: Store) -> None:
+    for number in range(4):
+        await store.accept(event(number, body=b"x" * 3 * 1024 * 1024))
+    await store.accept(event(4))
+    ids = [stored.id for stored in await store.stored_events(10)]
+    assert len(ids) == 2
+    await store.save_fan_out([planned(id_) for id_ in ids])
+    assert [len(stored.body) for stored in await store.stored_events(10)] == [3 * 1024 * 1024] * 2
+    assert [stored.id for stored in await store.stored_events(1)] == [ids[-1] + 1]
+
+
+async def test_stored_events_are_empty_only_if_there_is_none(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        await store.accept(event(number))
+    first, second = [stored.id for stored in await store.stored_events(10)]
+    fetch = store._fetch  # type: ignore[attr-defined]
+
+    async def fan_out_between(sql: str, *values: object) -> object:
+        rows = await fetch(sql, *values)
+        if "length(body)" in sql and rows[0][0] == first:
+            await store.save_fan_out([planned(first)])
+        return rows
+
+    monkeypatch.setattr(store, "_fetch", fan_out_between)
+    assert [stored.id for stored in await store.stored_events(1)] == [second]
+
+
+async def test_the_log_has_the_beginning_of_a_body(store: Store) -> None:
+    await store.accept(event(1, body=b"x" * 2000))
+    await store.accept(event(2, body=b""))
+    bodies = [entry.event.body for entry in await store.log(team=None, state=None, limit=10)]
+    assert bodies == [b"", b"x" * 1000]
+
+
 async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
     await store.mark_sent([await one_delivery(store)], "$event")
     assert await store.waiting_queues() == {}
@@ -128,8 +174,7 @@ async def test_a_dead_delivery_is_re_queued_under_a_new_key(store: Store) -> Non
 async def test_dead_deliveries_are_re_queued_in_batches_queue_by_queue(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"relay.store.{module}.RESEND_BATCH_SIZE", 3)
+    monkeypatch.setattr("relay.store.store.RESEND_BATCH_SIZE", 3)
     for number in range(5):
         await store.accept(event(number))
     ids = [stored.id for stored in await store.stored_events(10)]
@@ -237,76 +282,6 @@ async def test_values_have_the_time_of_their_last_write(store: Store) -> None:
     assert stored.value == "two"
     assert started <= stored.at <= time.time()
     assert await store.get_value("b") is None
-
-
-async def test_sync_threads_are_saved_with_their_events(store: Store) -> None:
-    one = SyncThread("t1", "f1", "a", 0.0, "first")
-    other = SyncThread("t2", "f2", "b", 0.0, "second")
-    assert await store.sync_threads.save("acme", [event(1), event(2)], [one, other]) == 2
-    assert await store.sync_threads.save("rnd", [], [one]) == 0
-    assert len(await store.stored_events(10)) == 2
-    assert sorted(await store.sync_threads.fingerprints("acme")) == [
-        ThreadFingerprint(*one[:4]),
-        ThreadFingerprint(*other[:4]),
-    ]
-    assert await store.sync_threads.fingerprints("acme", "f2") == [
-        ThreadFingerprint("t2", "f2", "b", 0.0)
-    ]
-    assert await store.sync_threads.get("acme", ["t1", "t9"]) == {"t1": one}
-    gone = one._replace(gone_at=50.0, fingerprint="c", state="third")
-    assert await store.sync_threads.save("acme", [event(1), event(3)], [gone]) == 1
-    assert await store.sync_threads.get("acme", ["t1"]) == {"t1": gone}
-    assert await store.sync_threads.get("rnd", ["t1"]) == {"t1": one}
-    await store.sync_threads.delete_gone("acme", 50.0)
-    assert len(await store.sync_threads.fingerprints("acme")) == 2
-    await store.sync_threads.delete_gone("acme", 51.0)
-    assert [mark.thread for mark in await store.sync_threads.fingerprints("acme")] == ["t2"]
-    assert await store.sync_threads.get("acme", []) == {}
-
-
-async def test_the_threads_and_values_of_other_teams_are_deleted(store: Store) -> None:
-    for team in ("acme", "rnd"):
-        await store.sync_threads.save(team, [event(1)], [SyncThread("t1", "f1", "a", 0.0, "first")])
-    for key in ("watch/acme", "watch/rnd", "watcher", "hook/acme"):
-        await store.put_value(key, "x")
-    await store.sync_threads.delete_teams_except("watch/", ["rnd"])
-    assert await store.sync_threads.fingerprints("acme") == []
-    assert len(await store.sync_threads.fingerprints("rnd")) == 1
-    assert await store.get_value("watch/acme") is None
-    assert await store.get_value("watch/rnd") is not None
-    await store.sync_threads.delete_teams_except("watch/")
-    assert (
-        await store.sync_threads.fingerprints("acme")
-        == await store.sync_threads.fingerprints("rnd")
-        == []
-    )
-    values = {key: await store.get_value(key) for key in ("watch/acme", "watch/rnd")}
-    assert set(values.values()) == {None}
-    assert None not in [await store.get_value("watcher"), await store.get_value("hook/acme")]
-    assert len(await store.stored_events(10)) > 0
-
-
-async def test_sync_threads_are_not_saved_without_their_events(store: Store) -> None:
-    bad = event(1, body=None)
-    with pytest.raises(Exception, match=r"(?i)null"):
-        await store.sync_threads.save(
-            "acme", [event(2), bad], [SyncThread("t", "f", "m", 0.0, "s")]
-        )
-    assert await store.stored_events(10) == []
-    assert await store.sync_threads.fingerprints("acme") == []
-
-
-async def test_recent_events_are_filtered_and_limited(store: Store) -> None:
-    for number in range(6):
-        name = "create-comment" if number % 2 else "update-file"
-        await store.accept(event(number, name=name, received_at=100.0 + number))
-    await store.accept(event(9, name="create-comment", received_at=200.0, body=b"x" * 70_000))
-    await store.accept(event(10, name="create-file", received_at=200.0))
-    events = await store.sync_threads.recent_events(["create-comment", "update-file"], 102.0, 10)
-    assert [one.received_at for one in events] == [102.0, 103.0, 104.0, 105.0]
-    newest = await store.sync_threads.recent_events(["create-comment"], 0.0, 2)
-    assert [one.received_at for one in newest] == [103.0, 105.0]
-    assert newest[0].body == b'{"name": "x"}'
 
 
 @sqlite_only
@@ -422,12 +397,14 @@ async def test_a_corrupt_file_is_unavailable(store: Store, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    monkeypatch.setattr("relay.store.sqlite_writer.SqliteWriter._work", broken)
-    monkeypatch.setattr("relay.store.sqlite.StoredEvent", broken)
+    monkeypatch.setattr("relay.store.sqlite.SqliteWriter._work", broken)
+    monkeypatch.setattr("relay.store.sqlite._execute", broken)
     with pytest.raises(StoreUnavailable, match="malformed"):
         await store.accept(event(1))
     with pytest.raises(StoreUnavailable, match="malformed"):
         await store.resend([1])
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        await store.stored_events(1)
     monkeypatch.undo()
     await store.accept(event(1))
 

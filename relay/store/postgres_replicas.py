@@ -1,23 +1,28 @@
-"""Leases: which of several replicas serves the fan-out, the sync and each queue."""
+"""How replicas share a database: by leases each queue, the fan-out and the sync are served by one
+of them; by NOTIFY and LISTEN they learn of each other's events and deliveries."""
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import Any
 
+import asyncpg
+
+from relay.store.engine import Statement, Steps
 from relay.store.postgres_pool import PostgresPool
 from relay.store.records import LeaseLost, StoreUnavailable
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL = 2.0  # seconds
 HEARTBEAT_RETRY_DELAY = 0.3  # seconds; several retries fit into ``LEASE_TTL``
 LEASE_TTL = 6.0  # seconds from a replica's last heartbeat until others may take over its leases
+RECONNECT_DELAY = 1.0  # seconds
+NOTIFY_BATCH_SIZE = 50  # queue names in one payload, which PostgreSQL limits to 8,000 bytes
 
 _HEARTBEAT_SQL = (
     "WITH expired AS (DELETE FROM relay.replicas WHERE expires_at < now() - interval '1 day')"
@@ -30,6 +35,7 @@ _ACQUIRE_SQL = (
     " (SELECT FROM relay.replicas WHERE owner = held.owner AND expires_at > now()))"
     " RETURNING owner"
 )
+_NOTIFY_QUEUES_SQL = "SELECT pg_notify('relay_queues', unnest($1::text[]))"
 
 
 class PostgresLeases:
@@ -47,6 +53,14 @@ class PostgresLeases:
         """By name: ``_lapses`` when the lease was acquired."""
         self.owner = uuid.uuid4().hex
         self._heartbeat_task: asyncio.Task[None] | None = None
+
+    @property
+    def unserved_sql(self) -> str:
+        return (
+            "NOT EXISTS (SELECT FROM relay.leases AS held JOIN relay.replicas USING (owner)"
+            f" WHERE held.name = 'queue:' || busy.queue AND owner <> '{self.owner}'"
+            " AND expires_at > now())"
+        )
 
     async def open(self) -> None:
         """Raises ``StoreUnavailable``."""
@@ -87,12 +101,10 @@ class PostgresLeases:
                 "DELETE FROM relay.leases WHERE name = $1 AND owner = $2", name, self.owner
             )
 
-    async def require(self, connection: "PoolConnectionProxy[Any]", name: str) -> None:
+    def require(self, name: str) -> Steps[None]:
         """Prevent a take-over until the transaction ends. Raises ``LeaseLost``."""
-        owner = await connection.fetchval(
-            "SELECT owner FROM relay.leases WHERE name = $1 FOR SHARE", name
-        )
-        if owner != self.owner:
+        rows = yield Statement("SELECT owner FROM relay.leases WHERE name = $1 FOR SHARE", (name,))
+        if not rows or rows[0][0] != self.owner:
             raise LeaseLost(name)
 
     async def _run(self) -> None:
@@ -116,3 +128,65 @@ class PostgresLeases:
         if time.monotonic() - self._last_heartbeat >= LEASE_TTL:
             self._lapses += 1  # another replica may have taken over any lease meanwhile
         self._last_heartbeat = started
+
+
+def notify_queues(queues: Collection[str]) -> Steps[None]:
+    names = sorted(queues)
+    payloads = [
+        (json.dumps(names[first : first + NOTIFY_BATCH_SIZE]),)
+        for first in range(0, len(names), NOTIFY_BATCH_SIZE)
+    ]
+    yield Statement(_NOTIFY_QUEUES_SQL, rows=payloads)
+
+
+class NotificationListener:
+    """A connection that listens and reconnects. Notifications sent while it is disconnected are
+    lost."""
+
+    def __init__(
+        self,
+        pool: PostgresPool,
+        on_events: Callable[[], None],
+        on_queues: Callable[[Collection[str]], None],
+    ) -> None:
+        self._pool = pool
+        self._on_events = on_events
+        self._on_queues = on_queues
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._listen(), name="notifications")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await self._pool.connect()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.debug("can't connect to listen for notifications: %s", type(error).__name__)
+                await asyncio.sleep(RECONNECT_DELAY)
+                continue
+            lost = asyncio.Event()
+            try:
+                connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                await connection.add_listener("relay_events", self._receive_events)
+                await connection.add_listener("relay_queues", self._receive_queues)
+                self._on_events()  # earlier notifications were lost
+                await lost.wait()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.debug("lost the connection for notifications: %s", type(error).__name__)
+            finally:
+                connection.terminate()
+            await asyncio.sleep(RECONNECT_DELAY)
+
+    def _receive_events(self, *_: Any) -> None:
+        self._on_events()
+
+    def _receive_queues(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        queues = json.loads(str(payload))
+        if queues:
+            self._on_queues(queues)

@@ -1,4 +1,4 @@
-"""Changes to the SQLite file by other processes."""
+"""SQLite: changes to the file by other processes, and the dialect."""
 
 import contextlib
 import sqlite3
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.store.records import NewEvent, StoreUnavailable
-from relay.store.sqlite import SqliteStore
-from relay.store.sqlite_file import WAL_SIZE_LIMIT
+from relay.store.sqlite import WAL_SIZE_LIMIT, SqliteStore, translated
 
 pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
@@ -56,3 +55,36 @@ async def test_writes_to_a_removed_or_replaced_file_are_refused(
     away.replace(file)
     await store.accept(event(3))
     assert len(await store.stored_events(10)) == 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (
+            "SELECT a FROM relay.b WHERE c = $2 AND d = $1",
+            "SELECT a FROM b WHERE c = ?2 AND d = ?1",
+        ),
+        (
+            "UPDATE relay.b SET a = $2 WHERE id = ANY($1::int8[])",
+            "UPDATE b SET a = ?2 WHERE id = ?1",
+        ),
+        (
+            "UPDATE relay.b SET a = new.c FROM unnest($1::int8[], $2::text[]) AS new (id, c)"
+            " WHERE b.id = new.id",
+            "UPDATE b SET a = ?2 WHERE b.id = ?1",
+        ),
+        (
+            "INSERT INTO relay.b (x, y) SELECT new.x, $2::text FROM unnest($1::int8[]) AS new (x)"
+            " WHERE true ON CONFLICT (x) DO NOTHING",
+            "INSERT INTO b (x, y) VALUES (?1, ?2) ON CONFLICT (x) DO NOTHING",
+        ),
+        (
+            "INSERT INTO relay.b (x) SELECT y FROM relay.c, unnest($1::int8[]) AS new (x)"
+            " WHERE id = new.x",
+            "INSERT INTO b (x) SELECT y FROM c WHERE id = ?1",
+        ),
+        ("SELECT 1 WHERE strpos(a, $1) > 0", "SELECT 1 WHERE instr(a, ?1) > 0"),
+    ],
+)
+def test_statements_are_translated_for_one_row(sql: str, expected: str) -> None:
+    assert translated(sql)[0] == expected

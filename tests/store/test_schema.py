@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from relay.store import postgres_schema, schema, store_at
+from relay.store import schema, store_at
 from relay.store.records import NewEvent, StoreMissing, StoreUnusable
 
 pytestmark = pytest.mark.anyio
@@ -36,8 +36,8 @@ class Engine(ABC):
 
 
 class Sqlite(Engine):
-    steps = schema.STEPS
-    steps_name = "relay.store.schema.STEPS"
+    steps = schema.SQLITE_STEPS
+    steps_name = "relay.store.schema.SQLITE_STEPS"
     prefix = ""
 
     def __init__(self, path: Path) -> None:
@@ -62,8 +62,8 @@ class Sqlite(Engine):
 
 
 class Postgresql(Engine):
-    steps = postgres_schema.STEPS
-    steps_name = "relay.store.postgres_schema.STEPS"
+    steps = schema.POSTGRES_STEPS
+    steps_name = "relay.store.schema.POSTGRES_STEPS"
     prefix = "relay."
 
     def __init__(self, url: str) -> None:

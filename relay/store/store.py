@@ -1,0 +1,447 @@
+"""The store's SQL, over either engine."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from relay.store.engine import (
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    Engine,
+    Parameters,
+    Rows,
+    Statement,
+    Steps,
+)
+from relay.store.queries import (
+    FIRST_ATTEMPTS_COUNT,
+    LAST_ATTEMPTS_COUNT,
+    MAX_DETAIL_LENGTH,
+    EventQueries,
+)
+from relay.store.records import (
+    EVENT_STATES,
+    FAN_OUT_LEASE,
+    RESEND_BATCH_SIZE,
+    Delivery,
+    FactKey,
+    FanOutResult,
+    LogEntry,
+    NewDelivery,
+    NewEvent,
+    QueueHead,
+    ShownMessage,
+    StoredEvent,
+    StoredValue,
+    ThreadReceipts,
+    queue_lease,
+)
+from relay.store.sync_threads import SyncThreads
+
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""``stored_events`` stops after bodies of this total size."""
+LOG_BODY_BYTES = 1000  # of each body in the log
+
+_INSERT_DELIVERIES_SQL = (
+    "INSERT INTO relay.deliveries (event_id, queue, key, message, state, attempts, next_at, error,"
+    " receipt, created_at, digest, thread, comment)"
+    " SELECT new.event, new.queue, new.key, new.message, 'waiting', 0, 0, '', '', $7, '',"
+    " new.thread, new.comment"
+    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
+    " AS new (event, queue, key, message, thread, comment)"
+)
+_STORED_IDS_SQL = "SELECT id FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
+_UPDATE_EVENTS_SQL = (
+    "UPDATE relay.events SET state = new.next_state, reason = new.next_reason"
+    " FROM unnest($1::int8[], $2::text[], $3::text[]) AS new (event, next_state, next_reason)"
+    " WHERE id = new.event"
+)
+_INSERT_SUMMARIES_SQL = (
+    "INSERT INTO relay.summaries (event_id, team, name, state, reason, received_at, person, about,"
+    " search_text, skipped) SELECT id, team, name, state, reason, received_at, new.person,"
+    " new.about, name || ' ' || new.search_text, new.skipped"
+    " FROM relay.events, unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[])"
+    " AS new (event, person, about, search_text, skipped)"
+    " WHERE id = new.event ON CONFLICT (event_id) DO NOTHING"
+)
+_SAVE_FACTS_SQL = (
+    "INSERT INTO relay.facts (team, kind, id, fields, updated_at)"
+    " SELECT new.team, new.kind, new.id, new.fields, $5"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (team, kind, id, fields)"
+    " WHERE true ON CONFLICT (team, kind, id)"
+    " DO UPDATE SET fields = excluded.fields, updated_at = excluded.updated_at"
+)
+_END_ATTEMPT_SQL = (
+    "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
+    " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
+)
+_INSERT_ATTEMPTS_SQL = (
+    "INSERT INTO relay.attempts (delivery_id, at, seconds, outcome, detail, number)"
+    " SELECT new.id, $2::float8, $3::float8, $4::text, $5::text,"
+    " 1 + coalesce((SELECT max(number) FROM relay.attempts WHERE delivery_id = new.id), 0)"
+    " FROM unnest($1::int8[]) AS new (id)"
+)
+_PRUNE_ATTEMPTS_SQL = (
+    f"DELETE FROM relay.attempts WHERE delivery_id = $1 AND number > {FIRST_ATTEMPTS_COUNT}"
+    f" AND number <= (SELECT max(number) - {LAST_ATTEMPTS_COUNT} FROM relay.attempts"
+    " WHERE delivery_id = $1)"
+)
+_SAVE_QUEUE_SQL = (
+    "INSERT INTO relay.queues (queue, sent_at, failed_at, error)"
+    " SELECT queue, $2::float8, $3::float8, $4::text FROM relay.deliveries WHERE id = $1"
+    " ON CONFLICT (queue) DO UPDATE SET"
+)
+_SAVE_QUEUE_SENT_SQL = f"{_SAVE_QUEUE_SQL} sent_at = excluded.sent_at"
+_SAVE_QUEUE_FAILED_SQL = f"{_SAVE_QUEUE_SQL} failed_at = excluded.failed_at, error = excluded.error"
+_SAVE_THREAD_SQL = (
+    "INSERT INTO relay.threads (queue, thread, root, last, title) VALUES ($1, $2, $3, $3, $4)"
+    " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last"
+)
+_PRUNE_SQL = (
+    "DELETE FROM relay.attempts WHERE delivery_id IN"
+    " (SELECT id FROM relay.deliveries WHERE event_id = ANY($1::int8[]))",
+    "DELETE FROM relay.deliveries WHERE event_id = ANY($1::int8[])",
+    "DELETE FROM relay.summaries WHERE event_id = ANY($1::int8[])",
+    "DELETE FROM relay.events WHERE id = ANY($1::int8[])",
+)
+_BUSY_QUEUES_SQL = """
+    WITH RECURSIVE busy (queue) AS (
+        SELECT min(queue) FROM relay.deliveries WHERE state = 'waiting'
+        UNION ALL
+        SELECT (SELECT min(queue) FROM relay.deliveries
+            WHERE state = 'waiting' AND queue > busy.queue)
+        FROM busy WHERE queue IS NOT NULL
+    )
+    SELECT busy.queue, first.id, first.next_at FROM busy JOIN relay.deliveries AS first
+        ON first.id = (
+            SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND queue = busy.queue
+        )
+    WHERE
+"""
+"""One index lookup for each queue, which skips the queue's other deliveries."""
+
+
+class SqlStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.shared = engine.shared
+        self.queries = EventQueries(engine)
+        self.sync_threads = SyncThreads(engine)
+
+    async def open(self, *, service: bool = True) -> None:
+        await self._engine.open(service=service)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    async def _fetch(self, sql: str, *values: Any) -> Rows:
+        (rows,) = await self._engine.fetch(Statement(sql, values))
+        return rows
+
+    async def accept(self, event: NewEvent) -> None:
+        await self._engine.accept(event)
+
+    async def stored_events(self, limit: int) -> list[StoredEvent]:
+        # sizes first, so that no more bodies are read than fit into the batch
+        sizes_sql = (
+            "SELECT id, length(body) FROM relay.events WHERE state = 'stored' ORDER BY id LIMIT $1"
+        )
+        sql = (
+            f"SELECT {EVENT_COLUMNS} FROM relay.events"
+            " WHERE state = 'stored' AND id <= $1 ORDER BY id LIMIT $2"
+        )
+        while sizes := await self._fetch(sizes_sql, limit):
+            total = 0
+            for last_id, size in sizes:  # noqa: B007 - used below
+                total += size
+                if total > MAX_BATCH_BYTES:
+                    break
+            # empty if they were fanned out between the two statements: there may be others
+            if rows := await self._fetch(sql, last_id, limit):
+                return [StoredEvent(*row) for row in rows]
+        return []
+
+    async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
+        """An earlier call may have committed although its answer was lost, so this inserts
+        deliveries only for events that are still in state stored."""
+        now = time.time()
+        ids = [result.event_id for result in batch]
+        facts = {
+            (result.team, *key): fields
+            for result in batch
+            for key, fields in (result.facts or {}).items()
+        }
+
+        def work() -> Steps[None]:
+            yield from self._engine.require_lease(FAN_OUT_LEASE)
+            rows = yield Statement(_STORED_IDS_SQL, (min(ids), max(ids)))
+            stored = {id_ for (id_,) in rows}
+            results = [result for result in batch if result.event_id in stored]
+            states = [(result.event_id, result.state, result.reason) for result in results]
+            yield Statement(_UPDATE_EVENTS_SQL, rows=states)
+            yield from self._insert_results(results, now)
+            yield Statement(_SAVE_FACTS_SQL, (now,), [(*key, fact) for key, fact in facts.items()])
+
+        if batch:
+            await self._engine.write(work)
+
+    def _insert_results(self, results: Sequence[FanOutResult], now: float) -> Steps[None]:
+        rows = [
+            (result.event_id, new.queue, new.key, new.message, new.thread, new.comment)
+            for result in results
+            for new in result.deliveries
+        ]
+        yield Statement(_INSERT_SUMMARIES_SQL, rows=_summaries(results))
+        yield Statement(_INSERT_DELIVERIES_SQL, (now,), rows)
+        yield from self._engine.notify_queues({queue for _, queue, *_ in rows})
+
+    async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
+        sql = (
+            "SELECT facts.kind, facts.id, fields FROM relay.facts,"
+            " unnest($1::text[], $2::text[]) AS new (kind, id)"
+            " WHERE team = $3 AND facts.kind = new.kind AND facts.id = new.id"
+        )
+        (rows,) = await self._engine.fetch(Statement(sql, (team,), list(keys)))
+        return {(kind, id_): fields for kind, id_, fields in rows}
+
+    async def waiting_deliveries(self, queue: str, limit: int) -> list[Delivery]:
+        sql = (
+            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries"
+            " WHERE state = 'waiting' AND queue = $1 ORDER BY id LIMIT $2"
+        )
+        return [Delivery(*row) for row in await self._fetch(sql, queue, limit)]
+
+    async def busy_queues(self) -> dict[str, QueueHead]:
+        rows = await self._fetch(_BUSY_QUEUES_SQL + self._engine.unserved_sql)
+        return {queue: QueueHead(*head) for queue, *head in rows}
+
+    async def waiting_queues(self) -> dict[str, int]:
+        sql = "SELECT queue, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY queue"
+        return dict(await self._fetch(sql))
+
+    async def mark_sent(
+        self,
+        delivery_ids: Sequence[int],
+        receipt: str,
+        *,
+        queue: str = "",
+        thread: str = "",
+        title: str = "",
+        seconds: float = 0.0,
+    ) -> None:
+        def work() -> Steps[None]:
+            yield from self._end_attempts(delivery_ids, "sent", 0.0, receipt, seconds)
+            if thread:
+                yield Statement(_SAVE_THREAD_SQL, (queue, thread, receipt, title))
+
+        await self._engine.write(work)
+
+    def _end_attempts(
+        self,
+        delivery_ids: Sequence[int],
+        outcome: str,
+        next_at: float,
+        detail: str,
+        seconds: float,
+    ) -> Steps[None]:
+        """The deliveries belong to one queue; a failed attempt has one delivery. ``detail`` is the
+        receipt or the error."""
+        yield from self._engine.require_queue_leases(delivery_ids)
+        now, rows, first = time.time(), _rows(delivery_ids), delivery_ids[0]
+        excerpt = detail[:MAX_DETAIL_LENGTH]
+        attempt = now, round(seconds, 3), outcome, excerpt
+        if outcome == "sent":
+            yield Statement(_END_ATTEMPT_SQL, ("sent", "", detail, 0.0), rows)
+            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
+            yield Statement(_SAVE_QUEUE_SENT_SQL, (first, now, 0.0, ""))
+        else:
+            state = "waiting" if outcome == "failed" else outcome
+            yield Statement(_END_ATTEMPT_SQL, (state, detail, "", next_at), rows)
+            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
+            yield Statement(_PRUNE_ATTEMPTS_SQL, (first,))
+            yield Statement(_SAVE_QUEUE_FAILED_SQL, (first, 0.0, now, excerpt))
+
+    async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
+        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
+
+        def work() -> Steps[None]:
+            yield from self._engine.require_queue_leases(delivery_ids)
+            yield Statement(sql, (digest,), _rows(delivery_ids))
+
+        await self._engine.write(work)
+
+    async def get_thread(self, queue: str, thread: str) -> ThreadReceipts | None:
+        sql = "SELECT root, last, title FROM relay.threads WHERE thread = $1 AND queue = $2"
+        rows = await self._fetch(sql, thread, queue)
+        return ThreadReceipts(*rows[0]) if rows else None
+
+    async def shown_messages(self, queue: str, thread: str) -> list[ShownMessage]:
+        sql = (
+            "SELECT id, comment, state, CASE digest WHEN '' THEN receipt ELSE '' END"
+            " FROM relay.deliveries WHERE thread = $1 AND thread <> '' AND queue = $2 ORDER BY id"
+        )
+        return [ShownMessage(*row) for row in await self._fetch(sql, thread, queue)]
+
+    async def delete_thread(self, queue: str, thread: str) -> None:
+        sql = "DELETE FROM relay.threads WHERE thread = $1 AND queue = $2"
+
+        def work() -> Steps[None]:
+            yield from self._engine.require_lease(queue_lease(queue))
+            yield Statement(sql, (thread, queue))
+
+        await self._engine.write(work)
+
+    async def mark_failed(
+        self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
+    ) -> None:
+        await self._engine.write(
+            lambda: self._end_attempts([delivery_id], "failed", next_at, error, seconds)
+        )
+
+    async def mark_dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
+        await self._engine.write(
+            lambda: self._end_attempts([delivery_id], "dead", 0.0, error, seconds)
+        )
+
+    async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
+        # under a new key: a server that knows the old one would drop the message as a duplicate
+        sql = (
+            "UPDATE relay.deliveries SET state = 'waiting', key = new.next_key, digest = '',"
+            " attempts = 0, next_at = 0, created_at = $3"
+            " FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
+            " WHERE id = new.delivery RETURNING id, queue"
+        )
+        now, keys = time.time(), [(id_, uuid.uuid4().hex) for id_ in delivery_ids]
+
+        def work() -> Steps[list[int]]:
+            rows = yield Statement(sql, (now,), keys)
+            yield from self._engine.notify_queues({queue for _, queue in rows})
+            return sorted(id_ for id_, _ in rows)
+
+        return await self._engine.write(work)
+
+    async def resend_dead(self) -> list[int]:
+        sql = (
+            "SELECT queue, id FROM relay.deliveries WHERE state = 'dead' AND (queue, id) > ($1, $2)"
+            " ORDER BY queue, id LIMIT $3"
+        )
+        ids: list[int] = []
+        last = "", 0  # ascending, so that no delivery that dies again meanwhile is re-queued twice
+        while rows := await self._fetch(sql, *last, RESEND_BATCH_SIZE):
+            last = rows[-1][0], rows[-1][1]
+            ids += await self.resend([id_ for _, id_ in rows])
+        return sorted(ids)
+
+    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
+        values, where = Parameters(), ["true"]
+        if team is not None:
+            where.append(f"team = {values.add(team)}")
+        if state in EVENT_STATES:
+            where.append(f"state = {values.add(state)}")
+        elif state is not None:
+            where.append(
+                "EXISTS (SELECT 1 FROM relay.deliveries"
+                f" WHERE event_id = events.id AND state = {values.add(state)})"
+            )
+        # SQLite's substr of an empty blob is null
+        excerpt = f"CASE length(body) WHEN 0 THEN body ELSE substr(body, 1, {LOG_BODY_BYTES}) END"
+        sql = (
+            f"SELECT {EVENT_COLUMNS.replace('body', excerpt)} FROM relay.events"
+            f" WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT {values.add(limit)}"
+        )
+        of_event = (
+            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries WHERE event_id = ANY($1::int8[])"
+            " ORDER BY id"
+        )
+        events = [StoredEvent(*row) for row in await self._fetch(sql, *values)]
+        deliveries: dict[int, list[Delivery]] = {event.id: [] for event in events}
+        (rows,) = await self._engine.fetch(Statement(of_event, rows=_rows(deliveries)))
+        for row in rows:
+            delivery = Delivery(*row)
+            deliveries[delivery.event_id].append(delivery)
+        return [LogEntry(event, deliveries[event.id]) for event in events]
+
+    async def prune(self, before: float, limit: int) -> int:
+        sql = (
+            "SELECT id FROM relay.events WHERE received_at < $1 AND state <> 'stored'"
+            " AND NOT EXISTS (SELECT 1 FROM relay.deliveries WHERE event_id = events.id"
+            " AND state = 'waiting' AND created_at >= $1)"
+            f" ORDER BY received_at LIMIT $2 {self._engine.skip_locked_sql}"
+        )
+
+        def work() -> Steps[int]:
+            rows = [(id_,) for (id_,) in (yield Statement(sql, (before, limit)))]
+            for delete_sql in _PRUNE_SQL:
+                yield Statement(delete_sql, rows=rows)
+            return len(rows)
+
+        return await self._engine.write(work)
+
+    async def announce(
+        self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
+    ) -> None:
+        now = time.time()
+        digest = uuid.uuid4().bytes
+        sql = (
+            "INSERT INTO relay.events (team, content_type, body, digest, name, state, reason,"
+            " received_at) VALUES ($1, '', $2, $3, $4, 'fanned-out', '', $5) RETURNING id"
+        )
+
+        def work() -> Steps[None]:
+            ((id_,),) = yield Statement(sql, (team, b"", digest, name, now))
+            result = FanOutResult(id_, team, "fanned-out", "", deliveries, about=about)
+            yield from self._insert_results([result], now)
+
+        await self._engine.write(work)
+
+    async def get_value(self, key: str) -> StoredValue | None:
+        rows = await self._fetch("SELECT value, at FROM relay.key_values WHERE key = $1", key)
+        return StoredValue(*rows[0]) if rows else None
+
+    async def put_value(self, key: str, value: str) -> None:
+        sql = (
+            "INSERT INTO relay.key_values (key, value, at) VALUES ($1, $2, $3) ON CONFLICT (key)"
+            " DO UPDATE SET value = excluded.value, at = excluded.at"
+        )
+        await self._engine.execute(Statement(sql, (key, value, time.time())))
+
+    async def acquire_lease(self, name: str) -> bool:
+        return await self._engine.acquire_lease(name)
+
+    def holds_lease(self, name: str) -> bool:
+        return self._engine.holds_lease(name)
+
+    async def release_lease(self, name: str) -> None:
+        await self._engine.release_lease(name)
+
+    def listen(
+        self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
+    ) -> None:
+        self._engine.listen(on_events, on_queues)
+
+    async def backup(self, path: Path) -> None:
+        await self._engine.backup(path)
+
+    async def probe(self) -> None:
+        await self._engine.probe()
+
+
+def _rows(ids: Iterable[int]) -> list[tuple[int]]:
+    return [(id_,) for id_ in ids]
+
+
+def _summaries(results: Iterable[FanOutResult]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            result.event_id,
+            result.person,
+            result.about,
+            f"{result.person} {result.about}".casefold(),
+            json.dumps(result.skipped or {}, ensure_ascii=False),
+        )
+        for result in results
+        if result.state in ("fanned-out", "ignored")
+    ]
