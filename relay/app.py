@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sized
+from collections.abc import AsyncIterator, Callable, Collection, Sized
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
 from relay.delivery.feed import ChangeFeed
 from relay.delivery.lookups import Lookups
+from relay.delivery.notices import NoticeRenderer
 from relay.delivery.pipeline import EventPreparer
-from relay.delivery.queue import QueueSettings
-from relay.delivery.queues import QueueManager, StoredKeyValues, no_picture
+from relay.delivery.queue import QueueContext, QueueSettings
+from relay.delivery.queues import QueueManager, StoredKeyValues
 from relay.delivery.retention import GRACE_SECONDS, Retention
 from relay.delivery.routing import Planner
 from relay.delivery.thumbnails import Thumbnails
@@ -86,9 +88,19 @@ class _Service:
             lookups = Lookups(penpot, facts, self.store, self.metrics)
             thumbnails = Thumbnails(penpot, self.metrics)
         clock, load = Clock(), RequestLoad()
-        self._queues = _queues(
-            config, self.store, self.metrics, thumbnails, clock.is_trusted, self.feed.changed
+        notices = NoticeRenderer(self.templates, self.metrics)
+        retention = config.store.retention.total_seconds()
+        context = QueueContext(
+            self.store,
+            self.metrics,
+            notices,
+            retention,
+            clock.is_trusted,
+            changed=self.feed.changed,
         )
+        if thumbnails is not None:
+            context = replace(context, pictures=thumbnails.get)
+        self._queues = _queues(config, context)
         self._preparer = EventPreparer(config, facts, lookups, thumbnails)
         self._fan_out = FanOut(
             self._preparer,
@@ -102,11 +114,10 @@ class _Service:
         self.hook = HookEndpoint(
             config, self.store, self._stored, self.metrics, load, is_open=role.accepts_events
         )
-        retention = config.store.retention.total_seconds()
         self._retention = Retention(self.store, retention, partial(clock.is_trusted, GRACE_SECONDS))
         self._sync = None
         if role.delivers:
-            self._sync = _sync(config, penpot, self.store, self.metrics, self._stored)
+            self._sync = _sync(config, penpot, self.store, self.metrics, notices, self._stored)
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self, names: Collection[str]) -> None:
@@ -191,15 +202,8 @@ async def _health(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _queues(
-    config: Config,
-    store: Store,
-    metrics: Metrics,
-    thumbnails: Thumbnails | None,
-    clock_is_trusted: Callable[[], bool],
-    changed: Callable[[Iterable[int]], None],
-) -> QueueManager:
-    values = StoredKeyValues(store)
+def _queues(config: Config, context: QueueContext) -> QueueManager:
+    values = StoredKeyValues(context.store)
     settings = {
         name: QueueSettings(
             partial(open_channel, channel, values),
@@ -210,15 +214,7 @@ def _queues(
         )
         for name, channel in config.queues().items()
     }
-    return QueueManager(
-        store,
-        settings,
-        metrics,
-        retention=config.store.retention.total_seconds(),
-        pictures=thumbnails.get if thumbnails is not None else no_picture,
-        clock_is_trusted=clock_is_trusted,
-        changed=changed,
-    )
+    return QueueManager(settings, context)
 
 
 def _plural(items: Sized, name: str) -> str:
@@ -238,13 +234,14 @@ def _sync(
     penpot: "PenpotClient | None",
     store: Store,
     metrics: Metrics,
+    notices: NoticeRenderer,
     event_stored: Callable[[], None],
 ) -> "PenpotSync | None":
     if penpot is None or not config.sync.enabled:
         return None
     from relay.sync.sync import PenpotSync
 
-    return PenpotSync(config, penpot, store, metrics, event_stored)
+    return PenpotSync(config, penpot, store, metrics, notices, event_stored)
 
 
 def _log_end(task: asyncio.Task[None]) -> None:

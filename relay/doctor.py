@@ -17,6 +17,7 @@ from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
+from relay.delivery.notices import notice_samples
 from relay.delivery.pipeline import EventSource, examples
 from relay.messages.check import check
 from relay.messages.rendering import Problem
@@ -81,7 +82,8 @@ def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
     source = EventSource("acme", "acme", penpot_url=config.penpot.url)
     events = asyncio.run(examples(SAMPLE_NAMES, source))
     templates = Templates(config.templates.path, override_formats())
-    return check(templates, [event.variables() for event in events], teams)
+    samples = [*(event.variables() for event in events), *notice_samples()]
+    return check(templates, samples, teams)
 
 
 async def _check_store(config: Config) -> AsyncIterator[tuple[str, Finding]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +9,7 @@ from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config, PenpotSettings, TemplateSettings
 from relay.delivery.facts import FactCache
+from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import (
     original_comment_event,
@@ -17,9 +17,8 @@ from relay.delivery.renderer import (
     updates_message,
 )
 from relay.errors import RelayError
-from relay.messages.escape import escape
 from relay.messages.message import Message
-from relay.messages.templates import Templates
+from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts
@@ -34,15 +33,15 @@ class PreviewError(RelayError):
 def render_previews(
     config: Config | None, name: str | None, kind: str, team: str | None, payload: Path | None
 ) -> Iterator[str]:
-    """The messages of the event ``name``, or of all events, in a channel of ``kind``; for an event
-    that edits an earlier message, also the edited message.
+    """The messages of the event or notice ``name``, or of all events, in a channel of ``kind``; for
+    an event that edits an earlier message, also the edited message.
 
     Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
     to use instead of the samples.
     """
     if kind not in CHANNEL_TYPES:
         raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_TYPES)}")
-    if name is not None and name not in CATALOGUE and payload is None:
+    if name is not None and name not in {*CATALOGUE, *NOTICES} and payload is None:
         raise PreviewError(unknown_event(name))
     if config is not None and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
@@ -52,18 +51,29 @@ def render_previews(
     )
     settings = config or Config.model_construct(penpot=PenpotSettings(), teams={})
     source = EventSource.of(settings, team)
-    if payload is not None:
-        events = [_event(payload, source)]
-    else:
-        events = asyncio.run(examples([name] if name else SAMPLE_NAMES, source))
-    for version in (version for event in events for version in _versions(event, kind)):
-        rendered = render(templates, version, team, kind)
+    for rendered in _results(templates, name, kind, source, payload):
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
         try:
             yield CHANNEL_TYPES[kind].text(rendered.message)
         except ValueError as error:
             raise PreviewError(f"the template's output {error}") from error
+
+
+def _results(
+    templates: Templates, name: str | None, kind: str, source: EventSource, payload: Path | None
+) -> Iterator[RenderResult]:
+    if payload is not None:
+        events = [_event(payload, source)]
+    elif name and name in NOTICES:
+        sample = notice_variables(name, NOTICES[name].sample, team=source.name or source.team)
+        yield templates.render(name, sample, team=source.team, channel_kind=kind)
+        return
+    else:
+        events = asyncio.run(examples([name] if name else SAMPLE_NAMES, source))
+    for event in events:
+        for version in _versions(event, kind):
+            yield render(templates, version, source.team, kind)
 
 
 def _versions(event: Event, kind: str) -> Iterator[Event]:
@@ -82,20 +92,19 @@ def _event(payload: Path, source: EventSource) -> Event:
         raise PreviewError(f"{payload}: {error}") from error
 
 
+def _test_message(config: Config, team: str, kind: str) -> Message:
+    templates = Templates(config.templates.path, override_formats())
+    name, url = config.team_name(team), config.penpot.url
+    variables = notice_variables("test", {}, team=name, url=url)
+    try:
+        return templates.render("test", variables, team=team, channel_kind=kind).message
+    finally:
+        templates.close()
+
+
 async def send_test(config: Config, team: str, settings: AnyChannel) -> tuple[bool, str]:
     """Whether the channel accepted a test message, and a text about it for the user."""
-    name = escape(config.team_name(team))
-    message = Message(
-        title="A test from Relay",
-        body=(
-            f"This is a test from **Relay**: messages about the Penpot team **{name}** "
-            "will look like this one.\n\n> A comment would be quoted here."
-        ),
-        footer=f"[Open Penpot]({config.penpot.url})",
-        url=config.penpot.url,
-        team=team,
-        at=datetime.now(UTC).isoformat(),
-    )
+    message = await asyncio.to_thread(_test_message, config, team, settings.type)
     channel = open_channel(settings)
     try:
         receipt = await channel.send(message, uuid4().hex)

@@ -2,7 +2,9 @@
 
 import difflib
 import textwrap
+from collections.abc import Iterator, Mapping
 
+from relay.delivery.notices import NOTICES
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import Selection
 
@@ -12,7 +14,8 @@ VARIABLES = {
     "event.file_count (the number of its files), event.missed (whether the webhook was lost and "
     "the message is late)",
     "actor": "who did it, if Penpot sends that: actor.name, actor.id, actor.email (only if the "
-    "channel has share_emails = true)",
+    "channel has share_emails = true), actor.repeated (whether the entry before in a digest names "
+    "the same person)",
     "team": "the Penpot team: team.name, team.id, team.url",
     "project": "the project: project.name, project.id, project.url",
     "file": "the file: file.name, file.id, file.url, file.thumbnail (the address of its picture in "
@@ -21,7 +24,8 @@ VARIABLES = {
     "page": "the page of a comment: page.name, page.id, page.url",
     "thread": "the comment thread: thread.number, thread.name (#15), thread.url, thread.first (its "
     "first comment), thread.begun (whether the message is a reply to the thread's first message in "
-    "the channel), thread.resolved (true, false, or none if unknown), thread.board (id), "
+    "the channel, or follows an entry of the same thread in a digest), thread.resolved (true, "
+    "false, or none if unknown), thread.board (id), "
     "thread.id",
     "comment": "the comment: comment.text, comment.url, comment.author and comment.mentions (the "
     "people, each with name, id, email as for actor), comment.is_first (whether it is its "
@@ -32,6 +36,16 @@ VARIABLES = {
     "previous": "the old name, or the original of a copy: previous.name, previous.id, previous.url",
 }
 """A variable is falsy if its name (a comment's text, a thread's number) is unknown."""
+
+
+BLOCKS = {
+    "title": "one line of plain text: the notification on a phone, the subject of a mail",
+    "body": "the message; by default the title",
+    "footer": "shown in small type",
+    "digest": "the message as an entry of a digest, under the name of its file; by default the "
+    "body, with digest true, actor.repeated true after an entry of the same person, and "
+    "thread.begun true after an entry of the same thread",
+}
 
 
 def list_events() -> str:
@@ -49,6 +63,9 @@ def list_events() -> str:
     for kind in CATALOGUE.values():
         if kind.synthetic:
             lines.append(f"   {kind.name:<{width}}{kind.when} ({kind.group})")
+    lines += ["", "Sent by Relay itself"]
+    for name, notice in NOTICES.items():
+        lines.append(f"   {name:<{width}}{notice.when}")
     lines.append("")
     lines.append("- is not sent unless a channel's events list includes it.")
     lines.append(
@@ -59,23 +76,30 @@ def list_events() -> str:
 
 def unknown_event(name: str) -> str:
     """The error text for a name that the catalogue does not have."""
-    close = difflib.get_close_matches(name, list(CATALOGUE), n=1)
+    close = difflib.get_close_matches(name, [*CATALOGUE, *NOTICES], n=1)
     hint = f"did you mean {close[0]}?" if close else "`relay events` lists them"
     return f"{name} is no event of the catalogue: {hint}"
 
 
 def describe_event(name: str) -> str:
     """Raises ``KeyError`` with ``unknown_event`` for a name that the catalogue does not have."""
-    kind = CATALOGUE.get(name)
-    if kind is None:
+    if notice := NOTICES.get(name):
+        lines = [f"{name} (sent by Relay itself)", notice.when]
+        described = {key: VARIABLES[key] for key in ("event", "team")} | dict(notice.variables)
+    elif kind := CATALOGUE.get(name):
+        lines = [f"{name} ({kind.group})", kind.when, *textwrap.wrap(kind.note, 80)]
+        described = {key: VARIABLES[key] for key in ("event", *kind.variables)}
+    else:
         raise KeyError(unknown_event(name))
-    lines = [f"{kind.name} ({kind.group})", kind.when]
-    if kind.note:
-        lines += textwrap.wrap(kind.note, 80)
-    lines += ["", f"Template: {kind.name}.md.j2, with"]
-    width = max(map(len, VARIABLES)) + 2
-    for variable in ("event", *kind.variables):
-        text = textwrap.wrap(VARIABLES[variable], 76 - width)
-        lines.append(f"  {variable:<{width}}{text[0]}")
-        lines += [" " * (width + 2) + line for line in text[1:]]
+    lines += ["", f"Template: {name}.md.j2, with", *_table(described)]
+    if name != "digest":
+        lines += ["", "Blocks:", *_table(BLOCKS)]
     return "\n".join(lines)
+
+
+def _table(rows: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, VARIABLES)) + 2
+    for name, text in rows.items():
+        first, *others = textwrap.wrap(text, 76 - width)
+        yield f"  {name:<{width}}{first}"
+        yield from (" " * (width + 2) + line for line in others)

@@ -201,6 +201,11 @@ def test_preview_prints_the_message_of_each_channel(tmp_path: Path, kind: str) -
         assert "Subject: " in run.stdout
 
 
+def test_preview_shows_a_notice(tmp_path: Path) -> None:
+    shown = relay("preview", "queue-stopped", "--channel", "stdout", folder=tmp_path).stdout
+    assert shown.startswith("Messages to design have stopped: ")
+
+
 def test_preview_uses_the_teams_name(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text(
         f'[teams.acme]\nsecret = "{SECRET}"\nname = "Acme Design"\n'

@@ -82,7 +82,7 @@ def message_text(message: Message) -> str:
     other links behind their text.
     """
     links = not message.url
-    documents = map(parse, (message.body, message.footer))
+    documents = map(parse, (message.content.body, message.content.footer))
     parts = (to_text(document, links=links, quoted="│ ") for document in documents)
     text = "\n\n".join(filter(None, parts)) or message.title
     return _CONTROLS_PATTERN.sub(" ", f"{text}\n{message.url}" if message.url else text)

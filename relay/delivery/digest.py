@@ -1,127 +1,109 @@
 """Digests: combines the waiting messages of a queue that is behind."""
 
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, pairwise
+from typing import Any
 
-from relay.messages.document import parse
-from relay.messages.escape import escape
+from relay.delivery.notices import notice_variables
+from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blocks, parse
+from relay.messages.escape import Markdown, escape
 from relay.messages.message import Mention, Message
 from relay.messages.plain import length
+from relay.messages.templates import RenderResult, Templates
 
 MAX_DIGEST_SIZE = 20  # messages
 MAX_TEXT_LENGTH = 2400
 """Visible characters; chats allow about 3,000."""
 MAX_MARKDOWN_LENGTH = 4500  # characters of Markdown, with the addresses of links
-_PLACE_PREFIXES = ("· ", "to “")  # begin a line that says where a comment is
-_SEPARATOR = "\n\n---\n\n"
+MAX_STRUCTURE_LENGTH = 9500
+"""Characters of text, addresses and markup; Slack's JSON may have about 11,000."""
+_BLOCK_LENGTH, _INLINE_LENGTH = 100, 75  # characters of JSON around each
 
 
 def digest_size(messages: Sequence[Message]) -> int:
     """How many of the first messages fit into one digest; 1 where the first is too long, goes to a
     person, or edits another message.
 
-    Each counts with its full text, though a digest shortens it.
+    Each counts with its longest form.
     """
-    text = markdown = 0
+    text = markdown = structure = 0
     for number, message in enumerate(messages[:MAX_DIGEST_SIZE]):
-        entry = _text(message)
-        markdown += len(entry) + 2 * len(escape(message.file)) + 20
+        entry = message.entry.longest if message.entry else _whole(message)
+        markdown += len(entry) + 2 * len(escape(message.file)) + len(message.file_url) + 20
         if markdown <= MAX_MARKDOWN_LENGTH:  # parsing takes time
-            text += length(parse(entry)) + len(message.file) + 5
+            document = parse(entry)
+            text += length(document) + len(message.file) + 5
+            structure += _structure(document)
         is_single = message.to is not None or message.change is not None
-        if text > MAX_TEXT_LENGTH or markdown > MAX_MARKDOWN_LENGTH or is_single:
+        is_long = text > MAX_TEXT_LENGTH or markdown > MAX_MARKDOWN_LENGTH
+        if is_long or structure > MAX_STRUCTURE_LENGTH or is_single:
             return max(number, 1)
     return min(len(messages), MAX_DIGEST_SIZE)
 
 
-def combine(messages: Sequence[Message]) -> Message:
+def _structure(document: Document) -> int:
+    total = 0
+    for block in leaf_blocks(document):
+        total += _BLOCK_LENGTH
+        if isinstance(block, Paragraph | Heading):
+            for part in block.inlines:
+                words = len(part.text) + len(part.url) if isinstance(part, Text) else 0
+                total += words + _INLINE_LENGTH
+    return total
+
+
+def combine(templates: Templates, messages: Sequence[Message]) -> RenderResult:
     """One message with the entries of ``messages``, grouped by file, in their order.
 
-    Repetitions are left out: the file in each entry, the person in consecutive entries, and the
-    place of a comment in consecutive entries of a thread. Every comment keeps its text.
+    An entry names the person unless the entry before does, and the place of a comment unless the
+    entry before is in the same thread. Blocks if the user has templates.
     """
     by_file: dict[str, list[Message]] = {}
     for message in messages:
         by_file.setdefault(message.file_id or message.file, []).append(message)
+    groups = list(map(_group, by_file.values()))
+    files = [group["file"] for group in groups if group["file"]]
+    summary = {"count": len(messages), "files": files, "groups": groups}
     last = messages[-1]
-    files = [group[-1].file for group in by_file.values() if group[-1].file]
-    return Message(
-        title=_title(len(messages), files),
-        body=_SEPARATOR.join(map(_section, by_file.values())),
-        url=last.url if len(by_file) == 1 else "",
-        event="digest",
-        team=last.team,
+    variables = notice_variables("digest", {"messages": summary})
+    result = templates.render("digest", variables, team=last.team, channel_kind="")
+    is_single = len(by_file) == 1
+    message = replace(
+        result.message,
+        url=last.url if is_single else "",
         at=last.at,
         mentions=_mentions(messages),
-        file=last.file if len(by_file) == 1 else "",
-        file_id=last.file_id if len(by_file) == 1 else "",
+        file=last.file if is_single else "",
+        file_id=last.file_id if is_single else "",
     )
+    return replace(result, message=message)
 
 
-def _section(messages: Sequence[Message]) -> str:
+def _group(messages: Sequence[Message]) -> dict[str, Any]:
     """The entries of one file, or of events without a file."""
-    file = messages[-1].file  # it may have been renamed
-    entries = [
-        _entry(message, before) for before, message in pairwise(chain([None], messages)) if message
-    ]
-    if not file:
-        return "\n\n".join(entries)
-    matches = [_file_pattern(message.file).search(_text(message)) for message in messages]
-    url = next((match["url"] for match in matches if match and match["url"]), "")
-    name = f"[{escape(file)}](<{url}>)" if url else escape(file)
-    return "\n\n".join([f"### {name}", *entries])
+    return {
+        "file": messages[-1].file,  # it may have been renamed
+        "url": next((message.file_url for message in messages if message.file_url), ""),
+        "entries": [
+            Markdown(_entry(message, before))
+            for before, message in pairwise(chain([None], messages))
+            if message
+        ],
+    }
 
 
 def _entry(message: Message, before: Message | None) -> str:
-    """A message without what the digest has said already, as far as it uses the words of the
-    built-in templates. ``before`` is the previous message."""
-    _, gap, rest = _text(message).partition("\n\n")
-    lines = _first_lines(message)
-    if before and message.thread and message.thread == before.thread:
-        previous = _first_lines(before)
-        while (
-            gap
-            and len(lines) > 1
-            and lines[-1].startswith(_PLACE_PREFIXES)
-            and lines[-1:] == previous[-1:]
-        ):
-            lines, previous = lines[:-1], previous[:-1]
-    if before and message.actor and message.actor == before.actor:
-        lines[0] = _actor_pattern(message.actor).sub("", lines[0], 1)
-    return "\n".join(lines) + gap + rest
+    if message.entry is None:
+        return _whole(message)
+    return message.entry.text(
+        same_actor=before is not None and message.actor == before.actor != "",
+        same_thread=before is not None and message.thread == before.thread != "",
+    )
 
 
-def _first_lines(message: Message) -> list[str]:
-    """The lines of the first paragraph, without the file."""
-    first, _, _ = _text(message).partition("\n\n")
-    return (_file_pattern(message.file).sub("", first, 1) if message.file else first).split("\n")
-
-
-def _text(message: Message) -> str:
-    """The body without the footer; the title where there is no body."""
-    return (message.body or str(escape(message.title))).strip()
-
-
-def _file_pattern(file: str) -> re.Pattern[str]:
-    """``on Landing page``, as a link or bold."""
-    name = re.escape(escape(file))
-    return re.compile(rf"\s+on (?:\*\*{name}\*\*|\[{name}\]\(<(?P<url>[^<>\s]*)>\))(?=\s|$)")
-
-
-def _actor_pattern(actor: str) -> re.Pattern[str]:
-    """``Ada Lovelace``, bold, before a word that can begin a line."""
-    return re.compile(rf"^\*\*{re.escape(escape(actor))}\*\*\s+(?=[^\W\d_])")
-
-
-def _title(count: int, files: Sequence[str]) -> str:
-    match files:
-        case []:
-            return f"{count} events"
-        case [file]:
-            return f"{count} events, {file}"
-        case _:
-            return f"{count} events in {len(files)} files"
+def _whole(message: Message) -> str:
+    return (message.full.body or str(escape(message.title))).strip()
 
 
 def _mentions(messages: Sequence[Message]) -> tuple[Mention, ...]:

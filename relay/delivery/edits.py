@@ -44,7 +44,7 @@ class EditAttempt:
     ) -> EditOutcome:
         """``throttle`` waits until the channel's rate limit allows the next call; it returns False
         where the service stops. Idempotent. Raises ``DeliveryError``."""
-        fallback = Message.loads(self.change.fallback) if self.change.fallback else None
+        fallback = self.change.fallback
         receipts = self._receipts()
         if not isinstance(channel, EditableChannel) or not receipts:
             log.info("queue %s: delivery %d has no message to edit", self.queue, self.delivery_id)

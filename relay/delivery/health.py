@@ -4,11 +4,10 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from typing import Any
 
 from relay.channels.base import DeliveryError, Misconfigured
-from relay.messages.escape import escape
-from relay.messages.message import Message
+from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.store.base import Store
 from relay.store.records import NewDelivery
@@ -23,12 +22,17 @@ class QueueHealth:
     """The state of every queue, kept in the store across restarts."""
 
     def __init__(
-        self, store: Store, metrics: Metrics, alerts_to: Callable[[str], str | None]
+        self,
+        store: Store,
+        metrics: Metrics,
+        alerts_to: Callable[[str], str | None],
+        notices: NoticeRenderer,
     ) -> None:
         """``alerts_to`` returns the queue that gets the alerts about a queue, if any."""
         self._store = store
         self._metrics = metrics
         self._alerts_to = alerts_to
+        self._notices = notices
         self._stopped: dict[str, str] = {}
         self._failing_since: dict[str, float] = {}
         self._alerted: dict[str, str] = {}
@@ -44,11 +48,8 @@ class QueueHealth:
             return True
         if isinstance(error, Misconfigured) or now - since > STOP_TIMEOUT:
             log.error("queue %s has stopped, its messages wait: %s", queue, error)
-            text = (
-                f"Messages to **{escape(_name(queue))}** have stopped: {escape(error.detail)} "
-                f"({escape(error.reason)}). They wait and are sent once this is fixed."
-            )
-            await self._alert(queue, STOPPED, f"Messages to {_name(queue)} have stopped", text)
+            problem = {"detail": error.detail, "reason": error.reason}
+            await self._alert(queue, STOPPED, problem=problem)
             await self._set_reason(queue, str(error))
         return False
 
@@ -67,8 +68,7 @@ class QueueHealth:
         if not await self._reason(queue):
             return
         log.info("queue %s runs again", queue)
-        text = f"Messages to **{escape(_name(queue))}** are sent again."
-        await self._alert(queue, RUNNING, f"Messages to {_name(queue)} are sent again", text)
+        await self._alert(queue, RUNNING)
         await self._set_reason(queue, "")
 
     async def _reason(self, queue: str) -> str:
@@ -85,16 +85,15 @@ class QueueHealth:
         self._stopped[queue] = reason
         self._metrics.stopped(queue, is_stopped=bool(reason))
 
-    async def _alert(self, queue: str, event: str, title: str, text: str) -> None:
+    async def _alert(self, queue: str, event: str, **values: Any) -> None:
         """Called before the state is stored: a crash may repeat an alert, but never lose one."""
         receiver = self._alerts_to(queue)
         if receiver is None or receiver == queue or self._alerted.get(queue) == event:
             return
-        team = queue.partition("/")[0]
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        message = Message(title, text, event=event, team=team, at=now)
+        team, _, name = queue.partition("/")
+        message = await self._notices.render(event, team, queue={"name": name}, **values)
         delivery = NewDelivery(receiver, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, event, [delivery], title)
+        await self._store.announce(team, event, [delivery], message.title)
         self._alerted[queue] = event
 
 
@@ -110,7 +109,3 @@ async def stopped_queues(store: Store, queues: Iterable[str]) -> dict[str, tuple
 
 def _key(queue: str) -> str:
     return f"queue/{queue}"
-
-
-def _name(queue: str) -> str:
-    return queue.partition("/")[2]

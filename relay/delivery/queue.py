@@ -6,7 +6,8 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from relay.channels.base import (
@@ -22,6 +23,7 @@ from relay.delivery import digest
 from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimers, pause, retry_delay
 from relay.delivery.edits import EditAttempt, EditOutcome
 from relay.delivery.health import QueueHealth
+from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
 from relay.store.base import Store
@@ -51,33 +53,40 @@ class QueueSettings:
     alerts_to: str | None = None  # the queue that gets the alerts about this one
 
 
+async def _no_picture(_: str) -> Picture | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class QueueContext:
     """What all queues share."""
 
     store: Store
     metrics: Metrics
-    health: QueueHealth
-    pictures: Callable[[str], Awaitable[Picture | None]]
-    """Fetches a picture by its id in Penpot."""
+    notices: NoticeRenderer
     retention: float
     """Seconds after which a waiting message expires."""
-    clock_is_trusted: Callable[[], bool]
+    clock_is_trusted: Callable[[], bool] = lambda: True
     """No message expires while this is false."""
-    changed: Callable[[Iterable[int]], None]
+    pictures: Callable[[str], Awaitable[Picture | None]] = _no_picture
+    """Fetches a picture by its id in Penpot."""
+    changed: Callable[[Iterable[int]], None] = lambda _: None
     """Called with the ids of events whose deliveries changed state."""
-    stop: asyncio.Event
-    timers: RetryTimers
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    timers: RetryTimers = field(default_factory=RetryTimers)
 
 
 class ChannelQueue:
     """Sends the waiting deliveries of one channel. Every receipt is on disk before the next message
     is sent."""
 
-    def __init__(self, name: str, settings: QueueSettings, context: QueueContext) -> None:
+    def __init__(
+        self, name: str, settings: QueueSettings, context: QueueContext, health: QueueHealth
+    ) -> None:
         self.name = name
         self._settings = settings
         self._context = context
+        self._health = health
         self._opened: tuple[Channel, RateLimiter] | None = None
         self._first_uncertain = True
         self._send_started: float | None = None
@@ -186,7 +195,7 @@ class ChannelQueue:
         delivery = deliveries[0]
         message = Message.loads(delivery.message)
         if delivery.digest:
-            message = self._build_digest(deliveries)
+            message = await self._build_digest(deliveries)
         thread_id = message.thread if self._settings.has_threads and message.to is None else ""
         thread = await self._context.store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None:
@@ -240,10 +249,11 @@ class ChannelQueue:
         await self._report_sent(deliveries, took)
         return True
 
-    def _build_digest(self, deliveries: Sequence[Delivery]) -> Message:
+    async def _build_digest(self, deliveries: Sequence[Delivery]) -> Message:
         """Raises ``Permanent`` where a bug prevents it, so that its members are sent one by one."""
         try:
-            return digest.combine([Message.loads(delivery.message) for delivery in deliveries])
+            messages = [Message.loads(delivery.message) for delivery in deliveries]
+            return await self._context.notices.run(partial(digest.combine, messages=messages))
         except Exception as error:  # a bug must not hold up the queue
             log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
             raise Permanent("bug", type(error).__name__) from error
@@ -295,7 +305,7 @@ class ChannelQueue:
                 "queue %s: delivery %d of event %d sent", self.name, delivery.id, delivery.event_id
             )
         if reached:
-            await self._store(lambda: self._context.health.succeeded(self.name))
+            await self._store(lambda: self._health.succeeded(self.name))
 
     async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
         delivery = deliveries[0]
@@ -307,12 +317,12 @@ class ChannelQueue:
                 self._unbundled = frozenset(ids)
                 await self._store(lambda: self._context.store.set_digest(ids, ""))
                 return False
-            self._context.health.answered(self.name)
+            self._health.answered(self.name)
             await self._mark_dead(delivery, error.reason, error.detail)
             return True
         attempts = delivery.attempts + 1
         wait = retry_delay(attempts, error.retry_after)
-        was_stopped = await self._store(lambda: self._context.health.failed(self.name, error))
+        was_stopped = await self._store(lambda: self._health.failed(self.name, error))
         level = logging.DEBUG if was_stopped else logging.WARNING
         text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
         log.log(level, text, self.name, delivery.id, error, attempts, wait)

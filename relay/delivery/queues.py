@@ -3,13 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from relay.delivery.backoff import RetryTimers, pause
+from relay.delivery.backoff import pause
 from relay.delivery.health import QueueHealth
 from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
-from relay.messages.message import Picture
-from relay.metrics import Metrics
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
 
@@ -45,10 +43,6 @@ MAX_COUNT_RATIO = 0.01  # of the time may be spent on counting waiting deliverie
 STORE_RETRY_DELAY = 1.0  # seconds
 
 
-async def no_picture(media: str) -> Picture | None:
-    return None
-
-
 class QueueManager:
     """Sends the waiting deliveries of all queues.
 
@@ -56,38 +50,15 @@ class QueueManager:
     queue repeats at most the one message that was being sent, under the same key.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        settings: Mapping[str, QueueSettings],
-        metrics: Metrics,
-        *,
-        retention: float,
-        pictures: Callable[[str], Awaitable[Picture | None]] = no_picture,
-        clock_is_trusted: Callable[[], bool] = lambda: True,
-        changed: Callable[[Iterable[int]], None] = lambda _: None,
-    ) -> None:
-        """``settings``: those of the config's queues, by name. ``retention`` in seconds;
-        ``pictures`` fetches a picture by its id in Penpot. No message expires while
-        ``clock_is_trusted`` is false. ``changed`` is called with the ids of events whose deliveries
-        changed state."""
-        self._store = store
+    def __init__(self, settings: Mapping[str, QueueSettings], context: QueueContext) -> None:
+        """``settings``: those of the config's queues, by name."""
         self._settings = settings
-        self._metrics = metrics
+        self._context = context
+        self._store = context.store
+        self._metrics = context.metrics
+        self._stop = context.stop
         alerts_to = {name: queue.alerts_to for name, queue in settings.items()}
-        self._health = QueueHealth(store, metrics, alerts_to.get)
-        self._stop = asyncio.Event()
-        self._context = QueueContext(
-            store=store,
-            metrics=metrics,
-            health=self._health,
-            pictures=pictures,
-            retention=retention,
-            clock_is_trusted=clock_is_trusted,
-            changed=changed,
-            stop=self._stop,
-            timers=RetryTimers(),
-        )
+        self._health = QueueHealth(context.store, context.metrics, alerts_to.get, context.notices)
         self._queues: dict[str, ChannelQueue] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
@@ -178,5 +149,7 @@ class QueueManager:
 
     def _queue(self, name: str) -> ChannelQueue:
         if name not in self._queues:
-            self._queues[name] = ChannelQueue(name, self._settings[name], self._context)
+            self._queues[name] = ChannelQueue(
+                name, self._settings[name], self._context, self._health
+            )
         return self._queues[name]

@@ -1,6 +1,7 @@
 """The mentioned people of an event, with their addresses from the config."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,12 +36,19 @@ def mentions_to_ping(event: Event, people: Mapping[str, PersonSettings]) -> tupl
 
 
 def render(
-    templates: Templates, event: Event, team: str, kind: str, *, emails: bool = False
+    templates: Templates,
+    event: Event,
+    team: str,
+    kind: str,
+    *,
+    emails: bool = False,
+    digest: bool = False,
 ) -> RenderResult:
     """Render an enriched and linked event for one kind of channel; with ``emails`` templates get
-    people's mail addresses."""
+    people's mail addresses, with ``digest`` the message can go into a digest."""
     visible = event if emails else event.without_emails()
-    return templates.render(event.name, visible.variables(), team=team, channel_kind=kind)
+    variables = visible.variables()
+    return templates.render(event.name, variables, team=team, channel_kind=kind, digest=digest)
 
 
 class RenderedMessage(NamedTuple):
@@ -50,6 +58,15 @@ class RenderedMessage(NamedTuple):
     message: str
     thread: str = ""
     comment: str = ""
+
+
+class _Variant(NamedTuple):
+    """What the text of an event's message depends on."""
+
+    kind: str
+    share_emails: bool
+    in_thread: bool
+    in_digests: bool
 
 
 class EventRenderer:
@@ -65,31 +82,43 @@ class EventRenderer:
         self._team = team
         self._people = tuple(people)
         self._picture = picture
-        self._rendered: dict[tuple[str, bool, bool], Message] = {}
-        self._serialized: dict[tuple[str, bool, bool, bool], RenderedMessage] = {}
+        self._rendered: dict[_Variant, Message] = {}
+        self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
         """One message, or one for each person where the channel writes to people directly."""
+        if channel.is_direct:
+            return [RenderedMessage(message.dumps()) for message in await self.compose(channel)]
+        key = self._variant(channel), channel.has_thumbnails
+        if key not in self._serialized:
+            (message,) = await self.compose(channel)
+            self._serialized[key] = RenderedMessage(message.dumps(), *self._shown_ids())
+        return [self._serialized[key]]
+
+    async def compose(self, channel: AnyChannel) -> list[Message]:
+        """As ``messages``, not serialized."""
         if channel.is_direct and not self._people:
             return []
-        # The first message of a thread has no other before it.
-        threaded = channel.in_threads and CHANNEL_TYPES[channel.type].brief_replies
-        threaded = threaded and bool(self._event.thread.id)
-        threaded = threaded and self._event.name != "create-comment-thread"
-        variant = channel.type, channel.share_emails, threaded
-        key = *variant, channel.has_thumbnails
-        if not channel.is_direct and key in self._serialized:
-            return [self._serialized[key]]
+        variant = self._variant(channel)
         if variant not in self._rendered:
-            self._rendered[variant] = await self._render_variant(*variant)
+            self._rendered[variant] = await self._render_variant(variant)
         message = self._rendered[variant]
         if channel.has_thumbnails:
             message = replace(message, picture=self._picture)
         if channel.is_direct:
-            return [RenderedMessage(replace(message, to=person).dumps()) for person in self._people]
-        text = replace(message, mentions=self._people).dumps()
-        self._serialized[key] = RenderedMessage(text, *self._shown_ids())
-        return [self._serialized[key]]
+            return [replace(message, to=person) for person in self._people]
+        return [replace(message, mentions=self._people)]
+
+    def _variant(self, channel: AnyChannel) -> _Variant:
+        in_thread = (
+            channel.in_threads
+            and CHANNEL_TYPES[channel.type].brief_replies
+            and self._event.thread.id != ""
+            # The first message of a thread has no other before it.
+            and self._event.name != "create-comment-thread"
+        )
+        digests = channel.digest_threshold != sys.maxsize
+        return _Variant(channel.type, channel.share_emails, in_thread, digests)
 
     def _shown_ids(self) -> tuple[str, str]:
         """The thread and the comment that the message shows, so that an edit finds it."""
@@ -100,20 +129,25 @@ class EventRenderer:
                 return self._event.thread.id, self._event.comment.id
         return "", ""
 
-    async def _render_variant(self, kind: str, emails: bool, threaded: bool) -> Message:
-        message = await self._render(self._event, kind, emails)
-        if threaded:
+    async def _render_variant(self, variant: _Variant) -> Message:
+        message = await self._render(self._event, variant, digest=variant.in_digests)
+        if variant.in_thread:
             in_thread = replace(self._event, thread=replace(self._event.thread, begun=True))
-            reply = await self._render(in_thread, kind, emails)
-            brief = reply.body, reply.footer
-            if brief != (message.body, message.footer):
-                message = replace(message, brief=brief)
-            if reply.override != message.override:
-                message = replace(message, brief_override=reply.override)
+            reply = await self._render(in_thread, variant, digest=False)
+            if reply.full != message.full:
+                message = replace(message, reply=reply.full)
         return message
 
-    async def _render(self, event: Event, kind: str, emails: bool) -> Message:
-        work = partial(render, self._templates, event, self._team, kind, emails=emails)
+    async def _render(self, event: Event, variant: _Variant, *, digest: bool) -> Message:
+        work = partial(
+            render,
+            self._templates,
+            event,
+            self._team,
+            variant.kind,
+            emails=variant.share_emails,
+            digest=digest,
+        )
         if self._templates.user is None:
             result = work()
             await asyncio.sleep(0)  # rendering takes time: let other tasks run
@@ -153,15 +187,15 @@ class ChangeRenderer:
         is_state = self._event.name in _STATE_EVENTS
         if channel.edit_mode == "none" and not is_state:
             return []
-        lines = await self._line.messages(channel)
         known = self._event.comment.is_first or self._event.comment.id
         if channel.edit_mode != "in-place" or not known:
-            return lines
+            return await self._line.messages(channel)
         change = Change("" if self._event.comment.is_first else self._event.comment.id)
         if is_state:
+            lines = await self._line.messages(channel)
             return [*lines, await self._edit(channel, change)]
-        (line,) = lines
-        change = replace(change, fallback=line.message)
+        (line,) = await self._line.compose(channel)
+        change = replace(change, fallback=line)
         if updates_message(self._event):
             new_mentions = tuple(person.id for person in self._new_mentions)
             return [await self._edit(channel, replace(change, new_mentions=new_mentions))]
@@ -169,13 +203,13 @@ class ChangeRenderer:
         change = replace(change, removes=True, whole_thread=whole_thread)
         return [self._with_change(line, change)]
 
-    def _with_change(self, rendered: RenderedMessage, change: Change) -> RenderedMessage:
-        message = replace(Message.loads(rendered.message), change=change)
-        return RenderedMessage(message.dumps(), self._event.thread.id, change.comment)
+    def _with_change(self, message: Message, change: Change) -> RenderedMessage:
+        changed = replace(message, change=change)
+        return RenderedMessage(changed.dumps(), self._event.thread.id, change.comment)
 
     async def _edit(self, channel: AnyChannel, change: Change) -> RenderedMessage:
-        (rendered,) = await self._edits[channel.type].messages(channel)
-        return self._with_change(rendered, change)
+        (message,) = await self._edits[channel.type].compose(channel)
+        return self._with_change(message, change)
 
 
 def is_synthetic(event: Event) -> bool:

@@ -92,9 +92,11 @@ def _render_samples(templates: TemplateSet, samples: list[Variables]) -> Iterato
             name = template_name(templates, sample["event"]["name"], suffix)
             if suffix != MARKDOWN_SUFFIX and templates.files.find(name) is None:
                 continue
-            render = templates.sections if suffix == MARKDOWN_SUFFIX else templates.override
             try:
-                render(name, sample)
+                if suffix == MARKDOWN_SUFFIX:
+                    templates.sections(name, sample, True)
+                else:
+                    templates.override(name, sample)
             except Exception as error:  # noqa: BLE001 - templates run a user's code
                 yield to_problem(error, name)
                 if isinstance(error, RenderError) and error.exceeded_limits:

@@ -193,6 +193,7 @@ class MarkdownEnvironment(_TextEnvironment):
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(loader, escape)
+        self.globals["digest"] = False
         self.filters |= {
             "join": filters.join,
             "link": filters.link,

@@ -3,12 +3,13 @@
 import json
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass, replace
 from types import TracebackType
 from typing import Any, TypeAlias
 
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
+from jinja2.runtime import Context
 
 from relay.errors import RelayError
 from relay.messages.document import parse
@@ -47,6 +48,8 @@ class Sections:
     body: str
     """Markdown, as the footer is."""
     footer: str = ""
+    digest: tuple[str, ...] = ()
+    """The forms of the digest entry, Markdown; see ``digest_forms``."""
 
 
 class OutputError(RelayError):
@@ -66,27 +69,68 @@ class RenderError(RelayError):
         self.exceeded_limits = exceeded_limits
 
 
+def digest_forms(variables: Variables) -> Iterator[Variables]:
+    """What changes in a digest, for each form of an entry: the first form, one that follows an
+    entry of the same person, and, for comments, both in the same thread as the entry before."""
+    actor, thread = variables.get("actor"), variables.get("thread")
+    for begun in (False, True) if getattr(thread, "id", "") else (False,):
+        for repeated in (False, True):
+            yield {
+                "digest": True,
+                "actor": _replaced(actor, repeated=repeated),
+                "thread": _replaced(thread, begun=begun),
+            }
+
+
+def _replaced(record: Any, **values: bool) -> Any:
+    return (
+        replace(record, **values)
+        if is_dataclass(record) and not isinstance(record, type)
+        else record
+    )
+
+
 def sections(
-    template: Template, variables: Variables, max_parse_seconds: float | None = None
+    template: Template,
+    variables: Variables,
+    max_parse_seconds: float | None = None,
+    *,
+    digest: bool = False,
 ) -> Sections:
     """Render a template for all channels; output without section marks is all body.
 
     Raises the template's own errors, and ``OutputError`` for empty output and for Markdown that
     takes more than ``max_parse_seconds`` of processor time to parse.
     """
-    unmarked, *marked = _SECTION_PATTERN.split(_render(template, variables))
+    context = template.new_context(dict(variables))
+    text = _joined(template, template.root_render_func(context))
+    unmarked, *marked = _SECTION_PATTERN.split(text)
     parts = {"body": unmarked} | dict(zip(marked[::2], marked[1::2], strict=True))
     title, body, footer = (parts.get(name, "").strip() for name in ("title", "body", "footer"))
     body = body or title
     if not body:
         raise OutputError(template, "gives no text")
-    started = time.thread_time()
+    forms: tuple[str, ...] = ()
+    if digest and "digest" in context.blocks:
+        forms = tuple(_digest_form(template, context, form) for form in digest_forms(variables))
+        if not all(forms):
+            raise OutputError(template, "gives no text for a digest")
+    started = time.thread_time() if max_parse_seconds is not None else 0.0
     # Fills the cache for the channels, and fails here if a channel could not parse a part.
     title_document, document, _ = map(parse, (title, body, footer))
     title = _one_line(to_text(title_document, links=False)) or _one_line(first_line(document))
-    if max_parse_seconds is not None and time.thread_time() - started > max_parse_seconds:
-        raise OutputError(template, "gives Markdown that takes too long to read")
-    return Sections(title, body, footer)
+    if max_parse_seconds is not None:
+        for form in forms[:1]:
+            parse(form)
+        if time.thread_time() - started > max_parse_seconds:
+            raise OutputError(template, "gives Markdown that takes too long to read")
+    return Sections(title, body, footer, forms)
+
+
+def _digest_form(template: Template, context: Context, form: Variables) -> str:
+    # Blocks run in the context of the whole template, which the imports are made in only once.
+    derived = context.derived(dict(form))
+    return _joined(template, context.blocks["digest"][0](derived)).strip()
 
 
 def _one_line(text: str) -> str:
@@ -96,7 +140,8 @@ def _one_line(text: str) -> str:
 def override(template: Template, variables: Variables, form: OverrideFormat | None) -> str:
     """Render a template for one kind of channel. Raises the template's own errors, and
     ``OutputError`` for output that its channel does not accept."""
-    text = _render(template, variables).strip()
+    context = template.new_context(dict(variables))
+    text = _joined(template, template.root_render_func(context)).strip()
     value = _decoded(template, text) if form and form.is_json else text
     if form and form.validate:
         try:
@@ -166,12 +211,17 @@ def _line(trace: TracebackType) -> int:
     return int(template.get_corresponding_lineno(trace.tb_lineno))
 
 
-def _render(template: Template, variables: Variables) -> str:
+def _joined(template: Template, output: Iterable[str]) -> str:
     chunks: list[str] = []
     size = 0
-    for chunk in template.generate(variables):
-        size += len(chunk)
-        if size > MAX_TEMPLATE_SIZE:
-            raise OutputError(template, "gives more than 1 MB of text")
-        chunks.append(chunk)
+    try:
+        for chunk in output:
+            size += len(chunk)
+            if size > MAX_TEMPLATE_SIZE:
+                break
+            chunks.append(chunk)
+    except Exception:  # noqa: BLE001 - raised again, with the lines of the template
+        template.environment.handle_exception()
+    if size > MAX_TEMPLATE_SIZE:
+        raise OutputError(template, "gives more than 1 MB of text")
     return "".join(chunks)

@@ -170,8 +170,9 @@ class SandboxedTemplates:
         self._sandbox = sandbox
         self._quarantined: dict[str, _Quarantined] = {}
 
-    def sections(self, name: str, variables: Variables) -> Sections:
-        return Sections(**self._run("sections", name, variables))
+    def sections(self, name: str, variables: Variables, digest: bool = False) -> Sections:
+        values = self._run("sections", name, variables, digest)
+        return Sections(**(values | {"digest": tuple(values["digest"])}))
 
     def override(self, name: str, variables: Variables) -> str:
         return str(self._run("override", name, variables))

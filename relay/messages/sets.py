@@ -54,9 +54,9 @@ class InProcessTemplates:
             )
         return self._environments[form]
 
-    def sections(self, name: str, variables: Variables) -> Sections:
+    def sections(self, name: str, variables: Variables, digest: bool = False) -> Sections:
         template = self._environment(name).get_template(name)
-        return sections(template, variables, self._max_parse_seconds)
+        return sections(template, variables, self._max_parse_seconds, digest=digest)
 
     def override(self, name: str, variables: Variables) -> str:
         template = self._environment(name).get_template(name)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from relay.messages.environments import OverrideFormat
 from relay.messages.escape import escape, one_line
-from relay.messages.message import Message
+from relay.messages.message import Content, Entry, Message
 from relay.messages.plain import shorten
 from relay.messages.rendering import MAX_TITLE_LENGTH, Problem, Sections, Variables, to_problem
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
@@ -71,10 +71,12 @@ class Templates:
         team: str,
         channel_kind: str,
         drafts: Mapping[str, str] | None = None,
+        digest: bool = False,
     ) -> RenderResult:
         """The message for an event.
 
-        ``team`` is the team's key in the config, ``channel_kind`` a channel's type. If the user's
+        ``team`` is the team's key in the config, ``channel_kind`` a channel's type. With ``digest``
+        the message gets the text of its entry in a digest. If the user's
         template fails the built-in one is used, and if that fails a plain line; each failure is
         among the problems. Never raises for anything that a template does. ``drafts`` are unsaved
         templates by file name, such as ``rename-file.md.j2``, that win over all files; a problem in
@@ -86,7 +88,7 @@ class Templates:
         for templates in sets:
             name = template_name(templates, event_name, MARKDOWN_SUFFIX)
             try:
-                sections = templates.sections(name, variables)
+                sections = templates.sections(name, variables, digest)
                 break
             except Exception as error:  # noqa: BLE001 - templates run a user's code
                 problems.append(to_problem(error, name))
@@ -186,17 +188,17 @@ def _message(
     at = _field(event, "at")
     return Message(
         title=sections.title,
-        body=sections.body,
-        footer=sections.footer,
+        full=Content(sections.body, sections.footer, override),
         url=str(_field(event, "url") or ""),
         event=event_name,
         team=team,
         at=_iso(at) if isinstance(at, datetime) else str(at or ""),
         thread=str(_field(variables.get("thread"), "id") or ""),
-        override=override,
         file=str(file or ""),
         file_id=str(_field(file, "id") or ""),
+        file_url=str(_field(file, "url") or ""),
         actor=str(variables.get("actor") or ""),
+        entry=Entry.of(sections.digest) if sections.digest else None,
     )
 
 

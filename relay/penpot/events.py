@@ -46,6 +46,7 @@ class File(Subject):
 @dataclass(frozen=True, slots=True)
 class Person(Subject):
     email: str = ""
+    repeated: bool = False  # whether the entry before in a digest names the same person
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.config.settings import Config
+from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.store.base import Store
@@ -47,3 +48,4 @@ class SyncContext:
     """Called after events were stored."""
     clock: Callable[[], float]
     """Returns seconds since 1970."""
+    notices: NoticeRenderer

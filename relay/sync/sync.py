@@ -8,6 +8,7 @@ from itertools import starmap
 
 from relay.config.settings import Config
 from relay.delivery.backoff import pause
+from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.calls import CallBudget, CallPolicy, PenpotBusy, PenpotError, PenpotRefused
@@ -40,6 +41,7 @@ class PenpotSync:
         penpot: PenpotClient,
         store: Store,
         metrics: Metrics,
+        notices: NoticeRenderer,
         stored: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -52,7 +54,7 @@ class PenpotSync:
         self._is_refused = self._has_begun = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._context = SyncContext(config, penpot, store, metrics, stored, clock)
+        self._context = SyncContext(config, penpot, store, metrics, stored, clock, notices)
         self._directory = TeamDirectory(config, penpot, clock)
         self._teams = self._new_teams()
         self._activity_until = 0.0

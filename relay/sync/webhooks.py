@@ -11,15 +11,12 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from relay.channels.base import Finding
 from relay.config.settings import Config
-from relay.messages.escape import escape
-from relay.messages.message import Message
 from relay.penpot.api import PenpotClient
 from relay.penpot.calls import PenpotBusy, PenpotError, PenpotUnexpected
 from relay.penpot.facts import OWN_TEAM, Fact
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SWITCHED_ON = "hook-switched-on"  # the event name of the notice
+SWITCHED_ON = "webhook-switched-on"  # the event name of the notice
 NOTICE_INTERVAL = 6 * 3600.0  # seconds; at most one notice per team in it
 SEARCH_BATCH_SIZE = 5  # teams whose webhooks one search reads, one call each
 TEAM_TTL = 36.0  # seconds that the directory is valid, per team in it
@@ -111,6 +108,7 @@ class WebhookMonitor:
         self._store = context.store
         self._metrics = context.metrics
         self._clock = context.clock
+        self._notices = context.notices
 
     async def check(self, team: str, team_id: str) -> bool:
         """Check a team's webhook; whether it was switched on, so that events were missed before.
@@ -193,16 +191,11 @@ class WebhookMonitor:
         queue = self._config.notice_queue(team)
         if queue is None:
             return
-        cause = f"because {escape(reason)}" if reason else "and Penpot recorded no failed call"
-        text = (
-            f"Penpot's webhook for this team was **off**, {cause}. It is **on** again, and "
-            "comments that were missed follow."
+        message = await self._notices.render(
+            SWITCHED_ON, team, problem={"detail": reason, "reason": ""}
         )
-        now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-        title = "Penpot's webhook was off and is on again"
-        message = Message(title, text, event=SWITCHED_ON, team=team, at=now)
         delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, SWITCHED_ON, [delivery], title)
+        await self._store.announce(team, SWITCHED_ON, [delivery], message.title)
 
 
 async def load_status(store: Store, team: str) -> WebhookStatus | None:

@@ -6,11 +6,13 @@ import time
 
 import asyncpg
 
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 from relay.store import store_at
 
 BODY = b'{"name": "create-comment", "props": {"content": "%s"}}' % (b"Looks off. " * 20)
-MESSAGE = Message("Ada comments", "This is NUMBER. " + "Looks off. " * 20, event="create-comment")
+MESSAGE = Message(
+    "Ada comments", Content("This is NUMBER. " + "Looks off. " * 20), event="create-comment"
+)
 _EVENTS = (
     "INSERT INTO {schema}events (id, team, digest, name, content_type, body, received_at, state,"
     " reason) {over} SELECT i, 'acme', {digest}, 'create-comment', 'application/json', {body},"

@@ -8,6 +8,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from relay.delivery.notices import NoticeRenderer
+from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.text import deduplication_key
 from relay.store.records import NewEvent
@@ -39,7 +41,8 @@ async def _of(count: int, folder: Path) -> None:
     store, metrics = SqliteStore(folder / "relay.db"), Metrics()
     await store.open()
     client = Direct(penpot, TOKEN)
-    penpot_sync = PenpotSync(config, client, store, metrics, lambda: None, clock)
+    notices = NoticeRenderer(Templates(), metrics)
+    penpot_sync = PenpotSync(config, client, store, metrics, notices, lambda: None, clock)
     try:
         begun = clock.now
         while await _first_scans(store, count):

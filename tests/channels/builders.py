@@ -13,7 +13,7 @@ from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.slack.settings import SlackSettings
 from relay.config.secret import Secret
 from relay.config.settings import AnyChannel
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
 
@@ -21,11 +21,11 @@ MATRIX_TOKEN = "syt_SecretTokenOfTheTests"
 
 MESSAGE = Message(
     title="Ada commented on Landing page",
-    body=(
+    full=Content(
         "**Ada Lovelace** commented on [Landing page](https://penpot.example/#/view?a=1&b=2)\n\n"
-        "> The button is *too* small\\.\\\n> \\<\\!channel\\> please"
+        "> The button is *too* small\\.\\\n> \\<\\!channel\\> please",
+        footer="Website · Acme · [Open in Penpot](https://penpot.example/#/view?a=1&b=2)",
     ),
-    footer="Website · Acme · [Open in Penpot](https://penpot.example/#/view?a=1&b=2)",
     url="https://penpot.example/#/view?a=1&b=2",
     event="create-comment-thread",
     team="acme",

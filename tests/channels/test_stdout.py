@@ -11,7 +11,7 @@ import pytest
 from relay.channels.base import RetryLater
 from relay.channels.stdout import StdoutSettings
 from relay.messages.filters import quote
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ async def test_a_message_is_printed_as_plain_text(
 ) -> None:
     async with opened(SETTINGS) as channel:
         await channel.send(MESSAGE, "delivery-1")
-        receipt = await channel.send(Message("Only a title", ""), "delivery-2")
+        receipt = await channel.send(Message("Only a title", Content("")), "delivery-2")
     assert capsys.readouterr().out == (
         "Ada Lovelace commented on Landing page\n\n"
         "│ The button is too small.\n│ <!channel> please\n\n"
@@ -39,13 +39,13 @@ async def test_typed_quotation_marks_stay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with opened(SETTINGS) as channel:
-        await channel.send(Message("a", str(quote(">50px\n\n>> really"))), "delivery-1")
+        await channel.send(Message("a", Content(str(quote(">50px\n\n>> really")))), "delivery-1")
     assert capsys.readouterr().out == "│ >50px\n│\n│ >> really\n\n"
 
 
 async def test_control_characters_are_removed(capsys: pytest.CaptureFixture[str]) -> None:
     async with opened(SETTINGS) as channel:
-        await channel.send(Message("a\x1b[2Jb\x07\x9b31m", ""), "delivery-1")
+        await channel.send(Message("a\x1b[2Jb\x07\x9b31m", Content("")), "delivery-1")
     assert capsys.readouterr().out == "a [2Jb  31m\n\n"
 
 
@@ -55,7 +55,7 @@ async def test_an_output_without_unicode_gets_replacements(
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", output)
     async with opened(SETTINGS) as channel:
-        await channel.send(Message("Größe", ""), "delivery-1")
+        await channel.send(Message("Größe", Content("")), "delivery-1")
     assert output.buffer.getvalue() == b"Gr??e\n\n"  # type: ignore[attr-defined]
 
 

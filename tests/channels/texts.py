@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from relay.messages.escape import escape
 from relay.messages.filters import quote
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 
 HOSTILE = [
     "<!channel>",
@@ -46,9 +46,11 @@ def carrying(name: str, comment: str, title: str = "") -> Message:
     """A message as the templates render it, with these texts."""
     return Message(
         title=title or f"{name} commented",
-        body=f"**{escape(name)}** commented on [{escape(name)}](https://penpot.example/#/view)\n\n"
-        f"{quote(comment)}",
-        footer=f"{escape(name)} · [Open in Penpot](https://penpot.example/#/view)",
+        full=Content(
+            f"**{escape(name)}** commented on [{escape(name)}](https://penpot.example/#/view)\n\n"
+            f"{quote(comment)}",
+            f"{escape(name)} · [Open in Penpot](https://penpot.example/#/view)",
+        ),
         url="https://penpot.example/#/view",
         event=name,
         team="acme",

@@ -2,18 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from relay.channels.base import DeliveryError, Finding, Receipt, ReplyTo
 from relay.channels.slack import blocks as slack_blocks
+from relay.delivery import digest
 from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
+from relay.delivery.renderer import render
 from relay.messages.document import parse
 from relay.messages.escape import escape
 from relay.messages.filters import quote
-from relay.messages.message import Message, Picture
+from relay.messages.message import Content, Message, Picture
 from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -21,6 +23,7 @@ from relay.penpot.events import Comment, Event, File, Person, Subject
 from relay.penpot.events import Thread as Discussion
 from relay.store.records import FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
+from tests.delivery.scripted import queue_context
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long
 
 
@@ -71,7 +74,6 @@ class House:
 
     def start(self) -> None:
         self.queues = QueueManager(
-            self.store,
             {
                 "acme/a": QueueSettings(
                     lambda: self.sinks["acme/a"],
@@ -81,8 +83,7 @@ class House:
                 ),
                 "acme/ops": QueueSettings(lambda: self.sinks["acme/ops"], alerts_to="acme/ops"),
             },
-            self.metrics,
-            retention=3600,
+            queue_context(self.store, self.metrics),
         )
 
     @property
@@ -114,7 +115,9 @@ class House:
                 self.queues.wake(["acme/ops"])
                 await asyncio.sleep(0.002)
         await asyncio.sleep(0.05)  # and no more
-        return [message.body.replace("\\", "") for _, message in self.sinks["acme/ops"].taken]
+        return [
+            message.content.body.replace("\\", "") for _, message in self.sinks["acme/ops"].taken
+        ]
 
 
 def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Message:
@@ -125,7 +128,7 @@ def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Mess
     body = f"**{escape(person)}** commented on {link}\n\n{said}"
     return Message(
         f"T{number}",
-        body,
+        Content(body),
         team="acme",
         file=name,
         file_id=f"f{number % files}",
@@ -142,6 +145,7 @@ def words(message: Message) -> str:
     return "".join(part.get("text", "") for part in rich_inlines(rendered["blocks"]))
 
 
+TEMPLATES = Templates()
 ADA, GRACE = Person("a", "Ada Lovelace"), Person("g", "Grace *H*")
 LANDING = File("l", "Landing page", "https://p.example/l")
 CHECKOUT = File("c", "Checkout [v2]", "https://p.example/c")
@@ -160,10 +164,17 @@ def said(who: Person, file: File, number: int, text: str, *, replies: bool = Tru
         ),
         comment=Comment("", text),
     )
-    variables = event.variables()
-    return Templates().render(event.name, variables, team="acme", channel_kind="slack").message
+    result = render(TEMPLATES, event, "acme", "slack", digest=True)
+    assert result.problems == ()
+    return result.message
+
+
+def combine(messages: Sequence[Message]) -> Message:
+    result = digest.combine(TEMPLATES, messages)
+    assert result.problems == ()
+    return result.message
 
 
 def read(message: Message) -> list[str]:
     """The visible paragraphs of a digest."""
-    return to_text(parse(message.body), links=False).split("\n\n")
+    return to_text(parse(message.content.body), links=False).split("\n\n")

@@ -7,10 +7,13 @@ from functools import partial
 from typing import ClassVar
 
 from relay.channels.base import Finding, Receipt, ReplyTo
-from relay.delivery.queue import QueueSettings
+from relay.delivery.notices import NoticeRenderer
+from relay.delivery.queue import QueueContext, QueueSettings
 from relay.delivery.queues import QueueManager
-from relay.messages.message import Message, Picture
+from relay.messages.message import Content, Message, Picture
+from relay.messages.templates import Templates
 from relay.metrics import Metrics
+from relay.store.base import Store
 from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 
@@ -58,6 +61,18 @@ class Scripted:
         self.answers = iter(())
 
 
+def queue_context(
+    store: Store,
+    metrics: Metrics | None = None,
+    *,
+    retention: float = 3600.0,
+    clock_is_trusted: Callable[[], bool] = lambda: True,
+) -> QueueContext:
+    metrics = metrics or Metrics()
+    notices = NoticeRenderer(Templates(), metrics)
+    return QueueContext(store, metrics, notices, retention, clock_is_trusted)
+
+
 class House:
     """A store, its queues and their channels."""
 
@@ -68,14 +83,11 @@ class House:
         self.channels: dict[str, Scripted] = {}
         self.scripts: dict[str, list[Answer]] = {}
         self.queues = QueueManager(
-            store,
             {
                 "a": QueueSettings(partial(self.open, "a"), has_threads=True),
                 "b": QueueSettings(partial(self.open, "b")),
             },
-            Metrics(),
-            retention=retention,
-            clock_is_trusted=lambda: trusted,
+            queue_context(store, retention=retention, clock_is_trusted=lambda: trusted),
         )
 
     def open(self, name: str) -> Scripted:
@@ -89,7 +101,7 @@ class House:
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored_events(1)
-            message = Message(title, "", thread=thread, picture=picture)
+            message = Message(title, Content(""), thread=thread, picture=picture)
             delivery = NewDelivery(queue, f"key of {title}", message.dumps())
             await self.store.save_fan_out(
                 [FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])]

@@ -24,10 +24,11 @@ from relay.channels.base import (
 from relay.delivery import queue as queue_module
 from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
-from relay.messages.message import Change, Message, Picture
+from relay.messages.message import Change, Content, Message, Picture
 from relay.metrics import Metrics
 from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
+from tests.delivery.scripted import queue_context
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +66,8 @@ class Wall:
         self._show(receipt, message, key)
 
     async def remove(self, receipt: str, message: Message, key: str) -> None:
-        await self.update(receipt, replace(message, body=f"({message.body})"), key)
+        placeholder = Content(f"({message.content.body})")
+        await self.update(receipt, replace(message, full=placeholder, reply=None), key)
 
     async def check(self) -> list[Finding]:
         raise NotImplementedError
@@ -77,7 +79,7 @@ class Wall:
         self.keys.append(key)
         if self.answers:
             raise self.answers.pop(0)
-        self.shows[receipt] = message.body
+        self.shows[receipt] = message.content.body
 
 
 class Paper:
@@ -93,7 +95,7 @@ class Paper:
     check = Wall.check
 
     def _show(self, receipt: str, message: Message, key: str) -> None:
-        self.shows[receipt] = message.body
+        self.shows[receipt] = message.content.body
 
     async def close(self) -> None:
         pass
@@ -110,10 +112,8 @@ class House:
 
     def open(self, digest_after: int = 1000) -> QueueManager:
         self.queues = QueueManager(
-            self.store,
             {"a": QueueSettings(lambda: self.wall, has_threads=True, digest_after=digest_after)},
-            self.metrics,
-            retention=3600.0,
+            queue_context(self.store, self.metrics),
         )
         return self.queues
 
@@ -160,12 +160,12 @@ async def house(
 
 
 def said(text: str, comment: str = "") -> tuple[Message, str]:
-    return Message(text, text, thread=T, brief=(f"{text} (in thread)", "")), comment
+    return Message(text, Content(text), thread=T, reply=Content(f"{text} (in thread)")), comment
 
 
 def edit(text: str, comment: str = "", fallback: str = "", **more: object) -> tuple[Message, str]:
-    stored = Message(fallback, fallback, thread=T).dumps() if fallback else ""
-    change = Change(comment=comment, fallback=stored, **more)  # type: ignore[arg-type]
+    line = Message(fallback, Content(fallback), thread=T) if fallback else None
+    change = Change(comment=comment, fallback=line, **more)  # type: ignore[arg-type]
     message, _ = said(text, comment)
     return replace(message, change=change), comment
 

@@ -22,6 +22,7 @@ from relay.metrics import Metrics
 from relay.penpot.samples import sample
 from relay.store.records import Delivery, NewEvent, StoredEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
+from tests.delivery.scripted import queue_context
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ class House:
 
     def start(self, settings: Config, under_load: bool = False) -> None:
         metrics = Metrics()
-        queues = QueueManager(self.store, {}, metrics, retention=1)
+        queues = QueueManager({}, queue_context(self.store, metrics))
         facts = FactCache(self.store)
         self.fan_out = FanOut(
             EventPreparer(settings, facts),
@@ -132,8 +133,8 @@ async def test_only_a_team_with_a_name_of_its_own_is_named(house: House) -> None
     await house.put(sample("delete-font"), team="default")
     await house.put(sample("delete-font"), team="named")
     (_, (unnamed,)), (_, (named,)) = await house.settled()
-    assert "default" not in Message.loads(unnamed.message).footer
-    assert "X\\&Y" in Message.loads(named.message).footer
+    assert "default" not in Message.loads(unnamed.message).content.footer
+    assert "X\\&Y" in Message.loads(named.message).content.footer
 
 
 async def test_an_event_that_all_channels_skip_is_ignored_with_the_reason(house: House) -> None:

@@ -12,7 +12,7 @@ from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLa
 from relay.delivery import health
 from relay.delivery import queue as queue_module
 from relay.delivery.health import stopped_queues
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 from relay.store.records import NewDelivery, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.delivery.floods import House, comment
@@ -144,7 +144,7 @@ async def test_a_refused_message_ends_the_time_of_failures(
 async def test_the_channel_for_alerts_gets_none_about_itself(house: House) -> None:
     house.sinks["acme/ops"].refusals = [Misconfigured("revoked")] * 3
     await house.store.announce(
-        "acme", "x", [NewDelivery("acme/ops", "k", Message("T", "").dumps())]
+        "acme", "x", [NewDelivery("acme/ops", "k", Message("T", Content("")).dumps())]
     )
     await house.settled()
 

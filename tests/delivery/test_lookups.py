@@ -33,6 +33,7 @@ from relay.penpot.events import Subject, normalize
 from relay.penpot.facts import Fact
 from relay.store.records import NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
+from tests.delivery.scripted import queue_context
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Comment, File, Project, Thread
 from tests.service import Service, wait_until
@@ -77,7 +78,7 @@ class House:
         config = Config.model_validate(
             {"penpot": {"url": "http://p.example"}, "teams": {"acme": team}}
         )
-        queues = QueueManager(self.store, {}, self.metrics, retention=1)
+        queues = QueueManager({}, queue_context(self.store, self.metrics))
         api = PenpotClient(self.penpot.url, token)
         facts = FactCache(self.store)
         lookups = Lookups(api, facts, self.store, self.metrics)
@@ -116,13 +117,16 @@ class House:
         entries = await self.store.log(team=None, state=None, limit=5000)
         deliveries = [delivery for entry in reversed(entries) for delivery in entry.deliveries]
         messages = [Message.loads(delivery.message) for delivery in deliveries]
-        return [replace(message, body=message.body.replace("\\", "")) for message in messages]
+        return [
+            replace(message, full=replace(message.full, body=message.full.body.replace("\\", "")))
+            for message in messages
+        ]
 
     async def render(self, *bodies: dict[str, Any]) -> str:
         """Title, body and footer of the last message after these events."""
         await self.put(*bodies)
         last = (await self.messages())[-1]
-        return f"{last.title}\n{last.body}\n{last.footer}"
+        return f"{last.title}\n{last.content.body}\n{last.content.footer}"
 
     def counted(self, outcome: str) -> int:
         text = self.metrics.text().decode()
@@ -231,7 +235,7 @@ async def test_the_second_of_two_copies_of_one_name_gets_its_own_link(house: Hou
     house.start(team_id=ACME)
     await house.put(*events)
     for message, id_ in zip(await house.messages(), ids, strict=True):
-        assert f"file-id={id_}" in message.body + message.title
+        assert f"file-id={id_}" in message.content.body + message.title
 
 
 async def test_a_new_project_without_an_id_is_found_and_linked(house: House) -> None:
@@ -259,7 +263,7 @@ async def test_no_name_of_another_team_is_shown(house: House) -> None:
     house.start(team_id=RND)
     text = await house.render(body("create-comment/plain"), body("delete-file/plain"))
     assert "Website Redesign" not in text
-    assert "hero spacing" not in (await house.messages())[0].body
+    assert "hero spacing" not in (await house.messages())[0].content.body
 
 
 async def test_no_person_of_another_team_is_shown(house: House) -> None:
@@ -337,7 +341,7 @@ async def test_many_comments_cost_one_call_for_each_thread_and_the_people_once(
     messages = await house.messages()
     assert len(messages) == 200
     for number, message in enumerate(messages):
-        assert f"First of {number}" in message.body
+        assert f"First of {number}" in message.content.body
         assert people[number % len(people)].fullname.split()[0] in message.title
     assert house.penpot.count("get-comment-thread") == 200
     assert len(house.penpot.calls) <= 200 + 12
@@ -377,7 +381,7 @@ async def test_the_message_is_sent_whatever_penpot_answers(
     house.start(team_id=ACME)
     await house.put(body("create-comment/plain"), body("delete-file/plain"))
     reply, deleted = await house.messages()
-    assert "Fixed, please look again." in reply.body
+    assert "Fixed, please look again." in reply.content.body
     assert "Landing page" in deleted.title
     assert house.counted(outcome) >= 1
     before = len(house.penpot.calls)
@@ -425,7 +429,7 @@ async def test_a_hanging_penpot_delays_one_event_and_not_the_next(
     await house.put(body("delete-file/plain"))
     *messages, _ = await house.messages()
     assert time.monotonic() - started < lookups.LOOKUP_TIMEOUT * 0.9
-    numbers = [f"No {n}" in message.body for n, message in enumerate(messages)]
+    numbers = [f"No {n}" in message.content.body for n, message in enumerate(messages)]
     assert all(numbers)
     warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warned) == 1
@@ -445,7 +449,7 @@ async def test_a_slow_penpot_is_still_asked(house: House, caplog: pytest.LogCapt
     await house.put(*events)
     messages = await house.messages()
     assert len(messages) == 70
-    assert "First of 0" in messages[0].body
+    assert "First of 0" in messages[0].content.body
     async with asyncio.timeout(20):  # late answers are known to the next event
         while house.counted("found") < 71:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -155,7 +155,7 @@ def dead(service: Service) -> dict[str, dict[int, str]]:
     for entry in entries(service):
         for delivery in entry.deliveries:
             if delivery.state == "dead":
-                body = Message.loads(delivery.message).body
+                body = Message.loads(delivery.message).content.body
                 for number in numbers_in(re.sub(r"\\", "", body)):
                     found.setdefault(delivery.queue.partition("/")[2], {})[number] = delivery.error
     return found

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from relay.channels import override_formats
+from relay.delivery.notices import NOTICES
 from relay.messages.document import Heading, Text, parse
 from relay.messages.escape import clean
 from relay.messages.plain import to_text
@@ -24,8 +25,8 @@ def read(name: str, variables: dict[str, Any]) -> tuple[str, str, str]:
     """Title, body and footer as plain text with links."""
     rendered = TEMPLATES.render(name, variables, team="acme", channel_kind="stdout")
     assert rendered.problems == ()
-    message = rendered.message
-    body, footer = (to_text(parse(part), links=True) for part in (message.body, message.footer))
+    message, content = rendered.message, rendered.message.content
+    body, footer = (to_text(parse(part), links=True) for part in (content.body, content.footer))
     return message.title, body, footer
 
 
@@ -35,7 +36,7 @@ def test_every_event_of_the_catalogue_has_its_own_template() -> None:
         "base.md.j2",
         "event.md.j2",
         "_words.md.j2",
-        *(f"{name}.md.j2" for name in CATALOGUE),
+        *(f"{name}.md.j2" for name in (*CATALOGUE, *NOTICES)),
     }
 
 
@@ -60,6 +61,24 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("variables", [known, unknown])
+def test_every_entry_of_a_digest_reads_as_a_sentence(name: str, variables: Any) -> None:
+    rendered = TEMPLATES.render(
+        name, variables(name), team="acme", channel_kind="stdout", digest=True
+    )
+    entry = rendered.message.entry
+    assert entry is not None
+    first, *others = (to_text(parse(start + entry.end), links=False) for start in entry.starts)
+    assert len(others) == 3
+    for text in (first, *others):
+        assert text
+        assert not re.search(r"  |\(\)|\*\*|None|Undefined|“”| ,|\[|· ·|^[·:]|·$", text)
+        assert not re.search(r"^ | (on|to) · | ?\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
+    if first.startswith("Ada Lovelace "):
+        assert not others[0].startswith("Ada Lovelace")
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("variables", [known, unknown])
 def test_a_base_template_can_put_the_title_into_a_heading(
     tmp_path: Path, name: str, variables: Any
 ) -> None:
@@ -71,7 +90,7 @@ def test_a_base_template_can_put_the_title_into_a_heading(
     templates = Templates(tmp_path, override_formats())
     rendered = templates.render(name, variables(name), team="acme", channel_kind="stdout")
     templates.close()
-    heading = parse(rendered.message.body)[0]
+    heading = parse(rendered.message.content.body)[0]
     assert rendered.problems == ()
     assert isinstance(heading, Heading)
     assert to_text((heading,), links=False) == f"{rendered.message.title}."
@@ -243,7 +262,8 @@ def test_a_message_has_the_fields_of_its_event() -> None:
         "acme",
         "https://p.example/place",
     )
-    assert (message.at, message.thread, message.override) == ("2026-07-25T08:17:02.555Z", ID, "")
+    assert (message.at, message.thread) == ("2026-07-25T08:17:02.555Z", ID)
+    assert message.content.override == ""
 
 
 def shape(document: object) -> object:
@@ -274,7 +294,7 @@ def test_no_name_changes_the_structure_of_a_message(name: str, text: str) -> Non
         variables = known(name, **subjects, actor=Person(ID, named))
         rendered = TEMPLATES.render(name, variables, team="acme", channel_kind="slack")
         assert rendered.problems == ()
-        return [parse(rendered.message.body), parse(rendered.message.footer)]
+        return [parse(rendered.message.content.body), parse(rendered.message.content.footer)]
 
     hostile = documents(text)
     assert shape(tuple(hostile)) == shape(tuple(documents("Ada")))

@@ -1,12 +1,16 @@
 from pathlib import Path
 
 from relay.channels import override_formats
+from relay.delivery.notices import notice_samples
 from relay.messages.check import check
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
 from tests.messages.samples import known, unknown
 
-SAMPLES = [variables(name) for name in CATALOGUE for variables in (known, unknown)]
+SAMPLES = [
+    *(variables(name) for name in CATALOGUE for variables in (known, unknown)),
+    *notice_samples(),
+]
 
 
 def test_the_built_in_templates_have_no_problems() -> None:

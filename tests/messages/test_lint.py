@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 
 from relay.channels import override_formats
+from relay.delivery.notices import notice_samples
 from relay.messages.check import check
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
 from tests.messages.samples import known, unknown
 
-SAMPLES = [variables(name) for name in CATALOGUE for variables in (known, unknown)]
+SAMPLES = [
+    *(variables(name) for name in CATALOGUE for variables in (known, unknown)),
+    *notice_samples(),
+]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,14 @@ SAMPLES = [variables(name) for name in CATALOGUE for variables in (known, unknow
             2,
             "text outside of blocks is not shown",
         ),
+        (
+            "create-comment.md.j2",
+            '{% extends "base.md.j2" %}{% block title %}x{% endblock %}{% block digest %}\n'
+            "{% if actor.repeated %}{{ 1 / 0 }}{% endif %}{% endblock %}",
+            2,
+            "division by zero",
+        ),
+        ("queue-stopped.md.j2", "\n{{ queue.nme }}", 2, "'queue' has no 'nme'"),
     ],
 )
 def test_a_problem_has_its_file_and_line(

@@ -1,6 +1,6 @@
 """The stored form of a message."""
 
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 
 ZOE = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
 ADA = "6eaf5050-5d0e-81a4-8006-9a5f00000002"
@@ -9,8 +9,8 @@ ADA = "6eaf5050-5d0e-81a4-8006-9a5f00000002"
 def test_dumps_and_loads_a_message() -> None:
     message = Message(
         "Title",
-        "Body",
-        brief=("Short", ""),
+        Content("Body"),
+        reply=Content("Short"),
         mentions=(Mention(ADA, "Ada", "ada@example.com", {"slack": "U1", "email": "a@x"}),),
         to=Mention(ZOE),
         picture="p",
@@ -18,7 +18,7 @@ def test_dumps_and_loads_a_message() -> None:
     )
 
     assert Message.loads(message.dumps()) == message
-    assert Message.loads('{"title": "old"}') == Message("old", "")
-    assert Message.loads('{"title": "new", "smell": "roses"}') == Message("new", "")
-    assert (message.in_thread().body, message.in_thread().picture) == ("Short", "")
-    assert Message("a", "b").in_thread() == Message("a", "b")
+    assert Message.loads('{"title": "old"}') == Message("old", Content(""))
+    assert Message.loads('{"title": "new", "smell": "roses"}') == Message("new", Content(""))
+    assert (message.in_thread().content.body, message.in_thread().picture) == ("Short", "")
+    assert Message("a", Content("b")).in_thread().content == Content("b")

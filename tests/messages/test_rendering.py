@@ -37,7 +37,7 @@ def test_the_title_has_a_maximum_length(user: User) -> None:
     message = user.render(file=subject("x" * 5_000)).message
     assert len(message.title) == 300
     assert message.title.endswith("…")
-    assert "x" * 5_000 in message.body
+    assert "x" * 5_000 in message.content.body
 
 
 def test_a_name_cannot_start_another_section(user: User) -> None:
@@ -45,7 +45,7 @@ def test_a_name_cannot_start_another_section(user: User) -> None:
     message = user.render(
         file=SimpleNamespace(name="a\n<!-- footer -->\nb", url="http://x")
     ).message
-    assert message.footer == ""
+    assert message.content.footer == ""
 
 
 def test_json_of_any_value_stays_json(user: User) -> None:
@@ -54,7 +54,7 @@ def test_json_of_any_value_stays_json(user: User) -> None:
     )
     nasty = '"\\\n\ud800\x00'
     message = user.render(channel="slack", file=subject(nasty), props={"x": nasty}).message
-    assert json.loads(message.override) == [{"a": '"\\\n\ufffd\x00', "b": {"x": nasty}}]
+    assert json.loads(message.content.override) == [{"a": '"\\\n\ufffd\x00', "b": {"x": nasty}}]
 
 
 def test_a_problem_as_text() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay.channels import override_formats
+from relay.delivery.notices import notice_samples
 from relay.messages import sandbox as cell
 from relay.messages.check import check
 from relay.messages.templates import RenderResult, Templates
@@ -183,7 +184,7 @@ def test_quarantine_ends_when_the_template_or_one_it_uses_changes(
 
     folder.write((folder.path / name).read_text().replace(LOOPS, ""), name)
     assert folder.problems() == []
-    assert folder.render().message.body == "hi"
+    assert folder.render().message.content.body == "hi"
 
 
 def test_quarantine_ends_after_its_ttl(
@@ -209,7 +210,7 @@ def test_other_templates_are_not_quarantined(folder: UserTemplates) -> None:
     folder.write(LOOPS)
     folder.write("still here", "rename-file.md.j2")
     folder.problems()
-    assert folder.render("rename-file").message.body == "still here"
+    assert folder.render("rename-file").message.content.body == "still here"
 
 
 def test_markdown_that_is_slow_to_parse_does_not_reach_the_channels(
@@ -229,7 +230,7 @@ def test_limits_apply_to_templates_for_one_kind_of_channel(folder: UserTemplates
         "create-file", known("create-file"), team="acme", channel_kind="email"
     )
     assert [(item.file, item.line, item.text) for item in rendered.problems] == [(path, 1, TIME)]
-    assert rendered.message.override == ""
+    assert rendered.message.content.override == ""
 
 
 def test_relay_check_stops_after_the_first_template_that_exceeds_a_limit(
@@ -237,7 +238,8 @@ def test_relay_check_stops_after_the_first_template_that_exceeds_a_limit(
 ) -> None:
     path = folder.write(f"<!-- title -->\n{{% block title %}}{{% endblock %}}{LOOPS}", "base.md.j2")
     samples = [
-        known(name) for name in ("create-file", "rename-file", "delete-file", "create-comment")
+        *(known(name) for name in ("create-file", "rename-file", "delete-file", "create-comment")),
+        *notice_samples(),
     ]
     folder.write('{% extends "base.md.j2" %}')
     started = time.monotonic()
@@ -249,8 +251,8 @@ def test_relay_check_stops_after_the_first_template_that_exceeds_a_limit(
 
 def test_a_draft_wins_over_the_files(folder: UserTemplates) -> None:
     drafts = {"create-file.md.j2": '{% include "_mine.md.j2" %}', "_mine.md.j2": "typed"}
-    assert folder.render(drafts=drafts).message.body == "typed"
-    assert folder.render().message.body == "Landing page"
+    assert folder.render(drafts=drafts).message.content.body == "typed"
+    assert folder.render().message.content.body == "Landing page"
 
     rendered = folder.render(drafts={"create-file.md.j2": f"a\n{LOOPS}"})
     assert list(map(str, rendered.problems)) == [f"create-file.md.j2:2: {TIME}"]
@@ -259,9 +261,9 @@ def test_a_draft_wins_over_the_files(folder: UserTemplates) -> None:
 
 def test_the_next_draft_replaces_the_last_one(folder: UserTemplates) -> None:
     for text in ("one", "two", "{% set x = 3 %}{{ x }}", "two"):
-        body = folder.render(drafts={"create-file.md.j2": text}).message.body
+        body = folder.render(drafts={"create-file.md.j2": text}).message.content.body
         assert body == text.replace("{% set x = 3 %}{{ x }}", "3")
-    assert folder.render(drafts={"_mine.md.j2": "elsewhere"}).message.body != "two"
+    assert folder.render(drafts={"_mine.md.j2": "elsewhere"}).message.content.body != "two"
 
 
 def test_problems_of_drafts_are_reported(folder: UserTemplates) -> None:
@@ -291,7 +293,7 @@ def test_drafts_need_no_folder() -> None:
         "create-file", variables, team="acme", channel_kind="stdout", drafts=drafts
     )
     templates.close()
-    assert rendered.message.body == "hi Landing page"
+    assert rendered.message.content.body == "hi Landing page"
 
 
 def test_the_process_has_no_secrets_and_exits_when_idle(

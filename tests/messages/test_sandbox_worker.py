@@ -74,10 +74,13 @@ def test_one_worker_answers_several_jobs(tmp_path: Path) -> None:
         ("sections", folder, {"x.md.j2": "typed"}, "x.md.j2"),
         ("sections", folder, {"x.md.j2": "typed again"}, "x.md.j2"),
     ) == [
-        [{"result": {"title": "T", "body": "\\<b\\>", "footer": ""}}, False],
+        [{"result": {"title": "T", "body": "\\<b\\>", "footer": "", "digest": []}}, False],
         [{"result": "<p>&lt;b&gt;</p>"}, False],
-        [{"result": {"title": "typed", "body": "typed", "footer": ""}}, False],
-        [{"result": {"title": "typed again", "body": "typed again", "footer": ""}}, False],
+        [{"result": {"title": "typed", "body": "typed", "footer": "", "digest": []}}, False],
+        [
+            {"result": {"title": "typed again", "body": "typed again", "footer": "", "digest": []}},
+            False,
+        ],
     ]
 
 

@@ -30,7 +30,7 @@ def test_a_user_template_wins_over_the_built_in_one(user: User) -> None:
     user.write("create-file.md.j2", "New: **{{ file }}**")
     assert user.bodies("create-file", "create-comment") == [
         "New: **Landing page**",
-        BUILTIN["create-comment"].body,
+        BUILTIN["create-comment"].content.body,
     ]
     assert user.render().message.title == "New: Landing page"
 
@@ -45,10 +45,10 @@ def test_a_team_template_wins_for_that_team(user: User) -> None:
 def test_a_user_template_can_override_one_block(user: User) -> None:
     user.write("create-file.md.j2", MINE + "{% block footer %}{{ super() }}!{% endblock %}")
     message = user.render().message
-    assert message.footer == BUILTIN["create-file"].footer + "!"
-    assert (message.title, message.body) == (
+    assert message.content.footer == BUILTIN["create-file"].content.footer + "!"
+    assert (message.title, message.content.body) == (
         BUILTIN["create-file"].title,
-        BUILTIN["create-file"].body,
+        BUILTIN["create-file"].content.body,
     )
 
 
@@ -62,8 +62,8 @@ def test_a_user_base_template_changes_all_messages(user: User, folder: str) -> N
     for name in ("create-file", "new-thing"):
         message = user.render(name).message
         assert message.title == f"Penpot: {BUILTIN[name].title}"
-        assert message.body == f"News: {BUILTIN[name].body}"
-        assert message.footer == ""
+        assert message.content.body == f"News: {BUILTIN[name].content.body}"
+        assert message.content.footer == ""
 
 
 def test_the_shared_phrases_can_be_changed(user: User) -> None:
@@ -125,14 +125,14 @@ def test_if_every_template_fails_the_message_is_a_plain_line(tmp_path: Path) -> 
         variables = known(name, actor="*Ada*")
         rendered = templates.render(name, variables, team="acme", channel_kind="slack")
         assert rendered.message.title.startswith(f"{name} · *Ada* · Landing page · Website")
-        assert "**" not in rendered.message.body.replace("\\*", "")
+        assert "**" not in rendered.message.content.body.replace("\\*", "")
         assert len(rendered.problems) == 1
 
 
 def test_variables_of_any_kind_never_raise() -> None:
     for variables in ({}, {"event": None}, {"event": SimpleNamespace(name="x")}):
         rendered = Templates().render("create-file", variables, team="a", channel_kind="slack")
-        assert rendered.message.body == "create\\-file"
+        assert rendered.message.content.body == "create\\-file"
         assert rendered.problems
 
 
@@ -150,10 +150,10 @@ def test_a_template_for_one_kind_of_channel(
 ) -> None:
     user.write(f"{folder}create-file.{end}.j2", source)
     rendered = user.render(channel=channel, file=subject("<!here>"))
-    assert (rendered.message.override, rendered.problems) == (override, ())
-    assert rendered.message.body.startswith("**Ada Lovelace** created the file **")
-    assert user.render(channel="stdout").message.override == ""
-    assert user.render(channel=channel, name="create-project").message.override == ""
+    assert (rendered.message.content.override, rendered.problems) == (override, ())
+    assert rendered.message.content.body.startswith("**Ada Lovelace** created the file **")
+    assert user.render(channel="stdout").message.content.override == ""
+    assert user.render(channel=channel, name="create-project").message.content.override == ""
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_failing_template_for_one_channel_keeps_the_message(
 
 
 def test_the_built_in_templates_parse_to_the_intended_blocks(user: User) -> None:
-    body = parse(user.render("create-comment").message.body)
+    body = parse(user.render("create-comment").message.content.body)
     assert [type(block).__name__ for block in body] == ["Paragraph", "Quote"]
 
 

@@ -29,4 +29,4 @@ class User:
     def bodies(self, *names: str, team: str = "acme") -> list[str]:
         rendered = [self.render(name, team) for name in names]
         assert [result.problems for result in rendered] == [()] * len(names)
-        return [result.message.body for result in rendered]
+        return [result.message.content.body for result in rendered]

@@ -1,7 +1,7 @@
 """Digests of queues that are behind, also after failures and kills."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,9 @@ import pytest
 from relay.channels.base import Permanent, RetryLater
 from relay.delivery import digest
 from relay.delivery import queue as queue_module
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 from relay.store.sqlite import SqliteStore
-from tests.delivery.floods import House, comment, words
+from tests.delivery.floods import House, combine, comment, words
 
 pytestmark = pytest.mark.anyio
 
@@ -66,23 +66,23 @@ async def test_a_queue_that_is_not_behind_sends_one_by_one(house: House) -> None
 async def test_a_digest_is_grouped_by_file_and_pings_each_person_once() -> None:
     ada = Mention("a", "Ada", addresses={"slack": "U0ADA"})
     messages = [comment(0), comment(1), comment(3), comment(4)]
-    messages = [Message(m.title, m.body, file=m.file, mentions=(ada,))
+    messages = [Message(m.title, m.full, file=m.file, mentions=(ada,))
                 for m in messages]  # fmt: skip
-    combined = digest.combine(messages)
+    combined = combine(messages)
 
     text = words(combined)
     order = [text.index(f"number 00{number}.") for number in (0, 3, 1, 4)]
     assert order == sorted(order)
     assert combined.title == "4 events in 2 files"
     assert combined.mentions == (ada,)
-    assert digest.combine(messages[:1]).title == "1 events, File 0 <x>"
-    assert digest.combine([Message("T", "")]).body == "T"
+    assert combine(messages[:1]).title == "1 events, File 0 <x>"
+    assert combine([Message("T", Content(""))]).content.body == "T"
 
 
 async def test_the_messages_of_a_failed_digest_are_sent_one_by_one(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(_: Sequence[Message]) -> Message:
+    def fails(*_: object, **__: object) -> Message:
         raise IndexError
 
     monkeypatch.setattr(digest, "combine", fails)

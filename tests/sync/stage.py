@@ -19,7 +19,9 @@ from relay.config.settings import (
     SyncSettings,
     TeamSettings,
 )
+from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message
+from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import RpcResponse
@@ -101,7 +103,13 @@ class Stage:
         first = self.penpot if kind is Direct else self.penpot.url
         self._clients.append(kind(first, token.reveal()))
         self.sync = PenpotSync(
-            self.config, self._clients[-1], self.store, self.metrics, lambda: None, self.clock
+            self.config,
+            self._clients[-1],
+            self.store,
+            self.metrics,
+            NoticeRenderer(Templates(), self.metrics),
+            lambda: None,
+            self.clock,
         )
 
     async def close(self) -> None:

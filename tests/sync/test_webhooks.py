@@ -43,7 +43,7 @@ async def test_a_webhook_that_penpot_disabled_is_switched_on(
         assert penpot.count("update-webhook") == 1
         (message,) = await on.messages()
         assert message.title == "Penpot's webhook was off and is on again"
-        assert "it could not connect to Relay" in message.body
+        assert "it could not connect to Relay" in message.content.body
         assert on.number('relay_webhooks_reactivated_total{team="acme"}') == 1
         assert on.number('relay_webhook_active{team="acme"}') == 1
         assert await webhook_problems(on.store, ["acme"]) == {}
@@ -79,7 +79,7 @@ async def test_a_kill_right_after_a_webhook_was_switched_on_loses_no_notice(
         on.start()
         await on.pass_time(FIVE_MINUTES)
         (message,) = await on.messages()
-        assert "it could not connect to Relay" in message.body
+        assert "it could not connect to Relay" in message.content.body
         assert penpot.count("update-webhook") == 1
 
 
@@ -91,7 +91,7 @@ async def test_notices_are_limited_in_rate(penpot: StandIn, tmp_path: Path) -> N
             await on.pass_time(FIVE_MINUTES)
             assert hook.is_active
         (message,) = await on.messages()
-        assert "PENPOT" in message.body
+        assert "PENPOT" in message.content.body
         on.clock.now += NOTICE_INTERVAL
         hook.is_active = False
         await on.pass_time(FIVE_MINUTES)
@@ -106,7 +106,7 @@ async def test_a_webhook_created_inactive_is_switched_on_once(
         hook = on.hook(active=None)
         await on.pass_time(1)
         assert hook.is_active
-        assert "recorded no failed call" in (await on.messages())[0].body
+        assert "recorded no failed call" in (await on.messages())[0].content.body
         hook.is_active = False
         await on.pass_time(3600)
         assert not hook.is_active

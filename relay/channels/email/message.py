@@ -105,11 +105,11 @@ def compose(
     for header, value in (("X-Penpot-Event", message.event), ("X-Penpot-Team", message.team)):
         if token := _NOT_TOKEN_PATTERN.sub("-", value).strip("-")[:100]:
             mail[header] = token
-    body, footer = cut(parse(message.body), _MAX_TEXT_LENGTH), parse(message.footer)
+    body, footer = cut(parse(message.content.body), _MAX_TEXT_LENGTH), parse(message.content.footer)
     mail.set_content(_clean(_plain(message, body, footer)))
-    if message.override:
+    if message.content.override:
         picture = None
-    html = message.override or _html(message, body, footer, _image(message, key, picture))
+    html = message.content.override or _html(message, body, footer, _image(message, key, picture))
     mail.add_alternative(_clean(html), subtype="html")
     if picture is not None:
         _, part = mail.iter_parts()

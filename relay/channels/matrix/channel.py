@@ -125,7 +125,7 @@ class MatrixChannel:
 
     async def _content(self, message: Message, picture: Picture | None) -> dict[str, Any]:
         image = None
-        if picture is not None and not message.override:
+        if picture is not None and not message.content.override:
             image = await self._media.image(picture, message.file or "Thumbnail")
         return render(message, image)
 

@@ -53,10 +53,10 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
     https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
     """
     mentions = [person for person in message.mentions if person.address("matrix")]
-    body = add_missing_mentions(parse(message.body), mentions)
-    footer = cut(parse(message.footer), 300)
+    body = add_missing_mentions(parse(message.content.body), mentions)
+    footer = cut(parse(message.content.footer), 300)
     limit = min(_MAX_TEXT_LENGTH, length(body))
-    override = message.override
+    override = message.content.override
     while True:
         content = _content(message, cut(body, limit), footer, override, mentions, image)
         # Canonical JSON: https://spec.matrix.org/latest/appendices/#canonical-json

@@ -32,7 +32,7 @@ _COLOR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 def preview(message: Message) -> MessagePreview:
     """The message with a labelled box for its picture."""
     picture = None
-    if message.picture and not message.override:
+    if message.picture and not message.content.override:
         picture = matrix_content.Image("mxc://", message.file or "Thumbnail", 1, 1)
     content = matrix_content.render(message, picture)
     plain = str(content["body"])
@@ -45,7 +45,7 @@ def preview(message: Message) -> MessagePreview:
         '<div class="preview-body">{}</div></article>'
     ).format(clock(message.at), inner)
     note = ""
-    if message.override and message.override not in str(html):
+    if message.content.override and message.content.override not in str(html):
         note = "Matrix gets the built-in message: the template's output is too long"
     return MessagePreview(shown, plain.partition("\n")[0], plain, notifies=True, note=note)
 

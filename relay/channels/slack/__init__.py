@@ -26,7 +26,7 @@ def _preview(
 def _text(message: Message) -> str:
     from relay.channels.slack.blocks import override, render
 
-    arguments = override(message) if message.override else render(message)
+    arguments = override(message) if message.content.override else render(message)
     return json.dumps(arguments, indent=2, ensure_ascii=False)
 
 

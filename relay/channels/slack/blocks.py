@@ -62,7 +62,7 @@ def render(
     """The ``text`` and ``blocks`` of a message. ``user_ids`` maps Penpot profile ids to the Slack
     users to notify; ``image`` is a block that goes before the footer."""
     document = _with_user_ids(message, user_ids)
-    footer = [*filter(None, [image]), *_footer(message.footer)]
+    footer = [*filter(None, [image]), *_footer(message.content.footer)]
     limit = min(_MAX_TEXT_LENGTH, length(document))
     blocks = [*_blocks(cut(document, limit)), *footer]
     while len(blocks) > _MAX_BLOCK_COUNT or _size(blocks) > _MAX_JSON_LENGTH:
@@ -81,7 +81,7 @@ def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
     """The body, in which ``profile`` holds Slack user ids only."""
     pinged = [person for person in message.mentions if person.id in user_ids]
     return replace_mentions(
-        add_missing_mentions(parse(message.body), pinged),
+        add_missing_mentions(parse(message.content.body), pinged),
         lambda part: replace(part, profile=user_ids.get(part.profile, "")),
     )
 
@@ -89,13 +89,14 @@ def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
 def override(message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS) -> Json:
     """As ``render``, from the override's Block Kit JSON. An additional block mentions the users of
     ``user_ids`` that the JSON does not. Raises ``ValueError`` where the JSON is invalid."""
+    json_text = message.content.override
     try:
-        text = json.dumps(json.loads(message.override), ensure_ascii=False)
+        text = json.dumps(json.loads(json_text), ensure_ascii=False)
         value = json.loads(without_surrogates(text))
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     blocks, text = parse_block_kit(value)
-    absent = [user for user in user_ids.values() if f'"{user}"' not in message.override]
+    absent = [user for user in user_ids.values() if f'"{user}"' not in json_text]
     users = [{"type": "user", "user_id": user} for user in absent]
     more = [_rich_text([_section(users)])] if users else []
     return {"text": text or _notification(message), "blocks": [*blocks, *more]}

@@ -119,7 +119,7 @@ class SlackChannel:
 
     async def _write(self, message: Message, picture: Picture | None, post: _Post) -> Receipt:
         user_ids = await self._users.user_ids(message.mentions)
-        if message.override:
+        if message.content.override:
             try:
                 return await post(slack_blocks.override(message, user_ids))
             except ValueError as error:

@@ -150,7 +150,7 @@ def draw(
 def _arguments(message: Message, pings: Mapping[str, str]) -> tuple[Json, str]:
     """The arguments of ``chat.postMessage``, and why they are not the template's, if so."""
     note = ""
-    if message.override:
+    if message.content.override:
         try:
             return slack_blocks.override(message, pings), ""
         except ValueError as error:

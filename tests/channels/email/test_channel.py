@@ -10,7 +10,7 @@ import pytest
 
 from relay.channels.base import DeliveryError, ReplyTo, RetryLater
 from relay.channels.email import channel as module
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
 from tests.channels.email.parts import html_of, text_of
@@ -229,7 +229,7 @@ async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -
     server = mail_server()
     body = "\r\n.\r\nMAIL FROM:<evil@example.com>\r\n.\n.\r.\n"
     async with opened(builders.email(server.port)) as channel:
-        await channel.send(Message("t", body, override=body), "delivery-1")
+        await channel.send(Message("t", Content(body, override=body)), "delivery-1")
         await channel.send(MESSAGE, "delivery-2")
     assert [got.sender for got in server.mails] == ["penpot@example.com"] * 2
     assert "MAIL FROM" in html_of(server.mails[0].parsed())
@@ -248,7 +248,7 @@ async def test_mentioned_people_get_a_copy_if_configured(mail_server: Start) -> 
     settings = builders.email(server.port)
     for wanted in (True, False):
         async with opened(settings.model_copy(update={"mention_by_mail": wanted})) as channel:
-            await channel.send(Message("T", "Body", mentions=people), "key")
+            await channel.send(Message("T", Content("Body"), mentions=people), "key")
 
     with_copies, without = server.mails
     assert with_copies.recipients == ["design@example.com", "ada@example.com"]
@@ -262,7 +262,9 @@ async def test_a_refused_copy_does_not_delay_the_mail(mail_server: Start) -> Non
     server = mail_server(replies={"ada@example.com": "450 4.7.1 later"})
     settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
     async with opened(settings) as channel:
-        await channel.send(Message("T", "Body", mentions=(mention("ada@example.com"),)), "key")
+        await channel.send(
+            Message("T", Content("Body"), mentions=(mention("ada@example.com"),)), "key"
+        )
 
     assert server.mails[0].recipients == ["design@example.com"]
 
@@ -272,7 +274,7 @@ async def test_a_session_that_fails_at_a_copy_is_retried_without_copies(
 ) -> None:
     server = mail_server(replies={"ada@example.com": "421 4.7.0 too many errors"})
     settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
-    message = Message("T", "Body", mentions=(mention("ada@example.com"),))
+    message = Message("T", Content("Body"), mentions=(mention("ada@example.com"),))
     async with opened(settings) as channel:
         with pytest.raises(RetryLater):
             await channel.send(message, "key")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 
 from relay.channels.email.message import compose, mailbox
-from relay.messages.message import Mention, Message, Picture
+from relay.messages.message import Content, Mention, Message, Picture
 from tests.channels.builders import MESSAGE
 from tests.channels.email.parts import html_of, text_of
 from tests.channels.texts import carrying, messages
@@ -115,14 +115,20 @@ def test_a_mail_without_a_valid_time_has_the_current_one() -> None:
 
 
 def test_an_override_is_the_html_part() -> None:
-    mail = compose(replace(MESSAGE, override="<p>Ours</p>"), "k", SENDER, TO)
+    mail = compose(
+        replace(MESSAGE, full=replace(MESSAGE.full, override="<p>Ours</p>")), "k", SENDER, TO
+    )
     assert html_of(mail).strip() == "<p>Ours</p>"
     assert text_of(mail).startswith("Ada Lovelace commented on")
 
 
 def test_there_is_no_button_without_a_web_address() -> None:
     for url in ("", "javascript:alert(1)"):
-        html = html_of(compose(replace(MESSAGE, url=url, footer=""), "k", SENDER, TO))
+        html = html_of(
+            compose(
+                replace(MESSAGE, full=replace(MESSAGE.full, footer=""), url=url), "k", SENDER, TO
+            )
+        )
         assert "Open in Penpot" not in html
 
 
@@ -168,7 +174,7 @@ def test_an_invalid_address_gets_no_mail(address: str) -> None:
 def test_a_name_adds_no_header_and_no_recipient(name: str) -> None:
     address = mailbox(mention("ada@example.com", name))
     assert address is not None
-    mail = compose(Message("T", "B"), "k", PENPOT, [PENPOT], copies=[address])
+    mail = compose(Message("T", Content("B")), "k", PENPOT, [PENPOT], copies=[address])
     read = builders_parse(mail.as_bytes())
 
     assert [address.addr_spec for address in read["Cc"].addresses] == ["ada@example.com"]
@@ -182,7 +188,7 @@ def builders_parse(content: bytes):  # type: ignore[no-untyped-def]
 
 
 def test_a_picture_is_inline_and_other_parts_are_unchanged(tmp_path: Path) -> None:
-    message = Message("T", "Body", footer="Acme", file='"Landing" <page>')
+    message = Message("T", Content("Body", footer="Acme"), file='"Landing" <page>')
     plain = compose(message, "k", PENPOT, [PENPOT])
     mail = compose(message, "k", PENPOT, [PENPOT], picture=PICTURE)
     read = builders_parse(mail.as_bytes())
@@ -207,7 +213,9 @@ def test_a_picture_is_inline_and_other_parts_are_unchanged(tmp_path: Path) -> No
 
 
 def test_an_override_gets_no_picture() -> None:
-    mail = compose(Message("T", "B", override="<p>x</p>"), "k", PENPOT, [PENPOT], picture=PICTURE)
+    mail = compose(
+        Message("T", Content("B", override="<p>x</p>")), "k", PENPOT, [PENPOT], picture=PICTURE
+    )
 
     assert [part.get_content_type() for part in mail.walk()] == [
         "multipart/alternative",
@@ -218,7 +226,7 @@ def test_an_override_gets_no_picture() -> None:
 
 def test_mentioned_people_are_bold() -> None:
     body = rf"[\@Ada](<penpot-profile:{ADA}>) and [\@Bob](<penpot-profile:{ADA[:-1]}0>)"
-    mail = compose(Message("T", body, mentions=(mention("a@b.c"),)), "k", PENPOT, [PENPOT])
+    mail = compose(Message("T", Content(body), mentions=(mention("a@b.c"),)), "k", PENPOT, [PENPOT])
 
     html = mail.get_body(("html",))
     assert html is not None

@@ -101,7 +101,10 @@ def test_a_picture_is_an_inline_empty_box() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_templates_html_is_unchanged_but_runs_nothing(text: str) -> None:
     preview = render_preview(
-        "email", replace(MESSAGE, override=f"<html><head></head><p>{text}</p></html>")
+        "email",
+        replace(
+            MESSAGE, full=replace(MESSAGE.full, override=f"<html><head></head><p>{text}</p></html>")
+        ),
     )
     assert "default-src 'none'" in framed(preview).policy
     Reader(preview.html)

@@ -28,7 +28,10 @@ pytestmark = pytest.mark.anyio
 
 async def test_another_member_reads_the_message_without_a_notification(room: Room) -> None:
     ada = room.ada.id
-    message = replace(MESSAGE, body=f"**Bot** says {ada} and @room\n\n{MESSAGE.body}")
+    message = replace(
+        MESSAGE,
+        full=replace(MESSAGE.full, body=f"**Bot** says {ada} and @room\n\n{MESSAGE.full.body}"),
+    )
     async with opened(room.settings()) as channel:
         receipt = await channel.send(message, "delivery-1")
     [event] = room.ada.messages(room.id)
@@ -155,7 +158,9 @@ async def test_an_unknown_room_is_retried(room: Room) -> None:
 
 async def test_an_override_is_the_formatted_body(room: Room) -> None:
     async with opened(room.settings()) as channel:
-        await channel.send(replace(MESSAGE, override="<h3>Ours</h3>"), "delivery-1")
+        await channel.send(
+            replace(MESSAGE, full=replace(MESSAGE.full, override="<h3>Ours</h3>")), "delivery-1"
+        )
     [event] = room.ada.messages(room.id)
     assert event["content"]["formatted_body"] == "<h3>Ours</h3>"
     assert event["content"]["body"].startswith("Ada Lovelace commented on")
@@ -164,8 +169,12 @@ async def test_an_override_is_the_formatted_body(room: Room) -> None:
 # Edits, read by another user
 
 
-LATER = replace(MESSAGE, body="**Ada** says something else", footer="")
-DELETED = replace(MESSAGE, body="A comment was deleted", footer="", change=Change(removes=True))
+LATER = replace(MESSAGE, full=replace(MESSAGE.full, body="**Ada** says something else", footer=""))
+DELETED = replace(
+    MESSAGE,
+    full=replace(MESSAGE.full, body="A comment was deleted", footer=""),
+    change=Change(removes=True),
+)
 
 
 class EditedRoom:
@@ -178,7 +187,7 @@ class EditedRoom:
 
     async def send(self, message: Message = MESSAGE, thread: ReplyTo | None = None) -> str:
         async with opened(self.settings) as channel:
-            return (await channel.send(message, f"send {message.body} {thread}", thread)).id
+            return (await channel.send(message, f"send {message.content.body} {thread}", thread)).id
 
     async def update(self, receipt: str, message: Message = LATER, key: str = "update") -> None:
         async with opened(self.settings) as channel:
@@ -220,7 +229,7 @@ async def test_the_last_of_several_quick_edits_is_shown(edited_room: EditedRoom)
     receipt = await edited_room.send()
 
     for number in range(5):
-        text = replace(LATER, body=f"Version {number}")
+        text = replace(LATER, full=replace(LATER.full, body=f"Version {number}"))
         await edited_room.update(receipt, text, f"key {number}")
 
     assert edited_room.sees() == ["Version 4"]
@@ -228,7 +237,9 @@ async def test_the_last_of_several_quick_edits_is_shown(edited_room: EditedRoom)
 
 async def test_an_edited_reply_stays_in_its_thread(edited_room: EditedRoom) -> None:
     root = await edited_room.send()
-    reply = await edited_room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
+    reply = await edited_room.send(
+        replace(MESSAGE, full=replace(MESSAGE.full, body="Reply")), ReplyTo(root, root, "T")
+    )
 
     await edited_room.update(reply)
 
@@ -278,7 +289,9 @@ async def test_remove_edits_the_first_message_of_a_thread_with_replies(
     edited_room: EditedRoom,
 ) -> None:
     root = await edited_room.send()
-    await edited_room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
+    await edited_room.send(
+        replace(MESSAGE, full=replace(MESSAGE.full, body="Reply")), ReplyTo(root, root, "T")
+    )
 
     await edited_room.remove(root)
 
@@ -288,7 +301,9 @@ async def test_remove_edits_the_first_message_of_a_thread_with_replies(
 
 async def test_remove_redacts_a_whole_thread(edited_room: EditedRoom) -> None:
     root = await edited_room.send()
-    reply = await edited_room.send(replace(MESSAGE, body="Reply"), ReplyTo(root, root, "T"))
+    reply = await edited_room.send(
+        replace(MESSAGE, full=replace(MESSAGE.full, body="Reply")), ReplyTo(root, root, "T")
+    )
     whole = replace(DELETED, change=Change(removes=True, whole_thread=True))
 
     await edited_room.remove(reply, whole)

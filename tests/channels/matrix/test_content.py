@@ -10,7 +10,7 @@ from hypothesis import given
 
 from relay.channels.matrix import content as module
 from relay.channels.matrix.content import Image, render
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 from tests.channels.builders import MESSAGE, opened
 from tests.channels.matrix.house import BOB, BODY, House
 from tests.channels.matrix.rooms import Room
@@ -20,13 +20,17 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_longest_message_fits_into_an_event(room: Room) -> None:
-    worst = Message("t", "\\\\" * 20_000 + "\n\n" + "[“\\&”](https://x.example/&&&&) " * 2000)
+    worst = Message(
+        "t", Content("\\\\" * 20_000 + "\n\n" + "[“\\&”](https://x.example/&&&&) " * 2000)
+    )
     async with opened(room.settings()) as channel:
         await channel.send(worst, "delivery-1")
-        await channel.send(Message("t", "> &\\\n" * 12_000), "delivery-2")
-        await channel.send(Message("t", "- &\n" * 12_000), "delivery-3")
-        await channel.send(replace(MESSAGE, override="<p>" * 70_000), "delivery-4")
-        await channel.send(Message("Only rules", "---\n\n" * 15_000), "delivery-5")
+        await channel.send(Message("t", Content("> &\\\n" * 12_000)), "delivery-2")
+        await channel.send(Message("t", Content("- &\n" * 12_000)), "delivery-3")
+        await channel.send(
+            replace(MESSAGE, full=replace(MESSAGE.full, override="<p>" * 70_000)), "delivery-4"
+        )
+        await channel.send(Message("Only rules", Content("---\n\n" * 15_000)), "delivery-5")
     contents = [event["content"] for event in room.ada.messages(room.id)]
     assert all(len(content["body"]) > 100 for content in contents[:4])
     assert contents[4]["body"] == "Only rules"
@@ -83,7 +87,7 @@ def test_no_text_becomes_markup_or_a_mention(message: Message) -> None:
 
 
 async def test_only_mentioned_people_are_notified_and_shown_as_pills(house: House) -> None:
-    message = Message("T", BODY, mentions=(house.mention(house.ada), Mention(BOB, "Bob")))
+    message = Message("T", Content(BODY), mentions=(house.mention(house.ada), Mention(BOB, "Bob")))
     async with house.channel() as channel:
         await channel.send(message, "1")
 
@@ -99,10 +103,14 @@ async def test_only_mentioned_people_are_notified_and_shown_as_pills(house: Hous
 
 async def test_a_mention_missing_in_the_text_gets_a_line(house: House) -> None:
     mention = house.mention(house.ada)
-    plain = render(Message("T", "Text", mentions=(mention, Mention(BOB, "Bob"))))
-    own = render(Message("T", "Text", override="<b>Own</b>", mentions=(mention,)))
+    plain = render(Message("T", Content("Text"), mentions=(mention, Mention(BOB, "Bob"))))
+    own = render(Message("T", Content("Text", override="<b>Own</b>"), mentions=(mention,)))
     named = render(
-        Message("T", "Text", override=f"<b>{mention.address('matrix')}</b>", mentions=(mention,))
+        Message(
+            "T",
+            Content("Text", override=f"<b>{mention.address('matrix')}</b>"),
+            mentions=(mention,),
+        )
     )
 
     for content in (plain, own, named):
@@ -114,7 +122,7 @@ async def test_a_mention_missing_in_the_text_gets_a_line(house: House) -> None:
 
 
 def test_a_wide_picture_is_shown_smaller() -> None:
-    content = render(Message("T", "x"), Image("mxc://a/b", "words", 2000, 1000))
+    content = render(Message("T", Content("x")), Image("mxc://a/b", "words", 2000, 1000))
 
     assert 'width="400" height="200"' in content["formatted_body"]
     assert content["body"] == "x"

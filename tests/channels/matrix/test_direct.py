@@ -7,7 +7,7 @@ import pytest
 
 from relay.channels.base import MemoryKeyValueStore, Permanent, RetryLater
 from relay.channels.matrix.channel import MatrixChannel
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 from tests.channels.builders import findings
 from tests.channels.matrix.house import ADA, BOB, BODY, House, get
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_direct_room_is_created_once_and_marked(house: House) -> None:
-    message = Message("T", BODY, to=house.mention(house.ada))
+    message = Message("T", Content(BODY), to=house.mention(house.ada))
     async with house.channel(direct="mentioned") as channel:
         await channel.send(message, "1")
         await channel.send(message, "2")
@@ -40,7 +40,7 @@ async def test_a_direct_room_is_created_once_and_marked(house: House) -> None:
 async def test_a_user_who_left_is_invited_again_and_a_lost_room_is_replaced(
     house: House,
 ) -> None:
-    message = Message("T", BODY, to=house.mention(house.ada))
+    message = Message("T", Content(BODY), to=house.mention(house.ada))
     async with house.channel(direct="mentioned") as channel:
         await channel.send(message, "1")
         (room,) = get(house, house.ada, "v3/sync").json()["rooms"]["invite"]
@@ -64,7 +64,7 @@ async def test_a_failed_invitation_creates_at_most_one_room(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = Message(
-        "T", BODY, to=Mention(ADA, "Gone", addresses={"matrix": "@gone:nowhere.invalid"})
+        "T", Content(BODY), to=Mention(ADA, "Gone", addresses={"matrix": "@gone:nowhere.invalid"})
     )
     before = len(get(house, house.bot, "v3/joined_rooms").json()["joined_rooms"])
     async with house.channel(direct="mentioned") as channel:
@@ -90,7 +90,9 @@ async def test_a_failed_invitation_creates_at_most_one_room(
 async def test_a_direct_message_needs_a_matrix_id(house: House) -> None:
     async with house.channel(direct="mentioned") as channel:
         with pytest.raises(Permanent, match="the Matrix id of Bob is not known") as caught:
-            await channel.send(Message("T", BODY, to=Mention(BOB, "Bob", "bob@example.com")), "1")
+            await channel.send(
+                Message("T", Content(BODY), to=Mention(BOB, "Bob", "bob@example.com")), "1"
+            )
     assert caught.value.reason == "no_address"
     assert "ok The access token is that of @relay" in await findings(
         house.settings(direct="mentioned")

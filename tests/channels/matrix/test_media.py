@@ -6,7 +6,7 @@ import pytest
 
 from relay.channels import open_channel
 from relay.channels.matrix import media as matrix_media
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 from tests.channels.matrix.house import PICTURE, House, get
 from tests.servers.loopback import Answer, in_thread
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_picture_is_uploaded_once_and_shown(house: House) -> None:
-    message = Message("T", "Text", footer="Acme", file='"Landing" <page>')
+    message = Message("T", Content("Text", footer="Acme"), file='"Landing" <page>')
     for key in ("1", "2"):
         async with house.channel() as channel:
             await channel.send(message, key, None, PICTURE)
@@ -42,9 +42,9 @@ async def test_a_message_is_sent_without_a_picture_that_fails(
         there = settings.model_copy(update={"homeserver": server.url})
         channel = open_channel(there, house.kv)
         for _ in range(3):
-            assert (await channel.send(Message("T", "x"), "1", None, PICTURE)).id == "$1"
+            assert (await channel.send(Message("T", Content("x")), "1", None, PICTURE)).id == "$1"
         monkeypatch.setattr(matrix_media, "UPLOAD_TIMEOUT", 0)
-        assert (await channel.send(Message("T", "x"), "1", None, PICTURE)).id == "$1"
+        assert (await channel.send(Message("T", Content("x")), "1", None, PICTURE)).id == "$1"
         await channel.close()
     assert answers == []
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]

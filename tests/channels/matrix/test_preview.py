@@ -25,13 +25,18 @@ def test_text_is_complete_and_never_markup(message: Message) -> None:
 @given(foreign)
 def test_a_templates_html_is_limited_to_the_specification(html: str) -> None:
     Reader(sanitized(html))
-    Reader(render_preview("matrix", replace(MESSAGE, override=html)).html)
+    Reader(
+        render_preview("matrix", replace(MESSAGE, full=replace(MESSAGE.full, override=html))).html
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_templates_hostile_html_runs_nothing(text: str) -> None:
     html = render_preview(
-        "matrix", replace(MESSAGE, override=f'<p onclick="x" style="y">{text}</p>')
+        "matrix",
+        replace(
+            MESSAGE, full=replace(MESSAGE.full, override=f'<p onclick="x" style="y">{text}</p>')
+        ),
     ).html
     Reader(html)
     assert not any(word in html for word in ("<script", "onerror=", "style=", "onclick"))
@@ -76,6 +81,8 @@ def test_a_message_with_quote_pill_and_picture() -> None:
 
 
 def test_too_long_html_is_replaced_with_a_note() -> None:
-    preview = render_preview("matrix", replace(MESSAGE, override="x" * 60_000))
+    preview = render_preview(
+        "matrix", replace(MESSAGE, full=replace(MESSAGE.full, override="x" * 60_000))
+    )
     assert "Landing page" in preview.html
     assert "too long" in preview.note

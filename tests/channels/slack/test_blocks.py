@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.channels.slack import blocks as slack_blocks
-from relay.messages.message import Message
+from relay.messages.message import Content, Message
 from tests.channels.texts import messages
 from tests.servers.slack_rules import block_faults, pings, rich_inlines, too_long
 
@@ -54,14 +54,16 @@ structures = st.recursive(
 @settings(max_examples=50)
 @given(st.lists(structures, max_size=5).map("\n\n".join), st.integers(1, 60))
 def test_any_structure_becomes_valid_blocks(markdown: str, times: int) -> None:
-    body = slack_blocks.render(Message("t", "\n\n".join([markdown] * times), footer=markdown))
+    body = slack_blocks.render(
+        Message("t", Content("\n\n".join([markdown] * times), footer=markdown))
+    )
     assert not too_long(body.get("blocks", []))
     assert "blocks" not in body or block_faults(body["blocks"]) == []
 
 
 def test_a_long_text_ends_in_an_ellipsis_between_two_visible_characters() -> None:
     family = "👩‍👩‍👧‍👦"
-    blocks = slack_blocks.render(Message("t", family * 2000))["blocks"]
+    blocks = slack_blocks.render(Message("t", Content(family * 2000)))["blocks"]
     text = every_text(blocks)
     assert text.endswith("…")
     assert set(text[:-1].split(family)) == {""}
@@ -69,7 +71,7 @@ def test_a_long_text_ends_in_an_ellipsis_between_two_visible_characters() -> Non
 
 
 def test_a_nested_list_is_indented_and_numbering_continues() -> None:
-    [block] = slack_blocks.render(Message("t", "3. one\n   - inner\n4. two"))["blocks"]
+    [block] = slack_blocks.render(Message("t", Content("3. one\n   - inner\n4. two")))["blocks"]
     shown = [
         (part["style"], part.get("indent", 0), part.get("offset", 0)) for part in block["elements"]
     ]
@@ -78,10 +80,10 @@ def test_a_nested_list_is_indented_and_numbering_continues() -> None:
 
 def test_a_footer_link_with_formatting_characters_is_literal() -> None:
     footer = r"Acme · [\*Website\*](https://penpot.example/#/x)"
-    [block] = slack_blocks.render(Message("t", "", footer=footer))["blocks"]
+    [block] = slack_blocks.render(Message("t", Content("", footer=footer)))["blocks"]
     assert block["type"] == "rich_text"
     assert every_text([block]) == "Acme · *Website*"
 
 
 def test_an_empty_message_has_a_text() -> None:
-    assert slack_blocks.render(Message(" ", "")) == {"text": "Penpot"}
+    assert slack_blocks.render(Message(" ", Content(""))) == {"text": "Penpot"}

@@ -20,7 +20,7 @@ from relay.channels.base import (
 )
 from relay.channels.slack.settings import SlackSettings
 from relay.messages.filters import quote
-from relay.messages.message import Mention, Message, Picture
+from relay.messages.message import Content, Mention, Message, Picture
 from tests.channels.builders import (
     MESSAGE,
     assert_leaks_no_secret,
@@ -141,7 +141,7 @@ async def test_a_reply_to_a_deleted_message_raises_thread_not_found(
 
 async def test_paragraphs_of_a_comment_are_separated(slack_server: RunningSlack) -> None:
     async with opened(slack_bot(slack_server.api_url)) as channel:
-        await channel.send(Message("t", quote("a\nb\n\nc")), "delivery-1")
+        await channel.send(Message("t", Content(quote("a\nb\n\nc"))), "delivery-1")
     (block,) = slack_server.slack.messages[0]["blocks"]
     assert block["elements"] == [
         {"type": "rich_text_quote", "elements": [{"type": "text", "text": "a\nb\n\nc"}]}
@@ -151,9 +151,11 @@ async def test_paragraphs_of_a_comment_are_separated(slack_server: RunningSlack)
 async def test_an_override_is_posted_unchanged(slack_server: RunningSlack) -> None:
     blocks = [{"type": "header", "text": {"type": "plain_text", "text": "Ours"}}]
     async with opened(slack_bot(slack_server.api_url)) as channel:
-        await channel.send(Message("A <title>", "", override=json.dumps(blocks)), "delivery-1")
+        await channel.send(
+            Message("A <title>", Content("", override=json.dumps(blocks))), "delivery-1"
+        )
         both = json.dumps({"blocks": blocks, "text": "our text"})
-        await channel.send(Message("A title", "", override=both), "delivery-2")
+        await channel.send(Message("A title", Content("", override=both)), "delivery-2")
     first, second = slack_server.slack.messages
     assert (first["blocks"], first["text"]) == (blocks, "A &lt;title&gt;")
     assert (second["blocks"], second["text"]) == (blocks, "our text")
@@ -174,7 +176,9 @@ async def test_an_override_is_posted_unchanged(slack_server: RunningSlack) -> No
 async def test_an_invalid_override_falls_back_to_the_built_in_blocks(
     override: str, slack_server: RunningSlack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    message = Message(MESSAGE.title, MESSAGE.body, override=override, event="create-comment")
+    message = Message(
+        MESSAGE.title, Content(MESSAGE.full.body, override=override), event="create-comment"
+    )
     async with opened(slack_bot(slack_server.api_url)) as channel:
         await channel.send(message, "delivery-1")
     assert slack_server.slack.messages[0]["blocks"] == BLOCKS[:1]
@@ -185,7 +189,7 @@ async def test_another_error_of_an_override_is_raised(
     slack_server: RunningSlack,
 ) -> None:
     slack_server.slack.next.append("is_archived")
-    message = Message("t", "b", override='[{"type": "divider"}]')
+    message = Message("t", Content("b", override='[{"type": "divider"}]'))
     error = await delivery_error(slack_bot(slack_server.api_url), message)
     assert error.reason == "is_archived"
     assert slack_server.slack.messages == []
@@ -194,7 +198,11 @@ async def test_another_error_of_an_override_is_raised(
 # Edits
 
 
-LATER = replace(MESSAGE, title="Later", body="**Ada** says something else\n\n> Better")
+LATER = replace(
+    MESSAGE,
+    full=replace(MESSAGE.full, body="**Ada** says something else\n\n> Better"),
+    title="Later",
+)
 PICTURE = Picture(board(), "image/png", 8, 8)
 
 
@@ -232,7 +240,9 @@ async def test_remove_edits_the_message(slack_server: RunningSlack) -> None:
 
     async with opened(settings) as channel:
         assert isinstance(channel, EditableChannel)
-        await channel.remove(ts, replace(MESSAGE, body="*Deleted*", footer=""), "k")
+        await channel.remove(
+            ts, replace(MESSAGE, full=replace(MESSAGE.full, body="*Deleted*", footer="")), "k"
+        )
 
     (shown,) = slack_server.slack.shown.values()
     assert words(shown) == "Deleted"
@@ -305,7 +315,11 @@ async def test_an_edited_message_keeps_its_picture_and_mentions(
 ) -> None:
     settings = slack_bot(slack_server.api_url).model_copy(update={"thumbnails": True})
     ada = Mention("28fbd360-8a3c-81b0-8004-6c1b90e4c571", "Ada", addresses={"slack": "U0ADA0000"})
-    message = replace(LATER, body=f"Look, [@Ada](<penpot-profile:{ada.id}>)", mentions=(ada,))
+    message = replace(
+        LATER,
+        full=replace(LATER.full, body=f"Look, [@Ada](<penpot-profile:{ada.id}>)"),
+        mentions=(ada,),
+    )
     ts = await posted(settings)
 
     async with opened(settings) as channel:
@@ -323,7 +337,9 @@ async def test_an_edit_with_a_refused_override_falls_back(
     settings = slack_bot(slack_server.api_url)
     ts = await posted(settings)
 
-    await change(settings, ts, replace(LATER, override='[{"type": "nonsense"}]'))
+    await change(
+        settings, ts, replace(LATER, full=replace(LATER.full, override='[{"type": "nonsense"}]'))
+    )
 
     (shown,) = slack_server.slack.shown.values()
     assert words(shown) == "Ada says something elseBetter"

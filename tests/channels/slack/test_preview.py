@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.channels import render_preview
 from relay.channels.slack.preview import draw, mrkdwn
 from relay.messages.escape import clean
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 from tests.channels.builders import MESSAGE
 from tests.channels.reader import Reader
 from tests.channels.texts import foreign, messages
@@ -52,7 +52,11 @@ def test_text_is_complete_and_never_markup(message: Message) -> None:
 @settings(max_examples=50)
 @given(st.lists(blocks, max_size=3))
 def test_a_template_may_produce_any_json(given: list[Any]) -> None:
-    Reader(render_preview("slack", replace(MESSAGE, override=json.dumps(given))).html)
+    Reader(
+        render_preview(
+            "slack", replace(MESSAGE, full=replace(MESSAGE.full, override=json.dumps(given)))
+        ).html
+    )
 
 
 @pytest.mark.parametrize("depth", [300, 450, 600, 950])
@@ -61,7 +65,7 @@ def test_deep_nesting_is_no_error(depth: int) -> None:
     for _ in range(depth):
         inner = f'{{"type": "rich_text_section", "elements": [{inner}]}}'
     blocks = f'[{{"type": "rich_text", "elements": [{inner}]}}]'
-    preview = render_preview("slack", replace(MESSAGE, override=blocks))
+    preview = render_preview("slack", replace(MESSAGE, full=replace(MESSAGE.full, override=blocks)))
     assert "preview-unknown" in Reader(preview.html).classes or "nested too deeply" in preview.note
 
 
@@ -82,7 +86,9 @@ def test_pinged_people_are_shown_as_mentions() -> None:
     ada = Mention("11111111-0000-0000-0000-000000000000", "Ada", addresses={"slack": "U0ADA0000"})
     bob = Mention("22222222-0000-0000-0000-000000000000", "Bob", email="bob@example.com")
     eve = Mention("33333333-0000-0000-0000-000000000000", "Eve")
-    message = Message("t", f"[@Ada](<penpot-profile:{ada.id}>) look", mentions=(ada, bob, eve))
+    message = Message(
+        "t", Content(f"[@Ada](<penpot-profile:{ada.id}>) look"), mentions=(ada, bob, eve)
+    )
     html = render_preview("slack", message).html
     assert html.count("preview-mention") == 2
     assert '<span class="preview-mention">@Ada</span> look' in html
@@ -97,13 +103,15 @@ def test_a_picture_is_a_labelled_box() -> None:
 
 
 def test_invalid_blocks_are_replaced_with_a_note() -> None:
-    preview = render_preview("slack", replace(MESSAGE, override='{"blocks": 1}'))
+    preview = render_preview(
+        "slack", replace(MESSAGE, full=replace(MESSAGE.full, override='{"blocks": 1}'))
+    )
     assert "Landing page" in preview.html
     assert 'must be a list of blocks or {"blocks"' in preview.note
 
 
 def test_lists_keep_style_depth_and_numbers() -> None:
-    html = render_preview("slack", Message("t", "3. three\n   - *inner*\n4. four")).html
+    html = render_preview("slack", Message("t", Content("3. three\n   - *inner*\n4. four"))).html
     assert '<ol class="preview-indent-0" start="3"><li>' in html
     assert (
         '<ul class="preview-indent-1"><li><div class="preview-text"><i>inner</i></div></li>' in html

@@ -7,7 +7,7 @@ import pytest
 from relay.channels import open_channel
 from relay.channels.base import DeliveryError, Permanent
 from relay.channels.slack import users as slack_people
-from relay.messages.message import Mention, Message
+from relay.messages.message import Content, Mention, Message
 from tests.channels.builders import slack_hook
 from tests.channels.slack.workplace import BOB, BODY, BY_CONFIG, BY_MAIL, workplace
 from tests.servers.fixtures import RunningSlack
@@ -104,7 +104,7 @@ async def test_a_mention_missing_in_the_text_gets_a_line(slack_server: RunningSl
 
 async def test_a_webhook_mentions_people_in_the_config(slack_server: RunningSlack) -> None:
     channel = open_channel(slack_hook(slack_server.webhook_url))
-    await channel.send(Message("T", BODY, mentions=(BY_MAIL, BY_CONFIG)), "key")
+    await channel.send(Message("T", Content(BODY), mentions=(BY_MAIL, BY_CONFIG)), "key")
     await channel.close()
 
     users = [part for part in rich_inlines(slack_server.slack.messages[-1]["blocks"])

@@ -8,7 +8,7 @@ from relay.channels import open_channel
 from relay.channels.base import MemoryKeyValueStore, Receipt
 from relay.channels.slack.settings import SlackSettings
 from relay.config.secret import Secret
-from relay.messages.message import Mention, Message, Picture
+from relay.messages.message import Content, Mention, Message, Picture
 from tests.penpot.paint import board
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
@@ -42,9 +42,10 @@ class Workplace:
         self.channel = open_channel(self.settings, self.kv)
 
     async def send(self, *mentions: Mention, **more: Any) -> Receipt:
-        fields = {"title": "T", "body": BODY, "mentions": mentions} | more
-        picture, thread = fields.pop("picture_", None), fields.pop("thread_", None)
-        return await self.channel.send(Message(**fields), "key", thread, picture)
+        picture, thread = more.pop("picture_", None), more.pop("thread_", None)
+        content = {key: more.pop(key) for key in ("body", "footer", "override") if key in more}
+        message = Message("T", Content(**({"body": BODY} | content)), mentions=mentions, **more)
+        return await self.channel.send(message, "key", thread, picture)
 
     @property
     def pinged(self) -> list[str]:

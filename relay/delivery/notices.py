@@ -1,0 +1,110 @@
+"""Notices: messages about Relay itself, each with a template as Penpot's events have."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from relay.messages.message import Message
+from relay.messages.rendering import Problem, Variables
+from relay.messages.templates import RenderResult, Templates
+from relay.metrics import Metrics
+from relay.penpot.events import Event, Subject
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    when: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Descriptions of the template variables that it has besides ``event`` and ``team``."""
+    sample: Variables = field(default_factory=dict)
+
+
+_QUEUE = "the stopped queue: queue.name (that of its channel)"
+NOTICES: Mapping[str, Notice] = {
+    "queue-stopped": Notice(
+        "a queue stops because a person has to fix something",
+        {
+            "queue": _QUEUE,
+            "problem": "why: problem.detail (a sentence, may be empty), problem.reason (a code)",
+        },
+        {
+            "queue": {"name": "design"},
+            "problem": {"detail": "the bot is not in #design", "reason": "not_in_channel"},
+        },
+    ),
+    "queue-running": Notice(
+        "a stopped queue runs again", {"queue": _QUEUE}, {"queue": {"name": "design"}}
+    ),
+    "webhook-switched-on": Notice(
+        "Penpot's webhook was off, and Relay has switched it on again",
+        {"problem": "why it was off: problem.detail (empty if Penpot recorded no failed call)"},
+        {"problem": {"detail": "Relay did not answer in time", "reason": ""}},
+    ),
+    "test": Notice("`relay send` or the inspector sends a test message"),
+    "digest": Notice(
+        "many messages wait for a channel and are sent as one",
+        {
+            "messages": "messages.count, messages.files (their names), messages.groups (one "
+            "for each file, with group.file, group.url and group.entries: each the block digest "
+            "of its event's template)"
+        },
+        {
+            "messages": {
+                "count": 2,
+                "files": ["Landing page"],
+                "groups": [
+                    {
+                        "file": "Landing page",
+                        "url": "https://penpot.example.com",
+                        "entries": ["Ada commented", "Grace replied"],
+                    }
+                ],
+            }
+        },
+    ),
+}
+
+
+def notice_variables(
+    name: str, values: Variables, *, team: str = "", url: str = "", at: datetime | None = None
+) -> Variables:
+    """``team`` is the team's name in the messages; ``url`` a place in Penpot."""
+    event = Event(name, at=at or datetime.now(UTC), url=url, team=Subject(name=team))
+    return event.variables() | dict(values)
+
+
+def notice_samples() -> list[Variables]:
+    return [notice_variables(name, notice.sample, team="Acme") for name, notice in NOTICES.items()]
+
+
+def report_problems(problems: Iterable[Problem], metrics: Metrics) -> None:
+    for problem in problems:
+        log.error("template %s", problem)
+        metrics.template_problem(problem.file)
+
+
+class NoticeRenderer:
+    def __init__(self, templates: Templates, metrics: Metrics) -> None:
+        self._templates = templates
+        self._metrics = metrics
+
+    async def render(self, name: str, team: str, **values: Any) -> Message:
+        """The notice for the team with this key."""
+        variables = notice_variables(name, values)
+        return await self.run(
+            lambda templates: templates.render(name, variables, team=team, channel_kind="")
+        )
+
+    async def run(self, work: Callable[[Templates], RenderResult]) -> Message:
+        """Off the event loop where the user has templates."""
+        if self._templates.user is None:
+            result = work(self._templates)
+        else:
+            result = await asyncio.to_thread(work, self._templates)
+        report_problems(result.problems, self._metrics)
+        return result.message

@@ -1,0 +1,91 @@
+"""Messages about Relay itself, from templates that users can replace."""
+
+from pathlib import Path
+
+import pytest
+
+from relay.delivery.notices import NOTICES, NoticeRenderer, notice_samples
+from relay.messages.message import Message
+from relay.messages.templates import Templates
+from relay.metrics import Metrics
+from relay.reference import describe_event, list_events
+
+pytestmark = pytest.mark.anyio
+
+
+def rendered(name: str) -> Message:
+    sample = next(sample for sample in notice_samples() if sample["event"]["name"] == name)
+    result = Templates().render(name, sample, team="acme", channel_kind="")
+    assert result.problems == ()
+    return result.message
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "body"),
+    [
+        (
+            "queue-stopped",
+            "Messages to design have stopped",
+            "Messages to **design** have stopped: the bot is not in \\#design "
+            "(not\\_in\\_channel). They wait and are sent once this is fixed.",
+        ),
+        (
+            "queue-running",
+            "Messages to design are sent again",
+            "Messages to **design** are sent again.",
+        ),
+        (
+            "webhook-switched-on",
+            "Penpot's webhook was off and is on again",
+            "Penpot's webhook for this team was **off**, because Relay did not answer in time. "
+            "It is **on** again, and comments that were missed follow.",
+        ),
+        (
+            "test",
+            "A test from Relay",
+            "This is a test from **Relay**: messages about the Penpot team **Acme** will look like "
+            "this one.\n\n> A comment would be quoted here.",
+        ),
+    ],
+)
+def test_the_built_in_texts(name: str, title: str, body: str) -> None:
+    message = rendered(name)
+    footer = "Open Penpot" if name == "test" else ""  # a link, where Penpot's address is known
+
+    assert (message.title, message.full.body, message.full.footer) == (title, body, footer)
+    assert (message.event, message.team, message.at[-1:]) == (name, "acme", "Z")
+
+
+async def test_a_user_template_replaces_the_text(tmp_path: Path) -> None:
+    (tmp_path / "queue-stopped.md.j2").write_text("{{ queue.name }} steht: {{ problem.reason }}")
+    templates = Templates(tmp_path)
+    problem = {"detail": "", "reason": "*gone*"}
+    notice = await NoticeRenderer(templates, Metrics()).render(
+        "queue-stopped", "acme", queue={"name": "a"}, problem=problem
+    )
+    templates.close()
+
+    assert notice.full.body == "a steht: \\*gone\\*"
+
+
+async def test_a_failing_user_template_costs_no_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "queue-running.md.j2").write_text("{{ queue.nme }}")
+    templates, metrics = Templates(tmp_path), Metrics()
+    notice = await NoticeRenderer(templates, metrics).render(
+        "queue-running", "acme", queue={"name": "a"}
+    )
+    templates.close()
+
+    assert notice.full.body == "Messages to **a** are sent again."
+    assert "queue-running.md.j2:1" in caplog.text
+    assert b"queue-running.md.j2" in metrics.text()
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_events_documents_notices(name: str) -> None:
+    text = describe_event(name)
+    for variable in ("event", "team", *NOTICES[name].variables):
+        assert f"\n  {variable} " in text
+    assert f" {name} " in list_events()
