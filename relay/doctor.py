@@ -22,9 +22,8 @@ from relay.delivery.pipeline import EventSource, examples
 from relay.messages.check import check
 from relay.messages.rendering import Problem
 from relay.messages.templates import Templates
-from relay.penpot.api import PenpotClient
-from relay.penpot.calls import PenpotError, PenpotRefused
-from relay.penpot.client import CALL_TIMEOUT
+from relay.penpot.api import CALL_TIMEOUT, PenpotClient
+from relay.penpot.client import PenpotError, PenpotRefused
 from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.delivery.facts import FactCache
 from relay.metrics import Metrics
-from relay.penpot.calls import (
+from relay.penpot.client import (
     ALL,
     CallPolicy,
     CircuitBreaker,
@@ -42,7 +42,6 @@ from relay.penpot.facts import (
     lookup_plan,
     recently_modified,
 )
-from relay.penpot.records import ThreadRecord
 from relay.store.base import Store
 from relay.store.records import StoreUnavailable
 
@@ -269,8 +268,8 @@ def _with_current(
 ) -> Event:
     """The event with what is true of this moment and must not be cached."""
     for answer in answers.values():
-        if isinstance(answer, ThreadRecord) and event.thread.resolved is None:
-            event = replace(event, thread=replace(event.thread, resolved=answer.resolved))
+        if isinstance(answer, Event) and event.thread.resolved is None:
+            event = replace(event, thread=replace(event.thread, resolved=answer.thread.resolved))
     call = created_object_call(enriched)
     if call is None or not answers.get(call):
         return event

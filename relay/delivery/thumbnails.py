@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from relay.messages.message import Picture
 from relay.metrics import Metrics
-from relay.penpot.calls import CallPolicy, CircuitBreaker, PenpotError
+from relay.penpot.client import CallPolicy, CircuitBreaker, PenpotError
 from relay.penpot.events import Event
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient
-    from relay.penpot.calls import PenpotError
     from relay.penpot.records import FileRecord
 
 log = logging.getLogger(__name__)

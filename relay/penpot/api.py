@@ -1,32 +1,235 @@
-"""The methods of Penpot's RPC API that Relay calls: names, comments, thumbnails, webhooks."""
+"""The client for Penpot's RPC API, bounded in time and size: the methods that Relay calls.
 
-from collections.abc import Callable
+Paths and headers: ``rpc.clj`` and ``http/middleware.clj`` in Penpot's ``backend/src/app``.
+"""
+
+import asyncio
+import math
+import re
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from copy import copy
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
-from relay.penpot.calls import PenpotBusy, PenpotRefused, PenpotUnexpected
-from relay.penpot.client import ASSET, BAD_TOKEN, Asset, RpcClient, picture
+import httpx
+from cachetools import LRUCache, TTLCache
+
+from relay import bounded_http
+from relay.penpot.client import (
+    BAD_TOKEN,
+    CallPolicy,
+    PenpotBusy,
+    PenpotRefused,
+    PenpotUnexpected,
+    RpcResponse,
+    SharedTasks,
+)
+from relay.penpot.events import Event, Person, Subject
 from relay.penpot.records import (
+    Asset,
     CommentRow,
     FileRecord,
-    ProfileRecord,
     ProjectRecord,
-    Row,
     TeamRecord,
-    TemplateRecord,
-    ThreadRecord,
     ThreadRow,
     WebhookRecord,
     board_thumbnails,
-    record_from,
-    records_from,
+    many,
+    one,
+    person,
+    picture,
+    template,
+    thread,
 )
 from relay.penpot.text import uuid
 
-T = TypeVar("T")
-R = TypeVar("R", ThreadRecord, ProjectRecord)
+CALL_TIMEOUT = 5.0  # seconds, from the first byte sent to the last one read
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_PICTURE_BYTES = 2 * 1024 * 1024  # Penpot's thumbnails have some ten thousand
+MAX_CONCURRENT_CALLS = 8  # Penpot's own limit, if enabled, is 10 per profile
+MAX_CACHED_ANSWERS = 1000
+MAX_ANSWER_AGE = 60.0  # seconds
+MAX_CACHED_ASSET_BYTES = 16 * 1024 * 1024
+ASSET: Final = "asset"  # stands for the method of a download in metrics and errors
 
+_PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
+_TOKEN_PATTERN = re.compile(r"[!-~]+")
 _ANONYMOUS = "00000000-0000-0000-0000-000000000000"
+
+T = TypeVar("T")
+_Key = tuple[str, ...]  # method and ids
+_Answers = MutableMapping[_Key, tuple[float, Any]]  # with the time of the answer
+
+
+class RpcClient:
+    """Calls any RPC method with an access token. All failures raise ``PenpotError``.
+
+    Concurrent lookups of the same thing share one call. It continues, until its timeout, when one
+    of the callers is cancelled. All parts of Relay share one client: each calls it through a view
+    with a ``CallPolicy`` of its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = CALL_TIMEOUT,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """``url`` is Penpot's public address. ``timeout`` is in seconds and covers a whole call.
+        ``tls`` replaces the default certificate authorities."""
+        self._url = url.rstrip("/")
+        self._timeout = timeout
+        self._path = _PATHS[0]
+        # httpx shows an invalid header value in its error, so an invalid token is never sent.
+        self._is_token = _TOKEN_PATTERN.fullmatch(token) is not None
+        self._client = httpx.AsyncClient(
+            headers={
+                "accept": "application/json",
+                "authorization": f"Token {token}" if self._is_token else "",
+                "user-agent": "penpot-relay",
+                "x-client": "relay",
+            },
+            limits=httpx.Limits(
+                max_connections=MAX_CONCURRENT_CALLS,
+                max_keepalive_connections=MAX_CONCURRENT_CALLS,
+            ),
+            timeout=timeout,
+            verify=(tls or True) if self._url.startswith("https:") else False,
+        )
+        self._pending = SharedTasks()
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
+        self._answers: _Answers = TTLCache(MAX_CACHED_ANSWERS, MAX_ANSWER_AGE)
+        self._assets: _Answers = LRUCache(
+            MAX_CACHED_ASSET_BYTES, lambda answer: len(answer[1].content)
+        )
+        self._policy = CallPolicy()
+        self._root = self
+
+    def with_policy(self, policy: CallPolicy) -> Self:
+        """A view of this client, with which it shares everything else."""
+        view = copy(self)
+        view._policy = policy
+        return view
+
+    async def close(self) -> None:
+        """Cancel pending calls and close the connections."""
+        await self._pending.close()
+        await self._client.aclose()
+
+    async def _lookup(
+        self,
+        method: str,
+        read: Callable[[Any], T | None],
+        constants: Mapping[str, str] | None = None,
+        max_age: float = 0.0,
+        **ids: str,
+    ) -> T | None:
+        """One lookup; None without a call if an id is not a UUID. ``constants`` are parameters
+        that every call of the method has. An earlier answer is returned if it is less than
+        ``max_age`` seconds old."""
+        params = {name: uuid(value) for name, value in ids.items()}
+        if not all(params.values()):
+            return None
+        call = partial(self._call, method, read, params | dict(constants or {}))
+        key = (method, *params.values())
+        if not max_age:
+            return await self._share(key, call)
+        return await self._cached(self._answers, max_age, key, call)
+
+    async def _cached(
+        self,
+        cache: _Answers,
+        max_age: float,
+        key: _Key,
+        call: Callable[[], Coroutine[Any, Any, T | None]],
+    ) -> T | None:
+        answered_at, answer = cache.get(key, (-math.inf, None))
+        if time.monotonic() - answered_at < max_age:
+            return cast(T, answer)
+
+        async def run() -> T | None:
+            if (answer := await call()) is not None:
+                cache[key] = time.monotonic(), answer
+            return answer
+
+        return await self._share(key, run)
+
+    async def _share(
+        self, key: _Key, call: Callable[[], Coroutine[Any, Any, T | None]]
+    ) -> T | None:
+        task = self._pending.start(key, call)
+        try:
+            result: T | None = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and caller is not None and not caller.cancelling():
+                raise PenpotBusy(f"{key[0]} was cancelled: Relay is stopping") from None
+            raise
+        return result
+
+    async def _call(
+        self, method: str, read: Callable[[Any], T | None], params: Mapping[str, Any]
+    ) -> T | None:
+        """One call; None if the object does not exist or the token's user may not see it."""
+
+        async def call() -> T | None:
+            response = await self._with_timeout(method, partial(self._post, method, params))
+            if response.is_not_found:
+                return None
+            return response.read(method, lambda response: read(response.values()))
+
+        return await self._policy.run(method, call)
+
+    async def _with_timeout(
+        self, method: str, request: Callable[[], Coroutine[Any, Any, RpcResponse]]
+    ) -> RpcResponse:
+        if not self._is_token:
+            raise PenpotRefused("the access token is empty or has characters that no token has")
+        try:
+            # The timeout begins after the wait for a slot, which is not Penpot's delay.
+            async with self._slots, asyncio.timeout(self._timeout):
+                return await request()
+        except (TimeoutError, httpx.TimeoutException):
+            raise PenpotBusy(f"{method}: no answer within {self._timeout:g} s") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise PenpotUnexpected("penpot.url is not a valid address") from None
+        except httpx.HTTPError as error:
+            raise PenpotBusy(f"{method}: no answer ({type(error).__name__})") from None
+
+    async def _post(self, method: str, params: Mapping[str, Any]) -> RpcResponse:
+        """The response of the first path that has the method; later calls try that path first."""
+        root = self._root
+        first = root._path
+        for path in sorted(_PATHS, key=lambda path: path != first):
+            response = await root._fetch("POST", f"{path}/{method}", params)
+            if not response.is_unknown_method:
+                if response.status == 200 or response.is_not_found:
+                    root._path = path
+                break
+        return response
+
+    async def _fetch(
+        self, verb: str, path: str, params: Mapping[str, Any] | None = None
+    ) -> RpcResponse:
+        """One request. Without ``params`` it is a download, with the size limit of a picture."""
+        limit = MAX_PICTURE_BYTES if params is None else MAX_ANSWER_BYTES
+        try:
+            answer = await bounded_http.request(
+                self._client,
+                verb,
+                self._url + path,
+                max_bytes=limit,
+                seconds=self._timeout,
+                json=params,
+            )
+        except bounded_http.UnusableAnswer as error:
+            method = ASSET if params is None else path.rpartition("/")[2]
+            raise PenpotUnexpected(f"{method} returned {error}") from None
+        return RpcResponse(*answer)
 
 
 class PenpotClient(RpcClient):
@@ -36,7 +239,7 @@ class PenpotClient(RpcClient):
     Penpot does not distinguish. They raise ``PenpotError``.
     """
 
-    async def profile(self) -> ProfileRecord:
+    async def profile(self) -> Person:
         """The token's user. A bad token raises ``PenpotRefused``, as for every method, although
         Penpot answers this one with an anonymous profile."""
         profile = await self._lookup("get-profile", _profile)
@@ -55,120 +258,95 @@ class PenpotClient(RpcClient):
             return False
         return True
 
-    async def comment_thread(self, file_id: str, thread_id: str) -> ThreadRecord | None:
-        read = partial(_with_id, of=ThreadRecord.from_row, id=thread_id)
+    async def comment_thread(self, file_id: str, thread_id: str) -> Event | None:
+        read = one(thread, uuid(thread_id))
         return await self._lookup("get-comment-thread", read, fileId=file_id, id=thread_id)
 
-    async def team_members(self, team_id: str) -> tuple[ProfileRecord, ...] | None:
+    async def team_members(self, team_id: str) -> tuple[Person, ...] | None:
         """The current members; former ones are not included."""
-        return await self._lookup("get-team-members", _list(ProfileRecord.from_row), teamId=team_id)
+        return await self._lookup("get-team-members", many(person), teamId=team_id)
 
     async def project(self, project_id: str, max_age: float = 0.0) -> ProjectRecord | None:
-        read = partial(_with_id, of=ProjectRecord.from_row, id=project_id)
+        read = one(ProjectRecord.from_row, uuid(project_id))
         return await self._lookup("get-project", read, max_age=max_age, id=project_id)
 
     async def projects(self, team_id: str) -> tuple[ProjectRecord, ...] | None:
         """A team's projects, including deleted ones that can be restored."""
-        return await self._lookup("get-projects", _list(ProjectRecord.from_row), teamId=team_id)
+        return await self._lookup("get-projects", many(ProjectRecord.from_row), teamId=team_id)
 
     async def project_files(
         self, project_id: str, max_age: float = 0.0
     ) -> tuple[FileRecord, ...] | None:
-        read = _list(FileRecord.from_row)
-        method = "get-project-files"
-        return await self._lookup(method, read, max_age=max_age, projectId=project_id)
+        read = many(FileRecord.from_row)
+        return await self._lookup("get-project-files", read, None, max_age, projectId=project_id)
 
     async def file_libraries(self, file_id: str) -> tuple[FileRecord, ...] | None:
         """The libraries that a file is linked to."""
-        return await self._lookup("get-file-libraries", _list(FileRecord.from_row), fileId=file_id)
+        return await self._lookup("get-file-libraries", many(FileRecord.from_row), fileId=file_id)
 
-    async def builtin_templates(self) -> tuple[TemplateRecord, ...] | None:
+    async def builtin_templates(self) -> tuple[Subject, ...] | None:
         """The templates that ``clone-template`` refers to by id."""
-        return await self._lookup("get-builtin-templates", _list(TemplateRecord.from_row))
+        return await self._lookup("get-builtin-templates", many(template))
 
     async def object_thumbnails(
         self, file_id: str, max_age: float = 0.0
     ) -> dict[tuple[str, str], str] | None:
         """The thumbnails of a file's boards: (page id, board id) → media id."""
         read = partial(board_thumbnails, file_id=uuid(file_id))
-        method = "get-file-object-thumbnails"
-        tag = {"tag": "frame"}
-        return await self._lookup(method, read, tag, max_age=max_age, fileId=file_id)
+        method, tag = "get-file-object-thumbnails", {"tag": "frame"}
+        return await self._lookup(method, read, tag, max_age, fileId=file_id)
 
     async def asset(self, media_id: str) -> Asset | None:
         """A picture. What an id refers to never changes, so that answers are cached."""
         media = uuid(media_id)
         if not media:
             return None
-        key = (ASSET, media)
-        if (cached := self._assets.get(key)) is not None:
-            return cast(Asset, cached)
-        call = partial(self._limited, ASSET, partial(self._download, media), f" {media}")
-        return await self._share(key, call, self._assets)
+        call = partial(self._policy.run, ASSET, partial(self._download, media), f" {media}")
+        return await self._cached(self._assets, math.inf, (ASSET, media), call)
 
     async def _download(self, media: str) -> Asset | None:
         request = partial(self._root._fetch, "GET", f"/assets/by-id/{media}")
         response = await self._with_timeout(ASSET, request)
         if response.status == 404:
             return None
-        if response.status != 200:
-            raise response.error(ASSET)
-        try:
-            return picture(response.body)
-        except ValueError as error:
-            raise PenpotUnexpected(f"{ASSET} returned an unexpected body: {error}") from None
+        return response.read(ASSET, lambda response: picture(response.body))
 
     async def teams(self) -> tuple[TeamRecord, ...] | None:
         """The teams that the token's user is in."""
-        return await self._lookup("get-teams", _list(TeamRecord.from_row))
+        return await self._lookup("get-teams", many(TeamRecord.from_row))
 
     async def comment_threads(self, file_id: str) -> tuple[ThreadRow, ...] | None:
         """The threads of a file that have a comment."""
-        return await self._lookup("get-comment-threads", _list(ThreadRow.from_row), fileId=file_id)
+        return await self._lookup("get-comment-threads", many(ThreadRow.from_row), fileId=file_id)
 
     async def unread_threads(self, team_id: str) -> tuple[ThreadRow, ...] | None:
         """The threads of a team with comments that the token's user has not read: all threads if
         nobody reads with that account. Depending on the account's notification settings, none,
         or only those that mention the user."""
         method = "get-unread-comment-threads"
-        return await self._lookup(method, _list(ThreadRow.from_row), teamId=team_id)
+        return await self._lookup(method, many(ThreadRow.from_row), teamId=team_id)
 
     async def comments(self, thread_id: str) -> tuple[CommentRow, ...] | None:
         """A thread's comments, oldest first."""
-        return await self._lookup("get-comments", _list(CommentRow.from_row), threadId=thread_id)
+        return await self._lookup("get-comments", many(CommentRow.from_row), threadId=thread_id)
 
     async def webhooks(self, team_id: str) -> tuple[WebhookRecord, ...] | None:
-        return await self._lookup("get-webhooks", _list(WebhookRecord.from_row), teamId=team_id)
+        return await self._lookup("get-webhooks", many(WebhookRecord.from_row), teamId=team_id)
 
     async def enable_webhook(self, webhook: WebhookRecord) -> WebhookRecord | None:
         """Activate a webhook and reset its error count; None if the token's user may not: its
         creator and the team's editors may. Penpot sends no test request to an unchanged address."""
         params = {"id": webhook.id, "uri": webhook.uri, "mtype": webhook.mtype, "isActive": True}
-        return await self._call("update-webhook", _single(WebhookRecord.from_row), params)
+        return await self._call("update-webhook", one(WebhookRecord.from_row), params)
 
     async def create_webhook(self, team_id: str, uri: str) -> WebhookRecord | None:
         """A new active webhook that receives JSON. Penpot first sends ``HEAD`` to the address; if
         that fails, this raises ``PenpotError`` with ``webhook-validation``."""
         params = {"teamId": team_id, "uri": uri, "mtype": "application/json", "isActive": True}
-        return await self._call("create-webhook", _single(WebhookRecord.from_row), params)
+        return await self._call("create-webhook", one(WebhookRecord.from_row), params)
 
 
-def _profile(value: Any) -> ProfileRecord:
+def _profile(value: Any) -> Person:
     if isinstance(value, dict) and value.get("id") == _ANONYMOUS:
         raise PenpotRefused(BAD_TOKEN)
-    return record_from(value, ProfileRecord.from_row)
-
-
-def _list(of: Callable[[Row], T | None]) -> Callable[[Any], tuple[T, ...]]:
-    return partial(records_from, of=of)
-
-
-def _single(of: Callable[[Row], T | None]) -> Callable[[Any], T]:
-    return partial(record_from, of=of)
-
-
-def _with_id(value: Any, of: Callable[[Row], R | None], id: str) -> R:  # noqa: A002
-    record = record_from(value, of)
-    if record.id != uuid(id):
-        raise ValueError("it has another id")
-    return record
+    return one(person)(value)

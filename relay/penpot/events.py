@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import nsmallest
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from relay.errors import RelayError
 from relay.penpot import text as values
@@ -143,32 +143,16 @@ class Event:
 
     def variables(self) -> dict[str, Any]:
         """The variables of templates."""
-        return {
-            "event": {
-                "name": self.name,
-                "group": self.group,
-                "at": self.at,
-                "missed": self.missed,
-                "url": self.url,
-                "file_count": len(self.files) + self.more_files,
-                "props": self.props,
-            },
-            "actor": self.actor,
-            "team": self.team,
-            "project": self.project,
-            "file": self.file,
-            "files": self.files,
-            "page": self.page,
-            "thread": self.thread,
-            "comment": self.comment,
-            "library": self.library,
-            "font": self.font,
-            "previous": self.previous,
-        }
+        event = {name: getattr(self, name) for name in ("name", "group", "at", "missed", "url")}
+        event |= {"file_count": len(self.files) + self.more_files, "props": self.props}
+        return {"event": event, **{name: getattr(self, name) for name in _VARIABLES}}
 
 
+_VARIABLES = (
+    "actor", "team", "project", "file", "files", "page", "thread", "comment", "library", "font",
+    "previous",
+)  # fmt: skip
 _Reader = Callable[[Event, Mapping[str, Any]], Event]
-S = TypeVar("S", bound=Subject)
 
 
 def name_of(body: Any) -> str:
@@ -202,130 +186,102 @@ def normalize(body: Any) -> Event:
         file=File(uuid(props.get("fileId")), one_line(props.get("fileName"))),
         page=Subject(uuid(props.get("pageId")), one_line(props.get("pageName"))),
         library=Subject(uuid(props.get("libraryId"))),
-        font=Font(uuid(props.get("fontId")), one_line(props.get("fontFamily"))),
+        font=Font(
+            uuid(props.get("fontId")),
+            one_line(props.get("fontFamily")),
+            style=one_line(props.get("fontStyle")),
+            weight=values.number(props.get("fontWeight")),
+        ),
         thread=Thread(uuid(props.get("threadId")), values.number(props.get("seqn"))),
         props=bounded(props),
     )
-    reader = _READERS.get(name) or _guessed_reader(name)
-    return reader(event, props) if reader else event
+    read = next((read for suffix, read in _READERS.items() if name.endswith(suffix)), None)
+    return read(event, props) if read else event
 
 
-def _thread_created(event: Event, props: Mapping[str, Any]) -> Event:
-    event = _thread_and_comment(event, props)
-    author = _author(props, event.actor.id)
-    return replace(event, actor=author, comment=replace(event.comment, author=author))
-
-
-def _thread_and_comment(event: Event, props: Mapping[str, Any]) -> Event:
-    resolved = props.get("isResolved")
-    text = plain_text(props.get("content"))
+def _about_thread(event: Event, props: Mapping[str, Any]) -> Event:
+    comment = _comment(event, props, "commentId", is_first=props.get("isFirst") is not False)
+    resolved = _RESOLVED.get(event.name, props.get("isResolved"))
     thread = Thread(
         id=uuid(props.get("id")),
-        number=values.number(props.get("seqn")),
-        first=text,
+        number=event.thread.number,
+        first=comment.text,
         board=uuid(props.get("frameId")),
         resolved=resolved if isinstance(resolved, bool) else None,
     )
-    comment = Comment(
-        uuid(props.get("commentId")),
-        text,
-        mentions=_mentioned(props),
-        author=_author(props),
-        is_first=props.get("isFirst") is not False,
-    )
-    return replace(event, thread=thread, comment=comment)
+    return _with_comment(replace(event, thread=thread), comment)
 
 
-def _thread_resolved(event: Event, props: Mapping[str, Any]) -> Event:
-    event = _thread_and_comment(event, props)
-    resolved = event.name == "resolve-comment-thread"
-    return replace(event, thread=replace(event.thread, resolved=resolved))
+def _about_comment(event: Event, props: Mapping[str, Any]) -> Event:
+    comment = _comment(event, props, "id", is_first=props.get("isFirst") is True)
+    thread = replace(event.thread, first=comment.text) if comment.is_first else event.thread
+    return _with_comment(replace(event, thread=thread), comment)
 
 
-def _comment_created(event: Event, props: Mapping[str, Any]) -> Event:
-    text = plain_text(props.get("content"))
-    author = _author(props, event.actor.id)
-    comment = Comment(uuid(props.get("id")), text, mentions=_mentioned(props), author=author)
-    return replace(event, actor=author, comment=comment)
-
-
-def _comment_changed(event: Event, props: Mapping[str, Any]) -> Event:
-    text = plain_text(props.get("content"))
-    comment = Comment(
-        uuid(props.get("id")),
-        text,
-        mentions=_mentioned(props),
-        author=_author(props),
-        is_first=props.get("isFirst") is True,
-        before=plain_text(props.get("previousContent")),
-        edited=event.name == "update-comment",
-    )
-    thread = replace(event.thread, first=text) if comment.is_first else event.thread
-    return replace(event, thread=thread, comment=comment)
-
-
-def _author(props: Mapping[str, Any], sender: str = "") -> Person:
-    """The comment's owner; in theory another person than the sender."""
+def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: bool) -> Comment:
     email = one_line(props.get("ownerEmail"))
-    return Person(
-        id=uuid(props.get("ownerId")) or sender,
+    author = Person(  # in theory another person than the sender
+        id=uuid(props.get("ownerId")) or event.actor.id,
         name=one_line(props.get("ownerFullname")),
         email=email if "@" in email and " " not in email else "",
     )
+    return Comment(
+        uuid(props.get(id_key)),
+        plain_text(props.get("content")),
+        mentions=tuple(map(Person, _first(values.ids(props.get("mentions")), _MAX_MENTIONS))),
+        author=author,
+        is_first=is_first,
+        before=plain_text(props.get("previousContent")),
+        edited=event.name == "update-comment",
+    )
 
 
-def _subject(props: Mapping[str, Any], kind: type[S]) -> S:
-    return kind(uuid(props.get("id")), one_line(props.get("name")))
+def _with_comment(event: Event, comment: Comment) -> Event:
+    kind = CATALOGUE.get(event.name)
+    is_synthetic = kind is not None and kind.synthetic
+    return replace(event, comment=comment, actor=event.actor if is_synthetic else comment.author)
 
 
 def _about(variable: str, kind: type[Subject] = Subject) -> _Reader:
-    """A reader for events whose ``id`` and ``name`` are those of ``variable``."""
+    """A reader for events whose ``id`` and ``name`` are those of ``variable``, if they have any."""
 
     def read(event: Event, props: Mapping[str, Any]) -> Event:
-        changes: dict[str, Any] = {variable: _subject(props, kind)}
+        subject = kind(uuid(props.get("id")), one_line(props.get("name")))
+        if not (subject.id or subject.name):
+            return event
+        changes: dict[str, Any] = {variable: subject}
+        if previous := one_line(props.get("prevName")):
+            changes["previous"] = Subject(subject.id, previous)
         return replace(event, **changes)
 
     return read
 
 
+def _copied(variable: str, kind: type[Subject] = Subject) -> _Reader:
+    """The id is that of the original; Penpot does not send the copy's."""
+
+    def read(event: Event, props: Mapping[str, Any]) -> Event:
+        original = Subject(getattr(event, variable).id)
+        changes: dict[str, Any] = {variable: kind(name=one_line(props.get("name")))}
+        return replace(event, previous=original, **changes)
+
+    return read
+
+
 def _file_shared(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, file=_subject(props, File), library=_subject(props, Subject))
+    event = _about("file", File)(event, props)
+    return replace(event, library=Subject(event.file.id, event.file.name))
 
 
-def _project_renamed(event: Event, props: Mapping[str, Any]) -> Event:
-    project = _subject(props, Subject)
-    return replace(
-        event, project=project, previous=Subject(project.id, one_line(props.get("prevName")))
-    )
-
-
-def _font_variant_created(event: Event, props: Mapping[str, Any]) -> Event:
-    style = one_line(props.get("fontStyle"))
-    return replace(
-        event, font=replace(event.font, style=style, weight=values.number(props.get("fontWeight")))
-    )
-
-
-def _file_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
-    """``fileId`` is the original; Penpot does not send the copy's id."""
-    copy = File(name=one_line(props.get("name")))
-    return replace(event, file=copy, previous=Subject(event.file.id))
-
-
-def _project_duplicated(event: Event, props: Mapping[str, Any]) -> Event:
-    copy = Subject(name=one_line(props.get("name")))
-    return replace(event, project=copy, previous=Subject(event.project.id))
+def _template_cloned(event: Event, props: Mapping[str, Any]) -> Event:
+    return replace(event, previous=Subject(one_line(props.get("templateId"), 100)))
 
 
 def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
     ids = values.ids(props.get("ids"))
     files = tuple(map(Subject, _first(ids, MAX_FILES)))
-    return replace(
-        event,
-        files=files,
-        more_files=len(ids) - len(files),
-        file=File(files[0].id) if len(files) == 1 else File(),
-    )
+    file = File(files[0].id) if len(ids) == 1 else File()
+    return replace(event, files=files, more_files=len(ids) - len(files), file=file)
 
 
 def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
@@ -339,54 +295,27 @@ def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
     return replace(event, files=files, more_files=more, file=File(event.file.id, name))
 
 
-# Readers of an event's own keys. An event that is not listed has only the common keys.
+def _first(ids: Iterable[str], limit: int) -> tuple[str, ...]:
+    """The first ids in sorted order, as the order of a set is arbitrary."""
+    return tuple(nsmallest(limit, ids))
+
+
+_RESOLVED = {"resolve-comment-thread": True, "reopen-comment-thread": False}
+# Readers of an event's own keys by the end of its name; the first match counts. They also read
+# events of newer versions: ``restore-file`` is probably about a file.
 _READERS: dict[str, _Reader] = {
-    "create-comment-thread": _thread_created,
-    "create-comment": _comment_created,
-    "resolve-comment-thread": _thread_resolved,
-    "reopen-comment-thread": _thread_resolved,
-    "delete-comment-thread": _thread_and_comment,
-    "update-comment": _comment_changed,
-    "delete-comment": _comment_changed,
-    "create-file": _about("file", File),
-    "rename-file": _about("file", File),
-    "delete-file": _about("file", File),
-    "update-file": _about("file", File),
+    "-comment-thread": _about_thread,
+    "-comment": _about_comment,
     "set-file-shared": _file_shared,
-    "create-project": _about("project"),
-    "rename-project": _project_renamed,
-    "delete-project": _about("project"),
-    "update-project-pin": _about("project"),
-    "create-font-variant": _font_variant_created,
-    "update-font": _about("font", Font),
-    "delete-font": _about("font", Font),
-    "duplicate-file": _file_duplicated,
-    "duplicate-project": _project_duplicated,
+    "duplicate-file": _copied("file", File),
+    "duplicate-project": _copied("project"),
+    "clone-template": _template_cloned,
     "move-files": _files_moved,
     "import-binfile": _files_imported,
-}
-_READERS_BY_SUFFIX: dict[str, _Reader] = {
-    "-comment-thread": _thread_created,
-    "-comment": _comment_created,
     "-file": _about("file", File),
     "-project": _about("project"),
+    "-project-pin": _about("project"),
     "-team": _about("team"),
     "-page": _about("page"),
     "-font": _about("font", Font),
 }
-
-
-def _guessed_reader(name: str) -> _Reader | None:
-    """For events of newer versions: ``restore-file`` is probably about a file."""
-    if name in CATALOGUE:
-        return None
-    return next((r for suffix, r in _READERS_BY_SUFFIX.items() if name.endswith(suffix)), None)
-
-
-def _mentioned(props: Mapping[str, Any]) -> tuple[Person, ...]:
-    return tuple(map(Person, _first(values.ids(props.get("mentions")), _MAX_MENTIONS)))
-
-
-def _first(ids: Iterable[str], limit: int) -> tuple[str, ...]:
-    """The first ids in sorted order, as the order of a set is arbitrary."""
-    return tuple(nsmallest(limit, ids))

@@ -10,24 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.events import Event, Font, Person, Subject, Thread
-from relay.penpot.records import (
-    FileRecord,
-    ProfileRecord,
-    ProjectRecord,
-    TemplateRecord,
-    ThreadRecord,
-)
-from relay.penpot.text import one_line
+from relay.penpot.events import Event, File, Person, Subject, Thread
+from relay.penpot.records import FileRecord, ProjectRecord
 
 Key = tuple[str, str]  # kind and id of a fact
+S = TypeVar("S", bound=Subject)
 
 MAX_FIRST_COMMENT_LENGTH: Final = 750  # characters of a thread's first comment that are stored
 OWN_TEAM: Final = ("own-team", "")  # key of the team that the webhook belongs to
 _PLACE_KINDS = frozenset({"file", "page", "project"})
+_FLAGS = {"yes": True, "no": False}
 _FLAG_TEXT: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 
 
@@ -78,44 +73,40 @@ def facts_from_event(event: Event) -> tuple[Fact, ...]:
     """The facts in an event that is not enriched: an enriched one would confirm guesses."""
     # The name in an import is that of the uploaded file, not of the Penpot file.
     file_name = "" if event.name == "import-binfile" else event.file.name
+    thread, project = event.thread, event.project
+    files = [(event.file.id, file_name)]
+    files += [(file.id, file.name) for file in event.files if file.id != event.file.id]
+    at = "" if event.at is None else event.at.isoformat()
     facts = [
         *(
             Fact.of("person", person.id, person.name, email=person.email)
             for person in dict.fromkeys((event.actor, event.comment.author))
         ),
-        Fact.of("file", event.file.id, file_name, project=event.project.id),
-        Fact.of("project", event.project.id, event.project.name, team=event.team.id),
+        *(
+            Fact.of("file", id_, name, project=project.id, at=at if name or project.id else "")
+            for id_, name in files
+        ),
+        Fact.of("project", project.id, project.name, team=event.team.id),
         Fact.of("page", event.page.id, event.page.name, file=event.file.id),
         Fact.of(
             "thread",
-            event.thread.id,
+            thread.id,
             file=event.file.id,
             page=event.page.id,
-            number="" if event.thread.number is None else str(event.thread.number),
-            first=event.thread.first[:MAX_FIRST_COMMENT_LENGTH],
-            board=event.thread.board,
-            resolved=_FLAG_TEXT[event.thread.resolved],
+            number="" if thread.number is None else str(thread.number),
+            first=thread.first[:MAX_FIRST_COMMENT_LENGTH],
+            board=thread.board,
+            resolved=_FLAG_TEXT[thread.resolved],
             edited="yes" if event.comment.edited and event.comment.is_first else "",
         ),
         Fact.of("team", event.team.id, event.team.name),
         Fact.of("font", event.font.id, event.font.name),
-        *(
-            Fact.of("file", file.id, file.name, project=event.project.id)
-            for file in event.files
-            if file.id != event.file.id
-        ),
     ]
-    facts = [_dated(fact, event) for fact in facts if fact.id and (fact.name or fact.refs)]
+    facts = [fact for fact in facts if fact.id and (fact.name or fact.refs)]
     if event.team.id:
         # Penpot sends an event only to the webhooks of the team that it names.
         facts.append(Fact.of(*OWN_TEAM, team=event.team.id))
     return tuple(facts)
-
-
-def _dated(fact: Fact, event: Event) -> Fact:
-    if fact.kind != "file" or event.at is None:
-        return fact
-    return Fact.of("file", fact.id, fact.name, **dict(fact.refs), at=event.at.isoformat())
 
 
 def changed_facts(event: Event, facts: Iterable[Fact], known: Mapping[Key, Fact]) -> list[Fact]:
@@ -157,36 +148,30 @@ def enrich(
     file, project and team. ``team_key`` is the team's name if no other is known.
     """
     facts = _FactLookup(known)
-    event = replace(event, actor=facts.person(event.actor), font=facts.font(event.font))
-    event = facts.with_thread(event)
-    if event.name == "delete-comment-thread":
-        event = facts.with_current_place(event)
-    mentions = tuple(map(facts.person, event.comment.mentions))
-    author = facts.person(event.comment.author)
-    event = replace(event, comment=replace(event.comment, mentions=mentions, author=author))
-    if event.name == "duplicate-file":
-        event = replace(event, previous=facts.named("file", event.previous))
-        project = event.project.id or facts.get("file", event.previous.id).ref("project")
-        event = replace(event, project=replace(event.project, id=project))
-    elif event.name == "duplicate-project":
-        event = replace(event, previous=facts.named("project", event.previous))
-    elif event.name == "clone-template":
-        template = Subject(one_line(event.props.get("templateId"), 100))
-        event = replace(event, previous=facts.named("template", template))
-    elif event.name == "rename-file":
-        event = replace(event, previous=facts.old_name("file", event.file))
-    elif event.name == "update-font":
-        event = replace(event, previous=facts.old_name("font", event.font))
-    event = facts.with_file(event)
+    thread = facts.get("thread", event.thread.id)
+    page, file, project = _place(event, thread, facts)
+    team = event.team.id or team_id or facts.get("project", project.id).ref("team")
+    named = facts.named("team", replace(event.team, id=team or facts.get(*OWN_TEAM).ref("team")))
+    comment = event.comment
     event = replace(
         event,
-        files=tuple(facts.named("file", file) for file in event.files),
+        actor=facts.person(event.actor),
+        team=named if named else replace(named, name=team_key),
+        project=facts.named("project", project),
+        file=file,
+        files=tuple(facts.named("file", each) for each in event.files),
+        page=page,
+        thread=_with_known(event.thread, thread),
+        comment=replace(
+            comment,
+            mentions=tuple(map(facts.person, comment.mentions)),
+            author=facts.person(comment.author),
+            edited=comment.edited or (comment.is_first and bool(thread.ref("edited"))),
+        ),
         library=facts.named("file", event.library),
-        project=facts.named("project", event.project),
+        font=facts.named("font", event.font),
+        previous=_previous(event, facts),
     )
-    team = event.team.id or team_id or facts.team_of_project(event) or facts.own_team()
-    named = facts.named("team", replace(event.team, id=team))
-    event = replace(event, team=named if named else replace(named, name=team_key))
     return event, frozenset(facts.missing)
 
 
@@ -199,22 +184,15 @@ class _FactLookup:
 
     def get(self, kind: str, id: str) -> Fact:  # noqa: A002
         """The fact; without fields if it is unknown."""
-        return self._fact((kind, id)) if id else Fact(kind, id)
-
-    def _fact(self, key: Key) -> Fact:
+        key = kind, id
         fact = self._known.get(key)
-        if fact is None:
+        if fact is not None:
+            return fact
+        if id or key == OWN_TEAM:
             self.missing.add(key)
-            return Fact(*key)
-        return fact
+        return Fact(*key)
 
-    def own_team(self) -> str:
-        return self._fact(OWN_TEAM).ref("team")
-
-    def team_of_project(self, event: Event) -> str:
-        return self.get("project", event.project.id).ref("team")
-
-    def named(self, kind: str, subject: Subject) -> Subject:
+    def named(self, kind: str, subject: S) -> S:
         return subject if subject.name else replace(subject, name=self.get(kind, subject.id).name)
 
     def person(self, person: Person) -> Person:
@@ -223,60 +201,54 @@ class _FactLookup:
         fact = self.get("person", person.id)
         return replace(person, name=fact.name, email=person.email or fact.ref("email"))
 
-    def font(self, font: Font) -> Font:
-        return font if font.name else replace(font, name=self.get("font", font.id).name)
 
-    def old_name(self, kind: str, subject: Subject) -> Subject:
-        """The subject under the name that it had before this event."""
-        old = self.get(kind, subject.id).name
-        return Subject(subject.id, old) if old and old != subject.name else Subject()
+def _place(event: Event, thread: Fact, facts: _FactLookup) -> tuple[Subject, File, Subject]:
+    """The event's page, file and project; the last without its name."""
+    page = replace(event.page, id=event.page.id or thread.ref("page"))
+    file_id = event.file.id or thread.ref("file") or facts.get("page", page.id).ref("file")
+    page, file = facts.named("page", page), replace(event.file, id=file_id)
+    project = event.project
+    if event.name == "delete-comment-thread":  # its own place may be outdated
+        fact = facts.get("file", file.id)
+        page = replace(page, name=facts.get("page", page.id).name or page.name)
+        file = replace(file, name=fact.name or file.name)
+        if fact.ref("project") not in ("", project.id):
+            project = Subject(fact.ref("project"))
+    elif event.name == "duplicate-file" and not project.id:
+        project = replace(project, id=facts.get("file", event.previous.id).ref("project"))
+    if not (file.name and project.id):
+        fact = facts.get("file", file.id)
+        file = replace(file, name=file.name or fact.name)
+        project = replace(project, id=project.id or fact.ref("project"))
+    return page, file, project
 
-    def with_thread(self, event: Event) -> Event:
-        """The event with its thread's fields, its page, and its file's id."""
-        fact = self.get("thread", event.thread.id)
-        number, resolved = fact.ref("number"), event.thread.resolved
-        if resolved is None:
-            resolved = {"yes": True, "no": False}.get(fact.ref("resolved"))
-        thread: Thread = replace(
-            event.thread,
-            number=int(number) if event.thread.number is None and number else event.thread.number,
-            first=event.thread.first or fact.ref("first"),
-            board=event.thread.board or fact.ref("board"),
-            resolved=resolved,
-        )
-        if event.comment.is_first and fact.ref("edited"):
-            event = replace(event, comment=replace(event.comment, edited=True))
-        page = replace(event.page, id=event.page.id or fact.ref("page"))
-        file = event.file.id or fact.ref("file") or self.get("page", page.id).ref("file")
-        return replace(
-            event,
-            thread=thread,
-            page=self.named("page", page),
-            file=replace(event.file, id=file) if event.thread.id or page.id else event.file,
-        )
 
-    def with_current_place(self, event: Event) -> Event:
-        """The event with the current names of its file and page and the current project, as its
-        own may be outdated."""
-        file, page = self.get("file", event.file.id), self.get("page", event.page.id)
-        project = file.ref("project")
-        return replace(
-            event,
-            file=replace(event.file, name=file.name or event.file.name),
-            page=replace(event.page, name=page.name or event.page.name),
-            project=event.project if project in ("", event.project.id) else Subject(project),
-        )
+def _with_known(thread: Thread, fact: Fact) -> Thread:
+    number, resolved = fact.ref("number"), thread.resolved
+    return replace(
+        thread,
+        number=int(number) if thread.number is None and number else thread.number,
+        first=thread.first or fact.ref("first"),
+        board=thread.board or fact.ref("board"),
+        resolved=_FLAGS.get(fact.ref("resolved")) if resolved is None else resolved,
+    )
 
-    def with_file(self, event: Event) -> Event:
-        """The event with its file's name and its project's id."""
-        if event.file.name and event.project.id:
-            return event
-        fact = self.get("file", event.file.id)
-        return replace(
-            event,
-            file=replace(event.file, name=event.file.name or fact.name),
-            project=replace(event.project, id=event.project.id or fact.ref("project")),
-        )
+
+def _previous(event: Event, facts: _FactLookup) -> Subject:
+    match event.name:
+        case "duplicate-file":
+            return facts.named("file", event.previous)
+        case "duplicate-project":
+            return facts.named("project", event.previous)
+        case "clone-template":
+            return facts.named("template", event.previous)
+        case "rename-file":
+            old = Subject(event.file.id, facts.get("file", event.file.id).name)
+            return old if old.name not in ("", event.file.name) else Subject()
+        case "update-font":
+            old = Subject(event.font.id, facts.get("font", event.font.id).name)
+            return old if old.name not in ("", event.font.name) else Subject()
+    return event.previous
 
 
 THREAD: Final = "get-comment-thread"
@@ -378,38 +350,27 @@ def facts_from_answer(call: LookupCall, answer: Any, team_id: str) -> Iterator[F
     if call.method == MEMBERS and team_id and call.ids != (team_id,):
         return
     for record in answer if isinstance(answer, tuple) else (answer,):
-        team = getattr(record, "team_id", "")
+        team = record.team.id if isinstance(record, Event) else getattr(record, "team_id", "")
         if team and team_id and team != team_id:
             continue
         yield from (fact for fact in _facts(record) if fact.id and (fact.name or fact.refs))
         # Penpot sends an event only to the webhooks of the team that its subject belongs to.
         if team and call.method in (THREAD, PROJECT, LIBRARIES):
-            yield Fact(*OWN_TEAM, refs=(("team", team),))
+            yield Fact.of(*OWN_TEAM, team=team)
 
 
 def _facts(record: Any) -> Iterator[Fact]:
     match record:
-        case ThreadRecord():
-            yield Fact.of(
-                "thread",
-                record.id,
-                file=record.file_id,
-                page=record.page_id,
-                number="" if record.number is None else str(record.number),
-                first=record.first[:MAX_FIRST_COMMENT_LENGTH],
-                board=record.frame_id,
+        case Event():  # of a thread, which may be resolved or reopened without an event
+            yield from facts_from_event(
+                replace(record, thread=replace(record.thread, resolved=None))
             )
-            yield Fact.of("file", record.file_id, record.file_name, project=record.project_id)
-            yield Fact.of("page", record.page_id, record.page_name, file=record.file_id)
-            yield Fact.of("project", record.project_id, team=record.team_id)
-            if record.owner is not None:
-                yield from _facts(record.owner)
-        case ProfileRecord():
+        case Person():
             yield Fact.of("person", record.id, record.name, email=record.email)
         case ProjectRecord():
             yield Fact.of("project", record.id, record.name, team=record.team_id)
         case FileRecord():
             yield Fact.of("file", record.id, record.name, project=record.project_id)
             yield Fact.of("project", record.project_id, team=record.team_id)
-        case TemplateRecord():
+        case Subject():
             yield Fact.of("template", record.id, record.name)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from relay.errors import RelayError
 from relay.penpot import text as values
 from relay.penpot.api import PenpotClient
-from relay.penpot.calls import PenpotBusy, PenpotError, PenpotUnexpected
+from relay.penpot.client import PenpotBusy, PenpotError, PenpotUnexpected
 from relay.penpot.records import CommentRow, ThreadRow
 from relay.store.sync_threads import ThreadFingerprint
 from relay.sync.budget import Backoff, SyncContext

@@ -11,7 +11,7 @@ from relay.delivery.backoff import pause
 from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
-from relay.penpot.calls import CallBudget, CallPolicy, PenpotBusy, PenpotError, PenpotRefused
+from relay.penpot.client import CallBudget, CallPolicy, PenpotBusy, PenpotError, PenpotRefused
 from relay.penpot.wire import decode_body
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable

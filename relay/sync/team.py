@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from relay.penpot.calls import PenpotError, PenpotUnexpected
+from relay.penpot.client import PenpotError, PenpotUnexpected
 from relay.penpot.records import ThreadRow
 from relay.penpot.text import uuid
 from relay.sync.budget import Backoff, SyncContext, jittered

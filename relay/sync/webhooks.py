@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from relay.channels.base import Finding
 from relay.config.settings import Config
 from relay.penpot.api import PenpotClient
-from relay.penpot.calls import PenpotBusy, PenpotError, PenpotUnexpected
+from relay.penpot.client import PenpotBusy, PenpotError, PenpotUnexpected
 from relay.penpot.facts import OWN_TEAM, Fact
 from relay.penpot.records import WebhookRecord
 from relay.store.base import Store

@@ -27,8 +27,8 @@ from relay.delivery.thumbnails import Thumbnails
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.penpot import calls
 from relay.penpot.api import PenpotClient
+from relay.penpot.client import PenpotRefused
 from relay.penpot.events import Subject, normalize
 from relay.penpot.facts import Fact
 from relay.store.records import NewEvent, StoreUnavailable
@@ -485,7 +485,7 @@ async def test_lookups_of_later_events_run_concurrently(
 async def test_a_refused_token_is_logged_once_and_so_is_the_recovery(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "REFUSED_DELAY", 0.2)
+    monkeypatch.setattr(PenpotRefused, "delay", 0.2)
     caplog.set_level(logging.INFO, "relay")
     house.start(token="revoked")
     for _ in range(3):

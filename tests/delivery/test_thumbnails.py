@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from cachetools import LRUCache, TTLCache
 
 from relay.delivery import thumbnails as pictures
 from relay.delivery.thumbnails import Thumbnails
 from relay.messages.message import Picture
 from relay.metrics import Metrics
-from relay.penpot.api import PenpotClient
-from relay.penpot.client import picture
+from relay.penpot.api import MAX_ANSWER_AGE, PenpotClient
 from relay.penpot.events import Event, Subject, Thread
 from relay.penpot.events import File as EventFile
-from relay.penpot.records import FileRecord
+from relay.penpot.records import FileRecord, picture
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Asset
@@ -164,17 +164,21 @@ async def test_a_file_that_is_newer_than_the_cached_list_is_found(
 
 
 async def test_expired_lists_are_dropped(house: House) -> None:
+    now = 0.0
+    answers = house.pictures._penpot._answers = TTLCache(9, MAX_ANSWER_AGE, lambda: now)
     await house.pictures.of(house.event, 2)
-    assert len(house.api._answers._answers) == 1
-    house.api._answers.ttl = 0.0
+    assert len(answers) == 1
+    now = MAX_ANSWER_AGE
     await house.pictures.of(replace(house.event, thread=Thread("t")), 2)
-    assert [method for method, _ in house.api._answers._answers] == ["get-project-files"]
+    assert [method for method, _ in answers] == ["get-project-files"]
 
 
 async def test_cached_pictures_are_bounded(house: House) -> None:
-    house.api._assets.max_size = len(board(80, 60)) + 1
+    view = house.pictures._penpot
+    assert isinstance(view._assets, LRUCache)
+    assets = view._assets = LRUCache(len(board(80, 60)) + 1, view._assets.getsizeof)
     await house.pictures.get(OF_FILE)
     await house.pictures.get(OF_BOARD)
 
-    assert [media for _, media in house.api._assets._answers] == [OF_BOARD]
-    assert house.api._assets._size == len(board(80, 60))
+    assert [media for _, media in assets] == [OF_BOARD]
+    assert assets.currsize == len(board(80, 60))

@@ -1,470 +1,252 @@
-"""The client: faults of Penpot, limits, shared calls, pictures."""
+"""What applies to each call: budget, circuit breaker, and views that share one client."""
 
 import asyncio
-import json
-import logging
-import struct
-import time
-import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from relay.messages.message import Picture
-from relay.penpot import api
 from relay.penpot.api import PenpotClient
-from relay.penpot.calls import PenpotBusy, PenpotError, PenpotRefused, PenpotUnexpected
 from relay.penpot.client import (
-    MAX_ANSWER_BYTES,
-    MAX_CONCURRENT_CALLS,
-    MAX_PICTURE_BYTES,
-    MAX_RETRY_AFTER_SECONDS,
-    MAX_VALUES,
-    picture,
+    ALL,
+    MIN_BURST_SIZE,
+    CallBudget,
+    CallPolicy,
+    CircuitBreaker,
+    PenpotBusy,
+    PenpotError,
+    PenpotPaused,
+    PenpotRefused,
+    PenpotUnexpected,
+    SharedTasks,
 )
-from tests.penpot.lookups import METHODS, NOBODY, Ids, client
-from tests.penpot.paint import board
-from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
-from tests.penpot.world import Asset
-from tests.servers.loopback import Answer, Request, in_thread
+from tests.penpot.standin import TOKEN, Fault, StandIn
 
 pytestmark = pytest.mark.anyio
 
-GARBAGE = (
-    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    b'Content-Length: 9\r\n\r\n{"id": [['
-)
-JSON = "application/json"
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
 
-@pytest.fixture(params=[False, True], ids=["2.12-and-later", "older"])
-def penpot(request: pytest.FixtureRequest) -> Iterator[StandIn]:
-    with StandIn(old=request.param) as penpot:
-        yield penpot
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-def newer() -> Iterator[StandIn]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
     with StandIn() as penpot:
         yield penpot
 
 
-async def test_a_penpot_before_2_12_is_detected_once(penpot: StandIn) -> None:
-    ids = Ids(penpot.world)
-    async with client(penpot) as rpc_client:
-        for _ in range(3):
-            await rpc_client.project(ids.web)
-    paths = [call.path for call in penpot.calls]
-    assert paths == ([NEWER, OLDER, OLDER, OLDER] if penpot.old else [NEWER] * 3)
+# The budget
 
 
-async def test_an_unreachable_penpot_is_not_mistaken_for_an_older_one(
-    newer: StandIn,
-) -> None:
-    ids = Ids(newer.world)
-    newer.faults["*"] = Fault(answer=Answer(b"404 page not found", 404, "text/plain"), times=2)
-    async with client(newer) as rpc_client:
-        with pytest.raises(PenpotUnexpected, match=r"is penpot\.url the address of a Penpot"):
-            await rpc_client.project(ids.web)
-        assert await rpc_client.project(ids.web) is not None
-    assert [call.path for call in newer.calls] == [NEWER, OLDER, NEWER]
+def test_a_spent_budget_is_refilled_at_its_rate(clock: Clock) -> None:
+    budget = CallBudget(60.0, clock)
+    for _ in range(MIN_BURST_SIZE):
+        assert budget.wait() == 0.0
+        budget.spend()
+    assert (budget.left(), budget.wait()) == (0.0, 1.0)
+    clock.now += 0.75
+    assert budget.wait() == pytest.approx(0.25)
+    clock.now += 0.25
+    assert budget.wait() == 0.0
 
 
-async def test_the_client_name_is_sent_to_a_penpot_that_requires_it(newer: StandIn) -> None:
-    newer.needs_client = True
-    async with client(newer) as rpc_client:
-        assert (await rpc_client.profile()).name == "Relay"
-    (call,) = newer.calls
-    assert call.headers["x-client"] == "relay"
-    assert "cookie" not in call.headers
+def test_a_running_job_may_overdraw_the_budget(clock: Clock) -> None:
+    budget = CallBudget(60.0, clock)
+    for _ in range(MIN_BURST_SIZE + 5):
+        budget.spend()
+    assert budget.left() == -5.0
+    assert budget.wait() == 6.0
 
 
-FAULTS = [
-    (Fault(status=400), PenpotUnexpected),
-    (Fault(status=401), PenpotRefused),
-    (Fault(status=403), PenpotRefused),
-    (Fault(status=409), PenpotUnexpected),
-    (Fault(status=413), PenpotUnexpected),
-    (Fault(status=429), PenpotBusy),
-    (Fault(status=500), PenpotBusy),
-    (Fault(status=502), PenpotBusy),
-    (Fault(status=503), PenpotBusy),
-    (Fault(status=504), PenpotBusy),
-    (Fault(cut=True), PenpotBusy),
-    (Fault(garbage=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), PenpotBusy),
-    (Fault(garbage=b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), PenpotBusy),
-    (Fault(garbage=GARBAGE), PenpotUnexpected),
-    (Fault(answer=Answer(b"<html>", content_type="text/html")), PenpotUnexpected),
-    (Fault(answer=Answer(b"", content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b"\xff\xfe", content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b'"a word"', content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b'{"id": "no uuid"}', content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b"[" * 100_000, content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b"[" + b"0," * MAX_VALUES + b"0]", content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b"[" + b"9" * 5000 + b"]", content_type=JSON)), PenpotUnexpected),
-    (Fault(answer=Answer(b"[]", headers={"Content-Encoding": "gzip"})), PenpotUnexpected),
-    (Fault(answer=Answer(b"", 404)), PenpotUnexpected),
-    (Fault(answer=Answer(b'{"type":"not-found"}', 404)), PenpotUnexpected),
-]
+def test_a_pause_saves_no_more_than_a_burst(clock: Clock) -> None:
+    budget, fast = CallBudget(60.0, clock), CallBudget(6000.0, clock)
+    clock.now += 3600.0
+    assert budget.left() == MIN_BURST_SIZE
+    assert fast.left() == 100.0
 
 
-@pytest.mark.parametrize(("fault", "error"), FAULTS)
-async def test_each_fault_raises_one_of_the_three_errors(
-    newer: StandIn, fault: Fault, error: type[PenpotError]
-) -> None:
-    newer.faults["*"] = fault
-    async with client(newer) as rpc_client:
-        for method, look_up in METHODS.items():
-            with pytest.raises(PenpotError) as caught:
-                await look_up(rpc_client, Ids(newer.world))
-            assert type(caught.value) is error, method
-        del newer.faults["*"]
-        assert (await rpc_client.profile()).name == "Relay"
+def test_a_clock_that_is_set_back_gives_no_calls(clock: Clock) -> None:
+    budget = CallBudget(60.0, clock)
+    for _ in range(MIN_BURST_SIZE):
+        budget.spend()
+    clock.now = 0.0
+    assert budget.left() == 0.0
+    clock.now = 1.0
+    assert budget.left() == 1.0
 
 
-async def test_every_method_raises_for_a_refused_token(penpot: StandIn) -> None:
-    async with client(penpot, token="eyJ.another") as rpc_client:
-        for look_up in METHODS.values():
-            with pytest.raises(PenpotRefused, match="unknown to Penpot, expired or revoked"):
-                await look_up(rpc_client, Ids(penpot.world))
+# The circuit breaker
 
 
-@pytest.mark.parametrize("token", ["", "with space", "two\nlines", "ünïcode", "nul\x00"])
-async def test_an_invalid_token_is_refused_without_a_call(newer: StandIn, token: str) -> None:
-    async with client(newer, token=token) as rpc_client:
-        with pytest.raises(PenpotRefused, match="characters that no token has"):
-            await rpc_client.profile()
-    assert newer.calls == []
-
-
-async def test_a_penpot_that_is_down_is_busy_until_it_is_up_again(newer: StandIn) -> None:
-    async with client(newer) as rpc_client:
-        await rpc_client.profile()
-        with newer.down(), pytest.raises(PenpotBusy, match="no answer"):
-            await rpc_client.profile()
-        assert (await rpc_client.profile()).name == "Relay"
-
-
-@pytest.mark.parametrize("fault", [Fault(hang=True), Fault(delay=5)])
-async def test_a_penpot_that_hangs_is_busy_after_the_timeout(newer: StandIn, fault: Fault) -> None:
-    newer.faults["*"] = fault
-    begin = time.monotonic()
-    async with client(newer, seconds=0.2) as rpc_client:
-        with pytest.raises(PenpotBusy, match=r"no answer within 0\.2 s"):
-            await rpc_client.profile()
-    assert time.monotonic() - begin < 2
-
-
-@asynccontextmanager
-async def endless(chunk: bytes, pause: float) -> AsyncIterator[str]:
-    """A server whose answer never ends; its address."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        with suppress(ConnectionError):
-            while True:
-                writer.write(chunk)
-                await writer.drain()
-                await asyncio.sleep(pause)
-        writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        await asyncio.sleep(3 * pause)  # it sees that nobody listens
-
-
-async def test_a_slow_stream_is_busy_after_the_timeout() -> None:
-    async with endless(b" ", 0.02) as url, client(url, seconds=0.3) as rpc_client:
-        with pytest.raises(PenpotBusy, match="no answer within"):
-            await rpc_client.profile()
-
-
-async def test_an_endless_answer_is_read_up_to_the_limit() -> None:
-    async with endless(b" " * 65536, 0) as url, client(url) as rpc_client:
-        with pytest.raises(PenpotUnexpected, match=f"more than {MAX_ANSWER_BYTES} bytes"):
-            await rpc_client.profile()
-
-
-async def test_a_long_answer_within_the_limit_is_read(newer: StandIn) -> None:
-    ids = Ids(newer.world)
-    rows = [{"id": NOBODY, "fullname": "x" * 250, "email": f"{n}@x.example"} for n in range(20_000)]
-    newer.faults["*"] = Fault(answer=Answer(json.dumps(rows).encode(), content_type=JSON))
-    async with client(newer) as rpc_client:
-        members = await rpc_client.team_members(ids.acme)
-    assert members is not None
-    assert len(members) == 20_000
-
-
-async def test_a_redirect_is_not_followed_with_the_token(newer: StandIn) -> None:
-    elsewhere: list[Request] = []
-
-    def answer(request: Request) -> Answer:
-        elsewhere.append(request)
-        return Answer.of({})
-
-    with in_thread(answer) as other:
-        newer.faults["*"] = Fault(answer=Answer(b"", 307, headers={"Location": other.url}))
-        async with client(newer) as rpc_client:
-            with pytest.raises(PenpotUnexpected, match=r"307: penpot\.url should be"):
-                await rpc_client.profile()
-    assert elsewhere == []
-
-
-@pytest.mark.parametrize(("headers", "least", "most"), [
-    ({"x-rate-limit-remaining": "default=0", "x-rate-limit-reset": "default={20}"}, 15, 20),
-    ({"x-rate-limit-remaining": "a=0&b=7", "x-rate-limit-reset": "a={20}&b={90}"}, 15, 20),
-    ({"x-rate-limit-reset": "default={9999999}"}, MAX_RETRY_AFTER_SECONDS, MAX_RETRY_AFTER_SECONDS),
-    ({"x-rate-limit-reset": "default={-9}"}, None, None),
-    ({"x-rate-limit-reset": "default=nan&b=inf&c=%00"}, None, None),
-    ({"retry-after": "7"}, 7, 7),
-    ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, None),
-    ({}, None, None),
+@pytest.mark.parametrize(("error", "paused", "delay"), [
+    (PenpotRefused("no"), ALL, PenpotRefused.delay),
+    (PenpotBusy("no answer"), ALL, PenpotBusy.delay),
+    (PenpotBusy("later", 77.0), ALL, 77.0),
+    (PenpotBusy("500", affects_all=False), "get-a", PenpotBusy.delay),
+    (PenpotUnexpected("html"), "get-a", PenpotUnexpected.delay),
 ])  # fmt: skip
-async def test_retry_after_is_set_if_penpot_sends_it(
-    newer: StandIn, headers: dict[str, str], least: float | None, most: float | None
+def test_a_failure_pauses_its_method_or_all(
+    clock: Clock, error: PenpotError, paused: str, delay: float
 ) -> None:
-    told = {name: _at(value) for name, value in headers.items()}
-    newer.faults["*"] = Fault(answer=Answer(b"", 429, headers=told))
-    async with client(newer) as rpc_client:
-        with pytest.raises(PenpotBusy) as caught:
-            await rpc_client.profile()
-    after = caught.value.retry_after
-    assert after is None if least is None or most is None else least <= (after or 0) <= most
+    opened: list[tuple[str, PenpotError, bool]] = []
+    breaker = CircuitBreaker(lambda *failure: opened.append(failure), clock=clock)
+    breaker.failed("get-a", error)
+
+    assert breaker.is_open("get-a")
+    assert breaker.is_open("get-b") is breaker.is_open() is (paused == ALL)
+    clock.now += delay - 1
+    assert breaker.is_open("get-a")
+    clock.now += 1
+    assert not breaker.is_open("get-a")
+    breaker.failed("get-a", error)
+    assert opened == [(paused, error, True), (paused, error, False)]
 
 
-async def test_concurrent_lookups_of_the_same_object_share_one_call(newer: StandIn) -> None:
-    ids, newer.latency = Ids(newer.world), 0.1
-    async with client(newer) as rpc_client:
-        found = await asyncio.gather(
-            *(rpc_client.project(ids.web) for _ in range(20)),
-            *(rpc_client.project(ids.web.upper()) for _ in range(20)),
-            rpc_client.project(newer.world.by_name("projects", "app")),
-            rpc_client.project_files(ids.web),
-        )
-        assert found[0] is not None
-        assert all(project == found[0] for project in found[:40])
-        assert newer.count("get-project") == 2
-        assert newer.count("get-project-files") == 1
-        newer.world.projects[ids.web].name = "Renamed"
-        again = await rpc_client.project(ids.web)
-    assert again is not None
-    assert again.name == "Renamed"
+def test_only_an_answer_to_a_later_call_ends_the_pause(clock: Clock) -> None:
+    recoveries: list[bool] = []
+    breaker = CircuitBreaker(lambda *_: None, recoveries.append, clock=clock)
+    begun = breaker.now()
+    clock.now += 1
+    breaker.failed("get-a", PenpotBusy("no answer"))
+    breaker.answered(begun)
+    assert breaker.is_open()
+
+    clock.now += 1
+    breaker.answered(breaker.now())
+    assert not breaker.is_open()
+    assert recoveries == [False, True]
+    assert breaker.last_answer_at == clock.now
 
 
-async def test_a_cancelled_caller_does_not_cancel_the_lookup_for_others(newer: StandIn) -> None:
-    ids, newer.latency = Ids(newer.world), 0.3
-    async with client(newer) as rpc_client:
-
-        async def impatient() -> None:
-            async with asyncio.timeout(0.05):
-                await rpc_client.project(ids.web)
-
-        hasty, patient = await asyncio.gather(
-            impatient(), rpc_client.project(ids.web), return_exceptions=True
-        )
-    assert isinstance(hasty, TimeoutError)
-    assert not isinstance(patient, BaseException)
-    assert patient is not None
-    assert newer.count("get-project") == 1
+def test_a_delay_of_its_own_is_at_least_what_penpot_asks_for(clock: Clock) -> None:
+    breaker = CircuitBreaker(lambda *_: None, delay=60.0, clock=clock)
+    breaker.failed("get-a", PenpotRefused("no"))
+    clock.now += 60
+    assert not breaker.is_open()
+    breaker.failed("get-a", PenpotBusy("later", 90.0))
+    clock.now += 89
+    assert breaker.is_open()
 
 
-async def test_a_failed_lookup_fails_for_all_callers_and_is_repeated_later(newer: StandIn) -> None:
-    ids = Ids(newer.world)
-    newer.faults["get-project"] = Fault(status=500, times=1, delay=0.1)
-    async with client(newer) as rpc_client:
-        found = await asyncio.gather(
-            *(rpc_client.project(ids.web) for _ in range(5)), return_exceptions=True
-        )
-        assert [type(error) for error in found] == [PenpotBusy] * 5
-        assert await rpc_client.project(ids.web) is not None
-    assert newer.count("get-project") == 2
+# Shared tasks
 
 
-async def test_concurrent_calls_are_limited(newer: StandIn) -> None:
-    ids, newer.latency = Ids(newer.world), 0.02
-    async with client(newer) as rpc_client:
-        threads = [f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(40)]
-        await asyncio.gather(
-            *(rpc_client.comment_thread(ids.landing, thread) for thread in threads)
-        )
-    assert newer.count("get-comment-thread") == 40
-    assert 1 < newer.max_concurrent <= MAX_CONCURRENT_CALLS
+async def test_a_shared_task_outlives_those_who_wait_for_it() -> None:
+    ended: list[str] = []
+    failures: list[tuple[Any, str]] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.05)
+        ended.append("work")
+        raise ZeroDivisionError("bug")
+
+    tasks = SharedTasks(lambda key, error: failures.append((key, str(error))))
+    first, second = tasks.start("a", work), tasks.start("a", work)
+    assert first is second
+    waiter = asyncio.create_task(asyncio.wait({first}))
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.sleep(0.2)
+
+    assert ended == ["work"]
+    assert failures == [("a", "bug")]
+    assert tasks.start("a", work) is not first
+    await tasks.close()
+    assert ended == ["work"]
 
 
-async def test_the_timeout_excludes_the_wait_for_a_slot(newer: StandIn) -> None:
-    ids, newer.latency = Ids(newer.world), 0.2
-    async with client(newer, seconds=1.0) as rpc_client:
-        threads = [
-            f"c0000001-5d0e-81a4-8006-9b00000001{n:02x}" for n in range(8 * MAX_CONCURRENT_CALLS)
-        ]
-        found = await asyncio.gather(
-            *(rpc_client.comment_thread(ids.landing, thread) for thread in threads)
-        )
-    assert len(found) == 8 * MAX_CONCURRENT_CALLS
+# Views of one client
 
 
-async def test_closing_cancels_pending_calls(newer: StandIn) -> None:
-    newer.faults["*"] = Fault(hang=True)
-    rpc_client = PenpotClient(newer.url, TOKEN)
-    waiting = asyncio.create_task(rpc_client.profile())
-    await asyncio.sleep(0.1)
-    await rpc_client.close()
-    with pytest.raises(PenpotBusy, match="Relay is stopping"):
-        await waiting
-
-
-async def test_an_answer_with_another_id_is_refused(newer: StandIn) -> None:
-    ids = Ids(newer.world)
-    other = {"id": NOBODY, "name": "Another project"}
-    newer.faults["*"] = Fault(answer=Answer(json.dumps(other).encode(), content_type=JSON))
-    async with client(newer) as rpc_client:
-        with pytest.raises(PenpotUnexpected, match="it has another id"):
-            await rpc_client.project(ids.web)
-
-
-async def test_the_token_is_in_no_error_or_log(
-    newer: StandIn, caplog: pytest.LogCaptureFixture
+async def test_views_share_calls_and_answers_but_not_pauses_or_counts(
+    penpot: StandIn, clock: Clock
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    for chatty in ("httpx", "httpcore"):  # as logs.set_up has it
-        caplog.set_level(logging.WARNING, chatty)
-    told = json.dumps({"code": TOKEN, "hint": TOKEN, "type": TOKEN}).encode()
-    echoes = [Answer(told, status, JSON) for status in (200, 400, 401, 403, 404, 500)]
-    echoes += [Answer(b"", 302, headers={"Location": f"/{TOKEN}"})]
-    texts = [repr(vars(api))]
-    async with client(newer) as rpc_client:
-        texts.append(repr(rpc_client))
-        for fault in [fault for fault, _ in FAULTS] + [Fault(answer=echo) for echo in echoes]:
-            newer.faults["*"] = fault
-            with pytest.raises(PenpotError) as caught:
-                await rpc_client.profile()
-            error = caught.value
-            texts += [str(error), repr(error), "".join(traceback.format_exception(error))]
-    async with client(newer, token=f"{TOKEN}\nü") as rpc_client:
-        with pytest.raises(PenpotRefused) as refused:
-            await rpc_client.profile()
-        texts.append("".join(traceback.format_exception(refused.value)))
-    shown = "".join(texts) + caplog.text
-    assert "get-profile" in shown
-    assert TOKEN not in shown
-    assert TOKEN[:20] not in shown
-
-
-def _at(value: str) -> str:
-    """``{20}`` as the second since 1970 that is 20 seconds away."""
-    parts = [part.partition("}") for part in value.split("{")]
-    first, *rest = parts
-    return first[0] + "".join(f"{int(time.time()) + int(n)}{end}" for n, _, end in rest)
-
-
-PICTURE, FRAME = "a0000000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000002"
-NO_PICTURE = "a0000000-0000-4000-8000-00000000000f"
-JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc4\0\x03a\xff\xc2\0\x0b\x08" + struct.pack(">HH", 30, 40)
-VP8 = b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 40 | 0x4000, 30)
-VP8L = b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f" + struct.pack("<I", 39 | 29 << 14)
-VP8X = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\x27\0\0\x1d\0\0"
-
-
-async def asset(newer: StandIn, id_: str = PICTURE, token: str = TOKEN) -> object:
-    newer.world.assets[PICTURE] = Asset(board())
-    rpc_client = PenpotClient(newer.url, token, timeout=0.5)
+    web = penpot.world.by_name("projects", "web")
+    counted: dict[str, list[tuple[str, str]]] = {"a": [], "b": []}
+    budget = CallBudget(60, clock)
+    client = PenpotClient(penpot.url, TOKEN)
+    breaker = CircuitBreaker(lambda *_: None, clock=clock)
+    one = client.with_policy(CallPolicy(lambda *call: counted["a"].append(call), breaker))
+    other = client.with_policy(CallPolicy(lambda *call: counted["b"].append(call), budget=budget))
     try:
-        return await rpc_client.asset(id_)
+        files = await asyncio.gather(one.project_files(web), other.project_files(web))
+        assert files[0] == files[1]
+        assert penpot.count("get-project-files") == 1
+        assert counted == {"a": [("get-project-files", "found")], "b": []}
+        assert budget.left() == MIN_BURST_SIZE
+
+        assert await other.project_files(web, 60.0) == files[0]
+        assert await one.project_files(web, 60.0) == files[0]
+        assert penpot.count("get-project-files") == 2  # the first answer was not to be cached
+        assert counted["b"] == [("get-project-files", "found")]
+        assert budget.left() == MIN_BURST_SIZE - 1
+
+        penpot.faults["get-project"] = Fault(status=500)
+        with pytest.raises(PenpotBusy):
+            await one.project(web)
+        with pytest.raises(PenpotPaused):
+            await one.project(web)
+        assert penpot.count("get-project") == 1
+        assert counted["a"][1:] == [("get-project", "busy")]
+        penpot.faults.clear()
+        assert await other.project(web) is not None
+        assert await one.project_files(web) == files[0]
     finally:
-        await rpc_client.close()
+        await client.close()
 
 
-async def test_a_picture_has_its_type_and_size(newer: StandIn) -> None:
-    assert await asset(newer) == picture(board())
-    assert await asset(newer, NO_PICTURE) is None
-    assert await asset(newer, "../../etc/passwd") is None
-    with pytest.raises(PenpotRefused, match="unknown to Penpot"):
-        await asset(newer, token="another")
+async def test_each_call_is_spent_and_its_outcome_counted(penpot: StandIn, clock: Clock) -> None:
+    counted: list[tuple[str, str]] = []
+    budget = CallBudget(60.0, clock)
+    client = PenpotClient(penpot.url, TOKEN)
+    view = client.with_policy(CallPolicy(lambda *call: counted.append(call), budget=budget))
+    web = penpot.world.by_name("projects", "web")
+    try:
+        await view.project(web)
+        await view.project("11111111-2222-4333-8444-555555555555")
+        penpot.faults["get-project"] = Fault(status=503)
+        with pytest.raises(PenpotBusy):
+            await view.project(web)
+    finally:
+        await client.close()
+    assert budget.left() == MIN_BURST_SIZE - 3
+    assert counted == [("get-project", outcome) for outcome in ("found", "nothing", "busy")]
 
 
-async def test_boards_have_their_own_thumbnails(newer: StandIn) -> None:
-    landing, page = newer.world.by_name("files", "landing"), newer.world.by_name("pages", "p1")
-    newer.world.files[landing].boards = {
-        f"{page}/{FRAME}": PICTURE,
-        f"{page}/": PICTURE,
-        "odd": PICTURE,
-        f"{page}/{NO_PICTURE}": "no id",
-    }
-    rpc_client = PenpotClient(newer.url, TOKEN)
-    found = await rpc_client.object_thumbnails(landing)
-    newer.faults["get-file-object-thumbnails"] = Fault(
-        answer=Answer(b"[]", 200, "application/json")
-    )
-    with pytest.raises(PenpotUnexpected, match="an object was expected"):
-        await rpc_client.object_thumbnails(landing)
-    await rpc_client.close()
-
-    assert found is not None
-    assert found[page, FRAME] == PICTURE
-    assert all(media == PICTURE for media in found.values())
+async def test_a_late_answer_is_cached_though_its_caller_gave_up(penpot: StandIn) -> None:
+    web = penpot.world.by_name("projects", "web")
+    client = PenpotClient(penpot.url, TOKEN)
+    penpot.latency = 0.3
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.project_files(web, 60.0)
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(0.1):
+            assert await client.project_files(web, 60.0)
+        assert penpot.count("get-project-files") == 1
+    finally:
+        await client.close()
 
 
-PICTURE_FAULTS: list[tuple[Fault, type[PenpotError], str]] = [
-    (Fault(status=429), PenpotBusy, "429"),
-    (Fault(status=500), PenpotBusy, "500"),
-    (Fault(status=403), PenpotRefused, "403"),
-    (Fault(hang=True), PenpotBusy, "no answer within 0.5 s"),
-    (Fault(cut=True), PenpotBusy, "no answer"),
-    (Fault(garbage=b"HTTP/1.1 what\r\n\r\n"), PenpotBusy, "no answer"),
-    (
-        Fault(answer=Answer(b"", 302, headers={"location": "/"})),
-        PenpotUnexpected,
-        "penpot.url should be",
-    ),
-    (
-        Fault(answer=Answer(b"<html>Log in</html>", 200, "image/png")),
-        PenpotUnexpected,
-        "no picture",
-    ),
-    (Fault(answer=Answer(b"<svg/>", 200, "image/svg+xml")), PenpotUnexpected, "no picture"),
-    (Fault(answer=Answer(b"", 200, "image/png")), PenpotUnexpected, "no picture"),
-    (
-        Fault(answer=Answer(board() + bytes(MAX_PICTURE_BYTES), 200)),
-        PenpotUnexpected,
-        f"more than {MAX_PICTURE_BYTES} bytes",
-    ),
-]
-
-
-@pytest.mark.parametrize(("fault", "error", "text"), PICTURE_FAULTS)
-async def test_an_answer_that_is_not_a_picture_is_an_error(
-    newer: StandIn, fault: Fault, error: type[PenpotError], text: str
-) -> None:
-    newer.faults["asset"] = fault
-
-    with pytest.raises(error, match=text) as caught:
-        await asset(newer)
-
-    assert TOKEN not in str(caught.value)
-
-
-@pytest.mark.parametrize(("content", "kind"), [
-    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 40, 30), "image/png"),
-    (b"GIF89a" + struct.pack("<HH", 40, 30), "image/gif"),
-    (JPEG, "image/jpeg"),
-    (VP8, "image/webp"),
-    (VP8L, "image/webp"),
-    (VP8X, "image/webp"),
-])  # fmt: skip
-def test_type_and_size_are_read_from_the_bytes(content: bytes, kind: str) -> None:
-    found = picture(content)
-
-    assert (found.type, found.width, found.height) == (kind, 40, 30)
-    assert found.content == content
-    assert Picture(*found).extension == kind.removeprefix("image/")
-    for end in range(len(content)):
-        with pytest.raises(ValueError, match="picture"):
-            picture(content[:end])
-
-
-@pytest.mark.parametrize("size", [(0, 30), (40, 0), (10_001, 30), (40, 2**31)])
-def test_a_picture_of_an_invalid_size_is_an_error(size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="pixels"):
-        picture(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size))
+async def test_an_answer_is_as_fresh_as_its_reader_asks(penpot: StandIn) -> None:
+    web = penpot.world.by_name("projects", "web")
+    client = PenpotClient(penpot.url, TOKEN)
+    try:
+        files = await client.project_files(web, 60.0)
+        await asyncio.sleep(0.1)
+        assert await client.project_files(web, 60.0) is files
+        assert penpot.count("get-project-files") == 1
+        assert await client.project_files(web, 0.1) is not files
+        assert penpot.count("get-project-files") == 2
+    finally:
+        await client.close()

@@ -1,6 +1,8 @@
 """Records from arbitrary rows."""
 
-from dataclasses import fields
+import struct
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,20 +10,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.messages.message import Picture
 from relay.penpot.client import RpcResponse
+from relay.penpot.events import Thread
 from relay.penpot.records import (
     FileRecord,
-    ProfileRecord,
     ProjectRecord,
-    TemplateRecord,
-    ThreadRecord,
+    TeamRecord,
     WebhookRecord,
-    record_from,
-    records_from,
+    many,
+    one,
+    person,
+    picture,
+    template,
+    thread,
 )
 from tests.penpot.rows import uri_parts
 
-KINDS = [ThreadRecord, FileRecord, ProfileRecord, ProjectRecord, TemplateRecord, WebhookRecord]
+KINDS = [
+    thread,
+    FileRecord.from_row,
+    person,
+    ProjectRecord.from_row,
+    TeamRecord.from_row,
+    template,
+    WebhookRecord.from_row,
+]
 ID = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
 
 anything = st.recursive(
@@ -72,41 +86,44 @@ names = st.sampled_from(
 )
 
 
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, tuple):
-        return [text for inner in value for text in _texts(inner)]
-    if isinstance(value, ProfileRecord):
-        return [value.id, value.name, value.email]
-    assert value is None or isinstance(value, bool | int | datetime)
-    return []
+def _texts(value: Any) -> list[tuple[str, str]]:
+    """The texts in a record, each with the name of its field; without what is kept as sent."""
+    texts = []
+    for field in fields(value):
+        inner = getattr(value, field.name)
+        for item in inner if isinstance(inner, tuple) else (inner,):
+            if isinstance(item, str):
+                texts.append((field.name, item))
+            elif is_dataclass(item):
+                texts += _texts(item)
+            else:
+                assert item is None or isinstance(item, bool | int | datetime | Mapping)
+    return texts
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("read", KINDS)
 @given(row=st.dictionaries(names, anything, max_size=12), has_id=st.booleans())
-def test_any_row_gives_a_clean_record_or_none(kind: Any, row: dict[str, Any], has_id: bool) -> None:
-    record = kind.from_row(row | {"id": ID} if has_id else row)
+def test_any_row_gives_a_clean_record_or_none(read: Any, row: dict[str, Any], has_id: bool) -> None:
+    record = read(row | {"id": ID} if has_id else row)
     assert record is not None or not has_id
-    for field in fields(record) if record is not None else ():
-        for text in _texts(getattr(record, field.name)):
-            text.encode()
-            breaks = "\n" if field.name == "first" else ""
-            assert all(char.isprintable() or char in breaks for char in text if char < "\xa0")
-    found = records_from([row, 7, None, []], kind.from_row)
+    for name, text in _texts(record) if record is not None else ():
+        text.encode()
+        breaks = "\n" if name in ("first", "text") else ""
+        assert all(char.isprintable() or char in breaks for char in text if char < "\xa0")
+    found = many(read)([row, 7, None, []])
     assert len(found) <= 1
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 7, {}, {"id": "x"}, {"name": "without an id"}])
 def test_a_value_that_is_not_a_record_is_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="an object with an id was expected"):
-        record_from(value, ProjectRecord.from_row)
+        one(ProjectRecord.from_row)(value)
 
 
 @pytest.mark.parametrize("value", [None, "x", 7, {}, {"id": ID}])
 def test_a_value_that_is_not_a_list_is_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="a list was expected"):
-        records_from(value, ProjectRecord.from_row)
+        many(ProjectRecord.from_row)(value)
 
 
 @pytest.mark.parametrize("uri", [
@@ -124,19 +141,18 @@ def test_a_webhooks_uri_is_joined_from_its_parts(uri: str) -> None:
 
 
 def test_a_comment_is_plain_text_and_times_are_in_utc() -> None:
-    thread = ThreadRecord.from_row(
-        {
-            "id": ID.upper(),
-            "content": f"Ask @[Ada Lovelace]({ID})\r\nplease",
-            "frameId": "00000000-0000-0000-0000-000000000000",
-            "seqn": True,
-            "createdAt": "2026-07-25T10:17:02+02:00",
-        }
-    )
-    assert thread == ThreadRecord(
-        ID,
-        first="Ask @Ada Lovelace\nplease",
-        created_at=datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC),
+    row = {
+        "id": ID.upper(),
+        "content": f"Ask @[Ada Lovelace]({ID})\r\nplease",
+        "frameId": "00000000-0000-0000-0000-000000000000",
+        "seqn": True,
+        "createdAt": "2026-07-25T10:17:02+02:00",
+    }
+    event = thread(row)
+    assert event is not None
+    assert event.thread == Thread(ID, first="Ask @Ada Lovelace\nplease")
+    assert FileRecord.from_row(row) == FileRecord(
+        ID, created_at=datetime(2026, 7, 25, 8, 17, 2, tzinfo=UTC)
     )
 
 
@@ -145,3 +161,34 @@ def test_a_lone_surrogate_is_replaced_as_in_a_webhooks_body() -> None:
         200, {"content-type": "application/json"}, rb'{"\ud83d": ["\uD83Dx", "\u00e9"]}'
     )
     assert answer.values() == {"\ufffd": ["\ufffdx", "\u00e9"]}
+
+
+JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc4\0\x03a\xff\xc2\0\x0b\x08" + struct.pack(">HH", 30, 40)
+VP8 = b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 40 | 0x4000, 30)
+VP8L = b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f" + struct.pack("<I", 39 | 29 << 14)
+VP8X = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\x27\0\0\x1d\0\0"
+
+
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 40, 30), "image/png"),
+    (b"GIF89a" + struct.pack("<HH", 40, 30), "image/gif"),
+    (JPEG, "image/jpeg"),
+    (VP8, "image/webp"),
+    (VP8L, "image/webp"),
+    (VP8X, "image/webp"),
+])  # fmt: skip
+def test_type_and_size_are_read_from_the_bytes(content: bytes, kind: str) -> None:
+    found = picture(content)
+
+    assert (found.type, found.width, found.height) == (kind, 40, 30)
+    assert found.content == content
+    assert Picture(*found).extension == kind.removeprefix("image/")
+    for end in range(len(content)):
+        with pytest.raises(ValueError, match="picture"):
+            picture(content[:end])
+
+
+@pytest.mark.parametrize("size", [(0, 30), (40, 0), (10_001, 30), (40, 2**31)])
+def test_a_picture_of_an_invalid_size_is_an_error(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="pixels"):
+        picture(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size))

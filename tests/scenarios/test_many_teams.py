@@ -11,7 +11,7 @@ import pytest
 
 from relay.config.settings import Config, SyncSettings
 from relay.penpot.api import PenpotClient
-from relay.penpot.calls import MIN_BURST_SIZE
+from relay.penpot.client import MIN_BURST_SIZE
 from relay.penpot.text import deduplication_key
 from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.settings import SyncSettings
-from relay.penpot.calls import PenpotBusy
+from relay.penpot.client import PenpotBusy
 from relay.penpot.events import normalize
 from tests.penpot.standin import Fault, StandIn
 from tests.sync.stage import Direct, Stage, stage
