@@ -15,7 +15,7 @@ MAX_TOTAL_LENGTH = 100_000  # characters of all strings in a value kept as sent
 _MAX_KEY_LENGTH = 250
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_UUID_PATTERN = re.compile(_UUID)
+UUID_PATTERN = re.compile(_UUID)
 _ZERO_UUID = "00000000-0000-0000-0000-000000000000"
 _BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
 # Lone surrogates can't be encoded, and bidirectional controls would reorder the text around them.
@@ -51,7 +51,7 @@ def uuid(value: Any) -> str:
     if not isinstance(value, str) or len(value) != len(_ZERO_UUID):
         return ""
     value = value.lower()
-    return value if _UUID_PATTERN.fullmatch(value) and value != _ZERO_UUID else ""
+    return value if UUID_PATTERN.fullmatch(value) and value != _ZERO_UUID else ""
 
 
 def one_line(value: Any, max_length: int = MAX_NAME_LENGTH) -> str:
@@ -124,7 +124,7 @@ class _SizeLimit:
 
 def _mention(match: re.Match[str]) -> str:
     name = one_line(match[1] or match[3])
-    return "@someone" if not name or _UUID_PATTERN.fullmatch(name.lower()) else f"@{name}"
+    return "@someone" if not name or UUID_PATTERN.fullmatch(name.lower()) else f"@{name}"
 
 
 def ids(values: Any) -> set[str]:

@@ -1,22 +1,24 @@
 """Reads Transit with transit-python: from parsed JSON to plain Python values.
 
 The result has the shape of Penpot's own JSON: map keys in camelCase without namespace, UUIDs and
-instants as text, sets as sorted lists. The handlers replace those of the library, which builds
-maps and sets of UUIDs and numbers, whose hashes a sender can make collide. Here a key is text.
+instants as text, sets as sorted lists. The library builds maps and sets of UUIDs and numbers, whose
+hashes a sender can make collide; here a key is text.
 
 Format: https://github.com/cognitect/transit-format (0.8); both the compact and the verbose mode.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
+from transit.constants import MAP_AS_ARR
 from transit.decoder import Decoder, Tag
 from transit.rolling_cache import CACHE_SIZE, decode_key
-from transit.transit_types import Boolean, frozendict
+
+from relay.penpot.text import UUID_PATTERN
 
 MAX_NUMBER_LENGTH = 100  # characters; Penpot's longest number has 24
 MAX_CACHED_NAME_LENGTH = 256  # otherwise two bytes of cache code could expand to megabytes
@@ -25,13 +27,13 @@ _TAG_ERROR = "a Transit tag must have one value"
 _PAIR_ERROR = "a Transit map has a key without a value"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER_TAGS = frozenset({"~i", "~n", "~d", "~f", "~z"})
-_CACHED_TAGS = frozenset({"~:", "~$", "~#"})  # of names that are cached even if they are no keys
+_NAME_TAGS = frozenset({"~:", "~$"})  # of keywords and symbols
+_CACHED_TAGS = _NAME_TAGS | {"~#"}  # of names that are cached even if they are no keys
 _PLAIN_NAME_PATTERN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CAPITALS_PATTERN = re.compile(r"([A-Z]+[a-z']*)")
 _WORD_BREAK_PATTERN = re.compile(r"(?:[^\w'()\[\]{}?!]|_)+")
-_UUID_PATTERN = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
-)
+
+T = TypeVar("T")
 
 
 def plain(node: Any) -> Any:
@@ -39,11 +41,7 @@ def plain(node: Any) -> Any:
 
     The caller has limited the size and depth of ``node``.
     """
-    _check(node)
-    try:
-        return _plain(_DECODER.decode(node, _NameCache()))
-    except IndexError:  # the library expects a value after a tag's cache code
-        raise ValueError(_TAG_ERROR) from None
+    return _DECODER.value(node, _NameCache())
 
 
 def camel(name: str) -> str:
@@ -65,25 +63,24 @@ def camel(name: str) -> str:
 
 
 def integer(text: str) -> int:
+    return _number(int, text, "not a whole number")
+
+
+def finite(text: str) -> float:
+    number = _number(float, text, "not a number")
+    if not isfinite(number):
+        raise ValueError(f"{text[:9]} is too large or not a number")
+    return number
+
+
+def _number(parse: Callable[[str], T], text: str, error: str) -> T:
     """The length is limited because the cost of parsing grows with its square."""
     if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError("a number is too long")
     try:
-        return int(text)
+        return parse(text)
     except ValueError:
-        raise ValueError("not a whole number") from None
-
-
-def finite(text: str) -> float:
-    if len(text) > MAX_NUMBER_LENGTH:
-        raise ValueError("a number is too long")
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError("not a number") from None
-    if not isfinite(number):
-        raise ValueError("a number is too large")
-    return number
+        raise ValueError(error) from None
 
 
 class _NameCache:
@@ -95,15 +92,20 @@ class _NameCache:
 
     def decode(self, name: str, as_map_key: bool = False) -> str:
         prefix = name[:2]
-        if prefix[:1] == "^" and name != "^ ":
+        if prefix[:1] == "^" and name != MAP_AS_ARR:
             return self._coded(name)
         if as_map_key and prefix in _NUMBER_TAGS:
             raise ValueError("a key of a Transit map is a number")
-        if (as_map_key or prefix in _CACHED_TAGS) and _java_length(name) > 3:
+        if as_map_key or prefix in _CACHED_TAGS:
+            self._add(name)
+        return "~~" if name == "~" else name  # the library fails at a lone tilde
+
+    def _add(self, name: str) -> None:
+        # The writer counts in UTF-16 code units; a long name is not encoded here to save memory.
+        if len(name) > 3 or len(name.encode("utf-16-le", "surrogatepass")) > 6:
             if len(self._names) == CACHE_SIZE:
                 self._names.clear()
             self._names.append(name)
-        return "~~" if name == "~" else name  # the library fails at a lone tilde
 
     def _coded(self, code: str) -> str:
         index = decode_key(code) if 2 <= len(code) <= 3 else -1
@@ -115,81 +117,78 @@ class _NameCache:
         return name
 
 
-class _Name(str):
-    """A keyword or symbol, whose form depends on whether it is a key."""
-
-    __slots__ = ()
-
-
 class _Handler(NamedTuple):
     from_rep: Callable[..., Any]  # the name that the library calls
 
 
-def _check(node: Any) -> None:
-    """Refuses what the library would read differently, or with keys that may collide."""
-    children: Sequence[Any] = ()
-    if isinstance(node, dict):
-        children = tuple(node.values())
-    elif isinstance(node, list) and node:
-        children = node
-        if node[0] == "^ ":
+class _PlainDecoder(Decoder):  # type: ignore[misc]
+    """Builds lists and dicts with keys of text, and refuses what the library would not notice."""
+
+    def value(self, node: Any, cache: _NameCache) -> Any:
+        if isinstance(node, bool):  # the library has a class of its own
+            return node
+        value = self._decode(node, cache, False)
+        if isinstance(value, Tag):
+            raise ValueError(_TAG_ERROR)  # noqa: TRY004 - the type follows from the body
+        return value
+
+    def decode_list(self, node: list[Any], cache: _NameCache, as_map_key: bool) -> Any:
+        if not node:
+            return []
+        if node[0] == MAP_AS_ARR:
             if len(node) % 2 == 0:
                 raise ValueError(_PAIR_ERROR)
-            if not all(isinstance(key, str) for key in node[1::2]):
-                raise ValueError("a key of a Transit map is not text")
-        elif isinstance(node[0], str) and node[0].startswith("~#") and len(node) != 2:
+            return self._map(zip(node[1::2], node[2::2], strict=True), cache)
+        first = node[0] if isinstance(node[0], bool) else self._decode(node[0], cache, False)
+        values = [self.value(item, cache) for item in node[1:]]
+        if not isinstance(first, Tag):
+            return [first, *values]
+        if len(values) != 1:
             raise ValueError(_TAG_ERROR)
-    for child in children:
-        if isinstance(child, dict | list):
-            _check(child)
+        return self.decode_tag(first.tag, values[0])
 
+    def decode_hash(self, node: dict[str, Any], cache: _NameCache, as_map_key: bool) -> Any:
+        if len(node) == 1:
+            ((key, item),) = node.items()
+            tag = self.decode_string(key, cache, True)
+            value = self.value(item, cache)
+            return self.decode_tag(tag.tag, value) if isinstance(tag, Tag) else {_key(tag): value}
+        return self._map(node.items(), cache)
 
-def _plain(value: Any) -> Any:
-    if type(value) in (str, int, NoneType):  # most of them: fast
-        return value
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, frozendict | dict):
-        return {_key(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, _Name):
-        return str(value)
-    if isinstance(value, Boolean):
-        return bool(value)
-    if isinstance(value, Tag):
-        raise ValueError(_TAG_ERROR)  # noqa: TRY004 - the type follows from the body
-    return value
+    def _map(self, pairs: Iterable[tuple[Any, Any]], cache: _NameCache) -> dict[str | None, Any]:
+        values = {}
+        for key, item in pairs:
+            if not isinstance(key, str):
+                raise ValueError("a key of a Transit map is not text")  # noqa: TRY004 - as above
+            name = _key(self.decode_string(key, cache, True))
+            values[name] = self.value(item, cache)
+        return values
+
+    def parse_string(self, string: str, cache: _NameCache, as_map_key: bool) -> Any:
+        if as_map_key and string[:2] in _NAME_TAGS:
+            return camel(_name(string[2:]))
+        return super().parse_string(string, cache, as_map_key)
 
 
 def _key(key: Any) -> str | None:
     """The text of a key; None for a composite key, which JSON can't have."""
-    if type(key) is str:
+    if isinstance(key, str):
         return key
-    if isinstance(key, _Name):
-        return camel(str(key))
-    key = _plain(key)
+    if isinstance(key, Tag):
+        raise ValueError(_TAG_ERROR)  # noqa: TRY004 - as above
     if key is None or isinstance(key, bool):
         return {None: "null", True: "true", False: "false"}[key]
     return str(key) if isinstance(key, int | float) else None
 
 
-def _java_length(text: str) -> int:
-    """Length in UTF-16 code units, as the writer decides what to cache; approximate above 3."""
-    if len(text) > 3 or text.isascii():
-        return len(text)
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _uuid_of_halves(halves: Sequence[Any]) -> str:
-    if len(halves) != 2 or not all(isinstance(half, int) for half in halves):
+def _uuid(rep: Any) -> str:
+    """From text, or from two halves as signed numbers."""
+    if isinstance(rep, list) and len(rep) == 2 and all(isinstance(half, int) for half in rep):
+        high, low = (half & 0xFFFFFFFFFFFFFFFF for half in rep)
+        return str(UUID(int=high << 64 | low))
+    if not (isinstance(rep, str) and UUID_PATTERN.fullmatch(rep.lower())):
         raise ValueError("not a UUID")
-    digits = "".join([f"{half & 0xFFFFFFFFFFFFFFFF:016x}" for half in halves])
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def _uuid(text: str) -> str:
-    if not _UUID_PATTERN.fullmatch(text):
-        raise ValueError("not a UUID")
-    return text.lower()
+    return rep.lower()
 
 
 def _instant(text: str) -> str:
@@ -206,61 +205,48 @@ def _instant(text: str) -> str:
     return at.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
-def _not_a_number(text: str) -> Any:
-    raise ValueError(f"{text[:4]!r} is not a number")
-
-
-def _name(text: str) -> _Name:
-    return _Name(text.partition("/")[2] or text)
+def _name(text: str) -> str:
+    return text.partition("/")[2] or text
 
 
 def _scalar(read: Callable[[str], Any]) -> _Handler:
     """For the text after ``~`` and a letter, and for the value of the tag with that letter."""
 
     def from_rep(rep: Any) -> Any:
-        if type(rep) is str:
-            return read(rep)
-        return read(str(rep)) if type(rep) in (int, _Name) else rep
+        return read(str(rep)) if type(rep) in (str, int) else rep
 
     return _Handler(from_rep)
 
 
-def _uuid_or_halves(rep: Any) -> Any:
-    return _uuid_of_halves(rep) if isinstance(rep, tuple | list) else _SCALARS["u"].from_rep(rep)
-
-
 def _set(rep: Any) -> Any:
     # Only strings: mixed types can't be sorted, and the order of a set is arbitrary anyway.
-    is_text = isinstance(rep, tuple | list) and all(isinstance(item, str) for item in rep)
+    is_text = isinstance(rep, list) and all(isinstance(item, str) for item in rep)
     return sorted(rep) if is_text else rep
 
 
 def _compound_map(rep: Any) -> dict[str, Any]:
-    if not isinstance(rep, tuple | list) or len(rep) % 2:
+    if not isinstance(rep, list) or len(rep) % 2:
         raise ValueError(_PAIR_ERROR)
     keys = map(_key, rep[::2])
     return {key: item for key, item in zip(keys, rep[1::2], strict=True) if key is not None}
 
 
-_SCALARS = {
+# All others (URI, bytes, character, unknown tags) become their text or their untagged content.
+_DECODER = _PlainDecoder({"decoders": {}, "default_decoder": _Handler(lambda _tag, rep: rep)})
+# Set afterwards, since the constructor does not accept other handlers for some of them.
+_DECODER.decoders = {
     ":": _scalar(_name),
     "$": _scalar(_name),
-    "u": _scalar(_uuid),
+    "u": _Handler(_uuid),
     "m": _scalar(_instant),
     "t": _scalar(_instant),
     "i": _scalar(integer),
     "n": _scalar(integer),
     "d": _scalar(finite),
     "f": _scalar(finite),
-    "z": _scalar(_not_a_number),
+    "z": _scalar(finite),  # NaN and infinities, which this refuses
     "?": _scalar(lambda text: text == "t"),
     "_": _scalar(lambda _text: None),
-}
-# All others (URI, bytes, character, unknown tags) become their text or their untagged content.
-_DECODER = Decoder({"decoders": {}, "default_decoder": _Handler(lambda _tag, rep: rep)})
-# Set afterwards, since the constructor does not accept other handlers for some of them.
-_DECODER.decoders = _SCALARS | {
-    "u": _Handler(_uuid_or_halves),
     "set": _Handler(_set),
     "cmap": _Handler(_compound_map),
 }

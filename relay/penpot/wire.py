@@ -129,10 +129,6 @@ def _encodable_text(text: str) -> str:
     return text
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
-
-
 _PARSER = json.JSONDecoder(
-    parse_int=transit.integer, parse_float=transit.finite, parse_constant=_refuse_constant
+    parse_int=transit.integer, parse_float=transit.finite, parse_constant=transit.finite
 )
