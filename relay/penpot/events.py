@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from relay.errors import RelayError
 from relay.penpot import text as values
-from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.catalogue import CATALOGUE, SYNTHETIC
 from relay.penpot.text import MAX_NAME_LENGTH, bounded, one_line, plain_text, uuid
 
 MAX_FILES: Final = 100  # of one event; Penpot moves any number at once
@@ -237,9 +237,8 @@ def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: b
 
 
 def _with_comment(event: Event, comment: Comment) -> Event:
-    kind = CATALOGUE.get(event.name)
-    is_synthetic = kind is not None and kind.synthetic
-    return replace(event, comment=comment, actor=event.actor if is_synthetic else comment.author)
+    actor = event.actor if event.name in SYNTHETIC else comment.author
+    return replace(event, comment=comment, actor=actor)
 
 
 def _about(variable: str, kind: type[Subject] = Subject) -> _Reader:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from typing import Any, Final, NamedTuple, TypeVar
 
-from relay.penpot.catalogue import CATALOGUE
+from relay.penpot.catalogue import SYNTHETIC
 from relay.penpot.events import Event, File, Person, Subject, Thread
 from relay.penpot.records import FileRecord, ProjectRecord
 
@@ -125,8 +125,7 @@ def merge_event_fact(event: Event, old: Fact, fact: Fact) -> Fact:
     after the save, with the name and project of then (FACTS 2), and a synthetic event may precede
     the webhook with a new name.
     """
-    kind = CATALOGUE.get(event.name)
-    is_late = kind is not None and kind.synthetic and fact.kind in _PLACE_KINDS
+    is_late = event.name in SYNTHETIC and fact.kind in _PLACE_KINDS
     if event.name == "update-file" and fact.kind == "file":
         is_late = not fact.ref("at") or fact.ref("at") < old.ref("at")
     new = Fact.merged(fact, old) if is_late else Fact.merged(old, fact)

@@ -56,8 +56,8 @@ def decode(body: bytes, content_type: str) -> Any:
     try:
         containers = _check_size(body)
         value = _PARSER.decode(body.removeprefix(_BOM).decode("utf-8"))
-        if containers > MAX_DEPTH:
-            _check_depth(value)
+        if containers > MAX_DEPTH and isinstance(value, dict | list):
+            _check_depth(value, 1)
         if kind == "transit":
             value = transit.plain(value)
         value = replace_lone_surrogates(value, body)
@@ -89,18 +89,13 @@ def _check_size(body: bytes) -> int:
     return containers
 
 
-def _check_depth(value: Any) -> None:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for parent in level
-            for item in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
+def _check_depth(value: Any, depth: int) -> None:
+    """Raises ``RecursionError`` if ``value`` is nested too deeply."""
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, dict | list):
+            _check_depth(item, depth + 1)
 
 
 def replace_lone_surrogates(value: Any, body: bytes) -> Any:
@@ -110,23 +105,18 @@ def replace_lone_surrogates(value: Any, body: bytes) -> Any:
 
 
 def _encodable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else _encodable_text(value)
-    if isinstance(value, list):
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # Fast, as a body may be full of them: each decodes as three invalid bytes.
+            text = value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            return text.replace("\ufffd" * 3, "\ufffd")
+    elif isinstance(value, list):
         return [_encodable(item) for item in value]
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         return {_encodable(key): _encodable(item) for key, item in value.items()}
     return value
-
-
-def _encodable_text(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Fast, as a body may be full of them: each decodes as three invalid bytes.
-        lone = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-        return lone.replace("\ufffd" * 3, "\ufffd")
-    return text
 
 
 _PARSER = json.JSONDecoder(
