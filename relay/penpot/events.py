@@ -152,7 +152,7 @@ _VARIABLES = (
     "actor", "team", "project", "file", "files", "page", "thread", "comment", "library", "font",
     "previous",
 )  # fmt: skip
-_Reader = Callable[[Event, Mapping[str, Any]], Event]
+_Changes = dict[str, Any]  # fields of an event
 
 
 def name_of(body: Any) -> str:
@@ -174,6 +174,13 @@ def normalize(body: Any) -> Event:
     name = name_of(body)
     sent = body.get("props")
     props: Mapping[str, Any] = sent if isinstance(sent, Mapping) else {}
+    own = next((keys for end, keys in _OWN_KEYS.items() if name.endswith(end)), {})
+    subjects: dict[str, Any] = {
+        variable: _CLASSES.get(variable, Subject)(
+            uuid(props.get(id_key)), one_line(props.get(name_key))
+        )
+        for variable, (id_key, name_key) in (_COMMON_KEYS | own).items()
+    }
     kind = CATALOGUE.get(name)
     event = Event(
         name=name,
@@ -181,51 +188,70 @@ def normalize(body: Any) -> Event:
         at=values.instant(body.get("trackedAt")) or values.instant(body.get("createdAt")),
         missed=body.get("missed") is True,
         actor=Person(uuid(body.get("profileId")) or uuid(props.get("profileId"))),
-        team=Subject(uuid(props.get("teamId")), one_line(props.get("teamName"))),
-        project=Subject(uuid(props.get("projectId")), one_line(props.get("projectName"))),
-        file=File(uuid(props.get("fileId")), one_line(props.get("fileName"))),
-        page=Subject(uuid(props.get("pageId")), one_line(props.get("pageName"))),
-        library=Subject(uuid(props.get("libraryId"))),
-        font=Font(
-            uuid(props.get("fontId")),
-            one_line(props.get("fontFamily")),
-            style=one_line(props.get("fontStyle")),
-            weight=values.number(props.get("fontWeight")),
-        ),
         thread=Thread(uuid(props.get("threadId")), values.number(props.get("seqn"))),
         props=bounded(props),
+        **subjects,
     )
-    read = next((read for suffix, read in _READERS.items() if name.endswith(suffix)), None)
-    return read(event, props) if read else event
+    read = next((read for end, read in _READERS.items() if name.endswith(end)), None)
+    return replace(event, **read(event, props)) if read else event
 
 
-def _about_thread(event: Event, props: Mapping[str, Any]) -> Event:
-    comment = _comment(event, props, "commentId", is_first=props.get("isFirst") is not False)
+_CLASSES: dict[str, type[Subject]] = {"file": File, "font": Font}
+# By variable: the keys of its id and name in the props of any event.
+_COMMON_KEYS = {
+    "team": ("teamId", "teamName"),
+    "project": ("projectId", "projectName"),
+    "file": ("fileId", "fileName"),
+    "page": ("pageId", "pageName"),
+    "library": ("libraryId", ""),
+    "font": ("fontId", "fontFamily"),
+}
+# Those of an event by the end of its name; the first match counts. They also fit events of newer
+# versions: ``restore-file`` is probably about a file. Penpot does not send the id of a copy.
+_OWN = ("id", "name")
+_OWN_KEYS: dict[str, dict[str, tuple[str, str]]] = {
+    "set-file-shared": {"file": _OWN, "library": _OWN},
+    "duplicate-file": {"file": ("", "name"), "previous": ("fileId", "")},
+    "duplicate-project": {"project": ("", "name"), "previous": ("projectId", "")},
+    "rename-project": {"project": _OWN, "previous": ("id", "prevName")},
+    "move-project": {},
+    "-file": {"file": _OWN},
+    "-project": {"project": _OWN},
+    "-project-pin": {"project": _OWN},
+    "-team": {"team": _OWN},
+    "-page": {"page": _OWN},
+    "-font": {"font": _OWN},
+}
+
+
+def _about_thread(event: Event, props: Mapping[str, Any]) -> _Changes:
+    changes = _comment(event, props, "commentId", is_first=props.get("isFirst") is not False)
     resolved = _RESOLVED.get(event.name, props.get("isResolved"))
     thread = Thread(
         id=uuid(props.get("id")),
         number=event.thread.number,
-        first=comment.text,
+        first=changes["comment"].text,
         board=uuid(props.get("frameId")),
         resolved=resolved if isinstance(resolved, bool) else None,
     )
-    return _with_comment(replace(event, thread=thread), comment)
+    return changes | {"thread": thread}
 
 
-def _about_comment(event: Event, props: Mapping[str, Any]) -> Event:
-    comment = _comment(event, props, "id", is_first=props.get("isFirst") is True)
-    thread = replace(event.thread, first=comment.text) if comment.is_first else event.thread
-    return _with_comment(replace(event, thread=thread), comment)
+def _about_comment(event: Event, props: Mapping[str, Any]) -> _Changes:
+    is_first = props.get("isFirst") is True
+    changes = _comment(event, props, "id", is_first=is_first)
+    first = changes["comment"].text if is_first else ""
+    return changes | {"thread": replace(event.thread, first=first)}
 
 
-def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: bool) -> Comment:
+def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: bool) -> _Changes:
     email = one_line(props.get("ownerEmail"))
     author = Person(  # in theory another person than the sender
         id=uuid(props.get("ownerId")) or event.actor.id,
         name=one_line(props.get("ownerFullname")),
         email=email if "@" in email and " " not in email else "",
     )
-    return Comment(
+    comment = Comment(
         uuid(props.get(id_key)),
         plain_text(props.get("content")),
         mentions=tuple(map(Person, _first(values.ids(props.get("mentions")), _MAX_MENTIONS))),
@@ -234,56 +260,26 @@ def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: b
         before=plain_text(props.get("previousContent")),
         edited=event.name == "update-comment",
     )
+    return {"comment": comment, "actor": event.actor if event.name in SYNTHETIC else author}
 
 
-def _with_comment(event: Event, comment: Comment) -> Event:
-    actor = event.actor if event.name in SYNTHETIC else comment.author
-    return replace(event, comment=comment, actor=actor)
+def _font_variant(event: Event, props: Mapping[str, Any]) -> _Changes:
+    style, weight = one_line(props.get("fontStyle")), values.number(props.get("fontWeight"))
+    return {"font": replace(event.font, style=style, weight=weight)}
 
 
-def _about(variable: str, kind: type[Subject] = Subject) -> _Reader:
-    """A reader for events whose ``id`` and ``name`` are those of ``variable``, if they have any."""
-
-    def read(event: Event, props: Mapping[str, Any]) -> Event:
-        subject = kind(uuid(props.get("id")), one_line(props.get("name")))
-        if not (subject.id or subject.name):
-            return event
-        changes: dict[str, Any] = {variable: subject}
-        if previous := one_line(props.get("prevName")):
-            changes["previous"] = Subject(subject.id, previous)
-        return replace(event, **changes)
-
-    return read
+def _template(event: Event, props: Mapping[str, Any]) -> _Changes:
+    return {"previous": Subject(one_line(props.get("templateId"), 100))}
 
 
-def _copied(variable: str, kind: type[Subject] = Subject) -> _Reader:
-    """The id is that of the original; Penpot does not send the copy's."""
-
-    def read(event: Event, props: Mapping[str, Any]) -> Event:
-        original = Subject(getattr(event, variable).id)
-        changes: dict[str, Any] = {variable: kind(name=one_line(props.get("name")))}
-        return replace(event, previous=original, **changes)
-
-    return read
-
-
-def _file_shared(event: Event, props: Mapping[str, Any]) -> Event:
-    event = _about("file", File)(event, props)
-    return replace(event, library=Subject(event.file.id, event.file.name))
-
-
-def _template_cloned(event: Event, props: Mapping[str, Any]) -> Event:
-    return replace(event, previous=Subject(one_line(props.get("templateId"), 100)))
-
-
-def _files_moved(event: Event, props: Mapping[str, Any]) -> Event:
+def _files_moved(event: Event, props: Mapping[str, Any]) -> _Changes:
     ids = values.ids(props.get("ids"))
     files = tuple(map(Subject, _first(ids, MAX_FILES)))
     file = File(files[0].id) if len(ids) == 1 else File()
-    return replace(event, files=files, more_files=len(ids) - len(files), file=file)
+    return {"files": files, "more_files": len(ids) - len(files), "file": file}
 
 
-def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
+def _files_imported(event: Event, props: Mapping[str, Any]) -> _Changes:
     """An API client may send an object of names; its keys are ids that the import replaces."""
     sent = props.get("name")
     texts = sent.values() if isinstance(sent, Mapping) else ()
@@ -291,7 +287,7 @@ def _files_imported(event: Event, props: Mapping[str, Any]) -> Event:
     files = tuple(Subject(name=line) for line in map(one_line, names[:MAX_FILES]) if line)
     more = len(names[MAX_FILES:])
     name = files[0].name if len(files) == 1 and not more else one_line(sent)
-    return replace(event, files=files, more_files=more, file=File(event.file.id, name))
+    return {"files": files, "more_files": more, "file": File(event.file.id, name)}
 
 
 def _first(ids: Iterable[str], limit: int) -> tuple[str, ...]:
@@ -300,21 +296,11 @@ def _first(ids: Iterable[str], limit: int) -> tuple[str, ...]:
 
 
 _RESOLVED = {"resolve-comment-thread": True, "reopen-comment-thread": False}
-# Readers of an event's own keys by the end of its name; the first match counts. They also read
-# events of newer versions: ``restore-file`` is probably about a file.
-_READERS: dict[str, _Reader] = {
+_READERS: dict[str, Callable[[Event, Mapping[str, Any]], _Changes]] = {
     "-comment-thread": _about_thread,
     "-comment": _about_comment,
-    "set-file-shared": _file_shared,
-    "duplicate-file": _copied("file", File),
-    "duplicate-project": _copied("project"),
-    "clone-template": _template_cloned,
+    "create-font-variant": _font_variant,
+    "clone-template": _template,
     "move-files": _files_moved,
     "import-binfile": _files_imported,
-    "-file": _about("file", File),
-    "-project": _about("project"),
-    "-project-pin": _about("project"),
-    "-team": _about("team"),
-    "-page": _about("page"),
-    "-font": _about("font", Font),
 }

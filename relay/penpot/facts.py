@@ -77,32 +77,36 @@ def facts_from_event(event: Event) -> tuple[Fact, ...]:
     files = [(event.file.id, file_name)]
     files += [(file.id, file.name) for file in event.files if file.id != event.file.id]
     at = "" if event.at is None else event.at.isoformat()
-    facts = [
+    values: list[tuple[str, str, str, dict[str, str]]] = [
         *(
-            Fact.of("person", person.id, person.name, email=person.email)
+            ("person", person.id, person.name, {"email": person.email})
             for person in dict.fromkeys((event.actor, event.comment.author))
         ),
         *(
-            Fact.of("file", id_, name, project=project.id, at=at if name or project.id else "")
+            ("file", id_, name, {"project": project.id, "at": at if name or project.id else ""})
             for id_, name in files
         ),
-        Fact.of("project", project.id, project.name, team=event.team.id),
-        Fact.of("page", event.page.id, event.page.name, file=event.file.id),
-        Fact.of(
+        ("project", project.id, project.name, {"team": event.team.id}),
+        ("page", event.page.id, event.page.name, {"file": event.file.id}),
+        ("team", event.team.id, event.team.name, {}),
+        ("font", event.font.id, event.font.name, {}),
+        (
             "thread",
             thread.id,
-            file=event.file.id,
-            page=event.page.id,
-            number="" if thread.number is None else str(thread.number),
-            first=thread.first[:MAX_FIRST_COMMENT_LENGTH],
-            board=thread.board,
-            resolved=_FLAG_TEXT[thread.resolved],
-            edited="yes" if event.comment.edited and event.comment.is_first else "",
+            "",
+            {
+                "file": event.file.id,
+                "page": event.page.id,
+                "number": "" if thread.number is None else str(thread.number),
+                "first": thread.first[:MAX_FIRST_COMMENT_LENGTH],
+                "board": thread.board,
+                "resolved": _FLAG_TEXT[thread.resolved],
+                "edited": "yes" if event.comment.edited and event.comment.is_first else "",
+            },
         ),
-        Fact.of("team", event.team.id, event.team.name),
-        Fact.of("font", event.font.id, event.font.name),
     ]
-    facts = [fact for fact in facts if fact.id and (fact.name or fact.refs)]
+    facts = [Fact.of(kind, id_, name, **refs) for kind, id_, name, refs in values if id_]
+    facts = [fact for fact in facts if fact.name or fact.refs]
     if event.team.id:
         # Penpot sends an event only to the webhooks of the team that it names.
         facts.append(Fact.of(*OWN_TEAM, team=event.team.id))
