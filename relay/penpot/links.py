@@ -7,7 +7,7 @@ Source: ``frontend/src/app/main/ui/routes.cljs``. The workspace stays blank with
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from relay.penpot.events import Event, Subject
+from relay.penpot.events import Event
 
 
 def add_links(event: Event, base_url: str) -> Event:
@@ -19,7 +19,7 @@ def add_links(event: Event, base_url: str) -> Event:
     if not base_url:
         return event
     links = _Links(base_url.rstrip("/#"), event.team.id)
-    page = event.page.id
+    page, previous = event.page.id, event.previous
     team = links.dashboard("recent")
     project = "" if event.name == "delete-project" else links.project(event.project.id)
     file = "" if event.name == "delete-file" else links.file(event.file.id)
@@ -27,6 +27,10 @@ def add_links(event: Event, base_url: str) -> Event:
     thread = "" if event.name == "delete-comment-thread" else thread
     fonts = links.dashboard("fonts") if event.group == "fonts" else ""
     place = links.file(event.file.id, page) if page else ""
+    if event.name == "duplicate-file":
+        previous = replace(previous, url=links.file(previous.id))
+    elif event.name == "duplicate-project":
+        previous = replace(previous, url=links.project(previous.id))
     return replace(
         event,
         url=thread or place or file or fonts or project or team,
@@ -39,63 +43,46 @@ def add_links(event: Event, base_url: str) -> Event:
         comment=replace(event.comment, url=thread),
         library=replace(event.library, url=links.file(event.library.id)),
         font=replace(event.font, url=fonts),
-        previous=_original(event, links),
+        previous=previous,
     )
 
 
-def _original(event: Event, links: "_Links") -> Subject:
-    """``event.previous``, with a link if it is the original of a copy."""
-    if event.name == "duplicate-file":
-        return replace(event.previous, url=links.file(event.previous.id))
-    if event.name == "duplicate-project":
-        return replace(event.previous, url=links.project(event.previous.id))
-    return event.previous
-
-
 class _Links:
+    """Each is empty without the ids that it needs."""
+
     def __init__(self, base: str, team: str) -> None:
         self._base = base
         self._team = team
 
     def file(self, file: str, page: str = "") -> str:
-        if not file:
-            return ""
-        if not self._team:
+        if not file or not self._team:
             return self._viewer(file, page, "interactions")
-        return self._link(
-            "/workspace", ("team-id", self._team), ("file-id", file), ("page-id", page)
-        )
+        return self._link("workspace", team_id=self._team, file_id=file, page_id=page)
 
     def thread(self, thread: str, file: str, page: str) -> str:
         """In the form of the links in Penpot's own emails (comments.clj)."""
-        if not thread or not file:
-            return ""
-        if not self._team:
-            return self._viewer(file, page, "comments")
-        return self._link(
-            "/workspace",
-            ("file-id", file),
-            ("page-id", page),
-            ("team-id", self._team),
-            ("comment-id", thread),
-        )
+        if not thread or not file or not self._team:
+            return self._viewer(file if thread else "", page, "comments")
+        ids = {"file_id": file, "page_id": page, "team_id": self._team, "comment_id": thread}
+        return self._link("workspace", **ids)
 
     def project(self, project: str) -> str:
         if not project or not self._team:
             return ""
-        return self._link("/dashboard/files", ("team-id", self._team), ("project-id", project))
+        return self._link("dashboard/files", team_id=self._team, project_id=project)
 
     def asset(self, media: str) -> str:
         """A picture; to see that of a file one must be logged in to Penpot."""
         return f"{self._base}/assets/by-id/{media}" if media else ""
 
     def dashboard(self, section: str) -> str:
-        return self._link(f"/dashboard/{section}", ("team-id", self._team)) if self._team else ""
+        return self._link(f"dashboard/{section}", team_id=self._team) if self._team else ""
 
     def _viewer(self, file: str, page: str, section: str) -> str:
-        return self._link(
-            "/view", ("file-id", file), ("page-id", page), ("section", section), ("index", "0")
-        )
+        if not file:
+            return ""
+        return self._link("view", file_id=file, page_id=page, section=section, index="0")
 
-    def _link(self, path: str, *query: tuple[str, str]) -> str:
-        return f"{self._base}/#{path}?{urlencode([pair for pair in query if pair[1]])}"
+    def _link(self, path: str, **query: str) -> str:
+        pairs = {name.replace("_", "-"): value for name, value in query.items() if value}
+        return f"{self._base}/#/{path}?{urlencode(pairs)}"

@@ -1,11 +1,12 @@
 """One realistic body for each kind of event, as Penpot or sync sends it.
 
-In the order of ``SAMPLE_NAMES`` they tell a story, in which later events use names of earlier ones.
+They are in the order of a story, in which later events use names of earlier ones.
 """
 
 import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from relay.penpot.events import normalize
@@ -39,55 +40,32 @@ _Step = tuple[str, str, dict[str, Any]]  # event name, actor (empty if nobody is
 
 
 def _comment(author: str, text: str, *mentions: str) -> dict[str, Any]:
-    name, email = {
-        _ADA: ("Ada Lovelace", "ada@example.com"),
-        _GRACE: ("Grace Hopper", "grace@example.com"),
-    }[author]
-    return {
-        "fileId": _LANDING,
-        "content": text,
-        "mentions": list(mentions),
-        "ownerId": author,
-        "ownerFullname": name,
-        "ownerEmail": email,
-    }
-
-
-_FIRST_COMMENT = _comment(
-    _ADA,
-    f"@[Grace Hopper]({_GRACE}) the headline is hard to read on the photo. "
-    "Could we try the darker overlay?",
-    _GRACE,
-)
-_REPLY_TEXT = "Good catch. I put in 60 % black, and the contrast is 7:1 now."
+    name = {_ADA: "Ada Lovelace", _GRACE: "Grace Hopper"}[author]
+    email = f"{name.partition(' ')[0].lower()}@example.com"
+    owner = {"ownerId": author, "ownerFullname": name, "ownerEmail": email}
+    return {"fileId": _LANDING, "content": text, "mentions": list(mentions)} | owner
 
 
 def _story() -> Iterator[_Step]:
-    in_website = {"projectId": _WEBSITE}
-    in_team = {"teamId": _TEAM}
-    inter = {"id": _INTER, "name": "Inter Display"} | in_team
-    yield (
-        "create-comment-thread",
-        _ADA,
-        _FIRST_COMMENT
-        | {
-            "id": _THREAD,
-            "commentId": _FIRST,
-            "pageId": _HOME,
-            "pageName": "Home",
-            "frameId": _HERO,
-            "seqn": 12,
-            "position": {"x": 812.5, "y": 344.25},
-            "participants": [_ADA],
-            "isResolved": False,
-        },
-    )
+    in_team, in_website = {"teamId": _TEAM}, {"projectId": _WEBSITE}
+    ask = f"@[Grace Hopper]({_GRACE}) the headline is hard to read on the photo. "
+    thread = _comment(_ADA, f"{ask}Could we try the darker overlay?", _GRACE) | {
+        "id": _THREAD,
+        "pageId": _HOME,
+        "pageName": "Home",
+        "frameId": _HERO,
+        "seqn": 12,
+    }
+    unresolved = {"isResolved": False}
+    created = {"commentId": _FIRST, "position": {"x": 812.5, "y": 344.25}, "participants": [_ADA]}
+    yield "create-comment-thread", _ADA, thread | created | unresolved
     landing = {"id": _LANDING, "name": "Landing page"} | in_team | in_website
     yield "update-file", _ADA, landing | {"features": _FEATURES}
     website = {"id": _WEBSITE, "name": "Website Redesign", "prevName": "Website"}
     yield "rename-project", _ADA, website | in_team
-    reply = _comment(_GRACE, _REPLY_TEXT) | {"id": _REPLY, "threadId": _THREAD}
-    yield "create-comment", _GRACE, reply
+    answer = "Good catch. I put in 60 % black, and the contrast is 7:1 now."
+    reply = {"id": _REPLY, "threadId": _THREAD}
+    yield "create-comment", _GRACE, _comment(_GRACE, answer) | reply
     yield "create-project", _GRACE, {"name": "Brand assets"} | in_team
     pricing = {"name": "Pricing page"} | in_website | in_team
     yield "create-file", _GRACE, pricing | {"features": _FEATURES}
@@ -96,22 +74,13 @@ def _story() -> Iterator[_Step]:
     yield "set-file-shared", _GRACE, ui_kit | in_website
     yield "link-file-to-library", _GRACE, {"fileId": _LANDING, "libraryId": _UI_KIT}
     yield "unlink-file-from-library", _ADA, {"fileId": _LANDING, "libraryId": _UI_KIT}
-    yield (
-        "create-font-variant",
-        _ADA,
-        {
-            "teamId": _TEAM,
-            "fontId": _INTER,
-            "fontFamily": "Inter",
-            "fontWeight": 700,
-            "fontStyle": "normal",
-            "data": ["font/ttf", "font/woff2"],
-            "profileId": _ADA,
-        },
-    )
+    font = {"fontId": _INTER, "fontFamily": "Inter"} | in_team
+    bold = {"fontWeight": 700, "fontStyle": "normal", "data": ["font/ttf", "font/woff2"]}
+    yield "create-font-variant", _ADA, font | bold | {"profileId": _ADA}
+    inter = {"id": _INTER, "name": "Inter Display"} | in_team
     yield "update-font", _ADA, inter | {"profileId": _ADA}
-    bold = {"id": _INTER_BOLD, "teamId": _TEAM, "fontFamily": "Inter Display", "fontId": _INTER}
-    yield "delete-font-variant", _ADA, bold
+    variant = {"id": _INTER_BOLD, "fontFamily": "Inter Display"}
+    yield "delete-font-variant", _ADA, font | variant
     yield "delete-font", _GRACE, inter | {"profileId": _GRACE}
     copy = {"fileId": _LANDING, "name": "Landing page, autumn (copy)"}
     yield "duplicate-file", _GRACE, copy
@@ -126,30 +95,18 @@ def _story() -> Iterator[_Step]:
     yield "move-project", _ADA, in_website | in_team
     yield "delete-file", _GRACE, {"id": _OLD_DRAFT, "name": "Old draft"} | in_website
     yield "delete-project", _ADA, {"id": _MOBILE, "name": "Mobile app 2024"} | in_team
-    yield from _synthetic_story()
 
-
-def _synthetic_story() -> Iterator[_Step]:
-    place = {
-        "fileName": "Landing page, autumn",
-        "projectId": _WEBSITE,
-        "teamId": _TEAM,
-        "pageId": _HOME,
-        "pageName": "Home",
-        "seqn": 12,
-    }
-    edited = _comment(
-        _GRACE,
-        f"Good catch, @[Ada Lovelace]({_ADA}). I put in 70 % black, and the contrast is 9:1 now.",
-        _ADA,
+    # Synthetic events
+    thread |= {"fileName": "Landing page, autumn"} | in_website | in_team
+    better = (
+        f"Good catch, @[Ada Lovelace]({_ADA}). I put in 70 % black, and the contrast is 9:1 now."
     )
-    thread = _FIRST_COMMENT | place | {"id": _THREAD, "frameId": _HERO}
-    reply = edited | place | {"id": _REPLY, "threadId": _THREAD, "isFirst": False}
-    yield "update-comment", "", reply | {"previousContent": _REPLY_TEXT}
+    reply = thread | _comment(_GRACE, better, _ADA) | reply | {"isFirst": False}
+    yield "update-comment", "", reply | {"previousContent": answer}
     yield "resolve-comment-thread", "", thread | {"isResolved": True}
-    yield "reopen-comment-thread", "", thread | {"isResolved": False}
+    yield "reopen-comment-thread", "", thread | unresolved
     yield "delete-comment", "", reply
-    yield "delete-comment-thread", "", thread | {"isResolved": False}
+    yield "delete-comment-thread", "", thread | unresolved
 
 
 def _bodies() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -175,6 +132,7 @@ def sample(name: str) -> bytes:
     return json.dumps(SAMPLES[name], indent=2).replace("/", r"\/").encode("ascii")
 
 
+@cache
 def sample_facts() -> dict[Key, Fact]:
     """The facts in the whole story, for showing a single event of it.
 
@@ -184,8 +142,7 @@ def sample_facts() -> dict[Key, Fact]:
     facts: dict[Key, Fact] = {}
     for body in SAMPLES.values():
         for fact in facts_from_event(normalize(body)):
-            older = facts.get(fact.key)
-            facts[fact.key] = Fact.merged(fact, older) if older else fact
+            facts[fact.key] = Fact.merged(fact, facts.get(fact.key, fact))
     template = Fact.of("template", "wireframing-kit", "Wireframe library")  # as in Penpot's API
     return facts | {template.key: template}
 
@@ -193,8 +150,6 @@ def sample_facts() -> dict[Key, Fact]:
 class SampleFacts:
     """The facts in the samples, read as those in a store."""
 
-    def __init__(self) -> None:
-        self._facts = {key: fact.dumps() for key, fact in sample_facts().items()}
-
     async def facts(self, _team: str, keys: Collection[Key]) -> dict[Key, str]:
-        return {key: self._facts[key] for key in keys if key in self._facts}
+        facts = sample_facts()
+        return {key: facts[key].dumps() for key in keys if key in facts}

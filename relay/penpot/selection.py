@@ -7,13 +7,7 @@ from fnmatch import fnmatchcase
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 
 # Everything except personal and frequent events.
-DEFAULT = (
-    "*",
-    "!update-file",
-    "!update-project-pin",
-    "!export-binfile",
-    "!create-font-variant",
-)
+DEFAULT = ("*", "!update-file", "!update-project-pin", "!export-binfile", "!create-font-variant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +28,10 @@ class Selection:
 
     def skipped_by(self, name: str, group: str) -> str | None:
         """The entry that excludes an event, empty where none matches; None if it is taken."""
-        entry = self.deciding_entry(name, group)
-        return None if entry and not entry.startswith("!") else entry
-
-    def deciding_entry(self, name: str, group: str) -> str:
-        """The last entry that matches an event; empty if none does."""
         for entry in reversed(self.entries):
             pattern = entry.removeprefix("!")
             if pattern == group or fnmatchcase(name, pattern):
-                return entry
+                return entry if entry.startswith("!") else None
         return ""
 
 

@@ -44,12 +44,12 @@ def test_an_unknown_event_is_selected_like_any_other(entries: list[str], taken: 
     assert Selection.of(entries).takes("restore-file", "") is taken
 
 
-def test_the_deciding_entry() -> None:
+def test_the_entry_that_skips_an_event() -> None:
     selection = Selection.of(["comments", "!create-comment"])
 
-    assert selection.deciding_entry("create-comment", "comments") == "!create-comment"
-    assert selection.deciding_entry("create-comment-thread", "comments") == "comments"
-    assert selection.deciding_entry("create-file", "files") == ""
+    assert selection.skipped_by("create-comment", "comments") == "!create-comment"
+    assert selection.skipped_by("create-comment-thread", "comments") is None
+    assert selection.skipped_by("create-file", "files") == ""
 
 
 def test_entries_without_a_match_are_detected() -> None:
