@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from copy import copy
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar, cast
 
 import httpx
@@ -93,10 +94,6 @@ class RpcClient:
                 "user-agent": "penpot-relay",
                 "x-client": "relay",
             },
-            limits=httpx.Limits(
-                max_connections=MAX_CONCURRENT_CALLS,
-                max_keepalive_connections=MAX_CONCURRENT_CALLS,
-            ),
             timeout=timeout,
             verify=(tls or True) if self._url.startswith("https:") else False,
         )
@@ -124,9 +121,9 @@ class RpcClient:
         self,
         method: str,
         read: Callable[[Any], T | None],
-        constants: Mapping[str, str] | None = None,
+        ids: Mapping[str, str] = MappingProxyType({}),
         max_age: float = 0.0,
-        **ids: str,
+        **constants: str,
     ) -> T | None:
         """One lookup; None without a call if an id is not a UUID. ``constants`` are parameters
         that every call of the method has. An earlier answer is returned if it is less than
@@ -134,7 +131,7 @@ class RpcClient:
         params = {name: uuid(value) for name, value in ids.items()}
         if not all(params.values()):
             return None
-        call = partial(self._call, method, read, params | dict(constants or {}))
+        call = partial(self._call, method, read, params | constants)
         key = (method, *params.values())
         if not max_age:
             return await self._share(key, call)
@@ -232,12 +229,34 @@ class RpcClient:
         return RpcResponse(*answer)
 
 
+def _by_id(
+    method: str, id_name: str, read: Callable[[Any], T]
+) -> Callable[[RpcClient, str], Coroutine[Any, Any, T | None]]:
+    """A method that looks up what belongs to one id."""
+
+    async def lookup(self: RpcClient, id_: str) -> T | None:
+        return await self._lookup(method, read, {id_name: id_})
+
+    return lookup
+
+
 class PenpotClient(RpcClient):
     """Never requests a whole file, and changes nothing but webhooks.
 
     Lookups return None if the object does not exist *or* the token's user may not see it, which
     Penpot does not distinguish. They raise ``PenpotError``.
     """
+
+    team_members = _by_id("get-team-members", "teamId", many(person))  # without former ones
+    projects = _by_id("get-projects", "teamId", many(ProjectRecord.from_row))
+    """Includes deleted projects that can be restored."""
+    file_libraries = _by_id("get-file-libraries", "fileId", many(FileRecord.from_row))
+    comments = _by_id("get-comments", "threadId", many(CommentRow.from_row))  # oldest first
+    comment_threads = _by_id("get-comment-threads", "fileId", many(ThreadRow.from_row))
+    unread_threads = _by_id("get-unread-comment-threads", "teamId", many(ThreadRow.from_row))
+    """Those with comments that the token's user has not read: all threads if nobody reads with that
+    account. Depending on its notification settings, none, or only those that mention the user."""
+    webhooks = _by_id("get-webhooks", "teamId", many(WebhookRecord.from_row))
 
     async def profile(self) -> Person:
         """The token's user. A bad token raises ``PenpotRefused``, as for every method, although
@@ -260,29 +279,17 @@ class PenpotClient(RpcClient):
 
     async def comment_thread(self, file_id: str, thread_id: str) -> Event | None:
         read = one(thread, uuid(thread_id))
-        return await self._lookup("get-comment-thread", read, fileId=file_id, id=thread_id)
-
-    async def team_members(self, team_id: str) -> tuple[Person, ...] | None:
-        """The current members; former ones are not included."""
-        return await self._lookup("get-team-members", many(person), teamId=team_id)
+        return await self._lookup("get-comment-thread", read, {"fileId": file_id, "id": thread_id})
 
     async def project(self, project_id: str, max_age: float = 0.0) -> ProjectRecord | None:
         read = one(ProjectRecord.from_row, uuid(project_id))
-        return await self._lookup("get-project", read, max_age=max_age, id=project_id)
-
-    async def projects(self, team_id: str) -> tuple[ProjectRecord, ...] | None:
-        """A team's projects, including deleted ones that can be restored."""
-        return await self._lookup("get-projects", many(ProjectRecord.from_row), teamId=team_id)
+        return await self._lookup("get-project", read, {"id": project_id}, max_age)
 
     async def project_files(
         self, project_id: str, max_age: float = 0.0
     ) -> tuple[FileRecord, ...] | None:
         read = many(FileRecord.from_row)
-        return await self._lookup("get-project-files", read, None, max_age, projectId=project_id)
-
-    async def file_libraries(self, file_id: str) -> tuple[FileRecord, ...] | None:
-        """The libraries that a file is linked to."""
-        return await self._lookup("get-file-libraries", many(FileRecord.from_row), fileId=file_id)
+        return await self._lookup("get-project-files", read, {"projectId": project_id}, max_age)
 
     async def builtin_templates(self) -> tuple[Subject, ...] | None:
         """The templates that ``clone-template`` refers to by id."""
@@ -293,8 +300,8 @@ class PenpotClient(RpcClient):
     ) -> dict[tuple[str, str], str] | None:
         """The thumbnails of a file's boards: (page id, board id) → media id."""
         read = partial(board_thumbnails, file_id=uuid(file_id))
-        method, tag = "get-file-object-thumbnails", {"tag": "frame"}
-        return await self._lookup(method, read, tag, max_age, fileId=file_id)
+        method = "get-file-object-thumbnails"
+        return await self._lookup(method, read, {"fileId": file_id}, max_age, tag="frame")
 
     async def asset(self, media_id: str) -> Asset | None:
         """A picture. What an id refers to never changes, so that answers are cached."""
@@ -314,24 +321,6 @@ class PenpotClient(RpcClient):
     async def teams(self) -> tuple[TeamRecord, ...] | None:
         """The teams that the token's user is in."""
         return await self._lookup("get-teams", many(TeamRecord.from_row))
-
-    async def comment_threads(self, file_id: str) -> tuple[ThreadRow, ...] | None:
-        """The threads of a file that have a comment."""
-        return await self._lookup("get-comment-threads", many(ThreadRow.from_row), fileId=file_id)
-
-    async def unread_threads(self, team_id: str) -> tuple[ThreadRow, ...] | None:
-        """The threads of a team with comments that the token's user has not read: all threads if
-        nobody reads with that account. Depending on the account's notification settings, none,
-        or only those that mention the user."""
-        method = "get-unread-comment-threads"
-        return await self._lookup(method, many(ThreadRow.from_row), teamId=team_id)
-
-    async def comments(self, thread_id: str) -> tuple[CommentRow, ...] | None:
-        """A thread's comments, oldest first."""
-        return await self._lookup("get-comments", many(CommentRow.from_row), threadId=thread_id)
-
-    async def webhooks(self, team_id: str) -> tuple[WebhookRecord, ...] | None:
-        return await self._lookup("get-webhooks", many(WebhookRecord.from_row), teamId=team_id)
 
     async def enable_webhook(self, webhook: WebhookRecord) -> WebhookRecord | None:
         """Activate a webhook and reset its error count; None if the token's user may not: its

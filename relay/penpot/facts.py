@@ -316,12 +316,13 @@ def lookup_plan(event: Event, nameless: bool, projects: Sequence[str] | None) ->
 
 def created_object_call(event: Event) -> LookupCall | None:
     """The call that finds the id of the object that the event created, if Penpot omitted it."""
-    if event.name in ("create-file", "duplicate-file", "import-binfile"):
-        if event.file.name and not event.file.id and event.project.id:
-            return LookupCall(FILES, (event.project.id,))
-    elif event.name in ("create-project", "duplicate-project"):  # noqa: SIM102 - as above
-        if event.project.name and not event.project.id and event.team.id:
-            return LookupCall(PROJECTS, (event.team.id,))
+    file, project, team = event.file, event.project, event.team
+    is_file = event.name in ("create-file", "duplicate-file", "import-binfile")
+    if is_file and file.name and not file.id and project.id:
+        return LookupCall(FILES, (project.id,))
+    is_project = event.name in ("create-project", "duplicate-project")
+    if is_project and project.name and not project.id and team.id:
+        return LookupCall(PROJECTS, (team.id,))
     return None
 
 

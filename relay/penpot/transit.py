@@ -10,6 +10,7 @@ Format: https://github.com/cognitect/transit-format (0.8); both the compact and 
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -29,7 +30,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER_TAGS = frozenset({"~i", "~n", "~d", "~f", "~z"})
 _NAME_TAGS = frozenset({"~:", "~$"})  # of keywords and symbols
 _CACHED_TAGS = _NAME_TAGS | {"~#"}  # of names that are cached even if they are no keys
-_PLAIN_NAME_PATTERN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CAPITALS_PATTERN = re.compile(r"([A-Z]+[a-z']*)")
 _WORD_BREAK_PATTERN = re.compile(r"(?:[^\w'()\[\]{}?!]|_)+")
 
@@ -44,6 +44,7 @@ def plain(node: Any) -> Any:
     return _DECODER.value(node, _NameCache())
 
 
+@lru_cache(maxsize=1024)
 def camel(name: str) -> str:
     """A keyword's name as in Penpot's JSON: ``owner-fullname`` becomes ``ownerFullname``.
 
@@ -51,12 +52,9 @@ def camel(name: str) -> str:
     """
     if len(name) > MAX_CACHED_NAME_LENGTH:
         return name
-    if _PLAIN_NAME_PATTERN.fullmatch(name):
-        first, *rest = name.split("-")
-        return first + "".join(map(str.capitalize, rest))
-    words = [
-        word for word in _WORD_BREAK_PATTERN.split(_CAPITALS_PATTERN.sub(r"-\1", name)) if word
-    ]
+    words: list[str] = list(
+        filter(None, _WORD_BREAK_PATTERN.split(_CAPITALS_PATTERN.sub(r"-\1", name)))
+    )
     if not words:
         return name
     return words[0].lower() + "".join([word[0].upper() + word[1:] for word in words[1:]])
@@ -219,7 +217,7 @@ def _scalar(read: Callable[[str], Any]) -> _Handler:
 
 
 def _set(rep: Any) -> Any:
-    # Only strings: mixed types can't be sorted, and the order of a set is arbitrary anyway.
+    # Others can't be sorted, and the order of a set is arbitrary anyway.
     is_text = isinstance(rep, list) and all(isinstance(item, str) for item in rep)
     return sorted(rep) if is_text else rep
 
@@ -235,16 +233,11 @@ def _compound_map(rep: Any) -> dict[str, Any]:
 _DECODER = _PlainDecoder({"decoders": {}, "default_decoder": _Handler(lambda _tag, rep: rep)})
 # Set afterwards, since the constructor does not accept other handlers for some of them.
 _DECODER.decoders = {
-    ":": _scalar(_name),
-    "$": _scalar(_name),
+    **dict.fromkeys(":$", _scalar(_name)),
     "u": _Handler(_uuid),
-    "m": _scalar(_instant),
-    "t": _scalar(_instant),
-    "i": _scalar(integer),
-    "n": _scalar(integer),
-    "d": _scalar(finite),
-    "f": _scalar(finite),
-    "z": _scalar(finite),  # NaN and infinities, which this refuses
+    **dict.fromkeys("mt", _scalar(_instant)),
+    **dict.fromkeys("in", _scalar(integer)),
+    **dict.fromkeys("dfz", _scalar(finite)),  # z is for NaN and infinities, which it refuses
     "?": _scalar(lambda text: text == "t"),
     "_": _scalar(lambda _text: None),
     "set": _Handler(_set),
