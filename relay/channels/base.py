@@ -2,7 +2,7 @@
 ``ChannelType`` is what a kind of channel exports, with a settings class on ``ChannelSettings``."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -114,8 +114,26 @@ class Finding:
     """One line of ``relay doctor``."""
 
     ok: bool
-    text: str
-    """The result, and where it is not ok, how to fix it."""
+    text: str  # the result, and where it is not ok, how to fix it
+
+
+def passed(text: str) -> Finding:
+    return Finding(ok=True, text=text)
+
+
+def failed(text: str) -> Finding:
+    return Finding(ok=False, text=text)
+
+
+async def collect(findings: AsyncIterator[Finding], server: str) -> list[Finding]:
+    """A ``DeliveryError`` ends the check as its last finding."""
+    collected = []
+    try:
+        async for finding in findings:
+            collected.append(finding)
+    except DeliveryError as error:
+        collected.append(failed(f"{server}: {error.detail} ({error.reason})."))
+    return collected
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ The text of a library's exception is never shown: it may hold a URL with its sec
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isnan
@@ -18,6 +18,43 @@ ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 
 MAX_RETRY_DELAY = 24 * 3600.0  # seconds
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_CODE_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.]{1,59}")
+
+
+def error_table(kinds: Mapping[type[DeliveryError], Mapping[str, str]]) -> ErrorTable:
+    """From the sentences of each kind of error, each by its codes, which spaces separate."""
+    return {
+        code: (kind, sentence)
+        for kind, sentences in kinds.items()
+        for codes, sentence in sentences.items()
+        for code in codes.split()
+    }
+
+
+def error_from_code(
+    table: ErrorTable,
+    server: str,
+    status: int,
+    code: object,
+    more: str,
+    retry_after: float | None,
+    *,
+    secret: str,
+) -> DeliveryError:
+    """For an answer with the ``code`` of an error, of any type, and ``more`` text of the server.
+
+    An answer without a code comes from a proxy. An unknown code is retried, as is each error of a
+    failing server (5xx).
+    """
+    if not isinstance(code, str) or not _CODE_PATTERN.fullmatch(code) or code in secret:
+        return error_from_status(status, server, retry_after)
+    if status == 429 and code not in table:
+        return error_from_status(status, server, retry_after)
+    kind, sentence = table.get(code, (RetryLater, f"{server} refuses, for an unknown reason"))
+    if status >= 500:
+        kind, sentence = RetryLater, f"{server} has a problem"
+    more = redact(more, secret)
+    return kind(code, f"{sentence} ({more})" if more else sentence, retry_after)
 
 
 def redact(text: str, *secrets: str) -> str:
@@ -64,7 +101,8 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
 
 def error_from_exception(error: BaseException, server: str) -> DeliveryError:
     """For a connection that failed, or an answer that did not arrive."""
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    for cause in causes:
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 text = (
@@ -79,7 +117,7 @@ def error_from_exception(error: BaseException, server: str) -> DeliveryError:
                 return RetryLater("dns", f"the host name of {server} can't be resolved")
             case ConnectionRefusedError():
                 return RetryLater("connect", f"{server} refuses connections")
-    if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         return RetryLater("timeout", f"{server} did not answer in time")
     return RetryLater("connect", f"the connection to {server} failed")
 

@@ -6,7 +6,7 @@ import pytest
 from jinja2 import BaseLoader, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SecurityError
 
-from relay.channels.slack.override import escape as slack_escape
+from relay.channels.slack.blocks import escape as slack_escape
 from relay.messages.environments import (
     HtmlEnvironment,
     JsonEnvironment,

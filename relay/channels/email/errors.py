@@ -20,7 +20,8 @@ from relay.channels.base import DeliveryError, Permanent, RetryLater
 from relay.channels.errors import error_from_exception, redact
 
 # A login is required or refused (RFC 4954 section 6), as the reply to any command.
-_LOGIN_CODES = frozenset({530, 534, 535, 538})
+_LOGIN_CODES = frozenset({534, 535, 538})
+_LOGIN_REQUIRED_CODE = 530
 _TOO_BIG_CODE = 552
 # Replies to DATA that concern the account and not the mail: a daily limit (Google, Zoho), a sender
 # that the login may not use (Microsoft), an address that is not verified (Amazon).
@@ -38,42 +39,36 @@ def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
         # If one recipient is refused only temporarily, a retry can succeed.
         error = min(error.recipients, key=lambda refusal: error_kind(refusal) is Permanent)
         whom = "all recipients"
-    about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
     if not isinstance(error, SMTPResponseException):
         return error_from_exception(error, _SERVER)
-    reply = redact(f"{about}{error.message}", secret)
     if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
         return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
-    return error_kind(error)(str(error.code), f"{_meaning(error, whom)} ({reply})")
+    about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
+    reply = redact(f"{about}{error.message}", secret)
+    kind, meaning = _classify(error, whom)
+    return kind(str(error.code), f"{_SERVER} {meaning} ({reply})")
 
 
 def error_kind(error: SMTPResponseException) -> type[DeliveryError]:
+    return _classify(error, "")[0]
+
+
+def _classify(error: SMTPResponseException, whom: str) -> tuple[type[DeliveryError], str]:
+    """The kind of error, and what the server does."""
+    if error.code == _LOGIN_REQUIRED_CODE:
+        return RetryLater, "requires a login: set smtp.username and smtp.password"
+    if isinstance(error, SMTPAuthenticationError) or error.code in _LOGIN_CODES:
+        return RetryLater, "refuses username or password"
     message = str(error.message)
-    if error.code < 500 or error.code in _LOGIN_CODES or _ACCOUNT_PATTERN.search(message):
-        return RetryLater
     match error:
         case SMTPRecipientRefused():
             # 5.7.x is a policy, mostly "relay access denied" (RFC 3463 section 3.8).
-            return RetryLater if message.startswith("5.7.") else Permanent
-        case SMTPSenderRefused():  # for the address, which can be fixed, or for the mail's size
-            return Permanent if error.code == _TOO_BIG_CODE else RetryLater
-        case SMTPDataError():
-            return Permanent
-        case _:
-            return RetryLater
-
-
-def _meaning(error: SMTPResponseException, whom: str) -> str:
-    if error.code == 530:
-        return f"{_SERVER} requires a login: set smtp.username and smtp.password"
-    if isinstance(error, SMTPAuthenticationError) or error.code in _LOGIN_CODES:
-        return f"{_SERVER} refuses username or password"
-    match error:
-        case SMTPRecipientRefused():
-            return f"{_SERVER} refuses {whom}"
+            what, concerns_mail = whom, not message.startswith("5.7.")
         case SMTPSenderRefused() if error.code != _TOO_BIG_CODE:
-            return f"{_SERVER} refuses the sender: check sender in the config"
+            what, concerns_mail = "the sender: check sender in the config", False
         case SMTPSenderRefused() | SMTPDataError():
-            return f"{_SERVER} refuses the mail"
+            what, concerns_mail = "the mail", True
         case _:
-            return f"{_SERVER} refuses the connection"
+            what, concerns_mail = "the connection", False
+    is_permanent = concerns_mail and error.code >= 500 and not _ACCOUNT_PATTERN.search(message)
+    return Permanent if is_permanent else RetryLater, f"refuses {what}"

@@ -2,11 +2,21 @@
 
 import json
 
-from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
-from relay.channels.preview import MessagePreview
-from relay.channels.slack.override import FORMAT, STARTER
+from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
+from relay.channels.slack.blocks import FORMAT, override, render
+from relay.channels.slack.preview import preview
 from relay.channels.slack.settings import SlackSettings, member_id
 from relay.messages.message import Message
+
+_STARTER = """\
+{"text": "{{ actor or "Someone" }}: {{ event.name }}",
+ "blocks": [
+   {"type": "section",
+    "text": {"type": "mrkdwn", "text": "*{{ actor or "Someone" }}*: {{ event.name }}"}},
+   {"type": "context",
+    "elements": [{"type": "mrkdwn", "text": "{{ file or project or team }}"}]}
+ ]}
+"""
 
 
 def _load() -> ChannelClass:
@@ -15,18 +25,8 @@ def _load() -> ChannelClass:
     return SlackChannel
 
 
-def _preview(
-    message: Message, thread: ReplyTo | None, settings: SlackSettings | None
-) -> MessagePreview:
-    from relay.channels.slack.preview import preview
-
-    return preview(message)
-
-
 def _text(message: Message) -> str:
-    from relay.channels.slack.blocks import override, render
-
-    arguments = override(message) if message.content.override else render(message)
+    arguments = override(message, {}) if message.content.override else render(message)
     return json.dumps(arguments, indent=2, ensure_ascii=False)
 
 
@@ -35,7 +35,7 @@ TYPE = ChannelType(
     label="Slack",
     settings=SlackSettings,
     load=_load,
-    preview=_preview,
+    preview=preview,
     text=_text,
     variables=ChannelVariables(
         keys={
@@ -48,7 +48,7 @@ TYPE = ChannelType(
     ),
     people=PeopleKey("slack", member_id),
     override=FORMAT,
-    starter=STARTER,
+    starter=_STARTER,
     editor="Slack with token",
     secrets=r"hooks\.slack|/services/|\b(xox|xapp-)",
     loggers=("slack_sdk", "aiohttp"),

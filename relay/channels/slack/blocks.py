@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from relay.channels.slack.override import escape, parse_block_kit
 from relay.messages.document import (
     Block,
     CodeBlock,
@@ -33,6 +32,7 @@ from relay.messages.document import (
     parse,
     replace_mentions,
 )
+from relay.messages.environments import OverrideFormat
 from relay.messages.escape import without_surrogates
 from relay.messages.message import Message
 from relay.messages.plain import cut, length, shorten, to_text
@@ -46,33 +46,51 @@ Json: TypeAlias = dict[str, Any]
 _MAX_TEXT_LENGTH = 3000
 _MAX_FOOTER_LENGTH = 300
 _MAX_TITLE_LENGTH = 300
+_MAX_ALT_TEXT_LENGTH = 2000
 _MAX_BLOCK_COUNT = 50
 _MAX_JSON_LENGTH = 11_000
 _MAX_CONTEXT_COUNT = 10
 _MAX_INDENT_DEPTH = 8
 
-_NO_USER_IDS: Mapping[str, str] = MappingProxyType({})
+_STYLES = ("bold", "italic", "strike", "code")
 _PLAIN_WORDS_PATTERN = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
 _LINK_SYNTAX_PATTERN = re.compile(r"[<>|\s]")
 
 
+def escape(text: str) -> str:
+    """So that no name can ping or link in ``mrkdwn`` and ``plain_text``.
+
+    https://docs.slack.dev/messaging/formatting-message-text#escaping
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unescape(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def render(
-    message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS, image: Json | None = None
+    message: Message,
+    user_ids: Mapping[str, str] = MappingProxyType({}),
+    image: Json | None = None,
 ) -> Json:
     """The ``text`` and ``blocks`` of a message. ``user_ids`` maps Penpot profile ids to the Slack
-    users to notify; ``image`` is a block that goes before the footer."""
+    users to notify; ``image`` is the source of a picture before the footer:
+    https://docs.slack.dev/reference/block-kit/composition-objects/slack-file-object
+    """
     document = _with_user_ids(message, user_ids)
-    footer = [*filter(None, [image]), *_footer(message.content.footer)]
+    footer = _footer(message.content.footer)
+    if image is not None:
+        alt_text = (message.file or "Thumbnail")[:_MAX_ALT_TEXT_LENGTH]
+        footer = [{"type": "image", "alt_text": alt_text, **image}, *footer]
     limit = min(_MAX_TEXT_LENGTH, length(document))
-    blocks = [*_blocks(cut(document, limit)), *footer]
-    while len(blocks) > _MAX_BLOCK_COUNT or _size(blocks) > _MAX_JSON_LENGTH:
+    while not _fit(blocks := [*_blocks(cut(document, limit)), *footer]):
         # Too much structure for its text: half of the text has about half of the structure.
         limit //= 2
         if limit < 100:
             plain = shorten(to_text(document, links=False).strip(), _MAX_TEXT_LENGTH // 2)
             blocks = [_rich_text([_section([_text(plain or "…")])])]
             break
-        blocks = [*_blocks(cut(document, limit)), *footer]
     text = _notification(message)
     return {"text": text, "blocks": blocks} if blocks else {"text": text}
 
@@ -86,28 +104,45 @@ def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
     )
 
 
-def override(message: Message, user_ids: Mapping[str, str] = _NO_USER_IDS) -> Json:
+def override(message: Message, user_ids: Mapping[str, str]) -> Json:
     """As ``render``, from the override's Block Kit JSON. An additional block mentions the users of
     ``user_ids`` that the JSON does not. Raises ``ValueError`` where the JSON is invalid."""
-    json_text = message.content.override
     try:
-        text = json.dumps(json.loads(json_text), ensure_ascii=False)
+        text = json.dumps(json.loads(message.content.override), ensure_ascii=False)
         value = json.loads(without_surrogates(text))
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     blocks, text = parse_block_kit(value)
-    absent = [user for user in user_ids.values() if f'"{user}"' not in json_text]
+    absent = [user for user in user_ids.values() if f'"{user}"' not in message.content.override]
     users = [{"type": "user", "user_id": user} for user in absent]
     more = [_rich_text([_section(users)])] if users else []
     return {"text": text or _notification(message), "blocks": [*blocks, *more]}
+
+
+def parse_block_kit(value: object) -> tuple[list[Any], str]:
+    """The blocks and the notification text (may be empty) of a template's JSON.
+
+    Raises ``ValueError`` for any other form.
+    """
+    match {"blocks": value} if isinstance(value, list) else value:
+        case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
+            text = others.get("text") or ""
+            if isinstance(text, str):
+                return blocks, text
+    raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
+
+
+FORMAT = OverrideFormat(".slack.json.j2", escape, parse_block_kit)
+"""Of the templates for Slack alone."""
 
 
 def _notification(message: Message) -> str:
     return escape(shorten(message.title.strip(), _MAX_TITLE_LENGTH)) or "Penpot"
 
 
-def _size(blocks: list[Json]) -> int:
-    return len(json.dumps(blocks, ensure_ascii=False))
+def _fit(blocks: list[Json]) -> bool:
+    size = len(json.dumps(blocks, ensure_ascii=False))
+    return len(blocks) <= _MAX_BLOCK_COUNT and size <= _MAX_JSON_LENGTH
 
 
 def _footer(markdown: str) -> list[Json]:
@@ -140,30 +175,23 @@ def _percent_encode(character: re.Match[str]) -> str:
 
 def _blocks(document: Document) -> Iterator[Json]:
     """One ``rich_text`` per part between the document's rules, which become dividers."""
-    elements: list[Json] = []
-    for block in document:
-        if isinstance(block, Rule):
-            if elements:
-                yield _rich_text(elements)
-            yield {"type": "divider"}
-            elements = []
+    for is_rule, blocks in groupby(document, lambda block: isinstance(block, Rule)):
+        if is_rule:
+            yield from ({"type": "divider"} for _ in blocks)
         else:
-            _add(elements, block)
-    if elements:
-        yield _rich_text(elements)
+            elements: list[Json] = []
+            for block in blocks:
+                _add(elements, block)
+            yield _rich_text(elements)
 
 
 def _add(elements: list[Json], block: Block) -> None:
     match block:
-        case Quote():
-            elements.append(
-                {
-                    "type": "rich_text_quote",
-                    "elements": _inlines(_joined(block.blocks, spaced=True)),
-                }
-            )
+        case Quote(blocks):
+            inlines = _inlines(_joined(blocks, spaced=True))
+            elements.append({"type": "rich_text_quote", "elements": inlines})
         case ListBlock():
-            elements.extend(_lists(block, 0))
+            _add_list(elements, block, 0)
         case CodeBlock(text):
             elements.append({"type": "rich_text_preformatted", "elements": [_text(text or " ")]})
         case _:
@@ -175,32 +203,23 @@ def _add(elements: list[Json], block: Block) -> None:
                 elements.append(_section(inlines))
 
 
-def _lists(block: ListBlock, depth: int) -> Iterator[Json]:
+def _add_list(elements: list[Json], block: ListBlock, depth: int) -> None:
     """Slack has no nested lists: an inner list follows the outer one with a deeper indent."""
-    style = "bullet" if block.start is None else "ordered"
-    items: list[Json] = []
-    done = 0
-
-    def list_block() -> Json:
-        element: Json = {"type": "rich_text_list", "style": style, "elements": items}
-        if depth:
-            element["indent"] = min(depth, _MAX_INDENT_DEPTH)
-        if block.start is not None and block.start + done > 1:
-            element["offset"] = block.start + done - 1
-        return element
-
-    for item in block.items:
+    is_new = True
+    for number, item in enumerate(block.items, block.start or 0):
+        if is_new:
+            style = "bullet" if block.start is None else "ordered"
+            elements.append({"type": "rich_text_list", "style": style, "elements": []})
+            if depth:
+                elements[-1]["indent"] = min(depth, _MAX_INDENT_DEPTH)
+            if block.start is not None and number > 1:
+                elements[-1]["offset"] = number - 1
         own = tuple(part for part in item if not isinstance(part, ListBlock))
-        items.append(_section(_inlines(_joined(own)) or [_text(" ")]))
+        elements[-1]["elements"].append(_section(_inlines(_joined(own)) or [_text(" ")]))
         inner = [part for part in item if isinstance(part, ListBlock)]
-        if inner:
-            yield list_block()
-            done += len(items)
-            items = []
-            for part in inner:
-                yield from _lists(part, depth + 1)
-    if items:
-        yield list_block()
+        for part in inner:
+            _add_list(elements, part, depth + 1)
+        is_new = bool(inner)
 
 
 def _flat(block: Block) -> Iterator[Inline]:
@@ -247,10 +266,7 @@ def _inlines(inlines: Iterable[Inline]) -> list[Json]:
             element = {"type": "link", "url": inline.url, "text": inline.text}
         elif inline.profile:
             element = {"type": "user", "user_id": inline.profile}
-        style = {
-            name: True for name in ("bold", "italic", "strike", "code") if getattr(inline, name)
-        }
-        if style:
+        if style := {name: True for name in _STYLES if getattr(inline, name)}:
             element["style"] = style
         last = elements[-1] if elements else None
         literal = element.keys() == {"type", "text"}

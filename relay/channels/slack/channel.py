@@ -14,18 +14,19 @@ from relay.channels.base import (
     Permanent,
     Receipt,
     ReplyTo,
+    collect,
 )
+from relay.channels.pictures import PictureUploads
 from relay.channels.slack import blocks as slack_blocks
-from relay.channels.slack import check as slack_check
+from relay.channels.slack.check import check
 from relay.channels.slack.client import SlackApi
 from relay.channels.slack.errors import INVALID_BLOCKS_ERRORS
-from relay.channels.slack.files import SlackFiles
 from relay.channels.slack.settings import SlackSettings
-from relay.channels.slack.users import SlackUsers, short_hash
+from relay.channels.slack.users import SlackUsers
 from relay.messages.message import Mention, Message, Picture
 
-_UPLOAD_TIMEOUT = 2.0  # seconds
 _IMAGE_RETRY_DELAYS = (0.0, 0.3, 0.7)  # seconds before each attempt to show an uploaded image
+_PICTURE_TTL = 24 * 3600.0  # seconds
 _ID_TTL = 365 * 24 * 3600.0  # seconds
 _NO_DM_ERRORS = ("user_disabled", "user_not_found", "user_not_visible", "cannot_dm_bot")
 
@@ -53,16 +54,13 @@ class SlackChannel:
     def __init__(self, settings: SlackSettings, kv: KeyValueStore) -> None:
         self._settings = settings
         self._channel = settings.channel
-        self._by_bot = settings.token is not None
-        self._broadcast = settings.broadcast
         self._api = SlackApi(settings)
         self._kv = kv
-        self._workspace = short_hash(settings.api_url + self._api.secret)
-        call = self._api.call if self._by_bot else None
-        self._users = SlackUsers(call, kv, self._workspace)
-        self._files = SlackFiles(self._api.call, self._api.upload, kv, self._workspace)
-        self._warned: set[str] = set()
-        self._id_key = f"slack-channel/{self._workspace}/{settings.channel}"
+        self._users = SlackUsers(self._api, kv)
+        self._pictures = PictureUploads(
+            "Slack", self._api.workspace, self._api.upload, kv, _PICTURE_TTL
+        )
+        self._id_key = f"slack-channel/{self._api.workspace}/{settings.channel}"
         self._id = "" if settings.channel.startswith("#") else settings.channel
 
     async def send(
@@ -93,11 +91,17 @@ class SlackChannel:
         # a workspace may forbid deleting.
         await self.update(receipt, message, key)
 
+    async def check(self) -> list[Finding]:
+        return await collect(check(self._api, self._settings), "Slack")
+
+    async def close(self) -> None:
+        await self._api.close()
+
     async def _send_directly(
         self, message: Message, person: Mention, picture: Picture | None
     ) -> Receipt:
         user = await self._users.user_id(person)
-        key = f"slack-direct/{self._workspace}/{user}"
+        key = f"slack-direct/{self._api.workspace}/{user}"
         channel = await self._kv.get(key, _ID_TTL)
         if channel:
             try:
@@ -105,30 +109,32 @@ class SlackChannel:
             except DeliveryError as error:
                 if error.reason != "channel_not_found":
                     raise
+        channel = await self._open_conversation(user, person.name)
+        await self._kv.put(key, channel)
+        return await self._write(message, picture, partial(self._post, channel, None))
+
+    async def _open_conversation(self, user: str, name: str) -> str:
         try:
             answer = await self._api.call("conversations.open", json={"users": user})
         except DeliveryError as error:
             if error.reason not in _NO_DM_ERRORS:
                 raise
-            text = f"Slack opens no conversation with {person.name or user}: {error.reason}"
+            text = f"Slack opens no conversation with {name or user}: {error.reason}"
             raise Permanent("no_address", text) from error
         conversation = answer.get("channel")
-        channel = str(conversation.get("id", "")) if isinstance(conversation, dict) else ""
-        await self._kv.put(key, channel)
-        return await self._write(message, picture, partial(self._post, channel, None))
+        return str(conversation.get("id", "")) if isinstance(conversation, dict) else ""
 
     async def _write(self, message: Message, picture: Picture | None, post: _Post) -> Receipt:
         user_ids = await self._users.user_ids(message.mentions)
         if message.content.override:
             try:
                 return await post(slack_blocks.override(message, user_ids))
-            except ValueError as error:
-                self._warn_override(message, str(error))
-            except DeliveryError as error:
-                if error.reason not in INVALID_BLOCKS_ERRORS:
+            except (ValueError, DeliveryError) as error:
+                if isinstance(error, DeliveryError) and error.reason not in INVALID_BLOCKS_ERRORS:
                     raise
-                self._warn_override(message, str(error))
-        elif picture is not None and self._by_bot:
+                text = "the Slack template of %s is not used: %s"
+                _log.warning(text, message.event, error)
+        elif picture is not None and self._api.by_bot:
             receipt = await self._write_with_image(picture, message, user_ids, post)
             if receipt is not None:
                 return receipt
@@ -142,16 +148,10 @@ class SlackChannel:
         Slack processes an uploaded file asynchronously, and refuses blocks that show it until then
         (github.com/slackapi/slack-github-action/issues/413).
         """
-        try:
-            async with asyncio.timeout(_UPLOAD_TIMEOUT):
-                image = await self._files.block(picture, message.file or "Thumbnail")
-        except DeliveryError as error:
-            self._warn_no_picture(str(error))
+        file = await self._pictures.upload(picture)
+        if not file:
             return None
-        except TimeoutError:
-            self._warn_no_picture("the upload takes too long")
-            return None
-        body = slack_blocks.render(message, user_ids, image)
+        body = slack_blocks.render(message, user_ids, {"slack_file": {"id": file}})
         reason = ""
         for delay in _IMAGE_RETRY_DELAYS:
             await asyncio.sleep(delay)
@@ -161,34 +161,22 @@ class SlackChannel:
                 if error.reason not in INVALID_BLOCKS_ERRORS:
                     raise
                 reason = str(error)
-        await self._files.forget(picture)
-        self._warn_no_picture(reason)
+        await self._pictures.forget(picture, reason)
         return None
 
-    def _warn_no_picture(self, reason: str) -> None:
-        if reason not in self._warned:
-            self._warned.add(reason)
-            _log.warning("Slack gets messages without pictures: %s", reason)
-
-    async def check(self) -> list[Finding]:
-        if not self._by_bot:
-            return [slack_check.webhook(self._api.secret)]
-        return await slack_check.bot(self._api.call, self._settings)
-
-    async def close(self) -> None:
-        await self._api.close()
-
     async def _post(self, channel: str, thread: ReplyTo | None, body: dict[str, Any]) -> Receipt:
-        if self._by_bot:
-            body = {"channel": channel} | _LITERAL_TEXT | body
-            if thread is not None:
-                body |= {"thread_ts": thread.root, "reply_broadcast": self._broadcast}
-            answer = await self._api.call("chat.postMessage", json=body)
-            if channel == self._channel:
-                await self._store_channel_id(str(answer.get("channel", "")))
-            return Receipt(str(answer.get("ts", "")))
-        await self._api.post_webhook(_LITERAL_TEXT | body)
-        return Receipt("")
+        if not self._api.by_bot:
+            await self._api.post_webhook(_LITERAL_TEXT | body)
+            return Receipt("")
+        body = {"channel": channel} | _LITERAL_TEXT | body
+        if thread is not None:
+            body |= {"thread_ts": thread.root, "reply_broadcast": self._settings.broadcast}
+        answer = await self._api.call("chat.postMessage", json=body)
+        posted = str(answer.get("channel", ""))
+        if channel == self._channel and channel.startswith("#") and posted not in ("", self._id):
+            self._id = posted
+            await self._kv.put(self._id_key, posted)
+        return Receipt(str(answer.get("ts", "")))
 
     async def _edit(self, receipt: str, body: dict[str, Any]) -> Receipt:
         """An edit needs the channel's id: Slack does not accept its name here."""
@@ -198,11 +186,3 @@ class SlackChannel:
         body = {"channel": channel, "ts": receipt, "parse": "none", "link_names": False} | body
         await self._api.call("chat.update", json=body)
         return Receipt(receipt)
-
-    async def _store_channel_id(self, channel: str) -> None:
-        if channel and channel != self._id and self._channel.startswith("#"):
-            self._id = channel
-            await self._kv.put(self._id_key, channel)
-
-    def _warn_override(self, message: Message, reason: str) -> None:
-        _log.warning("the Slack template of %s is not used: %s", message.event, reason)

@@ -1,4 +1,4 @@
-"""Calls of Slack's Web API (by bot token) and of incoming webhooks, through Slack's SDK."""
+"""Calls of Slack's Web API (by bot token), through Slack's SDK, and of incoming webhooks."""
 
 import logging
 from typing import Any
@@ -8,20 +8,22 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from relay.bounded_http import IDENTITY, UnusableAnswer, read_bounded
+from relay.bounded_http import IDENTITY, Answer, UnusableAnswer, read_bounded
 from relay.channels import tls
-from relay.channels.base import DeliveryError
+from relay.channels.base import DeliveryError, Permanent, RetryLater
 from relay.channels.errors import error_from_exception, error_from_status
+from relay.channels.pictures import short_hash
 from relay.channels.slack.errors import error_from_answer
 from relay.channels.slack.settings import SlackSettings
+from relay.messages.message import Picture
 
 _TIMEOUT = 15.0  # seconds per call
 _MAX_ANSWER_BYTES = 1024 * 1024
+_PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
 
-# The SDK logs a webhook's URL at debug level. It formats these lines on every call, unless the
-# logger itself has a higher level.
+# The SDK formats lines for the debug level on every call, unless the logger itself has a higher
+# level.
 _sdk_log = logging.getLogger("relay.channels.slack.channel.sdk")
 _sdk_log.setLevel(logging.WARNING)
 
@@ -56,23 +58,19 @@ class SlackApi:
 
     def __init__(self, settings: SlackSettings) -> None:
         secret = settings.token or settings.webhook_url
-        if secret is None:
-            raise ValueError("a Slack channel needs token or webhook_url")
-        self.secret = secret.reveal()  # the token, or the webhook's URL
-        by_bot = settings.token is not None
-        url = f"{settings.api_url}/" if by_bot else self.secret
-        self._tls = tls.context(settings.ca_file) if url.startswith("https:") else None
-        shared: dict[str, Any] = {
-            "ssl": self._tls,
-            "logger": _sdk_log,
-            "retry_handlers": [],  # the queue retries, in order
-        }
-        self._client: AsyncWebClient | AsyncWebhookClient
-        if by_bot:
-            self._client = AsyncWebClient(self.secret, base_url=url, **shared)
-        else:
-            self._client = AsyncWebhookClient(url, **shared)
-        self._client.proxy = _proxy(url)
+        self.secret = secret.reveal() if secret else ""  # the token, or the webhook's URL
+        self.by_bot = settings.token is not None
+        self.workspace = short_hash(settings.api_url + self.secret)
+        """A prefix for keys of values that belong to this token."""
+        self._tls = tls.context(settings.ca_file)
+        self._client = AsyncWebClient(
+            self.secret,
+            base_url=f"{settings.api_url}/",
+            ssl=self._tls,
+            logger=_sdk_log,
+            retry_handlers=[],  # the queue retries, in order
+        )
+        self._client.proxy = _proxy(settings.api_url)
 
     async def close(self) -> None:
         if self._client.session is not None:
@@ -81,40 +79,50 @@ class SlackApi:
     async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Call a method of Slack's Web API. The answer also has ``scopes``, those of the token, as
         comma-separated text."""
-        assert isinstance(self._client, AsyncWebClient)  # noqa: S101 - for the type checker
         self._connect()
         try:
             response = await self._client.api_call(method, **arguments)
         except SlackApiError as error:
             raise self._api_error(error.response) from None
         except Exception as error:  # noqa: BLE001 - see _other_error
-            raise self._other_error(error) from None
+            raise _other_error(error) from None
         if not isinstance(response.data, dict):
             raise error_from_status(response.status_code, "Slack")
         return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
 
-    async def upload(self, url: str, content: bytes) -> None:
-        """``url`` is the upload URL that Slack returned for the file."""
-        session = self._connect()
-        ssl = self._tls if url.startswith("https:") and self._tls is not None else True
-        try:
-            async with session.post(url, data=content, ssl=ssl, proxy=_proxy(url)) as response:
-                await response.read()
-        except Exception as error:  # noqa: BLE001 - see _other_error
-            raise self._other_error(error) from None
-        if response.status != 200:
-            raise error_from_status(response.status, "Slack's file storage")
+    async def upload(self, picture: Picture) -> str:
+        """Slack's id of the file. It is not shared with any channel: the message shows it.
+
+        https://docs.slack.dev/messaging/working-with-files#uploading_files
+        """
+        if picture.type not in _PICTURE_TYPES:
+            raise Permanent("picture", f"Slack does not show {picture.extension} files")
+        name = f"thumbnail.{picture.extension}"
+        parameters = {"filename": name, "length": len(picture.content)}
+        answer = await self.call("files.getUploadURLExternal", params=parameters)
+        url, file = answer.get("upload_url"), answer.get("file_id")
+        if not isinstance(url, str) or not isinstance(file, str):
+            raise RetryLater("answer", "Slack returned no URL to upload a picture to")
+        status, _, _ = await self._post(url, data=picture.content)
+        if status != 200:
+            raise error_from_status(status, "Slack's file storage")
+        files = [{"id": file, "title": name}]
+        await self.call("files.completeUploadExternal", json={"files": files})
+        return file
 
     async def post_webhook(self, body: dict[str, Any]) -> None:
-        assert isinstance(self._client, AsyncWebhookClient)  # noqa: S101 - for the type checker
-        self._connect()
-        try:
-            response = await self._client.send_dict(body)
-        except Exception as error:  # noqa: BLE001 - see _other_error
-            raise self._other_error(error) from None
-        code, status = response.body.strip(), response.status_code
+        status, headers, content = await self._post(self.secret, json=body)
+        code = content.decode(errors="replace").strip()
         if status != 200 or code != "ok":
-            raise error_from_answer(code, status, response.headers, secret=self.secret)
+            raise error_from_answer(code, status, headers, secret=self.secret)
+
+    async def _post(self, url: str, **content: Any) -> Answer:
+        request = self._connect().post(url, ssl=self._tls, proxy=_proxy(url), **content)
+        try:
+            async with request as response:
+                return Answer(response.status, response.headers, await response.read())
+        except Exception as error:  # noqa: BLE001 - see _other_error
+            raise _other_error(error) from None
 
     def _connect(self) -> aiohttp.ClientSession:
         """The SDK would open a session per call. This one is created late, since it needs the
@@ -142,14 +150,15 @@ class SlackApi:
         code = data.get("error")
         return error_from_answer(code, status, response.headers, more, secret=self.secret)
 
-    def _other_error(self, error: Exception) -> DeliveryError:
-        """The SDK passes aiohttp's exceptions through, and raises AttributeError and the like on
-        unexpected JSON."""
-        if isinstance(error, DeliveryError):
-            return error
-        if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
-            return error_from_exception(error, "Slack")
-        return error_from_status(200, "Slack")
+
+def _other_error(error: Exception) -> DeliveryError:
+    """The SDK passes aiohttp's exceptions through, and raises AttributeError and the like on
+    unexpected JSON."""
+    if isinstance(error, DeliveryError):
+        return error
+    if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
+        return error_from_exception(error, "Slack")
+    return error_from_status(200, "Slack")
 
 
 def _proxy(url: str) -> str | None:

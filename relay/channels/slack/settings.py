@@ -8,6 +8,19 @@ from relay.channels.base import ChatSettings
 from relay.config.secret import Secret
 from relay.config.types import HttpUrl, Rule, Token, matching, secret_rule, web_address
 
+# Why a key does not work with a webhook, or with direct messages.
+_ONE_CHANNEL = "needs a token: an incoming webhook can only post to its channel"
+_NOT_BY_WEBHOOK = {
+    "direct": _ONE_CHANNEL,
+    "thumbnails": _ONE_CHANNEL,
+    "broadcast": "needs a token: an incoming webhook has no threads",
+    "channel": "needs a token: an incoming webhook has a fixed channel",
+}
+_NOT_DIRECT = {
+    "channel": "does not work with direct: each person gets a direct message",
+    "broadcast": "does not work with direct",
+}
+
 
 def _webhook_url(address: str) -> None:
     if not re.fullmatch(r"[!-~]+", address) or web_address(address) is None:
@@ -36,8 +49,7 @@ def member_id(value: str) -> str:
 
 
 class SlackSettings(ChatSettings):
-    """A Slack channel, by bot token or by incoming webhook. A webhook can neither reply nor edit,
-    since Slack does not return the message's ``ts``."""
+    """A webhook can neither reply nor edit, since Slack does not return the message's ``ts``."""
 
     token: Token | None = None
     channel: ChannelId = ""
@@ -48,14 +60,20 @@ class SlackSettings(ChatSettings):
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         yield from super().rules(raw)
+        excluded: Mapping[str, str] = {}
         if "token" in raw and "webhook_url" in raw:
             yield ("webhook_url",), None, "only one of token and webhook_url is allowed"
-        elif "token" in raw:
-            yield from _bot_rules(raw)
         elif "webhook_url" in raw:
-            yield from _webhook_rules(raw)
-        else:
+            excluded = _NOT_BY_WEBHOOK
+        elif "token" not in raw:
             yield ("token",), None, "one of token and webhook_url is required"
+        elif raw.get("direct"):
+            excluded = _NOT_DIRECT
+        elif "channel" not in raw:
+            yield ("channel",), None, 'is required with token: an id or "#name"'
+        for key, rule in excluded.items():
+            if raw.get(key):
+                yield (key,), raw[key], rule
 
     @classmethod
     def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
@@ -68,26 +86,3 @@ class SlackSettings(ChatSettings):
     @property
     def can_edit(self) -> bool:
         return self.token is not None and super().can_edit
-
-
-def _bot_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
-    if not raw.get("direct"):
-        if "channel" not in raw:
-            yield ("channel",), None, 'is required with token: an id or "#name"'
-        return
-    if "channel" in raw:
-        rule = "does not work with direct: each person gets a direct message"
-        yield ("channel",), raw["channel"], rule
-    if raw.get("broadcast") is True:
-        yield ("broadcast",), True, "does not work with direct"
-
-
-def _webhook_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
-    if raw.get("direct") or raw.get("thumbnails") is True:
-        name = "direct" if raw.get("direct") else "thumbnails"
-        yield (name,), raw[name], "needs a token: an incoming webhook can only post to its channel"
-    elif raw.get("broadcast") is True:
-        yield ("broadcast",), True, "needs a token: an incoming webhook has no threads"
-    elif "channel" in raw:
-        rule = "needs a token: an incoming webhook has a fixed channel"
-        yield ("channel",), raw["channel"], rule

@@ -2,10 +2,12 @@
 
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.channels.slack import blocks as slack_blocks
+from relay.channels.slack.blocks import escape, parse_block_kit
 from relay.messages.message import Content, Message
 from tests.channels.texts import messages
 from tests.servers.slack_rules import block_faults, pings, rich_inlines, too_long
@@ -87,3 +89,35 @@ def test_a_footer_link_with_formatting_characters_is_literal() -> None:
 
 def test_an_empty_message_has_a_text() -> None:
     assert slack_blocks.render(Message(" ", Content(""))) == {"text": "Penpot"}
+
+
+# The templates for Slack alone
+
+
+BLOCKS = [{"type": "divider"}]
+
+
+def test_no_name_can_ping_or_link() -> None:
+    assert escape("<!channel> & <https://a|b>") == "&lt;!channel&gt; &amp; &lt;https://a|b&gt;"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (BLOCKS, ""),
+        ({"blocks": BLOCKS}, ""),
+        ({"blocks": BLOCKS, "text": None}, ""),
+        ({"blocks": BLOCKS, "text": "Ada: hi"}, "Ada: hi"),
+    ],
+)
+def test_the_forms_of_a_template_for_slack(value: object, text: str) -> None:
+    assert parse_block_kit(value) == (BLOCKS, text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["text", None, {}, {"blocks": {}}, {"blocks": BLOCKS, "text": 1}, {"blocks": BLOCKS, "x": 1}],
+)
+def test_any_other_form_is_an_error(value: object) -> None:
+    with pytest.raises(ValueError, match="must be a list of blocks"):
+        parse_block_kit(value)

@@ -1,4 +1,4 @@
-"""Pictures in Slack."""
+"""Pictures, in Slack; those in Matrix are in its own tests."""
 
 import pytest
 
