@@ -1,6 +1,7 @@
 """The channel protocol: it takes a Message, returns a Receipt, and raises DeliveryError only.
 ``ChannelType`` is what a kind of channel exports, with a settings class on ``ChannelSettings``."""
 
+import hashlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,11 @@ class MemoryKeyValueStore:
 
     async def put(self, key: str, value: str) -> None:
         self._values[key] = value
+
+
+def short_hash(text: str) -> str:
+    """For a key, so that the store does not hold the text itself."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 class DeliveryError(RelayError):

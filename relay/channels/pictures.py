@@ -61,8 +61,3 @@ class PictureUploads:
 
     def _key(self, picture: Picture) -> str:
         return self._prefix + hashlib.sha256(picture.content).hexdigest()[:40]
-
-
-def short_hash(text: str) -> str:
-    """For a key, so that the store does not hold the text itself."""
-    return hashlib.sha256(text.encode()).hexdigest()[:20]

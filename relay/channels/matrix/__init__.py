@@ -2,9 +2,10 @@
 
 import json
 
-from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
+from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
+from relay.channels.matrix.content import render
+from relay.channels.matrix.preview import preview
 from relay.channels.matrix.settings import MatrixSettings, user_id
-from relay.channels.preview import MessagePreview
 from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message
 
@@ -20,17 +21,7 @@ def _load() -> ChannelClass:
     return MatrixChannel
 
 
-def _preview(
-    message: Message, thread: ReplyTo | None, settings: MatrixSettings | None
-) -> MessagePreview:
-    from relay.channels.matrix.preview import preview
-
-    return preview(message)
-
-
 def _text(message: Message) -> str:
-    from relay.channels.matrix.content import render
-
     return json.dumps(render(message), indent=2, ensure_ascii=False)
 
 
@@ -39,7 +30,7 @@ TYPE = ChannelType(
     label="Matrix",
     settings=MatrixSettings,
     load=_load,
-    preview=_preview,
+    preview=preview,
     text=_text,
     variables=ChannelVariables(
         keys={

@@ -6,7 +6,6 @@ https://spec.matrix.org/latest/client-server-api/
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import quote
 
 from relay.channels.base import (
     DeliveryError,
@@ -18,17 +17,20 @@ from relay.channels.base import (
     Receipt,
     ReplyTo,
     ThreadNotFound,
+    collect,
 )
-from relay.channels.matrix import check as matrix_check
+from relay.channels.matrix.check import check
 from relay.channels.matrix.client import MatrixApi
-from relay.channels.matrix.content import relation, render, replacement
+from relay.channels.matrix.content import Image, relation, render, replacement
 from relay.channels.matrix.direct import DirectRooms
-from relay.channels.matrix.media import MatrixMedia
 from relay.channels.matrix.settings import MatrixSettings
+from relay.channels.pictures import PictureUploads
 from relay.messages.message import Mention, Message, Picture
 
 T = TypeVar("T")
 
+_PICTURE_TTL = 30 * 24 * 3600.0  # seconds
+_REFUSALS = ("M_FORBIDDEN", "M_NOT_FOUND")
 # Synapse (1.163) answers M_UNKNOWN with these texts if the thread's first message or the message to
 # edit does not exist, or is in another room. The spec defines no error code for it.
 _UNKNOWN_EVENT_PATTERN = re.compile("Can't send relation to unknown event|Unknown parent event")
@@ -45,11 +47,12 @@ class MatrixChannel:
 
     def __init__(self, settings: MatrixSettings, kv: KeyValueStore) -> None:
         self._settings = settings
-        self._configured_room = settings.room
         self._room = "" if settings.room.startswith("#") else settings.room
         self._api = MatrixApi(settings)
         self._direct = DirectRooms(self._api, kv)
-        self._media = MatrixMedia(self._api, kv)
+        self._pictures = PictureUploads(
+            "Matrix", self._api.account, self._api.upload, kv, _PICTURE_TTL
+        )
 
     async def send(
         self,
@@ -116,9 +119,8 @@ class MatrixChannel:
             await self.update(receipt, message, key)
 
     async def check(self) -> list[Finding]:
-        return await matrix_check.check(
-            self._api.call, self._configured_room, removes=self._settings.edit_mode == "in-place"
-        )
+        removes = self._settings.edit_mode == "in-place"
+        return await collect(check(self._api, self._settings.room, removes=removes), "Matrix")
 
     async def close(self) -> None:
         await self._api.close()
@@ -126,7 +128,8 @@ class MatrixChannel:
     async def _content(self, message: Message, picture: Picture | None) -> dict[str, Any]:
         image = None
         if picture is not None and not message.content.override:
-            image = await self._media.image(picture, message.file or "Thumbnail")
+            uri = await self._pictures.upload(picture)
+            image = Image(uri, picture.width, picture.height) if uri else None
         return render(message, image)
 
     async def _in_room(self, call: Callable[[str], Awaitable[T]]) -> T:
@@ -134,16 +137,16 @@ class MatrixChannel:
         try:
             return await call(await self._room_id())
         except DeliveryError as error:
-            if error.reason not in ("M_FORBIDDEN", "M_NOT_FOUND"):
+            if error.reason not in _REFUSALS:
                 raise
             await self._join(error)
         return await call(await self._room_id())
 
     async def _related_events(self, event: str, kind: str) -> list[str]:
         """https://spec.matrix.org/latest/client-server-api/#relationships-api"""
-        path = f"relations/{quote(event, safe='')}/{kind}?limit=100"
+        path = "relations", event, kind
         answer = await self._in_room(
-            lambda room: self._api.call("GET", f"rooms/{quote(room, safe='')}/{path}", version="v1")
+            lambda room: self._api.call("GET", "rooms", room, *path, version="v1", limit=100)
         )
         chunk = answer.get("chunk")
         events = chunk if isinstance(chunk, list) else []
@@ -151,15 +154,12 @@ class MatrixChannel:
 
     async def _redact(self, event: str, key: str) -> None:
         """https://spec.matrix.org/latest/client-server-api/#redactions"""
-        transaction = quote(f"relay.{key}.{event}", safe="")
-        room = quote(await self._room_id(), safe="")
-        await self._api.call(
-            "PUT", f"rooms/{room}/redact/{quote(event, safe='')}/{transaction}", {}
-        )
+        path = "redact", event, f"relay.{key}.{event}"
+        await self._api.call("PUT", "rooms", await self._room_id(), *path, body={})
 
     async def _post(self, room: str, content: dict[str, Any], key: str) -> Receipt:
-        path = f"rooms/{quote(room, safe='')}/send/m.room.message/{quote(f'relay.{key}', safe='')}"
-        answer = await self._api.call("PUT", path, content)
+        path = "send", "m.room.message", f"relay.{key}"
+        answer = await self._api.call("PUT", "rooms", room, *path, body=content)
         return Receipt(str(answer.get("event_id", "")))
 
     async def _direct_room(self, person: Mention) -> str:
@@ -170,20 +170,16 @@ class MatrixChannel:
         return await self._direct.room(person.address("matrix"))
 
     async def _room_id(self) -> str:
-        if not self._room:
-            alias = quote(self._configured_room, safe="")
-            answer = await self._api.call("GET", f"directory/room/{alias}")
-            self._room = str(answer.get("room_id", ""))
+        self._room = self._room or await self._api.room_id(self._settings.room)
         return self._room
 
     async def _join(self, refusal: DeliveryError) -> None:
         """Join the room after ``refusal``. Raises ``DeliveryError``."""
-        if self._configured_room.startswith("#"):
+        if self._settings.room.startswith("#"):
             self._room = ""
-        room = quote(self._configured_room, safe="")
         try:
-            answer = await self._api.call("POST", f"join/{room}", {})
+            answer = await self._api.call("POST", "join", self._settings.room, body={})
         except DeliveryError as error:
             # For these codes the refusal of the message says more than that of the join.
-            raise (refusal if error.reason in ("M_FORBIDDEN", "M_NOT_FOUND") else error) from None
+            raise (refusal if error.reason in _REFUSALS else error) from None
         self._room = str(answer.get("room_id", self._room))

@@ -3,18 +3,20 @@
 https://spec.matrix.org/latest/client-server-api/
 """
 
-import hashlib
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from relay import bounded_http
 from relay.bounded_http import UnusableAnswer
 from relay.channels import tls
+from relay.channels.base import RetryLater, short_hash
 from relay.channels.errors import error_from_exception
 from relay.channels.matrix.errors import error_from_answer
 from relay.channels.matrix.settings import MatrixSettings
+from relay.messages.message import Picture
 
 _TIMEOUT = 15.0  # seconds per call
 _MAX_ANSWER_BYTES = 1024 * 1024
@@ -26,32 +28,42 @@ class MatrixApi:
     def __init__(self, settings: MatrixSettings) -> None:
         self._secret = settings.access_token.reveal()
         self._homeserver = settings.homeserver
-        account = f"{settings.homeserver} {self._secret}"
-        self.account = hashlib.sha256(account.encode()).hexdigest()[:20]
+        self.account = short_hash(f"{settings.homeserver} {self._secret}")
         """A prefix for keys of values that belong to this user."""
-        secure = settings.homeserver.startswith("https:")
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {self._secret}", "User-Agent": "penpot-relay"},
             timeout=_TIMEOUT,
-            verify=tls.context(settings.ca_file) if secure else False,
+            verify=tls.context(settings.ca_file),
         )
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, version: str = "v3"
+        self, method: str, *path: str, body: Any = None, version: str = "v3", **query: str | int
     ) -> dict[str, Any]:
-        """``path`` is relative to ``/_matrix/client/<version>/``."""
-        url = f"{self._homeserver}/_matrix/client/{version}/{path}"
-        return await self._answer(method, url, json=body)
+        """``path`` has the names below ``/_matrix/client/<version>/``."""
+        names = "/".join(quote(name, safe="") for name in path)
+        url = f"{self._homeserver}/_matrix/client/{version}/{names}"
+        return await self._answer(method, url, json=body, params=query or None)
 
-    async def upload(self, content: bytes, media_type: str, name: str) -> dict[str, Any]:
+    async def whoami(self) -> str:
+        return str((await self.call("GET", "account", "whoami")).get("user_id", ""))
+
+    async def room_id(self, alias: str) -> str:
+        return str((await self.call("GET", "directory", "room", alias)).get("room_id", ""))
+
+    async def upload(self, picture: Picture) -> str:
+        """The ``mxc`` URI: https://spec.matrix.org/latest/client-server-api/#content-repository"""
         url = f"{self._homeserver}/_matrix/media/v3/upload"
-        headers = {"content-type": media_type}
-        return await self._answer(
-            "POST", url, params={"filename": name}, content=content, headers=headers
+        headers, name = {"content-type": picture.type}, f"thumbnail.{picture.extension}"
+        answer = await self._answer(
+            "POST", url, params={"filename": name}, content=picture.content, headers=headers
         )
+        uri = str(answer.get("content_uri", ""))
+        if not uri.startswith("mxc://"):
+            raise RetryLater("answer", "the homeserver returned no URI of the picture")
+        return uri
 
     async def _answer(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
         limits: dict[str, Any] = {"max_bytes": _MAX_ANSWER_BYTES, "seconds": _TIMEOUT}

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from relay.channels.base import ReplyTo
@@ -25,24 +24,16 @@ from relay.messages.plain import cut, length, to_text
 # fields that servers add: https://spec.matrix.org/latest/client-server-api/#size-limits
 _MAX_CONTENT_BYTES = 48 * 1024
 _MAX_TEXT_LENGTH = 12_000  # characters; nobody reads more in a chat
+_MAX_ALT_TEXT_LENGTH = 200
 _MAX_IMAGE_WIDTH = 400  # pixels
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An uploaded picture, with its ``mxc://`` URI."""
+class Image(NamedTuple):
+    """An uploaded picture."""
 
-    uri: str
-    alt_text: str
-    width: int
-    height: int
-
-    def html(self) -> str:
-        scale = min(1.0, _MAX_IMAGE_WIDTH / self.width)
-        return (
-            f'<p><img src="{escape(self.uri)}" alt="{escape(self.alt_text)}"'
-            f' width="{round(self.width * scale)}" height="{round(self.height * scale)}"></p>'
-        )
+    uri: str  # mxc://
+    width: int  # pixels
+    height: int  # pixels
 
 
 def render(message: Message, image: Image | None = None) -> dict[str, Any]:
@@ -115,7 +106,7 @@ def _content(
         absent = [person for person in mentions if person.address("matrix") not in override]
         html += to_html(_with_pills(add_missing_mentions((), absent), absent))
     else:
-        html += image.html() if image else ""
+        html += _picture(image, message.file) if image else ""
         html += "".join(map(_small, footer))
     if html:
         content |= {"format": "org.matrix.custom.html", "formatted_body": html}
@@ -135,6 +126,15 @@ def _with_pills(document: Document, mentions: Collection[Mention]) -> Document:
         return Text(part.text.removeprefix("@"), url=f"https://matrix.to/#/{quote(user, '@:')}")
 
     return replace_mentions(document, pill)
+
+
+def _picture(image: Image, name: str) -> str:
+    scale = min(1.0, _MAX_IMAGE_WIDTH / image.width)
+    alt_text = (name or "Thumbnail")[:_MAX_ALT_TEXT_LENGTH]
+    return (
+        f'<p><img src="{escape(image.uri)}" alt="{escape(alt_text)}"'
+        f' width="{round(image.width * scale)}" height="{round(image.height * scale)}"></p>'
+    )
 
 
 def _small(block: Block) -> str:

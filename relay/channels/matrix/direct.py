@@ -4,7 +4,6 @@ https://spec.matrix.org/latest/client-server-api/#direct-messaging
 """
 
 from typing import Any
-from urllib.parse import quote
 
 from relay.channels.base import DeliveryError, KeyValueStore, Permanent
 from relay.channels.matrix.client import MatrixApi
@@ -33,28 +32,30 @@ class DirectRooms:
         ``DeliveryError``."""
         key = f"matrix-direct/{self._api.account}/{user}"
         stored = await self._kv.get(key, _ROOM_TTL)
-        rooms = [stored] if stored else await self._account_rooms(user)
-        for room in rooms:
+        rooms = [stored] if stored else _rooms(await self._account_data(), user)
+        for room in reversed(rooms):  # the newest first
             if await self._ensure_member(room, user):
                 if room != stored:
                     await self._kv.put(key, room)
                 return room
-        room = await self._create_room()
+        options = {"preset": "trusted_private_chat", "is_direct": True}
+        room = str((await self._api.call("POST", "createRoom", body=options)).get("room_id", ""))
         await self._kv.put(key, room)  # first: an error after this line creates no second room
-        await self._add_account_room(user, room)
+        data = await self._account_data()
+        data[user] = [*_rooms(data, user), room]
+        await self._api.call("PUT", *await self._account_path(), body=data)
         await self._ensure_member(room, user)
         return room
 
     async def _ensure_member(self, room: str, user: str) -> bool:
         """Invite the user if necessary; False if the room can't be used."""
-        path = f"rooms/{quote(room, safe='')}"
         is_member = False
         try:
-            members = await self._api.call("GET", f"{path}/joined_members")  # for members only
+            members = await self._api.call("GET", "rooms", room, "joined_members")  # members only
             if user in (members.get("joined") or {}):
                 return True
             is_member = True
-            state = await self._api.call("GET", f"{path}/state/m.room.member/{quote(user)}")
+            state = await self._api.call("GET", "rooms", room, "state", "m.room.member", user)
         except DeliveryError as error:
             if error.reason not in _NO_ROOM_ERRORS:
                 raise
@@ -62,46 +63,34 @@ class DirectRooms:
                 return False
             state = {}
         if state.get("membership") != "invite":
-            await self._invite(path, user)
+            await self._invite(room, user)
         return True
 
     async def _invite(self, room: str, user: str) -> None:
         # Not with /invite, which can't mark the room as a direct one.
         content = {"membership": "invite", "is_direct": True}
+        path = "rooms", room, "state", "m.room.member", user
         try:
-            await self._api.call("PUT", f"{room}/state/m.room.member/{quote(user)}", content)
+            await self._api.call("PUT", *path, body=content)
         except DeliveryError as error:
             if error.reason not in _CANNOT_INVITE_ERRORS:
                 raise
             text = f"{user} can't be invited: {error.detail}"
             raise Permanent("no_address", text) from error
 
-    async def _create_room(self) -> str:
-        options = {"preset": "trusted_private_chat", "is_direct": True}
-        answer = await self._api.call("POST", "createRoom", options)
-        return str(answer.get("room_id", ""))
-
-    async def _account_rooms(self, user: str) -> list[str]:
-        """From the bot's account data, the newest room first."""
-        rooms = (await self._account_data()).get(user)
-        rooms = rooms if isinstance(rooms, list) else []
-        return [room for room in reversed(rooms) if isinstance(room, str)]
-
-    async def _add_account_room(self, user: str, room: str) -> None:
-        data = await self._account_data()
-        rooms = data.get(user)
-        data[user] = [*(rooms if isinstance(rooms, list) else []), room]
-        await self._api.call("PUT", await self._account_path(), data)
-
     async def _account_data(self) -> dict[str, Any]:
         try:
-            return await self._api.call("GET", await self._account_path())
+            return await self._api.call("GET", *await self._account_path())
         except DeliveryError as error:
             if error.reason != "M_NOT_FOUND":
                 raise
             return {}
 
-    async def _account_path(self) -> str:
-        if not self._bot:
-            self._bot = str((await self._api.call("GET", "account/whoami")).get("user_id", ""))
-        return f"user/{quote(self._bot)}/account_data/m.direct"
+    async def _account_path(self) -> tuple[str, ...]:
+        self._bot = self._bot or await self._api.whoami()
+        return "user", self._bot, "account_data", "m.direct"
+
+
+def _rooms(account_data: dict[str, Any], user: str) -> list[str]:
+    rooms = account_data.get(user)
+    return [room for room in rooms if isinstance(room, str)] if isinstance(rooms, list) else []

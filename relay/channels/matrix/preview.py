@@ -7,9 +7,9 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
-import nh3
 from markupsafe import Markup, escape
 
+from relay.channels.base import ReplyTo
 from relay.channels.matrix import content as matrix_content
 from relay.channels.preview import MessagePreview, clock, image, link
 from relay.messages.message import Message
@@ -29,11 +29,11 @@ _MATRIX_TO_PATTERN = re.compile(r"https://matrix\.to/#/(?:@|%40)([^?]+)")
 _COLOR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def preview(message: Message) -> MessagePreview:
+def preview(message: Message, thread: ReplyTo | None, settings: object) -> MessagePreview:
     """The message with a labelled box for its picture."""
     picture = None
     if message.picture and not message.content.override:
-        picture = matrix_content.Image("mxc://", message.file or "Thumbnail", 1, 1)
+        picture = matrix_content.Image("mxc://", 1, 1)
     content = matrix_content.render(message, picture)
     plain = str(content["body"])
     html = content.get("formatted_body")
@@ -53,6 +53,8 @@ def preview(message: Message) -> MessagePreview:
 def sanitized(html: str) -> Markup:
     """The elements and attributes that the specification permits; mentions become pills, pictures
     become boxes."""
+    import nh3  # loaded with the first preview
+
     clean = nh3.clean(
         html,
         tags=_TAGS,

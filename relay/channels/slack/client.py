@@ -11,9 +11,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from relay.bounded_http import IDENTITY, Answer, UnusableAnswer, read_bounded
 from relay.channels import tls
-from relay.channels.base import DeliveryError, Permanent, RetryLater
+from relay.channels.base import DeliveryError, Permanent, RetryLater, short_hash
 from relay.channels.errors import error_from_exception, error_from_status
-from relay.channels.pictures import short_hash
 from relay.channels.slack.errors import error_from_answer
 from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Picture

@@ -8,8 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from relay.channels.base import DeliveryError, KeyValueStore, Permanent
-from relay.channels.pictures import short_hash
+from relay.channels.base import DeliveryError, KeyValueStore, Permanent, short_hash
 from relay.channels.slack.client import SlackApi
 from relay.messages.message import Mention
 

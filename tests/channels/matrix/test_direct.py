@@ -75,10 +75,10 @@ async def test_a_failed_invitation_creates_at_most_one_room(
         assert isinstance(channel, MatrixChannel)
         call = channel._api.call
 
-        async def refuses(verb: str, path: str, *more: Any) -> Any:
+        async def refuses(verb: str, *path: str, **more: Any) -> Any:
             if verb == "PUT" and "m.room.member" in path:
                 raise RetryLater("M_INVITE_BLOCKED", "she takes no invitations")
-            return await call(verb, path, *more)
+            return await call(verb, *path, **more)
 
         monkeypatch.setattr(channel._api, "call", refuses)
         with pytest.raises(Permanent, match="can't be invited: she takes no invitations") as caught:
