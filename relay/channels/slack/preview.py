@@ -6,8 +6,11 @@ have any content: an unknown block becomes a box with its type, never an error.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, Template, Undefined
 from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
@@ -31,8 +34,7 @@ _MRKDWN_PATTERN = re.compile(
     re.MULTILINE,
 )
 _QUOTE_PREFIX_PATTERN = re.compile(r"^(?:&gt;|>) ?", re.MULTILINE)
-_TAGS = {"bold": "b", "italic": "i", "strike": "s", "underline": "u", "code": "code"}
-_MAX_LIST_DEPTH = 8
+_TAGS = (("bold", "b"), ("italic", "i"), ("strike", "s"), ("underline", "u"), ("code", "code"))
 
 
 def mrkdwn(
@@ -119,129 +121,43 @@ def draw(arguments: Mapping[str, Any], names: Mapping[str, str]) -> Markup:
     user id. A picture is a labelled box."""
     blocks = arguments.get("blocks")
     if not isinstance(blocks, list) or not blocks:
-        return _box("section", mrkdwn(str(arguments.get("text", "")), names))
+        blocks = [
+            {"type": "section", "text": {"type": "mrkdwn", "text": arguments.get("text", "")}}
+        ]
+    macros: Any = _template().make_module({"names": names})
     try:
-        return _joined(map(_BlockRenderer(names).block, blocks))
+        return Markup(macros.blocks(blocks))  # noqa: S704 - escaped there
     except RecursionError:
-        return _unknown("block", {"type": "nested too deeply"})
+        return Markup(macros.unknown("block", {"type": "nested too deeply"}))  # noqa: S704 - same
 
 
-class _BlockRenderer:
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
+class _JsonEnvironment(Environment):
+    """For values of any JSON: what is not there, also because of another type, is empty."""
 
-    def block(self, block: Any) -> Markup:
-        match block:
-            case {"type": "rich_text", "elements": list(parts)}:
-                return _joined(map(self._part, parts))
-            case {"type": "header", "text": {"text": str(words)}}:
-                return _box("header", words)
-            case {"type": "section"}:
-                return self._section(block)
-            case {"type": "context", "elements": list(parts)}:
-                return _box("context", Markup(" ").join(map(self._text, parts)))
-            case {"type": "divider"}:
-                return Markup("<hr>")
-            case {"type": "image"}:
-                title = self._text(block["title"]) if "title" in block else ""
-                return _box("picture", _joined([title, self._text(block)]))
-            case {"type": "actions", "elements": list(parts)}:
-                return _box("actions", Markup(" ").join(map(self._control, parts)))
-            case {"type": "markdown", "text": str(words)}:
-                return _box("section", Markup(to_html(parse(words))))  # noqa: S704 - escaped there
-        return _unknown("block", block)
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
 
-    def _section(self, block: Mapping[str, Any]) -> Markup:
-        text = self._text(block["text"]) if "text" in block else ""
-        fields = block.get("fields")
-        if isinstance(fields, list):
-            cells = (wrapped("div", self._text(field)) for field in fields)
-            text = _joined([text, _box("fields", _joined(cells))])
-        beside = self._control(block["accessory"]) if "accessory" in block else ""
-        return _box("section", _joined([wrapped("div", text), beside]))
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping) and isinstance(argument, str) and argument in obj:
+            return obj[argument]
+        is_json = obj is None or isinstance(obj, Mapping | str | list | int | float | Undefined)
+        return Undefined() if is_json else super().getattr(obj, argument)
 
-    def _text(self, value: Any) -> Markup:
-        match value:
-            case {"type": "image"}:
-                return image(value.get("alt_text"))
-            case {"type": "mrkdwn", "text": str(words)}:
-                return mrkdwn(words, self._names, verbatim=value.get("verbatim") is True)
-            case {"type": "plain_text", "text": str(words)}:
-                return _literal(words)  # Slack wants every text except rich_text escaped
-        return _unknown("text", value)
 
-    def _control(self, element: Any) -> Markup:
-        match element:
-            case {"type": "image"}:
-                return self._text(element)
-            case {"type": "button", "text": {"text": str(words)}}:
-                style = element.get("style")
-                kind = f" preview-{style}" if style in ("primary", "danger") else ""
-                button = Markup('<span class="preview-button{}">{}</span>').format(kind, words)
-                return link(element.get("url"), button)
-            case {"type": str(), "placeholder": {"text": str(label)}}:
-                return Markup('<span class="preview-button">{} ▾</span>').format(label)
-            case {"type": str(kind)}:
-                label = kind.replace("_", " ")
-                return Markup('<span class="preview-button">{} ▾</span>').format(label)
-        return _unknown("element", element)
-
-    def _part(self, part: Any) -> Markup:
-        match part:
-            case {"type": "rich_text_list", "elements": list(items)}:
-                return self._list(part, items)
-            case {"type": "rich_text_section", "elements": list(elements)}:
-                return _box("text", _joined(map(self._inline, elements)))
-            case {"type": "rich_text_quote", "elements": list(elements)}:
-                return _box("quote", _joined(map(self._inline, elements)))
-            case {"type": "rich_text_preformatted", "elements": list(elements)}:
-                inner = _joined(map(self._inline, elements))
-                return Markup('<pre tabindex="0">{}</pre>').format(inner)
-        return _unknown("part", part)
-
-    def _list(self, part: Mapping[str, Any], items: list[object]) -> Markup:
-        indent, offset = (
-            value if isinstance(value, int) and value > 0 else 0
-            for value in (part.get("indent"), part.get("offset"))
-        )
-        tag = "ol" if part.get("style") == "ordered" else "ul"
-        start = Markup(' start="{}"').format(offset + 1) if tag == "ol" and offset else ""
-        inner = _joined(wrapped("li", self._part(item)) for item in items)
-        return Markup('<{0} class="preview-indent-{1}"{2}>{3}</{0}>').format(
-            tag, min(indent, _MAX_LIST_DEPTH), start, inner
-        )
-
-    def _inline(self, element: Any) -> Markup:
-        shown = self._unstyled(element)
-        if not isinstance(element, Mapping):
-            return shown
-        style = element.get("style")
-        for name, tag in _TAGS.items():
-            if isinstance(style, Mapping) and style.get(name) is True:
-                shown = wrapped(tag, shown)
-        return link(element.get("url"), shown) if element.get("type") == "link" else shown
-
-    def _unstyled(self, element: Any) -> Markup:
-        match element:
-            case {"type": "link", "url": str(url)}:
-                words = element.get("text")
-                return Markup("{}").format(words if isinstance(words, str) and words else url)
-            case {"type": "user", "user_id": str(user)}:
-                return _mention("@", self._names.get(user, user))
-            case {"type": "channel", "channel_id": str(words)}:
-                return _mention("#", words)
-            case {"type": "usergroup", "usergroup_id": str(words)} | {
-                "type": "broadcast",
-                "range": str(words),
-            }:
-                return _mention("@", words)
-            case {"type": "emoji", "name": str(name)}:
-                return Markup("{}").format(_emoji(element.get("unicode")) or f":{name}:")
-            case {"type": "text", "text": str(words)} | {"type": "date", "fallback": str(words)}:
-                return Markup("{}").format(words)
-            case {"type": "color", "value": str(color)}:
-                return wrapped("code", color)
-        return _unknown("element", element)
+@cache
+def _template() -> Template:
+    environment = _JsonEnvironment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+    )
+    environment.globals |= {"image": image, "link": link, "mention": _mention, "mrkdwn": mrkdwn}
+    environment.globals["tags"] = _TAGS
+    environment.filters |= {
+        "emoji": _emoji,
+        "items": lambda value: value if isinstance(value, list) else [],
+        "markdown": lambda text: Markup(to_html(parse(str(text)))),  # noqa: S704 - escaped there
+        "unescape": unescape,
+    }
+    return environment.get_template("preview.html")
 
 
 def _emoji(codes: object) -> str:
@@ -256,11 +172,6 @@ def _emoji(codes: object) -> str:
 
 def _mention(sign: str, name: str) -> Markup:
     return Markup('<span class="preview-mention">{}{}</span>').format(sign, name)
-
-
-def _unknown(what: str, value: object) -> Markup:
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    return _box("unknown", f"{what} {kind if isinstance(kind, str) else 'without a type'}")
 
 
 def _box(name: str, inner: str) -> Markup:
