@@ -226,7 +226,11 @@ class ChannelSettings(SettingsModel):
 
     @property
     def can_edit(self) -> bool:
-        """Whether the channel can edit a message after sending it."""
+        return False
+
+    @property
+    def has_thumbnails(self) -> bool:
+        """Whether messages show a thumbnail of the file or board."""
         return False
 
     @property
@@ -242,11 +246,6 @@ class ChannelSettings(SettingsModel):
         """How many messages may wait before they are sent as a digest. Direct channels send no
         digests: each message has its own recipient."""
         return sys.maxsize if self.is_direct or not self.digest_after else self.digest_after
-
-    @property
-    def has_thumbnails(self) -> bool:
-        """Whether messages show a thumbnail of the file or board."""
-        return False
 
 
 class ChatSettings(ChannelSettings):

@@ -16,6 +16,7 @@ from relay.channels.base import (
     Receipt,
     ReplyTo,
     RetryLater,
+    passed,
 )
 from relay.channels.preview import message_text, plain_preview
 from relay.messages.message import Message, Picture
@@ -49,7 +50,7 @@ class StdoutChannel:
         return Receipt(key)
 
     async def check(self) -> list[Finding]:
-        return [Finding(ok=True, text="Messages are printed to standard output.")]
+        return [passed("Messages are printed to standard output.")]
 
     async def close(self) -> None:
         pass
@@ -70,10 +71,9 @@ async def _in_thread(work: Callable[[], None]) -> None:
     def run() -> None:
         try:
             work()
+            future.set_result(None)
         except Exception as error:  # noqa: BLE001 - passed to the caller
             future.set_exception(error)
-        else:
-            future.set_result(None)
 
     threading.Thread(target=run, name="stdout", daemon=True).start()
     await asyncio.wrap_future(future)

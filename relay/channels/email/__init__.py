@@ -1,10 +1,9 @@
 """Mail, through an SMTP server."""
 
-from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey, ReplyTo
+from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
+from relay.channels.email.preview import preview, source
 from relay.channels.email.settings import EmailSettings, person_address
-from relay.channels.preview import MessagePreview
 from relay.messages.environments import OverrideFormat
-from relay.messages.message import Message
 
 _STARTER = """\
 <!doctype html>
@@ -23,27 +22,13 @@ def _load() -> ChannelClass:
     return EmailChannel
 
 
-def _preview(
-    message: Message, thread: ReplyTo | None, settings: EmailSettings | None
-) -> MessagePreview:
-    from relay.channels.email.preview import preview
-
-    return preview(message, thread, settings)
-
-
-def _text(message: Message) -> str:
-    from relay.channels.email.preview import source
-
-    return source(message)
-
-
 TYPE = ChannelType(
     name="email",
     label="Email",
     settings=EmailSettings,
     load=_load,
-    preview=_preview,
-    text=_text,
+    preview=preview,
+    text=source,
     variables=ChannelVariables(
         keys={
             "RELAY_EMAIL_TO": "to",

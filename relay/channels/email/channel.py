@@ -18,7 +18,16 @@ from aiosmtplib import (
 )
 
 from relay.channels import tls
-from relay.channels.base import DeliveryError, Finding, KeyValueStore, Receipt, ReplyTo, RetryLater
+from relay.channels.base import (
+    Finding,
+    KeyValueStore,
+    Receipt,
+    ReplyTo,
+    RetryLater,
+    collect,
+    failed,
+    passed,
+)
 from relay.channels.email.errors import error_from_smtp, error_kind
 from relay.channels.email.message import address, compose, mail_address, mailbox
 from relay.channels.email.settings import EmailSettings
@@ -80,8 +89,8 @@ class EmailChannel:
             await self._add_cc(cc, smtp, key)
             await smtp.data(content)
         for refusal in refusals:
-            reply = redact(f"{refusal.code} {refusal.message}", self._secret)
-            _log.warning("the mail server refuses %s: %s", refusal.recipient, reply)
+            text = "the mail server refuses %s: %s"
+            _log.warning(text, refusal.recipient, self._reply(refusal))
         return Receipt(str(mail["Message-ID"]))
 
     async def _add_cc(self, cc: Sequence[Address], smtp: SMTP, key: str) -> None:
@@ -103,33 +112,32 @@ class EmailChannel:
 
     def _cc_addresses(self, message: Message) -> list[Address]:
         """Of the mentioned people who are not recipients."""
-        if not self._mention_by_mail:
-            return []
-        known = {to.addr_spec.lower() for to in self._to}
-        addresses = []
-        for person in message.mentions:
+        addresses: dict[str, Address] = {}
+        for person in message.mentions if self._mention_by_mail else ():
             address = mailbox(person)
-            if address is None and mail_address(person):
+            if address is not None:
+                addresses.setdefault(address.addr_spec.lower(), address)
+            elif mail_address(person):
                 _log.warning("%s gets no mail: the address is not valid", person.name)
-            elif address is not None and address.addr_spec.lower() not in known:
-                known.add(address.addr_spec.lower())
-                addresses.append(address)
-        return addresses
+        known = {to.addr_spec.lower() for to in self._to}
+        return [address for key, address in addresses.items() if key not in known]
 
     async def check(self) -> list[Finding]:
+        return await collect(self._check(), f"Mail through {self._smtp.host}")
+
+    async def _check(self) -> AsyncIterator[Finding]:
         """Start a mail up to its recipients, then reset the session."""
-        findings: list[Finding] = []
-        try:
-            async with self._session() as smtp:
-                findings.append(Finding(ok=True, text=self._server_summary()))
-                await smtp.mail(self._sender.addr_spec)
-                for to in self._to:
-                    findings.append(await self._check_recipient(smtp, to.addr_spec))
-                await smtp.rset()
-        except DeliveryError as error:
-            text = f"Mail through {self._smtp.host}: {error.detail} ({error.reason})."
-            findings.append(Finding(ok=False, text=text))
-        return findings
+        async with self._session() as smtp:
+            yield passed(self._server_summary())
+            await smtp.mail(self._sender.addr_spec)
+            for to in self._to:
+                try:
+                    await smtp.rcpt(to.addr_spec)
+                except SMTPResponseException as error:
+                    yield failed(f"The mail server refuses {to.addr_spec}: {self._reply(error)}.")
+                else:
+                    yield passed(f"The mail server accepts mail for {to.addr_spec}.")
+            await smtp.rset()
 
     async def close(self) -> None:
         pass  # each session closes its connection
@@ -213,13 +221,8 @@ class EmailChannel:
         login = f" as {self._smtp.username}" if self._smtp.username else ""
         return f"The mail server {server} answers {modes[self._smtp.tls]} and accepts mail{login}."
 
-    async def _check_recipient(self, smtp: SMTP, address: str) -> Finding:
-        try:
-            await smtp.rcpt(address)
-        except SMTPResponseException as error:
-            reply = redact(f"{error.code} {error.message}", self._secret)
-            return Finding(ok=False, text=f"The mail server refuses {address}: {reply}.")
-        return Finding(ok=True, text=f"The mail server accepts mail for {address}.")
+    def _reply(self, error: SMTPResponseException) -> str:
+        return redact(f"{error.code} {error.message}", self._secret)
 
 
 async def _quit(smtp: SMTP) -> None:

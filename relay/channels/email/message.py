@@ -9,7 +9,12 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import getaddresses
+from functools import cache
 from html import escape
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, Template
+from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
 from relay.messages.document import Block, Document, Paragraph, Text, parse, replace_mentions
@@ -19,7 +24,6 @@ from relay.messages.plain import cut, shorten, to_text
 
 _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
 _MAX_TEXT_LENGTH = 100_000
-_MAX_IMAGE_WIDTH = 480  # pixels
 
 # A header is one line; this is everything that a mail program may read as a line end.
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -37,40 +41,7 @@ _NOT_TOKEN_PATTERN = re.compile(r"[^A-Za-z0-9._-]+")
 # needs 8BITMIME and no line exceeds 998 octets (RFC 5322 2.1.1).
 _POLICY = SMTP.clone(cte_type="7bit")
 
-_HTML = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<style>
-@media (prefers-color-scheme: dark) {{
-  body {{ background: #18181a !important; color: #e6e6e8 !important; }}
-  a {{ color: #91fadb !important; }}
-  .button {{ background: #91fadb !important; color: #18181a !important; }}
-  .footer, .footer a {{ color: #9d9da3 !important; }}
-}}
-</style>
-</head>
-<body style="{body_style}">
-<div style="max-width: 36em; margin: 0 auto;">
-{body}
-{button}{footer}</div>
-</body>
-</html>
-"""
-_BODY_STYLE = (
-    "margin: 0; padding: 24px; background: #ffffff; color: #1f1f23; "
-    "font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', sans-serif;"
-)
-_IMAGE_STYLE = "max-width: 100%; height: auto; border-radius: 8px; border: 1px solid #8080804d;"
 _QUOTE_STYLE = "margin: 16px 0; padding: 0 0 0 14px; border-left: 3px solid #6911d4;"
-_BUTTON_STYLE = (
-    "display: inline-block; padding: 8px 16px; border-radius: 8px; "
-    "background: #6911d4; color: #ffffff; text-decoration: none;"
-)
-_FOOTER_STYLE = "margin-top: 24px; font-size: 13px; color: #6f6f78;"
 
 
 def compose(
@@ -97,7 +68,7 @@ def compose(
     title = message.title if thread is None else f"Re: {thread.title}"
     mail["Subject"] = shorten(_line(title), _MAX_SUBJECT_LENGTH) or "Penpot"
     mail["Date"] = _date(message.at)
-    mail["Message-ID"] = message_id(key, sender)
+    mail["Message-ID"] = f"<{_hash(key)}@{sender.domain}>"
     if thread is not None:  # RFC 5322, section 3.6.4
         mail["In-Reply-To"] = thread.last
         mail["References"] = " ".join(dict.fromkeys((thread.root, thread.last)))
@@ -107,9 +78,8 @@ def compose(
             mail[header] = token
     body, footer = cut(parse(message.content.body), _MAX_TEXT_LENGTH), parse(message.content.footer)
     mail.set_content(_clean(_plain(message, body, footer)))
-    if message.content.override:
-        picture = None
-    html = message.content.override or _html(message, body, footer, _image(message, key, picture))
+    picture = None if message.content.override else picture
+    html = message.content.override or _html(message, body, footer, picture, key)
     mail.add_alternative(_clean(html), subtype="html")
     if picture is not None:
         _, part = mail.iter_parts()
@@ -117,7 +87,7 @@ def compose(
             picture.content,
             "image",
             picture.extension,
-            cid=f"<{_content_id(key)}>",
+            cid=f"<{_hash(key)}@thumbnail>",
             disposition="inline",
             filename=f"thumbnail.{picture.extension}",
         )
@@ -143,23 +113,8 @@ def mailbox(person: Mention) -> Address | None:
     return Address(_line(person.name), local, domain)
 
 
-def message_id(key: str, sender: Address) -> str:
-    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{sender.domain}>"
-
-
-def _content_id(key: str) -> str:
-    return f"{hashlib.sha256(key.encode()).hexdigest()[:40]}@thumbnail"
-
-
-def _image(message: Message, key: str, picture: Picture | None) -> str:
-    if picture is None:
-        return ""
-    width = min(picture.width, _MAX_IMAGE_WIDTH)
-    alt_text = escape(_line(message.file) or "Thumbnail")
-    return (
-        f'<p><img src="cid:{_content_id(key)}" alt="{alt_text}" width="{width}" '
-        f'style="{_IMAGE_STYLE}"></p>\n'
-    )
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
 def _line(text: str) -> str:
@@ -189,7 +144,9 @@ def _plain(message: Message, body: Document, footer: Document) -> str:
     return f"{text}\n\n-- \n{signature}\n" if signature else f"{text}\n"
 
 
-def _html(message: Message, body: Document, footer: Document, image: str) -> str:
+def _html(
+    message: Message, body: Document, footer: Document, picture: Picture | None, key: str
+) -> str:
     pinged = {one.id for one in message.mentions}
     body = replace_mentions(
         body, lambda part: replace(part, bold=part.bold or part.profile in pinged)
@@ -197,15 +154,21 @@ def _html(message: Message, body: Document, footer: Document, image: str) -> str
     # Text is escaped, so no user's text contains this tag.
     html = to_html(body) or f"<p>{escape(message.title)}</p>"
     html = html.replace("<blockquote>", f'<blockquote style="{_QUOTE_STYLE}">')
-    html += image
-    button = footer_html = ""
-    if message.url.startswith(("http://", "https://")):
-        link = f'<a class="button" href="{escape(message.url)}" style="{_BUTTON_STYLE}">'
-        button = f"<p>{link}Open in Penpot</a></p>\n"
-        footer = tuple(_without_link(block, message.url) for block in footer)
-    if footer:
-        footer_html = f'<div class="footer" style="{_FOOTER_STYLE}">{to_html(footer)}</div>\n'
-    return _HTML.format(body_style=_BODY_STYLE, body=html, button=button, footer=footer_html)
+    url = message.url if message.url.startswith(("http://", "https://")) else ""
+    if url:
+        footer = tuple(_without_link(block, url) for block in footer)
+    parts = {"body": Markup(html), "footer": Markup(to_html(footer))}  # noqa: S704 - escaped
+    alt_text = Markup(escape(_line(message.file) or "Thumbnail"))  # noqa: S704 - escaped
+    return _template().render(
+        parts, url=url, picture=picture, content_id=f"{_hash(key)}@thumbnail", alt_text=alt_text
+    )
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True)
+    return environment.get_template("mail.html")
 
 
 def _without_link(block: Block, url: str) -> Block:

@@ -19,6 +19,7 @@ _TAGS = {
     *("li", "b", "i", "u", "strong", "em", "s", "code", "hr", "br", "div", "table", "thead"),
     *("tbody", "tr", "th", "td", "caption", "pre", "span", "img", "details", "summary"),
 }
+_EMPTY_TAGS = ("img", "hr", "br")
 _ATTRIBUTES = {
     "span": {"data-mx-color", "data-mx-spoiler"},
     "a": {"href"},
@@ -78,45 +79,36 @@ class _MatrixClient(HTMLParser):
         self._ends: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        match tag:
-            case "a":
-                self._link(attributes.get("href", ""))
-            case "img":
-                self.parts.append(image(attributes.get("alt") or attributes.get("title")))
-            case "span":
-                self._span(attributes)
-            case "ol" if re.fullmatch(r"-?\d+", attributes.get("start", "")):
-                self._open(f'<ol start="{attributes["start"]}">', "</ol>")
-            case "hr" | "br":
-                self.parts.append(f"<{tag}>")
-            case _:
-                self._open(f"<{tag}>", f"</{tag}>")
+        start, end = _element(tag, {name: value or "" for name, value in attrs})
+        self.parts.append(start)
+        if tag not in _EMPTY_TAGS:
+            self._ends.append(end)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in ("img", "hr", "br"):
+        if tag not in _EMPTY_TAGS:
             self.parts.append(self._ends.pop())
 
     def handle_data(self, data: str) -> None:
         self.parts.append(escape(data))
 
-    def _open(self, start: str, end: str) -> None:
-        self.parts.append(start)
-        self._ends.append(end)
 
-    def _link(self, address: str) -> None:
-        if match := _MATRIX_TO_PATTERN.fullmatch(address):
-            title = escape(f"@{unquote(match[1])}")
-            self._open(f'<span class="preview-pill" title="{title}">', "</span>")
-        else:
+def _element(tag: str, attributes: dict[str, str]) -> tuple[str, str]:
+    """The start and the end of an element."""
+    match tag:
+        case "a":
+            address = attributes.get("href", "")
+            if match := _MATRIX_TO_PATTERN.fullmatch(address):
+                title = escape(f"@{unquote(match[1])}")
+                return f'<span class="preview-pill" title="{title}">', "</span>"
             start, _, end = link(address, "\0").partition("\0")
-            self._open(start, end)
-
-    def _span(self, attributes: dict[str, str]) -> None:
-        # The page's policy forbids style attributes but not <font color>.
-        if _COLOR_PATTERN.fullmatch(color := attributes.get("data-mx-color", "")):
-            self._open(f'<font color="{color}">', "</font>")
-        elif "data-mx-spoiler" in attributes:
-            self._open('<span class="preview-spoiler" tabindex="0">', "</span>")
-        else:
-            self._open("<span>", "</span>")
+            return start, end
+        case "img":
+            return image(attributes.get("alt") or attributes.get("title")), ""
+        case "span" if _COLOR_PATTERN.fullmatch(color := attributes.get("data-mx-color", "")):
+            # The page's policy forbids style attributes but not <font color>.
+            return f'<font color="{color}">', "</font>"
+        case "span" if "data-mx-spoiler" in attributes:
+            return '<span class="preview-spoiler" tabindex="0">', "</span>"
+        case "ol" if re.fullmatch(r"-?\d+", attributes.get("start", "")):
+            return f'<ol start="{attributes["start"]}">', "</ol>"
+    return f"<{tag}>", f"</{tag}>"

@@ -152,22 +152,11 @@ def _template() -> Template:
     environment.globals |= {"image": image, "link": link, "mention": _mention, "mrkdwn": mrkdwn}
     environment.globals["tags"] = _TAGS
     environment.filters |= {
-        "emoji": _emoji,
         "items": lambda value: value if isinstance(value, list) else [],
         "markdown": lambda text: Markup(to_html(parse(str(text)))),  # noqa: S704 - escaped there
         "unescape": unescape,
     }
     return environment.get_template("preview.html")
-
-
-def _emoji(codes: object) -> str:
-    """The emoji of code points such as ``1f389`` or ``1f1e9-1f1ea``; empty if they are invalid."""
-    try:
-        text = "".join(chr(int(code, 16)) for code in str(codes).split("-"))
-        text.encode()  # raises for a lone surrogate
-    except (ValueError, OverflowError):
-        return ""
-    return text
 
 
 def _mention(sign: str, name: str) -> Markup:
