@@ -3,7 +3,7 @@
 
 import hashlib
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -25,9 +25,7 @@ def _storable(text: str) -> str:
 class Receipt:
     """The server's id of a sent message."""
 
-    id: str
-    """Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty where the server
-    returns none (Slack's incoming webhooks)."""
+    id: str  # Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty if it has none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", _storable(self.id))
@@ -37,12 +35,9 @@ class Receipt:
 class ReplyTo:
     """The position of a Penpot comment thread in a channel, as receipts of its messages."""
 
-    root: str
-    """Receipt of the thread's first message."""
-    last: str
-    """Receipt of the previous message."""
-    title: str
-    """The first message's title: the subject of the thread's mails."""
+    root: str  # receipt of the thread's first message
+    last: str  # receipt of the previous message
+    title: str  # the first message's title: the subject of the thread's mails
 
 
 class KeyValueStore(Protocol):
@@ -209,29 +204,32 @@ class ChannelSettings(SettingsModel):
     edits: Literal["", "in-place", "messages", "none"] = ""
     ca_file: CaFile | None = None
 
-    @classmethod
-    def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
-        """Whether a channel with these raw settings may edit messages, if it is not direct."""
-        return False
+    # What a type can do follows from its keys: some types have no ``threads``, ``direct`` or
+    # ``thumbnails``.
 
     @property
     def in_threads(self) -> bool:
         """Whether the messages of a Penpot comment thread form a thread in the channel."""
-        return False
+        return getattr(self, "threads", False) and not self.is_direct
 
     @property
     def is_direct(self) -> bool:
         """Whether each mentioned person gets a message of their own, instead of a shared place."""
-        return False
-
-    @property
-    def can_edit(self) -> bool:
-        return False
+        return bool(getattr(self, "direct", ""))
 
     @property
     def has_thumbnails(self) -> bool:
         """Whether messages show a thumbnail of the file or board."""
+        return bool(getattr(self, "thumbnails", False))
+
+    @classmethod
+    def edits_in_place(cls, keys: Container[str]) -> bool:
+        """Whether a channel with these keys may edit messages, if it is not direct."""
         return False
+
+    @property
+    def can_edit(self) -> bool:
+        return not self.is_direct and self.edits_in_place(self.model_fields_set)
 
     @property
     def edit_mode(self) -> str:
@@ -256,24 +254,8 @@ class ChatSettings(ChannelSettings):
     thumbnails: bool = False
 
     @classmethod
-    def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
+    def edits_in_place(cls, keys: Container[str]) -> bool:
         return True
-
-    @property
-    def in_threads(self) -> bool:
-        return self.threads and not self.direct
-
-    @property
-    def is_direct(self) -> bool:
-        return self.direct != ""
-
-    @property
-    def can_edit(self) -> bool:
-        return not self.direct
-
-    @property
-    def has_thumbnails(self) -> bool:
-        return self.thumbnails
 
 
 class ChannelClass(Protocol):
@@ -288,10 +270,8 @@ class ChannelClass(Protocol):
 class ChannelVariables:
     """The environment variables of a channel without a config file."""
 
-    keys: Mapping[str, str]
-    """The key of each variable, such as ``smtp.host``; empty for a switch such as ``1``."""
-    required: tuple[str, ...]
-    """Those that an error text suggests to a config without any channel."""
+    keys: Mapping[str, str]  # of each variable, such as ``smtp.host``; empty for a switch
+    required: tuple[str, ...]  # what an error text suggests to a config without any channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +279,7 @@ class PeopleKey:
     """A key of the entries of ``[people]``: a person's address in the channels of a type."""
 
     name: str
-    check: Callable[[str], str]
-    """Returns the address, or raises ``ValueError`` with the rule for it."""
+    check: Callable[[str], str]  # returns the address, or raises ``ValueError`` with the rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

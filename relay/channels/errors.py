@@ -57,11 +57,9 @@ def error_from_code(
     return kind(code, f"{sentence} ({more})" if more else sentence, retry_after)
 
 
-def redact(text: str, *secrets: str) -> str:
-    """A server's text on one line of at most 300 characters, without the secrets."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    text = _BLANKS_PATTERN.sub(" ", text).strip()
+def redact(text: str, secret: str) -> str:
+    """A server's text on one line of at most 300 characters, without the secret."""
+    text = _BLANKS_PATTERN.sub(" ", text.replace(secret, "***") if secret else text).strip()
     return text if len(text) <= 300 else text[:299] + "…"
 
 
@@ -105,14 +103,12 @@ def error_from_exception(error: BaseException, server: str) -> DeliveryError:
     for cause in causes:
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
-                text = (
-                    f"the certificate of {server} is not trusted ({why}): if a private authority "
-                    "signed it, set ca_file"
-                )
+                hint = "if a private authority signed it, set ca_file"
+                text = f"the certificate of {server} is not trusted ({why}): {hint}"
                 return RetryLater("tls", text)
             case ssl.SSLError(reason=str(why)):
-                text = f"no TLS with {server}: {why.replace('_', ' ').lower()}"
-                return RetryLater("tls", text)
+                why = why.replace("_", " ").lower()
+                return RetryLater("tls", f"no TLS with {server}: {why}")
             case socket.gaierror():
                 return RetryLater("dns", f"the host name of {server} can't be resolved")
             case ConnectionRefusedError():

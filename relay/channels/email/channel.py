@@ -74,10 +74,9 @@ class EmailChannel:
 
         A permanently refused recipient is logged, and the others get the mail. A temporarily
         refused one (greylisting, a wrong login) raises ``DeliveryError`` before anybody gets the
-        mail: all get it in order, and nobody twice. A recipient that is refused for two hours
-        without a break is skipped with a warning until the server accepts it again, so that a full
-        mailbox does not delay the others; a restart resets the two hours. If the server refuses
-        all recipients, ``DeliveryError`` is always raised.
+        mail, so that all get it in order, and nobody twice; after two hours without a break it is
+        skipped with a warning, so that a full mailbox does not delay the others. If the server
+        refuses all recipients, ``DeliveryError`` is always raised.
         """
         cc = self._cc_addresses(message)
         mail = compose(message, key, self._sender, self._to, thread, copies=cc, picture=picture)

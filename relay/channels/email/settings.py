@@ -8,24 +8,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from relay.channels.base import ChannelSettings
-from relay.config.types import AsTuple, Password, Port, Rule, SettingsModel
+from relay.config.types import AsTuple, Password, Port, Rule, SettingsModel, matching
 
 
 def _address(value: str) -> str:
     header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
     addresses: Any = () if header is None else header.addresses
-    for address in addresses:
-        if not (address.username + address.domain).isascii():  # needs SMTPUTF8 (RFC 6531)
-            raise ValueError(
-                'must be in ASCII: write a domain such as "exämple.com" as xn--…; the part before '
-                "the @ has no such form"
-            )
-    if (
-        len(addresses) != 1
-        or header.defects
-        or not addresses[0].username
-        or not addresses[0].domain
-    ):
+    parts = [part for found in addresses for part in (found.username, found.domain)]
+    if not "".join(parts).isascii():  # needs SMTPUTF8 (RFC 6531)
+        raise ValueError(
+            'must be in ASCII: write a domain such as "exämple.com" as xn--…; the part before '
+            "the @ has no such form"
+        )
+    if len(parts) != 2 or not all(parts) or header.defects:
         raise ValueError(
             'must be one mail address such as "design@example.com" or "Penpot <penpot@example.com>"'
         )
@@ -38,13 +33,13 @@ def person_address(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
-    if not re.fullmatch(r"[^\s/@\x00-\x1f\x7f-\x9f]+", value):
-        raise ValueError('must be a host\'s name or IP address alone, such as "smtp.example.com"')
-    return value
-
-
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[
+    str,
+    matching(
+        r"[^\s/@\x00-\x1f\x7f-\x9f]+",
+        'must be a host\'s name or IP address alone, such as "smtp.example.com"',
+    ),
+]
 MailAddress = Annotated[str, AfterValidator(_address)]
 
 
@@ -73,11 +68,3 @@ class EmailSettings(ChannelSettings):
     threads: bool = True
     mention_by_mail: bool = False
     thumbnails: bool = False
-
-    @property
-    def in_threads(self) -> bool:
-        return self.threads
-
-    @property
-    def has_thumbnails(self) -> bool:
-        return self.thumbnails

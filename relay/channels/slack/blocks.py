@@ -89,7 +89,7 @@ def render(
         limit //= 2
         if limit < 100:
             plain = shorten(to_text(document, links=False).strip(), _MAX_TEXT_LENGTH // 2)
-            blocks = [_rich_text([_section([_text(plain or "…")])])]
+            blocks = [_group("rich_text", [_group("rich_text_section", [_text(plain or "…")])])]
             break
     text = _notification(message)
     return {"text": text, "blocks": blocks} if blocks else {"text": text}
@@ -115,7 +115,7 @@ def override(message: Message, user_ids: Mapping[str, str]) -> Json:
     blocks, text = parse_block_kit(value)
     absent = [user for user in user_ids.values() if f'"{user}"' not in message.content.override]
     users = [{"type": "user", "user_id": user} for user in absent]
-    more = [_rich_text([_section(users)])] if users else []
+    more = [_group("rich_text", [_group("rich_text_section", users)])] if users else []
     return {"text": text or _notification(message), "blocks": [*blocks, *more]}
 
 
@@ -160,17 +160,14 @@ def _footer(markdown: str) -> list[Json]:
         if url and not _PLAIN_WORDS_PATTERN.fullmatch(text):
             return list(_blocks(document))
         if url:
-            link = f"<{escape(_LINK_SYNTAX_PATTERN.sub(_percent_encode, url))}|{text}>"
+            url = _LINK_SYNTAX_PATTERN.sub(lambda match: quote(match[0], safe=""), url)
+            link = f"<{escape(url)}|{text}>"
             elements.append({"type": "mrkdwn", "text": link, "verbatim": True})
         elif text:
             elements.append({"type": "plain_text", "text": escape(text), "emoji": False})
     if len(elements) > _MAX_CONTEXT_COUNT:
         return list(_blocks(document))
     return [{"type": "context", "elements": elements}] if elements else []
-
-
-def _percent_encode(character: re.Match[str]) -> str:
-    return quote(character[0], safe="")
 
 
 def _blocks(document: Document) -> Iterator[Json]:
@@ -182,25 +179,24 @@ def _blocks(document: Document) -> Iterator[Json]:
             elements: list[Json] = []
             for block in blocks:
                 _add(elements, block)
-            yield _rich_text(elements)
+            yield _group("rich_text", elements)
 
 
 def _add(elements: list[Json], block: Block) -> None:
     match block:
         case Quote(blocks):
-            inlines = _inlines(_joined(blocks, spaced=True))
-            elements.append({"type": "rich_text_quote", "elements": inlines})
+            elements.append(_group("rich_text_quote", _inlines(_joined(blocks, spaced=True))))
         case ListBlock():
             _add_list(elements, block, 0)
         case CodeBlock(text):
-            elements.append({"type": "rich_text_preformatted", "elements": [_text(text or " ")]})
+            elements.append(_group("rich_text_preformatted", [_text(text or " ")]))
         case _:
             inlines = _inlines(_flat(block))
             if elements and elements[-1]["type"] == "rich_text_section":
                 # Slack shows adjacent sections without the space that paragraphs need.
                 elements[-1]["elements"] += [_text("\n\n"), *inlines]
             else:
-                elements.append(_section(inlines))
+                elements.append(_group("rich_text_section", inlines))
 
 
 def _add_list(elements: list[Json], block: ListBlock, depth: int) -> None:
@@ -209,13 +205,15 @@ def _add_list(elements: list[Json], block: ListBlock, depth: int) -> None:
     for number, item in enumerate(block.items, block.start or 0):
         if is_new:
             style = "bullet" if block.start is None else "ordered"
-            elements.append({"type": "rich_text_list", "style": style, "elements": []})
+            elements.append(_group("rich_text_list", []) | {"style": style})
             if depth:
                 elements[-1]["indent"] = min(depth, _MAX_INDENT_DEPTH)
             if block.start is not None and number > 1:
                 elements[-1]["offset"] = number - 1
         own = tuple(part for part in item if not isinstance(part, ListBlock))
-        elements[-1]["elements"].append(_section(_inlines(_joined(own)) or [_text(" ")]))
+        elements[-1]["elements"].append(
+            _group("rich_text_section", _inlines(_joined(own)) or [_text(" ")])
+        )
         inner = [part for part in item if isinstance(part, ListBlock)]
         for part in inner:
             _add_list(elements, part, depth + 1)
@@ -281,9 +279,5 @@ def _text(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def _section(elements: list[Json]) -> Json:
-    return {"type": "rich_text_section", "elements": elements}
-
-
-def _rich_text(elements: list[Json]) -> Json:
-    return {"type": "rich_text", "elements": elements}
+def _group(kind: str, elements: list[Json]) -> Json:
+    return {"type": kind, "elements": elements}

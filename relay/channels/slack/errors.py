@@ -26,28 +26,23 @@ _TEMPORARY = {
     "ratelimited rate_limited": "Slack limits the rate of messages",
     "message_limit_exceeded": "the workspace is sending too many messages",
     "accesslimited": "Slack limits access from this network",
+    "request_timeout": "the request reached Slack incomplete; Relay retries",
+    "team_added_to_org org_login_required": "the workspace is moving into an organization",
     "fatal_error internal_error service_unavailable rollup_error update_failed": (
         "Slack has a problem; Relay retries"
     ),
-    "request_timeout": "the request reached Slack incomplete; Relay retries",
-    "team_added_to_org org_login_required": "the workspace is moving into an organization",
 }
 _TOKEN_OR_APP = {
     "not_authed": f"no token reached Slack: {_TOKEN}",
     "invalid_auth": f"Slack does not accept the token from here: {_TOKEN}",
     "account_inactive": f"the bot or its workspace was deleted: {_TOKEN}",
-    "token_revoked": f"the token was revoked or the app removed: {_TOKEN}",
-    "token_expired": f"the token has expired: {_TOKEN}",
+    "token_revoked token_expired": f"the token was revoked, or the app removed: {_TOKEN}",
     "not_allowed_token_type as_user_not_supported": f"this kind of token can't post: {_TOKEN}",
-    "two_factor_setup_required": "the token's user must set up two-factor sign-in",
     "missing_scope": "the app lacks a scope: add chat:write and install it again",
     "no_permission": "the token may not post here: add chat:write, invite the bot",
-    "access_denied app_access_restricted enterprise_is_restricted send_on_behalf_not_allowed": (
-        f"the app may not post: {_POLICY}"
-    ),
-    "team_access_not_granted": "the app is not installed in this workspace",
-    "team_not_found": "Slack does not know the workspace",
-    "ekm_access_denied": "administrators suspended posting",
+    "access_denied app_access_restricted enterprise_is_restricted send_on_behalf_not_allowed "
+    "two_factor_setup_required ekm_access_denied": f"the app may not post: {_POLICY}",
+    "team_access_not_granted team_not_found": "the app is not installed in this workspace",
     "method_deprecated deprecated_endpoint": "Slack removed this method: update Relay",
 }
 _CHANNEL = {
@@ -56,17 +51,17 @@ _CHANNEL = {
     "is_archived channel_is_archived is_inactive": (
         "the channel is archived: unarchive it or configure another one"
     ),
-    "restricted_action action_prohibited": f"a restriction forbids posting: {_POLICY}",
-    "restricted_action_read_only_channel": f"the channel is read-only: {_POLICY}",
+    "restricted_action restricted_action_read_only_channel action_prohibited": (
+        f"a restriction of the channel or the workspace forbids posting: {_POLICY}"
+    ),
     "restricted_action_thread_only_channel": "the channel accepts only replies: configure another",
     "posting_to_general_channel_denied": f"#general is restricted: {_POLICY}",
     "messages_tab_disabled": "enable the messages tab in the Slack app's home",
 }
 _WEBHOOK = {
-    "no_service no_active_hooks": f"the webhook is disabled, removed or wrong: {_HOOK}",
-    "no_service_id": f"the webhook's URL is incomplete: {_HOOK}",
-    "invalid_token": f"the webhook's URL is wrong: {_HOOK}",
-    "no_team": f"the webhook's workspace is missing or wrong: {_HOOK}",
+    "no_service no_service_id no_active_hooks invalid_token no_team": (
+        f"the webhook is disabled, removed or wrong: {_HOOK}"
+    ),
     "team_disabled": "the workspace is no longer active",
     "user_not_found": "the webhook's recipient does not exist",
 }

@@ -1,7 +1,7 @@
 """The settings of a Slack channel."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Annotated, Any
 
 from relay.channels.base import ChatSettings
@@ -76,13 +76,9 @@ class SlackSettings(ChatSettings):
                 yield (key,), raw[key], rule
 
     @classmethod
-    def edits_in_place(cls, raw: Mapping[str, Any]) -> bool:
-        return "token" in raw
+    def edits_in_place(cls, keys: Container[str]) -> bool:
+        return "token" in keys
 
     @property
     def in_threads(self) -> bool:
         return self.token is not None and super().in_threads
-
-    @property
-    def can_edit(self) -> bool:
-        return self.token is not None and super().can_edit
