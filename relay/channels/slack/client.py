@@ -69,7 +69,7 @@ class SlackApi:
             logger=_sdk_log,
             retry_handlers=[],  # the queue retries, in order
         )
-        self._client.proxy = _proxy(settings.api_url)
+        self._client.proxy = _proxy(settings.api_url if self.by_bot else self.secret)
 
     async def close(self) -> None:
         if self._client.session is not None:
@@ -102,7 +102,7 @@ class SlackApi:
         url, file = answer.get("upload_url"), answer.get("file_id")
         if not isinstance(url, str) or not isinstance(file, str):
             raise RetryLater("answer", "Slack returned no URL to upload a picture to")
-        status, _, _ = await self._post(url, data=picture.content)
+        status, _, _ = await self._post(url, _proxy(url), data=picture.content)
         if status != 200:
             raise error_from_status(status, "Slack's file storage")
         files = [{"id": file, "title": name}]
@@ -110,13 +110,13 @@ class SlackApi:
         return file
 
     async def post_webhook(self, body: dict[str, Any]) -> None:
-        status, headers, content = await self._post(self.secret, json=body)
+        status, headers, content = await self._post(self.secret, self._client.proxy, json=body)
         code = content.decode(errors="replace").strip()
         if status != 200 or code != "ok":
             raise error_from_answer(code, status, headers, secret=self.secret)
 
-    async def _post(self, url: str, **content: Any) -> Answer:
-        request = self._connect().post(url, ssl=self._tls, proxy=_proxy(url), **content)
+    async def _post(self, url: str, proxy: str | None, **content: Any) -> Answer:
+        request = self._connect().post(url, ssl=self._tls, proxy=proxy, **content)
         try:
             async with request as response:
                 return Answer(response.status, response.headers, await response.read())
