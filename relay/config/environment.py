@@ -7,7 +7,6 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from relay.channels import CHANNEL_TYPES
-from relay.channels.base import ChannelType
 from relay.config.secret import Secret
 from relay.config.settings import DEFAULT_TEAM, Config, TeamSettings
 
@@ -28,87 +27,71 @@ _TEAM = {"RELAY_SECRET": "secret", "RELAY_TEAM_ID": "team_id", "RELAY_TEAM_NAME"
 _OFF = frozenset({"0", "false", "no", "off"})
 _UNMAPPED = frozenset({"RELAY_CONFIG", "RELAY_EVENTS", "RELAY_ROLE"})
 
-Problem = tuple[str, object, str]
-"""Variable, value and rule."""
+_TEAM_KEY = f"teams.{DEFAULT_TEAM}"
 
 
 def known_variables() -> frozenset[str]:
     """All variables that Relay reads. ``…_FILE`` names a file that holds the secret."""
+    tables: list[tuple[type[BaseModel], Mapping[str, str]]]
+    tables = [(Config, _GENERAL), (TeamSettings, _TEAM)]
+    tables += [(kind.settings, kind.variables.keys) for kind in CHANNEL_TYPES.values()]
     names = set(_UNMAPPED)
-    for model, keys in _tables():
-        for name, key in keys.items():
-            is_secret = key and Secret in _value_types(model, key)
-            names |= {name, f"{name}_FILE"} if is_secret else {name}
+    for model, keys in tables:
+        names |= keys.keys()
+        names |= {f"{name}_FILE" for name, key in keys.items() if Secret in _types(model, key)}
     return frozenset(names)
 
 
 def from_environment(
     environ: Mapping[str, str],
-) -> tuple[dict[str, Any], dict[str, str], list[Problem]]:
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     """Returns the raw tables, the variable of each key, and problems."""
     given = {
         name: value for name, value in environ.items() if name.startswith("RELAY_") and value != ""
     }
+    names = {"teams": "RELAY_SECRET", f"{_TEAM_KEY}.secret": "RELAY_SECRET"}
     problems = list(_name_problems(given))
-    team_key = f"teams.{DEFAULT_TEAM}"
-    names = {"teams": "RELAY_SECRET", f"{team_key}.secret": "RELAY_SECRET"}
-    raw = _table(Config, _GENERAL, given, names, "")
-    team = _table(TeamSettings, _TEAM, given, names, f"{team_key}.")
-    if not team:
-        return raw, names, problems
-    raw["teams"] = {DEFAULT_TEAM: team}
-    channels: list[dict[str, Any]] = []
-    team["channels"] = channels
-    for kind in CHANNEL_TYPES.values():
-        if _is_given(kind, given):
-            channels.append(_channel(kind, given, names, f"{team_key}.channels[{len(channels)}]."))
-    if not channels:
-        *others, last = (
-            name for kind in CHANNEL_TYPES.values() for name in kind.variables.required
-        )
-        rule = f"set the variables of a channel: {', '.join(others)} or {last}"
-        problems.append(("RELAY_*", None, rule))
+    raw = _table(Config, _GENERAL, given, names)
+    team = _table(TeamSettings, _TEAM, given, names, f"{_TEAM_KEY}.")
+    if team:
+        raw["teams"] = {DEFAULT_TEAM: team}
+        team["channels"] = _channels(given, names)
+        if not team["channels"]:
+            needed = [name for kind in CHANNEL_TYPES.values() for name in kind.variables.required]
+            listed = f"{', '.join(needed[:-1])} or {needed[-1]}"
+            problems.append(f"RELAY_*: set the variables of a channel: {listed}")
     return raw, names, problems
 
 
-def _name_problems(given: Mapping[str, str]) -> Iterator[Problem]:
+def _name_problems(given: Mapping[str, str]) -> Iterator[str]:
     known = known_variables()
-    for name in sorted(given.keys() - known):
+    for name in sorted(given.keys() - known):  # without the value, which may be a secret
         close = difflib.get_close_matches(name, sorted(known), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        yield name, None, f"unknown variable{hint}"  # its value may be a secret
+        yield f"{name}: unknown variable{hint}"
     for name in sorted(given):
         if f"{name}_FILE" in known and f"{name}_FILE" in given:
-            yield f"{name}_FILE", None, f"is set together with {name}: use only one"
+            yield f"{name}_FILE: is set together with {name}: use only one"
 
 
-def _tables() -> Iterator[tuple[type[BaseModel], Mapping[str, str]]]:
-    yield Config, _GENERAL
-    yield TeamSettings, _TEAM
+def _channels(given: Mapping[str, str], names: dict[str, str]) -> list[dict[str, Any]]:
+    """One channel of each kind that has a variable, other than a switch that is off."""
+    channels: list[dict[str, Any]] = []
     for kind in CHANNEL_TYPES.values():
-        yield kind.settings, kind.variables.keys
-
-
-def _is_given(kind: ChannelType, given: Mapping[str, str]) -> bool:
-    """Whether there is a variable of this kind, other than a switch that is off."""
-    return any(
-        f"{name}_FILE" in given or (name in given and (key or given[name].lower() not in _OFF))
-        for name, key in kind.variables.keys.items()
-    )
-
-
-def _channel(
-    kind: ChannelType, given: Mapping[str, str], names: dict[str, str], prefix: str
-) -> dict[str, Any]:
-    variables = {name: key for name, key in kind.variables.keys.items() if key}
-    for name, key in variables.items():  # also of missing keys, and of the tables that hold them
-        names.setdefault(f"{prefix}{key.partition('.')[0]}", name)
-        names[f"{prefix}{key}"] = name
-    channel = _table(kind.settings, variables, given, names, prefix)
-    if "RELAY_EVENTS" in given:
-        names[f"{prefix}events"] = "RELAY_EVENTS"
-        channel["events"] = _split(given["RELAY_EVENTS"])
-    return {"name": kind.name, "type": kind.name} | channel
+        keys = kind.variables.keys
+        if not any(
+            f"{name}_FILE" in given or (name in given and (key or given[name].lower() not in _OFF))
+            for name, key in keys.items()
+        ):
+            continue
+        prefix = f"{_TEAM_KEY}.channels[{len(channels)}]."
+        keys = {name: key for name, key in keys.items() if key}
+        for name, key in keys.items():  # also of missing keys, and of the tables that hold them
+            names.setdefault(f"{prefix}{key.partition('.')[0]}", name)
+            names[f"{prefix}{key}"] = name
+        table = _table(kind.settings, keys | {"RELAY_EVENTS": "events"}, given, names, prefix)
+        channels.append({"name": kind.name, "type": kind.name} | table)
+    return channels
 
 
 def _table(
@@ -116,11 +99,11 @@ def _table(
     variables: Mapping[str, str],
     given: Mapping[str, str],
     names: dict[str, str],
-    prefix: str,
+    prefix: str = "",
 ) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name, key in variables.items():
-        types = _value_types(model, key)
+        types = _types(model, key)
         if name in given:
             value = _value(given[name], types)
         elif Secret in types and f"{name}_FILE" in given:
@@ -141,23 +124,18 @@ def _value(text: str, types: set[object]) -> object:
         return Secret(text)
     if int in types and text.isdecimal():
         return int(text)
-    return _split(text) if tuple in types else text
+    return [part.strip() for part in text.split(",") if part.strip()] if tuple in types else text
 
 
-def _value_types(model: type[BaseModel], key: str) -> set[object]:
-    """The types in the annotation of a key such as ``smtp.host``."""
+def _types(model: type[BaseModel], key: str) -> set[object]:
+    """The types in the annotation of a key such as ``smtp.host``; none for a switch without key."""
     name, _, rest = key.partition(".")
-    types: set[object] = set()
-    parts: list[object] = [model.model_fields[name].annotation]
-    while parts:
-        part = parts.pop()
-        types.add(get_origin(part) or part)
-        parts += get_args(part)
+    types = _flattened(model.model_fields[name].annotation) if name else set()
     if not rest:
         return types
     inner = next(kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return _value_types(inner, rest)
+    return _types(inner, rest)
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _flattened(annotation: object) -> set[object]:
+    return {get_origin(annotation) or annotation}.union(*map(_flattened, get_args(annotation)))

@@ -4,8 +4,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,34 +25,16 @@ _NO_CONFIG_RULE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigProblem:
-    """``value`` is None when there is none, and for an unknown key, which may be the misspelled key
-    of a secret. Neither ``str`` nor ``repr`` shows a secret."""
-
-    file: str
-    key: str
-    value: object = field(repr=False)
-    rule: str
-
-    def __str__(self) -> str:
-        value = "" if self.value is None else f" = {_show(self.value)}"
-        return f"{self.file}: {self.key}{value}: {self.rule}"
-
-
 class ConfigError(RelayError):
-    """An invalid config, with every problem."""
+    """An invalid config: each problem is a line with file, key, value and rule."""
 
-    def __init__(self, problems: list[ConfigProblem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
         self.problems = problems
 
 
 def load(
-    path: str | None = None,
-    environ: Mapping[str, str] | None = None,
-    *,
-    secrets: bool = True,
+    path: str | None = None, environ: Mapping[str, str] | None = None, *, secrets: bool = True
 ) -> Config:
     """The config from ``path``, else ``RELAY_CONFIG``, else ``./relay.toml``, else the ``RELAY_*``
     variables alone. Raises ``ConfigError`` with every problem.
@@ -62,23 +43,40 @@ def load(
     without the service's environment.
     """
     environ = os.environ if environ is None else environ
-    chosen = path or environ.get("RELAY_CONFIG") or None
-    if chosen is None and Path("relay.toml").is_file():
-        chosen = "relay.toml"
-    if chosen is None:
+    file = path or environ.get("RELAY_CONFIG") or ""
+    if not file and Path("relay.toml").is_file():
+        file = "relay.toml"
+    names: dict[str, str] = {}  # the variable of each key
+    problems: list[str] = []
+    if file:
+        raw = _read(file)
+    elif any(name.startswith("RELAY_") for name in environ):
         raw, names, problems = from_environment(environ)
-        if not any(name.startswith("RELAY_") for name in environ):
-            raise ConfigError([ConfigProblem("relay.toml", "file", None, _NO_CONFIG_RULE)])
-        listed = [ConfigProblem("environment", *problem) for problem in problems]
-        return _build(raw, "environment", environ, names, listed)
+        file = "environment"
+    else:
+        raise ConfigError(f"relay.toml: file: {_NO_CONFIG_RULE}")
+    problems = [f"{file}: {problem}" for problem in problems]
+    details: list[ErrorDetails] = []
     try:
-        raw = tomllib.loads(Path(chosen).read_text(encoding="utf-8"))
+        config = Config.model_validate(raw, context=SecretSources(environ, is_read=secrets))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    # Secrets that can't be read come first, rules about several keys last.
+    details.sort(key=lambda error: {"unread": 0, "rule": 2}.get(error["type"], 1))
+    problems += [f"{file}: {_problem(error, names)}" for error in details]
+    if problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         rule = f"can't be read ({error.strerror}); name a file with --config or RELAY_CONFIG"
-        raise ConfigError([ConfigProblem(chosen, "file", None, rule)]) from error
+        raise ConfigError(f"{file}: file: {rule}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([ConfigProblem(chosen, "file", None, f"is not TOML: {error}")]) from error
-    return _build(raw, chosen, environ, {}, [], secrets=secrets)
+        raise ConfigError(f"{file}: file: is not TOML: {error}") from error
 
 
 def warnings(config: Config) -> list[str]:
@@ -105,73 +103,41 @@ def warnings(config: Config) -> list[str]:
     return advice
 
 
-def _plain_secrets(value: object, key: str) -> Iterator[str]:
+def _plain_secrets(value: object, key: str = "") -> Iterator[str]:
     """The keys of secrets that the config file itself contains, without hashes and without a
     store's URL that has no password."""
-    if isinstance(value, Secret):
+    if isinstance(value, Secret) and value.plain:
         text = value.reveal()
-        is_public = text.startswith("$argon2") or (
-            key == "store.url" and not urlsplit(text).password
-        )
-        if value.plain and not is_public:
+        if not text.startswith("$argon2") and (key != "store.url" or urlsplit(text).password):
             yield key
-    for name, part in _parts(value):
-        yield from _plain_secrets(part, f"{key}.{name}" if key else name)
+    if isinstance(value, tuple):  # of channels
+        value = {getattr(item, "name", number): item for number, item in enumerate(value)}
+    if isinstance(value, dict | BaseModel):
+        for name, item in dict(value).items():
+            yield from _plain_secrets(item, f"{key}.{name}".removeprefix("."))
 
 
-def _parts(value: object) -> Iterable[tuple[str, object]]:
-    """What a table or a list holds, by its key, or by its name in a list of channels."""
-    if isinstance(value, BaseModel):
-        return iter(value)
-    if isinstance(value, dict):
-        return value.items()
-    items = value if isinstance(value, tuple) else ()
-    return ((str(getattr(item, "name", number)), item) for number, item in enumerate(items))
-
-
-def _build(
-    raw: dict[str, Any],
-    file: str,
-    environ: Mapping[str, str],
-    names: Mapping[str, str],
-    problems: list[ConfigProblem],
-    *,
-    secrets: bool = True,
-) -> Config:
-    sources = SecretSources(environ, _secret_pattern(), is_read=secrets)
-    config, details = None, []
-    try:
-        config = Config.model_validate(raw, context=sources)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-    # Secrets that can't be read come first, rules about several keys last.
-    order = {"unread": 0, "rule": 2}
-    details.sort(key=lambda details: order.get(details["type"], 1))
-    problems = problems + [_problem(file, error, names) for error in details]
-    if config is None or problems:
-        raise ConfigError(problems)
-    return config
-
-
-def _problem(file: str, details: ErrorDetails, names: Mapping[str, str]) -> ConfigProblem:
+def _problem(details: ErrorDetails, names: Mapping[str, str]) -> str:
     path = _path(details["loc"])
     list_path = re.sub(r"\[\d+\]$", "", path)  # one variable holds the whole list
     key = names.get(path) or names.get(list_path, path)
-    kind, value, rule = details["type"], details["input"], details["msg"]
-    if kind == "missing":
-        return ConfigProblem(file, key, None, "is required")
-    if kind in _NOT_A_TABLE:  # the value may be a secret: ``smtp = "smtp://user:password@host"``
-        return ConfigProblem(file, key, None, "must be a table")
-    if kind == "value_error":
-        rule = str(details["ctx"]["error"])
-    elif kind == "tuple_type":
-        rule = 'must be a list, such as ["…"]'
-    else:
-        rule = rule.replace("Input should", "must")
-    return ConfigProblem(file, key, value, rule[:1].lower() + rule[1:])
-
-
-_NOT_A_TABLE = frozenset({"model_type", "model_attributes_type", "dict_type"})
+    kind, rule = details["type"], details["msg"]
+    match kind:
+        case "missing":
+            return f"{key}: is required"
+        case "model_type" | "dict_type":  # no value: ``smtp = "smtp://user:password@host"``
+            return f"{key}: must be a table"
+        case "unknown" | "unread":
+            return f"{key}: {rule}"
+        case "secret":
+            return f"{key} = ***: {rule}"
+        case "value_error":
+            rule = str(details["ctx"]["error"])
+        case "tuple_type":
+            rule = 'must be a list, such as ["…"]'
+    rule = rule.replace("Input should", "must")
+    shown = "" if details["input"] is None else f" = {_show(details['input'])}"
+    return f"{key}{shown}: {rule[:1].lower()}{rule[1:]}"
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -186,17 +152,12 @@ def _path(loc: tuple[int | str, ...]) -> str:
     return path
 
 
-def _secret_pattern() -> re.Pattern[str]:
-    """Matches secrets in the values of other keys."""
-    parts = [r":.*@"]  # user and password of an address
-    parts += [kind.secrets for kind in CHANNEL_TYPES.values() if kind.secrets]
-    return re.compile("|".join(parts), re.IGNORECASE | re.DOTALL)
-
-
 def _show(value: object) -> str:
     if isinstance(value, dict | list | tuple):
         return "{…}" if isinstance(value, dict) else "[…]"
-    if _secret_pattern().search(str(value)):
+    secrets = [kind.secrets for kind in CHANNEL_TYPES.values() if kind.secrets]
+    secrets.append(":.*@")  # user and password of an address
+    if re.search("|".join(secrets), str(value), re.IGNORECASE | re.DOTALL):
         return "***"
     text = f'"{value}"' if isinstance(value, str | Path) else str(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

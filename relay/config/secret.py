@@ -11,37 +11,46 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
+def broken(kind: str, rule: str) -> PydanticCustomError:
+    """The error for a broken rule. Its ``kind`` says whether the value is shown, and where the
+    problem is listed."""
+    return PydanticCustomError(kind, "{rule}", {"rule": rule})
+
+
 @dataclass(frozen=True, slots=True)
 class SecretSources:
     """The validation context with which ``{ env = … }`` and ``{ file = … }`` are read."""
 
     environ: Mapping[str, str]
-    hidden: re.Pattern[str]  # matches a secret that was written in place of a variable's name
-    is_read: bool = True  # False: each secret gets a placeholder, for commands that need none
+    is_read: bool = True  # False: each secret is ``UNREAD``, for commands that need none
 
     def read(self, source: str, name: str) -> str:
+        text = ""
         if source == "env":
-            is_name = name.isidentifier() and not self.hidden.search(name)
-            variable = f"the environment variable {name}" if is_name else "the variable"
-            text, rule = self.environ.get(name, ""), f"{variable} is not set"
+            text = self.environ.get(name, "")
+            # anything but a usual name may be the secret itself
+            shown = f" {name}" if re.fullmatch("[A-Z0-9_]+", name) else ""
+            rule = f"the environment variable{shown} is not set"
         else:
-            text, rule = _read_file(name)
+            rule = f"the file {name} is empty"
+            try:
+                text = Path(name).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                rule = f"the file {name} can't be read ({getattr(error, 'strerror', 'not UTF-8')})"
         if not text:
-            raise PydanticCustomError("unread", "{rule}", {"rule": rule})
+            raise broken("unread", rule)
         return text
 
 
 class Secret:
     """A config value that must not appear in a log, an error, a metric or a page."""
 
-    __slots__ = ("_text", "is_read", "plain")
+    __slots__ = ("_text", "plain")
 
-    def __init__(self, text: str, *, plain: bool = False, is_read: bool = True) -> None:
-        """``plain``: the config file contains the text itself, not a reference to it; ``is_read``
-        is False for a placeholder."""
+    def __init__(self, text: str, *, plain: bool = False) -> None:
+        """``plain``: the config file contains the text itself, not a reference to it."""
         self._text = text
         self.plain = plain
-        self.is_read = is_read
 
     def reveal(self) -> str:
         return self._text
@@ -65,32 +74,24 @@ class Secret:
     def __get_pydantic_core_schema__(
         cls, source: type[Any], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(cls._read)
+        return core_schema.with_info_plain_validator_function(
+            lambda value, info: cls.resolve(value, info, is_needed=False)
+        )
 
     @classmethod
-    def _read(cls, value: object, info: ValidationInfo) -> "Secret":
-        return cls.resolve(value, info, is_needed=False)
-
-    @classmethod
-    def resolve(cls, value: object, info: ValidationInfo, *, is_needed: bool = True) -> "Secret":
+    def resolve(cls, value: Any, info: ValidationInfo, *, is_needed: bool = True) -> "Secret":
         """``is_needed``: also read for a command that needs no secrets."""
-        if isinstance(value, Secret):
-            return value
-        if isinstance(value, str) and value:
-            return cls(value, plain=True)
-        sources = info.context
-        if isinstance(value, dict) and len(value) == 1 and isinstance(sources, SecretSources):
-            ((source, name),) = value.items()
-            if source in ("env", "file") and isinstance(name, str):
-                if sources.is_read or is_needed:
-                    return cls(sources.read(source, name))
-                return cls("not-read-by-this-command", is_read=False)
+        match value:
+            case Secret():
+                return value
+            case str() if value:
+                return cls(value, plain=True)
+            case {"env": str(name)} | {"file": str(name)} if len(value) == 1 and info.context:
+                is_read = is_needed or info.context.is_read
+                return cls(info.context.read(*value, name)) if is_read else UNREAD
         rule = 'must be { env = "NAME" }, { file = "/run/secrets/name" } or a non-empty string'
-        raise PydanticCustomError("secret", "{rule}", {"rule": rule})
+        raise broken("secret", rule)
 
 
-def _read_file(name: str) -> tuple[str, str]:
-    try:
-        return Path(name).read_text(encoding="utf-8").strip(), f"the file {name} is empty"
-    except (OSError, UnicodeDecodeError) as error:
-        return "", f"the file {name} can't be read ({getattr(error, 'strerror', 'not UTF-8')})"
+UNREAD = Secret("not-read-by-this-command")
+"""In place of a secret that was not read; valid for each key."""

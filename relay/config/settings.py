@@ -1,22 +1,27 @@
 """The settings models: each table and key of ``relay.toml``.
 
-``types.py`` has the types of the values; the settings of a kind of channel are in its folder.
+The settings of a kind of channel are in its folder.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ByteSize,
     Field,
     ModelWrapValidatorHandler,
     PlainValidator,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     create_model,
     model_validator,
@@ -28,40 +33,58 @@ from relay.config.secret import Secret
 from relay.config.types import (
     AsTuple,
     Duration,
-    FolderPath,
-    HookSecret,
+    FilePath,
     HttpUrl,
-    InspectorPassword,
     Name,
-    Networks,
-    PersonKey,
+    Password,
     Port,
-    ProxyHeader,
-    PublicUrl,
     Rule,
     SettingsModel,
-    Size,
-    StoreUrl,
-    TeamId,
     Token,
-    invalid,
+    key_error,
+    matching,
+    secret_rule,
 )
 from relay.penpot.catalogue import GROUPS
 from relay.penpot.selection import matches_any_event
 
 DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def _public_url(value: str) -> str:
+    if "_" in (urlsplit(value).hostname or ""):
+        raise ValueError("must have a host name without underscore: Penpot can't call such a host")
+    return value
 
 
 class ServerSettings(SettingsModel):
     host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
     port: Port = 8080
-    public_url: PublicUrl = ""
-    max_body: Size = ByteSize(16 * 1024 * 1024)
+    public_url: Annotated[HttpUrl, AfterValidator(_public_url)] = ""
+    max_body: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 1024 * 1024)
+
+
+def _store_url(value: Secret) -> Secret:
+    url = value.reveal()
+    if re.match("postgres(ql)?://", url):
+        if not re.fullmatch(r"\w+://([\w.~!$&'()*+,;=:%-]*@)?[^\s@]*", url, re.ASCII):
+            raise ValueError(
+                "must have special characters of the password percent-encoded, such as %2F for /"
+            )
+    elif not re.fullmatch("sqlite:///.+", url):
+        raise ValueError(
+            'must be "sqlite:///relative/path.db", "sqlite:////absolute/path.db", '
+            'or "postgresql://user:password@host/database"'
+        )
+    return value
 
 
 class StoreSettings(SettingsModel):
-    url: StoreUrl = Secret("sqlite:///data/relay.db")
+    url: Annotated[Secret, BeforeValidator(Secret.resolve), AfterValidator(_store_url)] = Secret(
+        "sqlite:///data/relay.db"
+    )
     retention: Duration = timedelta(days=30)
 
     @property
@@ -76,14 +99,63 @@ class PenpotSettings(SettingsModel):
     access_token: Token | None = None
 
 
+class SyncSettings(SettingsModel):
+    enabled: bool = True
+    webhooks_every: Duration = timedelta(minutes=5)
+    comments_every: Duration = timedelta(minutes=15)
+    calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+
+
+def _folder(value: Path) -> Path:
+    if not value.is_dir():
+        raise ValueError("must be an existing folder")
+    return value
+
+
 class TemplateSettings(SettingsModel):
-    path: FolderPath | None = None
+    path: Annotated[FilePath, AfterValidator(_folder)] | None = None
+
+
+def _inspector_password(text: str) -> None:
+    if text.startswith("$argon2"):
+        from argon2 import extract_parameters
+        from argon2.exceptions import InvalidHashError
+
+        try:
+            extract_parameters(text)
+        except InvalidHashError as error:
+            raise ValueError(
+                "must be a valid argon2 hash: check that it was copied completely, and that no "
+                "shell or Compose has removed a $ (Compose needs $$)"
+            ) from error
+    elif len(text) < 12:
+        raise ValueError("must have at least 12 characters, or be an argon2 hash")
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(
+            'must be an address or a network, such as "10.0.0.5" or "10.1.0.0/16"'
+        ) from error
+
+
+InspectorPassword = Annotated[Password, secret_rule(_inspector_password)]
+ProxyHeader = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    matching(
+        r"(?!(cookie|host|origin|referer|user-agent|via|x-forwarded-for)$)[a-z0-9-]+",
+        'must be the name of a header that only the reverse proxy sets, such as "Remote-User"',
+    ),
+]
 
 
 class InspectorSettings(SettingsModel):
     password: InspectorPassword | None = None
     trusted_header: ProxyHeader = ""
-    trusted_proxies: Networks = ()
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], AsTuple] = ()
     write_templates: bool = False
 
     @classmethod
@@ -97,33 +169,8 @@ class LogSettings(SettingsModel):
     format: Literal["text", "json"] = "text"
 
 
-def _channel(value: object, info: ValidationInfo) -> ChannelSettings:
-    """Read by the settings class of its ``type`` in the registry."""
-    if isinstance(value, ChannelSettings) or not isinstance(value, dict):
-        return ChannelSettings.model_validate(value)
-    if "type" not in value:
-        raise invalid(("type",), None, f"is required: one of {', '.join(CHANNEL_TYPES)}")
-    kind = value["type"]
-    if not isinstance(kind, str) or kind not in CHANNEL_TYPES:
-        raise invalid(("type",), kind, f"must be one of {', '.join(CHANNEL_TYPES)}")
-    return CHANNEL_TYPES[kind].settings.model_validate(value, context=info.context)
-
-
-AnyChannel: TypeAlias = Annotated[ChannelSettings, PlainValidator(_channel)]
-
-
-class SyncSettings(SettingsModel):
-    """``[sync]``: what Relay polls Penpot for, with ``penpot.access_token``."""
-
-    enabled: bool = True
-    webhooks_every: Duration = timedelta(minutes=5)
-    comments_every: Duration = timedelta(minutes=15)
-    calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
-
-
 class PersonSettings(SettingsModel):
-    """One entry of ``[people]``: a Penpot user's addresses in the channels, by the keys that the
-    channel types define."""
+    """A Penpot user's addresses in the channels, by the keys that the channel types define."""
 
     addresses: dict[str, str] = Field(default_factory=dict)
 
@@ -150,10 +197,46 @@ def _people_model(keys: tuple[tuple[str, Callable[[str], str]], ...]) -> type[Se
     return create_model("PersonAddresses", __base__=SettingsModel, **fields)
 
 
+PersonKey = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    matching(
+        rf"{_UUID}|[^@\s<>]+@[^@\s<>]+",
+        "must be a person's mail address in Penpot, or the id of their Penpot profile",
+    ),
+]
+
+
+def _channel(value: object, info: ValidationInfo) -> ChannelSettings:
+    """Read by the settings class of its ``type`` in the registry."""
+    if not isinstance(value, dict):
+        return ChannelSettings.model_validate(value)
+    kind = value.get("type")
+    if str(kind) not in CHANNEL_TYPES:
+        rule = "is required: one of" if kind is None else "must be one of"
+        error = key_error("value", ("type",), kind, f"{rule} {', '.join(CHANNEL_TYPES)}")
+        raise ValidationError.from_exception_data("channel", [error])
+    return CHANNEL_TYPES[str(kind)].settings.model_validate(value, context=info.context)
+
+
+AnyChannel: TypeAlias = Annotated[ChannelSettings, PlainValidator(_channel)]
+
+
 class TeamSettings(SettingsModel):
-    secret: HookSecret
+    secret: Annotated[
+        Secret,
+        matching(
+            "[A-Za-z0-9._~-]{16,}",
+            "must have at least 16 characters of A-Z a-z 0-9 . _ ~ - (create one with: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
+        ),
+    ]
     name: Annotated[str, StringConstraints(max_length=250)] = ""
-    team_id: TeamId = ""
+    team_id: Annotated[
+        str,
+        StringConstraints(to_lower=True),
+        matching(_UUID, "must be the UUID of a Penpot team (the team-id in its address)"),
+    ] = ""
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
     alerts_to: str = ""
     inspector_password: InspectorPassword | None = None
@@ -161,11 +244,15 @@ class TeamSettings(SettingsModel):
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         channels = _tables(raw.get("channels"))
-        for number, channel in channels:
+        for number, channel in enumerate(channels):
             for key, value, rule in _channel_rules(channel):
                 yield ("channels", number, *key), value, rule
         alerts_to = raw.get("alerts_to")
-        names = [str(channel.get("name")) for _, channel in channels if not channel.get("direct")]
+        names = [
+            str(channel["name"])
+            for channel in channels
+            if "name" in channel and not channel.get("direct")
+        ]
         if isinstance(alerts_to, str) and alerts_to and alerts_to not in names:
             known = ", ".join(names) or "there is none"
             rule = f"must be one of the team's channels without direct: {known}"
@@ -194,14 +281,15 @@ def _channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
             yield ("edits",), "in-place", rule
 
 
-def _tables(items: object) -> list[tuple[int, Mapping[str, Any]]]:
-    """The tables of a raw list, with their positions."""
-    listed = enumerate(items if isinstance(items, list | tuple) else ())
-    tables = (
-        (number, item.model_dump(exclude_unset=True) if isinstance(item, ChannelSettings) else item)
-        for number, item in listed
-    )
-    return [(number, table) for number, table in tables if isinstance(table, dict)]
+def _table(value: object) -> Mapping[str, Any]:
+    """The keys that a table, or the settings made of one, contain; none for any other value."""
+    if isinstance(value, SettingsModel):
+        return {key: getattr(value, key) for key in value.model_fields_set}
+    return value if isinstance(value, dict) else {}
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    return [_table(item) for item in value] if isinstance(value, list | tuple) else []
 
 
 class Config(SettingsModel):
@@ -217,23 +305,22 @@ class Config(SettingsModel):
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
-        yield from _people_rules(_items(raw.get("people")))
-        inspector, folder = _items(raw.get("inspector")), _items(raw.get("templates")).get("path")
-        if inspector.get("write_templates") is True and folder is None:
+        yield from _people_rules(_table(raw.get("people")))
+        is_writing = _table(raw.get("inspector")).get("write_templates") is True
+        if is_writing and _table(raw.get("templates")).get("path") is None:
             rule = "needs templates.path, the folder to write to"
             yield ("inspector", "write_templates"), True, rule
-        has_token = "access_token" in _items(raw.get("penpot"))
-        for team, settings in _items(raw.get("teams")).items():
-            names: set[str] = set()
-            for number, channel in _tables(_items(settings).get("channels")):
-                name = channel.get("name")
-                if isinstance(name, str) and name in names:
-                    key = "teams", team, "channels", number, "name"
-                    yield key, name, f"must be unique in teams.{team}"
-                names.add(str(name))
+        has_token = "access_token" in _table(raw.get("penpot"))
+        for team, settings in _table(raw.get("teams")).items():
+            channels = _tables(_table(settings).get("channels"))
+            names = [channel.get("name") for channel in channels]
+            for number, channel in enumerate(channels):
+                key, name = ("teams", team, "channels", number), names[number]
+                if name is not None and name in names[:number]:
+                    yield (*key, "name"), name, f"must be unique in teams.{team}"
                 if channel.get("thumbnails") is True and not has_token:
                     rule = "needs penpot.access_token, to get the pictures from Penpot"
-                    yield ("teams", team, "channels", number, "thumbnails"), True, rule
+                    yield (*key, "thumbnails"), True, rule
 
     def team_name(self, team: str) -> str:
         """The team's ``name``, else its key. ``DEFAULT_TEAM`` is no key that a person chose."""
@@ -266,15 +353,10 @@ class Config(SettingsModel):
         }
 
 
-def _items(table: object) -> Mapping[str, Any]:
-    """A raw table; empty for any other type."""
-    return table if isinstance(table, dict) else {}
-
-
 def _people_rules(people: Mapping[str, Any]) -> Iterator[Rule]:
     owners: dict[tuple[str, str], str] = {}
     for person, addresses in people.items():
-        for key, address in _items(addresses).items():
+        for key, address in _table(addresses).items():
             if isinstance(address, str):
                 owner = owners.setdefault((key, address.lower()), person)
                 if owner != person:
