@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,13 +18,11 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
-    ModelWrapValidatorHandler,
     PlainValidator,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     create_model,
-    model_validator,
 )
 
 from relay.channels import CHANNEL_TYPES, people_keys
@@ -61,9 +59,13 @@ def _public_url(value: str) -> str:
 
 class ServerSettings(SettingsModel):
     host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
+    """Address to listen on."""
     port: Port = 8080
+    """Port to listen on."""
     public_url: Annotated[HttpUrl, AfterValidator(_public_url)] = ""
+    """Where Penpot reaches Relay; no underscore in the host name."""
     max_body: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 1024 * 1024)
+    """Largest body that the hook accepts."""
 
 
 def _store_url(value: Secret) -> Secret:
@@ -85,7 +87,9 @@ class StoreSettings(SettingsModel):
     url: Annotated[Secret, BeforeValidator(Secret.resolve), AfterValidator(_store_url)] = Secret(
         "sqlite:///data/relay.db"
     )
+    """Three slashes: relative to the working directory; four: absolute."""
     retention: Duration = timedelta(days=30)
+    """How long events are stored and sends are retried: s, m, h, d, w."""
 
     @property
     def display_url(self) -> str:
@@ -96,14 +100,20 @@ class StoreSettings(SettingsModel):
 
 class PenpotSettings(SettingsModel):
     url: HttpUrl = "https://design.penpot.app"
+    """Where people open Penpot, for links."""
     access_token: Token | None = None
+    """For names, thumbnails and the sync."""
 
 
 class SyncSettings(SettingsModel):
     enabled: bool = True
+    """Whether Penpot is polled for what its webhooks leave out."""
     webhooks_every: Duration = timedelta(minutes=5)
+    """Interval to check each webhook and reactivate it."""
     comments_every: Duration = timedelta(minutes=15)
+    """Interval to compare comments in files where nobody works."""
     calls_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    """Maximum number of calls to Penpot, for all teams."""
 
 
 def _folder(value: Path) -> Path:
@@ -114,6 +124,7 @@ def _folder(value: Path) -> Path:
 
 class TemplateSettings(SettingsModel):
     path: Annotated[FilePath, AfterValidator(_folder)] | None = None
+    """Your templates, relative to the working directory."""
 
 
 def _inspector_password(text: str) -> None:
@@ -154,9 +165,13 @@ ProxyHeader = Annotated[
 
 class InspectorSettings(SettingsModel):
     password: InspectorPassword | None = None
+    """12 characters or more, or an argon2 hash."""
     trusted_header: ProxyHeader = ""
+    """Header in which a proxy with single sign-on names the user."""
     trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], AsTuple] = ()
+    """Proxies whose header counts, besides this machine."""
     write_templates: bool = False
+    """Whether the browser may save into templates.path."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
@@ -166,37 +181,27 @@ class InspectorSettings(SettingsModel):
 
 class LogSettings(SettingsModel):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Debug, info, warning or error."""
     format: Literal["text", "json"] = "text"
-
-
-class PersonSettings(SettingsModel):
-    """A Penpot user's addresses in the channels, by the keys that the channel types define."""
-
-    addresses: dict[str, str] = Field(default_factory=dict)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _of_keys(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """The addresses are the keys of the table itself."""
-        if not isinstance(raw, dict):
-            return handler(raw)
-        addresses = people_model().model_validate(raw)
-        return handler({"addresses": {key: value for key, value in addresses if value}})
-
-
-def people_model() -> type[SettingsModel]:
-    """The keys of an entry of ``[people]``, by the registered channel types."""
-    return _people_model(tuple(people_keys().items()))
+    """Text or json, on standard error."""
 
 
 @cache
-def _people_model(keys: tuple[tuple[str, Callable[[str], str]], ...]) -> type[SettingsModel]:
+def people_model(**checks: Callable[[str], str]) -> type[SettingsModel]:
+    """An entry of ``[people]``, with the check of each key."""
     fields: dict[str, Any] = {
-        key: (Annotated[str, AfterValidator(check)], "") for key, check in keys
+        key: (Annotated[str, AfterValidator(check)], "") for key, check in checks.items()
     }
     return create_model("PersonAddresses", __base__=SettingsModel, **fields)
 
 
+def _addresses(raw: object) -> dict[str, str]:
+    addresses = people_model(**people_keys()).model_validate(raw)
+    return {key: value for key, value in addresses if value}
+
+
+Addresses: TypeAlias = Annotated[Mapping[str, str], PlainValidator(_addresses)]
+"""A person's addresses in the channels, by the keys that the channel types define."""
 PersonKey = Annotated[
     str,
     StringConstraints(to_lower=True),
@@ -231,15 +236,20 @@ class TeamSettings(SettingsModel):
             "python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
         ),
     ]
+    """16 or more of A-Z a-z 0-9 . _ ~ -"""
     name: Annotated[str, StringConstraints(max_length=250)] = ""
+    """The team's name in messages."""
     team_id: Annotated[
         str,
         StringConstraints(to_lower=True),
         matching(_UUID, "must be the UUID of a Penpot team (the team-id in its address)"),
     ] = ""
+    """The team's id in Penpot."""
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
     alerts_to: str = ""
+    """Channel that gets an alert when a queue stops."""
     inspector_password: InspectorPassword | None = None
+    """Opens the inspector for this team only."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
@@ -271,14 +281,13 @@ def _channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
             yield ("events", number), entry, rule
     kind = CHANNEL_TYPES.get(str(raw.get("type")))
     if raw.get("edits") == "in-place" and kind is not None:
+        rule = "does not work with direct"
         if not kind.settings.edits_in_place(raw):
-            editors = " and for ".join(
-                kind.editor for kind in CHANNEL_TYPES.values() if kind.editor
-            )
-            yield ("edits",), "in-place", f'works only for {editors}: use "messages" or "none"'
-        elif raw.get("direct"):
-            rule = 'does not work with direct: use "messages" or "none"'
-            yield ("edits",), "in-place", rule
+            editors = [kind.editor for kind in CHANNEL_TYPES.values() if kind.editor]
+            rule = f"works only for {' and for '.join(editors)}"
+        elif not raw.get("direct"):
+            return
+        yield ("edits",), "in-place", f'{rule}: use "messages" or "none"'
 
 
 def _table(value: object) -> Mapping[str, Any]:
@@ -300,7 +309,7 @@ class Config(SettingsModel):
     inspector: InspectorSettings = InspectorSettings()
     log: LogSettings = LogSettings()
     sync: SyncSettings = SyncSettings()
-    people: dict[PersonKey, PersonSettings] = Field(default_factory=dict)
+    people: dict[PersonKey, Addresses] = Field(default_factory=dict)
     teams: Annotated[dict[Name, TeamSettings], Field(min_length=1)]
 
     @classmethod

@@ -36,10 +36,10 @@ class SettingsModel(BaseModel):
 
     Unknown keys and rules about several keys are reported together with the errors of single keys:
     pydantic skips an after-validator when a field fails, so ``rules`` gets the values before their
-    validation.
+    validation. A key's docstring is its comment in ``deploy/relay.toml``.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES
-from relay.config.settings import AnyChannel, PersonSettings
+from relay.config.settings import AnyChannel
 from relay.messages.message import Change, Mention, Message
 from relay.messages.rendering import Problem
 from relay.messages.templates import RenderResult, Templates
@@ -16,22 +16,16 @@ from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
 
 
-def mentions_to_ping(event: Event, people: Mapping[str, PersonSettings]) -> tuple[Mention, ...]:
+def mentions_to_ping(event: Event, people: Mapping[str, Mapping[str, str]]) -> tuple[Mention, ...]:
     """The people whom Penpot lists as mentioned in an enriched event, without the comment's author
-    and the actor. ``people`` is the config's, by mail address or profile id, in lower case."""
+    and the actor. ``people`` is the config's: addresses by mail address or profile id, in lower
+    case."""
     mentions = []
     for person in event.comment.mentions:
         if person.id in (event.actor.id, event.comment.author.id):
             continue
-        settings = people.get(person.id) or people.get(person.email.lower()) or PersonSettings()
-        mentions.append(
-            Mention(
-                id=person.id,
-                name=person.name,
-                email=person.email,
-                addresses=settings.addresses,
-            )
-        )
+        addresses = people.get(person.id) or people.get(person.email.lower()) or {}
+        mentions.append(Mention(person.id, person.name, person.email, addresses))
     return tuple(mentions)
 
 

@@ -16,9 +16,9 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 
 from relay.app import STOP_TIMEOUT
-from relay.channels import CHANNEL_TYPES
+from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
-from relay.config.settings import Config, PersonSettings, people_model
+from relay.config.settings import Addresses, Config, people_model
 from relay.server import GRACEFUL_STOP_TIMEOUT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -74,6 +74,18 @@ def test_a_commented_key_shows_its_default() -> None:
         elif value != default:
             assert f"default: {default}" in EXAMPLE, key.path
     assert {"port", "max_body", "url", "retention", "digest_after", "tls"} <= checked
+
+
+def test_the_comment_of_a_key_is_its_description_in_the_code() -> None:
+    shown = re.findall(r"^#?(\w+) = .*? # (.*?)(?:; default: .*)?$", EXAMPLE, re.MULTILINE)
+    described = {
+        (name, (field.description or "no docstring").lower().removesuffix("."))
+        for model in _reachable(Config)
+        if model.__module__ == "relay.config.settings" and model.__name__ != "PersonAddresses"
+        for name, field in model.model_fields.items()
+        if not any(_models(field.annotation))
+    }
+    assert described - {(key, comment.lower()) for key, comment in shown} == set()
 
 
 def test_compose_joins_penpots_network_with_a_name_that_penpot_can_call() -> None:
@@ -176,8 +188,8 @@ def _keys(model: type[BaseModel], table: dict[str, Any], path: str = "") -> Iter
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if annotation is ChannelSettings:
         yield from (kind.settings for kind in CHANNEL_TYPES.values())
-    elif annotation is PersonSettings:
-        yield people_model()
+    elif annotation == Addresses:
+        yield people_model(**people_keys())
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
