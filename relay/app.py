@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sized
+from collections.abc import AsyncIterator, Collection, Sized
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -35,21 +36,18 @@ from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
-from relay.process import freeze_loaded_objects
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreUnavailable
 from relay.sync.state import forget_sync_state
-
-if TYPE_CHECKING:
-    from relay.penpot.api import PenpotClient
-    from relay.sync.sync import PenpotSync
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
 """Seconds for sends in progress at a stop. A send that is cancelled before its receipt is repeated
 at the next start, and Slack then shows the message twice."""
+MMAP_THRESHOLD_BYTES = 512 * 1024  # glibc maps larger buffers alone and unmaps them when freed
+_M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
 def build(config: Config, role: Role = Role.ALL) -> Starlette:
@@ -81,13 +79,7 @@ class _Service:
         self.metrics = Metrics(CATALOGUE)
         self.feed = ChangeFeed()
         self.templates = Templates(config.templates.path, override_formats())
-        facts = FactCache(self.store)
-        penpot = _penpot(config)
-        lookups = thumbnails = None
-        if penpot is not None:
-            lookups = Lookups(penpot, facts, self.store, self.metrics)
-            thumbnails = Thumbnails(penpot, self.metrics)
-        clock, load = Clock(), RequestLoad()
+        facts, clock, load = FactCache(self.store), Clock(), RequestLoad()
         notices = NoticeRenderer(self.templates, self.metrics)
         retention = config.store.retention.total_seconds()
         context = QueueContext(
@@ -98,9 +90,15 @@ class _Service:
             clock.is_trusted,
             changed=self.feed.changed,
         )
-        if thumbnails is not None:
+        penpot = lookups = thumbnails = None
+        if config.penpot.access_token is not None:  # otherwise httpx is not loaded
+            from relay.penpot.api import PenpotClient
+
+            penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+            lookups = Lookups(penpot, facts, self.store, self.metrics)
+            thumbnails = Thumbnails(penpot, self.metrics)
             context = replace(context, pictures=thumbnails.get)
-        self._queues = _queues(config, context)
+        self._queues = QueueManager(_queue_settings(config, self.store), context)
         self._preparer = EventPreparer(config, facts, lookups, thumbnails)
         self._fan_out = FanOut(
             self._preparer,
@@ -116,8 +114,10 @@ class _Service:
         )
         self._retention = Retention(self.store, retention, partial(clock.is_trusted, GRACE_SECONDS))
         self._sync = None
-        if role.delivers:
-            self._sync = _sync(config, penpot, self.store, self.metrics, notices, self._stored)
+        if penpot is not None and config.sync.enabled and role.delivers:
+            from relay.sync.sync import PenpotSync
+
+            self._sync = PenpotSync(config, penpot, self.store, self.metrics, notices, self._stored)
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self, names: Collection[str]) -> None:
@@ -140,7 +140,7 @@ class _Service:
         await self.store.open()
         if self._role.delivers:
             await self._start()
-        freeze_loaded_objects()
+        tune_memory()
         log.info(
             "Relay %s, role %s: %s, %s, store %s",
             __version__,
@@ -202,9 +202,9 @@ async def _health(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _queues(config: Config, context: QueueContext) -> QueueManager:
-    values = StoredKeyValues(context.store)
-    settings = {
+def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
+    values = StoredKeyValues(store)
+    return {
         name: QueueSettings(
             partial(open_channel, channel, values),
             channel.pace,
@@ -214,36 +214,27 @@ def _queues(config: Config, context: QueueContext) -> QueueManager:
         )
         for name, channel in config.queues().items()
     }
-    return QueueManager(settings, context)
 
 
 def _plural(items: Sized, name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
-def _penpot(config: Config) -> "PenpotClient | None":
-    if config.penpot.access_token is None:  # do not load httpx
-        return None
-    from relay.penpot.api import PenpotClient
-
-    return PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
-
-
-def _sync(
-    config: Config,
-    penpot: "PenpotClient | None",
-    store: Store,
-    metrics: Metrics,
-    notices: NoticeRenderer,
-    event_stored: Callable[[], None],
-) -> "PenpotSync | None":
-    if penpot is None or not config.sync.enabled:
-        return None
-    from relay.sync.sync import PenpotSync
-
-    return PenpotSync(config, penpot, store, metrics, notices, event_stored)
-
-
 def _log_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("%s has ended: restart Relay", task.get_name(), exc_info=error)
+
+
+def tune_memory() -> None:
+    """Return the memory of large bodies to the system, and keep collections short.
+
+    By default each freed large buffer raises glibc's mmap threshold, up to 32 MiB; after that the
+    memory of a few 16 MiB bodies is never returned (mallopt(3)). Other C libraries have no
+    ``mallopt``. All objects that exist now are excluded from garbage collection, which would
+    otherwise walk all modules and templates and block the event loop for some 20 ms.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    gc.collect()
+    gc.freeze()

@@ -86,12 +86,10 @@ def _store(config: Config) -> Store:
 )
 def serve(path: str | None, name: str) -> None:
     """Run the service."""
-    from relay.process import fix_mmap_threshold
     from relay.server import server
 
     config = _load(path)
     configure_logging(config.log.level, config.log.format)
-    fix_mmap_threshold()
     store = _store(config)
     role = Role(name)
     if role is not Role.ALL and not store.shared:

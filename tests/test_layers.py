@@ -43,7 +43,6 @@ UNMIRRORED: frozenset[str] = frozenset(
         "relay.demo",
         "relay.messages.sets",
         "relay.preview",
-        "relay.process",
         "relay.store.base",
         "relay.store.engine",
         "relay.store.postgres_pool",

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not freeze the tests' objects."""
-    monkeypatch.setattr(app, "freeze_loaded_objects", lambda: None)
+    monkeypatch.setattr(app, "tune_memory", lambda: None)
 
 
 @asynccontextmanager
