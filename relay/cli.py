@@ -7,11 +7,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,17 +20,15 @@ from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config, Role
 from relay.delivery.health import stopped_queues
+from relay.errors import RelayError
 from relay.logs import configure_logging
 from relay.penpot.selection import Selection
 from relay.store import store_at
 from relay.store.base import Store
-from relay.store.records import StoreUnavailable, StoreUnusable
 from relay.sync.webhooks import webhook_problems
 
 if TYPE_CHECKING:
     from relay.sync.webhooks import WebhookFix
-
-T = TypeVar("T")
 
 CONFIG = click.option(
     "--config",
@@ -40,37 +38,38 @@ CONFIG = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """Runs its callback, which may be a coroutine function, and prints what it raises."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            result = super().invoke(context)
+            return asyncio.run(result) if asyncio.iscoroutine(result) else result
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(f"FAIL  {problem}", err=True)
+            sys.exit(1)
+        except RelayError as error:
+            raise click.ClickException(str(error)) from error
+
+
+class _Commands(click.Group):
+    command_class = _Command
+    group_class = type  # groups in it are of this class too
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="relay")
 def main() -> None:
     """Send Penpot's events to Slack, Matrix and email."""
 
 
-def _load(path: str | None, *, secrets: bool = True, prefix: str = "") -> Config:
-    try:
-        return load(path, secrets=secrets)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"{prefix}{problem}", err=True)
-        sys.exit(1)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except (StoreUnusable, StoreUnavailable) as error:
-        raise click.ClickException(str(error)) from error
+def _store(config: Config) -> Store:
+    return store_at(config.store.url.reveal())
 
 
 def _report(is_ok: bool, subject: str, text: str, *, err: bool = False) -> None:
     click.echo(f"{'ok' if is_ok else 'FAIL':<4}  {subject}: {text}", err=err)
-
-
-def _store(config: Config) -> Store:
-    try:
-        return store_at(config.store.url.reveal())
-    except StoreUnusable as error:
-        raise click.ClickException(str(error)) from error
 
 
 @main.command()
@@ -88,7 +87,7 @@ def serve(path: str | None, name: str) -> None:
     """Run the service."""
     from relay.server import server
 
-    config = _load(path)
+    config = load(path)
     configure_logging(config.log.level, config.log.format)
     store = _store(config)
     role = Role(name)
@@ -98,7 +97,7 @@ def serve(path: str | None, name: str) -> None:
             f'{config.store.display_url}: use a PostgreSQL ("postgresql://…") or role "all"',
             param_hint="--role",
         )
-    _run(_open_and_close(store))
+    asyncio.run(_open_and_close(store))
     listening = server(config, role)
     try:
         listening.run()
@@ -130,7 +129,7 @@ def check(path: str | None) -> None:
     """Check config and templates, and print the hook URLs."""
     from relay.doctor import template_problems
 
-    config = _load(path, prefix="FAIL  ")
+    config = load(path)
     _store(config)
     problems = template_problems(config, config.teams)
     for problem in problems:
@@ -160,7 +159,7 @@ def demo(stay: bool | None) -> None:
 
     configure_logging("error", "text")
     with contextlib.suppress(KeyboardInterrupt):
-        _run(run(stay=sys.stdout.isatty() if stay is None else stay))
+        asyncio.run(run(stay=sys.stdout.isatty() if stay is None else stay))
 
 
 @main.command()
@@ -185,31 +184,28 @@ def preview(
 
     Nothing is sent.
     """
-    from relay.preview import PreviewError, render_previews
+    from relay.preview import render_previews
 
     config = (
-        _load(path)
+        load(path)
         if path
         or os.environ.keys() & {"RELAY_CONFIG", "RELAY_SECRET", "RELAY_SECRET_FILE"}
-        or (Path("relay.toml").is_file())
+        or Path("relay.toml").is_file()
         else None
     )
-    try:
-        for text in render_previews(config, event, kind, team, payload):
-            click.echo(f"{text}\n")
-    except PreviewError as error:
-        raise click.ClickException(str(error)) from error
+    for text in render_previews(config, event, kind, team, payload):
+        click.echo(f"{text}\n")
 
 
 @main.command()
 @CONFIG
 @click.argument("team")
 @click.option("--channel", "only", help="Only this channel. Default: all channels of the team.")
-def send(path: str | None, team: str, only: str | None) -> None:
+async def send(path: str | None, team: str, only: str | None) -> None:
     """Send a test message to a team's channels."""
     from relay.preview import send_test
 
-    config = _load(path)
+    config = load(path)
     if team not in config.teams:
         raise click.BadParameter(f"{team} is none of: {', '.join(config.teams)}")
     channels = [item for item in config.teams[team].channels if only in (None, item.name)]
@@ -218,7 +214,7 @@ def send(path: str | None, team: str, only: str | None) -> None:
         raise click.BadParameter(f"team {team} has no channel {only or 'at all'}; it has: {known}")
     failures = 0
     for settings in channels:
-        is_sent, text = _run(send_test(config, team, settings))
+        is_sent, text = await send_test(config, team, settings)
         click.echo(f"{team}/{settings.name}: {text}", err=not is_sent)
         failures += not is_sent
     if failures:
@@ -246,15 +242,11 @@ def events(event: str | None) -> None:
     help="Only events in this state, or with a delivery in this state.",
 )
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
-def log(path: str | None, team: str | None, state: str | None, limit: int) -> None:
+async def log(path: str | None, team: str | None, state: str | None, limit: int) -> None:
     """List recent events and their deliveries."""
-    config = _load(path, secrets=False)
+    config = load(path, secrets=False)
     if team is not None and team not in config.teams:
         raise click.BadParameter(f"--team {team} is none of: {', '.join(config.teams)}")
-    _run(_log(config, team, state, limit))
-
-
-async def _log(config: Config, team: str | None, state: str | None, limit: int) -> None:
     async with _opened(config) as store:
         entries = await store.log(team=team, state=state, limit=limit)
         stopped = await stopped_queues(store, config.queues())
@@ -286,18 +278,14 @@ def _utc(seconds: float) -> str:
 @CONFIG
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
 @click.option("--dead", is_flag=True, help="All dead letters.")
-def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
+async def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
     """Send deliveries again.
 
     ID is a delivery's number in `relay log`.
     """
     if bool(ids) == dead:
         raise click.UsageError("give either delivery IDs or --dead")
-    _run(_resend(_load(path, secrets=False), ids))
-
-
-async def _resend(config: Config, ids: tuple[int, ...]) -> None:
-    async with _opened(config) as store:
+    async with _opened(load(path, secrets=False)) as store:
         queued = await store.resend(ids) if ids else await store.resend_dead()
     click.echo(f"{len(queued)} queued again")
     unknown = sorted(set(ids) - set(queued))
@@ -313,12 +301,9 @@ def store_() -> None:
 @store_.command()
 @CONFIG
 @click.argument("file", type=click.Path(path_type=Path))
-def backup(path: str | None, file: Path) -> None:
+async def backup(path: str | None, file: Path) -> None:
     """Copy the store to FILE. The service may be running."""
-    _run(_backup(_load(path, secrets=False), file))
-
-
-async def _backup(config: Config, file: Path) -> None:
+    config = load(path, secrets=False)
     async with _opened(config) as store:
         await store.backup(file)
     click.echo(f"{config.store.display_url} is copied to {file}")
@@ -327,15 +312,11 @@ async def _backup(config: Config, file: Path) -> None:
 @main.command()
 @CONFIG
 @click.option("--fix", is_flag=True, help="Offer to apply each available fix.")
-def doctor(path: str | None, fix: bool) -> None:
+async def doctor(path: str | None, fix: bool) -> None:
     """Check the config, the store, Penpot and all channels. Sends no messages."""
-    if not _run(_doctor(_load(path, prefix="FAIL  "), fix=fix)):
-        sys.exit(1)
-
-
-async def _doctor(config: Config, *, fix: bool) -> bool:
     from relay.doctor import apply_fix, examine
 
+    config = load(path)
     problems = 0
     fixes: list[WebhookFix] = []
     async for subject, finding in examine(config, fixes):
@@ -348,14 +329,15 @@ async def _doctor(config: Config, *, fix: bool) -> bool:
             finding = await apply_fix(config, offered)
             _report(finding.ok, offered.team, finding.text)
             problems -= finding.ok
-    return problems == 0
+    if problems:
+        sys.exit(1)
 
 
 @main.command()
 @CONFIG
 def health(path: str | None) -> None:
     """Check that the running service responds."""
-    server = _load(path, secrets=False).server
+    server = load(path, secrets=False).server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
     url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/healthz"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

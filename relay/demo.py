@@ -4,11 +4,9 @@ import asyncio
 import secrets
 import socket
 import tempfile
-from pathlib import Path
 
 import click
 import httpx
-from uvicorn import Server
 
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.settings import Config
@@ -24,40 +22,32 @@ SAMPLE_TIMEOUT = 10.0  # seconds from the POST to the message
 async def run(*, stay: bool) -> None:
     """Serve on a free loopback port, post the samples over HTTP and print the messages. With
     ``stay`` the service keeps running until it is interrupted."""
-    with tempfile.TemporaryDirectory(prefix="relay-demo-") as folder:
-        port = _free_port()
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-demo-") as folder,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        channel = {"name": "demo", "type": DEFAULT_KIND, "events": ["*"]}
+        team = {"secret": secrets.token_urlsafe(24), "channels": [channel]}
         config = Config.model_validate(
-            {
-                "server": {"host": "127.0.0.1", "port": port},
-                "store": {"url": f"sqlite:///{Path(folder) / 'relay.db'}"},
-                "teams": {
-                    "acme": {
-                        "secret": secrets.token_urlsafe(24),
-                        "channels": [{"name": "demo", "type": DEFAULT_KIND, "events": ["*"]}],
-                    }
-                },
-            }
+            {"store": {"url": f"sqlite:///{folder}/relay.db"}, "teams": {"acme": team}}
         )
         listening = server(config)
-        serving = asyncio.create_task(listening.serve())
+        serving = asyncio.create_task(listening.serve(sockets=[listener]))
         store = store_at(config.store.url.reveal())
         try:
-            await _start(listening)
+            while not listening.started:  # noqa: ASYNC110 - uvicorn offers no event to wait for
+                await asyncio.sleep(0.01)
             await store.open(service=False)
-            hook = f"http://127.0.0.1:{port}{config.hook_path('acme')}"
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            hook = address + config.hook_path("acme")
             await _post_samples(hook, store)
-            _print_next_steps(hook, f"http://127.0.0.1:{port}/inspector", stay=stay)
+            _print_next_steps(hook, f"{address}/inspector", stay=stay)
             if stay:
                 await serving
         finally:
             listening.should_exit = True
             await serving
             await store.close()
-
-
-async def _start(listening: Server) -> None:
-    while not listening.started:  # noqa: ASYNC110 - uvicorn offers no event to wait for
-        await asyncio.sleep(0.01)
 
 
 async def _post_samples(hook: str, store: Store) -> None:
@@ -84,29 +74,24 @@ async def _wait_until_sent(store: Store, name: str) -> None:
         raise click.ClickException(f"{name} was not sent within {SAMPLE_TIMEOUT:.0f} s") from error
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _print_next_steps(hook: str, inspector: str, *, stay: bool) -> None:
     click.secho(f"── {len(SAMPLE_NAMES)} events passed HTTP, store and queue.", dim=True)
-    click.echo("Try next:")
-    click.echo("  relay events                        the events that Penpot sends")
-    click.echo(f"  relay preview create-comment --channel {next(iter(CHANNEL_TYPES))}")
-    click.echo("  relay check                         check your own relay.toml")
+    click.echo(
+        "Try next:\n"
+        "  relay events                        the events that Penpot sends\n"
+        f"  relay preview create-comment --channel {next(iter(CHANNEL_TYPES))}\n"
+        "  relay check                         check your own relay.toml"
+    )
     if not stay:
         click.echo(
-            "The demo ends. In a terminal, or with --stay, it keeps running, with the inspector:"
+            "The demo ends. In a terminal, or with --stay, it keeps running, with the inspector:\n"
+            "  relay demo --stay"
         )
-        click.echo("  relay demo --stay")
-    else:
-        click.echo("The inspector shows the events and can send them again:")
-        click.secho(f"  {inspector}", bold=True)
-        click.echo("Post an event of your own, or press Ctrl-C:")
-        click.echo(
-            f"  curl -H 'content-type: application/json' {hook} \\\n"
-            """    -d '{"name": "create-project", "props": {"name": "My project"}}'"""
-        )
+        return
+    click.echo("The inspector shows the events and can send them again:")
+    click.secho(f"  {inspector}", bold=True)
+    click.echo(
+        "Post an event of your own, or press Ctrl-C:\n"
+        f"  curl -H 'content-type: application/json' {hook} \\\n"
+        """    -d '{"name": "create-project", "props": {"name": "My project"}}'"""
+    )

@@ -28,8 +28,7 @@ from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
-from relay.sync import webhooks as fixes
-from relay.sync.webhooks import TeamDirectory, WebhookFix
+from relay.sync.webhooks import TeamDirectory, WebhookFix, check_webhook
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 """Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""
@@ -44,22 +43,28 @@ async def examine(
     fixes to ``fixes``. ``known``: the keys of all teams when ``config`` holds only some of them."""
     for warning in warnings(config):
         yield "config", Finding(True, f"warning: {warning}")
-    async for subject, finding in _check_store(config):
-        yield subject, finding
-    problems = await asyncio.to_thread(template_problems, config, known or config.teams)
-    for problem in problems:
-        yield "templates", Finding(False, str(problem))
-    if not problems:
-        yield "templates", Finding(True, "no problems")
-    yield "penpot", await _check_penpot(config.penpot.url)
-    if config.penpot.access_token is not None:
-        token = await _check_token(config.penpot.url, config.penpot.access_token.reveal())
-        yield "penpot", token
-        if token.ok:
-            async for team, webhook, fix in _webhooks(config, config.penpot.access_token.reveal()):
-                yield team, webhook
-                if fix is not None and fixes is not None:
-                    fixes.append(fix)
+    async with contextlib.AsyncExitStack() as opened:
+        store, finding = await _open_store(config, opened)
+        yield "store", finding
+        if store is not None:
+            async for subject, finding in _check_store(config, store):
+                yield subject, finding
+        problems = await asyncio.to_thread(template_problems, config, known or config.teams)
+        for problem in problems:
+            yield "templates", Finding(False, str(problem))
+        if not problems:
+            yield "templates", Finding(True, "no problems")
+        yield "penpot", await _check_penpot(config.penpot.url)
+        if config.penpot.access_token is not None:
+            penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+            opened.push_async_callback(penpot.close)
+            token = await _check_token(penpot)
+            yield "penpot", token
+            if token.ok:
+                async for team, webhook, fix in _check_webhooks(config, penpot, store):
+                    yield team, webhook
+                    if fix is not None and fixes is not None:
+                        fixes.append(fix)
     queues = config.queues()
     results = await asyncio.gather(*(_check_channel(settings) for settings in queues.values()))
     for name, findings in zip(queues, results, strict=True):
@@ -85,32 +90,40 @@ def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
     return check(templates, samples, teams)
 
 
-async def _check_store(config: Config) -> AsyncIterator[tuple[str, Finding]]:
-    store = store_at(config.store.url.reveal())
+async def _open_store(
+    config: Config, opened: contextlib.AsyncExitStack
+) -> tuple[Store | None, Finding]:
     try:
+        store = store_at(config.store.url.reveal())
         await store.open(service=False)
     except StoreMissing as error:
-        yield "store", Finding(True, f"{error}; `relay serve` creates it")
-        return
+        return None, Finding(True, f"{error}; `relay serve` creates it")
     except StoreUnusable as error:
-        yield "store", Finding(False, f"{error} (user {os.getuid()} needs write access)")
-        return
+        return None, Finding(False, f"{error} (user {os.getuid()} needs write access)")
+    opened.push_async_callback(store.close)
     try:
         await store.probe()
         waiting = sum((await store.waiting_queues()).values())
-        text = f"{config.store.display_url} is writable; {waiting} deliveries wait"
-        yield "store", Finding(True, text)
-        for queue, (_, why) in (await stopped_queues(store, config.queues())).items():
-            yield queue, Finding(False, f"the queue is stopped: {why}")
-        state = await store.get_value(PENPOT_STATE_KEY) if config.penpot.access_token else None
-        if state is not None and state.value:
-            since = datetime.fromtimestamp(state.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-            text = f"the service has paused its lookups since {since}: {state.value}"
-            yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
     except StoreUnavailable as error:
-        yield "store", Finding(False, f"can't be written: {error}")
-    finally:
-        await store.close()
+        return None, Finding(False, f"can't be written: {error}")
+    return store, Finding(
+        True, f"{config.store.display_url} is writable; {waiting} deliveries wait"
+    )
+
+
+async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str, Finding]]:
+    try:
+        stopped = await stopped_queues(store, config.queues())
+        state = await store.get_value(PENPOT_STATE_KEY) if config.penpot.access_token else None
+    except StoreUnavailable as error:
+        yield "store", Finding(False, f"can't be read: {error}")
+        return
+    for queue, (_, why) in stopped.items():
+        yield queue, Finding(False, f"the queue is stopped: {why}")
+    if state is not None and state.value:
+        since = datetime.fromtimestamp(state.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        text = f"the service has paused its lookups since {since}: {state.value}"
+        yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
 
 
 async def _check_penpot(url: str) -> Finding:
@@ -132,10 +145,9 @@ async def _check_penpot(url: str) -> Finding:
     return Finding(True, f"{url} responds")
 
 
-async def _check_token(url: str, token: str) -> Finding:
-    penpot = PenpotClient(url, token)
+async def _check_token(penpot: PenpotClient) -> Finding:
     try:
-        name = await penpot.profile()
+        user = await penpot.profile()
     except PenpotRefused as error:
         return Finding(
             False,
@@ -144,39 +156,27 @@ async def _check_token(url: str, token: str) -> Finding:
         )
     except PenpotError as error:
         return Finding(False, f"Penpot's API failed: {error}")
-    finally:
-        await penpot.close()
-    return Finding(True, f"the access token is valid and belongs to {name}")
+    return Finding(True, f"the access token is valid and belongs to {user}")
 
 
-async def _webhooks(
-    config: Config, token: str
+async def _check_webhooks(
+    config: Config, penpot: PenpotClient, store: Store | None
 ) -> AsyncIterator[tuple[str, Finding, WebhookFix | None]]:
-    penpot = PenpotClient(config.penpot.url, token)
-    async with contextlib.AsyncExitStack() as opened:
-        opened.push_async_callback(penpot.close)
-        store: Store | None = None
-        with contextlib.suppress(StoreUnusable):  # ``_check_store`` has reported it
-            existing = store_at(config.store.url.reveal())
-            await existing.open(service=False)
-            opened.push_async_callback(existing.close)
-            store = existing
-        directory = TeamDirectory(config, penpot, time.time)
-        for team in config.teams:
-            try:
-                yield team, *await fixes.check_webhook(config, penpot, directory, store, team)
-            except (PenpotError, StoreUnavailable) as error:
-                yield team, Finding(False, f"can't check its webhook: {error}"), None
+    directory = TeamDirectory(config, penpot, time.time)
+    for team in config.teams:
+        try:
+            yield team, *await check_webhook(config, penpot, directory, store, team)
+        except (PenpotError, StoreUnavailable) as error:
+            yield team, Finding(False, f"can't check its webhook: {error}"), None
 
 
 async def _check_channel(settings: AnyChannel) -> list[Finding]:
     """Any exception becomes a finding, so that the other channels are still reported. The finding
     names only its type: the text may contain a response or an address."""
+    problem = "can't be opened ({}): check its settings"
     try:
         channel = open_channel(settings)
-    except Exception as error:  # noqa: BLE001 - see above
-        return [Finding(False, f"can't be opened ({type(error).__name__}): check its settings")]
-    try:
+        problem = "unexpected response ({}): check the address"
         async with asyncio.timeout(CHECK_TIMEOUT):
             try:
                 return await channel.check()
@@ -185,5 +185,4 @@ async def _check_channel(settings: AnyChannel) -> list[Finding]:
     except TimeoutError:
         return [Finding(False, f"no response within {CHECK_TIMEOUT:.0f} s: check the address")]
     except Exception as error:  # noqa: BLE001 - see above
-        text = f"unexpected response ({type(error).__name__}): check the address"
-        return [Finding(False, text)]
+        return [Finding(False, problem.format(type(error).__name__))]

@@ -3,18 +3,16 @@
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 
 from relay.channels import CHANNEL_TYPES
 
 
 class _TextFormatter(logging.Formatter):
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
-        self.converter = lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple()
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         # foreign text in a message must not start a new line
@@ -36,7 +34,8 @@ class _JsonFormatter(logging.Formatter):
 
 def configure_logging(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
+    text = _TextFormatter("%(asctime)s %(levelname)-7s %(message)s")
+    handler.setFormatter(_JsonFormatter() if form == "json" else text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -7,15 +7,11 @@ from uuid import uuid4
 
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.channels.base import DeliveryError
-from relay.config.settings import AnyChannel, Config, PenpotSettings, TemplateSettings
+from relay.config.settings import AnyChannel, Config
 from relay.delivery.facts import FactCache
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import (
-    original_comment_event,
-    render,
-    updates_message,
-)
+from relay.delivery.renderer import original_comment_event, render, updates_message
 from relay.errors import RelayError
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
@@ -39,18 +35,15 @@ def render_previews(
     Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
     to use instead of the samples.
     """
+    config = config or Config.model_construct(teams={})
     if kind not in CHANNEL_TYPES:
         raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_TYPES)}")
     if name is not None and name not in {*CATALOGUE, *NOTICES} and payload is None:
         raise PreviewError(unknown_event(name))
-    if config is not None and team is not None and team not in config.teams:
+    if config.teams and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
-    team = team or (next(iter(config.teams)) if config else "acme")
-    templates = Templates(
-        (config.templates if config else TemplateSettings()).path, override_formats()
-    )
-    settings = config or Config.model_construct(penpot=PenpotSettings(), teams={})
-    source = EventSource.of(settings, team)
+    source = EventSource.of(config, team or next(iter(config.teams), "acme"))
+    templates = Templates(config.templates.path, override_formats())
     for rendered in _results(templates, name, kind, source, payload):
         if rendered.problems:
             raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
@@ -94,8 +87,7 @@ def _event(payload: Path, source: EventSource) -> Event:
 
 def _test_message(config: Config, team: str, kind: str) -> Message:
     templates = Templates(config.templates.path, override_formats())
-    name, url = config.team_name(team), config.penpot.url
-    variables = notice_variables("test", {}, team=name, url=url)
+    variables = notice_variables("test", {}, team=config.team_name(team), url=config.penpot.url)
     try:
         return templates.render("test", variables, team=team, channel_kind=kind).message
     finally:

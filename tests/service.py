@@ -15,6 +15,19 @@ SECRET = "a-secret-of-24-characters"
 JSON = {"content-type": "application/json"}
 
 
+def relay(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in ``folder`` with only these ``RELAY_`` variables."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "relay", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env=clean | environ,
+    )
+
+
 class Service:
     """``relay serve`` with a config, started and stopped at will on the same port and store."""
 

@@ -1,19 +1,10 @@
 """The commands of the command line, run as subprocesses."""
 
-import contextlib
-import json
-import os
-import pty
-import re
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from relay.penpot.catalogue import CATALOGUE
@@ -22,23 +13,10 @@ from relay.store.sqlite import upgrade
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
-from tests.service import SECRET, Service, running, wait_until
+from tests.service import SECRET, Service, relay, running, wait_until
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
 LOG = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\n'
-
-
-def relay(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in ``folder`` with only these ``RELAY_`` variables."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RELAY_")}
-    return subprocess.run(
-        [sys.executable, "-m", "relay", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=folder,
-        env=clean | environ,
-    )
 
 
 def slack_channel(server: RunningSlack, name: str, room: str) -> str:
@@ -148,104 +126,6 @@ def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
     run = relay("check", folder=tmp_path, RELAY_SECRET=SECRET, RELAY_STDOUT="1")
     assert run.returncode == 0
     assert f"/hooks/default/{SECRET}" in run.stdout
-
-
-def test_the_demo_shows_one_message_of_each_kind_and_ends(tmp_path: Path) -> None:
-    run = relay("demo", "--once", folder=tmp_path)
-    assert run.returncode == 0, run.stderr
-    shown = [line.split()[1].rstrip(":") for line in run.stdout.splitlines() if line[:1] == "─"]
-    assert set(shown[:-1]) == set(CATALOGUE)
-    assert "Try next:" in run.stdout
-    assert run.stderr == ""
-
-
-def test_the_demo_ends_without_a_terminal(tmp_path: Path) -> None:
-    run = relay("demo", folder=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert "The demo ends." in run.stdout
-
-
-def test_the_demo_runs_in_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
-    ours, terminal = pty.openpty()
-    command = [sys.executable, "-m", "relay", "demo"]
-    with (
-        os.fdopen(ours, "rb", buffering=0) as screen,
-        subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal) as demo,
-    ):
-        os.close(terminal)
-        output = ""
-        while "My project" not in output:
-            output += screen.read(4096).decode(errors="replace")
-        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/inspector", output)
-        page = httpx.get(address).text
-        assert "Landing page, autumn" in page
-        assert page.count("mark sent") >= len(CATALOGUE)
-        demo.send_signal(signal.SIGINT)
-        assert demo.wait(10) == 0
-        with contextlib.suppress(OSError):  # Linux raises it once no process has the terminal open
-            output = screen.read(4096).decode(errors="replace")
-        assert "Traceback" not in output
-        assert "Aborted" not in output
-
-
-@pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
-def test_preview_prints_the_message_of_each_channel(tmp_path: Path, kind: str) -> None:
-    run = relay("preview", "create-comment", "--channel", kind, folder=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert "Landing page" in run.stdout
-    if kind == "slack":
-        assert json.loads(run.stdout)["blocks"][0]["type"] == "rich_text"
-    if kind == "matrix":
-        assert json.loads(run.stdout)["format"] == "org.matrix.custom.html"
-    if kind == "email":
-        assert "Subject: " in run.stdout
-
-
-def test_preview_shows_a_notice(tmp_path: Path) -> None:
-    shown = relay("preview", "queue-stopped", "--channel", "stdout", folder=tmp_path).stdout
-    assert shown.startswith("Messages to design have stopped: ")
-
-
-def test_preview_uses_the_teams_name(tmp_path: Path) -> None:
-    (tmp_path / "relay.toml").write_text(
-        f'[teams.acme]\nsecret = "{SECRET}"\nname = "Acme Design"\n'
-    )
-    shown = relay("preview", "rename-file", "--channel", "email", folder=tmp_path).stdout
-    assert "Acme Design" in shown
-    assert "To: design@example.com" in shown
-
-
-def test_preview_shows_the_edited_message(tmp_path: Path) -> None:
-    by_kind = {
-        kind: relay("preview", "resolve-comment-thread", "--channel", kind, folder=tmp_path).stdout
-        for kind in ("slack", "matrix", "stdout")
-    }
-    for kind in ("slack", "matrix"):
-        assert "✓ Resolved" in by_kind[kind]
-        assert "✓ resolved" in by_kind[kind]
-    assert "✓ resolved" not in by_kind["stdout"]
-
-
-def test_preview_shows_all_events_or_a_payload(tmp_path: Path) -> None:
-    assert relay("preview", folder=tmp_path).stdout.count("Open in Penpot") > 20
-    for form in ("json", "transit.json"):
-        payload = PAYLOADS / "create-comment-thread" / f"mention-one.{form}"
-        run = relay("preview", "--payload", str(payload), folder=tmp_path)
-        assert "@Zoë Müller-O'Neill could you check the 24px padding here?" in run.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["create-coment"], "did you mean create-comment?"),
-        (["create-comment", "--channel", "irc"], "irc is none of: slack, matrix, email, stdout"),
-        (["--payload", __file__], "not JSON"),
-    ],
-)
-def test_preview_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
-    run = relay("preview", *arguments, folder=tmp_path)
-    assert run.returncode == 1
-    assert words in run.stderr
 
 
 def test_events_lists_the_catalogue(tmp_path: Path) -> None:

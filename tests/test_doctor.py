@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from relay import doctor
 from relay.channels.base import Finding
 from relay.channels.stdout import StdoutSettings
 from relay.cli import main
@@ -21,6 +22,7 @@ from relay.config.settings import (
 from relay.config.settings import PenpotSettings as PenpotSettings
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.doctor import apply_fix, examine
+from relay.penpot.api import PenpotClient
 from relay.store.sqlite import SqliteStore
 from relay.sync.webhooks import WebhookFix
 from tests.channels import builders
@@ -121,6 +123,22 @@ async def penpot_findings(token: str, url: str, folder: Path) -> str:
     return "\n".join(
         [finding.text async for subject, finding in examine(config) if subject == "penpot"]
     )
+
+
+async def test_all_checks_use_one_penpot_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = []
+
+    def counted(url: str, token: str) -> PenpotClient:
+        clients.append(PenpotClient(url, token))
+        return clients[-1]
+
+    monkeypatch.setattr(doctor, "PenpotClient", counted)
+    with StandIn() as penpot:
+        subjects = {subject async for subject, _ in examine(team_config(penpot, tmp_path))}
+    assert {"penpot", "acme"} <= subjects
+    assert len(clients) == 1
 
 
 async def test_paused_lookups_are_reported(tmp_path: Path) -> None:

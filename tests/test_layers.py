@@ -39,10 +39,7 @@ MAX_PACKAGE_LINES = 20_900  # the design asks for 17,000: this number only gets 
 
 UNMIRRORED: frozenset[str] = frozenset(
     {
-        "relay.app",
-        "relay.demo",
         "relay.messages.sets",
-        "relay.preview",
         "relay.store.base",
         "relay.store.engine",
         "relay.store.postgres_pool",

@@ -87,10 +87,10 @@ def warnings(config: Config) -> list[str]:
             advice.append(f"teams.{name} has no channels: its events are stored but not sent")
     advice += [
         f'{key} is in the config file as plain text: use {{ env = "NAME" }} or {{ file = "…" }}'
-        for key in _plain_secrets(config, "")
+        for key in _plain_secrets(config)
     ]
-    secrets = Counter(team.secret.reveal() for team in config.teams.values())
-    shared = [name for name, team in config.teams.items() if secrets[team.secret.reveal()] > 1]
+    secrets = Counter(team.secret for team in config.teams.values())
+    shared = [name for name, team in config.teams.items() if secrets[team.secret] > 1]
     if shared:
         advice.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
     if not config.server.public_url:

@@ -1,0 +1,113 @@
+"""``relay preview`` and the message of ``relay send``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from relay.channels.stdout import StdoutSettings
+from relay.config.load import load
+from relay.config.settings import Config
+from relay.preview import PreviewError, render_previews, send_test
+from tests.service import SECRET, relay
+
+PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
+
+
+@pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
+def test_preview_prints_the_message_of_each_channel(tmp_path: Path, kind: str) -> None:
+    run = relay("preview", "create-comment", "--channel", kind, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "Landing page" in run.stdout
+    if kind == "slack":
+        assert json.loads(run.stdout)["blocks"][0]["type"] == "rich_text"
+    if kind == "matrix":
+        assert json.loads(run.stdout)["format"] == "org.matrix.custom.html"
+    if kind == "email":
+        assert "Subject: " in run.stdout
+
+
+def test_preview_shows_a_notice(tmp_path: Path) -> None:
+    shown = relay("preview", "queue-stopped", "--channel", "stdout", folder=tmp_path).stdout
+    assert shown.startswith("Messages to design have stopped: ")
+
+
+def test_preview_uses_the_teams_name(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text(
+        f'[teams.acme]\nsecret = "{SECRET}"\nname = "Acme Design"\n'
+    )
+    shown = relay("preview", "rename-file", "--channel", "email", folder=tmp_path).stdout
+    assert "Acme Design" in shown
+    assert "To: design@example.com" in shown
+
+
+def test_preview_shows_the_edited_message(tmp_path: Path) -> None:
+    by_kind = {
+        kind: relay("preview", "resolve-comment-thread", "--channel", kind, folder=tmp_path).stdout
+        for kind in ("slack", "matrix", "stdout")
+    }
+    for kind in ("slack", "matrix"):
+        assert "✓ Resolved" in by_kind[kind]
+        assert "✓ resolved" in by_kind[kind]
+    assert "✓ resolved" not in by_kind["stdout"]
+
+
+def test_preview_shows_all_events_or_a_payload(tmp_path: Path) -> None:
+    assert relay("preview", folder=tmp_path).stdout.count("Open in Penpot") > 20
+    for form in ("json", "transit.json"):
+        payload = PAYLOADS / "create-comment-thread" / f"mention-one.{form}"
+        run = relay("preview", "--payload", str(payload), folder=tmp_path)
+        assert "@Zoë Müller-O'Neill could you check the 24px padding here?" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["create-coment"], "did you mean create-comment?"),
+        (["create-comment", "--channel", "irc"], "irc is none of: slack, matrix, email, stdout"),
+        (["--payload", __file__], "not JSON"),
+    ],
+)
+def test_preview_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
+    run = relay("preview", *arguments, folder=tmp_path)
+    assert run.returncode == 1
+    assert words in run.stderr
+
+
+def test_the_options_are_those_of_the_config(tmp_path: Path) -> None:
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
+    with pytest.raises(PreviewError, match="--team nobody is none of: acme"):
+        next(render_previews(config, None, "stdout", "nobody", None))
+    assert next(render_previews(None, "create-file", "stdout", "any", None))
+
+
+def test_a_failing_template_is_an_error_with_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "create-file.md.j2").write_text("{% block title %}{{ autor }}{% endblock %}")
+    config = Config.model_validate(
+        {"templates": {"path": str(tmp_path)}, "teams": {"acme": {"secret": SECRET}}}
+    )
+    with pytest.raises(PreviewError, match=r"create-file\.md\.j2:1: 'autor' is undefined"):
+        next(render_previews(config, "create-file", "stdout", None, None))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({}, "messages about your Penpot team will"),
+        ({"RELAY_TEAM_NAME": "Acme *1*"}, "messages about the Penpot team Acme *1* will"),
+    ],
+)
+async def test_the_test_message_names_a_team_that_has_a_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environ: dict[str, str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load(None, {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"} | environ)
+    log = StdoutSettings(type="stdout", name="log")
+    is_sent, _ = await send_test(config, "default", log)
+    assert is_sent
+    assert words in " ".join(capsys.readouterr().out.split())
