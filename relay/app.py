@@ -82,13 +82,9 @@ class _Service:
         facts, clock, load = FactCache(self.store), Clock(), RequestLoad()
         notices = NoticeRenderer(self.templates, self.metrics)
         retention = config.store.retention.total_seconds()
+        changed = self.feed.changed
         context = QueueContext(
-            self.store,
-            self.metrics,
-            notices,
-            retention,
-            clock.is_trusted,
-            changed=self.feed.changed,
+            self.store, self.metrics, notices, retention, clock.is_trusted, changed=changed
         )
         penpot = lookups = thumbnails = None
         if config.penpot.access_token is not None:  # otherwise httpx is not loaded
@@ -100,14 +96,9 @@ class _Service:
             context = replace(context, pictures=thumbnails.get)
         self._queues = QueueManager(_queue_settings(config, self.store), context)
         self._preparer = EventPreparer(config, facts, lookups, thumbnails)
+        planner = Planner(config, facts, self.templates, self.metrics)
         self._fan_out = FanOut(
-            self._preparer,
-            Planner(config, facts, self.templates, self.metrics),
-            self.store,
-            self._queues,
-            self.metrics,
-            load.is_high,
-            self.feed.changed,
+            self._preparer, planner, self.store, self._queues, self.metrics, load.is_high, changed
         )
         self.hook = HookEndpoint(
             config, self.store, self._stored, self.metrics, load, is_open=role.accepts_events

@@ -19,7 +19,7 @@ from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts
 from relay.penpot.wire import UnreadableBody
-from relay.reference import unknown_event
+from relay.reference import UnknownEvent
 
 
 class PreviewError(RelayError):
@@ -33,13 +33,13 @@ def render_previews(
     an event that edits an earlier message, also the edited message.
 
     Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
-    to use instead of the samples.
+    to use instead of the samples. Raises ``PreviewError`` and ``UnknownEvent``.
     """
     config = config or Config.model_construct(teams={})
     if kind not in CHANNEL_TYPES:
         raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_TYPES)}")
     if name is not None and name not in {*CATALOGUE, *NOTICES} and payload is None:
-        raise PreviewError(unknown_event(name))
+        raise UnknownEvent(name)
     if config.teams and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     source = EventSource.of(config, team or next(iter(config.teams), "acme"))
@@ -65,14 +65,9 @@ def _results(
     else:
         events = asyncio.run(examples([name] if name else SAMPLE_NAMES, source))
     for event in events:
-        for version in _versions(event, kind):
-            yield render(templates, version, source.team, kind)
-
-
-def _versions(event: Event, kind: str) -> Iterator[Event]:
-    yield event
-    if CHANNEL_TYPES[kind].editor and updates_message(event):
-        yield original_comment_event(event, kind)
+        yield render(templates, event, source.team, kind)
+        if CHANNEL_TYPES[kind].editor and updates_message(event):
+            yield render(templates, original_comment_event(event, kind), source.team, kind)
 
 
 def _event(payload: Path, source: EventSource) -> Event:

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from relay.delivery.notices import NOTICES
+from relay.errors import RelayError
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import Selection
 
@@ -66,23 +67,25 @@ def list_events() -> str:
     lines += ["", "Sent by Relay itself"]
     for name, notice in NOTICES.items():
         lines.append(f"   {name:<{width}}{notice.when}")
-    lines.append("")
-    lines.append("- is not sent unless a channel's events list includes it.")
-    lines.append(
-        "`relay events NAME` lists the template variables, `relay preview NAME` shows the message."
-    )
+    lines += [
+        "",
+        "- is not sent unless a channel's events list includes it.",
+        "`relay events NAME` lists the template variables, `relay preview NAME` shows the message.",
+    ]
     return "\n".join(lines)
 
 
-def unknown_event(name: str) -> str:
-    """The error text for a name that the catalogue does not have."""
-    close = difflib.get_close_matches(name, [*CATALOGUE, *NOTICES], n=1)
-    hint = f"did you mean {close[0]}?" if close else "`relay events` lists them"
-    return f"{name} is no event of the catalogue: {hint}"
+class UnknownEvent(RelayError):
+    """The catalogue does not have this name."""
+
+    def __init__(self, name: str) -> None:
+        close = difflib.get_close_matches(name, [*CATALOGUE, *NOTICES], n=1)
+        hint = f"did you mean {close[0]}?" if close else "`relay events` lists them"
+        super().__init__(f"{name} is no event of the catalogue: {hint}")
 
 
 def describe_event(name: str) -> str:
-    """Raises ``KeyError`` with ``unknown_event`` for a name that the catalogue does not have."""
+    """Raises ``UnknownEvent``."""
     if notice := NOTICES.get(name):
         lines = [f"{name} (sent by Relay itself)", notice.when]
         described = {key: VARIABLES[key] for key in ("event", "team")} | dict(notice.variables)
@@ -90,7 +93,7 @@ def describe_event(name: str) -> str:
         lines = [f"{name} ({kind.group})", kind.when, *textwrap.wrap(kind.note, 80)]
         described = {key: VARIABLES[key] for key in ("event", *kind.variables)}
     else:
-        raise KeyError(unknown_event(name))
+        raise UnknownEvent(name)
     lines += ["", f"Template: {name}.md.j2, with", *_table(described)]
     if name != "digest":
         lines += ["", "Blocks:", *_table(BLOCKS)]

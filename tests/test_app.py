@@ -1,6 +1,7 @@
-"""Each role runs and reports only its own tasks."""
+"""Each role runs and reports only its own tasks; routes, and the memory of the process."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from relay.store.sqlite import SqliteStore
 from tests.sync.stage import settings
 
 pytestmark = pytest.mark.anyio
+tune_memory = app.tune_memory
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +99,20 @@ async def test_role_intake_keeps_the_sync_state(tmp_path: Path, role: Role) -> N
         pass
     async with opened(tmp_path) as store:
         assert (await store.get_value("sync/acme") is not None) == (role is Role.INTAKE)
+
+
+async def test_a_hook_with_a_slash_at_its_end_is_not_redirected(tmp_path: Path) -> None:
+    """The location of a redirect would repeat the secret."""
+    async with running(tmp_path, Role.ALL) as client:
+        answer = await client.post("/hooks/acme/a-secret-of-24-characters/")
+        text = (await client.get("/metrics")).text
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+    assert "relay_events_total" in text
+
+
+def test_collections_do_not_walk_what_exists_at_the_start() -> None:
+    try:
+        tune_memory()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()

@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 
 from relay.penpot.catalogue import CATALOGUE, GROUPS
-from relay.reference import VARIABLES, describe_event, list_events, unknown_event
+from relay.reference import VARIABLES, UnknownEvent, describe_event, list_events
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_events_describes_each_variable_of_an_event(tmp_path: Path, name: str) -> None:
-    from relay.reference import describe_event
-
     text = describe_event(name)
     for variable in ("event", *CATALOGUE[name].variables):
         assert f"\n  {variable} " in text
@@ -29,7 +27,7 @@ def test_the_list_has_every_event_and_marks_those_that_are_off_by_default() -> N
 
 
 def test_an_unknown_event_is_an_error_with_a_suggestion() -> None:
-    assert unknown_event("create-coment").endswith("did you mean create-comment?")
-    assert unknown_event("x").endswith("`relay events` lists them")
-    with pytest.raises(KeyError, match="did you mean create-comment"):
+    assert str(UnknownEvent("create-coment")).endswith("did you mean create-comment?")
+    assert str(UnknownEvent("x")).endswith("`relay events` lists them")
+    with pytest.raises(UnknownEvent, match="did you mean create-comment"):
         describe_event("create-coment")

@@ -259,9 +259,7 @@ class TeamSettings(SettingsModel):
                 yield ("channels", number, *key), value, rule
         alerts_to = raw.get("alerts_to")
         names = [
-            str(channel["name"])
-            for channel in channels
-            if "name" in channel and not channel.get("direct")
+            str(each["name"]) for each in channels if "name" in each and not each.get("direct")
         ]
         if isinstance(alerts_to, str) and alerts_to and alerts_to not in names:
             known = ", ".join(names) or "there is none"
