@@ -196,13 +196,21 @@ class ChannelSettings(SettingsModel):
     """The keys and capabilities that all channel types share."""
 
     type: str
+    """Kind of channel."""
     name: Name
+    """Unique in the team: letters, digits, . _ -"""
     events: Texts = ()
+    """Groups, events, globs."""
     pace: Annotated[float, Field(gt=0)] | None = None
+    """Maximum messages per minute."""
     digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
+    """With more messages waiting, digests are sent; 0: never."""
     share_emails: bool = False
+    """Whether templates get people's email addresses."""
     edits: Literal["", "in-place", "messages", "none"] = ""
+    """Edited and deleted comments: "in-place", "messages" or "none"."""
     ca_file: CaFile | None = None
+    """Certificates of a private authority."""
 
     # What a type can do follows from its keys: some types have no ``threads``, ``direct`` or
     # ``thumbnails``.
@@ -250,8 +258,11 @@ class ChatSettings(ChannelSettings):
     """The keys of chats with threads, direct messages and edits."""
 
     threads: bool = True
+    """Replies go into the thread of their first comment."""
     direct: Literal["", "mentioned"] = ""
+    """Each mentioned person gets the message instead."""
     thumbnails: bool = False
+    """Whether messages show the board or file; needs penpot.access_token."""
 
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:

@@ -45,10 +45,15 @@ MailAddress = Annotated[str, AfterValidator(_address)]
 
 class SmtpSettings(SettingsModel):
     host: Host
+    """Name or IP address of the server."""
     port: Port | None = None
+    """Port of the server."""
     username: str = ""
+    """For a login, with a password."""
     password: Password | None = None
+    """Goes together with username."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
+    """Encryption: "starttls", "tls" or "none"."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
@@ -63,8 +68,13 @@ class SmtpSettings(SettingsModel):
 
 class EmailSettings(ChannelSettings):
     to: Annotated[tuple[MailAddress, ...], AsTuple, Field(min_length=1)]
+    """Who gets the mails."""
     sender: MailAddress
+    """From whom the mails are."""
     smtp: SmtpSettings
     threads: bool = True
+    """Mails of a thread refer to each other and share a subject."""
     mention_by_mail: bool = False
+    """Whether mentioned people get the mail in Cc."""
     thumbnails: bool = False
+    """Whether messages show the board or file; needs penpot.access_token."""

@@ -24,8 +24,11 @@ def user_id(value: str) -> str:
 
 class MatrixSettings(ChatSettings):
     homeserver: HttpUrl
+    """Address of the bot's server."""
     access_token: Token
+    """The bot's."""
     room: RoomId = ""
+    """Id, or alias such as "#design:example.org"."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:

@@ -52,10 +52,15 @@ class SlackSettings(ChatSettings):
     """A webhook can neither reply nor edit, since Slack does not return the message's ``ts``."""
 
     token: Token | None = None
+    """The bot's; or webhook_url, see below."""
     channel: ChannelId = ""
+    """Name or id."""
     webhook_url: WebhookUrl | None = None
+    """Instead of a bot's token."""
     api_url: HttpUrl = "https://slack.com/api"
+    """For GovSlack or a proxy."""
     broadcast: bool = False
+    """Whether replies show in the channel too."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
