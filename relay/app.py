@@ -53,7 +53,7 @@ _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 def build(config: Config, role: Role = Role.ALL) -> Starlette:
     service = _Service(config, role)
     inspector = InspectorContext(
-        config, service.store, service.templates, service.metrics, service.feed, service.wake
+        config, service.store, service.templates, service.feed, service.wake
     )
     application = Starlette(
         routes=[

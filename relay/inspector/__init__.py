@@ -1,30 +1,26 @@
 """The inspector: Relay's web pages."""
 
-from typing import TYPE_CHECKING
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-    from relay.inspector.auth import Sessions
-    from relay.inspector.pages import InspectorContext
+from relay.inspector import auth, pages
+from relay.store.records import StoreUnavailable
 
 
-def build_pages(inspector: "InspectorContext", sessions: "Sessions") -> "ASGIApp":
+def build_pages(inspector: pages.InspectorContext, sessions: auth.Sessions) -> ASGIApp:
     """For the first permitted request: the pages need much memory, so they load with it."""
-    from starlette.middleware.gzip import GZipMiddleware
-    from starlette.routing import Router
+    from relay.inspector import editor, event, events, live, teams
 
-    from relay.inspector import auth, editor, event, events, live, pages, teams
-
-    drafts = editor.Drafts(inspector.config, inspector.store)
+    login, templates = auth.Login(inspector.config, sessions), editor.TemplatePages(inspector)
     routes = [
-        *pages.ASSET_ROUTES,
-        *auth.Login(inspector.config, sessions).routes(),
-        *events.ROUTES,
-        *event.ROUTES,
-        *live.ROUTES,
-        *teams.ROUTES,
-        *editor.Gallery(drafts).routes(),
-        *editor.TemplateEditor(drafts).routes(),
+        *(pages.ASSET_ROUTES + login.routes() + events.ROUTES + event.ROUTES + live.ROUTES),
+        *(teams.ROUTES + templates.routes()),
     ]
-    return GZipMiddleware(pages.PagesMiddleware(Router(routes, redirect_slashes=False)))
+    handlers = {pages.PageNotFound: pages.not_found, StoreUnavailable: pages.store_unavailable}
+    application = Starlette(
+        routes=routes, middleware=[Middleware(GZipMiddleware)], exception_handlers=handlers
+    )
+    application.router.redirect_slashes = False
+    return application

@@ -8,31 +8,19 @@ import math
 import re
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qsl, quote
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request, cookie_parser
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.config.secret import Secret
 from relay.config.settings import Config
-from relay.inspector.pages import (
-    InspectorContext,
-    Viewer,
-    form,
-    inspector_of,
-    page,
-    read_body,
-    replayed,
-    viewer_of,
-)
-from relay.store.records import StoreUnavailable
+from relay.inspector.pages import InspectorContext, Viewer, form, page, with_default_headers
 
 log = logging.getLogger(__name__)
 
@@ -50,26 +38,33 @@ class Sessions:
         # to guess the password offline.
         secret_text = "\n".join(team.secret.reveal() for team in config.teams.values())
         self._key = hashlib.sha256(secret_text.encode()).digest()
-        self._passwords = passwords(config)
+        self._teams = tuple(config.teams)
+        accounts = {"": config.inspector.password}
+        accounts |= {name: team.inspector_password for name, team in config.teams.items()}
+        self.passwords = {account: text for account, text in accounts.items() if text}
+        """By account: a team's key, or "" for all teams."""
 
     def begin(self, account: str, now: float) -> str:
-        """A cookie for ``account``: a team's key, or "" for all; ``now`` in seconds since 1970."""
+        """A cookie; ``now`` in seconds since 1970."""
         payload = f"{account}~{int(now) + SESSION_TTL}~{secrets.token_urlsafe(12)}"
-        return f"{payload}~{self._sign('session', payload, self._passwords[account].reveal())}"
+        return f"{payload}~{self._sign('session', payload, self.passwords[account].reveal())}"
 
     def viewer(self, cookie: str, now: float) -> Viewer | None:
         """None if the cookie has expired or its signature does not match this config."""
         payload, _, signature = cookie.rpartition("~")
         account, _, rest = payload.partition("~")
-        password = self._passwords.get(account)
+        password = self.passwords.get(account)
         if password is None:
             return None
         expected = self._sign("session", payload, password.reveal())
-        if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
+        if not Secret(expected).matches(signature) or int(rest.partition("~")[0]) <= now:
             return None
-        if int(rest.partition("~")[0]) <= now:
-            return None
-        return Viewer(account or None, self.token(payload), has_session=True)
+        teams = (account,) if account else self._teams
+        return Viewer(account or None, teams, self.token(payload), has_session=True)
+
+    def viewer_of_all(self, owner: str, name: str = "") -> Viewer:
+        """A viewer without a session, who sees all teams."""
+        return Viewer(None, self._teams, self.token(owner), name)
 
     def token(self, owner: str) -> str:
         """The CSRF token for the forms of ``owner``."""
@@ -80,13 +75,8 @@ class Sessions:
         return hmac.digest(self._key, text, "sha256").hex()[:48]
 
 
-def passwords(config: Config) -> Mapping[str, Secret]:
-    """Passwords by account: a team's key, or "" for all teams."""
-    accounts = {"": config.inspector.password}
-    accounts |= {name: team.inspector_password for name, team in config.teams.items()}
-    return {account: password for account, password in accounts.items() if password is not None}
-
-
+FORM_TIMEOUT = 30.0  # seconds
+MAX_FIELDS = 100  # of a form
 LOOPBACK = ("127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104")
 # Headers that proxies add to forwarded requests.
 _FORWARDED_HEADER_PATTERN = re.compile(
@@ -97,42 +87,30 @@ _LOCAL_HOST_PATTERN = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?
 # that host could then read the inspector's.
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    peer: str  # address of the TCP peer; empty if unknown
-    http_version: str
-    headers: Mapping[str, Sequence[str]]
-
-    @classmethod
-    def of(cls, scope: Scope) -> "RequestHead":
-        headers: dict[str, list[str]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-        client = scope.get("client")
-        return cls(client[0] if client else "", scope["http_version"], headers)
+class ClientRequest(Request):
+    """A request with what its head says about the client."""
 
     def single(self, name: str) -> str:
         """The header's value; empty if it is missing or repeated."""
-        values = self.headers.get(name, ())
+        values = self.headers.getlist(name)
         return values[0] if len(values) == 1 else ""
 
-    def cookie(self, name: str) -> str:
-        """The cookie's value; empty if missing. Tolerates malformed cookies of other services on
-        this host: browsers share cookies between ports."""
-        return cookie_parser("; ".join(self.headers.get("cookie", ()))).get(name, "")
+    @property
+    def peer(self) -> str:
+        """The address of the TCP peer; empty if unknown."""
+        return self.client.host if self.client else ""
 
     def is_peer_in(self, networks: Sequence[str]) -> bool:
         try:
             peer = ip_address(self.peer)
         except ValueError:
             return False
-        parsed = map(ip_network, networks)
-        return any(peer in network for network in parsed if network.version == peer.version)
+        return any(peer in network for network in map(ip_network, networks))
 
-    def client(self, proxies: Sequence[str]) -> str:
-        """The client's address. A proxy on this machine or in ``proxies`` is trusted to append the
-        address that it saw to ``X-Forwarded-For``."""
-        last = ",".join(self.headers.get("x-forwarded-for", ())).rpartition(",")[2].strip()
+    def client_address(self, proxies: Sequence[str]) -> str:
+        """A proxy on this machine or in ``proxies`` is trusted to append the address that it saw to
+        ``X-Forwarded-For``."""
+        last = ",".join(self.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
         return last if last and self.is_peer_in((*LOOPBACK, *proxies)) else self.peer
 
     @property
@@ -148,24 +126,36 @@ class RequestHead:
             map(_FORWARDED_HEADER_PATTERN.fullmatch, self.headers)
         ):
             return False
-        if self.http_version == "1.0" or "close" in self.single("connection").lower():
+        if self.scope["http_version"] == "1.0" or "close" in self.single("connection").lower():
             return False
-        hosts = [self.single("host"), *map(_host, self.headers.get("origin", ()))]
-        hosts += map(_host, self.headers.get("referer", ()))
+        pages = self.headers.getlist("origin") + self.headers.getlist("referer")
+        # without host and port: ``Origin: null``
+        hosts = [self.single("host"), *(url.partition("://")[2].partition("/")[0] for url in pages)]
         return all(map(_LOCAL_HOST_PATTERN.fullmatch, hosts))
 
-    @property
-    def is_from_another_site(self) -> bool:
-        return self.single("sec-fetch-site") in ("cross-site", "same-site")
+    async def read_form(self, limit: int) -> Mapping[str, str]:
+        """The fields of a url-encoded body of at most ``limit`` bytes."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(FORM_TIMEOUT):
+                async for chunk in self.stream():
+                    body += chunk
+                    if len(body) > limit:
+                        raise HTTPException(413, headers={"connection": "close"})
+            text = body.decode("utf-8", "replace")
+            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except TimeoutError as error:
+            raise HTTPException(408, headers={"connection": "close"}) from error
+        except ClientDisconnect as error:
+            raise HTTPException(400) from error
+        except ValueError:  # too many fields
+            return {}
 
-    @property
-    def is_https(self) -> bool:
-        return self.single("x-forwarded-proto").lower() == "https"
-
-
-def _host(address: str) -> str:
-    """The URL's host and port; empty if it has none, such as ``Origin: null``."""
-    return address.partition("://")[2].partition("/")[0]
+    def has_token(self, token: str) -> bool:
+        """Whether the request has the viewer's CSRF token and no other site caused it."""
+        given = self.single("x-relay-token") or form(self).get("token", "")
+        is_foreign = self.single("sec-fetch-site") in ("cross-site", "same-site")
+        return Secret(token).matches(given) and not is_foreign
 
 
 FREE_ATTEMPTS_COUNT = 3  # per client and account, without delay
@@ -182,7 +172,7 @@ class LoginThrottle:
     (a team, or all teams) only. Times are seconds of one clock."""
 
     def __init__(self) -> None:
-        self._clients: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._clients: dict[tuple[str, str], tuple[int, float]] = {}  # oldest attempt first
         self._next = 0.0
 
     def begin(self, address: str, now: float, account: str = "") -> float:
@@ -193,16 +183,15 @@ class LoginThrottle:
             attempts = 0
         excess = attempts - FREE_ATTEMPTS_COUNT
         delay = min(MAX_DELAY, 2.0**excess) if excess >= 0 else 0.0
-        wait = max(
-            last + delay - now, self._next - SHARED_INTERVAL * (SHARED_BURST_LIMIT - 1) - now
-        )
+        shared_start = self._next - SHARED_INTERVAL * (SHARED_BURST_LIMIT - 1)
+        wait = max(last + delay, shared_start) - now
         if wait > 0:
             return wait
         self._next = max(self._next, now) + SHARED_INTERVAL
+        self._clients.pop(client, None)
         self._clients[client] = attempts + 1, now
-        self._clients.move_to_end(client)
         if len(self._clients) > MAX_CLIENTS:
-            self._clients.popitem(last=False)
+            del self._clients[next(iter(self._clients))]
         return 0.0
 
     def succeeded(self, address: str, account: str = "") -> None:
@@ -229,7 +218,7 @@ class LoginGate:
     """ASGI application in front of the pages.
 
     Without a password, an anonymous client gets the same 404 as for any unknown path. A permitted
-    request gets ``inspector``, ``viewer`` and ``head`` in its scope, and its CSRF token is checked
+    request gets ``inspector``, ``viewer`` and ``form`` in its scope, and its CSRF token is checked
     if it changes something.
     """
 
@@ -240,69 +229,46 @@ class LoginGate:
         self._inspector = inspector
         self._settings = inspector.config.inspector
         self._sessions = Sessions(inspector.config)
-        self._has_login = bool(passwords(inspector.config))
         self._build_pages = pages
         self._pages: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = RequestHead.of(scope)
-        viewer = self._viewer(head)
-        if viewer is None:
-            if not self._has_login:
-                raise HTTPException(404)
-            if not scope["path"].startswith(PUBLIC_PATHS):
-                await _redirect_to_login(scope, head)(scope, receive, send)
-                return
-        scope["inspector"], scope["viewer"], scope["head"] = self._inspector, viewer, head
-        if scope["method"] not in ("GET", "HEAD"):
+        request = ClientRequest(scope, receive)
+        viewer = self._viewer(request)
+        if viewer is None and not self._sessions.passwords:
+            raise HTTPException(404)
+        if viewer is None and not scope["path"].startswith(PUBLIC_PATHS):
+            await _redirect_to_login(request)(scope, receive, send)
+            return
+        scope["inspector"], scope["viewer"], scope["form"] = self._inspector, viewer, {}
+        if request.method not in ("GET", "HEAD"):
             limit = MAX_ANONYMOUS_FORM_BYTES if viewer is None else MAX_FORM_BYTES
-            body = await read_body(receive, limit)
-            if viewer is not None and not _has_token(head, viewer, body):
+            scope["form"] = await request.read_form(limit)
+            if viewer is not None and not request.has_token(viewer.token):
                 raise HTTPException(403, "This form has expired: go back and reload the page")
-            receive = replayed(body, receive)
         if self._pages is None:
             self._pages = self._build_pages(self._inspector, self._sessions)
-        try:
-            await self._pages(scope, receive, send)
-        except StoreUnavailable as error:
-            log.warning("inspector: cannot read the store: %s", error)
-            raise HTTPException(503, f"Cannot read the store: {error}") from error
+        await self._pages(scope, receive, with_default_headers(send))
 
-    def _viewer(self, head: RequestHead) -> Viewer | None:
+    def _viewer(self, request: ClientRequest) -> Viewer | None:
         """None for an anonymous client."""
         header = self._settings.trusted_header
-        if header and head.is_peer_in(self._settings.trusted_proxies or LOOPBACK):
-            name = head.single(header).strip()
+        if header and request.is_peer_in(self._settings.trusted_proxies or LOOPBACK):
+            name = request.single(header).strip()
             if 0 < len(name) <= 200:
-                return Viewer(None, self._sessions.token(f"proxy {name}"), name)
-        cookie = head.cookie(COOKIE)
-        if cookie and (viewer := self._sessions.viewer(cookie, time.time())):
+                return self._sessions.viewer_of_all(f"proxy {name}", name)
+        if viewer := self._sessions.viewer(request.cookies.get(COOKIE, ""), time.time()):
             return viewer
-        if self._settings.password is None and head.is_local:
-            return Viewer(None, self._sessions.token("local"))
+        if self._settings.password is None and request.is_local:
+            return self._sessions.viewer_of_all("local")
         return None
 
 
-def _has_token(head: RequestHead, viewer: Viewer, body: bytes) -> bool:
-    token = head.single("x-relay-token") or _field(body, "token")
-    is_valid = hmac.compare_digest(token.encode("utf-8", "replace"), viewer.token.encode())
-    return is_valid and not head.is_from_another_site
-
-
-def _field(body: bytes, name: str) -> str:
-    """A field of an ``application/x-www-form-urlencoded`` body; empty if missing."""
-    try:
-        return parse_qs(body.decode(), max_num_fields=100).get(name, [""])[0]
-    except ValueError:
-        return ""
-
-
-def _redirect_to_login(scope: Scope, head: RequestHead) -> Response:
+def _redirect_to_login(request: ClientRequest) -> Response:
     """htmx requests, which load part of a page, get htmx's own redirect header."""
-    query = scope["query_string"].decode("latin-1")
-    url = scope["path"] + (f"?{query}" if query else "")
-    is_htmx = bool(head.single("hx-request"))
-    is_page = scope["method"] in ("GET", "HEAD") and not is_htmx
+    url = str(request.url.replace(scheme="", netloc=""))
+    is_htmx = bool(request.single("hx-request"))
+    is_page = request.method in ("GET", "HEAD") and not is_htmx
     login = "/inspector/login" + (f"?next={quote(url, safe='')}" if is_page else "")
     name, status = ("hx-redirect", 401) if is_htmx else ("location", 303)
     return Response(status_code=status, headers={name: login, "cache-control": "no-store"})
@@ -312,6 +278,10 @@ FORM_COOKIE = "relay_login"  # CSRF protection of the login form: its token is b
 FORM_COOKIE_TTL = 3600  # seconds
 MAX_WAITING_LOGINS = 8
 HOME = "/inspector"
+_NO_COOKIE = (
+    "Your browser did not send this form's cookie. Try again; if Relay's public URL begins with "
+    "https, open this page by https too."
+)
 
 
 class Login:
@@ -320,12 +290,11 @@ class Login:
     def __init__(self, config: Config, sessions: Sessions) -> None:
         self._config = config
         self._sessions = sessions
-        self._passwords = passwords(config)
         self._throttle = LoginThrottle()
         self._lock = asyncio.Lock()
         self._waiting = 0
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         return [
             Route("/inspector/login", self.show, methods=["GET"]),
             Route("/inspector/login", self.log_in, methods=["POST"]),
@@ -333,24 +302,20 @@ class Login:
         ]
 
     async def show(self, request: Request) -> Response:
-        if request.scope["viewer"] is not None or not self._passwords:
-            return RedirectResponse(_safe_url(request.query_params.get("next", "")), 303)
-        return self._page(request, _safe_url(request.query_params.get("next", "")))
+        next_url = _safe_url(request.query_params.get("next", ""))
+        if request.scope["viewer"] is not None or not self._sessions.passwords:
+            return RedirectResponse(next_url, 303)
+        return self._page(request, next_url)
 
     async def log_in(self, request: Request) -> Response:
-        fields = await form(request)
+        fields, form_id = form(request), request.cookies.get(FORM_COOKIE, "")
         next_url, team = _safe_url(fields.get("next", "")), fields.get("team", "").strip()
-        form_id = request.cookies.get(FORM_COOKIE, "")
-        token = self._sessions.token(f"login {form_id}") if form_id else ""
-        if not token or not hmac.compare_digest(token.encode(), fields.get("token", "").encode()):
-            text = (
-                "Your browser did not send this form's cookie. Try again; if Relay's public URL "
-                "begins with https, open this page by https too."
-            )
-            return self._page(request, next_url, team, text, 403)
-        client = self._head(request).client(self._config.inspector.trusted_proxies)
+        token = Secret(self._sessions.token(f"login {form_id}"))
+        if not form_id or not token.matches(fields.get("token", "")):
+            return self._page(request, next_url, team, _NO_COOKIE, 403)
+        client = ClientRequest(request.scope).client_address(self._config.inspector.trusted_proxies)
         under_load = self._waiting >= MAX_WAITING_LOGINS
-        account = team if team in self._passwords else ""
+        account = team if team in self._sessions.passwords else ""
         wait = 1.0 if under_load else self._throttle.begin(client, time.monotonic(), account)
         if wait > 0:
             text = f"Too many wrong passwords. Try again in {_duration(wait)}."
@@ -365,63 +330,45 @@ class Login:
         answer = RedirectResponse(next_url, 303)
         session = self._sessions.begin(team, time.time())
         self._set_cookie(request, answer, COOKIE, session, SESSION_TTL)
-        answer.delete_cookie(FORM_COOKIE, path=HOME, httponly=True, samesite="strict")
+        self._set_cookie(request, answer, FORM_COOKIE, "", 0)
         return answer
 
     async def log_out(self, request: Request) -> Response:
-        viewer_of(request)
-        answer = RedirectResponse("/inspector/login" if self._passwords else HOME, 303)
-        answer.delete_cookie(COOKIE, path=HOME, httponly=True, samesite="strict")
+        answer = RedirectResponse("/inspector/login" if self._sessions.passwords else HOME, 303)
+        self._set_cookie(request, answer, COOKIE, "", 0)
         return answer
 
     async def _is_right(self, team: str, password: str) -> bool:
+        passwords = self._sessions.passwords
         self._waiting += 1
         try:
             async with self._lock:
-                expected = self._passwords.get(team)
                 # For an unknown team too, so that the time does not reveal which teams exist.
-                any_password = next(iter(self._passwords.values()))
-                matches = await asyncio.to_thread(_matches, expected or any_password, password)
+                expected = passwords.get(team) or next(iter(passwords.values()))
+                matches = await asyncio.to_thread(_matches, expected, password)
         finally:
             self._waiting -= 1
-        return matches and expected is not None
+        return matches and team in passwords
 
     def _page(
         self, request: Request, next_url: str, team: str = "", error: str = "", status: int = 200
     ) -> Response:
         form_id = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(18)
-        answer = page(
-            request,
-            "login.html",
-            status,
-            next=next_url,
-            team=team[:100],
-            error=error,
-            token=self._sessions.token(f"login {form_id}"),
-            with_teams=any(self._passwords),
-            only_teams="" not in self._passwords,
-        )
+        token = self._sessions.token(f"login {form_id}")
+        accounts = self._sessions.passwords.keys()
+        values = {"next": next_url, "team": team[:100], "error": error, "accounts": accounts}
+        answer = page(request, "login.html", status, token=token, **values)
         self._set_cookie(request, answer, FORM_COOKIE, form_id, FORM_COOKIE_TTL)
         return answer
-
-    def _head(self, request: Request) -> RequestHead:
-        head = request.scope["head"]
-        assert isinstance(head, RequestHead)  # noqa: S101 - set by LoginGate
-        return head
 
     def _set_cookie(
         self, request: Request, answer: Response, name: str, value: str, seconds: int
     ) -> None:
-        head = self._head(request)
-        public = inspector_of(request).config.server.public_url
+        """With ``seconds`` 0 the browser deletes it."""
+        schemes = request.url.scheme, request.headers.get("x-forwarded-proto", "").lower()
+        is_https = "https" in schemes or self._config.server.public_url.startswith("https:")
         answer.set_cookie(
-            name,
-            value,
-            max_age=seconds,
-            path=HOME,
-            secure=head.is_https or request.url.scheme == "https" or public.startswith("https:"),
-            httponly=True,
-            samesite="strict",
+            name, value, seconds, path=HOME, secure=is_https, httponly=True, samesite="strict"
         )
 
 

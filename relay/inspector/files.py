@@ -3,10 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from relay.channels import CHANNEL_TYPES, override_formats
 from relay.errors import RelayError
@@ -14,9 +12,7 @@ from relay.messages.environments import BUILTIN, MAX_TEMPLATE_SIZE
 from relay.messages.sets import MARKDOWN_SUFFIX
 from relay.messages.templates import EVENT_NAME_PATTERN, GENERIC_TEMPLATE
 
-SHARED: Mapping[str, str] = MappingProxyType(
-    {f"base{MARKDOWN_SUFFIX}": "all messages", f"_words{MARKDOWN_SUFFIX}": "shared phrases"}
-)
+SHARED = {f"base{MARKDOWN_SUFFIX}": "all messages", f"_words{MARKDOWN_SUFFIX}": "shared phrases"}
 """Files that every event's template includes, with their purpose."""
 
 
@@ -40,6 +36,11 @@ class TemplatePath:
         formats = override_formats().items()
         return next((kind for kind, form in formats if self.name.endswith(form.suffix)), "")
 
+    @property
+    def label(self) -> str:
+        purpose = f"{CHANNEL_TYPES[self.kind].label} only" if self.kind else "all channels"
+        return f"{SHARED.get(self.name, purpose)}: {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateFile:
@@ -60,26 +61,20 @@ def file_names(event: str) -> tuple[str, ...]:
 
 def load_template(user: Path | None, builtin: Path, template: TemplatePath) -> TemplateFile:
     try:
-        own = _content(user / template.path) if user else None
-        shared = _content(user / template.name) if user and template.team and own is None else None
+        file = _file(user / template.path, "own") if user else None
+        if file is None and user and template.team:
+            file = _file(user / template.name, "all")
     except OSError:
         return replace(default_template(builtin, template), origin="unreadable")
-    if own is not None:
-        return TemplateFile(_text(own), "own", _digest(own))
-    if shared is not None:
-        return TemplateFile(_text(shared), "all")
-    return default_template(builtin, template)
+    return file or default_template(builtin, template)
 
 
 def default_template(builtin: Path, template: TemplatePath) -> TemplateFile:
     """The built-in template, or an initial text if there is none."""
     if template.kind:
         return TemplateFile(CHANNEL_TYPES[template.kind].starter, "new")
-    own = _content(builtin / template.name)
-    if own is not None:
-        return TemplateFile(_text(own), "builtin")
-    generic = _content(builtin / (GENERIC_TEMPLATE + MARKDOWN_SUFFIX))
-    return TemplateFile(_text(generic or b""), "new")
+    generic = builtin / (GENERIC_TEMPLATE + MARKDOWN_SUFFIX)
+    return _file(builtin / template.name, "builtin") or TemplateFile(generic.read_text(), "new")
 
 
 def own_template(user: Path | None, event: str, team: str, kind: str) -> TemplatePath | None:
@@ -104,8 +99,8 @@ def save(user: Path, template: TemplatePath, text: str, digest: str, *, fails: b
     if len(content) > MAX_TEMPLATE_SIZE:
         raise NotSaved("the text is larger than 1 MB")
     try:
-        current = _content(target)
-        if (_digest(current) if current is not None else "") != digest:
+        current = _file(target, "own")
+        if (current.digest if current else "") != digest:
             raise NotSaved(f"{target} has changed since you opened it: download yours, then reload")
         target.parent.mkdir(exist_ok=True)
         _replace(target, content)
@@ -116,30 +111,25 @@ def save(user: Path, template: TemplatePath, text: str, digest: str, *, fails: b
 def _replace(target: Path, content: bytes) -> None:
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
     # Not a template's name, so that the incomplete file is never loaded.
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".new", dir=target.parent)
-    try:
-        with open(handle, "wb") as file:
+    folder = target.parent
+    with tempfile.NamedTemporaryFile(prefix=".", suffix=".new", dir=folder, delete=False) as file:
+        try:
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
-def _content(path: Path) -> bytes | None:
+def _file(path: Path, origin: str) -> TemplateFile | None:
+    """None if there is none."""
     try:
         with open(path, "rb") as file:
-            return file.read(MAX_TEMPLATE_SIZE + 1)
+            content = file.read(MAX_TEMPLATE_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "replace")
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
+    digest = hashlib.sha256(content).hexdigest()[:32] if origin == "own" else ""
+    return TemplateFile(content.decode("utf-8", "replace"), origin, digest)

@@ -1,115 +1,47 @@
 """The teams pages: channels with their queues, test messages, doctor and the webhook's URL."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.channels import CHANNEL_TYPES
-from relay.channels.base import Finding
-from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
-from relay.inspector.pages import (
-    InspectorContext,
-    PageNotFound,
-    form,
-    fragment,
-    inspector_of,
-    page,
-    viewer_of,
-)
+from relay.inspector.pages import PageNotFound, form, inspector_of, page, viewer_of
 from relay.penpot.selection import Selection
-from relay.store.queries import MAX_COUNTED, QueueStats
-from relay.sync.webhooks import WebhookStatus, load_status
+from relay.store.queries import MAX_COUNTED
+from relay.sync.webhooks import load_status
 
 MAX_TEAMS_PER_PAGE = 12  # beyond that the page lists links
 
 
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    name: str
-    settings: AnyChannel
-    stats: QueueStats
-    stopped: tuple[float, str] | None  # time (seconds since 1970) and reason
-
-    @property
-    def state(self) -> str:
-        """stopped, waiting (for its next retry), sending or ready"""
-        if self.stopped:
-            return "stopped"
-        if not self.stats.waiting:
-            return "ready"
-        return "waiting" if self.stats.next_at > time.time() else "sending"
-
-    @property
-    def backlog(self) -> str:
-        count = self.stats.waiting
-        return f"{MAX_COUNTED:,} or more" if count >= MAX_COUNTED else f"{count:,}"
-
-    @property
-    def pace(self) -> str:
-        a_minute = self.settings.pace or CHANNEL_TYPES[self.settings.type].load().pace
-        return (
-            f"{a_minute:g} a minute at most" if a_minute else "as fast as the server accepts them"
-        )
-
-    @property
-    def takes(self) -> str:
-        if not self.settings.events:
-            return "everything except personal and noisy events"
-        entries = Selection.of(self.settings.events).entries
-        return "everything" if entries == ("*",) else ", ".join(entries)
-
-
-@dataclass(frozen=True, slots=True)
-class TeamView:
-    key: str
-    name: str
-    queues: Sequence[QueueView]
-    hook: WebhookStatus | None  # None: not checked by the sync
-
-
-@dataclass(frozen=True, slots=True)
-class TeamNotice:
-    """The result of a button."""
-
-    team: str
-    action: str  # hook, test or doctor
-    channel: str = ""
-    ok: bool = True
-    text: str = ""
-    findings: Sequence[tuple[str, Finding]] = ()
-
-
 async def _list(request: Request) -> Response:
-    inspector = inspector_of(request)
-    keys = viewer_of(request).teams(inspector.config)
-    if len(keys) > MAX_TEAMS_PER_PAGE:
-        return page(request, "teams.html", teams=[], others=keys, notice=None)
-    teams = [await _team_view(inspector, key) for key in keys]
-    return page(request, "teams.html", teams=teams, others=[], notice=None)
+    return await _page(request, viewer_of(request).teams)
+
+
+async def _team(request: Request) -> Response:
+    return await _page(request, [_team_key(request)])
 
 
 async def _hook(request: Request) -> Response:
     """The webhook's URL, which contains the secret: only on request."""
     key, config = _team_key(request), inspector_of(request).config
     base = config.server.public_url or f"http://localhost:{config.server.port}"
-    return await _team_page(request, TeamNotice(key, "hook", text=base + config.hook_path(key)))
+    return await _result(request, "hook", base + config.hook_path(key))
 
 
 async def _test(request: Request) -> Response:
     from relay.preview import send_test
 
     key, config = _team_key(request), inspector_of(request).config
-    name = (await form(request)).get("channel", "")
+    name = form(request).get("channel", "")
     channel = next((c for c in config.teams[key].channels if c.name == name), None)
     if channel is None:
         raise PageNotFound
     ok, text = await send_test(config, key, channel)
-    return await _team_page(request, TeamNotice(key, "test", channel=name, ok=ok, text=text))
+    return await _result(request, "test", text, ok=ok, channel=name)
 
 
 async def _doctor(request: Request) -> Response:
@@ -126,43 +58,50 @@ async def _doctor(request: Request) -> Response:
     ]
     problems = sum(not finding.ok for _, finding in findings)
     text = f"{problems} problem{'s' if problems > 1 else ''}" if problems else "no problems"
-    notice = TeamNotice(key, "doctor", ok=not problems, text=text, findings=findings)
-    return await _team_page(request, notice)
+    return await _result(request, "doctor", text, ok=not problems, findings=findings)
 
 
-async def _team_page(request: Request, notice: TeamNotice | None = None) -> Response:
-    """A team's page with the result of a button; for htmx only the result."""
+async def _result(
+    request: Request, action: str, text: str, *, ok: bool = True, channel: str = "", **more: Any
+) -> Response:
+    """Of a button: for htmx only it, else the team's page with it."""
     key = _team_key(request)
-    if notice is not None and "hx-request" in request.headers:
-        return fragment(request, "_team_notice.html", notice=notice)
-    team = await _team_view(inspector_of(request), key)
-    return page(request, "teams.html", teams=[team], others=[], notice=notice)
+    notice = {"team": key, "action": action, "text": text, "ok": ok, "channel": channel} | more
+    if "hx-request" in request.headers:
+        return page(request, "_team_notice.html", notice=notice)
+    return await _page(request, [key], notice)
+
+
+async def _page(
+    request: Request, keys: Sequence[str], notice: Mapping[str, Any] | None = None
+) -> Response:
+    config, store = inspector_of(request).config, inspector_of(request).store
+    is_synced = config.penpot.access_token is not None and config.sync.enabled
+    teams = []
+    for key in keys if len(keys) <= MAX_TEAMS_PER_PAGE else ():
+        channels = {f"{key}/{channel.name}": channel for channel in config.teams[key].channels}
+        stats = await store.queries.queues(channels)
+        stopped = await stopped_queues(store, channels)
+        queues = [
+            (channel, Selection.of(channel.events).entries, stats[name], stopped.get(name))
+            for name, channel in channels.items()
+        ]
+        teams.append((key, queues, await load_status(store, key) if is_synced else None))
+    return page(
+        request, "teams.html", teams=teams, notice=notice, now=time.time(), limit=MAX_COUNTED
+    )
 
 
 def _team_key(request: Request) -> str:
     key = str(request.path_params["team"])
-    if key not in viewer_of(request).teams(inspector_of(request).config):
+    if key not in viewer_of(request).teams:
         raise PageNotFound
     return key
 
 
-async def _team_view(inspector: InspectorContext, key: str) -> TeamView:
-    config: Config = inspector.config
-    names = {f"{key}/{channel.name}": channel for channel in config.teams[key].channels}
-    stats = await inspector.store.queries.queues(list(names))
-    stopped = await stopped_queues(inspector.store, names)
-    queues = [
-        QueueView(name, channel, stats.get(name, QueueStats(name)), stopped.get(name))
-        for name, channel in names.items()
-    ]
-    is_synced = config.penpot.access_token is not None and config.sync.enabled
-    hook = await load_status(inspector.store, key) if is_synced else None
-    return TeamView(key, config.team_name(key) or key, queues, hook)
-
-
 ROUTES = [
     Route("/inspector/teams", _list, methods=["GET"]),
-    Route("/inspector/teams/{team}", _team_page, methods=["GET"]),
+    Route("/inspector/teams/{team}", _team, methods=["GET"]),
     Route("/inspector/teams/{team}/hook", _hook, methods=["POST"]),
     Route("/inspector/teams/{team}/test", _test, methods=["POST"]),
     Route("/inspector/teams/{team}/doctor", _doctor, methods=["POST"]),

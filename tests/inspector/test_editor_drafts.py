@@ -21,7 +21,7 @@ async def test_endless_drafts_leave_threads_for_messages(tmp_path: Path) -> None
         {"teams": {"acme": {"secret": "x" * 24}}, "templates": {"path": str(tmp_path)}}
     )
     drafts = Drafts(config, SqliteStore(tmp_path / "relay.db"))
-    event = await drafts.sample("rename-file", "acme")
+    (event,) = await drafts.samples(["rename-file"], "acme")
     await drafts.render(event, "acme", "slack")
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     renders = [

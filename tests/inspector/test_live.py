@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from relay.config.settings import Config
 from relay.delivery.feed import ChangeFeed
 from relay.inspector import live
-from relay.inspector.pages import InspectorContext
+from relay.inspector.pages import InspectorContext, Viewer
 from relay.messages.templates import Templates
-from relay.metrics import Metrics
-from relay.store.queries import EventFilters
 from relay.store.records import FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 
@@ -27,23 +26,32 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await store.close()
 
 
+def _event(digest: bytes) -> NewEvent:
+    return NewEvent(
+        "acme", "application/json", b"{}", digest, "create-file", "stored", "", time.time()
+    )
+
+
+def _list(store: SqliteStore, query: str) -> live.LiveList:
+    config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
+    scope = {
+        "type": "http",
+        "headers": [],
+        "query_string": query.encode(),
+        "inspector": InspectorContext(config, store, Templates(), ChangeFeed(), lambda _: None),
+        "viewer": Viewer(None, ("acme",), "token"),
+    }
+    return live.LiveList(Request(scope))
+
+
 async def test_a_change_by_another_replica_is_sent_once_with_the_next_keep_alive(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "KEEPALIVE_INTERVAL", 0.02)
-    event = NewEvent(
-        "acme", "application/json", b"{}", b"d", "create-file", "stored", "", time.time()
-    )
-    await store.accept(event)
+    await store.accept(_event(b"d"))
     waiting = FanOutResult(1, "acme", "fanned-out", "", [NewDelivery("acme/log", "k", "{}")])
     await store.save_fan_out([waiting])
-    config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
-    inspector = InspectorContext(
-        config, store, Templates(), Metrics(), ChangeFeed(), lambda _: None
-    )
-    stream = live._stream(
-        inspector, None, EventFilters(), 0, {1}, with_team=False, is_complete=False
-    )
+    stream = _list(store, "open=1").stream()
     assert (await anext(stream)).startswith("retry")
     assert "waiting" in await anext(stream)
     assert [await anext(stream) for _ in range(3)] == [": keep-alive\n\n"] * 3
@@ -57,17 +65,9 @@ async def test_a_gap_is_reported_after_a_lost_connection_but_not_on_the_first(
     store: SqliteStore,
 ) -> None:
     for number in range(60):
-        digest = str(number).encode()
-        event = NewEvent(
-            "acme", "application/json", b"{}", digest, "create-file", "stored", "", time.time()
-        )
-        await store.accept(event)
-    config = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
-    inspector = InspectorContext(
-        config, store, Templates(), Metrics(), ChangeFeed(), lambda _: None
-    )
-    for seen, is_complete, gap in ((1, True, True), (1, False, False), (30, True, False)):
-        stream = live._stream(inspector, None, EventFilters(), seen, set(), False, is_complete)
+        await store.accept(_event(str(number).encode()))
+    for query, gap in (("seen=1", True), ("after=1", False), ("seen=30", False)):
+        stream = _list(store, query).stream()
         updates = [await anext(stream) for _ in range(3)]
         assert any(update.startswith("event: more") for update in updates) is gap
         await stream.aclose()

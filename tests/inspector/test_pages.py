@@ -66,5 +66,5 @@ def test_every_response_has_the_headers(service: Service) -> None:
     for path in ("/inspector", "/inspector/events/999"):
         response = httpx.get(f"{service.url}{path}")
         for name, value in HEADERS.items():
-            assert response.headers[name.decode()] == value.decode()
+            assert response.headers[name] == value
     assert response.status_code == 404
