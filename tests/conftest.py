@@ -1,11 +1,15 @@
 """Fixtures for all tests."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
+
+from relay.store.sqlite import SqliteStore
 
 # No deadline: a busy machine would fail it. Other tests check speed.
 settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,3 +35,28 @@ def _authorities() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(target, functools.cache(httpx.create_ssl_context))
         yield
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues repeat a failed send at once, or after the time that the server asks for."""
+    target = "relay.delivery.queue.retry_delay"
+    monkeypatch.setattr(target, lambda attempts, asked=None: asked or 0.01)
+
+
+@pytest.fixture
+async def house(
+    request: pytest.FixtureRequest, store: SqliteStore, quick_retries: None
+) -> AsyncIterator[Any]:
+    """The test module's ``House``: queues on a store."""
+    house = request.module.House(store)
+    yield house
+    await house.queues.stop(1.0)

@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -21,7 +20,6 @@ from relay.channels.base import (
     ReplyTo,
     RetryLater,
 )
-from relay.delivery import queue as queue_module
 from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Content, Message, Picture
@@ -148,15 +146,11 @@ class House:
 
 @pytest.fixture(params=[Wall])
 async def house(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, store: SqliteStore, quick_retries: None
 ) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
     house = House(store, request.param())
     yield house
     await house.queues.stop(1.0)
-    await store.close()
 
 
 def said(text: str, comment: str = "") -> tuple[Message, str]:

@@ -1,8 +1,6 @@
 """The fact cache: names from events and from Penpot, on a real store."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -20,14 +18,6 @@ ADA = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
 WEB = "3b7c2d20-5d0e-81a4-8006-9a2f00000001"
 SAVED = normalize({"name": "update-file", "props": {"id": FILE, "name": "Landing page"}})
 PLACE = Event("restore-file", file=File(FILE))
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def file_name(cache: FactCache, team: str = "acme") -> str:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,13 +88,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
+async def house(store: SqliteStore) -> AsyncIterator[House]:
     house = House(store)
     yield house
     await house.end()
-    await store.close()
 
 
 async def test_an_event_that_intake_did_not_report_is_fanned_out(

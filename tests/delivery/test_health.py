@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,21 +12,9 @@ from relay.delivery import queue as queue_module
 from relay.delivery.health import stopped_queues
 from relay.messages.message import Content, Message
 from relay.store.records import NewDelivery, StoreUnavailable
-from relay.store.sqlite import SqliteStore
 from tests.delivery.floods import House, comment
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    house = House(store)
-    yield house
-    await house.queues.stop(1.0)
-    await store.close()
 
 
 async def test_one_alert_when_a_queue_stops_and_one_when_it_runs_again(

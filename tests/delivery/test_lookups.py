@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,12 +55,6 @@ def body(case: str, **props: Any) -> dict[str, Any]:
     values: dict[str, Any] = json.loads((PAYLOADS / f"{case}.json").read_bytes())
     values["props"] |= props
     return values
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 class House:
@@ -135,13 +129,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, penpot: StandIn) -> AsyncIterator[House]:
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
+async def house(store: SqliteStore, penpot: StandIn) -> AsyncIterator[House]:
     house = House(store, penpot)
     yield house
     await house.end()
-    await store.close()
 
 
 def methods(penpot: StandIn) -> list[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +11,9 @@ from relay.channels.base import Permanent, Receipt, ReplyTo, RetryLater, ThreadN
 from relay.delivery import queue as queue_module
 from relay.messages.message import Picture
 from relay.store.records import StoreUnavailable
-from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import House
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    house = House(store)
-    yield house
-    await house.queues.stop(1.0)
-    await store.close()
 
 
 async def test_messages_are_sent_in_order_and_their_receipts_stored(house: House) -> None:

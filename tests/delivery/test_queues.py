@@ -2,30 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from relay.channels.base import Misconfigured, Permanent, RetryLater
-from relay.delivery import queue as queue_module
 from relay.delivery import queues as queues_module
 from relay.store.records import Delivery
-from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import House
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    house = House(store)
-    yield house
-    await house.queues.stop(1.0)
-    await store.close()
 
 
 async def test_stop_waits_no_longer_than_its_grace(house: House) -> None:

@@ -1,8 +1,6 @@
 """The live list's event stream, without a browser."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from starlette.requests import Request
@@ -16,14 +14,6 @@ from relay.store.records import FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    yield store
-    await store.close()
 
 
 def _event(digest: bytes) -> NewEvent:

@@ -9,8 +9,8 @@ import pytest
 
 from relay.penpot.samples import sample
 from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
+from tests.servers.channels import slack_channel
 from tests.servers.fixtures import RunningSlack
-from tests.servers.slack import TOKEN
 from tests.service import SECRET, Service, running, wait_until
 
 OTHER = "of the other team alone"
@@ -19,25 +19,13 @@ OTHER = "of the other team alone"
 @pytest.fixture
 def two_teams(tmp_path: Path, slack_server: RunningSlack) -> Iterator[Service]:
     """Two teams: the first has a working channel and one that its bot was removed from."""
-    channels = f"""{STDOUT}
-[[teams.acme.channels]]
-name = "design"
-type = "slack"
-token = "{TOKEN}"
-channel = "#design"
-api_url = "{slack_server.api_url}"
-[[teams.acme.channels]]
-name = "gone"
-type = "slack"
-token = "{TOKEN}"
-channel = "C0GONE000"
-api_url = "{slack_server.api_url}"
-events = ["files", "!delete-*"]
-[teams.other]
-secret = "another-secret-of-24-chars"
-inspector_password = "{OTHER}"
-"""
-    with running(tmp_path, channels) as started:
+    design = slack_channel(slack_server.api_url, "design")
+    place = {"channel": "C0GONE000", "events": ["files", "!delete-*"]}
+    gone = slack_channel(slack_server.api_url, "gone", **place)
+    other = (
+        f'[teams.other]\nsecret = "another-secret-of-24-chars"\ninspector_password = "{OTHER}"\n'
+    )
+    with running(tmp_path, STDOUT + design + gone + other) as started:
         yield started
 
 

@@ -1,7 +1,6 @@
 """What applies to each call: budget, circuit breaker, and views that share one client."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,12 +35,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 # The budget

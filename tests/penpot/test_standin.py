@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,6 @@ from tests.servers.loopback import Answer, raw
 
 PLAIN = PAYLOADS / "create-comment" / "plain.json"
 AUTH = {"authorization": f"Token {TOKEN}", "accept": "application/json"}
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 def call(penpot: StandIn, method: str, path: str = NEWER, **params: Any) -> httpx.Response:

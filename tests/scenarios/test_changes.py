@@ -16,9 +16,10 @@ from tests.penpot import own
 from tests.penpot.people import People
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
 from tests.penpot.standin import StandIn
+from tests.servers.channels import mail_channel, matrix_channel, slack_channel
 from tests.servers.fixtures import RunningSlack
-from tests.servers.slack import TOKEN, Slack
-from tests.servers.slack_rules import rich_inlines
+from tests.servers.slack import Slack
+from tests.servers.slack_rules import rich_words
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
 from tests.service import Service, wait_until
@@ -53,7 +54,7 @@ class Team:
 
     def in_slack(self) -> list[str]:
         """The current text of each message, oldest first, without footer."""
-        return [slack_words(message) for message in self.slack.shown.values()]
+        return words(self.slack)
 
     def in_matrix(self) -> list[str]:
         texts = self.ada.sees(self.room).values()
@@ -63,9 +64,8 @@ class Team:
         return [message.parsed()["Subject"] for message in self.mail.mails]
 
 
-def slack_words(message: dict[str, object]) -> str:
-    inlines = rich_inlines(message["blocks"])
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
+def words(slack: Slack) -> list[str]:
+    return [rich_words(message["blocks"]) for message in slack.shown.values()]
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
@@ -80,33 +80,13 @@ def team(
     room = ada.create_room(invite=(bot.id,))
     mail = mail_server()
     kept = request.getfixturevalue("postgres").fresh() if request.param == "PostgreSQL" else ""
-    service = Service(
-        tmp_path,
-        f"""
-[people]
-"{own.ADA}" = {{ slack = "U0ADA0000", matrix = "{ada.id}" }}
-[[teams.acme.channels]]
-name = "slack"
-type = "slack"
-token = "{TOKEN}"
-channel = "#design"
-api_url = "{slack_server.api_url}"
-pace = 6000
-[[teams.acme.channels]]
-name = "room"
-type = "matrix"
-homeserver = "{synapse.url}"
-access_token = "{bot.token}"
-room = "{room}"
-[[teams.acme.channels]]
-name = "mail"
-type = "email"
-to = ["design@example.com"]
-sender = "penpot@example.com"
-smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
-""",
-        store=kept,
+    people = f'[people]\n"{own.ADA}" = {{ slack = "U0ADA0000", matrix = "{ada.id}" }}\n'
+    channels = (
+        slack_channel(slack_server.api_url, pace=6000),
+        matrix_channel(synapse, bot, room),
+        mail_channel(mail),
     )
+    service = Service(tmp_path, people + "".join(channels), store=kept)
     service.start()
     yield Team(service, slack_server.slack, ada, room, mail)
     service.stop()
@@ -204,23 +184,11 @@ def test_changes_in_penpot_show_within_half_a_minute(
     with StandIn() as penpot:
         landing = penpot.world.by_name("files", "landing")
         people = People(penpot.world, landing, datetime.now(UTC))
+        team_id = f'team_id = "{penpot.world.by_name("teams", "acme")}"\n'
+        channels = slack_channel(slack_server.api_url), matrix_channel(synapse, bot, room)
         service = Service(
             tmp_path,
-            f"""
-team_id = "{penpot.world.by_name("teams", "acme")}"
-[[teams.acme.channels]]
-name = "slack"
-type = "slack"
-token = "{TOKEN}"
-channel = "#design"
-api_url = "{slack_server.api_url}"
-[[teams.acme.channels]]
-name = "room"
-type = "matrix"
-homeserver = "{synapse.url}"
-access_token = "{bot.token}"
-room = "{room}"
-""",
+            team_id + "".join(channels),
             penpot=f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"',
         )
         service.start()
@@ -232,7 +200,7 @@ room = "{room}"
             wait_until(lambda: len(slack.shown) == len(ada.messages(room)) == 2, 20)
             people.edit(thread, 1, "Better by now?")
             people.resolve(thread)
-            wait_until(lambda: "✓ Resolved" in map(slack_words, slack.shown.values()), 30)
+            wait_until(lambda: "✓ Resolved" in words(slack), 30)
             wait_until(lambda: len(ada.messages(room)) == 5, 30)
             first, answer, _ = ada.sees(room).values()
             service.kill()
@@ -240,13 +208,13 @@ room = "{room}"
             people.delete(thread, 1)
             service.start()
             wait_until(lambda: "" in ada.sees(room).values(), 30)
-            wait_until(lambda: "↺ Reopened" in map(slack_words, slack.shown.values()), 30)
+            wait_until(lambda: "↺ Reopened" in words(slack), 30)
         finally:
             service.stop()
 
     assert "✓ resolved" in first
     assert answer.endswith("> Better by now?")
-    shown = [slack_words(message) for message in slack.shown.values()]
+    shown = words(slack)
     assert "✓" not in shown[0]
     assert shown[1] == "A comment by Ada Lovelace was deleted"
     assert sorted(shown[2:]) == ["↺ Reopened", "✓ Resolved"]

@@ -1,30 +1,15 @@
 """Digests of queues that are behind, also after failures and kills."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from relay.channels.base import Permanent, RetryLater
 from relay.delivery import digest
-from relay.delivery import queue as queue_module
 from relay.messages.message import Content, Mention, Message
-from relay.store.sqlite import SqliteStore
 from tests.delivery.floods import House, combine, comment, words
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(queue_module, "retry_delay", lambda attempts, asked=None: asked or 0.01)
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    house = House(store)
-    yield house
-    await house.queues.stop(1.0)
-    await store.close()
 
 
 async def test_a_flood_is_sent_as_digests_with_the_text_of_every_comment(house: House) -> None:

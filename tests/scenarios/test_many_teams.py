@@ -1,7 +1,7 @@
 """Many teams share one budget of calls: no team delays what people of another wait for."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +24,6 @@ from tests.sync.stage import Clock, Direct, Stage
 pytestmark = pytest.mark.anyio
 
 MINUTE, HOUR = 60.0, 3600.0
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 class Many(Stage):

@@ -9,9 +9,9 @@ from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
 from tests.penpot.standin import StandIn
 from tests.penpot.story import FIRST, prepare, replies
+from tests.servers.channels import mail_channel, matrix_channel, slack_channel
 from tests.servers.fixtures import RunningSlack
-from tests.servers.slack import TOKEN
-from tests.servers.slack_rules import rich_inlines
+from tests.servers.slack_rules import rich_words
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Synapse
 from tests.service import Service, wait_until
@@ -29,40 +29,18 @@ def test_a_comment_thread_in_each_channel(
     slack = slack_server.slack
     with StandIn() as penpot:
         prepare(penpot.world)
+        people = (
+            f'[people]\n"ada@example.com" = {{ matrix = "{ada.id}", email = "ada@home.example" }}\n'
+        )
+        channels = (
+            slack_channel(slack_server.api_url, thumbnails=True),
+            slack_channel(slack_server.api_url, "direct", direct="mentioned"),
+            matrix_channel(synapse, bot, room, thumbnails=True),
+            mail_channel(mail, mention_by_mail=True, thumbnails=True),
+        )
         service = Service(
             tmp_path,
-            f"""
-[people]
-"ada@example.com" = {{ matrix = "{ada.id}", email = "ada@home.example" }}
-[[teams.acme.channels]]
-name = "slack"
-type = "slack"
-token = "{TOKEN}"
-channel = "#design"
-api_url = "{slack_server.api_url}"
-thumbnails = true
-[[teams.acme.channels]]
-name = "direct"
-type = "slack"
-token = "{TOKEN}"
-direct = "mentioned"
-api_url = "{slack_server.api_url}"
-[[teams.acme.channels]]
-name = "room"
-type = "matrix"
-homeserver = "{synapse.url}"
-access_token = "{bot.token}"
-room = "{room}"
-thumbnails = true
-[[teams.acme.channels]]
-name = "mail"
-type = "email"
-to = ["design@example.com"]
-sender = "penpot@example.com"
-smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
-mention_by_mail = true
-thumbnails = true
-""",
+            people + "".join(channels),
             penpot=f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"',
         )
         service.start()
@@ -81,7 +59,7 @@ thumbnails = true
 
     directly = [message for message in slack.messages if message["channel"].startswith("D")]
     posted = [message for message in slack.messages if message not in directly]
-    first, *later = [slack_words(message) for message in posted]
+    first, *later = [rich_words(message["blocks"]) for message in posted]
     assert f"Zoë Müller-O'Neill replied to “{FIRST}” on Landing page · Home · #15" in first
     assert "✓ resolved" in first
     assert "<U0ADA0000>, please look again." in first
@@ -116,11 +94,6 @@ thumbnails = true
     assert has_picture(mails[0])
     assert log.count("nobody is mentioned") == 2
     assert PENPOT_TOKEN not in service.log.read_text()
-
-
-def slack_words(message: dict[str, object]) -> str:
-    inlines = rich_inlines(message["blocks"])
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
 
 
 def has_picture(mail: EmailMessage) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 
 from relay.penpot.samples import SAMPLES
+from tests.servers.channels import slack_channel
 from tests.servers.fixtures import RunningSlack
 from tests.servers.postgres import Postgres
-from tests.servers.slack import TOKEN
 from tests.service import JSON, Service, wait_until
 
 
@@ -32,21 +32,8 @@ def replica(
     folder: Path, url: str, slack: RunningSlack, role: str = "all", pace: int = 3000
 ) -> Service:
     folder.mkdir()
-    service = Service(
-        folder,
-        f"""
-[[teams.acme.channels]]
-name = "slack"
-type = "slack"
-token = "{TOKEN}"
-channel = "#design"
-api_url = "{slack.api_url}"
-pace = {pace}
-digest_after = 0
-""",
-    )
-    text = re.sub('url = "sqlite:.*"', f'url = "{url}"', service.config.read_text())
-    service.config.write_text(text)
+    channel = slack_channel(slack.api_url, pace=pace, digest_after=0)
+    service = Service(folder, channel, store=url)
     service.environ["RELAY_ROLE"] = role
     service.start()
     return service

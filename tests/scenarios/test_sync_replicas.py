@@ -1,6 +1,6 @@
 """Of several replicas one runs the sync; another takes over and sends nothing twice."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,12 +14,6 @@ from tests.sync.stage import Clock, Stage, settings
 from tests.sync.test_comments import HOUR, MINUTE, NEXT_POLL
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 @asynccontextmanager

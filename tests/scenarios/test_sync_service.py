@@ -40,12 +40,6 @@ class Relay(Service):
 
 
 @pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
-
-
-@pytest.fixture
 def relay(penpot: StandIn, tmp_path: Path) -> Iterator[Relay]:
     relay = Relay(tmp_path, penpot)
     relay.start()

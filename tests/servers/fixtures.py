@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.penpot.standin import StandIn
 from tests.servers.loopback import in_thread
 from tests.servers.postgres import Postgres
 from tests.servers.slack import WEBHOOK_PATH, Slack
@@ -39,6 +40,12 @@ def slack_server() -> Iterator[RunningSlack]:
     slack = Slack()
     with in_thread(slack.handle) as server:
         yield RunningSlack(slack, server.url)
+
+
+@pytest.fixture
+def penpot() -> Iterator[StandIn]:
+    with StandIn() as penpot:
+        yield penpot
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,12 @@ def rich_inlines(blocks: Any) -> Iterator[dict[str, Any]]:
             yield from _inlines(block["elements"])
 
 
+def rich_words(blocks: Any) -> str:
+    """The text of the ``rich_text`` blocks; a mention as ``<U…>``."""
+    inlines = rich_inlines(blocks)
+    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
+
+
 def _inlines(elements: Any) -> Iterator[dict[str, Any]]:
     for element in elements:
         if "elements" in element:

@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ from relay.store.sqlite import WAL_SIZE_LIMIT, SqliteStore, translated
 
 pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "relay.db")
-    await store.open()
-    yield store
-    await store.close()
 
 
 def event(number: int) -> NewEvent:

@@ -1,6 +1,5 @@
 """Resolved, reopened, edited, deleted: changes that Penpot has no webhook for are sent."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,12 +14,6 @@ from tests.sync.stage import Direct, Stage, stage
 from tests.sync.synced import HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 async def news(on: Stage, seconds: float) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """Comments that no webhook sent are detected, sent once, and in order."""
 
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,12 +13,6 @@ from tests.servers.loopback import Answer
 from tests.sync.synced import DAY, HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 async def test_missed_comments_are_sent_in_order_with_their_times(

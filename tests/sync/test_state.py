@@ -1,6 +1,5 @@
 """The state of a team across outages, restarts and changes of the config."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from tests.penpot.standin import Fault, StandIn
 from tests.sync.synced import DAY, HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 @pytest.mark.parametrize("away", [MINUTE, DAY, 60 * DAY])

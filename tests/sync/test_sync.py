@@ -1,7 +1,6 @@
 """The task for all teams: refusals, kills, clocks that are set back."""
 
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,6 @@ from tests.sync.stage import LOG, PUBLIC, SECRET, Direct, stage
 from tests.sync.synced import DAY, HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 async def test_a_thousand_threads_are_caught_up_within_the_budget(

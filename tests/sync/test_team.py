@@ -1,6 +1,5 @@
 """The jobs of one team: a failing one does not delay the others."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from tests.sync.stage import stage
 from tests.sync.synced import DAY, HOUR, MINUTE, NEXT_POLL, synced
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 async def test_the_first_scan_of_an_old_team_sends_nothing(penpot: StandIn, tmp_path: Path) -> None:

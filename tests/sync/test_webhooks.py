@@ -1,7 +1,6 @@
 """Webhooks that Penpot disabled are switched on again, with a notice."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.anyio
 
 FIVE_MINUTES = 340.0
 PLAIN = PAYLOADS / "create-comment" / "plain.json"
-
-
-@pytest.fixture
-def penpot() -> Iterator[StandIn]:
-    with StandIn() as penpot:
-        yield penpot
 
 
 async def test_a_webhook_that_penpot_disabled_is_switched_on(

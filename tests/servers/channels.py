@@ -1,0 +1,28 @@
+"""Channels of team acme at the servers, as TOML for the config."""
+
+import json
+
+from tests.servers.slack import TOKEN
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Person, Synapse
+
+
+def _channel(kind: str, name: str, **settings: object) -> str:
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    return f'[[teams.acme.channels]]\ntype = "{kind}"\nname = "{name}"\n{"".join(lines)}'
+
+
+def slack_channel(api_url: str, name: str = "slack", **settings: object) -> str:
+    place = {} if "direct" in settings else {"channel": "#design"}
+    return _channel("slack", name, token=TOKEN, api_url=api_url, **place | settings)
+
+
+def matrix_channel(synapse: Synapse, bot: Person, room: str, **settings: object) -> str:
+    server = {"homeserver": synapse.url, "access_token": bot.token, "room": room}
+    return _channel("matrix", "room", **server | settings)
+
+
+def mail_channel(server: MailServer, **settings: object) -> str:
+    smtp = {"smtp.host": "127.0.0.1", "smtp.port": server.port, "smtp.tls": "none"}
+    addresses = {"to": ["design@example.com"], "sender": "penpot@example.com"}
+    return _channel("email", "mail", **addresses | smtp | settings)
