@@ -162,10 +162,10 @@ async def _check_token(penpot: PenpotClient) -> Finding:
 async def _check_webhooks(
     config: Config, penpot: PenpotClient, store: Store | None
 ) -> AsyncIterator[tuple[str, Finding, WebhookFix | None]]:
-    directory = TeamDirectory(config, penpot, time.time)
+    directory = TeamDirectory(config, penpot, store, time.time)
     for team in config.teams:
         try:
-            yield team, *await check_webhook(config, penpot, directory, store, team)
+            yield team, *await check_webhook(config, penpot, directory, team)
         except (PenpotError, StoreUnavailable) as error:
             yield team, Finding(False, f"can't check its webhook: {error}"), None
 

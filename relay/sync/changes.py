@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relay.penpot import text as values
-from relay.penpot.records import CommentRow, ThreadRow
+from relay.penpot.records import CommentRow, ThreadRow, one
 from relay.penpot.text import bounded, deduplication_key
 from relay.store.records import NewEvent
 from relay.store.sync_threads import SyncThread
@@ -32,7 +32,6 @@ COMMENT_KEYS = (
 )  # fmt: skip
 # Fields of the thread's row in events about one of its comments.
 PLACE_KEYS = ("fileName", "projectId", "teamId", "pageId", "pageName", "frameId", "seqn")
-_STATE_FIELDS = ("modified_at", "count", "resolved", "row", "comments", "deleted")
 _NEW_THREAD_KEYS = (
     "id", "fileId", "pageId", "pageName", "frameId", "seqn", "position", "isResolved",
 )  # fmt: skip
@@ -44,76 +43,44 @@ def pick(row: Row, keys: tuple[str, ...]) -> dict[str, Any]:
     return dict(bounded({key: row[key] for key in keys if key in row}))
 
 
-def comment_row(comment: CommentRow, thread: ThreadRow) -> dict[str, Any]:
-    """The fields of a comment that snapshots keep."""
-    place = {"threadId": thread.id, "fileId": thread.file_id}
-    return place | pick(comment.row, COMMENT_KEYS)
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadSnapshot:
-    """A thread as of its last poll."""
-
-    id: str
-    file: str
-    modified_at: str
-    count: int  # of comments
-    resolved: bool
-    row: Row
-    comments: Mapping[str, Row] | None = None
-    """By id; None if never read: the thread is older than the first scan."""
-    deleted: tuple[str, ...] = ()
-    """Ids of the comments whose deletion was reported, the newest."""
-    gone_at: float = 0.0
-
-    @classmethod
-    def from_row(
-        cls, row: ThreadRow, comments: Mapping[str, Row] | None, deleted: tuple[str, ...] = ()
-    ) -> "ThreadSnapshot":
-        return cls(
-            id=row.id,
-            file=row.file_id,
-            modified_at=row.modified_at,
-            count=row.comments,
-            resolved=row.resolved,
-            row=pick(row.row, THREAD_KEYS),
-            comments=comments,
-            deleted=deleted[-MAX_DELETED_COUNT:],
-        )
-
-    @classmethod
-    def from_event(cls, thread: str, props: Row) -> "ThreadSnapshot":
-        """Of a thread whose ``create-comment-thread`` was received and that no list has shown."""
-        file = str(props.get("fileId", ""))
-        return cls(thread, file, "", 0, False, pick(props, THREAD_KEYS), {})
-
-    def to_stored(self) -> SyncThread:
-        mark = f"{self.modified_at} {self.count} {self.resolved:d}"
-        state = json.dumps({name: getattr(self, name) for name in _STATE_FIELDS})
-        return SyncThread(self.id, self.file, mark, self.gone_at, state)
-
-    @classmethod
-    def from_stored(cls, stored: SyncThread) -> "ThreadSnapshot":
-        state = json.loads(stored.state)
-        state["deleted"] = tuple(state["deleted"])
-        return cls(stored.thread, stored.file, gone_at=stored.gone_at, **state)
-
-    def as_gone(self, now: float) -> "ThreadSnapshot":
-        return replace(self, gone_at=now)
-
-
 def fingerprint(row: ThreadRow) -> str:
     """Differs when anything about a thread has changed that is reported: a reply and an edit change
     its time, a deletion the number of its comments."""
     return f"{row.modified_at} {row.comments} {row.resolved:d}"
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadSnapshot:
+    """A thread as of its last poll."""
+
+    thread: ThreadRow
+    comments: Mapping[str, Row] | None = None
+    """By id; None if never read: the thread is older than the first scan."""
+    deleted: tuple[str, ...] = ()
+    """Ids of the comments whose deletion was reported, the newest."""
+    gone_at: float = 0.0
+
+    def to_stored(self) -> SyncThread:
+        row = pick(self.thread.row, (*THREAD_KEYS, "countComments"))
+        state = {"row": row, "comments": self.comments, "deleted": self.deleted}
+        mark = fingerprint(self.thread)
+        file = self.thread.file_id
+        return SyncThread(self.thread.id, file, mark, self.gone_at, json.dumps(state))
+
+    @classmethod
+    def from_stored(cls, stored: SyncThread) -> "ThreadSnapshot":
+        state = json.loads(stored.state)
+        thread = one(ThreadRow.from_row)(state["row"])
+        return cls(thread, state["comments"], tuple(state["deleted"]), stored.gone_at)
+
+
 @dataclass(slots=True)
 class ThreadEvents:
     """What Penpot's webhooks sent about a thread since its last poll."""
 
-    thread_props: Row | None = None
-    """The props of its ``create-comment-thread``."""
+    file: str = ""
+    thread: ThreadRow | None = None
+    """From its ``create-comment-thread``."""
     comments: dict[str, Row] = field(default_factory=dict)
     """Props by the comment's id."""
 
@@ -125,11 +92,11 @@ class SyntheticEvent:
     name: str
     at: datetime
     """When it happened, if Penpot's rows tell; else when it was detected."""
-    props: Mapping[str, Any]
+    props: Row
 
     def to_new_event(self, team: str, now: float) -> NewEvent:
         """``now`` is in seconds since 1970."""
-        at = iso(self.at)
+        at = _iso(self.at)
         body: dict[str, Any] = {"name": self.name, "props": dict(self.props), "createdAt": at}
         if self.name in WEBHOOK_EVENTS:
             body["profileId"] = self.props.get("ownerId")
@@ -141,176 +108,172 @@ class SyntheticEvent:
         return NewEvent(team, "application/json", sent, key, self.name, received_at=now)
 
 
-def needs_comments(
-    old: ThreadSnapshot | None, row: ThreadRow, received: ThreadEvents | None
-) -> bool:
-    """Whether ``compare`` needs the thread's comments."""
-    if (
-        old is None
-        or old.gone_at
-        or (old.modified_at, old.count) != (row.modified_at, row.comments)
-    ):
-        return True
-    return received is not None and bool(_not_in_snapshot(old, received))
+def thread_deleted(thread: ThreadRow, now: float) -> SyntheticEvent:
+    """For a thread that is no longer listed in an existing file."""
+    at = datetime.fromtimestamp(now, UTC)
+    return SyntheticEvent("delete-comment-thread", at, pick(thread.row, THREAD_KEYS))
 
 
-def compare(
-    old: ThreadSnapshot | None,
-    row: ThreadRow,
-    comments: Sequence[CommentRow] | None,
-    received: ThreadEvents | None,
-    since: datetime,
-    now: datetime,
-) -> tuple[list[SyntheticEvent], ThreadSnapshot]:
-    """The changes of a thread, in their order, and its new snapshot.
+class ThreadComparison:
+    """A listed thread, its last snapshot, if any, and what webhooks sent since."""
 
-    ``old`` is the last snapshot, if any; ``comments`` are None if they were not read because
-    nothing about them changed; ``received`` is what webhooks sent since. A comment from before
-    ``since`` that is in no snapshot is not new: its file was moved to this team, or restored.
-    """
-    received = received or ThreadEvents()
-    if old is None and received.thread_props is not None:
-        old = ThreadSnapshot.from_event(row.id, received.thread_props)
-    events: list[SyntheticEvent] = []
-    old_deleted = old.deleted if old else ()
-    if comments is None:
-        new = ThreadSnapshot.from_row(row, old.comments if old else None, old_deleted)
-    else:
-        rows = {comment.id: comment_row(comment, row) for comment in comments}
-        latest = now + MAX_CLOCK_SKEW
-        events = _created_or_edited(old, row, comments, rows, received, since, latest)
-        deletions = _deletions(old, row, comments, received, now)
-        events += deletions
-        deleted = tuple(str(event.props["id"]) for event in deletions)
-        new = ThreadSnapshot.from_row(row, rows, (*old_deleted, *deleted))
-    if old is not None and old.resolved != row.resolved:
-        has_first = new.comments is None or any(
-            _is_first(comment, row) for comment in new.comments.values()
-        )
-        events.append(_resolution_changed(row, now, has_first=has_first))
-    return events, new
+    def __init__(
+        self, old: ThreadSnapshot | None, row: ThreadRow, received: ThreadEvents | None
+    ) -> None:
+        received = received or ThreadEvents()
+        if old is None and received.thread is not None:
+            old = ThreadSnapshot(replace(row, modified_at="", resolved=False), {})
+        self._old = old
+        self._row = row
+        known = {*(old.comments or ()), *old.deleted} if old else set()
+        self._received = {id_: row for id_, row in received.comments.items() if id_ not in known}
 
+    @property
+    def needs_comments(self) -> bool:
+        """Whether the result depends on the thread's comments."""
+        if self._old is None or self._old.gone_at or self._received:
+            return True
+        before = self._old.thread
+        return (before.modified_at, before.comments) != (self._row.modified_at, self._row.comments)
 
-def thread_deleted(
-    old: ThreadSnapshot, now: datetime
-) -> tuple[list[SyntheticEvent], ThreadSnapshot]:
-    """The change and the new snapshot of a thread that is no longer listed in an existing file."""
-    event = SyntheticEvent("delete-comment-thread", now, pick(old.row, THREAD_KEYS))
-    return [event], old.as_gone(now.timestamp())
+    def result(
+        self, comments: Sequence[CommentRow] | None, since: float, now: float
+    ) -> tuple[list[SyntheticEvent], ThreadSnapshot]:
+        """The changes, and the new snapshot. ``comments`` are None if they were not read.
 
+        A comment from before ``since`` that is in no snapshot is not new: its file was moved to
+        this team, or restored.
+        """
+        at = datetime.fromtimestamp(now, UTC)
+        events: list[SyntheticEvent] = []
+        new = replace(self._old or ThreadSnapshot(self._row), thread=self._row, gone_at=0.0)
+        if comments is not None:
+            known = self._known_comments(comments)
+            rows = {comment.id: self._comment_row(comment) for comment in comments}
+            events += self._created(comments, known, datetime.fromtimestamp(since, UTC), at)
+            events += self._edited(comments, known, rows, at)
+            deletions = self._deleted(known, rows, at)
+            events += deletions
+            deleted = (*new.deleted, *(str(event.props["id"]) for event in deletions))
+            new = replace(new, comments=rows, deleted=deleted[-MAX_DELETED_COUNT:])
+        if self._old is not None and self._old.thread.resolved != self._row.resolved:
+            events.append(self._resolution_changed(new.comments, at))
+        return events, new
 
-def _created_or_edited(
-    old: ThreadSnapshot | None,
-    row: ThreadRow,
-    comments: Sequence[CommentRow],
-    rows: Mapping[str, Row],
-    received: ThreadEvents,
-    since: datetime,
-    latest: datetime,
-) -> list[SyntheticEvent]:
-    known = _known_comments(old, received)
-    new_ids = _new_ids(old, comments)
-    events = []
-    for index, comment in enumerate(comments):
-        is_first = index == 0 and _is_first(comment.row, row)
-        before = known.get(comment.id)
-        if before is None and is_first and old is not None and old.comments is None:
-            before = old.row
-        if before is None:
-            at = comment.created_at or _LONG_AGO
+    def _known_comments(self, comments: Sequence[CommentRow]) -> dict[str, Row]:
+        """Rows by id, from the snapshot and from webhooks."""
+        if self._old is None:
+            return self._received
+        if self._old.comments is not None:
+            return self._received | dict(self._old.comments)
+        # The row of a thread older than the first scan has the text of its first comment.
+        first = [comment.id for comment in comments[:1] if self._is_first(comment.row)]
+        return dict.fromkeys(first, self._old.thread.row) | self._received
+
+    def _created(
+        self,
+        comments: Sequence[CommentRow],
+        known: Mapping[str, Row],
+        since: datetime,
+        now: datetime,
+    ) -> list[SyntheticEvent]:
+        new_ids = self._new_ids(comments) - known.keys()
+        return [
+            self._comment_created(comment, min(comment.created_at, now + MAX_CLOCK_SKEW))
+            for comment in comments
             # Before Penpot 2.5 rows have no author, and its webhooks no id to match them by.
-            if comment.id in new_ids and at >= since and comment.owner_name:
-                created = replace(comment, created_at=min(at, latest))
-                events.append(_comment_created(row, created, is_first=is_first))
-            continue
-        after = rows[comment.id]
-        if (previous := str(before.get("content", ""))) != str(after.get("content", "")):
-            at = values.instant(comment.modified_at) or comment.created_at or _LONG_AGO
-            props = {"previousContent": previous, "isFirst": is_first}
-            events.append(_comment_event("update-comment", row, after, min(at, latest), props))
-    return events
+            if comment.id in new_ids and comment.owner_name
+            if comment.created_at is not None and comment.created_at >= since
+        ]
+
+    def _new_ids(self, comments: Sequence[CommentRow]) -> set[str]:
+        """The ids of comments that may be new. The snapshot of a thread older than the first scan
+        has only its time of change and the number of comments; a new comment may be dated before
+        that time, because its transaction waited for another reply's."""
+        old = self._old
+        if old is None or old.comments is not None:
+            return {comment.id for comment in comments}
+        changed_at = values.instant(old.thread.modified_at) or _LONG_AGO
+        by_age = sorted(comments, key=_created_at)
+        later = sum(_created_at(comment) > changed_at for comment in comments)
+        count = max(later, len(comments) - old.thread.comments)
+        return {comment.id for comment in by_age[len(by_age) - count :]}
+
+    def _comment_created(self, comment: CommentRow, at: datetime) -> SyntheticEvent:
+        if not self._is_first(comment.row):
+            return SyntheticEvent("create-comment", at, self._comment_row(comment))
+        thread = self._row
+        props = pick(thread.row, _NEW_THREAD_KEYS) | pick(comment.row, COMMENT_KEYS)
+        props |= {"id": thread.id, "fileId": thread.file_id, "commentId": comment.id}
+        props.pop("threadId", None)
+        return SyntheticEvent("create-comment-thread", at, props)
+
+    def _edited(
+        self,
+        comments: Sequence[CommentRow],
+        known: Mapping[str, Row],
+        rows: Mapping[str, Row],
+        now: datetime,
+    ) -> list[SyntheticEvent]:
+        events = []
+        for comment in comments:
+            before, after = known.get(comment.id), rows[comment.id]
+            if before is None or _content(before) == _content(after):
+                continue
+            at = values.instant(comment.modified_at) or _created_at(comment)
+            event = self._comment_event(
+                "update-comment",
+                after,
+                min(at, now + MAX_CLOCK_SKEW),
+                previousContent=_content(before),
+                isFirst=self._is_first(after),
+            )
+            events.append(event)
+        return events
+
+    def _deleted(
+        self, known: Mapping[str, Row], rows: Mapping[str, Row], now: datetime
+    ) -> list[SyntheticEvent]:
+        return [
+            self._comment_event("delete-comment", row, now, isFirst=self._is_first(row))
+            for id_, row in known.items()
+            if id_ not in rows
+        ]
+
+    def _comment_event(self, name: str, row: Row, at: datetime, **props: object) -> SyntheticEvent:
+        return SyntheticEvent(name, at, dict(row) | pick(self._row.row, PLACE_KEYS) | props)
+
+    def _resolution_changed(
+        self, comments: Mapping[str, Row] | None, now: datetime
+    ) -> SyntheticEvent:
+        """If the thread's first comment was deleted, Penpot lists the next one's text with the
+        author of the first, so that the text is left out."""
+        name = "resolve-comment-thread" if self._row.resolved else "reopen-comment-thread"
+        props = pick(self._row.row, THREAD_KEYS)
+        if comments is not None and not any(map(self._is_first, comments.values())):
+            props.pop("content", None)
+            props["isFirst"] = False
+        return SyntheticEvent(name, now, props)
+
+    def _is_first(self, comment: Row) -> bool:
+        """Whether the thread was created with this comment: both have the same time then."""
+        at = comment.get("createdAt")
+        return bool(at) and at == self._row.row.get("createdAt")
+
+    def _comment_row(self, comment: CommentRow) -> dict[str, Any]:
+        place = {"threadId": self._row.id, "fileId": self._row.file_id}
+        return place | pick(comment.row, COMMENT_KEYS)
 
 
-def _deletions(
-    old: ThreadSnapshot | None,
-    row: ThreadRow,
-    comments: Sequence[CommentRow],
-    received: ThreadEvents,
-    now: datetime,
-) -> list[SyntheticEvent]:
-    listed = {comment.id for comment in comments}
-    has_first = any(_is_first(comment.row, row) for comment in comments)
-    return [
-        _comment_event(
-            "delete-comment",
-            row,
-            before,
-            now,
-            {"isFirst": not has_first and _is_first(before, row)},
-        )
-        for id_, before in _known_comments(old, received).items()
-        if id_ not in listed
-    ]
+def _created_at(comment: CommentRow) -> datetime:
+    return comment.created_at or _LONG_AGO
 
 
-def _known_comments(old: ThreadSnapshot | None, received: ThreadEvents) -> Mapping[str, Row]:
-    """Rows by id, from the snapshot and from webhooks."""
-    return _not_in_snapshot(old, received) | dict((old.comments if old else None) or {})
+def _content(row: Row) -> str:
+    return str(row.get("content", ""))
 
 
-def _not_in_snapshot(old: ThreadSnapshot | None, received: ThreadEvents) -> dict[str, Row]:
-    """Received comments that the snapshot lacks."""
-    known = {*(old.comments or ()), *old.deleted} if old else set()
-    return {id_: row for id_, row in received.comments.items() if id_ not in known}
-
-
-def _new_ids(old: ThreadSnapshot | None, comments: Sequence[CommentRow]) -> set[str]:
-    """The ids of comments that may be new. The snapshot of a thread older than the first scan has
-    only its time of change and the number of comments; a new comment may be dated before that
-    time, because its transaction waited for another reply's."""
-    if old is None or old.comments is not None:
-        return {comment.id for comment in comments}
-    changed_at = values.instant(old.modified_at) or _LONG_AGO
-    later = sum((comment.created_at or _LONG_AGO) > changed_at for comment in comments)
-    count = max(later, len(comments) - old.count)
-    by_age = sorted(comments, key=lambda comment: comment.created_at or _LONG_AGO)
-    return {comment.id for comment in by_age[len(by_age) - count :]}
-
-
-def _is_first(comment: Row, thread: ThreadRow) -> bool:
-    """Whether the thread was created with this comment: both have the same time then."""
-    return bool(comment.get("createdAt")) and comment["createdAt"] == thread.row.get("createdAt")
-
-
-def _comment_created(thread: ThreadRow, comment: CommentRow, *, is_first: bool) -> SyntheticEvent:
-    assert comment.created_at is not None  # noqa: S101 - the caller sets it
-    if not is_first:
-        row = comment_row(comment, thread)
-        return SyntheticEvent("create-comment", comment.created_at, row)
-    props = pick(thread.row, _NEW_THREAD_KEYS) | pick(comment.row, COMMENT_KEYS)
-    props |= {"id": thread.id, "fileId": thread.file_id, "commentId": comment.id}
-    props.pop("threadId", None)
-    return SyntheticEvent("create-comment-thread", comment.created_at, props)
-
-
-def _comment_event(
-    name: str, thread: ThreadRow, row: Row, at: datetime, props: Row
-) -> SyntheticEvent:
-    return SyntheticEvent(name, at, dict(row) | pick(thread.row, PLACE_KEYS) | dict(props))
-
-
-def _resolution_changed(thread: ThreadRow, at: datetime, *, has_first: bool) -> SyntheticEvent:
-    """If the thread's first comment was deleted, Penpot lists the next one's text with the author
-    of the first, so that the text is left out."""
-    name = "resolve-comment-thread" if thread.resolved else "reopen-comment-thread"
-    props = pick(thread.row, THREAD_KEYS)
-    if not has_first:
-        del props["content"]
-        props["isFirst"] = False
-    return SyntheticEvent(name, at, props)
-
-
-def iso(at: datetime) -> str:
+def _iso(at: datetime) -> str:
     """A time in Penpot's format."""
     text = at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     return text.removesuffix(".000") + "Z"

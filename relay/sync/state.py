@@ -1,14 +1,61 @@
-"""The sync state of a team, in the key-value store."""
+"""The sync state of a team in the key-value store, and what the jobs of the sync share."""
 
 import json
-from collections.abc import Collection
+import random
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
+from relay.config.settings import Config
+from relay.delivery.notices import NoticeRenderer
+from relay.metrics import Metrics
 from relay.store.base import Store
 
+if TYPE_CHECKING:  # httpx is not loaded where the sync is off
+    from relay.penpot.api import PenpotClient
+
+MIN_BACKOFF_DELAY = 15.0  # seconds after the first failure; doubled by each further one
+MAX_BACKOFF_DELAY = 900.0  # seconds
 CLOCK_MARGIN_SECONDS = 3600.0  # more than Penpot's clock and ours differ
 _KEY_PREFIX = "sync/"
 _TIMES = ("since", "outage_end", "outage_start", "previous_outage_end")
+
+
+def jittered(seconds: float) -> float:
+    """Up to 10 % less or more, so that the jobs of many teams do not coincide."""
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - not for security
+
+
+@dataclass(slots=True)
+class Backoff:
+    """When something may be retried after failures in a row."""
+
+    until: float = 0.0
+    failures: int = 0
+
+    def failed(self, now: float, retry_after: float | None = None) -> None:
+        """``retry_after``: the seconds that Penpot asked for, if it did."""
+        delay = min(MIN_BACKOFF_DELAY * 2.0**self.failures, MAX_BACKOFF_DELAY)
+        self.failures = min(self.failures + 1, 10)
+        self.until = now + (retry_after or jittered(delay))
+
+    def reset(self) -> None:
+        self.failures, self.until = 0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncContext:
+    """What the sync of every team shares."""
+
+    config: Config
+    penpot: "PenpotClient"
+    store: Store
+    metrics: Metrics
+    stored: Callable[[], None]
+    """Called after events were stored."""
+    clock: Callable[[], float]
+    """Returns seconds since 1970."""
+    notices: NoticeRenderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +65,11 @@ class SyncState:
     An *outage* is a period in which Relay received webhooks but could not poll the team.
     """
 
-    team_id: str
-    """The team in Penpot. The state does not apply to another one."""
-    since: float
-    """Start of the last complete scan: all comments from before are stored or were received."""
+    team_id: str = ""
+    """The team in Penpot, to which the state applies; empty until it is found."""
+    since: float = 0.0
+    """Start of the last complete scan: all comments from before are stored or were received; 0
+    before the first scan is done."""
     has_read_threads: bool = False
     """Whether somebody reads comments with the token's account, which removes threads from
     Penpot's list of unread threads."""
@@ -55,7 +103,7 @@ class SyncState:
 async def load_state(store: Store, team: str) -> SyncState | None:
     """None before the first scan is done."""
     entry = await store.get_value(_KEY_PREFIX + team)
-    return SyncState(**json.loads(entry.value)) if entry is not None and entry.value else None
+    return SyncState(**json.loads(entry.value)) if entry is not None else None
 
 
 async def save_state(store: Store, team: str, state: SyncState) -> None:

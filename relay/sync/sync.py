@@ -16,8 +16,7 @@ from relay.penpot.wire import decode_body
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
-from relay.sync.budget import Backoff, SyncContext
-from relay.sync.state import forget_sync_state
+from relay.sync.state import Backoff, SyncContext, forget_sync_state
 from relay.sync.team import COMMENTED_TTL, Job, TeamSync
 from relay.sync.webhooks import TeamDirectory
 
@@ -51,19 +50,20 @@ class PenpotSync:
         self._budget = CallBudget(config.sync.calls_per_minute, clock)
         penpot = penpot.with_policy(CallPolicy(metrics.sync_call, budget=self._budget))
         self._backoff = Backoff()
-        self._is_refused = self._has_begun = False
+        self._is_refused = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._context = SyncContext(config, penpot, store, metrics, stored, clock, notices)
-        self._directory = TeamDirectory(config, penpot, clock)
-        self._teams = self._new_teams()
+        self._directory = TeamDirectory(config, penpot, store, clock)
+        self._awaited_calls = 0  # since the last job that was chosen because it waited longest
+        self._reset()
+
+    def _reset(self) -> None:
+        """Without what is in memory: it becomes stale while another replica runs the sync."""
+        teams = self._context.config.teams
+        self._teams = {team: TeamSync(self._context, self._directory, team) for team in teams}
         self._activity_until = 0.0
         self._activity_ids: set[int] = set()
-        self._awaited_calls = 0  # since the last job that was chosen because it waited longest
-
-    def _new_teams(self) -> dict[str, TeamSync]:
-        teams = self._context.config.teams
-        return {team: TeamSync(self._context, self._directory, team) for team in teams}
 
     def stop(self) -> None:
         """Cancel ``run``. Unfinished jobs are repeated after the next start."""
@@ -89,12 +89,6 @@ class PenpotSync:
             log.warning("the sync waits for the store: %s", error)
         return STORE_RETRY_DELAY
 
-    def _reset(self) -> None:
-        """Drop what is in memory: another replica runs the sync, so that it becomes stale."""
-        self._teams = self._new_teams()
-        self._activity_until = 0.0
-        self._activity_ids.clear()
-
     async def _read_activity(self) -> None:
         """Pass on the events that any replica stored since the last call."""
         now = self._clock()
@@ -118,9 +112,8 @@ class PenpotSync:
             log.warning("the clock was set back: starting the sync of all teams again")
             self._reset()
             self._backoff = Backoff()
-        if not self._has_begun:
+        if not self._activity_until:
             await forget_sync_state(self._store, self._teams)
-            self._has_begun = True
         await self._read_activity()
         end = self._clock() + TURN_INTERVAL
         while (now := self._clock()) < end and not self._stop.is_set():
@@ -169,7 +162,7 @@ class PenpotSync:
             log.exception("team %s: sync job failed: %s", team.name, job.name)
             await team.failed(job)
         else:
-            team.succeeded(job)
+            job.backoff.reset()
             self._backoff.reset()
             self._is_refused = False
 
@@ -193,4 +186,4 @@ def _age(candidate: tuple[TeamSync, Job]) -> float:
 
 
 def _urgency(candidate: tuple[TeamSync, Job]) -> tuple[bool, float]:
-    return not candidate[1].is_awaited, _age(candidate)
+    return not candidate[1].is_urgent, _age(candidate)

@@ -10,9 +10,8 @@ import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from relay.channels.base import Finding
@@ -23,15 +22,12 @@ from relay.penpot.facts import OWN_TEAM, Fact
 from relay.penpot.records import WebhookRecord
 from relay.store.base import Store
 from relay.store.records import NewDelivery
-
-if TYPE_CHECKING:
-    from relay.sync.budget import SyncContext
+from relay.sync.state import SyncContext
 
 log = logging.getLogger(__name__)
 
 SWITCHED_ON = "webhook-switched-on"  # the event name of the notice
 NOTICE_INTERVAL = 6 * 3600.0  # seconds; at most one notice per team in it
-SEARCH_BATCH_SIZE = 5  # teams whose webhooks one search reads, one call each
 TEAM_TTL = 36.0  # seconds that the directory is valid, per team in it
 MAX_DIRECTORY_TTL = 3600.0  # seconds
 
@@ -47,6 +43,10 @@ _ERROR_TEXTS = {
 _NOT_PERMITTED = (
     "the user of penpot.access_token may not switch it on: make that user an editor of the team in "
     "Penpot, or switch it on there"
+)
+_HIDDEN = (
+    "the user of penpot.access_token is not in the team: add that user (a viewer can read; an "
+    "editor can also switch webhooks on)"
 )
 _MISSING = "Penpot has no webhook for this Relay: `relay doctor --fix` creates it"
 _NOT_IN_ANY_TEAM = (
@@ -68,6 +68,8 @@ class WebhookStatus:
     webhooks that are off; one that is off a second time was switched off on purpose."""
     notice_pending: bool = False
     """Set before the webhook is switched on, until that is reported."""
+    saved_at: float = field(default=0.0, compare=False)
+    """Time of the last change, in seconds since 1970."""
 
 
 def off_reason(webhook: WebhookRecord) -> str:
@@ -96,13 +98,27 @@ def own_webhooks(
     return matches
 
 
-def pick_webhook(webhooks: Sequence[WebhookRecord]) -> WebhookRecord:
-    """Prefers one that Penpot disabled to one that somebody switched off."""
-    return max(webhooks, key=lambda webhook: bool(off_reason(webhook)))
+async def find_webhook(
+    config: Config, penpot: PenpotClient, team: str, team_id: str
+) -> tuple[WebhookState, WebhookRecord | None]:
+    """The webhook of a team, whose id in Penpot is ``team_id``; if it is missing, one with another
+    host and the same path. Raises ``PenpotError``."""
+    listed = await penpot.webhooks(team_id)
+    if listed is None:
+        return "hidden", None
+    path = config.hook_path(team)
+    own = own_webhooks(listed, config.server.public_url, path)
+    if not own:
+        return "missing", next(iter(own_webhooks(listed, "", path)), None)
+    # Prefers one that Penpot disabled to one that somebody switched off.
+    webhook = max(own, key=lambda webhook: (webhook.is_active, bool(off_reason(webhook))))
+    return "active" if webhook.is_active else "off", webhook
 
 
 class WebhookMonitor:
-    def __init__(self, context: "SyncContext") -> None:
+    """All methods raise ``StoreUnavailable``."""
+
+    def __init__(self, context: SyncContext) -> None:
         self._config = context.config
         self._penpot = context.penpot
         self._store = context.store
@@ -113,78 +129,64 @@ class WebhookMonitor:
     async def check(self, team: str, team_id: str) -> bool:
         """Check a team's webhook; whether it was switched on, so that events were missed before.
 
-        ``team_id`` is the team's id in Penpot. Raises ``PenpotError`` and ``StoreUnavailable``.
+        ``team_id`` is the team's id in Penpot. Raises ``PenpotError``.
         """
-        before = await load_status(self._store, team)
-        listed = await self._penpot.webhooks(team_id)
-        if listed is None:
-            text = "the user of penpot.access_token is not in the team"
-            await self._save(team, before, WebhookStatus("hidden", text))
-            return False
-        public_url, path = self._config.server.public_url, self._config.hook_path(team)
-        webhooks = own_webhooks(listed, public_url, path)
-        if not webhooks:
-            await self._save(team, before, WebhookStatus("missing", _MISSING))
-            return False
-        if any(webhook.is_active for webhook in webhooks):
-            if before is not None and before.notice_pending:  # Relay stopped before the report
-                await self._report_switched_on(team, before, before.why)
-                return True
-            await self._save(team, before, WebhookStatus("active"))
-            return False
-        return await self._switch_on(team, before, pick_webhook(webhooks))
+        state, webhook = await find_webhook(self._config, self._penpot, team, team_id)
+        if state == "off" and webhook is not None:
+            return await self._switch_on(team, webhook)
+        before = await self._status(team)
+        if state == "active" and before.notice_pending:
+            await self._report_switched_on(team, before.why)  # Relay stopped before the report
+            return True
+        await self._save(team, state, {"hidden": _HIDDEN, "missing": _MISSING}.get(state, ""))
+        return False
 
     async def not_found(self, team: str) -> None:
-        """No team of the token's user has the webhook. Raises ``StoreUnavailable``."""
-        before = await load_status(self._store, team)
-        await self._save(team, before, WebhookStatus("missing", _NOT_IN_ANY_TEAM))
+        """No team of the token's user has the webhook."""
+        await self._save(team, "missing", _NOT_IN_ANY_TEAM)
 
-    async def _switch_on(
-        self, team: str, before: WebhookStatus | None, webhook: WebhookRecord
-    ) -> bool:
+    async def _switch_on(self, team: str, webhook: WebhookRecord) -> bool:
         reason = off_reason(webhook)
-        if not reason and before is not None and before.switched_on_once:
-            await self._save(team, before, WebhookStatus("off", _OFF_BY_HAND))
+        before = await self._status(team)
+        if not reason and before.switched_on_once:
+            await self._save(team, "off", _OFF_BY_HAND)
             return False
         not_permitted = f"{reason}; {_NOT_PERMITTED}" if reason else _NOT_PERMITTED
-        if before is None or before.why != not_permitted:
-            await self._save(team, before, WebhookStatus("off", reason, notice_pending=True))
-            before = await load_status(self._store, team)
+        if before.why != not_permitted:
+            await self._save(team, "off", reason, notice_pending=True)
         if await self._penpot.enable_webhook(webhook) is None:
-            await self._save(team, before, WebhookStatus("off", not_permitted))
+            await self._save(team, "off", not_permitted)
             return False
-        await self._report_switched_on(team, before, reason)
+        await self._report_switched_on(team, reason)
         return True
 
-    async def _report_switched_on(
-        self, team: str, before: WebhookStatus | None, reason: str
-    ) -> None:
+    async def _report_switched_on(self, team: str, reason: str) -> None:
         self._metrics.webhook_reactivated(team)
         log.warning(
             "team %s: its webhook in Penpot was off (%s) and is on again",
             team,
             reason or "no reason recorded",
         )
-        now = self._clock()
-        status = WebhookStatus("active", switched_on_once=not reason)
-        if now - (before.notified_at if before else 0.0) > NOTICE_INTERVAL:
-            status = replace(status, notified_at=now)
+        before, now = await self._status(team), self._clock()
+        changes: dict[str, Any] = {} if reason else {"switched_on_once": True}
+        if now - before.notified_at > NOTICE_INTERVAL:
+            changes["notified_at"] = now
             await self._notify(team, reason)
-        await self._save(team, before, status)
+        await self._save(team, "active", **changes)
 
-    async def _save(self, team: str, before: WebhookStatus | None, status: WebhookStatus) -> None:
-        self._metrics.webhook(team, is_active=status.state == "active")
-        if before is not None:
-            status = replace(
-                status,
-                notified_at=max(status.notified_at, before.notified_at),
-                switched_on_once=status.switched_on_once or before.switched_on_once,
-            )
+    async def _status(self, team: str) -> WebhookStatus:
+        """At the last check; a state that no check results in before the first."""
+        return await load_status(self._store, team) or WebhookStatus("missing")
+
+    async def _save(self, team: str, state: WebhookState, why: str = "", **changes: Any) -> None:
+        self._metrics.webhook(team, is_active=state == "active")
+        before = await self._status(team)
+        changes = {"notice_pending": False} | changes
+        status = replace(before, state=state, why=why, **changes)
         if status == before:
             return
-        is_new = before is None or before.why != status.why
-        if status.why and not status.notice_pending and is_new:
-            log.warning("team %s: its webhook in Penpot is %s: %s", team, status.state, status.why)
+        if why not in ("", before.why) and not status.notice_pending:
+            log.warning("team %s: its webhook in Penpot is %s: %s", team, state, why)
         await self._store.put_value(_key(team), json.dumps(asdict(status)))
 
     async def _notify(self, team: str, reason: str) -> None:
@@ -201,20 +203,19 @@ class WebhookMonitor:
 async def load_status(store: Store, team: str) -> WebhookStatus | None:
     """The status at the last check; None before the first."""
     entry = await store.get_value(_key(team))
-    return None if entry is None else WebhookStatus(**json.loads(entry.value))
+    if entry is None:
+        return None
+    return replace(WebhookStatus(**json.loads(entry.value)), saved_at=entry.at)
 
 
 async def webhook_problems(store: Store, teams: Iterable[str]) -> dict[str, tuple[float, str]]:
     """By team whose webhook does not work: since when, in seconds since 1970, and the problem."""
-    problems = {}
-    for team in teams:
-        entry = await store.get_value(_key(team))
-        if entry is None:
-            continue
-        status = WebhookStatus(**json.loads(entry.value))
-        if status.state != "active":
-            problems[team] = entry.at, f"its webhook in Penpot is {status.state}: {status.why}"
-    return problems
+    statuses = {team: await load_status(store, team) for team in teams}
+    return {
+        team: (status.saved_at, f"its webhook in Penpot is {status.state}: {status.why}")
+        for team, status in statuses.items()
+        if status is not None and status.state != "active"
+    }
 
 
 def _key(team: str) -> str:
@@ -222,32 +223,51 @@ def _key(team: str) -> str:
 
 
 class TeamDirectory:
-    """The webhooks of all Penpot teams of the token's user, shared by all searches."""
+    """The webhooks of all Penpot teams of the token's user, by which teams are found."""
 
-    def __init__(self, config: Config, penpot: "PenpotClient", clock: Callable[[], float]) -> None:
+    def __init__(
+        self, config: Config, penpot: PenpotClient, store: Store | None, clock: Callable[[], float]
+    ) -> None:
+        """``store`` is None before it exists; ``clock`` returns seconds."""
         self._config = config
         self._penpot = penpot
+        self._store = store
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._webhooks: list[tuple[str, Sequence[WebhookRecord]]] = []
+        self._webhooks: dict[str, Sequence[WebhookRecord]] = {}  # by Penpot's team id
         self._unread: list[str] = []
-        self._size = 0
         self._error = ""
-        self._read_at = self._valid_until = 0.0
+        self._read_at = self._ttl = 0.0
 
-    async def search(self, team: str) -> str | None:
-        """The id of the Penpot team that has the webhook of ``team``; empty if none has it, or had
-        it when the directory was read. None if more of the directory has to be read: each call
-        reads a few teams.
+    async def team_id(self, team: str) -> str | None:
+        """The Penpot id of a team: from the config, an event, an earlier search, or from a search
+        for its webhook. Empty if no team has the webhook, or had it when the directory was read.
+        None if more of the directory has to be read: each call reads one team.
 
-        Raises ``PenpotError``; ``PenpotUnexpected`` also if the webhooks of a team can't be read
-        and no other team has it.
+        Raises ``StoreUnavailable`` and ``PenpotError``; ``PenpotUnexpected`` also if the webhooks
+        of a team can't be read and no other team has it.
         """
+        if configured := self._config.teams[team].team_id:
+            return configured.lower()
+        if self._store is None:
+            return await self._search(team)
+        facts = await self._store.facts(team, [OWN_TEAM])
+        if OWN_TEAM in facts and (id_ := Fact.loads(*OWN_TEAM, facts[OWN_TEAM]).ref("team")):
+            return id_
+        key = f"team/{team}"
+        entry = await self._store.get_value(key)
+        if entry is not None:
+            return entry.value
+        if found := await self._search(team):
+            await self._store.put_value(key, found)
+        return found
+
+    async def _search(self, team: str) -> str | None:
         async with self._lock:
-            if not self._unread and not self._read_at <= self._clock() < self._valid_until:
+            if not self._unread and not 0 <= self._clock() - self._read_at < self._ttl:
                 await self._list_teams()
             if not (id_ := self._find(team)) and self._unread:
-                await self._read_webhooks()
+                await self._read_webhooks(self._unread[0])
                 id_ = self._find(team)
         if not id_ and self._unread:
             return None
@@ -257,65 +277,27 @@ class TeamDirectory:
 
     def _find(self, team: str) -> str:
         url, path = self._config.server.public_url, self._config.hook_path(team)
-        return next((id_ for id_, hooks in self._webhooks if own_webhooks(hooks, url, path)), "")
+        ids = (id_ for id_, hooks in self._webhooks.items() if own_webhooks(hooks, url, path))
+        return next(ids, "")
 
     async def _list_teams(self) -> None:
         self._unread = [team.id for team in await self._penpot.teams() or ()]
-        self._size = len(self._unread)
-        self._webhooks, self._error = [], ""
-        self._set_validity()
-
-    async def _read_webhooks(self) -> None:
-        for id_ in self._unread[:SEARCH_BATCH_SIZE]:
-            try:
-                self._webhooks.append((id_, await self._penpot.webhooks(id_) or ()))
-            except PenpotUnexpected as error:
-                self._skip(id_, error)
-            except PenpotBusy as error:
-                if not await self._penpot.still_responds(error):
-                    raise
-                self._skip(id_, error)
-            self._unread.remove(id_)
-        self._set_validity()
-
-    def _set_validity(self) -> None:
-        if self._unread:
-            return
+        self._webhooks, self._error = {}, ""
         # With few teams, a webhook that was just created is found by the next check.
         at_least = self._config.sync.webhooks_every.total_seconds() / 2
-        ttl = max(at_least, min(self._size * TEAM_TTL, MAX_DIRECTORY_TTL))
+        self._ttl = max(at_least, min(len(self._unread) * TEAM_TTL, MAX_DIRECTORY_TTL))
         self._read_at = self._clock()
-        self._valid_until = self._read_at + ttl
 
-    def _skip(self, id_: str, error: Exception) -> None:
-        log.warning("can't list the webhooks of team %s in Penpot: %s", id_, error)
-        self._error = str(error)
-
-
-async def team_id(
-    config: Config, directory: TeamDirectory, store: Store | None, team: str
-) -> str | None:
-    """The Penpot id of a team: from the config, an event, or an earlier search; else from a search
-    for its webhook, with the results of ``TeamDirectory.search``. ``store`` is None before it
-    exists.
-
-    Raises ``PenpotError`` and ``StoreUnavailable``.
-    """
-    if configured := config.teams[team].team_id:
-        return configured.lower()
-    if store is None:
-        return await directory.search(team)
-    facts = await store.facts(team, [OWN_TEAM])
-    if OWN_TEAM in facts and (id_ := Fact.loads(*OWN_TEAM, facts[OWN_TEAM]).ref("team")):
-        return id_
-    key = f"team/{team}"
-    entry = await store.get_value(key)
-    if entry is not None and entry.value:
-        return entry.value
-    found = await directory.search(team)
-    if found:
-        await store.put_value(key, found)
-    return found
+    async def _read_webhooks(self, id_: str) -> None:
+        try:
+            self._webhooks[id_] = await self._penpot.webhooks(id_) or ()
+        except (PenpotUnexpected, PenpotBusy) as error:
+            if isinstance(error, PenpotBusy) and not await self._penpot.still_responds(error):
+                raise
+            log.warning("can't list the webhooks of team %s in Penpot: %s", id_, error)
+            self._error = str(error)
+        self._unread.remove(id_)
+        self._read_at = self._clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,44 +306,53 @@ class WebhookFix:
 
     team: str
     question: str
-    apply: Callable[[PenpotClient], Awaitable[Finding]]
+    done: str
+    call: Callable[[PenpotClient], Awaitable[WebhookRecord | None]]
+
+    async def apply(self, penpot: PenpotClient) -> Finding:
+        try:
+            record = await self.call(penpot)
+        except PenpotError as error:
+            text = f"Penpot did not do it: {error}"
+            if "webhook-validation" in text:
+                text += (
+                    ". Penpot sends a HEAD request to the address first: is `relay serve` running, "
+                    "can Penpot reach server.public_url (PENPOT_SSRF_ALLOWED_HOSTS), does a proxy "
+                    "pass HEAD?"
+                )
+            return Finding(False, text)
+        if record is None:
+            text = "the user of penpot.access_token may not do it: editors of the team may"
+            return Finding(False, f"{text}, and whoever created the webhook")
+        return Finding(True, self.done)
 
 
 async def check_webhook(
-    config: Config, penpot: PenpotClient, directory: TeamDirectory, store: Store | None, team: str
+    config: Config, penpot: PenpotClient, directory: TeamDirectory, team: str
 ) -> tuple[Finding, WebhookFix | None]:
-    """``store`` is None before it exists. Raises ``PenpotError``."""
-    url, path = config.server.public_url, config.hook_path(team)
-    while (id_ := await team_id(config, directory, store, team)) is None:
+    """Raises ``PenpotError`` and ``StoreUnavailable``."""
+    while (id_ := await directory.team_id(team)) is None:
         pass
     if not id_:
         return await _team_not_found(config, penpot, team)
-    listed = await penpot.webhooks(id_)
-    if listed is None:
-        text = (
-            f"the user of penpot.access_token is not in team {id_}: add that user (a viewer can "
-            "read; an editor can also switch webhooks on)"
-        )
-        return Finding(False, text), None
-    webhooks = own_webhooks(listed, url, path)
-    if any(webhook.is_active for webhook in webhooks):
+    state, webhook = await find_webhook(config, penpot, team, id_)
+    if state == "hidden":
+        return Finding(False, _HIDDEN), None
+    if state == "active":
         return Finding(True, "its webhook in Penpot exists and is on"), None
-    if webhooks:
-        webhook = pick_webhook(webhooks)
+    if state == "off" and webhook is not None:
         reason = off_reason(webhook) or "somebody switched it off, or left it off"
-        fix = WebhookFix(team, f"Switch the webhook of {team} on?", partial(_switch_on, webhook))
+        question, done = f"Switch the webhook of {team} on?", "its webhook in Penpot is on again"
+        fix = WebhookFix(team, question, done, lambda client: client.enable_webhook(webhook))
         return Finding(False, f"its webhook in Penpot is off: {reason}"), fix
-    if elsewhere := own_webhooks(listed, "", path):
-        parts = urlsplit(elsewhere[0].uri)
+    if webhook is not None:
+        parts = urlsplit(webhook.uri)
         text = f"Penpot calls its webhook at {parts.scheme}://{parts.netloc.rpartition('@')[2]}, "
         return Finding(False, f"{text}which is not server.public_url: is that right?"), None
     text = "Penpot has no webhook for it"
-    if not url:
+    if not config.server.public_url:
         return Finding(False, f"{text}; set server.public_url, and `--fix` creates it"), None
-    create = partial(_create, config, team, id_)
-    return Finding(False, text), WebhookFix(
-        team, f"Create the webhook of {team} in Penpot?", create
-    )
+    return Finding(False, text), _creation(config, team, id_)
 
 
 async def _team_not_found(
@@ -374,34 +365,13 @@ async def _team_not_found(
         advice = "add that user to the team, and set team_id and server.public_url"
         return Finding(False, f"{text}: {advice}"), None
     (only,) = teams
-    question = f"Create the webhook of {team} in Penpot, in the team “{only.name}”?"
-    return Finding(False, text), WebhookFix(team, question, partial(_create, config, team, only.id))
+    return Finding(False, text), _creation(config, team, only.id, f", in the team “{only.name}”")
 
 
-async def _switch_on(webhook: WebhookRecord, penpot: PenpotClient) -> Finding:
-    try:
-        record = await penpot.enable_webhook(webhook)
-    except PenpotError as error:
-        return Finding(False, f"Penpot did not switch it on: {error}")
-    if record is None:
-        text = "the user of penpot.access_token may not switch it on: editors of the team may"
-        return Finding(False, f"{text}, and whoever created the webhook")
-    return Finding(True, "its webhook in Penpot is on again")
-
-
-async def _create(config: Config, team: str, id_: str, penpot: PenpotClient) -> Finding:
+def _creation(config: Config, team: str, id_: str, where: str = "") -> WebhookFix:
     address = config.server.public_url + config.hook_path(team)
-    try:
-        record = await penpot.create_webhook(id_, address)
-    except PenpotError as error:
-        text = f"Penpot did not create it: {error}"
-        if "webhook-validation" in text:
-            text += (
-                ". Penpot sends a HEAD request to the address first: is `relay serve` running, "
-                "can Penpot reach server.public_url (PENPOT_SSRF_ALLOWED_HOSTS), does a proxy pass "
-                "HEAD?"
-            )
-        return Finding(False, text)
-    if record is None:
-        return Finding(False, "the user of penpot.access_token may not create it in that team")
-    return Finding(True, "its webhook was created and is on")
+    question, done = (
+        f"Create the webhook of {team} in Penpot{where}?",
+        "its webhook was created and is on",
+    )
+    return WebhookFix(team, question, done, lambda penpot: penpot.create_webhook(id_, address))

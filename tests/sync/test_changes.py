@@ -296,9 +296,8 @@ async def test_a_deletion_waits_until_the_file_is_known_to_exist(
         await on.receive(begun)
         on.people("nl").delete(thread)
         comments = on.sync._teams["acme"]._comments
-        comments.thread_events(thread.id).thread_props = begun["props"] | {
-            "projectId": on.world.files[thread.file].project
-        }
+        project = {"projectId": on.world.files[thread.file].project}
+        comments.notified("create-comment-thread", begun["props"] | project)
         penpot.faults["get-project-files"] = Fault(status=500)
         with pytest.raises(PenpotBusy):
             await comments.poll_file(thread.file, on.acme)

@@ -1,4 +1,4 @@
-"""The state of a team across outages, restarts and changes of the config."""
+"""The state of a team across outages, restarts and changes of the config; the jobs' backoff."""
 
 from pathlib import Path
 
@@ -10,8 +10,12 @@ from relay.store.records import FanOutResult
 from relay.store.sqlite import SqliteStore
 from relay.sync.state import (
     CLOCK_MARGIN_SECONDS,
+    MAX_BACKOFF_DELAY,
+    MIN_BACKOFF_DELAY,
+    Backoff,
     SyncState,
     forget_sync_state,
+    jittered,
     load_state,
     save_state,
 )
@@ -155,3 +159,25 @@ def test_events_that_an_outage_longer_than_the_retention_lost_are_not_new() -> N
     assert long.cutoff(10 * DAY, 2 * DAY) == 8 * DAY + CLOCK_MARGIN_SECONDS
     short = SyncState("id", 0.0, outage_start=9 * DAY, outage_end=9.5 * DAY)
     assert short.cutoff(10 * DAY, 2 * DAY) == 0.0
+
+
+def test_delays_double_up_to_the_maximum_with_little_jitter() -> None:
+    backoff = Backoff()
+    for number in range(20):
+        delay = min(MIN_BACKOFF_DELAY * 2**number, MAX_BACKOFF_DELAY)
+        backoff.failed(100.0)
+        assert 0.9 * delay <= backoff.until - 100.0 <= 1.1 * delay
+    backoff.reset()
+    assert (backoff.failures, backoff.until) == (0, 0.0)
+
+
+def test_the_delay_that_penpot_asked_for_is_kept() -> None:
+    backoff = Backoff()
+    backoff.failed(100.0, 7.0)
+    assert backoff.until == 107.0
+
+
+def test_jobs_of_many_teams_do_not_coincide() -> None:
+    delays = {jittered(100.0) for _ in range(100)}
+    assert len(delays) > 50
+    assert 90.0 <= min(delays) <= max(delays) <= 110.0

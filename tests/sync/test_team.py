@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.sync.comments import MAX_RECEIVED_COUNT
-from relay.sync.team import MAX_COMMENT_COUNT
+from relay.sync.comments import MAX_COMMENT_COUNT, MAX_RECEIVED_COUNT
 from tests.penpot.standin import Fault, StandIn
 from tests.sync.stage import stage
 from tests.sync.synced import DAY, HOUR, MINUTE, NEXT_POLL, synced
