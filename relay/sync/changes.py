@@ -144,18 +144,24 @@ class ThreadComparison:
         A comment from before ``since`` that is in no snapshot is not new: its file was moved to
         this team, or restored.
         """
-        at = datetime.fromtimestamp(now, UTC)
+        at, start = datetime.fromtimestamp(now, UTC), datetime.fromtimestamp(since, UTC)
         events: list[SyntheticEvent] = []
         new = replace(self._old or ThreadSnapshot(self._row), thread=self._row, gone_at=0.0)
         if comments is not None:
             known = self._known_comments(comments)
+            new_ids = self._new_ids(comments)
+            for comment in comments:
+                if comment.id in known:
+                    events += self._edits(known[comment.id], comment, at)
+                elif comment.id in new_ids and _created_at(comment) >= start:
+                    events.append(self._comment_created(comment, at))
             rows = {comment.id: self._comment_row(comment) for comment in comments}
-            events += self._created(comments, known, datetime.fromtimestamp(since, UTC), at)
-            events += self._edited(comments, known, rows, at)
-            deletions = self._deleted(known, rows, at)
-            events += deletions
-            deleted = (*new.deleted, *(str(event.props["id"]) for event in deletions))
-            new = replace(new, comments=rows, deleted=deleted[-MAX_DELETED_COUNT:])
+            gone = {id_: row for id_, row in known.items() if id_ not in rows}
+            events += [
+                self._comment_event("delete-comment", row, at, isFirst=self._is_first(row))
+                for row in gone.values()
+            ]
+            new = replace(new, comments=rows, deleted=(*new.deleted, *gone)[-MAX_DELETED_COUNT:])
         if self._old is not None and self._old.thread.resolved != self._row.resolved:
             events.append(self._resolution_changed(new.comments, at))
         return events, new
@@ -170,36 +176,23 @@ class ThreadComparison:
         first = [comment.id for comment in comments[:1] if self._is_first(comment.row)]
         return dict.fromkeys(first, self._old.thread.row) | self._received
 
-    def _created(
-        self,
-        comments: Sequence[CommentRow],
-        known: Mapping[str, Row],
-        since: datetime,
-        now: datetime,
-    ) -> list[SyntheticEvent]:
-        new_ids = self._new_ids(comments) - known.keys()
-        return [
-            self._comment_created(comment, min(comment.created_at, now + MAX_CLOCK_SKEW))
-            for comment in comments
-            # Before Penpot 2.5 rows have no author, and its webhooks no id to match them by.
-            if comment.id in new_ids and comment.owner_name
-            if comment.created_at is not None and comment.created_at >= since
-        ]
-
     def _new_ids(self, comments: Sequence[CommentRow]) -> set[str]:
         """The ids of comments that may be new. The snapshot of a thread older than the first scan
         has only its time of change and the number of comments; a new comment may be dated before
         that time, because its transaction waited for another reply's."""
+        # Before Penpot 2.5 rows have no author, and its webhooks no id to match them by.
+        candidates = {comment.id for comment in comments if comment.owner_name}
         old = self._old
         if old is None or old.comments is not None:
-            return {comment.id for comment in comments}
+            return candidates
         changed_at = values.instant(old.thread.modified_at) or _LONG_AGO
         by_age = sorted(comments, key=_created_at)
         later = sum(_created_at(comment) > changed_at for comment in comments)
         count = max(later, len(comments) - old.thread.comments)
-        return {comment.id for comment in by_age[len(by_age) - count :]}
+        return candidates & {comment.id for comment in by_age[len(by_age) - count :]}
 
-    def _comment_created(self, comment: CommentRow, at: datetime) -> SyntheticEvent:
+    def _comment_created(self, comment: CommentRow, now: datetime) -> SyntheticEvent:
+        at = min(_created_at(comment), now + MAX_CLOCK_SKEW)
         if not self._is_first(comment.row):
             return SyntheticEvent("create-comment", at, self._comment_row(comment))
         thread = self._row
@@ -208,37 +201,16 @@ class ThreadComparison:
         props.pop("threadId", None)
         return SyntheticEvent("create-comment-thread", at, props)
 
-    def _edited(
-        self,
-        comments: Sequence[CommentRow],
-        known: Mapping[str, Row],
-        rows: Mapping[str, Row],
-        now: datetime,
-    ) -> list[SyntheticEvent]:
-        events = []
-        for comment in comments:
-            before, after = known.get(comment.id), rows[comment.id]
-            if before is None or _content(before) == _content(after):
-                continue
-            at = values.instant(comment.modified_at) or _created_at(comment)
-            event = self._comment_event(
-                "update-comment",
-                after,
-                min(at, now + MAX_CLOCK_SKEW),
-                previousContent=_content(before),
-                isFirst=self._is_first(after),
-            )
-            events.append(event)
-        return events
-
-    def _deleted(
-        self, known: Mapping[str, Row], rows: Mapping[str, Row], now: datetime
-    ) -> list[SyntheticEvent]:
-        return [
-            self._comment_event("delete-comment", row, now, isFirst=self._is_first(row))
-            for id_, row in known.items()
-            if id_ not in rows
-        ]
+    def _edits(self, before: Row, comment: CommentRow, now: datetime) -> list[SyntheticEvent]:
+        """One event if the text of a comment changed, else none."""
+        after = self._comment_row(comment)
+        previous = str(before.get("content", ""))
+        if previous == str(after.get("content", "")):
+            return []
+        at = values.instant(comment.modified_at) or _created_at(comment)
+        props = {"previousContent": previous, "isFirst": self._is_first(after)}
+        at = min(at, now + MAX_CLOCK_SKEW)
+        return [self._comment_event("update-comment", after, at, **props)]
 
     def _comment_event(self, name: str, row: Row, at: datetime, **props: object) -> SyntheticEvent:
         return SyntheticEvent(name, at, dict(row) | pick(self._row.row, PLACE_KEYS) | props)
@@ -267,10 +239,6 @@ class ThreadComparison:
 
 def _created_at(comment: CommentRow) -> datetime:
     return comment.created_at or _LONG_AGO
-
-
-def _content(row: Row) -> str:
-    return str(row.get("content", ""))
 
 
 def _iso(at: datetime) -> str:

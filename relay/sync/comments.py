@@ -103,8 +103,9 @@ class CommentPoller:
         hidden = {thread.file for id_, thread in stored.items() if id_ not in listed}
         return self._changed(rows, stored), hidden
 
-    async def poll_file(self, file: str, team_id: str) -> FilePoll:
-        """A file's threads. Events of deleted threads are stored; ``changed`` ones are not read."""
+    async def poll_file(self, file: str, team_id: str, *, is_first: bool = False) -> FilePoll:
+        """A file's threads. Events of deleted threads are stored; ``changed`` ones are not read.
+        In the first scan of the team, with ``is_first``, only snapshots are stored."""
         received = {id_: events for id_, events in self.received.items() if events.file == file}
         rows = await self._penpot.comment_threads(file)
         if rows is None:
@@ -115,6 +116,9 @@ class CommentPoller:
         if any(row.team_id not in ("", team_id) for row in rows):
             await self._store_gone(await self._existing(stored))  # moved to another team
             return FilePoll()
+        if is_first:
+            await self._save([], [ThreadSnapshot(row) for row in rows if row.id not in stored])
+            return FilePoll(rows)
         listed = {row.id for row in rows}
         self._drop_unreadable(lambda id_, thread: thread.file == file and id_ not in listed)
         created = {id_ for id_, events in received.items() if events.thread is not None}
@@ -152,9 +156,8 @@ class CommentPoller:
                 comments = await self._read_comments(row) if thread.needs_comments else None
             except PenpotBusy as error:
                 busy_count += 1
-                if busy_count > MAX_UNREADABLE_COUNT or not await self._penpot.still_responds(
-                    error
-                ):
+                is_few = busy_count <= MAX_UNREADABLE_COUNT
+                if not (is_few and await self._penpot.still_responds(error)):
                     failure = error
                     break
                 self._mark_unreadable(row, str(error))
@@ -185,23 +188,13 @@ class CommentPoller:
         thread = self.unreadable.setdefault(row.id, UnreadableThread(file=row.file_id))
         thread.failed(self._clock())
         if thread.failures == 2:  # a thread that was only deleted meanwhile is not listed again
-            log.warning(
-                "team %s: can't read the comments of thread %s, skipping it until a retry "
-                "succeeds: %s",
-                self._team,
-                row.id,
-                reason,
-            )
+            text = "can't read its comments, skipping it until a retry succeeds"
+            log.warning("team %s: thread %s: %s: %s", self._team, row.id, text, reason)
 
     def _drop_unreadable(self, is_over: Callable[[str, UnreadableThread], bool]) -> None:
         self.unreadable = {
             id_: thread for id_, thread in self.unreadable.items() if not is_over(id_, thread)
         }
-
-    async def save_without_events(self, rows: Sequence[ThreadRow]) -> None:
-        """Store snapshots only: the threads are older than the first scan."""
-        stored = await self._snapshots([row.id for row in rows])
-        await self._save([], [ThreadSnapshot(row) for row in rows if row.id not in stored])
 
     async def forget_other_files(self, files: Collection[str]) -> None:
         """Mark the threads of files that the team no longer has as gone, without events."""
@@ -222,13 +215,9 @@ class CommentPoller:
     def _changed(
         self, rows: Iterable[ThreadRow], stored: Mapping[str, ThreadFingerprint]
     ) -> list[ThreadRow]:
-        changed = [
-            row
-            for row in rows
-            if row.id not in stored
-            or stored[row.id].fingerprint != fingerprint(row)
-            or row.id in self.received
-        ]
+        known = stored.keys() - self.received.keys()
+        same = {(id_, stored[id_].fingerprint) for id_ in known}
+        changed = [row for row in rows if (row.id, fingerprint(row)) not in same]
         return sorted(changed, key=lambda row: row.modified_at)
 
     async def _existing(self, threads: Collection[str]) -> list[ThreadSnapshot]:
@@ -276,10 +265,7 @@ class CommentPoller:
 
 
 class TeamScan:
-    """Polls every file of a team: call ``step`` while there are ``steps``.
-
-    The first scan of a team stores snapshots without events.
-    """
+    """Polls every file of a team: call ``step`` while there are ``steps``."""
 
     def __init__(
         self, context: SyncContext, comments: CommentPoller, team_id: str, *, is_first: bool
@@ -334,12 +320,7 @@ class TeamScan:
 
     async def _poll_file(self, file: str) -> Sequence[ThreadRow]:
         try:
-            if self.is_first:
-                rows = await self._penpot.comment_threads(file) or ()
-                poll = FilePoll(rows)
-                await self._comments.save_without_events(rows)
-            else:
-                poll = await self._comments.poll_file(file, self._team_id)
+            poll = await self._comments.poll_file(file, self._team_id, is_first=self.is_first)
         except PenpotUnexpected as error:
             log.warning("can't list the comments of a file: %s", error)
             self.is_complete = False

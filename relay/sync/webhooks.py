@@ -44,11 +44,15 @@ _NOT_PERMITTED = (
     "the user of penpot.access_token may not switch it on: make that user an editor of the team in "
     "Penpot, or switch it on there"
 )
-_HIDDEN = (
+_NOT_IN_TEAM = (
     "the user of penpot.access_token is not in the team: add that user (a viewer can read; an "
     "editor can also switch webhooks on)"
 )
-_MISSING = "Penpot has no webhook for this Relay: `relay doctor --fix` creates it"
+_REASONS: dict[WebhookState, str] = {
+    "active": "",
+    "hidden": _NOT_IN_TEAM,
+    "missing": "Penpot has no webhook for this Relay: `relay doctor --fix` creates it",
+}
 _NOT_IN_ANY_TEAM = (
     "no team of the user of penpot.access_token has it: add that user to the team, and run "
     "`relay doctor --fix` to create the webhook"
@@ -138,7 +142,7 @@ class WebhookMonitor:
         if state == "active" and before.notice_pending:
             await self._report_switched_on(team, before.why)  # Relay stopped before the report
             return True
-        await self._save(team, state, {"hidden": _HIDDEN, "missing": _MISSING}.get(state, ""))
+        await self._save(team, state, _REASONS[state])
         return False
 
     async def not_found(self, team: str) -> None:
@@ -181,8 +185,7 @@ class WebhookMonitor:
     async def _save(self, team: str, state: WebhookState, why: str = "", **changes: Any) -> None:
         self._metrics.webhook(team, is_active=state == "active")
         before = await self._status(team)
-        changes = {"notice_pending": False} | changes
-        status = replace(before, state=state, why=why, **changes)
+        status = replace(before, state=state, why=why, **({"notice_pending": False} | changes))
         if status == before:
             return
         if why not in ("", before.why) and not status.notice_pending:
@@ -337,7 +340,7 @@ async def check_webhook(
         return await _team_not_found(config, penpot, team)
     state, webhook = await find_webhook(config, penpot, team, id_)
     if state == "hidden":
-        return Finding(False, _HIDDEN), None
+        return Finding(False, _NOT_IN_TEAM), None
     if state == "active":
         return Finding(True, "its webhook in Penpot exists and is on"), None
     if state == "off" and webhook is not None:
