@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -80,31 +81,26 @@ class HookEndpoint:
             return
         team, secret = scope["path_params"]["team"], scope["path_params"]["secret"]
         expected = self._secrets.get(team)
+        status, reason = 204, ""
         if not (expected or _DUMMY_SECRET).matches(secret) or expected is None:
-            self._metrics.request("", 404)
-            await _respond(send, 404, "Not Found")
-            return
-        if not self._is_open:
+            team = ""
+            status, reason = 404, "Not Found"
+        elif not self._is_open:
             log.error("team %s: hook called, but --role deliver accepts no events", team)
-            self._metrics.request(team, 503)
-            await _respond(send, 503, "This replica only delivers: route hooks to the others")
-            return
-        if scope["method"] == "HEAD":
-            self._metrics.request(team, 200)
-            await _respond(send, 200)
-            return
-        self._load.requests += 1
-        try:
-            await self._take(team, scope, receive)
-        except _RequestRefused as refusal:
-            log.warning("team %s: responded %d: %s", team, refusal.status, refusal)
-            self._metrics.request(team, refusal.status)
-            await _respond(send, refusal.status, str(refusal))
-            return
-        finally:
-            self._load.requests -= 1
-        self._metrics.request(team, 204)
-        await _respond(send, 204)
+            status, reason = 503, "This replica only delivers: route hooks to the others"
+        elif scope["method"] == "HEAD":
+            status = 200
+        else:
+            self._load.requests += 1
+            try:
+                await self._take(team, scope, receive)
+            except _RequestRefused as refusal:
+                status, reason = refusal.status, str(refusal)
+                log.warning("team %s: responded %d: %s", team, status, reason)
+            finally:
+                self._load.requests -= 1
+        self._metrics.request(team, status)
+        await _respond(send, status, reason)
 
     async def _take(self, team: str, scope: Scope, receive: Receive) -> None:
         headers = dict(scope["headers"])
@@ -124,17 +120,12 @@ class HookEndpoint:
 
     async def _read_and_store(self, team: str, content_type: str, receive: Receive) -> None:
         body = bytearray()
-        if not await self._receive(receive, body):
-            await self._save(team, content_type, bytes(body))
-            return
-        more = True
+        more = await self._receive(receive, body)
         async with _body_timeout():
             while more and len(body) <= LARGE_BODY_BYTES:
                 more = await self._receive(receive, body)
-        if len(body) <= LARGE_BODY_BYTES:
-            await self._save(team, content_type, bytes(body))
-            return
-        async with self._large_body_lock:  # bounds memory
+        is_large = len(body) > LARGE_BODY_BYTES
+        async with self._large_body_lock if is_large else contextlib.nullcontext():  # bounds memory
             async with _body_timeout():
                 while more:
                     more = await self._receive(receive, body)
@@ -152,7 +143,14 @@ class HookEndpoint:
         return bool(message.get("more_body", False))
 
     async def _save(self, team: str, content_type: str, body: bytes) -> None:
-        name, key, reason = await _identify(body, content_type)
+        name = reason = ""
+        values: Mapping[str, Any] = {}
+        try:
+            values = await decode_body(body, content_type)
+            name = name_of(values)
+        except (UnreadableBody, NotAnEvent) as error:
+            values, reason = {}, str(error)
+        key = deduplication_key(values, body)
         state = "unreadable" if reason else "stored"
         await self._store.accept(
             NewEvent(team, content_type, body, key, name, state, reason, time.time())
@@ -170,15 +168,6 @@ async def _body_timeout() -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise _RequestRefused(408, f"The body took longer than {BODY_TIMEOUT:.0f} s") from error
-
-
-async def _identify(body: bytes, content_type: str) -> tuple[str, bytes, str]:
-    """The event's name and digest, and why the body is unreadable (else empty)."""
-    try:
-        values = await decode_body(body, content_type)
-        return name_of(values), deduplication_key(values, body), ""
-    except (UnreadableBody, NotAnEvent) as error:
-        return "", deduplication_key({}, body), str(error)
 
 
 async def _respond(send: Send, status: int, reason: str = "") -> None:

@@ -1,6 +1,6 @@
 """The Prometheus metrics that ``/metrics`` exposes."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 
 from prometheus_client import (
@@ -47,18 +47,18 @@ class Metrics:
         self._reasons: set[str] = set()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        self._requests = self._counter(
+        self.request = self._counter(
             "relay_requests", "Requests at the hook, by response status", "team", "status"
         )
-        self._request_labels = cache(self._requests.labels)
-        self._events = self._counter(
+        """``team`` is empty for a wrong team or secret."""
+        self._event = self._counter(
             "relay_events", "Events, by the state that they reached", "team", "event", "state"
         )
         self._sent = self._counter("relay_deliveries_sent", "Deliveries that were sent", "queue")
         self._dead = self._counter(
             "relay_deliveries_dead", "Deliveries that became dead letters", "queue", "reason"
         )
-        self._failures = self._counter(
+        self._failed = self._counter(
             "relay_send_failures", "Attempts that failed", "queue", "reason"
         )
         self._seconds = Histogram(
@@ -72,80 +72,60 @@ class Metrics:
         self._stopped = self._gauge(
             "relay_queue_stopped", "1 while a queue waits for a person", "queue"
         )
-        self._digests = self._counter("relay_digests", "Digests that were sent", "queue")
-        self._templates = self._counter(
+        self.digest = self._counter("relay_digests", "Digests that were sent", "queue")
+        self.template_problem = self._counter(
             "relay_template_problems", "Templates that failed and were replaced", "template"
         )
-        self._lookups = self._counter(
+        self.lookup = self._counter(
             "relay_lookups", "Calls to Penpot that look up names", "method", "outcome"
         )
         self._webhooks = self._gauge(
             "relay_webhook_active", "1 while the team's webhook in Penpot is active", "team"
         )
-        self._reactivated = self._counter(
+        self.webhook_reactivated = self._counter(
             "relay_webhooks_reactivated",
             "Webhooks that Penpot had switched off and Relay switched on again",
             "team",
         )
-        self._sync_calls = self._counter(
+        self.sync_call = self._counter(
             "relay_sync_calls", "Calls to Penpot by the sync", "method", "outcome"
         )
-        self._sync_events = self._counter(
+        self.sync_event = self._counter(
             "relay_sync_events", "Events that the sync created", "team", "event"
         )
+        """Also those that a webhook delivered at the same time."""
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, registry=self._registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> Callable[..., None]:
+        """A function that adds 1, called with the values of the labels."""
+        counter = cache(Counter(name, documentation, labels, registry=self._registry).labels)
+        return lambda *values: counter(*values).inc()
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(name, documentation, labels, registry=self._registry)
 
-    def request(self, team: str, status: int) -> None:
-        """Count a response at the hook; ``team`` is empty for a wrong team or secret."""
-        self._request_labels(team, status).inc()
-
     def event(self, team: str, name: str, state: str) -> None:
-        self._events.labels(team, name if name in self._event_names else "other", state).inc()
+        self._event(team, name if name in self._event_names else "other", state)
 
     def sent(self, queue: str, seconds: float) -> None:
-        self._sent.labels(queue).inc()
+        self._sent(queue)
         self._seconds.labels(queue).observe(seconds)
 
     def failed(self, queue: str, reason: str) -> None:
-        self._failures.labels(queue, self._reason_label(reason)).inc()
+        self._failed(queue, self._reason_label(reason))
 
     def dead(self, queue: str, reason: str) -> None:
-        self._dead.labels(queue, self._reason_label(reason)).inc()
+        self._dead(queue, self._reason_label(reason))
 
     def stopped(self, queue: str, *, is_stopped: bool) -> None:
         self._stopped.labels(queue).set(is_stopped)
-
-    def digest(self, queue: str) -> None:
-        self._digests.labels(queue).inc()
 
     def _reason_label(self, reason: str) -> str:
         if len(self._reasons) < MAX_REASONS:
             self._reasons.add(reason)
         return reason if reason in self._reasons else "other"
 
-    def template_problem(self, template: str) -> None:
-        self._templates.labels(template).inc()
-
-    def lookup(self, method: str, outcome: str) -> None:
-        self._lookups.labels(method, outcome).inc()
-
-    def sync_call(self, method: str, outcome: str) -> None:
-        self._sync_calls.labels(method, outcome).inc()
-
-    def sync_event(self, team: str, event: str) -> None:
-        """Count an event of the sync, also one that a webhook delivered at the same time."""
-        self._sync_events.labels(team, event).inc()
-
     def webhook(self, team: str, *, is_active: bool) -> None:
         self._webhooks.labels(team).set(is_active)
-
-    def webhook_reactivated(self, team: str) -> None:
-        self._reactivated.labels(team).inc()
 
     def set_waiting(self, counts: Mapping[str, int], queues: Collection[str]) -> None:
         """Set how many deliveries wait: ``counts`` by queue, 0 for the rest of ``queues``."""

@@ -336,10 +336,8 @@ def test_the_responses_of_the_hook_are_complete() -> None:
     rows = _rows(OPERATOR, "| request | response |")
     documented = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
     source = (ROOT / "relay" / "intake.py").read_text(encoding="utf-8")
-    given = {
-        int(status)
-        for status in re.findall(r"(?:_RequestRefused\(\s*|_respond\(send, )(\d{3})\b", source)
-    }
+    given_at = r"(?:_RequestRefused\(\s*|_respond\(send, |\bstatus(?:, reason)? = )(\d{3})\b"
+    given = {int(status) for status in re.findall(given_at, source)}
     assert given >= {200, 204, 400, 404, 413, 415, 503}
     assert documented == given | {405}  # Starlette's, see tests/test_intake.py
 
