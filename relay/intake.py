@@ -97,6 +97,9 @@ class HookEndpoint:
             except _RequestRefused as refusal:
                 status, reason = refusal.status, str(refusal)
                 log.warning("team %s: responded %d: %s", team, status, reason)
+            except StoreUnavailable as error:
+                status, reason = 503, "The event could not be stored"
+                log.critical("team %s: an event could not be stored: %s", team, error)
             finally:
                 self._load.requests -= 1
         self._metrics.request(team, status)
@@ -112,13 +115,6 @@ class HookEndpoint:
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_body:
             raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
-        try:
-            await self._read_and_store(team, content_type, receive)
-        except StoreUnavailable as error:
-            log.critical("team %s: an event could not be stored: %s", team, error)
-            raise _RequestRefused(503, "The event could not be stored") from error
-
-    async def _read_and_store(self, team: str, content_type: str, receive: Receive) -> None:
         body = bytearray()
         more = await self._receive(receive, body)
         async with _body_timeout():

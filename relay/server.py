@@ -13,19 +13,24 @@ from relay.config.settings import Config, Role
 HEAD_LIMIT = 64 * 1024
 """Bytes read without completing a head or a body chunk. httptools limits neither heads nor the
 trailers of a chunked body."""
+KEEP_ALIVE_TIMEOUT = 75
+"""Seconds. More than the 30 s after which Penpot's Java client closes an idle connection: it does
+not repeat a POST when the server closes the connection first."""
+GRACEFUL_STOP_TIMEOUT = 1  # seconds, for requests in progress
+
+log = logging.getLogger(__name__)
 
 
 class H2cBlindProtocol(HttpToolsProtocol):
     """HTTP/1.1 that ignores ``Upgrade``."""
 
     _stalled_bytes = 0
-    _has_progress = False
 
     def data_received(self, data: bytes) -> None:
         """Feed ``data`` to the parser. When it stops at an upgrade, a new parser gets the head
         without the ``Upgrade`` header, then the bytes after the head."""
         self._unset_keepalive_if_required()
-        self._has_progress = False
+        self._stalled_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -40,23 +45,22 @@ class H2cBlindProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
         else:
-            self._stalled_bytes = 0 if self._has_progress else self._stalled_bytes + len(data)
             if self._stalled_bytes > HEAD_LIMIT:
                 self._refuse("The request's head or trailer is too large.")
 
     def on_body(self, body: bytes) -> None:
-        self._has_progress = True
+        self._stalled_bytes = 0
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        self._has_progress = True
+        self._stalled_bytes = 0
         if self.parser.should_upgrade():  # ``data_received`` parses the head again
             self.scope["method"] = self.parser.get_method().decode("ascii")
         else:
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._has_progress = True
+        self._stalled_bytes = 0
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
@@ -68,14 +72,6 @@ class H2cBlindProtocol(HttpToolsProtocol):
     def _refuse(self, reason: str) -> None:
         self.logger.warning(reason)
         self.send_400_response(reason)
-
-
-log = logging.getLogger(__name__)
-
-KEEP_ALIVE_TIMEOUT = 75
-"""Seconds. More than the 30 s after which Penpot's Java client closes an idle connection: it does
-not repeat a POST when the server closes the connection first."""
-GRACEFUL_STOP_TIMEOUT = 1  # seconds, for requests in progress
 
 
 class _Server(uvicorn.Server):

@@ -42,8 +42,10 @@ class FilePoll:
     """All threads of the file; empty if the token's user may not see it."""
     changed: Sequence[ThreadRow] = ()
     """Threads to be passed to ``read_threads``."""
-    event_count: int = 0
-    """Events that the poll itself stored: deleted threads."""
+    has_news: bool = False
+    """Whether something changed since the last poll, but for unreadable threads."""
+    is_listed: bool = True
+    """False if Penpot can't list the file's threads."""
 
 
 @dataclass(slots=True)
@@ -106,6 +108,13 @@ class CommentPoller:
     async def poll_file(self, file: str, team_id: str, *, is_first: bool = False) -> FilePoll:
         """A file's threads. Events of deleted threads are stored; ``changed`` ones are not read.
         In the first scan of the team, with ``is_first``, only snapshots are stored."""
+        try:
+            return await self._poll_file(file, team_id, is_first=is_first)
+        except PenpotUnexpected as error:
+            log.warning("team %s: can't list the comments of a file: %s", self._team, error)
+            return FilePoll(is_listed=False)
+
+    async def _poll_file(self, file: str, team_id: str, *, is_first: bool) -> FilePoll:
         received = {id_: events for id_, events in self.received.items() if events.file == file}
         rows = await self._penpot.comment_threads(file)
         if rows is None:
@@ -130,7 +139,9 @@ class CommentPoller:
             count = await self._store_gone(gone, is_deleted=is_deleted)
             for id_ in missing:
                 self.received.pop(id_, None)
-        return FilePoll(rows, self._changed(rows, stored), count)
+        changed = self._changed(rows, stored)
+        has_news = count > 0 or any(row.id not in self.unreadable for row in changed)
+        return FilePoll(rows, changed, has_news)
 
     async def read_threads(self, rows: Iterable[ThreadRow], since: float) -> None:
         """Read the comments of changed threads and store what is new.
@@ -319,12 +330,8 @@ class TeamScan:
         return ()
 
     async def _poll_file(self, file: str) -> Sequence[ThreadRow]:
-        try:
-            poll = await self._comments.poll_file(file, self._team_id, is_first=self.is_first)
-        except PenpotUnexpected as error:
-            log.warning("can't list the comments of a file: %s", error)
-            self.is_complete = False
-            return []
+        poll = await self._comments.poll_file(file, self._team_id, is_first=self.is_first)
+        self.is_complete &= poll.is_listed
         self.has_read_threads |= any(map(self._is_hidden, poll.rows))
         return poll.changed
 

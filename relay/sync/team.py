@@ -66,8 +66,10 @@ class ActiveFile(Job):
         latest = now + (self._interval(now) or COMMENTED_POLL_INTERVAL)
         self.next_at = min(self.next_at or now + COMMENTED_POLL_INTERVAL, latest)
 
-    def polled(self, now: float) -> bool:
+    def polled(self, now: float, *, has_news: bool) -> bool:
         """Schedule the next poll; False if the file is no longer active."""
+        if has_news:
+            self.commented_at = now
         interval = self._interval(now)
         self.next_at = now + (interval or 0.0)
         return interval is not None
@@ -193,7 +195,8 @@ class TeamSync:
         file = next(iter(self._hidden))
         self._hidden_job.next_at = self._clock()
         self._hidden[file] = self._hidden.pop(file)  # to the end, in case it fails
-        poll = await self._poll_file(file)
+        poll = await self._comments.poll_file(file, self._state.team_id)
+        self._add_changed(poll.changed)
         del self._hidden[file]
         if not self._state.has_read_threads and any(not row.unread for row in poll.rows):
             log.info(
@@ -205,27 +208,15 @@ class TeamSync:
             self._scan_soon()
 
     async def _poll_active_file(self, file: str) -> None:
-        active = self._files[file]
-        poll = FilePoll()
-        try:
-            poll = await self._poll_file(file)
-            changed = {row.id for row in poll.changed} - self._comments.unreadable.keys()
-            if changed or poll.event_count:
-                active.commented_at = self._clock()
-        finally:
-            if not active.polled(self._clock()):
-                del self._files[file]
-        if not poll.rows:
-            self._files.pop(file, None)
-
-    async def _poll_file(self, file: str) -> FilePoll:
+        active, poll = self._files[file], FilePoll()
         try:
             poll = await self._comments.poll_file(file, self._state.team_id)
-        except PenpotUnexpected as error:
-            log.warning("team %s: can't list the comments of a file: %s", self.name, error)
-            return FilePoll()
+        finally:
+            if not active.polled(self._clock(), has_news=poll.has_news):
+                del self._files[file]
         self._add_changed(poll.changed)
-        return poll
+        if not poll.rows:
+            self._files.pop(file, None)
 
     def _add_changed(self, rows: Iterable[ThreadRow]) -> None:
         if not self._changed:
