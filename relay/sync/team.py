@@ -94,7 +94,7 @@ class TeamSync:
         self._store = context.store
         self._clock = context.clock
         self._directory = directory
-        self._webhooks = WebhookMonitor(context)
+        self._webhooks = WebhookMonitor(context, team)
         self._comments = CommentPoller(context, team)
         self._state = SyncState()
         self._scan: TeamScan | None = None
@@ -152,11 +152,11 @@ class TeamSync:
             self._webhook_job.next_at = self._clock()
             return
         if not id_:
-            await self._webhooks.not_found(self.name)
+            await self._webhooks.not_found()
         else:
             if not self._state.team_id:
                 await self._begin(id_)
-            if await self._webhooks.check(self.name, id_):
+            if await self._webhooks.check(id_):
                 self._team_job.next_at = 0.0
         interval = self._config.sync.webhooks_every.total_seconds()
         self._webhook_job.next_at = self._after(interval)

@@ -122,85 +122,79 @@ async def find_webhook(
 class WebhookMonitor:
     """All methods raise ``StoreUnavailable``."""
 
-    def __init__(self, context: SyncContext) -> None:
-        self._config = context.config
-        self._penpot = context.penpot
+    def __init__(self, context: SyncContext, team: str) -> None:
+        self._context = context
         self._store = context.store
-        self._metrics = context.metrics
-        self._clock = context.clock
-        self._notices = context.notices
+        self._team = team
 
-    async def check(self, team: str, team_id: str) -> bool:
-        """Check a team's webhook; whether it was switched on, so that events were missed before.
+    async def check(self, team_id: str) -> bool:
+        """Check the webhook; whether it was switched on, so that events were missed before.
 
         ``team_id`` is the team's id in Penpot. Raises ``PenpotError``.
         """
-        state, webhook = await find_webhook(self._config, self._penpot, team, team_id)
+        config, penpot = self._context.config, self._context.penpot
+        state, webhook = await find_webhook(config, penpot, self._team, team_id)
         if state == "off" and webhook is not None:
-            return await self._switch_on(team, webhook)
-        before = await self._status(team)
+            return await self._switch_on(webhook)
+        before = await self._status()
         if state == "active" and before.notice_pending:
-            await self._report_switched_on(team, before.why)  # Relay stopped before the report
+            await self._report_switched_on(before.why)  # Relay stopped before the report
             return True
-        await self._save(team, state, _REASONS[state])
+        await self._save(state, _REASONS[state])
         return False
 
-    async def not_found(self, team: str) -> None:
+    async def not_found(self) -> None:
         """No team of the token's user has the webhook."""
-        await self._save(team, "missing", _NOT_IN_ANY_TEAM)
+        await self._save("missing", _NOT_IN_ANY_TEAM)
 
-    async def _switch_on(self, team: str, webhook: WebhookRecord) -> bool:
+    async def _switch_on(self, webhook: WebhookRecord) -> bool:
         reason = off_reason(webhook)
-        before = await self._status(team)
+        before = await self._status()
         if not reason and before.switched_on_once:
-            await self._save(team, "off", _OFF_BY_HAND)
+            await self._save("off", _OFF_BY_HAND)
             return False
         not_permitted = f"{reason}; {_NOT_PERMITTED}" if reason else _NOT_PERMITTED
         if before.why != not_permitted:
-            await self._save(team, "off", reason, notice_pending=True)
-        if await self._penpot.enable_webhook(webhook) is None:
-            await self._save(team, "off", not_permitted)
+            await self._save("off", reason, notice_pending=True)
+        if await self._context.penpot.enable_webhook(webhook) is None:
+            await self._save("off", not_permitted)
             return False
-        await self._report_switched_on(team, reason)
+        await self._report_switched_on(reason)
         return True
 
-    async def _report_switched_on(self, team: str, reason: str) -> None:
-        self._metrics.webhook_reactivated(team)
-        log.warning(
-            "team %s: its webhook in Penpot was off (%s) and is on again",
-            team,
-            reason or "no reason recorded",
-        )
-        before, now = await self._status(team), self._clock()
+    async def _report_switched_on(self, reason: str) -> None:
+        self._context.metrics.webhook_reactivated(self._team)
+        text = "team %s: its webhook in Penpot was off (%s) and is on again"
+        log.warning(text, self._team, reason or "no reason recorded")
+        before, now = await self._status(), self._context.clock()
         changes: dict[str, Any] = {} if reason else {"switched_on_once": True}
         if now - before.notified_at > NOTICE_INTERVAL:
             changes["notified_at"] = now
-            await self._notify(team, reason)
-        await self._save(team, "active", **changes)
+            await self._notify(reason)
+        await self._save("active", **changes)
 
-    async def _status(self, team: str) -> WebhookStatus:
+    async def _notify(self, reason: str) -> None:
+        queue = self._context.config.notice_queue(self._team)
+        if queue is None:
+            return
+        problem = {"detail": reason, "reason": ""}
+        message = await self._context.notices.render(SWITCHED_ON, self._team, problem=problem)
+        delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
+        await self._store.announce(self._team, SWITCHED_ON, [delivery], message.title)
+
+    async def _status(self) -> WebhookStatus:
         """At the last check; a state that no check results in before the first."""
-        return await load_status(self._store, team) or WebhookStatus("missing")
+        return await load_status(self._store, self._team) or WebhookStatus("missing")
 
-    async def _save(self, team: str, state: WebhookState, why: str = "", **changes: Any) -> None:
-        self._metrics.webhook(team, is_active=state == "active")
-        before = await self._status(team)
+    async def _save(self, state: WebhookState, why: str = "", **changes: Any) -> None:
+        self._context.metrics.webhook(self._team, is_active=state == "active")
+        before = await self._status()
         status = replace(before, state=state, why=why, **({"notice_pending": False} | changes))
         if status == before:
             return
         if why not in ("", before.why) and not status.notice_pending:
-            log.warning("team %s: its webhook in Penpot is %s: %s", team, state, why)
-        await self._store.put_value(_key(team), json.dumps(asdict(status)))
-
-    async def _notify(self, team: str, reason: str) -> None:
-        queue = self._config.notice_queue(team)
-        if queue is None:
-            return
-        message = await self._notices.render(
-            SWITCHED_ON, team, problem={"detail": reason, "reason": ""}
-        )
-        delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, SWITCHED_ON, [delivery], message.title)
+            log.warning("team %s: its webhook in Penpot is %s: %s", self._team, state, why)
+        await self._store.put_value(_key(self._team), json.dumps(asdict(status)))
 
 
 async def load_status(store: Store, team: str) -> WebhookStatus | None:
