@@ -40,11 +40,6 @@ MAX_PACKAGE_LINES = 20_900  # the design asks for 17,000: this number only gets 
 UNMIRRORED: frozenset[str] = frozenset(
     {
         "relay.messages.sets",
-        "relay.store.base",
-        "relay.store.engine",
-        "relay.store.postgres_pool",
-        "relay.store.postgres_replicas",
-        "relay.store.records",
     }
 )
 """Modules without a test file of their own. The list only gets shorter."""

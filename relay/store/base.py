@@ -1,27 +1,127 @@
-"""The Store protocol, which callers use."""
+"""The store: its SQL, for both engines."""
 
-from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
-from typing import Protocol
+import json
+import time
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from relay.store.queries import EventQueries
+from relay.store.engine import (
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    Engine,
+    Parameters,
+    Statement,
+    Steps,
+)
+from relay.store.queries import (
+    FIRST_ATTEMPTS_COUNT,
+    LAST_ATTEMPTS_COUNT,
+    MAX_DETAIL_LENGTH,
+    EventQueries,
+)
 from relay.store.records import (
+    EVENT_STATES,
+    FAN_OUT_LEASE,
+    RESEND_BATCH_SIZE,
     Delivery,
     FactKey,
     FanOutResult,
     LogEntry,
     NewDelivery,
-    NewEvent,
     QueueHead,
     ShownMessage,
     StoredEvent,
     StoredValue,
     ThreadReceipts,
+    queue_lease,
 )
 from relay.store.sync_threads import SyncThreads
 
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""``stored_events`` stops after bodies of this total size."""
+LOG_BODY_BYTES = 1000  # of each body in the log
 
-class Store(Protocol):
+_INSERT_DELIVERIES_SQL = (
+    "INSERT INTO relay.deliveries (event_id, queue, key, message, state, attempts, next_at, error,"
+    " receipt, created_at, digest, thread, comment)"
+    " SELECT new.event, new.queue, new.key, new.message, 'waiting', 0, 0, '', '', $7, '',"
+    " new.thread, new.comment"
+    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
+    " AS new (event, queue, key, message, thread, comment)"
+)
+_STORED_IDS_SQL = "SELECT id FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
+_UPDATE_EVENTS_SQL = (
+    "UPDATE relay.events SET state = new.next_state, reason = new.next_reason"
+    " FROM unnest($1::int8[], $2::text[], $3::text[]) AS new (event, next_state, next_reason)"
+    " WHERE id = new.event"
+)
+_INSERT_SUMMARIES_SQL = (
+    "INSERT INTO relay.summaries (event_id, team, name, state, reason, received_at, person, about,"
+    " search_text, skipped) SELECT id, team, name, state, reason, received_at, new.person,"
+    " new.about, name || ' ' || new.search_text, new.skipped"
+    " FROM relay.events, unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[])"
+    " AS new (event, person, about, search_text, skipped)"
+    " WHERE id = new.event ON CONFLICT (event_id) DO NOTHING"
+)
+_SAVE_FACTS_SQL = (
+    "INSERT INTO relay.facts (team, kind, id, fields, updated_at)"
+    " SELECT new.team, new.kind, new.id, new.fields, $5"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (team, kind, id, fields)"
+    " WHERE true ON CONFLICT (team, kind, id)"
+    " DO UPDATE SET fields = excluded.fields, updated_at = excluded.updated_at"
+)
+_END_ATTEMPT_SQL = (
+    "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
+    " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
+)
+_INSERT_ATTEMPTS_SQL = (
+    "INSERT INTO relay.attempts (delivery_id, at, seconds, outcome, detail, number)"
+    " SELECT new.id, $2::float8, $3::float8, $4::text, $5::text,"
+    " 1 + coalesce((SELECT max(number) FROM relay.attempts WHERE delivery_id = new.id), 0)"
+    " FROM unnest($1::int8[]) AS new (id)"
+)
+_PRUNE_ATTEMPTS_SQL = (
+    f"DELETE FROM relay.attempts WHERE delivery_id = $1 AND number > {FIRST_ATTEMPTS_COUNT}"
+    f" AND number <= (SELECT max(number) - {LAST_ATTEMPTS_COUNT} FROM relay.attempts"
+    " WHERE delivery_id = $1)"
+)
+_SAVE_QUEUE_SQL = (
+    "INSERT INTO relay.queues (queue, sent_at, failed_at, error)"
+    " SELECT queue, $2::float8, $3::float8, $4::text FROM relay.deliveries WHERE id = $1"
+    " ON CONFLICT (queue) DO UPDATE SET"
+)
+_SAVE_QUEUE_SENT_SQL = f"{_SAVE_QUEUE_SQL} sent_at = excluded.sent_at"
+_SAVE_QUEUE_FAILED_SQL = f"{_SAVE_QUEUE_SQL} failed_at = excluded.failed_at, error = excluded.error"
+_SAVE_THREAD_SQL = (
+    "INSERT INTO relay.threads (queue, thread, root, last, title) VALUES ($1, $2, $3, $3, $4)"
+    " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last"
+)
+_PRUNE_SQL = (
+    "DELETE FROM relay.attempts WHERE delivery_id IN"
+    " (SELECT id FROM relay.deliveries WHERE event_id = ANY($1::int8[]))",
+    "DELETE FROM relay.deliveries WHERE event_id = ANY($1::int8[])",
+    "DELETE FROM relay.summaries WHERE event_id = ANY($1::int8[])",
+    "DELETE FROM relay.events WHERE id = ANY($1::int8[])",
+)
+_BUSY_QUEUES_SQL = """
+    WITH RECURSIVE busy (queue) AS (
+        SELECT min(queue) FROM relay.deliveries WHERE state = 'waiting'
+        UNION ALL
+        SELECT (SELECT min(queue) FROM relay.deliveries
+            WHERE state = 'waiting' AND queue > busy.queue)
+        FROM busy WHERE queue IS NOT NULL
+    )
+    SELECT busy.queue, first.id, first.next_at FROM busy JOIN relay.deliveries AS first
+        ON first.id = (
+            SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND queue = busy.queue
+        )
+    WHERE
+"""
+"""One index lookup for each queue, which skips the queue's other deliveries."""
+
+
+class Store(Engine):
     """Events, deliveries, facts and values on disk.
 
     Every method that writes returns after the write is on disk. If that fails it raises
@@ -32,53 +132,83 @@ class Store(Protocol):
     raise ``LeaseLost``.
     """
 
-    shared: bool
-    queries: EventQueries
-    sync_threads: SyncThreads
-
-    async def open(self, *, service: bool = True) -> None:
-        """Open for the service: create or upgrade the schema, and exclude any second service of a
-        store that is not ``shared``. With ``service`` false open beside a running service, for
-        commands.
-
-        Raises ``StoreUnusable``.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Finish pending writes, then close."""
-        ...
-
-    async def accept(self, event: NewEvent) -> None:
-        """Store an event, unless the team has an event of this digest. If it raises, the event
-        may be stored all the same."""
-        ...
+    def __init__(self) -> None:
+        self.queries = EventQueries(self)
+        self.sync_threads = SyncThreads(self)
 
     async def stored_events(self, limit: int) -> list[StoredEvent]:
         """The oldest events in state stored, in the order of their ids. Fewer than ``limit`` if
         their bodies are large; empty only if there is none."""
-        ...
+        # sizes first, so that no more bodies are read than fit into the batch
+        sql = (
+            f"SELECT {EVENT_COLUMNS} FROM relay.events WHERE state = 'stored' AND id <="
+            " (SELECT max(id) FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM"
+            " (SELECT id, length(body) AS size FROM relay.events WHERE state = 'stored'"
+            " ORDER BY id LIMIT $1) AS sizes) AS totals WHERE before <= $2) ORDER BY id"
+        )
+        rows = await self.fetch(sql, limit, MAX_BATCH_BYTES)
+        return [StoredEvent(*row) for row in rows]
 
     async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
-        """Write the results of several events in one transaction."""
-        ...
+        """Write the results of several events in one transaction. An earlier call may have
+        committed although its answer was lost, so this inserts deliveries only for events that are
+        still in state stored."""
+        if batch:
+            await self.write(lambda: self._save_fan_out(batch, time.time()))
+
+    def _save_fan_out(self, batch: Sequence[FanOutResult], now: float) -> Steps[None]:
+        yield from self.require_lease(FAN_OUT_LEASE)
+        ids = [result.event_id for result in batch]
+        stored = {id_ for (id_,) in (yield Statement(_STORED_IDS_SQL, (min(ids), max(ids))))}
+        results = [result for result in batch if result.event_id in stored]
+        states = [(result.event_id, result.state, result.reason) for result in results]
+        yield Statement(_UPDATE_EVENTS_SQL, rows=states)
+        yield from self._insert_results(results, now)
+        facts = {
+            (result.team, *key): fields
+            for result in batch
+            for key, fields in (result.facts or {}).items()
+        }
+        yield Statement(_SAVE_FACTS_SQL, (now,), [(*key, fact) for key, fact in facts.items()])
+
+    def _insert_results(self, results: Sequence[FanOutResult], now: float) -> Steps[None]:
+        rows = [
+            (result.event_id, new.queue, new.key, new.message, new.thread, new.comment)
+            for result in results
+            for new in result.deliveries
+        ]
+        yield Statement(_INSERT_SUMMARIES_SQL, rows=_summaries(results))
+        yield Statement(_INSERT_DELIVERIES_SQL, (now,), rows)
+        yield from self.notify_queues({queue for _, queue, *_ in rows})
 
     async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
         """The known facts of a team; unknown keys are left out."""
-        ...
+        sql = (
+            "SELECT facts.kind, facts.id, fields FROM relay.facts,"
+            " unnest($1::text[], $2::text[]) AS new (kind, id)"
+            " WHERE team = $3 AND facts.kind = new.kind AND facts.id = new.id"
+        )
+        rows = await self.fetch(sql, team, rows=list(keys))
+        return {(kind, id_): fields for kind, id_, fields in rows}
 
     async def waiting_deliveries(self, queue: str, limit: int) -> list[Delivery]:
         """The next deliveries of a queue, in order."""
-        ...
+        sql = (
+            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries"
+            " WHERE state = 'waiting' AND queue = $1 ORDER BY id LIMIT $2"
+        )
+        return [Delivery(*row) for row in await self.fetch(sql, queue, limit)]
 
     async def busy_queues(self) -> dict[str, QueueHead]:
         """Every queue with waiting deliveries that no other replica serves. The cost depends on the
         number of queues, not of deliveries."""
-        ...
+        rows = await self.fetch(_BUSY_QUEUES_SQL + self.unserved_sql)
+        return {queue: QueueHead(*head) for queue, *head in rows}
 
     async def waiting_queues(self) -> dict[str, int]:
         """The number of waiting deliveries by queue; it counts every row."""
-        ...
+        sql = "SELECT queue, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY queue"
+        return dict(await self.fetch(sql))
 
     async def mark_sent(
         self,
@@ -93,91 +223,210 @@ class Store(Protocol):
         """The channel's server accepted a message after ``seconds`` and returned ``receipt``: one
         delivery, or the several deliveries of a digest. With ``thread`` the receipt becomes the
         last of this thread in ``queue``, and its root if the thread has none."""
-        ...
+        thread_values = (queue, thread, receipt, title) if thread else ()
+        await self.write(
+            lambda: self._end_attempts(
+                delivery_ids, "sent", 0.0, receipt, seconds, thread_values=thread_values
+            )
+        )
+
+    def _end_attempts(
+        self,
+        delivery_ids: Sequence[int],
+        outcome: str,
+        next_at: float,
+        detail: str,
+        seconds: float,
+        *,
+        thread_values: Sequence[str] = (),
+    ) -> Steps[None]:
+        """The deliveries belong to one queue; a failed attempt has one delivery. ``detail`` is the
+        receipt or the error."""
+        yield from self.require_queue_leases(delivery_ids)
+        now, rows, first = time.time(), _rows(delivery_ids), delivery_ids[0]
+        excerpt = detail[:MAX_DETAIL_LENGTH]
+        attempt = now, round(seconds, 3), outcome, excerpt
+        if outcome == "sent":
+            yield Statement(_END_ATTEMPT_SQL, ("sent", "", detail, 0.0), rows)
+            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
+            yield Statement(_SAVE_QUEUE_SENT_SQL, (first, now, 0.0, ""))
+            if thread_values:
+                yield Statement(_SAVE_THREAD_SQL, thread_values)
+        else:
+            state = "waiting" if outcome == "failed" else outcome
+            yield Statement(_END_ATTEMPT_SQL, (state, detail, "", next_at), rows)
+            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
+            yield Statement(_PRUNE_ATTEMPTS_SQL, (first,))
+            yield Statement(_SAVE_QUEUE_FAILED_SQL, (first, 0.0, now, excerpt))
 
     async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
         """Send these deliveries of one queue together, as the digest with this key."""
-        ...
+        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
+
+        def work() -> Steps[None]:
+            yield from self.require_queue_leases(delivery_ids)
+            yield Statement(sql, (digest,), _rows(delivery_ids))
+
+        await self.write(work)
 
     async def get_thread(self, queue: str, thread: str) -> ThreadReceipts | None:
         """None until a message of the thread is sent in this queue."""
-        ...
+        sql = "SELECT root, last, title FROM relay.threads WHERE thread = $1 AND queue = $2"
+        rows = await self.fetch(sql, thread, queue)
+        return ThreadReceipts(*rows[0]) if rows else None
 
     async def shown_messages(self, queue: str, thread: str) -> list[ShownMessage]:
         """The deliveries of a queue about a thread's comments, in order."""
-        ...
+        sql = (
+            "SELECT id, comment, state, CASE digest WHEN '' THEN receipt ELSE '' END"
+            " FROM relay.deliveries WHERE thread = $1 AND thread <> '' AND queue = $2 ORDER BY id"
+        )
+        return [ShownMessage(*row) for row in await self.fetch(sql, thread, queue)]
 
     async def delete_thread(self, queue: str, thread: str) -> None:
         """For a thread whose root message was deleted in the channel: the next message becomes the
         new root."""
-        ...
+        sql = "DELETE FROM relay.threads WHERE thread = $1 AND queue = $2"
+
+        def work() -> Steps[None]:
+            yield from self.require_lease(queue_lease(queue))
+            yield Statement(sql, (thread, queue))
+
+        await self.write(work)
 
     async def mark_failed(
         self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
     ) -> None:
         """An attempt failed; ``next_at`` is the earliest time of the next one."""
-        ...
+        await self.write(
+            lambda: self._end_attempts([delivery_id], "failed", next_at, error, seconds)
+        )
 
     async def mark_dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
         """The message can never be delivered."""
-        ...
+        await self.write(lambda: self._end_attempts([delivery_id], "dead", 0.0, error, seconds))
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """Re-queue deliveries under new keys; returns the ids that exist."""
-        ...
+        # under a new key: a server that knows the old one would drop the message as a duplicate
+        sql = (
+            "UPDATE relay.deliveries SET state = 'waiting', key = new.next_key, digest = '',"
+            " attempts = 0, next_at = 0, created_at = $3"
+            " FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
+            " WHERE id = new.delivery RETURNING id, queue"
+        )
+        now, keys = time.time(), [(id_, uuid.uuid4().hex) for id_ in delivery_ids]
+
+        def work() -> Steps[list[int]]:
+            rows = yield Statement(sql, (now,), keys)
+            yield from self.notify_queues({queue for _, queue in rows})
+            return sorted(id_ for id_, _ in rows)
+
+        return await self.write(work)
 
     async def resend_dead(self) -> list[int]:
         """Re-queue all dead deliveries, ``RESEND_BATCH_SIZE`` per transaction and queue by queue;
         returns their ids. After an error the earlier batches stay re-queued, and another call
         continues with the rest."""
-        ...
+        sql = (
+            "SELECT queue, id FROM relay.deliveries WHERE state = 'dead' AND (queue, id) > ($1, $2)"
+            " ORDER BY queue, id LIMIT $3"
+        )
+        ids: list[int] = []
+        last = "", 0  # ascending, so that no delivery that dies again meanwhile is re-queued twice
+        while rows := await self.fetch(sql, *last, RESEND_BATCH_SIZE):
+            last = rows[-1][0], rows[-1][1]
+            ids += await self.resend([id_ for _, id_ in rows])
+        return sorted(ids)
 
     async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
         """The newest events first, with truncated bodies. ``state`` is one of ``EVENT_STATES`` or
         ``DELIVERY_STATES``."""
-        ...
+        values = Parameters()
+        where = values.equal(team=team, state=state if state in EVENT_STATES else None)
+        if state is not None and state not in EVENT_STATES:
+            where += (
+                " AND EXISTS (SELECT 1 FROM relay.deliveries"
+                f" WHERE event_id = events.id AND state = {values.add(state)})"
+            )
+        # SQLite's substr of an empty blob is null
+        excerpt = f"CASE length(body) WHEN 0 THEN body ELSE substr(body, 1, {LOG_BODY_BYTES}) END"
+        sql = (
+            f"SELECT {EVENT_COLUMNS.replace('body', excerpt)} FROM relay.events"
+            f" WHERE {where} ORDER BY id DESC LIMIT {values.add(limit)}"
+        )
+        of_event = (
+            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries WHERE event_id = ANY($1::int8[])"
+            " ORDER BY id"
+        )
+        events = [StoredEvent(*row) for row in await self.fetch(sql, *values)]
+        deliveries: dict[int, list[Delivery]] = {event.id: [] for event in events}
+        for row in await self.fetch(of_event, rows=_rows(deliveries)):
+            delivery = Delivery(*row)
+            deliveries[delivery.event_id].append(delivery)
+        return [LogEntry(event, deliveries[event.id]) for event in events]
 
     async def prune(self, before: float, limit: int) -> int:
         """Delete up to ``limit`` events received before that time, with their deliveries; returns
         their number. Keeps events of which a delivery was re-queued later and waits."""
-        ...
+        sql = (
+            "SELECT id FROM relay.events WHERE received_at < $1 AND state <> 'stored'"
+            " AND NOT EXISTS (SELECT 1 FROM relay.deliveries WHERE event_id = events.id"
+            " AND state = 'waiting' AND created_at >= $1)"
+            f" ORDER BY received_at LIMIT $2 {self.skip_locked_sql}"
+        )
+
+        def work() -> Steps[int]:
+            rows = [(id_,) for (id_,) in (yield Statement(sql, (before, limit)))]
+            for delete_sql in _PRUNE_SQL:
+                yield Statement(delete_sql, rows=rows)
+            return len(rows)
+
+        return await self.write(work)
 
     async def announce(
         self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
     ) -> None:
         """Store an event of Relay itself, in state fanned-out, with its deliveries."""
-        ...
+        now = time.time()
+        digest = uuid.uuid4().bytes
+        sql = (
+            "INSERT INTO relay.events (team, content_type, body, digest, name, state, reason,"
+            " received_at) VALUES ($1, '', $2, $3, $4, 'fanned-out', '', $5) RETURNING id"
+        )
 
-    async def get_value(self, key: str) -> StoredValue | None: ...
+        def work() -> Steps[None]:
+            ((id_,),) = yield Statement(sql, (team, b"", digest, name, now))
+            result = FanOutResult(id_, team, "fanned-out", "", deliveries, about=about)
+            yield from self._insert_results([result], now)
 
-    async def put_value(self, key: str, value: str) -> None: ...
+        await self.write(work)
 
-    async def acquire_lease(self, name: str) -> bool:
-        """Acquire or keep a lease; False while another live replica holds it. The lease is renewed
-        until it is released or the store is closed."""
-        ...
+    async def get_value(self, key: str) -> StoredValue | None:
+        rows = await self.fetch("SELECT value, at FROM relay.key_values WHERE key = $1", key)
+        return StoredValue(*rows[0]) if rows else None
 
-    def holds_lease(self, name: str) -> bool:
-        """Whether no other replica can have acquired the lease since this one did, judged without
-        a query."""
-        ...
+    async def put_value(self, key: str, value: str) -> None:
+        sql = (
+            "INSERT INTO relay.key_values (key, value, at) VALUES ($1, $2, $3) ON CONFLICT (key)"
+            " DO UPDATE SET value = excluded.value, at = excluded.at"
+        )
+        await self.execute(sql, key, value, time.time())
 
-    async def release_lease(self, name: str) -> None: ...
 
-    def listen(
-        self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
-    ) -> None:
-        """Call these, from ``open`` on, when another process stores events or deliveries for
-        queues. Best effort: a notification may be lost, so callers also poll."""
-        ...
+def _rows(ids: Iterable[int]) -> list[tuple[int]]:
+    return [(id_,) for id_ in ids]
 
-    async def backup(self, path: Path) -> None:
-        """Write a consistent copy into a new file.
 
-        Raises ``StoreUnusable`` if this engine has another way to back up; the text names it.
-        """
-        ...
-
-    async def probe(self) -> None:
-        """Write and read back, for ``/readyz``."""
-        ...
+def _summaries(results: Iterable[FanOutResult]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            result.event_id,
+            result.person,
+            result.about,
+            f"{result.person} {result.about}".casefold(),
+            json.dumps(result.skipped or {}, ensure_ascii=False),
+        )
+        for result in results
+        if result.state in ("fanned-out", "ignored")
+    ]

@@ -1,6 +1,6 @@
-"""What the store needs of an engine: it runs statements on one kind of database.
+"""What the store needs of a database: it runs statements.
 
-The SQL is written once, in PostgreSQL's dialect; the SQLite engine translates it.
+The SQL is written once, in PostgreSQL's dialect; SQLite's engine translates it.
 """
 
 from abc import ABC, abstractmethod
@@ -19,13 +19,11 @@ DELIVERY_COLUMNS = ", ".join(field.name for field in fields(Delivery))
 _NEW_EVENT_COLUMNS = ", ".join(NewEvent._fields)
 
 INSERT_EVENTS_SQL = (
-    f"INSERT INTO relay.events ({_NEW_EVENT_COLUMNS}) {{}} ON CONFLICT (team, digest) DO NOTHING"
-)
-"""``{}`` is the source of the rows."""
-INSERT_ALL_EVENTS_SQL = INSERT_EVENTS_SQL.format(
-    f"SELECT {', '.join(f'new.{field}' for field in NewEvent._fields)}"
+    f"INSERT INTO relay.events ({_NEW_EVENT_COLUMNS})"
+    f" SELECT {', '.join(f'new.{field}' for field in NewEvent._fields)}"
     " FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],"
     f" $7::text[], $8::float8[]) AS new ({_NEW_EVENT_COLUMNS}) WHERE true"
+    " ON CONFLICT (team, digest) DO NOTHING"
 )
 """With ``NewEvent`` as ``Statement.rows``."""
 
@@ -39,7 +37,8 @@ class Statement(NamedTuple):
     With ``rows`` it runs for each of them: the first parameters are arrays, one for each column of
     the rows, and ``values`` follow. The SQL reads the arrays by ``= ANY``, or by ``unnest(…) AS new
     (…)`` with each column as ``new.column``. PostgreSQL runs it once: one message to the server, so
-    a replica that hangs can't leave the server in the middle of a batch. SQLite runs it row by row.
+    a replica that hangs can't leave the server in the middle of a batch. SQLite runs it row by row,
+    but for an INSERT of nothing but the rows.
     """
 
     sql: str
@@ -64,12 +63,20 @@ class Parameters(list[Any]):
     def add_all(self, values: Collection[Any]) -> str:
         return ", ".join(map(self.add, values))
 
+    def equal(self, **columns: Any) -> str:
+        """The condition that each of these columns has its value; None allows all values."""
+        given = (
+            f"{name} = {self.add(value)}" for name, value in columns.items() if value is not None
+        )
+        return " AND ".join(given) or "true"
+
 
 class Engine(ABC):
     """All methods raise ``StoreUnavailable``. What is not abstract is for a database that only one
     process serves."""
 
     shared = False
+    """Whether several replicas may use it."""
     skip_locked_sql = ""
     """After a SELECT of rows that another replica may be deleting."""
     unserved_sql = "true"
@@ -80,26 +87,35 @@ class Engine(ABC):
         return ""
 
     @abstractmethod
-    async def open(self, *, service: bool) -> None:
-        """Raises ``StoreUnusable``."""
+    async def open(self, *, service: bool = True) -> None:
+        """Open for the service: create or upgrade the schema, and exclude any second service of a
+        store that is not ``shared``. With ``service`` false open beside a running service, for
+        commands.
+
+        Raises ``StoreUnusable``.
+        """
 
     @abstractmethod
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Finish pending writes, then close."""
 
     @abstractmethod
     async def accept(self, event: NewEvent) -> None:
-        """Insert the event together with others that arrive at the same time."""
+        """Store an event, unless the team has an event of this digest, together with others that
+        arrive at the same time. If it raises, the event may be stored all the same."""
 
     @abstractmethod
-    async def fetch(self, *statements: Statement) -> list[Rows]:
-        """The rows of each statement, all read on one connection."""
+    async def fetch(
+        self, sql: str, *values: Any, rows: Sequence[Sequence[Any]] | None = None
+    ) -> Rows:
+        """The rows of a ``Statement``."""
 
+    @abstractmethod
     async def fetch_for_inspector(self, *statements: Statement) -> list[Rows]:
-        """Like ``fetch``; long reads must not delay the queues."""
-        return await self.fetch(*statements)
+        """The rows of each statement; long reads must not delay the queues."""
 
     @abstractmethod
-    async def execute(self, statement: Statement) -> None:
+    async def execute(self, sql: str, *values: Any) -> None:
         """Run one statement as a transaction."""
 
     @abstractmethod
@@ -121,9 +137,13 @@ class Engine(ABC):
         yield from ()
 
     async def acquire_lease(self, name: str) -> bool:
+        """Acquire or keep a lease; False while another live replica holds it. The lease is renewed
+        until it is released or the store is closed."""
         return True
 
     def holds_lease(self, name: str) -> bool:
+        """Whether no other replica can have acquired the lease since this one did, judged without
+        a query."""
         return True
 
     async def release_lease(self, name: str) -> None:
@@ -132,10 +152,17 @@ class Engine(ABC):
     def listen(
         self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
     ) -> None:
-        return None
+        """Call these, from ``open`` on, when another process stores events or deliveries for
+        queues. Best effort: a notification may be lost, so callers also poll."""
+        return
 
     @abstractmethod
-    async def backup(self, path: Path) -> None: ...
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy into a new file.
+
+        Raises ``StoreUnusable`` if this engine has another way to back up; the text names it.
+        """
 
     @abstractmethod
-    async def probe(self) -> None: ...
+    async def probe(self) -> None:
+        """Write and read back, for ``/readyz``."""

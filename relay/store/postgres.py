@@ -5,14 +5,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from relay.store.engine import INSERT_ALL_EVENTS_SQL, Engine, Rows, Statement, Steps, Work
+from relay.store.base import Store
+from relay.store.engine import INSERT_EVENTS_SQL, Rows, Statement, Steps, Work
 from relay.store.postgres_pool import PostgresPool, execute, run
 from relay.store.postgres_replicas import NotificationListener, PostgresLeases, notify_queues
-from relay.store.records import NewEvent, StoreUnavailable, StoreUnusable, queue_lease
-from relay.store.store import SqlStore
+from relay.store.records import NewEvent, StoreUnavailable, StoreUnusable
 
 T = TypeVar("T")
 
@@ -23,19 +23,14 @@ _INTAKE_CONNECTIONS_COUNT = 2
 _NOTIFY_EVENTS_SQL = "SELECT pg_notify('relay_events', '')"
 
 
-class PostgresStore(SqlStore):
+class PostgresStore(Store):
     """A store that several replicas share."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = PostgresEngine(url)
-        super().__init__(self.engine)
-
-
-class PostgresEngine(Engine):
     shared = True
     skip_locked_sql = "FOR UPDATE SKIP LOCKED"
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         parts = urlsplit(url)
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.pool = PostgresPool(url, place)
@@ -45,7 +40,7 @@ class PostgresEngine(Engine):
         self.unserved_sql = self.leases.unserved_sql
         self._listener: NotificationListener | None = None
 
-    async def open(self, *, service: bool) -> None:
+    async def open(self, *, service: bool = True) -> None:
         await self.pool.prepare(service=service)
         await self.pool.open()
         if not service:
@@ -71,12 +66,18 @@ class PostgresEngine(Engine):
     async def accept(self, event: NewEvent) -> None:
         await self._intake.accept(event)
 
-    async def fetch(self, *statements: Statement) -> list[Rows]:
+    async def fetch(
+        self, sql: str, *values: Any, rows: Sequence[Sequence[Any]] | None = None
+    ) -> Rows:
+        async with self.pool.connection() as connection:
+            return await execute(connection, Statement(sql, values, rows))
+
+    async def fetch_for_inspector(self, *statements: Statement) -> list[Rows]:
         async with self.pool.connection() as connection:
             return [await execute(connection, each) for each in statements]
 
-    async def execute(self, statement: Statement) -> None:
-        await self.fetch(statement)
+    async def execute(self, sql: str, *values: Any) -> None:
+        await self.fetch(sql, *values)
 
     async def write(self, work: Work[T]) -> T:
         async with self.pool.transaction() as connection:
@@ -86,9 +87,7 @@ class PostgresEngine(Engine):
         return self.leases.require(name)
 
     def require_queue_leases(self, delivery_ids: Sequence[int]) -> Steps[None]:
-        sql = "SELECT DISTINCT queue FROM relay.deliveries WHERE id = ANY($1::int8[])"
-        for (queue,) in (yield Statement(sql, rows=[(id_,) for id_ in delivery_ids])):
-            yield from self.leases.require(queue_lease(queue))
+        return self.leases.require_of_deliveries(delivery_ids)
 
     def notify_events(self) -> Steps[None]:
         yield Statement(_NOTIFY_EVENTS_SQL)
@@ -158,7 +157,7 @@ class PostgresIntake:
     async def _commit(self, batch: list[tuple[NewEvent, asyncio.Future[None]]]) -> None:
         error: Exception | None = None
         columns = list(zip(*(event for event, _ in batch), strict=True))
-        sql = f"WITH inserted AS ({INSERT_ALL_EVENTS_SQL}) {_NOTIFY_EVENTS_SQL}"
+        sql = f"WITH inserted AS ({INSERT_EVENTS_SQL}) {_NOTIFY_EVENTS_SQL}"
         try:
             async with self._pool.connection() as connection:
                 await connection.execute(sql, *columns)

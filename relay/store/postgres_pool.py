@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -108,11 +108,17 @@ class PostgresPool:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
             raise StoreUnusable(f"{self.place} can't be opened: {type(error).__name__}") from None
 
-    async def connect(self) -> "asyncpg.Connection[Any]":
-        """A connection outside the pool."""
-        return await asyncpg.connect(
-            self._url, timeout=CONNECTION_TIMEOUT, command_timeout=CONNECTION_TIMEOUT
-        )
+    @contextlib.asynccontextmanager
+    async def single_connection(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A connection outside the pool. Raises ``StoreUnavailable``."""
+        with available():
+            connection = await asyncpg.connect(
+                self._url, timeout=CONNECTION_TIMEOUT, command_timeout=CONNECTION_TIMEOUT
+            )
+            try:
+                yield connection
+            finally:
+                connection.terminate()
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:
@@ -146,10 +152,10 @@ async def _no_reset(connection: "asyncpg.Connection[Any]") -> None:
 
 
 async def run(connection: Any, steps: Steps[T]) -> T:
+    rows: Any = None
     try:
-        statement = next(steps)
         while True:
-            statement = steps.send(await execute(connection, statement))
+            rows = await execute(connection, steps.send(rows))
     except StopIteration as end:
         result: T = end.value
         return result
@@ -157,16 +163,17 @@ async def run(connection: Any, steps: Steps[T]) -> T:
 
 async def execute(connection: Any, statement: Statement) -> Rows:
     sql, values, rows = statement
-    arguments: list[Any] = list(map(_without_nul, values))
+    arguments: list[Any] = list(_without_nul(values))
     if rows is not None:
         if not rows:
             return []
-        columns = [list(map(_without_nul, column)) for column in zip(*rows, strict=True)]
-        arguments = [*columns, *arguments]
+        arguments = [*map(_without_nul, zip(*rows, strict=True)), *arguments]
     fetched: Rows = await connection.fetch(sql, *arguments)
     return fetched
 
 
-def _without_nul(value: Any) -> Any:
+def _without_nul(values: Sequence[Any]) -> list[Any]:
     """PostgreSQL's text type has no NUL character."""
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+    return [
+        value.replace("\x00", "\ufffd") if isinstance(value, str) else value for value in values
+    ]

@@ -7,14 +7,12 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
-
-import asyncpg
 
 from relay.store.engine import Statement, Steps
 from relay.store.postgres_pool import PostgresPool
-from relay.store.records import LeaseLost, StoreUnavailable
+from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +32,10 @@ _ACQUIRE_SQL = (
     " SET owner = excluded.owner WHERE held.owner = excluded.owner OR ($3 AND NOT EXISTS"
     " (SELECT FROM relay.replicas WHERE owner = held.owner AND expires_at > now()))"
     " RETURNING owner"
+)
+_QUEUE_OWNERS_SQL = (
+    "SELECT queue, (SELECT owner FROM relay.leases WHERE name = 'queue:' || queue FOR SHARE)"
+    " FROM (SELECT DISTINCT queue FROM relay.deliveries WHERE id = ANY($1::int8[])) AS queues"
 )
 _NOTIFY_QUEUES_SQL = "SELECT pg_notify('relay_queues', unnest($1::text[]))"
 
@@ -107,6 +109,12 @@ class PostgresLeases:
         if not rows or rows[0][0] != self.owner:
             raise LeaseLost(name)
 
+    def require_of_deliveries(self, ids: Sequence[int]) -> Steps[None]:
+        """The same for the queues of these deliveries."""
+        for queue, owner in (yield Statement(_QUEUE_OWNERS_SQL, rows=[(id_,) for id_ in ids])):
+            if owner != self.owner:
+                raise LeaseLost(queue_lease(queue))
+
     async def _run(self) -> None:
         delay = HEARTBEAT_INTERVAL
         while True:
@@ -165,22 +173,16 @@ class NotificationListener:
     async def _listen(self) -> None:
         while True:
             try:
-                connection = await self._pool.connect()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.debug("can't connect to listen for notifications: %s", type(error).__name__)
-                await asyncio.sleep(RECONNECT_DELAY)
-                continue
-            lost = asyncio.Event()
-            try:
-                connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener("relay_events", self._receive_events)
-                await connection.add_listener("relay_queues", self._receive_queues)
-                self._on_events()  # earlier notifications were lost
-                await lost.wait()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.debug("lost the connection for notifications: %s", type(error).__name__)
-            finally:
-                connection.terminate()
+                async with self._pool.single_connection() as connection:
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                    await connection.add_listener("relay_events", self._receive_events)
+                    await connection.add_listener("relay_queues", self._receive_queues)
+                    self._on_events()  # earlier notifications were lost
+                    await lost.wait()
+            except Exception as error:  # noqa: BLE001 - it reconnects after any error
+                reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
+                log.debug("not connected for notifications: %s", reason)
             await asyncio.sleep(RECONNECT_DELAY)
 
     def _receive_events(self, *_: Any) -> None:

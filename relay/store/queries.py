@@ -181,13 +181,9 @@ class EventSearch:
         if filters.state in ("stored", "unreadable"):
             return None
         values = Parameters()
-        where = ["true"]
-        if self.team is not None:
-            where.append(f"event.team = {values.add(self.team)}")
-        if filters.kind:
-            where.append(f"event.name = {values.add(filters.kind)}")
+        where = [values.equal(team=self.team, name=filters.kind or None)]
         if filters.state == "ignored":
-            where.append("event.state = 'ignored'")
+            where.append("state = 'ignored'")
         elif filters.state in ("waiting", "sent"):
             state = values.add(filters.state)
             where.append(
@@ -250,15 +246,14 @@ class EventSearch:
 
     def _in_state(self, state: str) -> Statement:
         values = Parameters()
-        where = [f"state = '{state}'", f"id {self._beyond(values)}"]
-        if self.team is not None:
-            where.append(f"team = {values.add(self.team)}")
-        if self.filters.kind:
-            where.append(f"name = {values.add(self.filters.kind)}")
+        where = (
+            f"state = '{state}' AND id {self._beyond(values)}"
+            f" AND {values.equal(team=self.team, name=self.filters.kind or None)}"
+        )
         hint = self.engine.index_hint(f"events_{state}")
         sql = (
             f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events{hint}"
-            f" WHERE {' AND '.join(where)} ORDER BY id {self._order} LIMIT {self.count}"
+            f" WHERE {where} ORDER BY id {self._order} LIMIT {self.count}"
         )
         return Statement(sql, values)
 
@@ -312,15 +307,13 @@ class EventQueries:
         """The rows of these events, and with ``after`` also those with a larger id of the newest
         ``NEW_ROWS_LIMIT``; newest first. Unknown ids are left out."""
         values = Parameters()
-        where = f"IN ({values.add_all(ids)})" if ids else "IN (-1)"
-        of_team = "" if team is None else f" AND team = {values.add(team)}"
+        where = f"IN ({values.add_all(ids or [-1])}) AND {values.equal(team=team)}"
         results = await self._engine.fetch_for_inspector(
             Statement(
-                f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries WHERE event_id {where}{of_team}",
-                values,
+                f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries WHERE event_id {where}", values
             ),
             Statement(
-                f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events WHERE id {where}{of_team}"
+                f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events WHERE id {where}"
                 " AND state IN ('stored', 'unreadable')",
                 values,
             ),
@@ -333,15 +326,18 @@ class EventQueries:
         return await self._with_deliveries(sorted(rows, key=lambda row: -row.id))
 
     async def event(self, team: str | None, event_id: int) -> EventDetails | None:
-        values = Parameters()
-        id_ = values.add(event_id)
-        of_team = "" if team is None else f" AND team = {values.add(team)}"
-        where = f"event_id = {id_}{of_team}"
+        of_event, of_summary = Parameters(), Parameters()
         events, summaries, results = await self._engine.fetch_for_inspector(
             Statement(
-                f"SELECT {EVENT_COLUMNS} FROM relay.events WHERE id = {id_}{of_team}", values
+                f"SELECT {EVENT_COLUMNS} FROM relay.events"
+                f" WHERE {of_event.equal(id=event_id, team=team)}",
+                of_event,
             ),
-            Statement(f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries WHERE {where}", values),
+            Statement(
+                f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries"
+                f" WHERE {of_summary.equal(event_id=event_id, team=team)}",
+                of_summary,
+            ),
             Statement(
                 f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries WHERE event_id = $1 ORDER BY id",
                 (event_id,),

@@ -143,14 +143,15 @@ POSTGRES_STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The steps for one engine. ``deletion`` says how to delete a store, ``kind`` is its kind of
-    place."""
+    """The steps for one engine."""
 
     steps: tuple[str, ...]
     tables_sql: str
     create_sql: str
-    deletion: str
     kind: str
+    """Of the place of a store."""
+    deletion: str
+    """How to delete a store."""
 
     def read_version(self, place: str) -> Steps[int]:
         """The number of the last step of the store at ``place``; 0 if there is no store.
@@ -197,18 +198,15 @@ class Schema:
 
 def sqlite_schema() -> Schema:
     tables_sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    return Schema(SQLITE_STEPS, tables_sql, "", "delete the file", "file")
+    return Schema(SQLITE_STEPS, tables_sql, "", "file", "delete the file")
 
 
 def postgres_schema() -> Schema:
     """All tables are in a schema of their own, so that the database can hold other applications."""
-    return Schema(
-        POSTGRES_STEPS,
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'relay'",
-        "CREATE SCHEMA IF NOT EXISTS relay",
-        "drop the schema (DROP SCHEMA relay CASCADE)",
-        "database",
-    )
+    tables_sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'relay'"
+    deletion = "drop the schema (DROP SCHEMA relay CASCADE)"
+    create_sql = "CREATE SCHEMA IF NOT EXISTS relay"
+    return Schema(POSTGRES_STEPS, tables_sql, create_sql, "database", deletion)
 
 
 def _script(text: str) -> Steps[None]:

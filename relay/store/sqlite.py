@@ -3,32 +3,33 @@
 import asyncio
 import contextlib
 import fcntl
+import os
 import queue
 import re
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from relay.store.engine import INSERT_EVENTS_SQL, Engine, Rows, Statement, Steps, Work
+from relay.store.base import Store
+from relay.store.engine import INSERT_EVENTS_SQL, Rows, Statement, Steps, Work
 from relay.store.records import NewEvent, StoreMissing, StoreUnavailable, StoreUnusable
 from relay.store.schema import sqlite_schema
-from relay.store.store import SqlStore
 
 T = TypeVar("T")
+Job = Callable[[sqlite3.Cursor], T] | NewEvent
 
 LOCK_TIMEOUT = 3.0  # seconds to wait for another process's write; Penpot's timeout is 4
 WAL_SIZE_LIMIT = 32 * 1024 * 1024
 """Bytes to which SQLite truncates the write-ahead log; a long read makes it grow beyond."""
 ACCEPT_TIMEOUT = 3.5  # seconds until ``accept`` gives up; Penpot's timeout is 4
-ACCEPT_BATCH_SIZE = 64  # events in one statement; Python caches one prepared statement per size
-_EVENT_VALUES_SQL = f"({', '.join('?' for _ in NewEvent._fields)})"
+INSERT_BATCH_SIZE = 64  # rows in one statement, of which there is one for each number of rows
+PREPARED_STATEMENTS_COUNT = 256  # of one connection
 
 _UNNEST_PATTERN = re.compile(r"(?: FROM|,) unnest\([^()]*\) AS new \((?P<columns>[^()]*)\)")
 _INSERT_PATTERN = re.compile(
@@ -40,34 +41,21 @@ _DIALECT_PATTERN = re.compile(
 )
 
 
-class SqliteStore(SqlStore):
-    """A store for one service at a time."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(SqliteEngine(path))
-
-
-class SqliteEngine(Engine):
-    """The file in WAL mode with ``synchronous=FULL``, with a writer thread, a reader thread for
-    queues and one for the inspector.
+class SqliteStore(Store):
+    """A store for one service at a time, with a thread that writes, one that reads for the queues
+    and one that reads for the inspector.
 
     Other processes, such as ``relay log`` and ``relay resend``, may have it open as well.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
-        self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._inspector_thread = ThreadPoolExecutor(1, thread_name_prefix="store-inspector")
-        self._inspector: sqlite3.Connection | None = None
 
     def index_hint(self, index: str) -> str:
         return f" INDEXED BY {index}"
 
-    async def open(self, *, service: bool) -> None:
-        """The service creates the file and its folder, and locks out any second service.
-
-        Raises ``StoreUnusable``.
-        """
+    async def open(self, *, service: bool = True) -> None:
         with contextlib.ExitStack() as resources:
             try:
                 if service:
@@ -76,28 +64,28 @@ class SqliteEngine(Engine):
                     self._path.touch(mode=0o600)  # it will hold people's comments
                 elif not self._path.exists():
                     raise StoreMissing(f"there is no store at {self._path.absolute()} yet")
-                connection = await asyncio.to_thread(self._connect, upgrading=service)
-                resources.callback(connection.close)
-                self._reader = await asyncio.to_thread(self._connect)
-                resources.callback(self._reader.close)
+                connections = []
+                for upgrading in (service, False, False):
+                    connection = await asyncio.to_thread(self._connect, upgrading=upgrading)
+                    resources.callback(connection.close)
+                    connections.append(connection)
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(f"{self._path} can't be opened: {error}") from error
-            self._opened_inode = _inode(self._path)
-            self._writer = SqliteWriter(connection, self._require_in_place)
+            self._opened_inode = _inode(str(self._path))
+            self._writer = SqliteWriter(connections[0], self._require_in_place)
+            self._reader = SqliteThread("store-reader", connections[1])
+            self._inspector = SqliteThread("store-inspector", connections[2])
             self._resources = resources.pop_all()
 
     async def close(self) -> None:
-        await self._writer.close()
-        await asyncio.to_thread(self._reader_thread.shutdown)
-        await asyncio.to_thread(self._inspector_thread.shutdown)
-        if self._inspector is not None:
-            self._inspector.close()
+        for thread in (self._writer, self._reader, self._inspector):
+            await thread.close()
         self._resources.close()
 
     def _require_in_place(self) -> None:
         """Raise ``StoreUnavailable`` unless the path leads to the opened file: writes to a removed
         file would be lost at the next start."""
-        if _inode(self._path) != self._opened_inode:
+        if _inode(str(self._path)) != self._opened_inode:
             raise StoreUnavailable(
                 f"{self._path} was removed or replaced: put it back, or restart Relay"
             )
@@ -116,7 +104,11 @@ class SqliteEngine(Engine):
 
     def _connect(self, *, upgrading: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+            self._path,
+            timeout=LOCK_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=PREPARED_STATEMENTS_COUNT,
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")
@@ -125,171 +117,157 @@ class SqliteEngine(Engine):
                 connection.execute("PRAGMA journal_mode = WAL")  # stored in the file
                 upgrade(connection, str(self._path))
             else:
-                _run(connection, sqlite_schema().require(str(self._path)))
+                _run(sqlite_schema().require(str(self._path)), connection.cursor())
         except BaseException:
             connection.close()
             raise
         return connection
 
     async def accept(self, event: NewEvent) -> None:
-        await self._writer.accept(event)
+        try:
+            async with asyncio.timeout(ACCEPT_TIMEOUT):
+                await self._writer.submit(event)
+        except TimeoutError:
+            raise StoreUnavailable("the file was not written in time") from None
 
-    async def fetch(self, *statements: Statement) -> list[Rows]:
-        return await self._in_thread(
-            self._reader_thread, lambda: [_execute(self._reader, each) for each in statements]
-        )
+    async def fetch(
+        self, sql: str, *values: Any, rows: Sequence[Sequence[Any]] | None = None
+    ) -> Rows:
+        statement = Statement(sql, values, rows)
+        return await self._reader.submit(partial(_execute, statement))
 
     async def fetch_for_inspector(self, *statements: Statement) -> list[Rows]:
-        def work() -> list[Rows]:
-            if self._inspector is None:
-                self._inspector = self._connect()
-            db = self._inspector
-            return [_execute(db, each) for each in statements]
+        return await self._inspector.submit(
+            lambda cursor: [_execute(statement, cursor) for statement in statements]
+        )
 
-        return await self._in_thread(self._inspector_thread, work)
-
-    async def _in_thread(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(executor, work)
-        except sqlite3.DatabaseError as error:
-            if _is_unavailable(error):
-                raise StoreUnavailable(str(error)) from error
-            raise
-
-    async def execute(self, statement: Statement) -> None:
-        def work() -> Steps[None]:
-            yield statement
-
-        await self._writer.do(work)
+    async def execute(self, sql: str, *values: Any) -> None:
+        await self._writer.submit(partial(_execute, Statement(sql, values)))
 
     async def write(self, work: Work[T]) -> T:
-        return await self._writer.do(work)
+        return await self._writer.submit(lambda cursor: _run(work(), cursor))
 
     async def backup(self, path: Path) -> None:
-        await self._in_thread(self._reader_thread, lambda: _copy(self._reader, path))
+        await self._reader.submit(lambda cursor: _copy(cursor.connection, path))
 
     async def probe(self) -> None:
         now = time.time()
-        await self.execute(Statement("UPDATE probe SET at = $1", (now,)))
-        ((row,),) = await self.fetch(Statement("SELECT at FROM probe"))
-        if row[0] < now:
+        await self.execute("UPDATE probe SET at = $1", now)
+        ((at,),) = await self.fetch("SELECT at FROM probe")
+        if at < now:
             raise StoreUnavailable("the file does not contain what was written to it")
 
 
 def upgrade(connection: sqlite3.Connection, path: str) -> None:
     """Raises ``StoreUnusable``."""
-    schema = sqlite_schema()
-    if _run(connection, schema.read_version(path)) < len(schema.steps):
-        connection.execute("BEGIN IMMEDIATE")
-        _run(connection, schema.upgrade(path))
-        connection.execute("COMMIT")
+    schema, cursor = sqlite_schema(), connection.cursor()
+    if _run(schema.read_version(path), cursor) < len(schema.steps):
+        cursor.execute("BEGIN IMMEDIATE")
+        _run(schema.upgrade(path), cursor)
+        cursor.execute("COMMIT")
 
 
-def _run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
+def _run(steps: Steps[T], cursor: sqlite3.Cursor) -> T:
+    rows: Any = None
     try:
-        statement = next(steps)
         while True:
-            statement = steps.send(_execute(connection, statement))
+            rows = _execute(steps.send(rows), cursor)
     except StopIteration as end:
         result: T = end.value
         return result
 
 
-def _execute(connection: sqlite3.Connection, statement: Statement) -> Rows:
-    source, values, rows = statement
-    sql, has_rows = translated(source)
+def _execute(statement: Statement, cursor: sqlite3.Cursor) -> Rows:
+    sql, values, rows = statement
     if rows is None:
-        return connection.execute(sql, values).fetchall()
+        return cursor.execute(translated(sql), values).fetchall()
     if len(rows) == 1:
-        return connection.execute(sql, (*rows[0], *values)).fetchall()
-    if values:
-        rows = [(*row, *values) for row in rows]
-    if has_rows:
-        return [row for each in rows for row in connection.execute(sql, each)]
-    connection.executemany(sql, rows)
+        return cursor.execute(translated(sql), (*values, *rows[0])).fetchall()
+    if " RETURNING " in sql or sql.startswith("SELECT"):
+        each = translated(sql)
+        return [row for new in rows for row in cursor.execute(each, (*values, *new))]
+    if not _inserts_rows(sql):
+        cursor.executemany(translated(sql), [(*values, *new) for new in rows])
+        return []
+    for first in range(0, len(rows), INSERT_BATCH_SIZE):
+        batch = rows[first : first + INSERT_BATCH_SIZE]
+        cursor.execute(translated(sql, len(batch)), (*values, *chain.from_iterable(batch)))
     return []
 
 
+@lru_cache
+def _inserts_rows(sql: str) -> bool:
+    """Whether it inserts nothing but the rows, so that one statement can insert many."""
+    return bool(_INSERT_PATTERN.search(sql))
+
+
 @lru_cache(1024)
-def translated(sql: str) -> tuple[str, bool]:
-    """A statement in SQLite's dialect, for one row at a time; and whether it returns rows."""
-    columns: list[str] = []
-    if match := _UNNEST_PATTERN.search(sql):
-        columns = match["columns"].split(", ")
-        sql = _INSERT_PATTERN.sub(r" VALUES (\g<values>)", sql)  # faster than SELECT
-        sql = sql.replace(match[0], "")
+def translated(sql: str, count: int = 1) -> str:
+    """The statement in SQLite's dialect for one row, or an INSERT for ``count`` of them; its
+    parameters are the values, then the rows."""
+    unnest = _UNNEST_PATTERN.search(sql)
+    columns = unnest["columns"].split(", ") if unnest else ["each"] if "= ANY($1" in sql else []
+    values_count = max(map(int, re.findall(r"\$(\d+)", sql)), default=0) - len(columns)
 
-    def in_dialect(match: re.Match[str]) -> str:
-        if column := match["column"]:
-            return f"?{columns.index(column) + 1}"
-        if each := match["each"]:
-            return f"= ?{each}"
-        if number := match["number"]:
-            return f"?{number}"
-        return "instr(" if match["strpos"] else ""
+    def in_dialect(part: str, row: int = 0) -> str:
+        first = values_count + row * len(columns) + 1
 
-    has_rows = sql.startswith("SELECT") or " RETURNING " in sql
-    return _DIALECT_PATTERN.sub(in_dialect, sql), has_rows
+        def replacement(match: re.Match[str]) -> str:
+            if column := match["column"]:
+                return f"?{first + columns.index(column)}"
+            if number := match["number"]:
+                return f"?{int(number) - len(columns)}"
+            if match["each"]:
+                return f"= ?{first}"
+            return "instr(" if match["strpos"] else ""
+
+        return _DIALECT_PATTERN.sub(replacement, part)
+
+    if insert := _INSERT_PATTERN.search(sql):
+        values = f"({insert['values']})"
+        rows = ", ".join(in_dialect(values, row) for row in range(count))
+        return f"{in_dialect(sql[: insert.start()])} VALUES {rows}{in_dialect(sql[insert.end() :])}"
+    return in_dialect(sql.replace(unnest[0], "") if unnest else sql)
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
+def _inode(path: str) -> tuple[int, int] | None:
     """Device and inode of a file; None if there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino
 
 
-def _copy(db: sqlite3.Connection, path: Path) -> None:
+def _copy(connection: sqlite3.Connection, path: Path) -> None:
     try:
         path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         raise StoreUnusable(f"{path} can't be created: {error.strerror}") from error
     with contextlib.closing(sqlite3.connect(path)) as copy:
-        db.backup(copy)
+        connection.backup(copy)
 
 
-@dataclass(slots=True)
-class WriteJob(Generic[T]):
-    work: Work[T] | NewEvent
-    done: "asyncio.Future[T]"
+class SqliteThread:
+    """A thread that runs jobs in order, with a cursor that nothing else uses."""
 
+    batch_size = 1
+    """Jobs that ``_run`` gets at once, if so many are pending."""
 
-class SqliteWriter:
-    """Runs jobs on a connection of its own, in order, many in one transaction.
-
-    A job is ``Work``, or a ``NewEvent``. Consecutive events are inserted by
-    one statement: SQLite then releases Python's global lock once for all of them, which leaves
-    more time to the event loop.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, require: Callable[[], None]) -> None:
-        """``connection`` must be in autocommit mode and is used only here. ``require`` raises
-        ``StoreUnavailable`` if nothing may be written."""
-        self._connection = connection
-        self._require = require
-        self._jobs: queue.SimpleQueue[WriteJob[Any] | None] = queue.SimpleQueue()
+    def __init__(self, name: str, connection: sqlite3.Connection) -> None:
+        """``connection`` must be in autocommit mode."""
+        self._cursor = connection.cursor()
+        self._jobs: queue.SimpleQueue[tuple[Job[Any], asyncio.Future[Any]] | None]
+        self._jobs = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work_off, name="store-writer", daemon=True)
+        self._thread = threading.Thread(target=self._work_off, name=name, daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work[T]) -> T:
-        """Run one job; returns its result once it is on disk. Raises ``StoreUnavailable``."""
-        job: WriteJob[T] = WriteJob(work, self._loop.create_future())
-        self._jobs.put(job)
-        return await job.done
-
-    async def accept(self, event: NewEvent) -> None:
-        """Raises ``StoreUnavailable``, also after ``ACCEPT_TIMEOUT``: the event may then be stored
-        all the same."""
-        job: WriteJob[None] = WriteJob(event, self._loop.create_future())
-        self._jobs.put(job)
-        try:
-            async with asyncio.timeout(ACCEPT_TIMEOUT):
-                await job.done
-        except TimeoutError:
-            raise StoreUnavailable("the file was not written in time") from None
+    def submit(self, job: Job[T]) -> "asyncio.Future[T]":
+        """The result may be ``StoreUnavailable``."""
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put((job, done))
+        return done
 
     async def close(self) -> None:
         """Run all pending jobs, then end the thread."""
@@ -297,85 +275,94 @@ class SqliteWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _work_off(self) -> None:
-        is_open = True
-        while is_open:
-            batch: list[WriteJob[Any]] = []
-            job = self._jobs.get()
-            while job is not None:
-                batch.append(job)
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
+        while (item := self._jobs.get()) is not None:
+            batch = [item]
+            while len(batch) < self.batch_size and not self._jobs.empty():
+                if (item := self._jobs.get()) is None:
+                    self._jobs.put(None)
                     break
-            is_open = job is not None
-            if batch:
-                results = self._commit(batch)
-                self._loop.call_soon_threadsafe(_resolve, batch, results)
+                batch.append(item)
+            results = self._run([job for job, _ in batch])
+            self._loop.call_soon_threadsafe(_resolve, batch, results)
 
-    def _commit(self, batch: list[WriteJob[Any]]) -> list[Any]:
-        is_one_statement = len(batch) <= ACCEPT_BATCH_SIZE and all(
-            isinstance(job.work, NewEvent) for job in batch
+    def _run(self, jobs: list[Any]) -> list[Any]:
+        """The result or the exception of each job."""
+        try:
+            return [job(self._cursor) for job in jobs]
+        except Exception as error:  # noqa: BLE001 - the caller receives it
+            return [_store_error(error)]
+
+
+class SqliteWriter(SqliteThread):
+    """Group commit: writes all pending jobs in one transaction.
+
+    Consecutive events are inserted by one statement: SQLite then releases Python's global lock once
+    for all of them, which leaves more time to the event loop.
+    """
+
+    batch_size = sys.maxsize
+
+    def __init__(self, connection: sqlite3.Connection, require: Callable[[], None]) -> None:
+        """``require`` raises ``StoreUnavailable`` if nothing may be written."""
+        self._require = require
+        super().__init__("store-writer", connection)
+
+    def _run(self, jobs: list[Job[Any]]) -> list[Any]:
+        is_one_statement = len(jobs) <= INSERT_BATCH_SIZE and all(
+            isinstance(job, NewEvent) for job in jobs
         )
         try:
             self._require()
             if is_one_statement:  # which is a transaction by itself
-                return self._work(batch)
-            self._connection.execute("BEGIN IMMEDIATE")
-            results = self._work(batch)
-            self._connection.execute("COMMIT")
+                return self._work(jobs)
+            self._cursor.execute("BEGIN IMMEDIATE")
+            results = self._work(jobs)
+            self._cursor.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - each caller receives it
             self._roll_back()
-            if isinstance(error, StoreUnavailable):
-                return [error] * len(batch)
-            if _is_unavailable(error):
-                return [StoreUnavailable(str(error))] * len(batch)
-            if len(batch) == 1:
-                return [error]
-            return [result for job in batch for result in self._commit([job])]
+            error = _store_error(error)
+            if isinstance(error, StoreUnavailable) or len(jobs) == 1:
+                return [error] * len(jobs)
+            return [result for job in jobs for result in self._run([job])]
         return results
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
-            self._connection.execute("ROLLBACK")
+            self._cursor.execute("ROLLBACK")
 
-    def _work(self, batch: list[WriteJob[Any]]) -> list[Any]:
+    def _work(self, jobs: list[Job[Any]]) -> list[Any]:
         results: list[Any] = []
         events: list[NewEvent] = []
-        for job in batch:
-            if isinstance(job.work, NewEvent):
-                events.append(job.work)
+        for job in jobs:
+            if isinstance(job, NewEvent):
+                events.append(job)
                 results.append(None)
             else:
                 self._insert(events)
                 events.clear()
-                results.append(_run(self._connection, job.work()))
+                results.append(job(self._cursor))
         self._insert(events)
         return results
 
     def _insert(self, events: list[NewEvent]) -> None:
-        for first in range(0, len(events), ACCEPT_BATCH_SIZE):
-            part = events[first : first + ACCEPT_BATCH_SIZE]
-            sql = _insert_events_sql(len(part))
-            self._connection.execute(sql, list(chain.from_iterable(part)))
+        if events:
+            _execute(Statement(INSERT_EVENTS_SQL, (), events), self._cursor)
 
 
-@lru_cache(ACCEPT_BATCH_SIZE)
-def _insert_events_sql(count: int) -> str:
-    values = ", ".join([_EVENT_VALUES_SQL] * count)
-    return INSERT_EVENTS_SQL.format(f"VALUES {values}").replace("relay.", "")
-
-
-def _is_unavailable(error: Exception) -> bool:
-    """Whether the file caused the error (full, locked, corrupt), not the statement or its data."""
+def _store_error(error: Exception) -> Exception:
+    """``StoreUnavailable`` if the file caused the error (full, locked, corrupt), not the statement
+    or its data."""
     by_statement = sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, by_statement)
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, by_statement):
+        return StoreUnavailable(str(error))
+    return error
 
 
-def _resolve(batch: list[WriteJob[Any]], results: list[Any]) -> None:
-    for job, result in zip(batch, results, strict=True):
-        if job.done.cancelled():
+def _resolve(batch: list[tuple[Any, "asyncio.Future[Any]"]], results: list[Any]) -> None:
+    for (_, done), result in zip(batch, results, strict=True):
+        if done.cancelled():
             continue
         if isinstance(result, Exception):
-            job.done.set_exception(result)
+            done.set_exception(result)
         else:
-            job.done.set_result(result)
+            done.set_result(result)

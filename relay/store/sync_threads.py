@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from relay.store.engine import (
     EVENT_COLUMNS,
-    INSERT_ALL_EVENTS_SQL,
+    INSERT_EVENTS_SQL,
     Engine,
     Parameters,
     Statement,
@@ -56,13 +56,9 @@ class SyncThreads:
     async def fingerprints(self, team: str, file: str = "") -> list[ThreadFingerprint]:
         """The threads of a file, or of the whole team."""
         values = Parameters()
-        sql = (
-            "SELECT thread, file, fingerprint, gone_at FROM relay.sync_threads"
-            f" WHERE team = {values.add(team)}"
-        )
-        if file:
-            sql += f" AND file = {values.add(file)}"
-        (rows,) = await self._engine.fetch(Statement(sql, values))
+        where = values.equal(team=team, file=file or None)
+        sql = f"SELECT thread, file, fingerprint, gone_at FROM relay.sync_threads WHERE {where}"
+        rows = await self._engine.fetch(sql, *values)
         return [ThreadFingerprint(*row) for row in rows]
 
     async def get(self, team: str, threads: Collection[str]) -> dict[str, SyncThread]:
@@ -72,7 +68,7 @@ class SyncThreads:
             " WHERE thread = ANY($1::text[]) AND team = $2"
         )
         ids = [(thread,) for thread in threads]
-        (rows,) = await self._engine.fetch(Statement(sql, (team,), ids))
+        rows = await self._engine.fetch(sql, team, rows=ids)
         return {thread.thread: thread for thread in (SyncThread(*row) for row in rows)}
 
     async def save(
@@ -80,7 +76,7 @@ class SyncThreads:
     ) -> int:
         """Store events as ``Store.accept`` does, and threads, in one transaction; returns the
         number of new events."""
-        sql = f"{INSERT_ALL_EVENTS_SQL} RETURNING id"
+        sql = f"{INSERT_EVENTS_SQL} RETURNING id"
         rows = list({thread.thread: (team, *thread) for thread in threads}.values())
 
         def work() -> Steps[int]:
@@ -131,5 +127,5 @@ class SyncThreads:
             f" AND name IN ({values.add_all(names)}) AND length(body) <= {MAX_RECENT_BODY_BYTES}"
             f" ORDER BY received_at DESC LIMIT {values.add(limit)}"
         )
-        (rows,) = await self._engine.fetch(Statement(sql, values))
+        rows = await self._engine.fetch(sql, *values)
         return [StoredEvent(*row) for row in reversed(rows)]

@@ -7,12 +7,19 @@ import pytest
 
 from relay.store import store_at
 from relay.store.base import Store
+from tests.servers.postgres import Postgres
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("relay.store.sqlite.LOCK_TIMEOUT", 0.2)
     return tmp_path / "folder" / "relay.db"
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> str:
+    """Of an empty database."""
+    return postgres.fresh()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -8,6 +8,7 @@ import pytest
 
 from relay.store.records import NewEvent, StoreUnavailable
 from relay.store.sqlite import WAL_SIZE_LIMIT, SqliteStore, translated
+from relay.store.sync_threads import SyncThread
 
 pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
@@ -57,7 +58,7 @@ async def test_writes_to_a_removed_or_replaced_file_are_refused(
         ),
         (
             "UPDATE relay.b SET a = $2 WHERE id = ANY($1::int8[])",
-            "UPDATE b SET a = ?2 WHERE id = ?1",
+            "UPDATE b SET a = ?1 WHERE id = ?2",
         ),
         (
             "UPDATE relay.b SET a = new.c FROM unnest($1::int8[], $2::text[]) AS new (id, c)"
@@ -67,7 +68,7 @@ async def test_writes_to_a_removed_or_replaced_file_are_refused(
         (
             "INSERT INTO relay.b (x, y) SELECT new.x, $2::text FROM unnest($1::int8[]) AS new (x)"
             " WHERE true ON CONFLICT (x) DO NOTHING",
-            "INSERT INTO b (x, y) VALUES (?1, ?2) ON CONFLICT (x) DO NOTHING",
+            "INSERT INTO b (x, y) VALUES (?2, ?1) ON CONFLICT (x) DO NOTHING",
         ),
         (
             "INSERT INTO relay.b (x) SELECT y FROM relay.c, unnest($1::int8[]) AS new (x)"
@@ -78,4 +79,18 @@ async def test_writes_to_a_removed_or_replaced_file_are_refused(
     ],
 )
 def test_statements_are_translated_for_one_row(sql: str, expected: str) -> None:
-    assert translated(sql)[0] == expected
+    assert translated(sql) == expected
+
+
+def test_an_insert_of_rows_is_translated_for_several() -> None:
+    sql = (
+        "INSERT INTO relay.b (x, y, z) SELECT new.x, $3, new.z"
+        " FROM unnest($1::int8[], $2::text[]) AS new (x, z)"
+    )
+    assert translated(sql, 2) == "INSERT INTO b (x, y, z) VALUES (?2, ?1, ?3), (?4, ?1, ?5)"
+
+
+async def test_more_rows_than_fit_into_one_statement_are_inserted(store: SqliteStore) -> None:
+    threads = [SyncThread(f"t{number}", "f", "a", 0.0, "") for number in range(300)]
+    await store.sync_threads.save("acme", [], threads)
+    assert len(await store.sync_threads.fingerprints("acme")) == 300

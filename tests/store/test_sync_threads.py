@@ -4,7 +4,7 @@ import pytest
 
 from relay.store.base import Store
 from relay.store.sync_threads import SyncThread, ThreadFingerprint
-from tests.store.test_store import event
+from tests.store.test_base import event
 
 pytestmark = pytest.mark.anyio
 
