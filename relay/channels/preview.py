@@ -6,10 +6,9 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from relay.messages.document import parse
+from relay.messages.document import parse, to_text
 from relay.messages.escape import safe_url
 from relay.messages.message import Message
-from relay.messages.plain import to_text
 
 # A terminal executes control characters; a message needs only its line ends.
 _CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

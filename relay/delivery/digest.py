@@ -6,10 +6,9 @@ from itertools import chain, pairwise
 from typing import Any
 
 from relay.delivery.notices import notice_variables
-from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blocks, parse
+from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blocks, length, parse
 from relay.messages.escape import Markdown, escape
 from relay.messages.message import Mention, Message
-from relay.messages.plain import length
 from relay.messages.templates import RenderResult, Templates
 
 MAX_DIGEST_SIZE = 20  # messages

@@ -9,7 +9,7 @@ from relay.config.settings import AnyChannel, Config
 from relay.delivery.facts import FactCache
 from relay.delivery.pipeline import PreparedEvent
 from relay.delivery.renderer import ChangeRenderer, EventRenderer, is_synthetic, mentions_to_ping
-from relay.messages.plain import shorten
+from relay.messages.document import shorten
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event

@@ -4,9 +4,11 @@ A document is a tuple of blocks. Blocks contain blocks or inlines. Inlines are f
 has its own styles and link, so that channels need no stack.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby, takewhile
 from typing import TypeAlias
 
 from markdown_it import MarkdownIt
@@ -77,13 +79,19 @@ LeafBlock: TypeAlias = Paragraph | Heading | CodeBlock | Rule
 _MAX_CACHED_LENGTH = 16_384  # characters
 _SCHEMES = ("http://", "https://", "mailto:")
 _MAX_NESTING_DEPTH = 100  # of quotes, lists and links; the parser drops deeper content
+ELLIPSIS = "…"
+_MAX_CLUSTER_LENGTH = 64  # code points; longer sequences of marks occur only in hostile text
+_JOINER = "\u200d"
+_FLAG_HALVES = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_EXTENDING = frozenset(map(chr, (*range(0x1160, 0x1200), *range(0x1F3FB, 0x1F400))))
+"""Korean vowels and final consonants, and skin tones."""
 
 
 def _parser() -> MarkdownIt:
     # No indented code: an inserted value after white space must not become code.
     options = {"html": False, "maxNesting": _MAX_NESTING_DEPTH}
     parser = MarkdownIt("commonmark", options).enable("strikethrough").disable("code")
-    # _safe_address validates links. (The parser's normalization breaks http://[::1]/ and the like.)
+    # safe_url validates links. (The parser's normalization breaks http://[::1]/ and the like.)
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.normalizeLink = lambda url: url  # type: ignore[method-assign]
     return parser
@@ -103,6 +111,80 @@ def parse(markdown: str) -> Document:
     return _parse_cached(markdown) if len(markdown) <= _MAX_CACHED_LENGTH else _parse(markdown)
 
 
+def _parse(markdown: str) -> Document:
+    return tuple(_blocks(iter(_MARKDOWN.parse(markdown)), until=""))
+
+
+_parse_cached = lru_cache(maxsize=256)(_parse)
+
+
+def _blocks(tokens: Iterator[Token], until: str) -> Iterator[Block]:
+    """The blocks that are not empty, up to the token that ends them."""
+    for token in takewhile(lambda token: token.type != until, tokens):
+        match token.type:
+            case "paragraph_open" | "heading_open":
+                if inlines := _inlines(next(tokens).children or ()):
+                    heading = token.type == "heading_open"
+                    yield Heading(int(token.tag[1:]), inlines) if heading else Paragraph(inlines)
+            case "blockquote_open":
+                if blocks := tuple(_blocks(tokens, "blockquote_close")):
+                    yield Quote(blocks)
+            case "bullet_list_open":
+                yield ListBlock(_items(tokens, "bullet_list_close"))
+            case "ordered_list_open":
+                start = int(token.attrs.get("start", 1))  # the parser omits 1
+                yield ListBlock(_items(tokens, "ordered_list_close"), start)
+            case "fence" | "code_block":
+                yield CodeBlock(unescaped(token.content).removesuffix("\n"))
+            case "hr":
+                yield Rule()
+
+
+def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
+    starts = takewhile(lambda token: token.type != until, tokens)
+    return tuple(tuple(_blocks(tokens, "list_item_close")) for _ in starts)
+
+
+def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
+    inlines: list[Inline] = []
+    style = Text("")
+    depths = {"strong": 0, "em": 0, "s": 0}  # bold may contain bold
+    for token in tokens:
+        match token.type:
+            case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
+                depths[token.tag] += token.nesting
+                bold, italic, strike = (depth > 0 for depth in depths.values())
+                style = replace(style, bold=bold, italic=italic, strike=strike)
+            case "link_open":
+                address = str(token.attrGet("href") or "")
+                is_mention = address.startswith(PROFILE_SCHEME)
+                profile = address.removeprefix(PROFILE_SCHEME) if is_mention else ""
+                style = replace(style, url=safe_url(address, _SCHEMES), profile=profile)
+            case "link_close":
+                style = replace(style, url="", profile="")
+            case "hardbreak":
+                inlines.append(LineBreak())
+            case "softbreak":
+                _append(inlines, replace(style, text=" "))
+            case "code_inline":
+                _append(inlines, replace(style, text=unescaped(token.content), code=True))
+            case "image":
+                alt = "".join(child.content for child in token.children or ())
+                url = style.url or safe_url(str(token.attrGet("src") or ""), _SCHEMES)
+                _append(inlines, replace(style, text=alt or url, url=url))
+            case _:
+                _append(inlines, replace(style, text=token.content))
+    return tuple(inlines)
+
+
+def _append(inlines: list[Inline], text: Text) -> None:
+    last = inlines[-1] if inlines else None
+    if isinstance(last, Text) and replace(last, text="") == replace(text, text=""):
+        inlines[-1] = replace(last, text=last.text + text.text)
+    elif text.text:
+        inlines.append(text)
+
+
 def leaf_blocks(document: Document) -> Iterator[LeafBlock]:
     """The blocks that contain no other block, in order."""
     for block in document:
@@ -116,99 +198,24 @@ def leaf_blocks(document: Document) -> Iterator[LeafBlock]:
                 yield block
 
 
-def _parse(markdown: str) -> Document:
-    return _blocks(iter(_MARKDOWN.parse(markdown)), until="")
+def _map_leaves(document: Document, convert: Callable[[LeafBlock], LeafBlock | None]) -> Document:
+    """Drops the blocks for which ``convert`` returns None, and those that are empty without."""
 
-
-_parse_cached = lru_cache(maxsize=256)(_parse)
-
-
-def _blocks(tokens: Iterator[Token], until: str) -> Document:
-    return tuple(block for block in _walk(tokens, until) if block is not None)
-
-
-def _walk(tokens: Iterator[Token], until: str) -> Iterator[Block | None]:
-    for token in tokens:
-        if token.type == until:
-            return
-        match token.type:
-            case "paragraph_open":
-                inlines = _inlines(next(tokens).children or ())
-                yield Paragraph(inlines) if inlines else None
-            case "heading_open":
-                inlines = _inlines(next(tokens).children or ())
-                yield Heading(int(token.tag[1:]), inlines) if inlines else None
-            case "blockquote_open":
-                blocks = _blocks(tokens, "blockquote_close")
-                yield Quote(blocks) if blocks else None
-            case "bullet_list_open":
-                yield ListBlock(_items(tokens, "bullet_list_close"))
-            case "ordered_list_open":
-                start = int(token.attrs.get("start", 1))  # the parser omits 1
-                yield ListBlock(_items(tokens, "ordered_list_close"), start)
-            case "fence" | "code_block":
-                yield CodeBlock(unescaped(token.content).removesuffix("\n"))
-            case "hr":
-                yield Rule()
+    def convert_block(block: Block) -> Block | None:
+        match block:
+            case Quote(blocks):
+                inner = _map_leaves(blocks, convert)
+                return Quote(inner) if inner else None
+            case ListBlock(items, start):
+                inners = tuple(filter(None, (_map_leaves(item, convert) for item in items)))
+                return ListBlock(inners, start) if inners else None
             case _:
-                pass  # the end of a block whose content was consumed above
+                return convert(block)
+
+    return tuple(filter(None, map(convert_block, document)))
 
 
-def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
-    items = []
-    for token in tokens:
-        if token.type == until:
-            break
-        items.append(_blocks(tokens, "list_item_close"))
-    return tuple(items)
-
-
-def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
-    inlines: list[Inline] = []
-    style = Text("")
-    depths = {"strong": 0, "em": 0, "s": 0}  # bold may contain bold
-    for token in tokens:
-        match token.type:
-            case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
-                depths[token.tag] += token.nesting
-                bold, italic, strike = (depth > 0 for depth in depths.values())
-                style = replace(style, bold=bold, italic=italic, strike=strike)
-            case "link_open" | "link_close":
-                url, profile = _target(token) if token.nesting == 1 else ("", "")
-                style = replace(style, url=url, profile=profile)
-            case "hardbreak":
-                inlines.append(LineBreak())
-            case "softbreak":
-                _append(inlines, replace(style, text=" "))
-            case "code_inline":
-                _append(inlines, replace(style, text=unescaped(token.content), code=True))
-            case "image":
-                alt = "".join(child.content for child in token.children or ())
-                url = style.url or _safe_address(token, "src")
-                _append(inlines, replace(style, text=alt or url, url=url))
-            case _:
-                _append(inlines, replace(style, text=token.content))
-    return tuple(inlines)
-
-
-def _target(token: Token) -> tuple[str, str]:
-    """The address of a link and the profile id of a mention; at most one of them is set."""
-    address = str(token.attrGet("href") or "")
-    if address.startswith(PROFILE_SCHEME):
-        return "", address.removeprefix(PROFILE_SCHEME)
-    return _safe_address(token, "href"), ""
-
-
-def _safe_address(token: Token, attribute: str) -> str:
-    return safe_url(str(token.attrGet(attribute) or ""), _SCHEMES)
-
-
-def _append(inlines: list[Inline], text: Text) -> None:
-    last = inlines[-1] if inlines else None
-    if isinstance(last, Text) and replace(last, text="") == replace(text, text=""):
-        inlines[-1] = replace(last, text=last.text + text.text)
-    elif text.text:
-        inlines.append(text)
+# Mentions
 
 
 def mentioned_profiles(document: Document) -> set[str]:
@@ -225,29 +232,164 @@ def replace_mentions(document: Document, convert: Callable[[Text], Text]) -> Doc
     def convert_inline(part: Inline) -> Inline:
         return convert(part) if isinstance(part, Text) and part.profile else part
 
-    def convert_block(block: Block) -> Block:
-        match block:
-            case Paragraph(inlines) | Heading(_, inlines):
-                return replace(block, inlines=tuple(map(convert_inline, inlines)))
-            case Quote(blocks):
-                return Quote(replace_mentions(blocks, convert))
-            case ListBlock(items, start):
-                return ListBlock(tuple(replace_mentions(item, convert) for item in items), start)
-            case _:
-                return block
+    def convert_leaf(block: LeafBlock) -> LeafBlock:
+        if isinstance(block, Paragraph | Heading):
+            return replace(block, inlines=tuple(map(convert_inline, block.inlines)))
+        return block
 
-    return tuple(map(convert_block, document))
+    return _map_leaves(document, convert_leaf)
 
 
 def add_missing_mentions(document: Document, pinged: Collection[Mention]) -> Document:
     """Appends a line for the people to ping whom the document does not mention: neither a comment's
     text nor a template has to include them."""
     present = mentioned_profiles(document)
-    missing = [mention for mention in pinged if mention.id not in present]
-    if not missing:
-        return document
     line: list[Inline] = []
-    for mention in missing:
-        line += [Text(" ")] if line else []
-        line.append(Text(f"@{mention.name or 'someone'}", profile=mention.id))
-    return (*document, Paragraph(tuple(line)))
+    for mention in pinged:
+        if mention.id not in present:
+            line += [Text(" ")] if line else []
+            line.append(Text(f"@{mention.name or 'someone'}", profile=mention.id))
+    return (*document, Paragraph(tuple(line))) if line else document
+
+
+# Plain text
+
+
+def to_text(document: Document, *, links: bool, quoted: str = "> ") -> str:
+    """Plain text: list items begin with "- " or a number, blocks are separated by a blank line.
+
+    With ``links`` a link is "text (url)", otherwise only its text. ``quoted`` is the prefix of each
+    line of a quotation. Lines are not wrapped.
+    """
+    return "\n\n".join(_block_text(block, links, quoted) for block in document)
+
+
+def first_line(document: Document) -> str:
+    """The first line with text, without quote and list markers; may be empty."""
+    blocks = (block for block in leaf_blocks(document) if not isinstance(block, Rule))
+    lines = (line for block in blocks for line in to_text((block,), links=False).split("\n"))
+    return next(filter(str.strip, lines), "")
+
+
+def _block_text(block: Block, links: bool, quoted: str) -> str:
+    match block:
+        case Paragraph(inlines) | Heading(_, inlines):
+            return _inline_text(inlines, links)
+        case Quote(blocks):
+            lines = to_text(blocks, links=links, quoted=quoted).split("\n")
+            return "\n".join((quoted + line).rstrip() for line in lines)
+        case ListBlock(items, start):
+            markers = [f"{start + i}. " if start is not None else "- " for i in range(len(items))]
+            pairs = zip(markers, items, strict=True)
+            return "\n".join(_item_text(marker, item, links, quoted) for marker, item in pairs)
+        case CodeBlock(text):
+            return text
+        case _:
+            return "---"
+
+
+def _item_text(marker: str, item: Document, links: bool, quoted: str) -> str:
+    text = "\n".join(_block_text(block, links, quoted) for block in item)
+    return (marker + text.replace("\n", "\n" + " " * len(marker))).rstrip()
+
+
+def _inline_text(inlines: Iterable[Inline], links: bool) -> str:
+    parts = []
+    for url, run in groupby(inlines, lambda part: part.url if isinstance(part, Text) else ""):
+        text = "".join(part.text if isinstance(part, Text) else "\n" for part in run)
+        parts.append(f"{text} ({url})" if links and url and text != url else text)
+    return "".join(parts)
+
+
+# Length
+
+
+def length(document: Document) -> int:
+    """Characters of text; a line break counts as one."""
+    return sum(map(_length, leaf_blocks(document)))
+
+
+def _length(block: LeafBlock) -> int:
+    match block:
+        case Paragraph(inlines) | Heading(_, inlines):
+            return sum(len(part.text) if isinstance(part, Text) else 1 for part in inlines)
+        case CodeBlock(text):
+            return len(text)
+        case _:
+            return 0
+
+
+def cut(document: Document, limit: int) -> Document:
+    """At most ``limit`` characters of text, with a valid structure.
+
+    A document that was cut ends in "…", which is counted; no visible character is split.
+    """
+    if length(document) <= limit:
+        return document
+    return _map_leaves(document, _Cutter(limit).cut)
+
+
+class _Cutter:
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def cut(self, block: LeafBlock) -> LeafBlock | None:
+        if self._left <= 0:
+            return None
+        match block:
+            case Paragraph(inlines) | Heading(_, inlines):
+                kept = takewhile(lambda _: self._left > 0, inlines)
+                return replace(block, inlines=tuple(map(self._inline, kept)))
+            case CodeBlock(text):
+                return CodeBlock(self._text(text))
+            case _:
+                return block
+
+    def _inline(self, inline: Inline) -> Inline:
+        if isinstance(inline, Text):
+            return replace(inline, text=self._text(inline.text))
+        return inline if self._text("\n") == "\n" else Text(ELLIPSIS)
+
+    def _text(self, text: str) -> str:
+        """As much of ``text`` as fits, with one character reserved for the "…"."""
+        if len(text) < self._left:
+            self._left -= len(text)
+            return text
+        kept = shorten(text + ELLIPSIS, self._left)  # too long in any case, so that it is cut
+        self._left = 0
+        return kept
+
+
+def shorten(text: str, length: int, *, whole: bool = True) -> str:
+    """At most ``length`` characters of ``text``, ending in "…" if it was cut.
+
+    ``whole=False``: it was cut before, so it ends in "…" in any case.
+    """
+    if whole and len(text) <= length:
+        return text
+    if length < 1:
+        return ""
+    return text[: boundary(text, length - 1)].rstrip() + ELLIPSIS
+
+
+def boundary(text: str, at: int) -> int:
+    """The last index at or before ``at`` that splits no visible character."""
+    if at >= len(text):
+        return len(text)
+    first = max(0, at - _MAX_CLUSTER_LENGTH)
+    return next((index for index in range(at, first, -1) if not _is_joined(text, index)), first)
+
+
+def _is_joined(text: str, at: int) -> bool:
+    """Whether the code points before and after ``at`` form one visible character, by the main rules
+    of https://unicode.org/reports/tr29/#Grapheme_Cluster_Boundary_Rules."""
+    before, after = text[at - 1], text[at]
+    if before.isascii() and after.isascii():
+        return before == "\r" and after == "\n"
+    category = unicodedata.category(after)
+    if category in ("Mn", "Me", "Mc", "Cf") or after in _EXTENDING:
+        return True
+    if before in _FLAG_HALVES and after in _FLAG_HALVES:
+        halves = at - len(text[:at].rstrip(_FLAG_HALVES))
+        return halves % 2 == 1
+    return before == _JOINER and category in ("So", "Cn")  # Cn: an emoji newer than Python

@@ -26,10 +26,9 @@ from markupsafe import Markup
 from markupsafe import escape as escaped
 
 from relay.messages import filters
-from relay.messages.document import Paragraph, parse
+from relay.messages.document import Paragraph, parse, to_text
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
-from relay.messages.plain import to_text
 
 MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its output
 BUILTIN = "builtin"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import groupby
 
-from relay.messages.document import parse
+from relay.messages.document import ELLIPSIS, parse, shorten, to_text
 from relay.messages.escape import (
     Markdown,
     Run,
@@ -18,7 +18,6 @@ from relay.messages.escape import (
     safe_url,
     strip_runs,
 )
-from relay.messages.plain import ELLIPSIS, shorten, to_text
 
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text

@@ -12,9 +12,8 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
 from jinja2.runtime import Context
 
 from relay.errors import RelayError
-from relay.messages.document import parse
+from relay.messages.document import first_line, parse, shorten, to_text
 from relay.messages.environments import MAX_TEMPLATE_SIZE, OverrideFormat
-from relay.messages.plain import first_line, shorten, to_text
 
 Variables: TypeAlias = Mapping[str, Any]
 """What a template can use, by name."""

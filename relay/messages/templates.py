@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
+from relay.messages.document import shorten
 from relay.messages.environments import OverrideFormat
 from relay.messages.escape import escape, one_line
 from relay.messages.message import Content, Entry, Message
-from relay.messages.plain import shorten
 from relay.messages.rendering import MAX_TITLE_LENGTH, Problem, Sections, Variables, to_problem
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
 from relay.messages.sets import (

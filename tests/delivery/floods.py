@@ -12,11 +12,10 @@ from relay.delivery import digest
 from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.delivery.renderer import render
-from relay.messages.document import parse
+from relay.messages.document import parse, to_text
 from relay.messages.escape import escape
 from relay.messages.filters import quote
 from relay.messages.message import Content, Message, Picture
-from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Comment, Event, File, Person, Subject

@@ -8,9 +8,8 @@ import pytest
 
 from relay.delivery import digest
 from relay.delivery.renderer import render
-from relay.messages.document import Heading, Text, parse
+from relay.messages.document import Heading, Text, parse, to_text
 from relay.messages.message import Content, Entry, Mention, Message
-from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.penpot.events import Comment, Event, Person, Subject, Thread
 from tests.delivery.floods import ADA, CHECKOUT, GRACE, LANDING, combine, comment, read, said, words

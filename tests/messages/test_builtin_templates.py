@@ -8,9 +8,8 @@ from hypothesis import given
 
 from relay.channels import override_formats
 from relay.delivery.notices import NOTICES
-from relay.messages.document import Heading, Text, parse
+from relay.messages.document import Heading, Text, parse, to_text
 from relay.messages.escape import clean
-from relay.messages.plain import to_text
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Comment, Person, Subject, Thread

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse
+from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse, to_text
 from relay.messages.escape import Markdown, clean, one_line
 from relay.messages.filters import join, link, quote, truncate, when
-from relay.messages.plain import to_text
 from relay.penpot.text import CommentText
 from tests.messages.texts import any_text, lines
 

@@ -17,10 +17,19 @@ from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
-from relay.messages.document import Block, Document, Paragraph, Text, parse, replace_mentions
+from relay.messages.document import (
+    Block,
+    Document,
+    Paragraph,
+    Text,
+    cut,
+    parse,
+    replace_mentions,
+    shorten,
+    to_text,
+)
 from relay.messages.html import to_html
 from relay.messages.message import Mention, Message, Picture
-from relay.messages.plain import cut, shorten, to_text
 
 _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
 _MAX_TEXT_LENGTH = 100_000

@@ -13,12 +13,14 @@ from relay.messages.document import (
     Paragraph,
     Text,
     add_missing_mentions,
+    cut,
+    length,
     parse,
     replace_mentions,
+    to_text,
 )
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.message import Mention, Message
-from relay.messages.plain import cut, length, to_text
 
 # "The complete event MUST NOT be larger than 65536 bytes", including the signatures, hashes and
 # fields that servers add: https://spec.matrix.org/latest/client-server-api/#size-limits

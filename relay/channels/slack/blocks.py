@@ -29,13 +29,16 @@ from relay.messages.document import (
     Rule,
     Text,
     add_missing_mentions,
+    cut,
+    length,
     parse,
     replace_mentions,
+    shorten,
+    to_text,
 )
 from relay.messages.environments import OverrideFormat
 from relay.messages.escape import without_surrogates
 from relay.messages.message import Message
-from relay.messages.plain import cut, length, shorten, to_text
 
 Json: TypeAlias = dict[str, Any]
 
