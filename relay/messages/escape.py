@@ -22,7 +22,6 @@ PROFILE_SCHEME = "penpot-profile:"
 _MENTION_LINK_PATTERN = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{PROFILE_SCHEME}[^>]*>\)")
 Run: TypeAlias = tuple[str, str]
 """A part of a text, and the id of the Penpot profile that it mentions; empty for other text."""
-_ISOLATE_START, _ISOLATE_END = "\u2068", "\u2069"
 
 
 class Markdown(str):
@@ -65,19 +64,13 @@ def escape(value: object) -> Markdown:
     return inline([(_SPACES_PATTERN.sub(" ", text), profile) for text, profile in runs(value)])
 
 
-def inline(parts: Sequence[Run]) -> Markdown:
+def inline(parts: Iterable[Run]) -> Markdown:
     """Runs of clean text as literal inline Markdown, mentions as links."""
-    text = "".join(
-        f"[{_literal(part)}](<{PROFILE_SCHEME}{profile}>)" if profile else _literal(part)
-        for part, profile in parts
-    )
-    if any(map(_has_right_to_left, (part for part, _ in parts))):
-        text = f"{_ISOLATE_START}{text}{_ISOLATE_END}"
-    return Markdown(text)
-
-
-def _literal(text: str) -> str:
-    return text.translate(_ESCAPES)
+    text = ""
+    for part, profile in parts:
+        literal = part.translate(_ESCAPES)
+        text += f"[{literal}](<{PROFILE_SCHEME}{profile}>)" if profile else literal
+    return Markdown(_isolated(text))
 
 
 def unescaped(code: str) -> str:
@@ -96,17 +89,21 @@ def runs(value: object) -> list[Run]:
     return [*parts, (readable(text[position:] if position else text), "")]
 
 
+def slice_runs(parts: Iterable[Run], start: int, end: int) -> list[Run]:
+    """The characters from ``start`` to ``end``; a mention that loses some becomes text."""
+    kept, position = [], 0
+    for text, profile in parts:
+        part = text[max(0, start - position) : max(0, end - position)]
+        position += len(text)
+        if part:
+            kept.append((part, profile if part.strip() == text.strip() else ""))
+    return kept
+
+
 def strip_runs(parts: Sequence[Run]) -> list[Run]:
     """Without white space at the ends."""
-    kept = [(text, profile) for text, profile in parts if text]
-    while kept and not kept[0][0].strip():
-        del kept[0]
-    while kept and not kept[-1][0].strip():
-        del kept[-1]
-    if kept:
-        kept[0] = kept[0][0].lstrip(), kept[0][1]
-        kept[-1] = kept[-1][0].rstrip(), kept[-1][1]
-    return kept
+    text = "".join(part for part, _ in parts)
+    return slice_runs(parts, len(text) - len(text.lstrip()), len(text.rstrip()))
 
 
 def one_line_runs(parts: Sequence[Run]) -> list[Run]:
@@ -114,29 +111,25 @@ def one_line_runs(parts: Sequence[Run]) -> list[Run]:
 
 
 def line_runs(parts: Sequence[Run]) -> list[list[Run]]:
-    """The lines, each as ``one_line``, without empty lines at the start and the end."""
+    """The lines, each as ``one_line``."""
     rows: list[list[Run]] = [[]]
     for text, profile in parts:
-        for number, line in enumerate(_LINE_END_PATTERN.split(text)):
-            if number:
-                rows.append([])
-            rows[-1].append((line, profile))
-    stripped = list(map(one_line_runs, rows))
-    while stripped and not stripped[-1]:
-        stripped.pop()
-    while stripped and not stripped[0]:
-        stripped.pop(0)
-    return stripped
+        first, *others = _LINE_END_PATTERN.split(text)
+        rows[-1].append((first, profile))
+        rows += [[(line, profile)] for line in others]
+    return list(map(one_line_runs, rows))
 
 
 def clean(value: object) -> str:
     """The text that a reader sees for ``escape(value)``."""
-    text = _SPACES_PATTERN.sub(" ", readable(value))
-    return f"{_ISOLATE_START}{text}{_ISOLATE_END}" if _has_right_to_left(text) else text
+    return _isolated(_SPACES_PATTERN.sub(" ", readable(value)))
 
 
-def _has_right_to_left(text: str) -> bool:
-    return not text.isascii() and any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+def _isolated(text: str) -> str:
+    """``text``, which reorders none of the text around it."""
+    if text.isascii() or not any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
+        return text
+    return f"\u2068{text}\u2069"
 
 
 def one_line(value: object) -> str:

@@ -16,6 +16,7 @@ from relay.messages.escape import (
     prefix_runs,
     readable,
     safe_url,
+    slice_runs,
     strip_runs,
 )
 
@@ -33,11 +34,9 @@ def link(text: object, url: object = None) -> Markdown:
     if _LINK_SYNTAX in label:  # a link can contain neither links nor mentions
         label = escape(to_text(parse(label), links=False))
     target = safe_url(readable(getattr(text, "url", "") if url is None else url))
-    return (
-        Markdown(f"[{label}](<{_ENTITY_PATTERN.sub('&amp;', target)}>)")
-        if label and target
-        else label
-    )
+    if not (label and target):
+        return label
+    return Markdown(f"[{label}](<{_ENTITY_PATTERN.sub('&amp;', target)}>)")
 
 
 def quote(text: object, length: int = 10_000) -> Markdown:
@@ -86,20 +85,18 @@ def truncate(value: object, length: int = 80) -> Markdown:
 
 
 def _shorten(parts: list[Run], length: int, *, whole: bool) -> list[Run]:
-    """As ``shorten``; a mention that is cut becomes text."""
+    """As ``shorten``."""
     text = "".join(part for part, _ in parts)
     shortened = shorten(text, length, whole=whole)
-    if shortened == text or not shortened:
-        return parts if shortened else []
-    kept, left = [], len(shortened) - len(ELLIPSIS)
-    for part, profile in parts:
-        kept.append((part, profile) if len(part) <= left else (part[:left], ""))
-        left -= len(part)
-        if left <= 0:
-            break
-    return [*kept, (ELLIPSIS, "")]
+    if shortened == text:
+        return parts
+    kept = slice_runs(parts, 0, len(shortened) - len(ELLIPSIS))
+    return [*kept, (ELLIPSIS, "")] if shortened else []
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:
     """Escapes each value that is not Markdown."""
-    return escape(separator).join(values) if separator else Markdown().join(values)
+    return escape(separator).join(values)
+
+
+FILTERS = {function.__name__: function for function in (join, link, quote, truncate, when)}

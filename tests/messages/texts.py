@@ -43,5 +43,7 @@ any_text = st.one_of(
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a quotation of ``text``."""
-    return ["".join(part for part, _ in line) for line in line_runs(runs(text))]
+    """The lines of a quotation of ``text``, without empty ones at the start and the end."""
+    rows = ["".join(part for part, _ in line) for line in line_runs(runs(text))]
+    filled = [number for number, row in enumerate(rows) if row]
+    return rows[filled[0] : filled[-1] + 1] if filled else []
