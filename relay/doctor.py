@@ -19,9 +19,8 @@ from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.delivery.notices import notice_samples
 from relay.delivery.pipeline import EventSource, examples
-from relay.messages.check import check
-from relay.messages.rendering import Problem
-from relay.messages.templates import Templates
+from relay.messages.lint import Problem
+from relay.messages.templates import Templates, check
 from relay.penpot.api import CALL_TIMEOUT, PenpotClient
 from relay.penpot.client import PenpotError, PenpotRefused
 from relay.penpot.samples import SAMPLE_NAMES

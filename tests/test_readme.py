@@ -21,7 +21,6 @@ from relay.config.settings import Config
 from relay.doctor import template_problems
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
-from relay.messages.sets import InProcessTemplates
 from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
@@ -293,7 +292,7 @@ def test_the_filters_exist() -> None:
 
 
 def test_the_named_builtin_templates_exist() -> None:
-    files = InProcessTemplates((), builtin_folder()).files
+    files = TemplateFiles((), builtin_folder())
     named = [name for name in _code(_prose(TEMPLATES)) if re.fullmatch(r"[\w/-]+\.md\.j2", name)]
     assert {"base.md.j2", "_words.md.j2", "event.md.j2"} <= set(named)
     for name in named:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from relay.messages.lint import Problem, Variables
 from relay.messages.message import Message
-from relay.messages.rendering import Problem, Variables
 from relay.messages.templates import RenderResult, Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event, Subject

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel
+from relay.messages.lint import Problem
 from relay.messages.message import Change, Mention, Message
-from relay.messages.rendering import Problem
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event

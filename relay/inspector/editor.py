@@ -21,7 +21,7 @@ from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import mentions_to_ping
 from relay.inspector import files, pages
 from relay.messages.document import shorten
-from relay.messages.rendering import Problem
+from relay.messages.lint import Problem
 from relay.messages.templates import GENERIC_TEMPLATE, Templates
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event, NotAnEvent

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from relay.channels import CHANNEL_TYPES, override_formats
 from relay.errors import RelayError
-from relay.messages.environments import BUILTIN, MAX_TEMPLATE_SIZE
-from relay.messages.sets import MARKDOWN_SUFFIX
+from relay.messages.environments import BUILTIN, MARKDOWN_SUFFIX, MAX_TEMPLATE_SIZE
 from relay.messages.templates import EVENT_NAME_PATTERN, GENERIC_TEMPLATE
 
 SHARED = {f"base{MARKDOWN_SUFFIX}": "all messages", f"_words{MARKDOWN_SUFFIX}": "shared phrases"}

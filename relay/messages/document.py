@@ -8,14 +8,17 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby, takewhile
-from typing import TypeAlias
+from itertools import chain, groupby, takewhile
+from operator import attrgetter
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from relay.messages.escape import PROFILE_SCHEME, safe_url, unescaped
-from relay.messages.message import Mention
+
+if TYPE_CHECKING:
+    from relay.messages.message import Mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class LineBreak:
     """A hard line break; a plain line end in Markdown becomes a space."""
+
+    text: ClassVar = "\n"
+    url: ClassVar = ""
+    profile: ClassVar = ""
 
 
 Inline: TypeAlias = Text | LineBreak
@@ -65,10 +72,16 @@ class ListBlock:
 class CodeBlock:
     text: str  # lines without a line end after the last
 
+    @property
+    def inlines(self) -> tuple[Inline, ...]:
+        return (Text(self.text),)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A horizontal line."""
+
+    inlines: ClassVar[tuple[Inline, ...]] = ()
 
 
 Block: TypeAlias = Paragraph | Heading | Quote | ListBlock | CodeBlock | Rule
@@ -198,6 +211,10 @@ def leaf_blocks(document: Document) -> Iterator[LeafBlock]:
                 yield block
 
 
+def _all_inlines(document: Document) -> Iterator[Inline]:
+    return chain.from_iterable(block.inlines for block in leaf_blocks(document))
+
+
 def _map_leaves(document: Document, convert: Callable[[LeafBlock], LeafBlock | None]) -> Document:
     """Drops the blocks for which ``convert`` returns None, and those that are empty without."""
 
@@ -219,13 +236,7 @@ def _map_leaves(document: Document, convert: Callable[[LeafBlock], LeafBlock | N
 
 
 def mentioned_profiles(document: Document) -> set[str]:
-    return {
-        part.profile
-        for block in leaf_blocks(document)
-        if isinstance(block, Paragraph | Heading)
-        for part in block.inlines
-        if isinstance(part, Text) and part.profile
-    }
+    return {part.profile for part in _all_inlines(document)} - {""}
 
 
 def replace_mentions(document: Document, convert: Callable[[Text], Text]) -> Document:
@@ -240,7 +251,7 @@ def replace_mentions(document: Document, convert: Callable[[Text], Text]) -> Doc
     return _map_leaves(document, convert_leaf)
 
 
-def add_missing_mentions(document: Document, pinged: Collection[Mention]) -> Document:
+def add_missing_mentions(document: Document, pinged: "Collection[Mention]") -> Document:
     """Appends a line for the people to ping whom the document does not mention: neither a comment's
     text nor a template has to include them."""
     present = mentioned_profiles(document)
@@ -266,37 +277,32 @@ def to_text(document: Document, *, links: bool, quoted: str = "> ") -> str:
 
 def first_line(document: Document) -> str:
     """The first line with text, without quote and list markers; may be empty."""
-    blocks = (block for block in leaf_blocks(document) if not isinstance(block, Rule))
-    lines = (line for block in blocks for line in to_text((block,), links=False).split("\n"))
-    return next(filter(str.strip, lines), "")
+    texts = (_inline_text(block.inlines, links=False) for block in leaf_blocks(document))
+    return next((line for text in texts for line in text.split("\n") if line.strip()), "")
 
 
 def _block_text(block: Block, links: bool, quoted: str) -> str:
     match block:
-        case Paragraph(inlines) | Heading(_, inlines):
-            return _inline_text(inlines, links)
         case Quote(blocks):
             lines = to_text(blocks, links=links, quoted=quoted).split("\n")
             return "\n".join((quoted + line).rstrip() for line in lines)
         case ListBlock(items, start):
-            markers = [f"{start + i}. " if start is not None else "- " for i in range(len(items))]
-            pairs = zip(markers, items, strict=True)
-            return "\n".join(_item_text(marker, item, links, quoted) for marker, item in pairs)
-        case CodeBlock(text):
-            return text
-        case _:
+            lines = []
+            for number, item in enumerate(items, start or 0):
+                marker = "- " if start is None else f"{number}. "
+                text = "\n".join(_block_text(block, links, quoted) for block in item)
+                lines.append((marker + text.replace("\n", "\n" + " " * len(marker))).rstrip())
+            return "\n".join(lines)
+        case Rule():
             return "---"
-
-
-def _item_text(marker: str, item: Document, links: bool, quoted: str) -> str:
-    text = "\n".join(_block_text(block, links, quoted) for block in item)
-    return (marker + text.replace("\n", "\n" + " " * len(marker))).rstrip()
+        case _:
+            return _inline_text(block.inlines, links)
 
 
 def _inline_text(inlines: Iterable[Inline], links: bool) -> str:
     parts = []
-    for url, run in groupby(inlines, lambda part: part.url if isinstance(part, Text) else ""):
-        text = "".join(part.text if isinstance(part, Text) else "\n" for part in run)
+    for url, run in groupby(inlines, attrgetter("url")):
+        text = "".join(part.text for part in run)
         parts.append(f"{text} ({url})" if links and url and text != url else text)
     return "".join(parts)
 
@@ -306,17 +312,7 @@ def _inline_text(inlines: Iterable[Inline], links: bool) -> str:
 
 def length(document: Document) -> int:
     """Characters of text; a line break counts as one."""
-    return sum(map(_length, leaf_blocks(document)))
-
-
-def _length(block: LeafBlock) -> int:
-    match block:
-        case Paragraph(inlines) | Heading(_, inlines):
-            return sum(len(part.text) if isinstance(part, Text) else 1 for part in inlines)
-        case CodeBlock(text):
-            return len(text)
-        case _:
-            return 0
+    return sum(len(part.text) for part in _all_inlines(document))
 
 
 def cut(document: Document, limit: int) -> Document:
@@ -346,9 +342,10 @@ class _Cutter:
                 return block
 
     def _inline(self, inline: Inline) -> Inline:
+        text = self._text(inline.text)
         if isinstance(inline, Text):
-            return replace(inline, text=self._text(inline.text))
-        return inline if self._text("\n") == "\n" else Text(ELLIPSIS)
+            return replace(inline, text=text)
+        return inline if text == inline.text else Text(text)
 
     def _text(self, text: str) -> str:
         """As much of ``text`` as fits, with one character reserved for the "…"."""
@@ -360,12 +357,9 @@ class _Cutter:
         return kept
 
 
-def shorten(text: str, length: int, *, whole: bool = True) -> str:
-    """At most ``length`` characters of ``text``, ending in "…" if it was cut.
-
-    ``whole=False``: it was cut before, so it ends in "…" in any case.
-    """
-    if whole and len(text) <= length:
+def shorten(text: str, length: int) -> str:
+    """At most ``length`` characters of ``text``, ending in "…" if it was cut."""
+    if len(text) <= length:
         return text
     if length < 1:
         return ""

@@ -9,9 +9,10 @@ mark is escaped again: that is visible, but safe.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from html import unescape
 from itertools import islice
 from pathlib import Path
@@ -20,19 +21,19 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, TemplateSyntaxError
 from jinja2 import nodes as ast
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.loaders import split_template_path
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
-from markupsafe import escape as escaped
+from markupsafe import escape as html_escape
 
 from relay.messages import filters
-from relay.messages.document import Paragraph, parse, to_text
+from relay.messages.document import Document, Paragraph, parse, to_text
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
 
 MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its output
 BUILTIN = "builtin"
 """The folder name by which a template refers to the built-in one of the same name."""
+MARKDOWN_SUFFIX = ".md.j2"
 
 _MAX_FILES = 10_000
 _HTML_FILTERS = ("forceescape", "urlize", "xmlattr", "striptags")
@@ -45,7 +46,10 @@ class TemplateFiles(BaseLoader):
     """
 
     def __init__(
-        self, folders: Sequence[Path], builtin: Path, drafts: Mapping[str, str] | None = None
+        self,
+        folders: Sequence[Path | str],
+        builtin: Path | str,
+        drafts: Mapping[str, str] | None = None,
     ) -> None:
         """``drafts`` are unsaved templates by file name, which win over all files; they may be
         replaced at any time."""
@@ -77,32 +81,23 @@ class TemplateFiles(BaseLoader):
 
     def find(self, template: str) -> str | None:
         """The path of a template's file, the name itself for a draft, or None."""
-        pieces = split_template_path(template)  # rejects ".."
-        folders = (*self.folders, self.builtin)
-        if pieces[:1] == [BUILTIN]:
-            pieces, folders = pieces[1:], (self.builtin,)
-        elif template in self.drafts:
+        if template in self.drafts:
             return template
-        if len(pieces) != 1:  # a subfolder belongs to one team
+        folder, _, name = template.rpartition("/")
+        if folder not in ("", BUILTIN):  # a subfolder belongs to one team
             return None
-        for folder in folders:
-            path = f"{folder}/{pieces[0]}"
-            if os.path.isfile(path):
-                return path
-        return None
+        folders = (self.builtin,) if folder else (*self.folders, self.builtin)
+        paths = (f"{folder}/{name}" for folder in folders)
+        return next(filter(os.path.isfile, paths), None)
 
-    def state(self) -> tuple[object, ...]:
+    def state(self) -> object:
         """A value that differs after a user's file was edited, added or removed."""
-        states = (state for folder in self.folders for state in _file_states(folder))
-        return tuple(sorted(islice(states, _MAX_FILES)))
-
-
-def _file_states(folder: str) -> Iterator[tuple[str, int, int]]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # removed meanwhile
-                path = f"{parent}/{name}"
-                yield path, *_state(path)
+        states: set[tuple[str, int, int]] = set()
+        for folder in self.folders:
+            with suppress(OSError), os.scandir(folder) as entries:  # removed meanwhile
+                paths = (entry.path for entry in islice(entries, _MAX_FILES))
+                states |= {(path, *_state(path)) for path in paths}
+        return states
 
 
 def _state(path: str) -> tuple[int, int]:
@@ -143,33 +138,29 @@ class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
     code_generator_class = _CodeGenerator
 
     def __init__(
-        self,
-        loader: BaseLoader,
-        finalize: Callable[[object], object],
-        escape: Callable[[object], str],
-        *,
-        autoescape: bool,
+        self, loader: BaseLoader, escape: Callable[[object], str], *, autoescape: bool = False
     ) -> None:
         super().__init__(
             loader=loader,
             optimized=False,  # no constant folding, as in the code generator
-            finalize=finalize,
+            finalize=escape,
             undefined=StrictUndefined,
             autoescape=autoescape,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.filters["e"] = self.filters["escape"] = escape
-        del self.filters["safe"]
+        self.filters |= {
+            "e": escape,
+            "escape": escape,
+            "truncate": _via(_text, filters.truncate),
+            "when": _via(_text, filters.when),
+        }
+        for name in ("safe",) if autoescape else ("safe", *_HTML_FILTERS):
+            del self.filters[name]
 
 
 class _TextEnvironment(_SandboxedEnvironment):
     code_generator_class = _TextCodeGenerator
-
-    def __init__(self, loader: BaseLoader, escape: Callable[[object], str]) -> None:
-        super().__init__(loader, escape, escape, autoescape=False)
-        for name in _HTML_FILTERS:
-            del self.filters[name]
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Removes the mark that Jinja would give the result of ``str.format`` and ``format_map``:
@@ -193,13 +184,7 @@ class MarkdownEnvironment(_TextEnvironment):
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(loader, escape)
         self.globals["digest"] = False
-        self.filters |= {
-            "join": filters.join,
-            "link": filters.link,
-            "quote": filters.quote,
-            "truncate": filters.truncate,
-            "when": filters.when,
-        }
+        self.filters |= filters.FILTERS
 
 
 class Json(str):
@@ -218,79 +203,72 @@ class JsonEnvironment(_TextEnvironment):
 
     concat = staticmethod(lambda parts: Json("".join(parts)))
 
-    def __init__(self, loader: BaseLoader, escape: Callable[[str], str] = str) -> None:
+    def __init__(self, loader: BaseLoader, escapes: Mapping[str, str]) -> None:
+        """``escapes``: see ``OverrideFormat``."""
+        table = str.maketrans(dict(escapes))
+
         def in_json_string(value: object) -> str:
             if isinstance(value, Json):
                 return value
-            return Json(json.dumps(escape(readable(value)))[1:-1])
+            return Json(json.dumps(readable(value).translate(table))[1:-1])
 
         super().__init__(loader, in_json_string)
-        self.filters |= {
-            "tojson": lambda value: Json(json.dumps(value, default=str)),
-            "truncate": _plain_text(filters.truncate),
-            "when": _plain_text(filters.when),
-        }
+        self.filters["tojson"] = lambda value: Json(json.dumps(value, default=str))
 
 
 class HtmlEnvironment(_SandboxedEnvironment):
     """For ``*.html.j2``: with Jinja's autoescaping."""
 
     def __init__(self, loader: BaseLoader) -> None:
-        super().__init__(loader, _clean, lambda value: escaped(_clean(value)), autoescape=True)
+        super().__init__(loader, _escape_html, autoescape=True)
         self.filters |= {
-            "link": _html(filters.link),
-            "quote": _html(filters.quote),
-            "truncate": _plain_text(filters.truncate),
-            "when": _plain_text(filters.when),
+            "link": _via(_markup, filters.link),
+            "quote": _via(_markup, filters.quote),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideFormat:
     """The templates for one kind of channel, which replace the Markdown of its messages. They are
-    HTML, or JSON if the suffix says so. The sandbox imports the functions: they are top-level ones
-    of a module."""
+    HTML, or JSON if the suffix says so."""
 
     suffix: str  # of their file names, such as ``.name.html.j2``
-    escape: Callable[[str], str] = str
-    """Escapes a value in a JSON string for the channel."""
+    escapes: Mapping[str, str] = field(default_factory=dict)
+    """The characters with a meaning to the channel in a JSON string, and how each is escaped."""
     validate: Callable[[Any], object] | None = None
     """Gets the decoded JSON or the HTML, and raises ``ValueError`` if the channel would not accept
-    it."""
+    it. Runs outside of the sandbox, which knows no channel."""
 
     @property
     def is_json(self) -> bool:
         return self.suffix.endswith(".json.j2")
 
     def environment(self, loader: BaseLoader) -> Environment:
-        return JsonEnvironment(loader, self.escape) if self.is_json else HtmlEnvironment(loader)
-
-    @property
-    def modules(self) -> set[str]:
-        """Of its functions."""
-        functions = (self.escape, self.validate)
-        return {function.__module__ for function in functions if function is not None}
+        return JsonEnvironment(loader, self.escapes) if self.is_json else HtmlEnvironment(loader)
 
 
-def _clean(value: object) -> object:
-    return value if hasattr(value, "__html__") else clean(value)
+def _escape_html(value: object) -> Markup:
+    return html_escape(value if hasattr(value, "__html__") else clean(value))
 
 
-def _html(function: Callable[..., Markdown]) -> Callable[..., Markup]:
-    def html_filter(value: object, *arguments: Any, **keywords: Any) -> Markup:
-        document = parse(function(_unescaped(value), *arguments, **keywords))
-        if len(document) == 1 and isinstance(document[0], Paragraph):
-            return Markup(inlines_to_html(document[0].inlines))  # noqa: S704 - escaped there
-        return Markup(to_html(document))  # noqa: S704 - escaped there
+def _via(
+    convert: Callable[[Document], str], function: Callable[..., Markdown]
+) -> Callable[..., str]:
+    """A filter for another form than Markdown."""
 
-    return html_filter
+    def converted(value: object, *arguments: Any, **keywords: Any) -> str:
+        return convert(parse(function(_unescaped(value), *arguments, **keywords)))
+
+    return converted
 
 
-def _plain_text(function: Callable[..., Markdown]) -> Callable[..., str]:
-    def text_filter(value: object, *arguments: Any, **keywords: Any) -> str:
-        return to_text(parse(function(_unescaped(value), *arguments, **keywords)), links=False)
+_text = partial(to_text, links=False)
 
-    return text_filter
+
+def _markup(document: Document) -> Markup:
+    if len(document) == 1 and isinstance(document[0], Paragraph):
+        return Markup(inlines_to_html(document[0].inlines))  # noqa: S704 - escaped there
+    return Markup(to_html(document))  # noqa: S704 - escaped there
 
 
 def _unescaped(value: object) -> object:

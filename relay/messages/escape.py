@@ -2,21 +2,19 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from string import punctuation
-from typing import SupportsIndex, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote as percent_encoded
 
 _ESCAPES = str.maketrans({character: f"\\{character}" for character in punctuation})
 _ESCAPED_PATTERN = re.compile(r"\\([!-/:-@\[-`{-~])")
-_LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SPACES_PATTERN = re.compile("[ \x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 # Overrides and isolates reorder the text around them; marks (U+200E, U+200F, U+061C) do not.
 _REORDERING_PATTERN = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_URL_PATTERN = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\x9f\u2028\u2029]')
-_MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
 PROFILE_SCHEME = "penpot-profile:"
 """The URL scheme of a mention; the id of a Penpot profile follows."""
 _MENTION_LINK_PATTERN = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{PROFILE_SCHEME}[^>]*>\)")
@@ -47,10 +45,6 @@ class Markdown(str):
     def join(self, parts: Iterable[object]) -> "Markdown":
         return Markdown(str.join(self, map(escape, parts)))
 
-    def __getitem__(self, key: SupportsIndex | slice) -> str:
-        # A slice may begin in the middle of an escape, so it is plain text.
-        return str.__getitem__(self, key)
-
 
 def escape(value: object) -> Markdown:
     """``value`` as literal inline Markdown; Markdown is returned unchanged.
@@ -61,7 +55,7 @@ def escape(value: object) -> Markdown:
     """
     if isinstance(value, Markdown):
         return value
-    return inline([(_SPACES_PATTERN.sub(" ", text), profile) for text, profile in runs(value)])
+    return inline((collapse(text), profile) for text, profile in runs(value))
 
 
 def inline(parts: Iterable[Run]) -> Markdown:
@@ -82,47 +76,16 @@ def runs(value: object) -> list[Run]:
     """``value`` as ``readable``. A comment is a ``str`` with ``mentions``: start, end and profile
     id of each, in order."""
     mentions = getattr(value, "mentions", ()) if isinstance(value, str) else ()
-    text, parts, position = _to_str(value), [], 0
+    text, parts, position = as_text(value), [], 0
     for start, end, profile in mentions:
         parts += [(readable(text[position:start]), ""), (readable(text[start:end]), profile)]
         position = end
     return [*parts, (readable(text[position:] if position else text), "")]
 
 
-def slice_runs(parts: Iterable[Run], start: int, end: int) -> list[Run]:
-    """The characters from ``start`` to ``end``; a mention that loses some becomes text."""
-    kept, position = [], 0
-    for text, profile in parts:
-        part = text[max(0, start - position) : max(0, end - position)]
-        position += len(text)
-        if part:
-            kept.append((part, profile if part.strip() == text.strip() else ""))
-    return kept
-
-
-def strip_runs(parts: Sequence[Run]) -> list[Run]:
-    """Without white space at the ends."""
-    text = "".join(part for part, _ in parts)
-    return slice_runs(parts, len(text) - len(text.lstrip()), len(text.rstrip()))
-
-
-def one_line_runs(parts: Sequence[Run]) -> list[Run]:
-    return strip_runs([(_SPACES_PATTERN.sub(" ", text), profile) for text, profile in parts])
-
-
-def line_runs(parts: Sequence[Run]) -> list[list[Run]]:
-    """The lines, each as ``one_line``."""
-    rows: list[list[Run]] = [[]]
-    for text, profile in parts:
-        first, *others = _LINE_END_PATTERN.split(text)
-        rows[-1].append((first, profile))
-        rows += [[(line, profile)] for line in others]
-    return list(map(one_line_runs, rows))
-
-
 def clean(value: object) -> str:
     """The text that a reader sees for ``escape(value)``."""
-    return _isolated(_SPACES_PATTERN.sub(" ", readable(value)))
+    return _isolated(collapse(readable(value)))
 
 
 def _isolated(text: str) -> str:
@@ -134,12 +97,17 @@ def _isolated(text: str) -> str:
 
 def one_line(value: object) -> str:
     """``value`` as one stripped line, without control characters and those that reorder text."""
-    return _SPACES_PATTERN.sub(" ", readable(value)).strip()
+    return collapse(readable(value)).strip()
+
+
+def collapse(text: str) -> str:
+    """``text`` with one space for each run of spaces, control characters and line ends."""
+    return _SPACES_PATTERN.sub(" ", text)
 
 
 def readable(value: object) -> str:
     """``value`` as text with its line ends, without surrogates and characters that reorder text."""
-    return without_surrogates(_REORDERING_PATTERN.sub("", _to_str(value)))
+    return without_surrogates(_REORDERING_PATTERN.sub("", as_text(value)))
 
 
 def without_surrogates(text: str) -> str:
@@ -147,17 +115,7 @@ def without_surrogates(text: str) -> str:
     return _SURROGATE_PATTERN.sub("\ufffd", text)
 
 
-def prefix_runs(value: object, length: int) -> tuple[list[Run], bool]:
-    """Enough of ``runs(value)`` for ``length`` characters of clean text, and whether it is all. The
-    rest, which may be megabytes, is not processed."""
-    if getattr(value, "mentions", ()):  # a comment, whose length is limited
-        return runs(value), True
-    text = _to_str(value).lstrip()
-    enough = 2 * max(length, 0) + _MAX_INVISIBLE_COUNT
-    return runs(text[:enough]), len(text) <= enough
-
-
-def _to_str(value: object) -> str:
+def as_text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

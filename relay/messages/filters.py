@@ -9,19 +9,19 @@ from relay.messages.document import ELLIPSIS, parse, shorten, to_text
 from relay.messages.escape import (
     Markdown,
     Run,
+    as_text,
+    collapse,
     escape,
     inline,
-    line_runs,
-    one_line_runs,
-    prefix_runs,
     readable,
+    runs,
     safe_url,
-    slice_runs,
-    strip_runs,
 )
 
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
+_MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
+_LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")
 
 
@@ -47,15 +47,11 @@ def quote(text: object, length: int = 10_000) -> Markdown:
     if isinstance(text, Markdown):
         quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
     else:
-        prefix, whole = prefix_runs(text, length)
-        rows = line_runs(_shorten(strip_runs(prefix), length, whole=whole))
+        rows = lines(_shorten(_strip(_prefix(text, length)), length))
         if len(rows) > MAX_QUOTED_LINES:
             rows[MAX_QUOTED_LINES:] = [[(ELLIPSIS, "")]]
-        paragraphs = (
-            "\\\n> ".join(map(inline, group)) for filled, group in groupby(rows, bool) if filled
-        )
-        quoted = "\n>\n> ".join(paragraphs)
-        quoted = f"> {quoted}" if quoted else ""
+        groups = (group for filled, group in groupby(rows, bool) if filled)
+        quoted = "\n>\n".join("> " + "\\\n> ".join(map(inline, group)) for group in groups)
     # On lines of its own: Markdown would take text directly before or after it as part of it.
     return Markdown(f"\n{quoted}\n\n" if quoted else "")
 
@@ -80,18 +76,7 @@ def truncate(value: object, length: int = 80) -> Markdown:
     """One line of at most ``length`` characters, without styles, ending in "…" if it was cut."""
     if isinstance(value, Markdown):
         value = to_text(parse(value), links=False)
-    parts, whole = prefix_runs(value, length)
-    return inline(_shorten(one_line_runs(parts), length, whole=whole))
-
-
-def _shorten(parts: list[Run], length: int, *, whole: bool) -> list[Run]:
-    """As ``shorten``."""
-    text = "".join(part for part, _ in parts)
-    shortened = shorten(text, length, whole=whole)
-    if shortened == text:
-        return parts
-    kept = slice_runs(parts, 0, len(shortened) - len(ELLIPSIS))
-    return [*kept, (ELLIPSIS, "")] if shortened else []
+    return inline(_shorten(_one_line(_prefix(value, length)), length))
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:
@@ -100,3 +85,57 @@ def join(values: Iterable[object], separator: object = "") -> Markdown:
 
 
 FILTERS = {function.__name__: function for function in (join, link, quote, truncate, when)}
+
+
+# Runs of text and mentions
+
+
+def _prefix(value: object, length: int) -> list[Run]:
+    """Enough of ``runs(value)`` for ``length`` characters of clean text, with "…" if it is not all.
+    The rest, which may be megabytes, is not processed."""
+    if getattr(value, "mentions", ()):  # a comment, whose length is limited
+        return runs(value)
+    text = as_text(value).lstrip()
+    enough = 2 * max(length, 0) + _MAX_INVISIBLE_COUNT
+    return runs(text if len(text) <= enough else text[:enough].rstrip() + ELLIPSIS)
+
+
+def _shorten(parts: list[Run], length: int) -> list[Run]:
+    """As ``shorten``."""
+    text = "".join(part for part, _ in parts)
+    shortened = shorten(text, length)
+    if shortened == text:
+        return parts
+    kept = _slice(parts, 0, len(shortened) - len(ELLIPSIS))
+    return [*kept, (ELLIPSIS, "")] if shortened else []
+
+
+def _slice(parts: Iterable[Run], start: int, end: int) -> list[Run]:
+    """The characters from ``start`` to ``end``; a mention that loses some becomes text."""
+    kept, position = [], 0
+    for text, profile in parts:
+        part = text[max(0, start - position) : max(0, end - position)]
+        position += len(text)
+        if part:
+            kept.append((part, profile if part.strip() == text.strip() else ""))
+    return kept
+
+
+def _strip(parts: list[Run]) -> list[Run]:
+    """Without white space at the ends."""
+    text = "".join(part for part, _ in parts)
+    return _slice(parts, len(text) - len(text.lstrip()), len(text.rstrip()))
+
+
+def _one_line(parts: list[Run]) -> list[Run]:
+    return _strip([(collapse(text), profile) for text, profile in parts])
+
+
+def lines(parts: list[Run]) -> list[list[Run]]:
+    """The lines, each as ``one_line``."""
+    rows: list[list[Run]] = [[]]
+    for text, profile in parts:
+        first, *others = _LINE_END_PATTERN.split(text)
+        rows[-1].append((first, profile))
+        rows += [[(line, profile)] for line in others]
+    return list(map(_one_line, rows))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 from itertools import groupby
+from operator import attrgetter
 
 from relay.messages.document import (
     CodeBlock,
@@ -13,7 +14,6 @@ from relay.messages.document import (
     ListBlock,
     Paragraph,
     Quote,
-    Text,
 )
 
 _STYLES = (("code", "code"), ("strike", "del"), ("italic", "em"), ("bold", "strong"))
@@ -31,7 +31,7 @@ def to_html(document: Document) -> str:
 def inlines_to_html(inlines: Iterable[Inline]) -> str:
     """As ``to_html``, without a block element around the text."""
     parts = []
-    for url, run in groupby(inlines, lambda part: part.url if isinstance(part, Text) else ""):
+    for url, run in groupby(inlines, attrgetter("url")):
         inner = "".join(map(_inline, run))
         parts.append(f'<a href="{escape(url)}">{inner}</a>' if url else inner)
     return "".join(parts)

@@ -14,18 +14,19 @@ import contextlib
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from relay.messages.rendering import Problem, RenderError, Sections, Variables
-from relay.messages.sets import InProcessTemplates
+from relay.messages.environments import OverrideFormat, TemplateFiles
+from relay.messages.lint import OutputError, Problem, RenderError, Variables
+from relay.messages.rendering import Sections, check_output
+from relay.messages.sandbox_worker import limit_exceeded, timeout_text
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -40,32 +41,30 @@ _REPORT_TIMEOUT = 0.2  # seconds for the process to report the line in which the
 _START_TIMEOUT = 30.0  # seconds
 _PASSED_VARIABLES = ("LD_LIBRARY_PATH",)
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[6:]; from relay.messages.sandbox_worker import main; main()"
+    "import sys; sys.path[:] = sys.argv[5:]; from relay.messages.sandbox_worker import main; main()"
 )
 
 
 class _WorkerProcess:
     """One process, and the pipe to it."""
 
-    def __init__(self, modules: Iterable[str]) -> None:
-        """``modules`` are imported at the start. Raises ``OSError`` if the process does not
-        start."""
+    def __init__(self) -> None:
+        """Raises ``OSError`` if the process does not start."""
         from multiprocessing.connection import Pipe  # needed only with user templates
 
         self.pipe, child_pipe = Pipe()
         with child_pipe:
             settings = (child_pipe.fileno(), TEMPLATE_TIMEOUT, MAX_GROWTH_BYTES, IDLE_TIMEOUT)
-            names = ",".join(modules)
             # Isolated and without the environment, which holds the service's secrets.
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-IBc", _PROGRAM, *map(str, settings), names, *sys.path],
+            self.process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-IBc", _PROGRAM, *map(str, settings), *sys.path],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ},
                 pass_fds=[child_pipe.fileno()],
                 start_new_session=True,  # Ctrl-C must reach only the service
             )
-        self.kill = weakref.finalize(self, _kill, self._process, self.pipe)
+        self.kill = weakref.finalize(self, _kill, self.process, self.pipe)
         started = b""
         with contextlib.suppress(EOFError):
             if self.pipe.poll(_START_TIMEOUT):
@@ -73,13 +72,6 @@ class _WorkerProcess:
         if not started:
             self.kill()
             raise OSError("the process for users' templates does not start")
-
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def exit_code(self) -> int:
-        """Waits for the exit; call it only after the pipe was closed from the other side."""
-        return self._process.wait()
 
 
 def _kill(process: subprocess.Popen[bytes], pipe: "Connection[Any, Any]") -> None:
@@ -91,20 +83,21 @@ def _kill(process: subprocess.Popen[bytes], pipe: "Connection[Any, Any]") -> Non
 class Sandbox:
     """Starts the process when it is needed. Concurrent callers wait for each other."""
 
-    def __init__(self, modules: Iterable[str] = ()) -> None:
-        """``modules`` have functions that jobs refer to."""
-        self._modules = tuple(modules)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: _WorkerProcess | None = None
+        self._worker: _WorkerProcess | None = None
 
     def run(self, job: tuple[Any, ...]) -> Any:
         """The result of a job (see the worker). Raises ``RenderError``, or ``OSError`` if the
         process does not start."""
         work = pickle.dumps(job)
         with self._lock:
-            while (result := self._try_run(work)) is None:
+            while (answer := self._try_run(work)) is None:
                 pass
-        return result
+        if "problem" in answer:
+            problem = Problem(*answer["problem"])
+            raise RenderError(problem, exceeded_limits=answer["exceeded_limits"])
+        return answer["result"]
 
     def close(self) -> None:
         """Kill the process; the next job starts another."""
@@ -112,70 +105,55 @@ class Sandbox:
             self._kill()
 
     def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
 
-    def _try_run(self, work: bytes) -> Any:
-        """None if the process exited before it took the job."""
-        if self._process is None or not self._process.is_running():
+    def _try_run(self, work: bytes) -> dict[str, Any] | None:
+        """The worker's answer; None if the process exited before it took the job."""
+        if self._worker is None or self._worker.process.poll() is not None:
             self._kill()
-            self._process = _WorkerProcess(self._modules)
-        pipe = self._process.pipe
+            self._worker = _WorkerProcess()
+        pipe = self._worker.pipe
         try:
             pipe.send_bytes(work)
-            if not pipe.poll(TEMPLATE_TIMEOUT + _REPORT_TIMEOUT):
-                self._kill()
-                text = timeout_text(TEMPLATE_TIMEOUT)
-                raise RenderError(Problem("", 0, text), exceeded_limits=True)
-            answer = json.loads(pipe.recv_bytes())
+            if pipe.poll(TEMPLATE_TIMEOUT + _REPORT_TIMEOUT):
+                return dict(json.loads(pipe.recv_bytes()))
+            text = timeout_text(TEMPLATE_TIMEOUT)
         except (EOFError, ConnectionError):
-            code = self._process.exit_code()
-            self._kill()
-            if code:
-                # SIGPROF: the kernel's timer ended the process where Python could not.
-                timed_out = code == -signal.SIGPROF
-                text = f"ends the process that runs it ({code})"
-                text = timeout_text(TEMPLATE_TIMEOUT) if timed_out else text
-                raise RenderError(Problem("", 0, text), exceeded_limits=True) from None
-            return None
-        if "problem" in answer:
-            problem = Problem(*answer["problem"])
-            raise RenderError(problem, exceeded_limits=answer["exceeded_limits"])
-        return answer["result"]
-
-
-def timeout_text(seconds: float) -> str:
-    return f"takes longer than {seconds:g} s"
-
-
-@dataclass(frozen=True, slots=True)
-class _Quarantined:
-    problem: Problem
-    files_state: tuple[object, ...]
-    since: float
-    """As ``time.monotonic`` counts."""
+            code = self._worker.process.wait()
+            text = f"ends the process that runs it ({code})" if code else ""
+        self._kill()
+        return limit_exceeded(Problem("", 0, text)) if text else None
 
 
 class SandboxedTemplates:
-    """A template set that runs in a sandbox.
+    """Templates that run in a sandbox, otherwise as ``InProcessTemplates``.
 
     A template that exceeded a limit is quarantined until a file of the set changes or
     ``QUARANTINE_TTL`` passes: in a flood of events it would use up its limit for each one.
     """
 
-    def __init__(self, templates: InProcessTemplates, sandbox: Sandbox) -> None:
-        self.files = templates.files
-        self.formats, self.suffixes = templates.formats, templates.suffixes
+    def __init__(
+        self, files: TemplateFiles, formats: Collection[OverrideFormat], sandbox: Sandbox
+    ) -> None:
+        self.files = files
+        self._formats = formats
         self._sandbox = sandbox
-        self._quarantined: dict[str, _Quarantined] = {}
+        self._quarantined: dict[str, tuple[Problem, object, float]] = {}
 
     def sections(self, name: str, variables: Variables, digest: bool = False) -> Sections:
-        values = self._run("sections", name, variables, digest)
-        return Sections(**(values | {"digest": tuple(values["digest"])}))
+        return Sections(*self._run("sections", name, variables, digest))
 
     def override(self, name: str, variables: Variables) -> str:
-        return str(self._run("override", name, variables))
+        text = str(self._run("override", name, variables))
+        form = next(form for form in self._formats if name.endswith(form.suffix))
+        try:
+            check_output(form, text)
+        except OutputError as error:
+            problem = Problem(self.files.find(name) or name, 0, str(error))
+            raise RenderError(problem, exceeded_limits=False) from None
+        return text
 
     def lint(
         self, path: str, known: Collection[str], samples: Sequence[Variables]
@@ -187,22 +165,19 @@ class SandboxedTemplates:
 
     def _run(self, task: str, name: str, *arguments: Any) -> Any:
         files = self.files
-        quarantined = self._quarantined.pop(name, None)
-        if (
-            quarantined
-            and time.monotonic() - quarantined.since < QUARANTINE_TTL
-            and files.state() == quarantined.files_state
-        ):
-            self._quarantined[name] = quarantined
-            raise RenderError(quarantined.problem, exceeded_limits=True)
-        places = files.folders, files.builtin, self.formats, files.drafts
-        job = (task, *places, name, *arguments)
+        if quarantined := self._quarantined.get(name):
+            problem, state, since = quarantined
+            if time.monotonic() - since < QUARANTINE_TTL and files.state() == state:
+                raise RenderError(problem, exceeded_limits=True)
+            self._quarantined.pop(name, None)  # another thread may have done so
+        formats = tuple(replace(form, validate=None) for form in self._formats)
+        job = (task, files.folders, files.builtin, formats, files.drafts, name, *arguments)
         try:
             return self._sandbox.run(job)
         except RenderError as error:
             problem = error.problem
             if problem.file in ("", name):
-                problem = replace(problem, file=files.find(name) or name)
+                problem = problem._replace(file=files.find(name) or name)
             if error.exceeded_limits:
-                self._quarantined[name] = _Quarantined(problem, files.state(), time.monotonic())
+                self._quarantined[name] = problem, files.state(), time.monotonic()
             raise RenderError(problem, exceeded_limits=error.exceeded_limits) from None

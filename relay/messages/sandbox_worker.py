@@ -7,21 +7,17 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, astuple
-from importlib import import_module
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from relay.messages.environments import OverrideFormat
-from relay.messages.rendering import Problem, Sections, to_problem
-from relay.messages.sandbox import timeout_text
-from relay.messages.sets import InProcessTemplates
+from relay.messages.environments import OverrideFormat, TemplateFiles
+from relay.messages.lint import Problem, to_problem
+from relay.messages.rendering import InProcessTemplates
 
 MAX_PARSE_SECONDS = 0.2
 """Processor time for parsing the rendered Markdown, which every channel parses again in the main
 process. The longest comment of punctuation only takes 0.06."""
 _REPORT_BYTES = 8 * 1024 * 1024  # additional memory for reporting that the memory ran out
+_ORPHAN_SECONDS = 10.0  # processor time for a job beyond its timeout, if the service has ended
 
 
 class _JobTimeout(BaseException):
@@ -43,40 +39,40 @@ class SandboxWorker:
     def answer(self, work: bytes) -> tuple[bytes, bool]:
         """The answer to a job, and whether the process has to exit after it.
 
-        A job is a pickled tuple: task (a method of ``TemplateSet``), folders, folder of the
+        A job is a pickled tuple: task (a method of ``InProcessTemplates``), folders, folder of the
         built-in templates, override formats, drafts, template name, and the task's further
         arguments.
         """
         task, folders, builtin, formats, drafts, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
-        # Python handles the first timer and can report the line; the kernel enforces the second.
+        # Python handles this timer and can report the line. The service kills a process that does
+        # not answer in time, and the kernel one whose service has ended.
+        signal.setitimer(signal.ITIMER_PROF, self._timeout + _ORPHAN_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, self._timeout)
-        signal.setitimer(signal.ITIMER_PROF, 3 * self._timeout)
         must_exit = False
         try:
             try:
                 templates = self._templates(folders, builtin, formats, drafts)
-                text = self._run(templates, task, name, arguments)
+                answer = self._run(templates, task, name, arguments)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.setitimer(signal.ITIMER_PROF, 0)
         except _JobTimeout as error:  # raised anywhere, also while another error is reported
-            text = _limit_exceeded(to_problem(error, name), timeout_text(self._timeout))
-            must_exit = True
+            problem = to_problem(error, name)._replace(text=timeout_text(self._timeout))
+            answer, must_exit = json.dumps(limit_exceeded(problem)), True
         self._limit_memory(self._max_growth)
-        return text.encode(), must_exit or self._has_grown()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        return answer.encode(), must_exit or self._has_grown()
 
     def _run(
         self, templates: InProcessTemplates, task: str, name: str, arguments: list[Any]
     ) -> str:
         try:
-            return json.dumps({"result": _to_json(getattr(templates, task)(name, *arguments))})
+            return json.dumps({"result": getattr(templates, task)(name, *arguments)})
         except MemoryError as error:
             self._limit_memory(self._max_growth + _REPORT_BYTES)
             text = f"needs more than {self._max_growth // 2**20} MB of memory"
-            return _limit_exceeded(to_problem(error, name), text)
+            return json.dumps(limit_exceeded(to_problem(error, name)._replace(text=text)))
         except Exception as error:  # noqa: BLE001 - templates run a user's code
-            fields = astuple(to_problem(error, name))
-            return json.dumps({"problem": fields, "exceeded_limits": False})
+            return json.dumps({"problem": to_problem(error, name), "exceeded_limits": False})
 
     def _templates(
         self,
@@ -87,12 +83,10 @@ class SandboxWorker:
     ) -> InProcessTemplates:
         # Cached by the names of the drafts: the next text of a draft replaces the last one, and the
         # templates that it extends need no new compilation for every key press.
-        key = folders, builtin, formats, tuple(sorted(drafts))
+        key = folders, builtin, tuple(sorted(drafts))
         if key not in self._sets:
-            paths = tuple(map(Path, folders))
-            self._sets[key] = InProcessTemplates(
-                paths, Path(builtin), formats, drafts, MAX_PARSE_SECONDS
-            )
+            files = TemplateFiles(folders, builtin)
+            self._sets[key] = InProcessTemplates(files, formats, MAX_PARSE_SECONDS)
         self._sets[key].files.drafts = drafts
         return self._sets[key]
 
@@ -110,29 +104,27 @@ class SandboxWorker:
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard_limit))
 
 
-def _limit_exceeded(problem: Problem, text: str) -> str:
-    return json.dumps({"problem": (problem.file, problem.line, text), "exceeded_limits": True})
-
-
-def _to_json(result: Sections | str | list[Problem]) -> object:
-    if isinstance(result, Sections):
-        return asdict(result)
-    return result if isinstance(result, str) else list(map(astuple, result))
-
-
 def _process_size() -> int:
     """Bytes of address space, as ``RLIMIT_AS`` counts them."""
     with open("/proc/self/statm", "rb") as file:
         return int(file.readline().split()[0]) * os.sysconf("SC_PAGESIZE")
 
 
+def timeout_text(seconds: float) -> str:
+    return f"takes longer than {seconds:g} s"
+
+
+def limit_exceeded(problem: Problem) -> dict[str, Any]:
+    return {"problem": problem, "exceeded_limits": True}
+
+
 def main() -> None:
     """Serve the pipe that the command line names, until it is closed or idle."""
+    from multiprocessing.connection import Connection  # the service needs only the functions above
+
     pipe = Connection(int(sys.argv[1]))
     timeout, max_growth, idle_timeout = float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the closed pipe ends the process
-    for module in filter(None, sys.argv[5].split(",")):
-        import_module(module)  # now: the first job has no time for it
     worker = SandboxWorker(timeout, max_growth)
     pipe.send_bytes(b"ready")
     must_exit = False

@@ -2,26 +2,25 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from relay.messages.document import shorten
-from relay.messages.environments import OverrideFormat
+from relay.messages.environments import BUILTIN, MARKDOWN_SUFFIX, OverrideFormat, TemplateFiles
 from relay.messages.escape import escape, one_line
+from relay.messages.lint import Problem, RenderError, Variables, hint, to_problem
 from relay.messages.message import Content, Entry, Message
-from relay.messages.rendering import MAX_TITLE_LENGTH, Problem, Sections, Variables, to_problem
+from relay.messages.rendering import MAX_TITLE_LENGTH, InProcessTemplates, Sections
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
-from relay.messages.sets import (
-    MARKDOWN_SUFFIX,
-    InProcessTemplates,
-)
 
 TemplateSet: TypeAlias = InProcessTemplates | SandboxedTemplates
+"""The templates that apply to a team."""
+_Output = TypeVar("_Output", Sections, str)
 
 GENERIC_TEMPLATE = "event"  # for events without a template of their own
 EVENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
@@ -55,8 +54,9 @@ class Templates:
         self.user = user
         self.builtin = builtin or builtin_folder()
         self._formats = formats
-        self.builtin_set = InProcessTemplates((), self.builtin, formats.values())
-        self._sandbox = Sandbox({name for form in formats.values() for name in form.modules})
+        self.suffixes = (MARKDOWN_SUFFIX, *(form.suffix for form in formats.values()))
+        self.builtin_set = InProcessTemplates(TemplateFiles((), self.builtin), formats.values())
+        self._sandbox = Sandbox()
         self._user_sets: dict[str, TemplateSet] = {}
 
     def close(self) -> None:
@@ -76,27 +76,36 @@ class Templates:
         """The message for an event.
 
         ``team`` is the team's key in the config, ``channel_kind`` a channel's type. With ``digest``
-        the message gets the text of its entry in a digest. If the user's
-        template fails the built-in one is used, and if that fails a plain line; each failure is
-        among the problems. Never raises for anything that a template does. ``drafts`` are unsaved
-        templates by file name, such as ``rename-file.md.j2``, that win over all files; a problem in
-        a draft has that name as its file.
+        the message gets the text of its entry in a digest. If the user's template fails the
+        built-in one is used, and if that fails a plain line; each failure is among the problems.
+        Never raises for anything that a template does. ``drafts`` are unsaved templates by file
+        name, such as ``rename-file.md.j2``, that win over all files; a problem in a draft has that
+        name as its file.
         """
         problems: list[Problem] = []
-        sections = None
-        sets = self._by_precedence(team, drafts)
-        for templates in sets:
-            name = template_name(templates, event_name, MARKDOWN_SUFFIX)
-            try:
-                sections = templates.sections(name, variables, digest)
-                break
-            except Exception as error:  # noqa: BLE001 - templates run a user's code
-                problems.append(to_problem(error, name))
-        sections = sections or _plain_line(event_name, variables)
-        override = ""
+        templates = self._sandboxed(team, drafts) if drafts else self.for_team(team)
+        sets = dict.fromkeys((templates, self.builtin_set))  # once, if they are the same
+
+        def first(suffix: str, render: Callable[[TemplateSet, str], _Output]) -> _Output | None:
+            """The output of the first template that works."""
+            for templates in sets:
+                if name := _template_name(templates, event_name, suffix):
+                    try:
+                        return render(templates, name)
+                    except Exception as error:  # noqa: BLE001 - templates run a user's code
+                        problems.append(to_problem(error, name))
+            return None
+
+        sections = first(
+            MARKDOWN_SUFFIX, lambda templates, name: templates.sections(name, variables, digest)
+        )
+        override = None
         if form := self._formats.get(channel_kind):
-            override = _override(sets, event_name, variables, form.suffix, problems)
-        message = _message(event_name, variables, team, sections, override)
+            override = first(
+                form.suffix, lambda templates, name: templates.override(name, variables)
+            )
+        sections = sections or _plain_line(event_name, variables)
+        message = _message(event_name, variables, team, sections, override or "")
         return RenderResult(message, tuple(problems))
 
     def lint(
@@ -121,40 +130,10 @@ class Templates:
             self._user_sets[team] = self._sandboxed(team)
         return self._user_sets[team]
 
-    def _by_precedence(
-        self, team: str, drafts: Mapping[str, str] | None
-    ) -> tuple[TemplateSet, ...]:
-        if drafts:
-            return self._sandboxed(team, drafts), self.builtin_set
-        templates = self.for_team(team)
-        builtin = self.builtin_set
-        return (builtin,) if templates is builtin else (templates, builtin)
-
     def _sandboxed(self, team: str, drafts: Mapping[str, str] | None = None) -> SandboxedTemplates:
-        folders = [self.user / team] if self.user and team else []
-        folders += [self.user] if self.user else []
-        formats = self._formats.values()
-        templates = InProcessTemplates(folders, self.builtin, formats, drafts)
-        return SandboxedTemplates(templates, self._sandbox)
-
-
-def _override(
-    sets: Iterable[TemplateSet],
-    event_name: str,
-    variables: Variables,
-    suffix: str,
-    problems: list[Problem],
-) -> str:
-    """The output of the first working template for a kind of channel; empty without any."""
-    for templates in sets:
-        name = template_name(templates, event_name, suffix)
-        if templates.files.find(name) is None:
-            continue
-        try:
-            return templates.override(name, variables)
-        except Exception as error:  # noqa: BLE001 - templates run a user's code
-            problems.append(to_problem(error, name))
-    return ""
+        folders = [self.user / team, self.user] if self.user and team else [self.user]
+        files = TemplateFiles([*filter(None, folders)], self.builtin, drafts)
+        return SandboxedTemplates(files, self._formats.values(), self._sandbox)
 
 
 def builtin_folder() -> Path:
@@ -164,11 +143,10 @@ def builtin_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-def template_name(templates: TemplateSet, event_name: str, suffix: str) -> str:
-    """The file name of an event's template, or of the generic one."""
-    if EVENT_NAME_PATTERN.fullmatch(event_name) and templates.files.find(event_name + suffix):
-        return event_name + suffix
-    return GENERIC_TEMPLATE + suffix
+def _template_name(templates: TemplateSet, event_name: str, suffix: str) -> str:
+    """The file name of an event's template, or of the generic one; empty if there is neither."""
+    names = [event_name + suffix] if EVENT_NAME_PATTERN.fullmatch(event_name) else []
+    return next(filter(templates.files.find, [*names, GENERIC_TEMPLATE + suffix]), "")
 
 
 def _plain_line(event_name: str, variables: Variables) -> Sections:
@@ -208,3 +186,77 @@ def _iso(moment: datetime) -> str:
 
 def _field(value: object, name: str) -> object:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def check(
+    templates: Templates,
+    samples: Iterable[Variables],
+    teams: Collection[str] | None = None,
+) -> list[Problem]:
+    """For ``relay check``: the problems of the built-in templates and of the user's own, for all
+    teams.
+
+    Each template is linted and rendered with every sample of its event. ``samples`` are variables
+    as ``Templates.render`` takes them. ``teams`` are the keys of the config, against which the
+    names of folders are checked; None skips that check.
+    """
+    samples = list(samples)
+    builtin = templates.builtin.glob(f"*{MARKDOWN_SUFFIX}")
+    known = {path.name.removesuffix(MARKDOWN_SUFFIX) for path in builtin}
+    known |= {sample["event"]["name"] for sample in samples}
+    problems: list[Problem] = []
+    rendered: list[Problem] = []
+    for folder, template_set in _folders(templates, teams, problems):
+        for path in sorted(folder.glob("*.j2")):
+            if path.name.endswith(templates.suffixes):
+                problems += template_set.lint(str(path), known, samples)
+            elif not path.name.startswith("_"):
+                text = f"the name ends in none of: {', '.join(templates.suffixes)}"
+                problems.append(Problem(str(path), 0, text))
+        rendered += _render_samples(template_set, templates.suffixes, samples)
+    templates.close()
+    # The same error shows in both ways; the static check has a hint.
+    places = {(problem.file, problem.line) for problem in problems}
+    problems += [problem for problem in rendered if (problem.file, problem.line) not in places]
+    return list(dict.fromkeys(problems))
+
+
+def _folders(
+    templates: Templates, teams: Collection[str] | None, problems: list[Problem]
+) -> Iterator[tuple[Path, TemplateSet]]:
+    yield templates.builtin, templates.builtin_set
+    if templates.user is None:
+        return
+    if not templates.user.is_dir():
+        problems.append(Problem(str(templates.user), 0, "there is no such folder"))
+        return
+    yield templates.user, templates.for_team()
+    for folder in sorted(path for path in templates.user.iterdir() if path.is_dir()):
+        if folder.name == BUILTIN:
+            problems.append(Problem(str(folder), 0, f'the name "{BUILTIN}" is reserved'))
+        elif teams is not None and folder.name not in teams:
+            text = f'no team is called "{folder.name}"{hint(folder.name, teams)}'
+            problems.append(Problem(str(folder), 0, text))
+        elif any(folder.glob("*.j2")):
+            yield folder, templates.for_team(folder.name)
+
+
+def _render_samples(
+    templates: TemplateSet, suffixes: Iterable[str], samples: Iterable[Variables]
+) -> Iterator[Problem]:
+    """The problems that show only when templates run.
+
+    Ends at the first one that exceeds a limit: the reason may be in a shared template, and each
+    further sample would use up its limit too."""
+    for sample in samples:
+        for suffix in suffixes:
+            name = _template_name(templates, sample["event"]["name"], suffix)
+            try:
+                if suffix == MARKDOWN_SUFFIX:
+                    templates.sections(name, sample, digest=True)
+                elif name:
+                    templates.override(name, sample)
+            except Exception as error:  # noqa: BLE001 - templates run a user's code
+                yield to_problem(error, name)
+                if isinstance(error, RenderError) and error.exceeded_limits:
+                    return

@@ -6,7 +6,7 @@ import pytest
 from jinja2 import BaseLoader, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SecurityError
 
-from relay.channels.slack.blocks import escape as slack_escape
+from relay.channels.slack.blocks import FORMAT
 from relay.messages.environments import (
     HtmlEnvironment,
     JsonEnvironment,
@@ -18,7 +18,7 @@ from relay.messages.escape import Markdown
 
 class SlackJson(JsonEnvironment):
     def __init__(self, loader: BaseLoader) -> None:
-        super().__init__(loader, slack_escape)
+        super().__init__(loader, FORMAT.escapes)
 
 
 FILES = {

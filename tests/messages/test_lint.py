@@ -6,8 +6,7 @@ import pytest
 
 from relay.channels import override_formats
 from relay.delivery.notices import notice_samples
-from relay.messages.check import check
-from relay.messages.templates import Templates
+from relay.messages.templates import Templates, check
 from relay.penpot.catalogue import CATALOGUE
 from tests.messages.samples import known, unknown
 

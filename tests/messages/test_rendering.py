@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from relay.messages.rendering import Problem
+from relay.messages.lint import Problem
 from tests.messages.samples import subject
 from tests.messages.user import User
 

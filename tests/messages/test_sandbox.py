@@ -13,8 +13,7 @@ import pytest
 from relay.channels import override_formats
 from relay.delivery.notices import notice_samples
 from relay.messages import sandbox as cell
-from relay.messages.check import check
-from relay.messages.templates import RenderResult, Templates
+from relay.messages.templates import RenderResult, Templates, check
 from tests.messages.samples import known
 
 TIMEOUT = 0.4

@@ -10,12 +10,11 @@ import pytest
 
 LATE_REPORT = """
 import pickle, sys, time
-from jinja2 import Environment
-from relay.messages import sandbox_worker
+from relay.messages import lint, sandbox_worker
 
 where, folder = sys.argv[1:]
 places = {
-    "in the template": (Environment, "handle_exception"),
+    "while it is located": (lint, "_location"),
     "in the worker": (sandbox_worker, "to_problem"),
 }
 owner, name = places[where]
@@ -31,7 +30,7 @@ print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
 """
 
 
-@pytest.mark.parametrize("where", ["in the template", "in the worker"])
+@pytest.mark.parametrize("where", ["while it is located", "in the worker"])
 @pytest.mark.parametrize("error", ["1 / 0", "'x' * 10 ** 9"])
 def test_a_timeout_while_another_error_is_reported_has_its_line(
     tmp_path: Path, error: str, where: str
@@ -74,13 +73,10 @@ def test_one_worker_answers_several_jobs(tmp_path: Path) -> None:
         ("sections", folder, {"x.md.j2": "typed"}, "x.md.j2"),
         ("sections", folder, {"x.md.j2": "typed again"}, "x.md.j2"),
     ) == [
-        [{"result": {"title": "T", "body": "\\<b\\>", "footer": "", "digest": []}}, False],
+        [{"result": ["T", "\\<b\\>", "", []]}, False],
         [{"result": "<p>&lt;b&gt;</p>"}, False],
-        [{"result": {"title": "typed", "body": "typed", "footer": "", "digest": []}}, False],
-        [
-            {"result": {"title": "typed again", "body": "typed again", "footer": "", "digest": []}},
-            False,
-        ],
+        [{"result": ["typed", "typed", "", []]}, False],
+        [{"result": ["typed again", "typed again", "", []]}, False],
     ]
 
 
@@ -93,3 +89,12 @@ def test_a_failed_job_has_its_file_and_line_and_the_process_stays(
     assert answer["problem"] == [str(tmp_path / "x.md.j2"), 2, text]
     assert not answer.get("exceeded_limits")
     assert not must_exit
+
+
+def test_the_worker_imports_no_channel() -> None:
+    program = "import sys, relay.messages.sandbox_worker; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "relay.messages.rendering" in modules
+    foreign = ("relay.channels", "relay.config", "relay.penpot", "pydantic")
+    assert [name for name in modules if name.startswith(foreign)] == []

@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from relay.messages.escape import line_runs, runs
+from relay.messages import filters
+from relay.messages.escape import runs
 
 NASTY = (
     "<!channel> <!here|x> <@U123> @here @room",
@@ -44,6 +45,6 @@ any_text = st.one_of(
 
 def lines(text: str) -> list[str]:
     """The lines of a quotation of ``text``, without empty ones at the start and the end."""
-    rows = ["".join(part for part, _ in line) for line in line_runs(runs(text))]
+    rows = ["".join(part for part, _ in line) for line in filters.lines(runs(text))]
     filled = [number for number, row in enumerate(rows) if row]
     return rows[filled[0] : filled[-1] + 1] if filled else []

@@ -135,7 +135,9 @@ def parse_block_kit(value: object) -> tuple[list[Any], str]:
     raise ValueError('must be a list of blocks or {"blocks": […], "text": "…"}')
 
 
-FORMAT = OverrideFormat(".slack.json.j2", escape, parse_block_kit)
+FORMAT = OverrideFormat(
+    ".slack.json.j2", {character: escape(character) for character in "&<>"}, parse_block_kit
+)
 """Of the templates for Slack alone."""
 
 
