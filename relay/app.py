@@ -18,10 +18,8 @@ from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.config.settings import Config, Role
 from relay.delivery.backoff import Clock
-from relay.delivery.facts import FactCache
 from relay.delivery.fanout import FanOut
-from relay.delivery.feed import ChangeFeed
-from relay.delivery.lookups import Lookups
+from relay.delivery.lookups import FactCache, Lookups
 from relay.delivery.notices import NoticeRenderer
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queue import QueueContext, QueueSettings
@@ -31,6 +29,7 @@ from relay.delivery.routing import Planner
 from relay.delivery.thumbnails import Thumbnails
 from relay.inspector import build_pages
 from relay.inspector.auth import LoginGate
+from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext
 from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.templates import Templates

@@ -8,7 +8,7 @@ from uuid import uuid4
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
-from relay.delivery.facts import FactCache
+from relay.delivery.lookups import FactCache
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import original_comment_event, render, updates_message

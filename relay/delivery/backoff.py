@@ -26,8 +26,8 @@ MIN_JUMP_SECONDS = 60.0  # drift between both clocks that means that the wall cl
 SETTLE_SECONDS = 900.0  # without trust in the wall clock after that, and after a start
 
 
-class RetryTimers:
-    """The retry delay of each queue's first delivery, by the monotonic clock.
+class RetryTimer:
+    """The retry delay of a queue's first delivery, by the monotonic clock.
 
     The store keeps ``next_at`` by the wall clock, for the replica that serves the queue next. That
     one waits at most ``MAX_RETRY_DELAY``: the wall clock may have been set back since, and a server
@@ -35,22 +35,20 @@ class RetryTimers:
     """
 
     def __init__(self) -> None:
-        self._ends: dict[str, tuple[int, float, float]] = {}
+        self._delivery, self._end = (0, 0.0), 0.0
 
-    def start(self, queue: str, delivery_id: int, next_at: float, wait: float) -> None:
+    def start(self, delivery_id: int, next_at: float, wait: float) -> None:
         """``wait`` in seconds; ``next_at`` is what the store keeps, to recognize the delivery."""
-        self._ends[queue] = delivery_id, next_at, time.monotonic() + wait
+        self._delivery, self._end = (delivery_id, next_at), time.monotonic() + wait
 
-    def remaining(self, queue: str, delivery: Delivery) -> float:
+    def remaining(self, delivery: Delivery) -> float:
         """Seconds until the delivery may be retried; 0 or less when it is due."""
         if not delivery.next_at:
             return 0.0
-        id_, next_at, end = self._ends.get(queue, (0, 0.0, 0.0))
-        if (id_, next_at) != (delivery.id, delivery.next_at):
+        if self._delivery != (delivery.id, delivery.next_at):
             wait = min(delivery.next_at - time.time(), MAX_RETRY_DELAY)
-            self.start(queue, delivery.id, delivery.next_at, wait)
-            return wait
-        return end - time.monotonic()
+            self.start(delivery.id, delivery.next_at, wait)
+        return self._end - time.monotonic()
 
 
 class Clock:

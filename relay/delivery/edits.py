@@ -8,7 +8,7 @@ from typing import NamedTuple
 from relay.channels.base import Channel, EditableChannel, MessageNotFound, NotEditable
 from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
-from relay.store.records import ShownMessage, ThreadReceipts
+from relay.store.records import Delivery, ShownMessage, ThreadReceipts
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,12 @@ class EditOutcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class EditAttempt:
+class Edit:
     """One attempt at a delivery that edits messages."""
 
     queue: str
-    delivery_id: int
-    key: str
+    delivery: Delivery
     message: Message
-    change: Change
     thread: ThreadReceipts | None
     shown: Sequence[ShownMessage]
     """The queue's deliveries in this comment thread."""
@@ -39,18 +37,22 @@ class EditAttempt:
     its server allows at a time."""
     metrics: Metrics
 
+    @property
+    def change(self) -> Change:
+        assert self.message.change is not None  # noqa: S101 - for the type checker
+        return self.message.change
+
     async def run(
         self, channel: Channel, picture: Picture | None, throttle: Callable[[], Awaitable[bool]]
     ) -> EditOutcome:
         """``throttle`` waits until the channel's rate limit allows the next call; it returns False
         where the service stops. Idempotent. Raises ``DeliveryError``."""
-        fallback = self.change.fallback
-        receipts = self._receipts()
+        change, receipts = self.change, self._receipts()
         if not isinstance(channel, EditableChannel) or not receipts:
-            log.info("queue %s: delivery %d has no message to edit", self.queue, self.delivery_id)
-            return EditOutcome(reached=False, fallback=fallback)
+            log.info("queue %s: delivery %d has no message to edit", self.queue, self.delivery.id)
+            return EditOutcome(reached=False, fallback=change.fallback)
         if self._is_superseded():
-            log.info("queue %s: delivery %d is superseded", self.queue, self.delivery_id)
+            log.info("queue %s: delivery %d is superseded", self.queue, self.delivery.id)
             return EditOutcome(reached=False)
         not_editable = False
         for number, receipt in enumerate(receipts):
@@ -59,46 +61,43 @@ class EditAttempt:
             if self.done and not await throttle():
                 return EditOutcome(reached=True, stopped=True)
             try:
-                await self._edit(channel, receipt, f"{self.key}.{number}", picture)
+                await self._edit(channel, receipt, f"{self.delivery.key}.{number}", picture)
             except (MessageNotFound, NotEditable) as error:
-                log.warning("queue %s: delivery %d: %s", self.queue, self.delivery_id, error)
+                log.warning("queue %s: delivery %d: %s", self.queue, self.delivery.id, error)
                 self.metrics.failed(self.queue, error.reason)
-                if isinstance(error, NotEditable):
-                    not_editable = True
-                    if not self.change.removes:
-                        break
+                not_editable = not_editable or isinstance(error, NotEditable)
+                if not_editable and not change.removes:
+                    break
             self.done.add(receipt)
-        if not not_editable and (not self.change.new_mentions or channel.edits_notify):
+        if not not_editable and (not change.new_mentions or channel.edits_notify):
             return EditOutcome(reached=True)
         may_continue = await throttle()
-        return EditOutcome(reached=True, fallback=fallback, stopped=not may_continue)
+        return EditOutcome(reached=True, fallback=change.fallback, stopped=not may_continue)
 
     def _receipts(self) -> list[str]:
         """The messages to edit. The root of a thread comes last, as a server removes it only when
         it has no replies left."""
-        change = self.change
-        messages = [
-            message
-            for message in self.shown
-            if message.state == "sent"
-            and message.receipt
-            and (change.whole_thread or message.comment == change.comment)
-        ]
+        sent = [message for message in self._sent() if message.receipt]
         # An edit with new mentions sent a message of its own, which is removed as well.
-        affected = messages if change.removes else messages[:1]
-        return [
-            message.receipt for message in sorted(affected, key=lambda message: not message.comment)
-        ]
+        affected = sent if self.change.removes else sent[:1]
+        return [message.receipt for message in sorted(affected, key=lambda sent: not sent.comment)]
 
     def _is_superseded(self) -> bool:
         """Whether a later edit of the same message was sent: an older one that is put back must not
         undo it."""
         return any(
-            message.delivery_id > self.delivery_id
-            and message.state == "sent"
-            and message.comment == self.change.comment
-            for message in self.shown
+            message.delivery_id > self.delivery.id and message.comment == self.change.comment
+            for message in self._sent()
         )
+
+    def _sent(self) -> list[ShownMessage]:
+        """The sent messages that the change concerns."""
+        return [
+            message
+            for message in self.shown
+            if message.state == "sent"
+            and (self.change.whole_thread or message.comment == self.change.comment)
+        ]
 
     async def _edit(
         self, channel: EditableChannel, receipt: str, key: str, picture: Picture | None

@@ -1,9 +1,9 @@
-"""The health of queues: one alert when a queue stops, one when it runs again."""
+"""The health of a queue: one alert when a queue stops, one when it runs again."""
 
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from relay.channels.base import DeliveryError, Misconfigured
@@ -19,82 +19,83 @@ STOPPED, RUNNING = "queue-stopped", "queue-running"  # names of Relay's own even
 
 
 class QueueHealth:
-    """The state of every queue, kept in the store across restarts."""
+    """The state of a queue, kept in the store across restarts."""
 
     def __init__(
         self,
+        queue: str,
+        alerts_to: str | None,
         store: Store,
         metrics: Metrics,
-        alerts_to: Callable[[str], str | None],
         notices: NoticeRenderer,
     ) -> None:
-        """``alerts_to`` returns the queue that gets the alerts about a queue, if any."""
+        """``alerts_to`` is the queue that gets the alerts about this one, if any."""
+        self._queue = queue
+        self._alerts_to = alerts_to if alerts_to != queue else None
         self._store = store
         self._metrics = metrics
-        self._alerts_to = alerts_to
         self._notices = notices
-        self._stopped: dict[str, str] = {}
-        self._failing_since: dict[str, float] = {}
-        self._alerted: dict[str, str] = {}
+        self._stopped: str | None = None  # the reason, empty for a running queue; None: not read
+        self._failing_since: float | None = None
+        self._alerted = ""
 
-    async def failed(self, queue: str, error: DeliveryError) -> bool:
+    async def failed(self, error: DeliveryError) -> bool:
         """Record a failed attempt; True where the queue was stopped already.
 
         Raises ``StoreUnavailable``.
         """
         now = time.monotonic()
-        since = self._failing_since.setdefault(queue, now)
-        if await self._reason(queue):
+        if self._failing_since is None:
+            self._failing_since = now
+        if await self._reason():
             return True
-        if isinstance(error, Misconfigured) or now - since > STOP_TIMEOUT:
-            log.error("queue %s has stopped, its messages wait: %s", queue, error)
-            problem = {"detail": error.detail, "reason": error.reason}
-            await self._alert(queue, STOPPED, problem=problem)
-            await self._set_reason(queue, str(error))
+        if isinstance(error, Misconfigured) or now - self._failing_since > STOP_TIMEOUT:
+            log.error("queue %s has stopped, its messages wait: %s", self._queue, error)
+            await self._alert(STOPPED, problem={"detail": error.detail, "reason": error.reason})
+            await self._set_reason(str(error))
         return False
 
-    def answered(self, queue: str) -> None:
+    def answered(self) -> None:
         """The server refused a single message, so it is reachable."""
-        self._failing_since.pop(queue, None)
+        self._failing_since = None
 
-    def forget(self, queue: str) -> None:
+    def forget(self) -> None:
         """Drop the cached state: another replica may have served the queue meanwhile."""
-        self._stopped.pop(queue, None)
-        self._failing_since.pop(queue, None)
+        self._stopped = self._failing_since = None
 
-    async def succeeded(self, queue: str) -> None:
+    async def succeeded(self) -> None:
         """Record a sent message. Raises ``StoreUnavailable``."""
-        self._failing_since.pop(queue, None)
-        if not await self._reason(queue):
-            return
-        log.info("queue %s runs again", queue)
-        await self._alert(queue, RUNNING)
-        await self._set_reason(queue, "")
+        self._failing_since = None
+        if await self._reason():
+            log.info("queue %s runs again", self._queue)
+            await self._alert(RUNNING)
+            await self._set_reason("")
 
-    async def _reason(self, queue: str) -> str:
+    async def _reason(self) -> str:
         """Why the queue is stopped; empty where it is not."""
-        if queue not in self._stopped:
-            stored = await self._store.get_value(_key(queue))
-            self._stopped[queue] = stored.value if stored else ""
-            self._metrics.stopped(queue, is_stopped=bool(self._stopped[queue]))
-        return self._stopped[queue]
+        if self._stopped is None:
+            stored = await self._store.get_value(_key(self._queue))
+            self._set_stopped(stored.value if stored else "")
+        return self._stopped or ""
 
-    async def _set_reason(self, queue: str, reason: str) -> None:
-        await self._store.put_value(_key(queue), reason)
-        self._alerted.pop(queue, None)
-        self._stopped[queue] = reason
-        self._metrics.stopped(queue, is_stopped=bool(reason))
+    async def _set_reason(self, reason: str) -> None:
+        await self._store.put_value(_key(self._queue), reason)
+        self._alerted = ""
+        self._set_stopped(reason)
 
-    async def _alert(self, queue: str, event: str, **values: Any) -> None:
+    def _set_stopped(self, reason: str) -> None:
+        self._stopped = reason
+        self._metrics.stopped(self._queue, is_stopped=bool(reason))
+
+    async def _alert(self, event: str, **values: Any) -> None:
         """Called before the state is stored: a crash may repeat an alert, but never lose one."""
-        receiver = self._alerts_to(queue)
-        if receiver is None or receiver == queue or self._alerted.get(queue) == event:
+        if self._alerts_to is None or self._alerted == event:
             return
-        team, _, name = queue.partition("/")
+        team, _, name = self._queue.partition("/")
         message = await self._notices.render(event, team, queue={"name": name}, **values)
-        delivery = NewDelivery(receiver, uuid.uuid4().hex, message.dumps())
+        delivery = NewDelivery(self._alerts_to, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, event, [delivery], message.title)
-        self._alerted[queue] = event
+        self._alerted = event
 
 
 async def stopped_queues(store: Store, queues: Iterable[str]) -> dict[str, tuple[float, str]]:

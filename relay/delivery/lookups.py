@@ -6,19 +6,20 @@ while Penpot does not answer or refuses.
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from relay.delivery.facts import FactCache
 from relay.metrics import Metrics
 from relay.penpot.client import (
     ALL,
+    AnswerCache,
     CallPolicy,
     CircuitBreaker,
     PenpotBusy,
@@ -35,15 +36,19 @@ from relay.penpot.facts import (
     PROJECTS,
     TEMPLATES,
     THREAD,
+    Fact,
     LookupCall,
+    changed_facts,
     closest_created,
     created_object_call,
+    enrich,
     facts_from_answer,
+    facts_from_event,
     lookup_plan,
     recently_modified,
 )
 from relay.store.base import Store
-from relay.store.records import StoreUnavailable
+from relay.store.records import FactKey, StoreUnavailable
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient
@@ -59,9 +64,122 @@ _DAILY = (MEMBERS, PROJECTS)
 PENPOT_STATE_KEY = "penpot"
 """Key of the store's value that tells `relay doctor` whether Penpot answers."""
 
+MAX_CACHED_FACTS = 10_000  # facts in memory, also empty ones
 _MAX_ASKED = 10_000  # calls
 _MAX_FACTS = 500  # facts of one answer that are kept though no event needs them yet
 _MAX_ROUNDS = 6  # such as: the library → the team's projects → their files → the people
+
+
+class FactStore(Protocol):
+    async def facts(self, team: str, keys: Collection[FactKey]) -> Mapping[FactKey, str]:
+        """The known facts of a team; unknown keys are left out."""
+        ...
+
+
+class FactCache:
+    """Enriches events with known facts, and learns facts from them, in their order."""
+
+    def __init__(self, store: FactStore) -> None:
+        self._store = store
+        self._facts: OrderedDict[tuple[str, FactKey], Fact] = OrderedDict()
+        self._named_at: dict[tuple[str, FactKey], float] = {}  # by an event, of projects only
+        # Facts from Penpot's API: in no plan yet, and in plans that are not stored yet.
+        self._pending: dict[tuple[str, FactKey], Fact] = {}
+        self._planned: dict[tuple[str, FactKey], Fact] = {}
+
+    async def enriched(self, event: Event, team: str, team_name: str, team_id: str) -> Event:
+        """``event`` with all known names; ``team`` is the team's key in the config, ``team_name``
+        and ``team_id`` are its settings."""
+        known: dict[FactKey, Fact] = {}
+        while True:
+            enriched, missing = enrich(event, known, team_key=team_name, team_id=team_id)
+            if not missing:
+                return enriched
+            known |= await self._look_up(team, missing)
+
+    async def learn(self, event: Event, team: str) -> dict[FactKey, str]:
+        """The new facts from ``event`` and from earlier calls of ``add``, as the store keeps them.
+
+        They count as known from now on; call ``mark_stored`` or ``reset`` afterwards.
+        """
+        facts = facts_from_event(event)
+        known = await self._look_up(team, {fact.key for fact in facts})
+        changed = {}
+        for fact in changed_facts(event, facts, known):
+            self._cache(team, fact.key, fact)
+            changed[fact.key] = fact.dumps()
+        for fact in facts:
+            if fact.kind == "project" and fact.name:
+                self._named_at[team, fact.key] = time.monotonic()
+        while len(self._named_at) > MAX_CACHED_FACTS:
+            del self._named_at[next(iter(self._named_at))]
+        for owner, key in [pending for pending in self._pending if pending[0] == team]:
+            fact = self._planned[owner, key] = self._pending.pop((owner, key))
+            changed.setdefault(key, self._facts.get((owner, key), fact).dumps())
+        return changed
+
+    async def add(self, team: str, facts: Collection[Fact], asked_at: float = math.inf) -> None:
+        """Add facts from Penpot's API. For people and projects they replace known ones: no event
+        reports that a person was renamed, and the event of a project may have been missed. All
+        others only fill gaps: the old name of a renamed object must not be lost before its event
+        is rendered. ``asked_at``, by the monotonic clock: later events know a project's name
+        better."""
+        known = await self._look_up(team, {fact.key for fact in facts})
+        for fact in facts:
+            old = known[fact.key]
+            is_newer = fact.kind == "person"
+            if fact.kind == "project":  # rename-project contains the old name
+                is_newer = self._named_at.get((team, fact.key), -math.inf) < asked_at
+            merged = Fact.merged(old, fact) if is_newer else Fact.merged(fact, old)
+            if merged != known[fact.key]:
+                known[fact.key] = merged
+                self._cache(team, fact.key, merged)
+                self._pending[team, fact.key] = merged
+
+    async def has_names(self, team: str, keys: Collection[FactKey]) -> bool:
+        known = await self._look_up(team, keys) if keys else {}
+        return all(fact.name for fact in known.values())
+
+    def mark_stored(self) -> None:
+        """All plans with learned facts are stored."""
+        self._planned.clear()
+
+    def reset(self) -> None:
+        """Drop cached facts that the store may not have; facts from the API are kept for the next
+        plan."""
+        self._facts.clear()
+        self._pending = self._planned | self._pending
+        self._planned = {}
+
+    async def _look_up(self, team: str, keys: Iterable[FactKey]) -> dict[FactKey, Fact]:
+        """Facts as they are when this returns: another task may learn while the store is read."""
+        facts: dict[FactKey, Fact] = {}
+        unread: list[FactKey] = []
+        for key in keys:
+            fact = self._facts.get((team, key))
+            if fact is None:
+                unread.append(key)
+            else:
+                self._facts.move_to_end((team, key))
+                facts[key] = fact
+        if unread:
+            stored = await self._store.facts(team, unread)
+            for key in facts:
+                facts[key] = self._facts.get((team, key), facts[key])
+            for key in unread:
+                fact = self._facts.get((team, key))
+                if fact is None:
+                    fact = Fact.loads(*key, stored[key]) if key in stored else Fact(*key)
+                    fact = Fact.merged(self._pending.get((team, key)), fact)
+                    self._cache(team, key, fact)
+                facts[key] = fact
+        return facts
+
+    def _cache(self, team: str, key: FactKey, fact: Fact) -> None:
+        self._facts[team, key] = fact
+        self._facts.move_to_end((team, key))
+        while len(self._facts) > MAX_CACHED_FACTS:
+            self._facts.popitem(last=False)
 
 
 class Lookups:
@@ -85,12 +203,11 @@ class Lookups:
             TEMPLATES: self._penpot.builtin_templates,
         }
         self._tasks = SharedTasks(_log_bug)
-        self._asked_at: OrderedDict[tuple[str, LookupCall], float] = OrderedDict()
-        self._projects: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
+        self._asked = AnswerCache(_MAX_ASKED)
+        self._projects = AnswerCache(_MAX_ASKED)  # ids of those that changed last, by team
+        self._names_checked = AnswerCache(_MAX_ASKED)
         self._is_refused = False
-        self._state: str | None = None  # as written to the store
-        self._state_task: asyncio.Task[None] | None = None
-        self._next_names_check: dict[tuple[str, str], float] = {}
+        self._state = self._stored_state = "unknown"
 
     @property
     def is_paused(self) -> bool:
@@ -99,9 +216,6 @@ class Lookups:
 
     async def close(self) -> None:
         await self._tasks.close()
-        if self._state_task is not None:
-            self._state_task.cancel()
-            await asyncio.gather(self._state_task, return_exceptions=True)
         await self._penpot.close()
 
     async def fill(
@@ -124,16 +238,7 @@ class Lookups:
                 for _ in range(_MAX_ROUNDS):
                     enriched = await self._cache.enriched(event, team, "", team_id)
                     event = _with_current(event, enriched, answers, at)
-                    calls = {
-                        call
-                        for call in await self._plan(enriched, team)
-                        if not self._is_recent(team, call)
-                    }
-                    if (created := created_object_call(enriched)) is not None:
-                        calls.add(created)
-                    calls = {
-                        call for call in calls - done if not self._breaker.is_open(call.method)
-                    }
+                    calls = await self._plan(enriched, team) - done
                     if not calls:
                         await self._refresh_names(enriched, team, team_id)
                         break
@@ -151,9 +256,9 @@ class Lookups:
     async def _refresh_names(self, enriched: Event, team: str, team_id: str) -> None:
         """Look up a team's people and projects once a day, without waiting for the answer."""
         key = team, enriched.team.id
-        if not enriched.team.id or time.monotonic() < self._next_names_check.get(key, 0.0):
+        if not enriched.team.id or self._names_checked.get(key, NAMES_TTL / 24):
             return
-        self._next_names_check[key] = time.monotonic() + NAMES_TTL / 24
+        self._names_checked.put(key, True)
         for method in _DAILY:
             call = LookupCall(method, (enriched.team.id,))
             stored = await self._store.get_value(_asked_key(team, call))
@@ -166,13 +271,12 @@ class Lookups:
         people = [("person", person.id) for person in enriched.comment.mentions]
         nameless = bool(enriched.actor.id and not enriched.actor.name)
         nameless = nameless or not await self._cache.has_names(team, people)
-        at, projects = self._projects.get((team, enriched.team.id), (0.0, None))
-        is_known = projects is not None and time.monotonic() - at < REPEAT_INTERVAL
-        return lookup_plan(enriched, nameless, projects if is_known else None)
-
-    def _is_recent(self, team: str, call: LookupCall) -> bool:
-        asked_at = self._asked_at.get((team, call))
-        return asked_at is not None and time.monotonic() - asked_at < REPEAT_INTERVAL
+        projects = self._projects.get((team, enriched.team.id), REPEAT_INTERVAL)
+        plan = lookup_plan(enriched, nameless, projects)
+        calls = {call for call in plan if not self._asked.get((team, call), REPEAT_INTERVAL)}
+        if (created := created_object_call(enriched)) is not None:
+            calls.add(created)
+        return {call for call in calls if not self._breaker.is_open(call.method)}
 
     async def _ask(self, team: str, team_id: str, calls: set[LookupCall]) -> dict[LookupCall, Any]:
         """The answers of concurrent calls, without those that failed; None for "not found"."""
@@ -195,15 +299,12 @@ class Lookups:
         answer = await self._methods[call.method](*call.ids)
         if answer is not None:
             if call.method == PROJECTS:
-                self._projects[team, call.ids[0]] = time.monotonic(), recently_modified(answer)
+                self._projects.put((team, call.ids[0]), recently_modified(answer))
             facts = islice(facts_from_answer(call, answer, team_id), _MAX_FACTS)
             await self._cache.add(team, list(facts), started)
             if call.method in _DAILY:
                 await self._store.put_value(_asked_key(team, call), "")
-        self._asked_at[team, call] = time.monotonic()
-        self._asked_at.move_to_end((team, call))
-        while len(self._asked_at) > _MAX_ASKED:
-            self._asked_at.popitem(last=False)
+        self._asked.put((team, call), True)
         return answer
 
     async def _add_needed_facts(
@@ -243,20 +344,20 @@ class Lookups:
         """``state`` is why Penpot is not called; empty where it is."""
         if state != self._state:
             self._state = state
-            if self._state_task is not None:
-                self._state_task.cancel()
-            self._state_task = asyncio.create_task(self._store_state(state))
+            self._tasks.start(PENPOT_STATE_KEY, self._store_state)
 
-    async def _store_state(self, state: str) -> None:
-        try:
-            await self._store.put_value(PENPOT_STATE_KEY, state)
-        except StoreUnavailable as error:
-            log.warning("the store can't write Penpot's state: %s", error)
+    async def _store_state(self) -> None:
+        while self._stored_state != (state := self._state):
+            try:
+                await self._store.put_value(PENPOT_STATE_KEY, state)
+            except StoreUnavailable as error:
+                log.warning("the store can't write Penpot's state: %s", error)
+            self._stored_state = state
 
 
-def _log_bug(key: tuple[str, LookupCall], error: BaseException) -> None:
+def _log_bug(key: object, error: BaseException) -> None:
     if not isinstance(error, PenpotError | StoreUnavailable):
-        log.error("lookup %s", key[1].method, exc_info=error)
+        log.error("lookup %s", key, exc_info=error)
 
 
 def _asked_key(team: str, call: LookupCall) -> str:
@@ -273,8 +374,6 @@ def _with_current(
     call = created_object_call(enriched)
     if call is None or not answers.get(call):
         return event
-    if call.method == PROJECTS:
-        id_ = closest_created(answers[call], enriched.project.name, at)
-        return replace(event, project=replace(event.project, id=id_)) if id_ else event
-    id_ = closest_created(answers[call], enriched.file.name, at)
-    return replace(event, file=replace(event.file, id=id_)) if id_ else event
+    kind = "project" if call.method == PROJECTS else "file"
+    id_ = closest_created(answers[call], getattr(enriched, kind).name, at)
+    return replace(event, **{kind: replace(getattr(event, kind), id=id_)}) if id_ else event

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from relay.config.settings import Config
-from relay.delivery.facts import FactCache
-from relay.delivery.lookups import LOOKUP_TIMEOUT, Lookups
+from relay.delivery.lookups import LOOKUP_TIMEOUT, FactCache, Lookups
 from relay.delivery.thumbnails import Thumbnails
 from relay.penpot.events import Event, normalize
 from relay.penpot.links import add_links
@@ -118,7 +117,7 @@ class EventPreparer:
             await self._cancel(gone)
         for stored in events:
             if stored.id not in self._ahead:
-                self._ahead[stored.id] = self._preparation(stored)
+                self._ahead[stored.id] = _Preparation(partial(self._prepare, stored))
 
     async def pending(self, stored: StoredEvent) -> asyncio.Event | None:
         """Set when the event's lookups end; None where ``take`` does not have to wait for them."""
@@ -132,7 +131,9 @@ class EventPreparer:
         """Raises as ``prepare``."""
         if self._lookups is None:
             return await self._prepare(stored)
-        preparation = self._ahead.pop(stored.id, None) or self._preparation(stored)
+        preparation = self._ahead.pop(stored.id, None) or _Preparation(
+            partial(self._prepare, stored)
+        )
         preparation.turn.set()
         return await preparation.task
 
@@ -151,9 +152,6 @@ class EventPreparer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _preparation(self, stored: StoredEvent) -> _Preparation:
-        return _Preparation(partial(self._prepare, stored))
-
     async def _prepare(
         self, stored: StoredEvent, preparation: _Preparation | None = None
     ) -> PreparedEvent:
@@ -167,41 +165,39 @@ class EventPreparer:
         self, stored: StoredEvent, source: EventSource, preparation: _Preparation, event: Event
     ) -> Event:
         team = self._config.teams.get(stored.team)
-        channels = [
+        selected = [
             channel
             for channel in (team.channels if team else ())
             if Selection.of(channel.events).takes(event.name, event.group)
         ]
-        if channels:
-            wants_thumbnail = any(channel.has_thumbnails for channel in channels)
-            event = await self._look_up(stored, source, preparation, event, wants_thumbnail)
+        try:
+            if selected:
+                with_picture = any(channel.has_thumbnails for channel in selected)
+                begun = preparation.lookups_begun.set
+                event = await self._look_up(event, source, stored.received_at, begun, with_picture)
+        except StoreUnavailable:
+            raise
+        except Exception:  # a bug in a lookup must not cost the message
+            log.exception("lookups for event %d", stored.id)
         preparation.end_lookups()
         await preparation.turn.wait()
         return event
 
     async def _look_up(
         self,
-        stored: StoredEvent,
-        source: EventSource,
-        preparation: _Preparation,
         event: Event,
-        wants_thumbnail: bool,
+        source: EventSource,
+        received_at: float,
+        begun: Callable[[], None],
+        with_picture: bool,
     ) -> Event:
         assert self._lookups is not None  # noqa: S101 - no preparation without
-        begin = preparation.lookups_begun.set
         deadline = time.monotonic() + LOOKUP_TIMEOUT
-        try:
-            event = await self._lookups.fill(
-                event, source.team, source.team_id, stored.received_at, begin
-            )
-            if wants_thumbnail and self._thumbnails is not None and not self._lookups.is_paused:
-                begin()
-                enriched = await self._facts.enriched(event, source.team, "", source.team_id)
-                timeout = deadline - time.monotonic()
-                media = await self._thumbnails.of(enriched, timeout, source.team_id)
-                event = replace(event, file=replace(event.file, thumbnail=media))
-        except StoreUnavailable:
-            raise
-        except Exception:  # a bug in a lookup must not cost the message
-            log.exception("lookups for event %d", stored.id)
-        return event
+        event = await self._lookups.fill(event, source.team, source.team_id, received_at, begun)
+        if not with_picture or self._thumbnails is None or self._lookups.is_paused:
+            return event
+        begun()
+        enriched = await self._facts.enriched(event, source.team, "", source.team_id)
+        timeout = deadline - time.monotonic()
+        media = await self._thumbnails.of(enriched, timeout, source.team_id)
+        return replace(event, file=replace(event.file, thumbnail=media))

@@ -20,8 +20,8 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.delivery import digest
-from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimers, pause, retry_delay
-from relay.delivery.edits import EditAttempt, EditOutcome
+from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimer, pause, retry_delay
+from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message, Picture
@@ -73,20 +73,20 @@ class QueueContext:
     changed: Callable[[Iterable[int]], None] = lambda _: None
     """Called with the ids of events whose deliveries changed state."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    timers: RetryTimers = field(default_factory=RetryTimers)
 
 
 class ChannelQueue:
     """Sends the waiting deliveries of one channel. Every receipt is on disk before the next message
     is sent."""
 
-    def __init__(
-        self, name: str, settings: QueueSettings, context: QueueContext, health: QueueHealth
-    ) -> None:
+    def __init__(self, name: str, settings: QueueSettings, context: QueueContext) -> None:
         self.name = name
         self._settings = settings
         self._context = context
-        self._health = health
+        self._health = QueueHealth(
+            name, settings.alerts_to, context.store, context.metrics, context.notices
+        )
+        self._timer = RetryTimer()
         self._opened: tuple[Channel, RateLimiter] | None = None
         self._first_uncertain = True
         self._send_started: float | None = None
@@ -98,6 +98,8 @@ class ChannelQueue:
     def lease_acquired(self) -> None:
         """The replica that held the lease before may have been sending the first delivery."""
         self._first_uncertain = True
+        if self._context.store.shared:
+            self._health.forget()
 
     def update_head(self, head: QueueHead | None) -> None:
         """Wake a queue that waits for another delivery than ``head``, the first one in the store:
@@ -164,7 +166,7 @@ class ChannelQueue:
         if expires_in < 0 and self._context.clock_is_trusted():
             await self._mark_dead(delivery, "expired", "waited longer than the retention")
             return True
-        wait = self._context.timers.remaining(self.name, delivery)
+        wait = self._timer.remaining(delivery)
         if wait > 0:
             limit = expires_in if expires_in > 0 else MAX_RETRY_DELAY
             await self._wait(delivery, min(wait, MAX_RETRY_DELAY, limit))
@@ -196,58 +198,31 @@ class ChannelQueue:
         message = Message.loads(delivery.message)
         if delivery.digest:
             message = await self._build_digest(deliveries)
-        thread_id = message.thread if self._settings.has_threads and message.to is None else ""
+        thread_id = self._thread_id(message)
         thread = await self._context.store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None:
             message = message.in_thread()
-        channel, limiter = self._open()
+        _, limiter = self._open()
         await pause(limiter.take(), self._context.stop)
         picture = await self._context.pictures(message.picture) if message.picture else None
         if self._context.stop.is_set():
             return False
         self._require_lease()
         self._send_started = time.monotonic()
-        if message.change is not None:
-            outcome = await self._edit(delivery, message, thread, picture)
-            if outcome.stopped:
-                return False
-            if outcome.fallback is None:
-                took = self._elapsed()
-                await self._store(
-                    lambda: self._context.store.mark_sent([delivery.id], "", seconds=took)
-                )
-                await self._report_sent(deliveries, took, reached=outcome.reached)
-                return True
-            message = outcome.fallback if thread is None else outcome.fallback.in_thread()
-            picture = None
-        try:
-            receipt = await channel.send(
-                message,
-                delivery.digest or delivery.key,
-                ReplyTo(thread.root, thread.last, thread.title) if thread else None,
-                picture,
-            )
-        except ThreadNotFound as error:
-            if thread is None:
-                raise
-            log.warning(
-                "queue %s: delivery %d starts its thread again: %s", self.name, delivery.id, error
-            )
-            await self._context.store.delete_thread(self.name, thread_id)
+        if message.change is None:
+            return await self._post(deliveries, message, thread, picture)
+        outcome = await self._edit(delivery, message, thread, picture)
+        if outcome.stopped:
             return False
-        took = self._elapsed()
-        await self._store(
-            lambda: self._context.store.mark_sent(
-                [member.id for member in deliveries],
-                receipt.id,
-                queue=self.name,
-                thread=thread_id,
-                title=message.title,
-                seconds=took,
-            )
-        )
-        await self._report_sent(deliveries, took)
-        return True
+        if outcome.fallback is None:
+            await self._mark_sent(deliveries, reached=outcome.reached)
+            return True
+        message = outcome.fallback if thread is None else outcome.fallback.in_thread()
+        return await self._post(deliveries, message, thread, None)
+
+    def _thread_id(self, message: Message) -> str:
+        """The message's comment thread, if it is a thread in the channel too."""
+        return message.thread if self._settings.has_threads and message.to is None else ""
 
     async def _build_digest(self, deliveries: Sequence[Delivery]) -> Message:
         """Raises ``Permanent`` where a bug prevents it, so that its members are sent one by one."""
@@ -258,6 +233,29 @@ class ChannelQueue:
             log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
             raise Permanent("bug", type(error).__name__) from error
 
+    async def _post(
+        self,
+        deliveries: Sequence[Delivery],
+        message: Message,
+        thread: ThreadReceipts | None,
+        picture: Picture | None,
+    ) -> bool:
+        delivery, (channel, _) = deliveries[0], self._open()
+        reply_to = ReplyTo(thread.root, thread.last, thread.title) if thread else None
+        try:
+            receipt = await channel.send(
+                message, delivery.digest or delivery.key, reply_to, picture
+            )
+        except ThreadNotFound as error:
+            if thread is None:
+                raise
+            text = "queue %s: delivery %d starts its thread again: %s"
+            log.warning(text, self.name, delivery.id, error)
+            await self._context.store.delete_thread(self.name, message.thread)
+            return False
+        await self._mark_sent(deliveries, receipt.id, self._thread_id(message), message.title)
+        return True
+
     async def _edit(
         self,
         delivery: Delivery,
@@ -266,46 +264,47 @@ class ChannelQueue:
         picture: Picture | None,
     ) -> EditOutcome:
         """Raises what the channel raises."""
-        assert message.change is not None  # noqa: S101 - for the type checker
         channel, limiter = self._open()
-        shown = await self._context.store.shown_messages(self.name, message.thread)
-        attempt = EditAttempt(
-            queue=self.name,
-            delivery_id=delivery.id,
-            key=delivery.key,
-            message=message,
-            change=message.change,
-            thread=thread,
-            shown=shown,
-            done=self._edited.setdefault(delivery.id, set()),
-            metrics=self._context.metrics,
-        )
 
         async def throttle() -> bool:
             await pause(limiter.take(), self._context.stop)
             self._require_lease()
             return not self._context.stop.is_set()
 
-        outcome = await attempt.run(channel, picture, throttle)
+        shown = await self._context.store.shown_messages(self.name, message.thread)
+        done = self._edited.setdefault(delivery.id, set())
+        edit = Edit(self.name, delivery, message, thread, shown, done, self._context.metrics)
+        outcome = await edit.run(channel, picture, throttle)
         self._edited.pop(delivery.id)
         return outcome
 
-    async def _report_sent(
-        self, deliveries: Sequence[Delivery], took: float, *, reached: bool = True
+    async def _mark_sent(
+        self,
+        deliveries: Sequence[Delivery],
+        receipt: str = "",
+        thread_id: str = "",
+        title: str = "",
+        *,
+        reached: bool = True,
     ) -> None:
         """``reached``: whether the server was called, which shows that the queue works."""
-        delivery = deliveries[0]
+        delivery, took = deliveries[0], self._elapsed()
+        ids = [member.id for member in deliveries]
+        await self._store(
+            lambda: self._context.store.mark_sent(
+                ids, receipt, queue=self.name, thread=thread_id, title=title, seconds=took
+            )
+        )
         self._context.changed(member.event_id for member in deliveries)
         self._context.metrics.sent(self.name, took)
         if delivery.digest:
             self._context.metrics.digest(self.name)
             log.info("queue %s: a digest of %d deliveries sent", self.name, len(deliveries))
         else:
-            log.info(
-                "queue %s: delivery %d of event %d sent", self.name, delivery.id, delivery.event_id
-            )
+            text = "queue %s: delivery %d of event %d sent"
+            log.info(text, self.name, delivery.id, delivery.event_id)
         if reached:
-            await self._store(lambda: self._health.succeeded(self.name))
+            await self._store(lambda: self._health.succeeded())
 
     async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
         delivery = deliveries[0]
@@ -317,17 +316,17 @@ class ChannelQueue:
                 self._unbundled = frozenset(ids)
                 await self._store(lambda: self._context.store.set_digest(ids, ""))
                 return False
-            self._health.answered(self.name)
+            self._health.answered()
             await self._mark_dead(delivery, error.reason, error.detail)
             return True
         attempts = delivery.attempts + 1
         wait = retry_delay(attempts, error.retry_after)
-        was_stopped = await self._store(lambda: self._health.failed(self.name, error))
+        was_stopped = await self._store(lambda: self._health.failed(error))
         level = logging.DEBUG if was_stopped else logging.WARNING
         text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
         log.log(level, text, self.name, delivery.id, error, attempts, wait)
         next_at = time.time() + wait
-        self._context.timers.start(self.name, delivery.id, next_at, wait)
+        self._timer.start(delivery.id, next_at, wait)
         took = self._elapsed()
         await self._store(
             lambda: self._context.store.mark_failed(delivery.id, str(error), next_at, seconds=took)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Mapping
 
 from relay.delivery.backoff import pause
-from relay.delivery.health import QueueHealth
 from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
@@ -55,10 +54,7 @@ class QueueManager:
         self._settings = settings
         self._context = context
         self._store = context.store
-        self._metrics = context.metrics
         self._stop = context.stop
-        alerts_to = {name: queue.alerts_to for name, queue in settings.items()}
-        self._health = QueueHealth(context.store, context.metrics, alerts_to.get, context.notices)
         self._queues: dict[str, ChannelQueue] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
@@ -80,12 +76,11 @@ class QueueManager:
                 for name, queue in self._queues.items():
                     queue.update_head(busy.get(name))
                 await self._count()
-            except StoreUnavailable as error:
-                log.warning("the store can't be read: %s", error)
-            else:
                 for name in busy.keys() - self._settings.keys() - unknown:
                     unknown.add(name)
                     log.warning("deliveries wait for queue %s, which is not in the config", name)
+            except StoreUnavailable as error:
+                log.warning("the store can't be read: %s", error)
             await pause(SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL, self._stop)
 
     async def _count(self) -> None:
@@ -95,7 +90,7 @@ class QueueManager:
             return
         waiting = await self._store.waiting_queues()
         self._count_at = started + (time.monotonic() - started) / MAX_COUNT_RATIO
-        self._metrics.set_waiting(waiting, self._settings)
+        self._context.metrics.set_waiting(waiting, self._settings)
 
     async def stop(self, grace: float) -> None:
         """Give messages that are being sent ``grace`` seconds until their receipts are stored.
@@ -118,38 +113,19 @@ class QueueManager:
         try:
             while name in self._woken and not self._stop.is_set():
                 self._woken.discard(name)
-                if not await self._has_lease(name):
+                if not await self._store.acquire_lease(queue_lease(name)):
                     return
-                queue = self._queue(name)
+                if name not in self._queues:
+                    self._queues[name] = ChannelQueue(name, self._settings[name], self._context)
+                queue = self._queues[name]
                 queue.lease_acquired()
-                if self._store.shared:
-                    self._health.forget(name)
-                while not self._stop.is_set():
-                    if not await queue.send_next():
-                        break
-                await self._release(name)
+                while not self._stop.is_set() and await queue.send_next():
+                    pass
+                await self._store.release_lease(queue_lease(name))
         except LeaseLost:
             log.warning("queue %s: lease lost, another replica may serve it", name)
-        finally:
-            del self._tasks[name]
-
-    async def _has_lease(self, name: str) -> bool:
-        try:
-            return await self._store.acquire_lease(queue_lease(name))
         except StoreUnavailable as error:
             log.warning("queue %s waits for the store: %s", name, error)
             await pause(STORE_RETRY_DELAY, self._stop)
-            return False
-
-    async def _release(self, name: str) -> None:
-        try:
-            await self._store.release_lease(queue_lease(name))
-        except StoreUnavailable as error:
-            log.warning("queue %s: the lease can't be released: %s", name, error)
-
-    def _queue(self, name: str) -> ChannelQueue:
-        if name not in self._queues:
-            self._queues[name] = ChannelQueue(
-                name, self._settings[name], self._context, self._health
-            )
-        return self._queues[name]
+        finally:
+            del self._tasks[name]

@@ -1,12 +1,12 @@
 """Routing: which channels get an event, and which skip it for what reason."""
 
-import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from relay.config.settings import AnyChannel, Config
-from relay.delivery.facts import FactCache
+from relay.delivery.lookups import FactCache
+from relay.delivery.notices import report_problems
 from relay.delivery.pipeline import PreparedEvent
 from relay.delivery.renderer import ChangeRenderer, EventRenderer, is_synthetic, mentions_to_ping
 from relay.messages.document import shorten
@@ -15,8 +15,6 @@ from relay.metrics import Metrics
 from relay.penpot.events import Event
 from relay.penpot.selection import Selection
 from relay.store.records import FanOutResult, NewDelivery, StoredEvent
-
-log = logging.getLogger(__name__)
 
 NOT_MENTIONED, NO_EDITS = "nobody is mentioned", "edits are not sent"
 MAX_SUBJECT_LENGTH = 160  # characters
@@ -42,9 +40,7 @@ class Planner:
         facts = await self._facts.learn(prepared.event, stored.team)
         renderer = self._renderer(stored.team, prepared)
         routes = await route(prepared.event, stored.team, team.channels, renderer)
-        for problem in renderer.problems:
-            log.error("template %s", problem)
-            self._metrics.template_problem(problem.file)
+        report_problems(renderer.problems, self._metrics)
         return FanOutResult(
             stored.id,
             stored.team,

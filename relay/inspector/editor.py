@@ -16,7 +16,7 @@ from relay.channels import CHANNEL_TYPES, override_formats, render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
 from relay.config.settings import Config
-from relay.delivery.facts import FactCache
+from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import mentions_to_ping
 from relay.inspector import files, pages

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from relay.delivery.feed import TooManyListeners
 from relay.inspector.events import matches, requested_filters
+from relay.inspector.feed import TooManyListeners
 from relay.inspector.pages import inspector_of, render, row_id, viewer_of
 from relay.store.queries import NEW_ROWS_LIMIT, EventRow
 from relay.store.records import StoreUnavailable

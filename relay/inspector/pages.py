@@ -31,8 +31,8 @@ from relay import __version__
 from relay.channels import CHANNEL_TYPES
 from relay.channels.preview import SANDBOX, PreviewFrame
 from relay.config.settings import Config
-from relay.delivery.feed import ChangeFeed
 from relay.errors import RelayError
+from relay.inspector.feed import ChangeFeed
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.store.base import Store

@@ -13,7 +13,7 @@ from relay.delivery.backoff import (
     SETTLE_SECONDS,
     Clock,
     RateLimiter,
-    RetryTimers,
+    RetryTimer,
     retry_delay,
 )
 from relay.store.records import Delivery
@@ -103,34 +103,34 @@ def delivery(next_at: float) -> Delivery:
 
 @pytest.mark.parametrize("jump", [-DAY, 0.0, DAY])
 def test_a_retry_delay_does_not_change_when_the_clock_is_set(clocks: Clocks, jump: float) -> None:
-    timers = RetryTimers()
+    timer = RetryTimer()
     next_at = clocks.wall + 20
-    timers.start("a", 7, next_at, 20.0)
+    timer.start(7, next_at, 20.0)
     clocks.wall += jump
-    assert timers.remaining("a", delivery(next_at)) == 20.0
+    assert timer.remaining(delivery(next_at)) == 20.0
     clocks.advance(15)
-    assert timers.remaining("a", delivery(next_at)) == 5.0
+    assert timer.remaining(delivery(next_at)) == 5.0
     clocks.advance(5)
-    assert timers.remaining("a", delivery(next_at)) <= 0
+    assert timer.remaining(delivery(next_at)) <= 0
 
 
 def test_a_stored_retry_time_delays_a_queue_by_the_maximum_at_most(
     clocks: Clocks,
 ) -> None:
-    timers, waiting = RetryTimers(), delivery(clocks.wall + 20)
-    assert timers.remaining("a", waiting) == 20.0
+    timer, waiting = RetryTimer(), delivery(clocks.wall + 20)
+    assert timer.remaining(waiting) == 20.0
     late = delivery(clocks.wall + DAY)
-    assert timers.remaining("a", late) == MAX_RETRY_DELAY
+    assert timer.remaining(late) == MAX_RETRY_DELAY
     clocks.advance(MAX_RETRY_DELAY - 1)
-    assert timers.remaining("a", late) == 1.0
+    assert timer.remaining(late) == 1.0
     clocks.advance(1)
-    assert timers.remaining("a", late) <= 0
+    assert timer.remaining(late) <= 0
 
 
 def test_a_resent_delivery_does_not_wait(clocks: Clocks) -> None:
-    timers = RetryTimers()
-    timers.start("a", 7, clocks.wall + DAY, DAY)
-    assert timers.remaining("a", delivery(0.0)) <= 0
+    timer = RetryTimer()
+    timer.start(7, clocks.wall + DAY, DAY)
+    assert timer.remaining(delivery(0.0)) <= 0
 
 
 @pytest.mark.parametrize("jump", [-DAY, DAY])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.config.settings import Config
-from relay.delivery.facts import FactCache
+from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import PreparedEvent
 from relay.delivery.routing import MAX_SUBJECT_LENGTH, Planner, event_subject
 from relay.messages.templates import Templates

@@ -6,8 +6,8 @@ import pytest
 from starlette.requests import Request
 
 from relay.config.settings import Config
-from relay.delivery.feed import ChangeFeed
 from relay.inspector import live
+from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext, Viewer
 from relay.messages.templates import Templates
 from relay.store.records import FanOutResult, NewDelivery, NewEvent

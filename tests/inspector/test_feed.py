@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-import relay.delivery.feed
-from relay.delivery.feed import (
+import relay.inspector.feed
+from relay.inspector.feed import (
     LOAD_FACTOR,
     MAX_CHANGES,
     MAX_LISTENERS,
@@ -58,7 +58,7 @@ async def _second_update(feed: ChangeFeed, listener: Listener, *, first: int, to
 async def test_the_interval_grows_with_the_update_time_and_the_listeners(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay.delivery.feed, "MAX_UPDATE_INTERVAL", 3600.0)
+    monkeypatch.setattr(relay.inspector.feed, "MAX_UPDATE_INTERVAL", 3600.0)
     feed = ChangeFeed()
     with feed.listen() as listener, feed.listen():
         async with asyncio.timeout(60):  # ample on a slow machine
@@ -67,7 +67,7 @@ async def test_the_interval_grows_with_the_update_time_and_the_listeners(
 
 
 async def test_the_interval_has_a_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay.delivery.feed, "MAX_UPDATE_INTERVAL", 0.4)
+    monkeypatch.setattr(relay.inspector.feed, "MAX_UPDATE_INTERVAL", 0.4)
     feed = ChangeFeed()
     with feed.listen() as listener:
         pause = await _second_update(feed, listener, first=MAX_CHANGES, took=0.2)
