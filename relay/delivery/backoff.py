@@ -12,11 +12,8 @@ MAX_RETRY_DELAY = 300.0  # seconds, unless a server asks for more
 
 
 def retry_delay(attempts: int, requested: float | None = None) -> float:
-    """Seconds to wait after ``attempts`` failed attempts (1 after the first).
-
-    Doubles up to ``MAX_RETRY_DELAY``; the upper half is random, so that the queues of one failed
-    server do not retry at the same moment. Never less than what the server ``requested``.
-    """
+    """Seconds to wait after that many failed attempts, at least what the server ``requested``. The
+    upper half is random, so that the queues of a failed server do not retry at the same moment."""
     ceiling: float = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(attempts - 1, 30))
     wait = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
     return max(wait, requested or 0.0)
@@ -52,10 +49,8 @@ class RetryTimer:
 
 
 class Clock:
-    """Whether the wall clock can be trusted when it makes something expire.
-
-    A machine may start with a wrong time that is corrected later: what is deleted by then is lost.
-    """
+    """Whether the wall clock can be trusted when it makes something expire: a machine may start
+    with a wrong time that is corrected later, and what is deleted by then is lost."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, pairwise
 from typing import Any
 
 from relay.delivery.notices import notice_variables
 from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blocks, length, parse
 from relay.messages.escape import Markdown, escape
-from relay.messages.message import Mention, Message
+from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 
 MAX_DIGEST_SIZE = 20  # messages
@@ -21,11 +20,8 @@ _BLOCK_LENGTH, _INLINE_LENGTH = 100, 75  # characters of JSON around each
 
 
 def digest_size(messages: Sequence[Message]) -> int:
-    """How many of the first messages fit into one digest; 1 where the first is too long, goes to a
-    person, or edits another message.
-
-    Each counts with its longest form.
-    """
+    """How many of the first messages fit into one digest, each in its longest form; 1 where the
+    first is too long, goes to a person, or edits another message."""
     text = markdown = structure = 0
     for number, message in enumerate(messages[:MAX_DIGEST_SIZE]):
         entry = message.entry.longest if message.entry else _whole(message)
@@ -42,14 +38,11 @@ def digest_size(messages: Sequence[Message]) -> int:
 
 
 def _structure(document: Document) -> int:
-    total = 0
-    for block in leaf_blocks(document):
-        total += _BLOCK_LENGTH
-        if isinstance(block, Paragraph | Heading):
-            for part in block.inlines:
-                words = len(part.text) + len(part.url) if isinstance(part, Text) else 0
-                total += words + _INLINE_LENGTH
-    return total
+    blocks = list(leaf_blocks(document))
+    paragraphs = [block for block in blocks if isinstance(block, Paragraph | Heading)]
+    inlines = [part for block in paragraphs for part in block.inlines]
+    texts = sum(len(part.text) + len(part.url) for part in inlines if isinstance(part, Text))
+    return texts + _BLOCK_LENGTH * len(blocks) + _INLINE_LENGTH * len(inlines)
 
 
 def combine(templates: Templates, messages: Sequence[Message]) -> RenderResult:
@@ -67,15 +60,11 @@ def combine(templates: Templates, messages: Sequence[Message]) -> RenderResult:
     last = messages[-1]
     variables = notice_variables("digest", {"messages": summary})
     result = templates.render("digest", variables, team=last.team, channel_kind="")
-    is_single = len(by_file) == 1
-    message = replace(
-        result.message,
-        url=last.url if is_single else "",
-        at=last.at,
-        mentions=_mentions(messages),
-        file=last.file if is_single else "",
-        file_id=last.file_id if is_single else "",
-    )
+    # Each mentioned person once.
+    mentions = {person.id: person for message in messages for person in message.mentions}
+    message = replace(result.message, at=last.at, mentions=tuple(mentions.values()))
+    if len(by_file) == 1:
+        message = replace(message, url=last.url, file=last.file, file_id=last.file_id)
     return replace(result, message=message)
 
 
@@ -86,8 +75,7 @@ def _group(messages: Sequence[Message]) -> dict[str, Any]:
         "url": next((message.file_url for message in messages if message.file_url), ""),
         "entries": [
             Markdown(_entry(message, before))
-            for before, message in pairwise(chain([None], messages))
-            if message
+            for message, before in zip(messages, (None, *messages), strict=False)
         ],
     }
 
@@ -103,9 +91,3 @@ def _entry(message: Message, before: Message | None) -> str:
 
 def _whole(message: Message) -> str:
     return (message.full.body or str(escape(message.title))).strip()
-
-
-def _mentions(messages: Sequence[Message]) -> tuple[Mention, ...]:
-    """Each mentioned person once."""
-    mentions = [mention for message in messages for mention in message.mentions]
-    return tuple({mention.id: mention for mention in mentions}.values())

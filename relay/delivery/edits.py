@@ -14,12 +14,8 @@ log = logging.getLogger(__name__)
 
 
 class EditOutcome(NamedTuple):
-    reached: bool
-    """Whether the channel's server was called and answered."""
-    fallback: Message | None = None
-    """A message that still has to be sent."""
-    stopped: bool = False
-    """The service stops before all messages are edited: the next attempt edits the rest."""
+    reached: bool  # the channel's server answered a call
+    fallback: Message | None = None  # still has to be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +25,19 @@ class Edit:
     queue: str
     delivery: Delivery
     message: Message
+    change: Change
     thread: ThreadReceipts | None
-    shown: Sequence[ShownMessage]
-    """The queue's deliveries in this comment thread."""
+    shown: Sequence[ShownMessage]  # the queue's deliveries in this comment thread
     done: set[str]
     """Receipts that this and earlier attempts have handled: a long thread may need more calls than
     its server allows at a time."""
     metrics: Metrics
 
-    @property
-    def change(self) -> Change:
-        assert self.message.change is not None  # noqa: S101 - for the type checker
-        return self.message.change
-
     async def run(
-        self, channel: Channel, picture: Picture | None, throttle: Callable[[], Awaitable[bool]]
+        self, channel: Channel, picture: Picture | None, throttle: Callable[[], Awaitable[None]]
     ) -> EditOutcome:
-        """``throttle`` waits until the channel's rate limit allows the next call; it returns False
-        where the service stops. Idempotent. Raises ``DeliveryError``."""
+        """``throttle`` waits until the channel's rate limit allows the next call. Idempotent.
+        Raises ``DeliveryError`` and what ``throttle`` raises: the next attempt edits the rest."""
         change, receipts = self.change, self._receipts()
         if not isinstance(channel, EditableChannel) or not receipts:
             log.info("queue %s: delivery %d has no message to edit", self.queue, self.delivery.id)
@@ -58,8 +49,8 @@ class Edit:
         for number, receipt in enumerate(receipts):
             if receipt in self.done:
                 continue
-            if self.done and not await throttle():
-                return EditOutcome(reached=True, stopped=True)
+            if self.done:
+                await throttle()
             try:
                 await self._edit(channel, receipt, f"{self.delivery.key}.{number}", picture)
             except (MessageNotFound, NotEditable) as error:
@@ -71,8 +62,8 @@ class Edit:
             self.done.add(receipt)
         if not not_editable and (not change.new_mentions or channel.edits_notify):
             return EditOutcome(reached=True)
-        may_continue = await throttle()
-        return EditOutcome(reached=True, fallback=change.fallback, stopped=not may_continue)
+        await throttle()
+        return EditOutcome(reached=True, fallback=change.fallback)
 
     def _receipts(self) -> list[str]:
         """The messages to edit. The root of a thread comes last, as a server removes it only when
@@ -80,7 +71,7 @@ class Edit:
         sent = [message for message in self._sent() if message.receipt]
         # An edit with new mentions sent a message of its own, which is removed as well.
         affected = sent if self.change.removes else sent[:1]
-        return [message.receipt for message in sorted(affected, key=lambda sent: not sent.comment)]
+        return [message.receipt for message in sorted(affected, key=_is_root)]
 
     def _is_superseded(self) -> bool:
         """Whether a later edit of the same message was sent: an older one that is put back must not
@@ -108,3 +99,7 @@ class Edit:
             await channel.remove(receipt, message, key)
         else:
             await channel.update(receipt, message, key, picture if message.picture else None)
+
+
+def _is_root(message: ShownMessage) -> bool:
+    return message.comment == ""

@@ -1,7 +1,6 @@
 """Fan-out: turns stored events, in their order, into one message per channel that takes them."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
@@ -70,27 +69,18 @@ class FanOut:
             self._woken.clear()
             try:
                 if not await self._store.acquire_lease(FAN_OUT_LEASE):
-                    await self._reset()
+                    await self._preparer.reset()
                     await pause(SHARED_POLL_INTERVAL, self._stop)
                 elif not await self._fan_out():
-                    await self._wait()
+                    shared = self._store.shared
+                    await pause(SHARED_POLL_INTERVAL if shared else POLL_INTERVAL, self._woken)
             except LeaseLost:
                 log.warning("lease lost, another replica does the fan-out")
-                await self._reset()
+                await self._preparer.reset()
             except StoreUnavailable as error:
                 log.warning("fan-out waits for the store: %s", error)
-                await self._reset()
+                await self._preparer.reset()
                 await pause(STORE_RETRY_DELAY, self._stop)
-
-    async def _reset(self) -> None:
-        await self._preparer.reset()
-        self._planner.reset()
-
-    async def _wait(self) -> None:
-        interval = SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(interval):
-                await self._woken.wait()
 
     async def _fan_out(self) -> bool:
         """Process one batch; False when no events are stored.
@@ -121,12 +111,12 @@ class FanOut:
     async def _wait_for_lookups(self, done: asyncio.Event, *, or_new_events: bool) -> bool:
         """False when the service stops, or, with ``or_new_events``, when more events can be
         prepared."""
-        lookups = asyncio.create_task(done.wait())
-        woken = asyncio.create_task((self._woken if or_new_events else self._stop).wait())
-        await asyncio.wait({lookups, woken}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (lookups, woken):
+        woken = self._woken if or_new_events else self._stop
+        waits = [asyncio.create_task(event.wait()) for event in (done, woken)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
             task.cancel()
-        return lookups.done()
+        return done.is_set()
 
     async def _plan(self, stored: StoredEvent) -> FanOutResult:
         """Raises ``StoreUnavailable`` and nothing else: one event must not hold up the others."""
@@ -149,7 +139,7 @@ class FanOut:
             raise
         except Exception as error:
             log.exception("fan-out")
-            await self._reset()
+            await self._preparer.reset()
             if len(batch) > 1:
                 return [plan for single in batch for plan in await self._write([single])]
             batch = [_failed_plan(batch[0].event_id, batch[0].team, error)]

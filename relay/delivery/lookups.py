@@ -8,18 +8,18 @@ import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cachetools import LRUCache, TTLCache
+
 from relay.metrics import Metrics
 from relay.penpot.client import (
     ALL,
-    AnswerCache,
     CallPolicy,
     CircuitBreaker,
     PenpotBusy,
@@ -81,8 +81,9 @@ class FactCache:
 
     def __init__(self, store: FactStore) -> None:
         self._store = store
-        self._facts: OrderedDict[tuple[str, FactKey], Fact] = OrderedDict()
-        self._named_at: dict[tuple[str, FactKey], float] = {}  # by an event, of projects only
+        self._facts: LRUCache[tuple[str, FactKey], Fact] = LRUCache(MAX_CACHED_FACTS)
+        # When an event named a project.
+        self._named_at: LRUCache[tuple[str, FactKey], float] = LRUCache(MAX_CACHED_FACTS)
         # Facts from Penpot's API: in no plan yet, and in plans that are not stored yet.
         self._pending: dict[tuple[str, FactKey], Fact] = {}
         self._planned: dict[tuple[str, FactKey], Fact] = {}
@@ -99,20 +100,16 @@ class FactCache:
 
     async def learn(self, event: Event, team: str) -> dict[FactKey, str]:
         """The new facts from ``event`` and from earlier calls of ``add``, as the store keeps them.
-
-        They count as known from now on; call ``mark_stored`` or ``reset`` afterwards.
-        """
+        They count as known from now on; call ``mark_stored`` or ``reset`` afterwards."""
         facts = facts_from_event(event)
         known = await self._look_up(team, {fact.key for fact in facts})
         changed = {}
         for fact in changed_facts(event, facts, known):
-            self._cache(team, fact.key, fact)
+            self._facts[team, fact.key] = fact
             changed[fact.key] = fact.dumps()
         for fact in facts:
             if fact.kind == "project" and fact.name:
                 self._named_at[team, fact.key] = time.monotonic()
-        while len(self._named_at) > MAX_CACHED_FACTS:
-            del self._named_at[next(iter(self._named_at))]
         for owner, key in [pending for pending in self._pending if pending[0] == team]:
             fact = self._planned[owner, key] = self._pending.pop((owner, key))
             changed.setdefault(key, self._facts.get((owner, key), fact).dumps())
@@ -132,8 +129,7 @@ class FactCache:
                 is_newer = self._named_at.get((team, fact.key), -math.inf) < asked_at
             merged = Fact.merged(old, fact) if is_newer else Fact.merged(fact, old)
             if merged != known[fact.key]:
-                known[fact.key] = merged
-                self._cache(team, fact.key, merged)
+                known[fact.key] = self._facts[team, fact.key] = merged
                 self._pending[team, fact.key] = merged
 
     async def has_names(self, team: str, keys: Collection[FactKey]) -> bool:
@@ -151,35 +147,20 @@ class FactCache:
         self._pending = self._planned | self._pending
         self._planned = {}
 
-    async def _look_up(self, team: str, keys: Iterable[FactKey]) -> dict[FactKey, Fact]:
+    async def _look_up(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, Fact]:
         """Facts as they are when this returns: another task may learn while the store is read."""
-        facts: dict[FactKey, Fact] = {}
-        unread: list[FactKey] = []
+        cached = {key: self._facts.get((team, key)) for key in keys}
+        unread = [key for key, fact in cached.items() if fact is None]
+        stored = await self._store.facts(team, unread) if unread else {}
+        facts = {}
         for key in keys:
-            fact = self._facts.get((team, key))
+            fact = self._facts.get((team, key), cached[key])
             if fact is None:
-                unread.append(key)
-            else:
-                self._facts.move_to_end((team, key))
-                facts[key] = fact
-        if unread:
-            stored = await self._store.facts(team, unread)
-            for key in facts:
-                facts[key] = self._facts.get((team, key), facts[key])
-            for key in unread:
-                fact = self._facts.get((team, key))
-                if fact is None:
-                    fact = Fact.loads(*key, stored[key]) if key in stored else Fact(*key)
-                    fact = Fact.merged(self._pending.get((team, key)), fact)
-                    self._cache(team, key, fact)
-                facts[key] = fact
+                fact = Fact.loads(*key, stored[key]) if key in stored else Fact(*key)
+                fact = Fact.merged(self._pending.get((team, key)), fact)
+                self._facts[team, key] = fact
+            facts[key] = fact
         return facts
-
-    def _cache(self, team: str, key: FactKey, fact: Fact) -> None:
-        self._facts[team, key] = fact
-        self._facts.move_to_end((team, key))
-        while len(self._facts) > MAX_CACHED_FACTS:
-            self._facts.popitem(last=False)
 
 
 class Lookups:
@@ -203,9 +184,10 @@ class Lookups:
             TEMPLATES: self._penpot.builtin_templates,
         }
         self._tasks = SharedTasks(_log_bug)
-        self._asked = AnswerCache(_MAX_ASKED)
-        self._projects = AnswerCache(_MAX_ASKED)  # ids of those that changed last, by team
-        self._names_checked = AnswerCache(_MAX_ASKED)
+        self._asked: TTLCache[tuple[str, LookupCall], bool] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
+        # The ids of the projects that changed last, by team.
+        self._projects: TTLCache[tuple[str, str], Any] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
+        self._names_checked: TTLCache[tuple[str, str], bool] = TTLCache(_MAX_ASKED, NAMES_TTL / 24)
         self._is_refused = False
         self._state = self._stored_state = "unknown"
 
@@ -249,16 +231,15 @@ class Lookups:
                     answers |= new_answers
         except TimeoutError:
             if self._breaker.last_answer_at < started:
-                error = PenpotBusy(f"no answer within {LOOKUP_TIMEOUT:g} s")
-                self._breaker.failed(ALL, error)
+                self._breaker.failed(ALL, PenpotBusy(f"no answer within {LOOKUP_TIMEOUT:g} s"))
         return event
 
     async def _refresh_names(self, enriched: Event, team: str, team_id: str) -> None:
         """Look up a team's people and projects once a day, without waiting for the answer."""
         key = team, enriched.team.id
-        if not enriched.team.id or self._names_checked.get(key, NAMES_TTL / 24):
+        if not enriched.team.id or key in self._names_checked:
             return
-        self._names_checked.put(key, True)
+        self._names_checked[key] = True
         for method in _DAILY:
             call = LookupCall(method, (enriched.team.id,))
             stored = await self._store.get_value(_asked_key(team, call))
@@ -271,9 +252,9 @@ class Lookups:
         people = [("person", person.id) for person in enriched.comment.mentions]
         nameless = bool(enriched.actor.id and not enriched.actor.name)
         nameless = nameless or not await self._cache.has_names(team, people)
-        projects = self._projects.get((team, enriched.team.id), REPEAT_INTERVAL)
+        projects = self._projects.get((team, enriched.team.id))
         plan = lookup_plan(enriched, nameless, projects)
-        calls = {call for call in plan if not self._asked.get((team, call), REPEAT_INTERVAL)}
+        calls = {call for call in plan if (team, call) not in self._asked}
         if (created := created_object_call(enriched)) is not None:
             calls.add(created)
         return {call for call in calls if not self._breaker.is_open(call.method)}
@@ -289,8 +270,7 @@ class Lookups:
         }
 
     def _start(self, team: str, team_id: str, call: LookupCall) -> asyncio.Task[Any]:
-        """The task of a call, shared by all events that need it; it continues when they time
-        out."""
+        """The task of a call, shared by all events that need it."""
         return self._tasks.start((team, call), partial(self._call, team, team_id, call))
 
     async def _call(self, team: str, team_id: str, call: LookupCall) -> Any:
@@ -299,12 +279,12 @@ class Lookups:
         answer = await self._methods[call.method](*call.ids)
         if answer is not None:
             if call.method == PROJECTS:
-                self._projects.put((team, call.ids[0]), recently_modified(answer))
+                self._projects[team, call.ids[0]] = recently_modified(answer)
             facts = islice(facts_from_answer(call, answer, team_id), _MAX_FACTS)
             await self._cache.add(team, list(facts), started)
             if call.method in _DAILY:
                 await self._store.put_value(_asked_key(team, call), "")
-        self._asked.put((team, call), True)
+        self._asked[team, call] = True
         return answer
 
     async def _add_needed_facts(

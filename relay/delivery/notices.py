@@ -88,6 +88,15 @@ def report_problems(problems: Iterable[Problem], metrics: Metrics) -> None:
         metrics.template_problem(problem.file)
 
 
+async def off_loop(templates: Templates, work: Callable[[Templates], RenderResult]) -> RenderResult:
+    """The result of ``work``, in a thread where users' templates may block."""
+    if templates.user is not None:
+        return await asyncio.to_thread(work, templates)
+    result = work(templates)
+    await asyncio.sleep(0)  # rendering takes time: let other tasks run
+    return result
+
+
 class NoticeRenderer:
     def __init__(self, templates: Templates, metrics: Metrics) -> None:
         self._templates = templates
@@ -101,10 +110,6 @@ class NoticeRenderer:
         )
 
     async def run(self, work: Callable[[Templates], RenderResult]) -> Message:
-        """Off the event loop where the user has templates."""
-        if self._templates.user is None:
-            result = work(self._templates)
-        else:
-            result = await asyncio.to_thread(work, self._templates)
+        result = await off_loop(self._templates, work)
         report_problems(result.problems, self._metrics)
         return result.message

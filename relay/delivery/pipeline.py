@@ -74,9 +74,7 @@ async def examples(names: Iterable[str], source: EventSource) -> list[Event]:
 class _Preparation:
     """An event that is prepared ahead of its turn."""
 
-    def __init__(
-        self, work: Callable[["_Preparation"], Coroutine[Any, Any, PreparedEvent]]
-    ) -> None:
+    def __init__(self, work: "Callable[[_Preparation], Coroutine[Any, Any, PreparedEvent]]"):
         self.lookups_begun = asyncio.Event()
         self.lookups_done = asyncio.Event()
         self.turn = asyncio.Event()
@@ -131,18 +129,19 @@ class EventPreparer:
         """Raises as ``prepare``."""
         if self._lookups is None:
             return await self._prepare(stored)
-        preparation = self._ahead.pop(stored.id, None) or _Preparation(
-            partial(self._prepare, stored)
-        )
+        work = partial(self._prepare, stored)
+        preparation = self._ahead.pop(stored.id, None) or _Preparation(work)
         preparation.turn.set()
         return await preparation.task
 
     async def reset(self) -> None:
-        """Cancel all preparations: other events, or other facts, may come next."""
+        """Cancel all preparations, as other events may come next, and forget the facts of plans
+        that could not be stored."""
         await self._cancel(list(self._ahead))
+        self._facts.reset()
 
     async def close(self) -> None:
-        await self.reset()
+        await self._cancel(list(self._ahead))
         if self._lookups is not None:
             await self._lookups.close()
 
@@ -164,17 +163,8 @@ class EventPreparer:
     async def _look_up_until_turn(
         self, stored: StoredEvent, source: EventSource, preparation: _Preparation, event: Event
     ) -> Event:
-        team = self._config.teams.get(stored.team)
-        selected = [
-            channel
-            for channel in (team.channels if team else ())
-            if Selection.of(channel.events).takes(event.name, event.group)
-        ]
         try:
-            if selected:
-                with_picture = any(channel.has_thumbnails for channel in selected)
-                begun = preparation.lookups_begun.set
-                event = await self._look_up(event, source, stored.received_at, begun, with_picture)
+            event = await self._look_up(event, stored, source, preparation.lookups_begun.set)
         except StoreUnavailable:
             raise
         except Exception:  # a bug in a lookup must not cost the message
@@ -184,20 +174,23 @@ class EventPreparer:
         return event
 
     async def _look_up(
-        self,
-        event: Event,
-        source: EventSource,
-        received_at: float,
-        begun: Callable[[], None],
-        with_picture: bool,
+        self, event: Event, stored: StoredEvent, source: EventSource, begun: Callable[[], None]
     ) -> Event:
-        assert self._lookups is not None  # noqa: S101 - no preparation without
+        team = self._config.teams.get(source.team)
+        channels = [
+            channel
+            for channel in (team.channels if team else ())
+            if Selection.of(channel.events).takes(event.name, event.group)
+        ]
+        if self._lookups is None or not channels:
+            return event
         deadline = time.monotonic() + LOOKUP_TIMEOUT
-        event = await self._lookups.fill(event, source.team, source.team_id, received_at, begun)
-        if not with_picture or self._thumbnails is None or self._lookups.is_paused:
+        own_team = source.team_id
+        event = await self._lookups.fill(event, source.team, own_team, stored.received_at, begun)
+        with_picture = any(channel.has_thumbnails for channel in channels)
+        if self._thumbnails is None or not with_picture or self._lookups.is_paused:
             return event
         begun()
-        enriched = await self._facts.enriched(event, source.team, "", source.team_id)
-        timeout = deadline - time.monotonic()
-        media = await self._thumbnails.of(enriched, timeout, source.team_id)
+        enriched = await self._facts.enriched(event, source.team, "", own_team)
+        media = await self._thumbnails.of(enriched, deadline - time.monotonic(), own_team)
         return replace(event, file=replace(event.file, thumbnail=media))

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from relay.channels.base import (
     Channel,
@@ -38,6 +38,7 @@ from relay.store.records import (
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 READ_BATCH_SIZE = 32
@@ -51,6 +52,10 @@ class QueueSettings:
     has_threads: bool = False
     digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
     alerts_to: str | None = None  # the queue that gets the alerts about this one
+
+
+class _Stopped(Exception):
+    """The service stops: the message stays waiting."""
 
 
 async def _no_picture(_: str) -> Picture | None:
@@ -83,6 +88,7 @@ class ChannelQueue:
         self.name = name
         self._settings = settings
         self._context = context
+        self._store, self._metrics, self._stop = context.store, context.metrics, context.stop
         self._health = QueueHealth(
             name, settings.alerts_to, context.store, context.metrics, context.notices
         )
@@ -98,7 +104,7 @@ class ChannelQueue:
     def lease_acquired(self) -> None:
         """The replica that held the lease before may have been sending the first delivery."""
         self._first_uncertain = True
-        if self._context.store.shared:
+        if self._store.shared:
             self._health.forget()
 
     def update_head(self, head: QueueHead | None) -> None:
@@ -117,16 +123,16 @@ class ChannelQueue:
     async def send_next(self) -> bool:
         """Send the next messages; False when there are none."""
         try:
-            batch = await self._context.store.waiting_deliveries(self.name, self._read_size())
+            batch = await self._store.waiting_deliveries(self.name, self._read_size())
             if members := await self._digest_members(batch):
                 await self._deliver(members)
                 return True
             for delivery in batch:
-                if self._context.stop.is_set() or not await self._deliver([delivery]):
+                if self._stop.is_set() or not await self._deliver([delivery]):
                     break
         except StoreUnavailable as error:
             log.warning("queue %s waits for the store: %s", self.name, error)
-            await pause(STORE_RETRY_DELAY, self._context.stop)
+            await pause(STORE_RETRY_DELAY, self._stop)
             return True
         return bool(batch)
 
@@ -155,7 +161,7 @@ class ChannelQueue:
         if len(members) == 1:
             return [batch[0]]
         key = uuid.uuid4().hex
-        await self._context.store.set_digest([member.id for member in members], key)
+        await self._store.set_digest([member.id for member in members], key)
         return [replace(member, digest=key) for member in members]
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> bool:
@@ -173,6 +179,8 @@ class ChannelQueue:
             return False
         try:
             return await self._send(deliveries)
+        except _Stopped:
+            return False
         except DeliveryError as error:
             return await self._fail(deliveries, error)
         except (StoreUnavailable, LeaseLost):
@@ -185,35 +193,27 @@ class ChannelQueue:
         """Wait without polling the store: ``update_head`` reports changes of the delivery."""
         self._waiting_for = QueueHead(delivery.id, delivery.next_at)
         self._woken.clear()
-        if not self._context.stop.is_set():
+        if not self._stop.is_set():
             await pause(seconds, self._woken)
         self._waiting_for = None
 
     async def _send(self, deliveries: Sequence[Delivery]) -> bool:
-        """Send a message and store its receipt; False when it stays waiting.
-
-        Raises what the channel raises.
-        """
+        """Send a message and store its receipt; False when it stays waiting. Raises what the
+        channel raises."""
         delivery = deliveries[0]
         message = Message.loads(delivery.message)
         if delivery.digest:
             message = await self._build_digest(deliveries)
         thread_id = self._thread_id(message)
-        thread = await self._context.store.get_thread(self.name, thread_id) if thread_id else None
+        thread = await self._store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None:
             message = message.in_thread()
-        _, limiter = self._open()
-        await pause(limiter.take(), self._context.stop)
         picture = await self._context.pictures(message.picture) if message.picture else None
-        if self._context.stop.is_set():
-            return False
-        self._require_lease()
+        await self._throttle()
         self._send_started = time.monotonic()
         if message.change is None:
             return await self._post(deliveries, message, thread, picture)
         outcome = await self._edit(delivery, message, thread, picture)
-        if outcome.stopped:
-            return False
         if outcome.fallback is None:
             await self._mark_sent(deliveries, reached=outcome.reached)
             return True
@@ -251,7 +251,7 @@ class ChannelQueue:
                 raise
             text = "queue %s: delivery %d starts its thread again: %s"
             log.warning(text, self.name, delivery.id, error)
-            await self._context.store.delete_thread(self.name, message.thread)
+            await self._store.delete_thread(self.name, message.thread)
             return False
         await self._mark_sent(deliveries, receipt.id, self._thread_id(message), message.title)
         return True
@@ -263,18 +263,13 @@ class ChannelQueue:
         thread: ThreadReceipts | None,
         picture: Picture | None,
     ) -> EditOutcome:
-        """Raises what the channel raises."""
-        channel, limiter = self._open()
-
-        async def throttle() -> bool:
-            await pause(limiter.take(), self._context.stop)
-            self._require_lease()
-            return not self._context.stop.is_set()
-
-        shown = await self._context.store.shown_messages(self.name, message.thread)
+        assert message.change is not None  # noqa: S101 - for the type checker
+        shown = await self._store.shown_messages(self.name, message.thread)
         done = self._edited.setdefault(delivery.id, set())
-        edit = Edit(self.name, delivery, message, thread, shown, done, self._context.metrics)
-        outcome = await edit.run(channel, picture, throttle)
+        edit = Edit(
+            self.name, delivery, message, message.change, thread, shown, done, self._metrics
+        )
+        outcome = await edit.run(self._open()[0], picture, self._throttle)
         self._edited.pop(delivery.id)
         return outcome
 
@@ -290,47 +285,42 @@ class ChannelQueue:
         """``reached``: whether the server was called, which shows that the queue works."""
         delivery, took = deliveries[0], self._elapsed()
         ids = [member.id for member in deliveries]
-        await self._store(
-            lambda: self._context.store.mark_sent(
-                ids, receipt, queue=self.name, thread=thread_id, title=title, seconds=took
-            )
-        )
+        thread = {"queue": self.name, "thread": thread_id, "title": title}
+        await self._write(self._store.mark_sent, ids, receipt, **thread, seconds=took)
         self._context.changed(member.event_id for member in deliveries)
-        self._context.metrics.sent(self.name, took)
+        self._metrics.sent(self.name, took)
         if delivery.digest:
-            self._context.metrics.digest(self.name)
+            self._metrics.digest(self.name)
             log.info("queue %s: a digest of %d deliveries sent", self.name, len(deliveries))
         else:
             text = "queue %s: delivery %d of event %d sent"
             log.info(text, self.name, delivery.id, delivery.event_id)
         if reached:
-            await self._store(lambda: self._health.succeeded())
+            await self._write(self._health.succeeded)
 
     async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
         delivery = deliveries[0]
-        self._context.metrics.failed(self.name, error.reason)
+        self._metrics.failed(self.name, error.reason)
         if not isinstance(error, RetryLater | Misconfigured):
             if delivery.digest:
                 log.warning("queue %s: digest failed, sent one by one: %s", self.name, error)
                 ids = [member.id for member in deliveries]
                 self._unbundled = frozenset(ids)
-                await self._store(lambda: self._context.store.set_digest(ids, ""))
+                await self._write(self._store.set_digest, ids, "")
                 return False
             self._health.answered()
             await self._mark_dead(delivery, error.reason, error.detail)
             return True
         attempts = delivery.attempts + 1
         wait = retry_delay(attempts, error.retry_after)
-        was_stopped = await self._store(lambda: self._health.failed(error))
+        was_stopped = await self._write(self._health.failed, error)
         level = logging.DEBUG if was_stopped else logging.WARNING
         text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
         log.log(level, text, self.name, delivery.id, error, attempts, wait)
         next_at = time.time() + wait
         self._timer.start(delivery.id, next_at, wait)
         took = self._elapsed()
-        await self._store(
-            lambda: self._context.store.mark_failed(delivery.id, str(error), next_at, seconds=took)
-        )
+        await self._write(self._store.mark_failed, delivery.id, str(error), next_at, seconds=took)
         self._context.changed([delivery.event_id])
         return False
 
@@ -339,14 +329,19 @@ class ChannelQueue:
         error = f"{reason}: {detail}" if detail else reason
         log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
         took = self._elapsed()
-        await self._store(lambda: self._context.store.mark_dead(delivery.id, error, seconds=took))
+        await self._write(self._store.mark_dead, delivery.id, error, seconds=took)
         self._context.changed([delivery.event_id])
-        self._context.metrics.dead(self.name, reason)
+        self._metrics.dead(self.name, reason)
 
-    def _require_lease(self) -> None:
-        """Raises ``LeaseLost`` where another replica may have sent the same message meanwhile,
-        because this one was suspended or the store was unavailable."""
-        if not self._context.store.holds_lease(queue_lease(self.name)):
+    async def _throttle(self) -> None:
+        """Wait until the rate limit allows a call. Raises ``LeaseLost`` where another replica may
+        have sent the same message meanwhile, because this one was suspended or the store was
+        unavailable."""
+        _, limiter = self._open()
+        await pause(limiter.take(), self._stop)
+        if self._stop.is_set():
+            raise _Stopped
+        if not self._store.holds_lease(queue_lease(self.name)):
             raise LeaseLost(queue_lease(self.name))
 
     def _elapsed(self) -> float:
@@ -354,12 +349,14 @@ class ChannelQueue:
         started, self._send_started = self._send_started, None
         return 0.0 if started is None else time.monotonic() - started
 
-    async def _store(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Write the result of a send, with retries until it succeeds, even while the service
-        stops: otherwise the message would be sent again."""
+    async def _write(
+        self, write: Callable[P, Awaitable[T]], *values: P.args, **named: P.kwargs
+    ) -> T:
+        """Write the result of a send, with retries even while the service stops: otherwise the
+        message would be sent again."""
         while True:
             try:
-                return await write()
+                return await write(*values, **named)
             except StoreUnavailable as error:
                 log.warning("the result of a delivery can't be stored yet: %s", error)
                 await asyncio.sleep(STORE_RETRY_DELAY)

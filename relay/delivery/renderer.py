@@ -1,6 +1,5 @@
-"""The mentioned people of an event, with their addresses from the config."""
+"""From an event to its messages: one for each variant that its channels need."""
 
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel
+from relay.delivery.notices import off_loop
 from relay.messages.lint import Problem
 from relay.messages.message import Change, Mention, Message
 from relay.messages.templates import RenderResult, Templates
@@ -82,26 +82,24 @@ class EventRenderer:
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
         """One message, or one for each person where the channel writes to people directly."""
         if channel.is_direct:
-            return [RenderedMessage(message.dumps()) for message in await self.compose(channel)]
+            messages = [replace(await self._message(channel), to=to) for to in self._people]
+            return [RenderedMessage(message.dumps()) for message in messages]
         key = self._variant(channel), channel.has_thumbnails
         if key not in self._serialized:
-            (message,) = await self.compose(channel)
-            self._serialized[key] = RenderedMessage(message.dumps(), *self._shown_ids())
+            text = (await self.compose(channel)).dumps()
+            self._serialized[key] = RenderedMessage(text, *self._shown_ids())
         return [self._serialized[key]]
 
-    async def compose(self, channel: AnyChannel) -> list[Message]:
-        """As ``messages``, not serialized."""
-        if channel.is_direct and not self._people:
-            return []
+    async def compose(self, channel: AnyChannel) -> Message:
+        """The message of a channel that is not direct, not serialized."""
+        return replace(await self._message(channel), mentions=self._people)
+
+    async def _message(self, channel: AnyChannel) -> Message:
         variant = self._variant(channel)
         if variant not in self._rendered:
             self._rendered[variant] = await self._render_variant(variant)
-        message = self._rendered[variant]
-        if channel.has_thumbnails:
-            message = replace(message, picture=self._picture)
-        if channel.is_direct:
-            return [replace(message, to=person) for person in self._people]
-        return [replace(message, mentions=self._people)]
+        picture = self._picture if channel.has_thumbnails else ""
+        return replace(self._rendered[variant], picture=picture)
 
     def _variant(self, channel: AnyChannel) -> _Variant:
         in_thread = (
@@ -133,20 +131,9 @@ class EventRenderer:
         return message
 
     async def _render(self, event: Event, variant: _Variant, *, digest: bool) -> Message:
-        work = partial(
-            render,
-            self._templates,
-            event,
-            self._team,
-            variant.kind,
-            emails=variant.share_emails,
-            digest=digest,
-        )
-        if self._templates.user is None:
-            result = work()
-            await asyncio.sleep(0)  # rendering takes time: let other tasks run
-        else:
-            result = await asyncio.to_thread(work)
+        team, kind, emails = self._team, variant.kind, variant.share_emails
+        work = partial(render, event=event, team=team, kind=kind, emails=emails, digest=digest)
+        result = await off_loop(self._templates, work)
         self.problems.update(result.problems)
         return result.message
 
@@ -165,45 +152,38 @@ class ChangeRenderer:
         self._event = event
         self._new_mentions = _new_mentions(event, people)
         self._line = EventRenderer(templates, event, team, self._new_mentions, "")
-        self._edits = {
-            kind: EventRenderer(
-                templates, original_comment_event(event, kind), team, people, picture
-            )
-            for kind, channel_type in CHANNEL_TYPES.items()
-            if channel_type.editor
-        }
+        self._edits: dict[str, EventRenderer] = {}
+        for kind, channel_type in CHANNEL_TYPES.items():
+            if channel_type.editor:
+                original = original_comment_event(event, kind)
+                self._edits[kind] = EventRenderer(templates, original, team, people, picture)
 
     @property
     def problems(self) -> set[Problem]:
         return self._line.problems.union(*(edit.problems for edit in self._edits.values()))
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
-        is_state = self._event.name in _STATE_EVENTS
+        event, comment = self._event, self._event.comment
+        is_state = event.name in _STATE_EVENTS
         if channel.edit_mode == "none" and not is_state:
             return []
-        known = self._event.comment.is_first or self._event.comment.id
+        known = comment.is_first or comment.id
         if channel.edit_mode != "in-place" or not known:
             return await self._line.messages(channel)
-        change = Change("" if self._event.comment.is_first else self._event.comment.id)
-        if is_state:
-            lines = await self._line.messages(channel)
-            return [*lines, await self._edit(channel, change)]
-        (line,) = await self._line.compose(channel)
-        change = replace(change, fallback=line)
-        if updates_message(self._event):
-            new_mentions = tuple(person.id for person in self._new_mentions)
-            return [await self._edit(channel, replace(change, new_mentions=new_mentions))]
-        whole_thread = self._event.name == "delete-comment-thread"
-        change = replace(change, removes=True, whole_thread=whole_thread)
-        return [self._with_change(line, change)]
-
-    def _with_change(self, message: Message, change: Change) -> RenderedMessage:
-        changed = replace(message, change=change)
-        return RenderedMessage(changed.dumps(), self._event.thread.id, change.comment)
-
-    async def _edit(self, channel: AnyChannel, change: Change) -> RenderedMessage:
-        (message,) = await self._edits[channel.type].compose(channel)
-        return self._with_change(message, change)
+        lines = await self._line.messages(channel) if is_state else []
+        message = await self._line.compose(channel)
+        fallback = None if is_state else message
+        if updates_message(event):
+            message = await self._edits[channel.type].compose(channel)
+        change = Change(
+            comment="" if comment.is_first else comment.id,
+            removes=not updates_message(event),
+            whole_thread=event.name == "delete-comment-thread",
+            new_mentions=tuple(person.id for person in self._new_mentions),
+            fallback=fallback,
+        )
+        text = replace(message, change=change).dumps()
+        return [*lines, RenderedMessage(text, event.thread.id, change.comment)]
 
 
 def is_synthetic(event: Event) -> bool:

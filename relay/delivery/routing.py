@@ -33,7 +33,7 @@ class Planner:
         self._metrics = metrics
 
     async def plan(self, stored: StoredEvent, prepared: PreparedEvent) -> FanOutResult:
-        """Call ``mark_stored`` or ``reset`` afterwards. Raises ``StoreUnavailable``."""
+        """Call ``mark_stored`` or the preparer's ``reset`` then. Raises ``StoreUnavailable``."""
         team = self._config.teams.get(stored.team)
         if team is None:
             return FanOutResult(stored.id, stored.team, "ignored", "its team is not in the config")
@@ -56,10 +56,6 @@ class Planner:
     def mark_stored(self) -> None:
         """All plans so far are stored."""
         self._facts.mark_stored()
-
-    def reset(self) -> None:
-        """Drop cached facts: those of the last plans could not be stored."""
-        self._facts.reset()
 
     def _renderer(self, team: str, prepared: PreparedEvent) -> EventRenderer | ChangeRenderer:
         linked = prepared.linked

@@ -585,6 +585,7 @@ async def test_new_projects_are_looked_up_after_a_while(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = house.penpot.world
+    monkeypatch.setattr(lookups, "REPEAT_INTERVAL", 1.0)
     house.start(team_id=ACME)
     unlinked = body("unlink-file-from-library/plain", fileId=LANDING)
     unlinked["props"]["libraryId"] = STRANGER
@@ -593,7 +594,6 @@ async def test_new_projects_are_looked_up_after_a_while(
     world.projects[project] = Project(project, ACME, "New")
     world.files[NEW] = File(NEW, project, "New kit", is_shared=True)
     unlinked["props"]["libraryId"] = NEW
-    monkeypatch.setattr(lookups, "REPEAT_INTERVAL", 1.0)
     await asyncio.sleep(1.1)
     assert "New kit" in await house.render(unlinked)
 
