@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from relay.store.sync_threads import SyncThread
 
 pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    yield store
+    await store.close()
 
 
 def event(number: int) -> NewEvent:
