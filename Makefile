@@ -10,12 +10,19 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
+# Only files with a known hash; then Relay itself, which asks no registry for anything.
+INSTALL_PINNED := $(PIP_INSTALL) --require-hashes
+INSTALL_RELAY := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 SYNAPSE := .venv-synapse
 FUZZ := .venv-fuzz
-SYNAPSE_PINS := tests/servers/synapse-constraints.txt
+DIST := dist
+RUNTIME_PINS := deploy/requirements.txt deploy/build-requirements.txt
+DEV_PINS := tests/requirements.txt
+FUZZ_PINS := tests/fuzz/requirements.txt
+SYNAPSE_PINS := tests/servers/synapse-requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check bench fuzz wheel image hadolint lock clean
+.PHONY: help demo test faults check bench fuzz wheel image hadolint sbom lock clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -42,7 +49,7 @@ fuzz: $(FUZZ)/.installed ## Throws hostile bodies at the parser, for a minute (L
 		-max_total_time=60 -rss_limit_mb=512 -timeout=5 $(ARGS)
 
 wheel: $(VENV)/.dev ## Builds the wheel into dist/
-	@$(BIN)/python -m build --wheel --outdir dist .
+	@$(BIN)/python -m build --wheel --no-isolation --outdir $(DIST) .
 
 image: ## Builds the container as CI does (Debian's buildah, podman and mmdebstrap; as root)
 	@tests/deploy/build-image .cache/containers relay:latest
@@ -50,9 +57,15 @@ image: ## Builds the container as CI does (Debian's buildah, podman and mmdebstr
 hadolint: $(VENV)/.dev ## Lints the Dockerfile
 	@$(BIN)/hadolint deploy/Dockerfile
 
-lock: ## Updates the pins to the newest versions that fit
-	@tests/deploy/lock "$(PYTHON)" constraints.txt --editable . --group dev hatchling
-	@tests/deploy/lock "$(PYTHON)" $(SYNAPSE_PINS) matrix-synapse
+# From the pins: they name no dependency graph, which the tool would warn about.
+sbom: $(VENV)/.dev ## Writes the bill of materials of what Relay runs on (CycloneDX)
+	@mkdir -p $(DIST)
+	@$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements deploy/requirements.txt \
+		--pyproject pyproject.toml --output-reproducible --output-format JSON \
+		--output-file $(DIST)/penpot-relay.cdx.json
+
+lock: $(VENV)/.dev ## Updates the pins to the newest versions that fit
+	@tests/deploy/lock $(BIN)/uv --upgrade
 
 clean: ## Takes away everything that make made
 	@rm -rf $(VENV) $(SYNAPSE) $(FUZZ) .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -67,25 +80,27 @@ $(VENV)/.pip $(SYNAPSE)/.pip $(FUZZ)/.pip:
 		echo >&2 'make: $(PYTHON) has no venv module; on Debian: apt install python3-venv'; exit 1; }
 	@echo 'making $(@D)'
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'  # the first that knows --group
 	@touch $@
 
-$(VENV)/.runtime: $(VENV)/.pip pyproject.toml constraints.txt
+$(VENV)/.runtime: $(VENV)/.pip pyproject.toml $(RUNTIME_PINS)
 	@echo 'installing Relay into $(VENV)'
-	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
+	@$(BIN)/python $(INSTALL_PINNED) $(RUNTIME_PINS:%=-r %)
+	@$(BIN)/python $(INSTALL_RELAY)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.pip pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/.pip pyproject.toml $(DEV_PINS)
 	@echo 'installing Relay and its tools into $(VENV)'
-	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable . --group dev
+	@$(BIN)/python $(INSTALL_PINNED) -r $(DEV_PINS)
+	@$(BIN)/python $(INSTALL_RELAY)
 	@touch $(VENV)/.runtime $@
 
 $(SYNAPSE)/.installed: $(SYNAPSE)/.pip $(SYNAPSE_PINS)
 	@echo 'installing Synapse, for the tests, into $(SYNAPSE)'
-	@$(SYNAPSE)/bin/python $(PIP_INSTALL) --constraint $(SYNAPSE_PINS) matrix-synapse
+	@$(SYNAPSE)/bin/python $(INSTALL_PINNED) -r $(SYNAPSE_PINS)
 	@touch $@
 
-$(FUZZ)/.installed: $(FUZZ)/.pip pyproject.toml constraints.txt
+$(FUZZ)/.installed: $(FUZZ)/.pip pyproject.toml $(RUNTIME_PINS) $(FUZZ_PINS)
 	@echo 'installing Relay and atheris into $(FUZZ)'
-	@$(FUZZ)/bin/python $(PIP_INSTALL) --constraint constraints.txt --editable . 'atheris>=3.0'
+	@$(FUZZ)/bin/python $(INSTALL_PINNED) $(RUNTIME_PINS:%=-r %) -r $(FUZZ_PINS)
+	@$(FUZZ)/bin/python $(INSTALL_RELAY)
 	@touch $@
