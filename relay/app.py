@@ -65,6 +65,7 @@ def build(config: Config, role: Role = Role.ALL) -> Starlette:
         lifespan=service.lifespan,
     )
     application.state.feed = service.feed
+    application.state.metrics = service.metrics
     application.router.redirect_slashes = False  # a redirect would repeat the secret
     return application
 

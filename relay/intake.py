@@ -1,38 +1,28 @@
 """The hook endpoint: authenticate, read, store, respond. Penpot waits at most 4 s."""
 
-import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from relay.bodies import BodyReader, RequestRefused
 from relay.config.secret import Secret
 from relay.config.settings import Config
-from relay.errors import RelayError
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.text import deduplication_key
-from relay.penpot.wire import LARGE_BODY_BYTES, UnreadableBody, decode_body, media_type
+from relay.penpot.wire import UnreadableBody, decode_body, media_type
+from relay.protocol import AUTHENTICATED
 from relay.store.base import Store
 from relay.store.records import NewEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-BODY_TIMEOUT = 30.0  # seconds, for the body after its first chunk
 LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
 
 _DUMMY_SECRET = Secret("compared for an unknown team, so that the response takes as long")
-
-
-class _RequestRefused(RelayError):
-    """The request gets ``status`` with a reason for a person."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class RequestLoad:
@@ -68,11 +58,11 @@ class HookEndpoint:
         another replica; a ``404`` would make a person search for an error in the secret."""
         self._secrets = {name: team.secret for name, team in config.teams.items()}
         self._max_body = int(config.server.max_body)
+        self._bodies = BodyReader(self._max_body)
         self._store = store
         self._stored = stored
         self._metrics = metrics
         self._is_open = is_open
-        self._large_body_lock = asyncio.Lock()
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,8 +71,11 @@ class HookEndpoint:
             return
         team, secret = scope["path_params"]["team"], scope["path_params"]["secret"]
         expected = self._secrets.get(team)
+        is_known = (expected or _DUMMY_SECRET).matches(secret) and expected is not None
+        if is_known and AUTHENTICATED in scope.get("extensions", {}):
+            scope["extensions"][AUTHENTICATED](team)
         status, reason = 204, ""
-        if not (expected or _DUMMY_SECRET).matches(secret) or expected is None:
+        if not is_known:
             team = ""
             status, reason = 404, "Not Found"
         elif not self._is_open:
@@ -94,7 +87,7 @@ class HookEndpoint:
             self._load.requests += 1
             try:
                 await self._take(team, scope, receive)
-            except _RequestRefused as refusal:
+            except RequestRefused as refusal:
                 status, reason = refusal.status, str(refusal)
                 log.warning("team %s: responded %d: %s", team, status, reason)
             except StoreUnavailable as error:
@@ -109,34 +102,14 @@ class HookEndpoint:
         headers = dict(scope["headers"])
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         if media_type(content_type) is None:
-            raise _RequestRefused(
+            raise RequestRefused(
                 415, "The content type must be application/json or application/transit+json"
             )
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_body:
-            raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
-        body = bytearray()
-        more = await self._receive(receive, body)
-        async with _body_timeout():
-            while more and len(body) <= LARGE_BODY_BYTES:
-                more = await self._receive(receive, body)
-        is_large = len(body) > LARGE_BODY_BYTES
-        async with self._large_body_lock if is_large else contextlib.nullcontext():  # bounds memory
-            async with _body_timeout():
-                while more:
-                    more = await self._receive(receive, body)
-            whole = bytes(body)
-            body.clear()
-            await self._save(team, content_type, whole)
-
-    async def _receive(self, receive: Receive, body: bytearray) -> bool:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _RequestRefused(400, "The connection closed before the body was complete")
-        body += message.get("body", b"")
-        if len(body) > self._max_body:
-            raise _RequestRefused(413, f"The body is larger than {self._max_body} bytes")
-        return bool(message.get("more_body", False))
+            raise RequestRefused(413, f"The body is larger than {self._max_body} bytes")
+        async with self._bodies.read(team, receive) as body:
+            await self._save(team, content_type, body)
 
     async def _save(self, team: str, content_type: str, body: bytes) -> None:
         name = reason = ""
@@ -153,17 +126,8 @@ class HookEndpoint:
         )
         if reason:
             self._metrics.event(team, name, state)
-            raise _RequestRefused(400, reason)
+            raise RequestRefused(400, reason)
         self._stored()
-
-
-@contextlib.asynccontextmanager
-async def _body_timeout() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            yield
-    except TimeoutError as error:
-        raise _RequestRefused(408, f"The body took longer than {BODY_TIMEOUT:.0f} s") from error
 
 
 async def _respond(send: Send, status: int, reason: str = "") -> None:

@@ -51,6 +51,12 @@ class Metrics:
             "relay_requests", "Requests at the hook, by response status", "team", "status"
         )
         """``team`` is empty for a wrong team or secret."""
+        self.connection_refused = self._counter(
+            "relay_connections_refused",
+            "Connections and requests that a listener's bounds refused",
+            "listener",
+            "reason",
+        )
         self._event = self._counter(
             "relay_events", "Events, by the state that they reached", "team", "event", "state"
         )

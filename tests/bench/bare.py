@@ -1,6 +1,8 @@
 """The baseline: a bare Starlette endpoint that only reads the body."""
 
 import sys
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -8,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.server import H2cBlindProtocol
+from relay.protocol import BoundedProtocol, ConnectionTable
 
 
 async def hook(request: Request) -> Response:
@@ -21,7 +23,7 @@ if __name__ == "__main__":
     uvicorn.run(
         app,
         port=int(sys.argv[1]),
-        http=H2cBlindProtocol,
+        http=cast(Any, partial(BoundedProtocol, table=ConnectionTable("bare", 4096, print))),
         ws="none",
         access_log=False,
         log_config=None,

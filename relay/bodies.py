@@ -1,0 +1,108 @@
+"""The bodies of requests at the hook, read within bounds of bytes and time."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from starlette.types import Receive
+
+from relay.errors import RelayError
+from relay.penpot.wire import LARGE_BODY_BYTES
+from relay.protocol import BODY_TIMEOUT
+
+MAX_LARGE_BODIES = 2
+"""Bodies of the largest size that may be in memory at once; smaller ones are more."""
+
+
+class RequestRefused(RelayError):
+    """The request gets ``status`` with a reason for a person."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(eq=False)
+class _LargeBody:
+    timeout: asyncio.Timeout
+    size: int = 0
+    is_complete: bool = False
+    is_evicted: bool = False
+
+
+class BodyReader:
+    """Reads bodies of at most ``max_body`` bytes.
+
+    A body over ``LARGE_BODY_BYTES`` waits for the other large ones of its team, never for those of
+    another, and they are handed out one at a time. When all together take more bytes than
+    ``MAX_LARGE_BODIES`` of the largest size, the one that has been incomplete longest is refused.
+    """
+
+    def __init__(self, max_body: int) -> None:
+        self._max_body = max_body
+        self._team_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._hand_out_lock = asyncio.Lock()
+        self._large: list[_LargeBody] = []  # the oldest first
+
+    @contextlib.asynccontextmanager
+    async def read(self, team: str, receive: Receive) -> AsyncIterator[bytes]:
+        """Raises ``RequestRefused``: 408 after ``BODY_TIMEOUT``, 413, 503, or 400 when the
+        connection closes."""
+        body = bytearray()
+        large = _LargeBody(asyncio.timeout(BODY_TIMEOUT))
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with large.timeout:
+                    more = await self._receive(receive, body)
+                    while more and len(body) <= LARGE_BODY_BYTES:
+                        more = await self._receive(receive, body)
+                    if len(body) > LARGE_BODY_BYTES:
+                        await stack.enter_async_context(self._team_locks[team])
+                        stack.enter_context(self._counted(large))
+                        await self._read_rest(receive, body, large, more=more)
+            except TimeoutError as error:
+                if large.is_evicted:
+                    raise RequestRefused(503, "Too many large bodies at once") from error
+                reason = f"The body took longer than {BODY_TIMEOUT:.0f} s"
+                raise RequestRefused(408, reason) from error
+            if large.is_complete:
+                await stack.enter_async_context(self._hand_out_lock)
+            whole = bytes(body)
+            body.clear()
+            yield whole
+
+    @contextlib.contextmanager
+    def _counted(self, large: _LargeBody) -> Iterator[None]:
+        self._large.append(large)
+        try:
+            yield
+        finally:
+            self._large.remove(large)
+
+    async def _read_rest(
+        self, receive: Receive, body: bytearray, large: _LargeBody, *, more: bool
+    ) -> None:
+        self._grow(large, len(body))
+        while more:
+            more = await self._receive(receive, body)
+            self._grow(large, len(body))
+        large.is_complete = True
+
+    def _grow(self, large: _LargeBody, size: int) -> None:
+        large.size = size
+        if sum(item.size for item in self._large) > MAX_LARGE_BODIES * self._max_body:
+            victim = next(item for item in self._large if not item.is_complete)
+            victim.size, victim.is_evicted = 0, True
+            victim.timeout.reschedule(asyncio.get_running_loop().time())
+
+    async def _receive(self, receive: Receive, body: bytearray) -> bool:
+        """Append the next part; whether more follow."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestRefused(400, "The connection closed before the body was complete")
+        body += message.get("body", b"")
+        if len(body) > self._max_body:
+            raise RequestRefused(413, f"The body is larger than {self._max_body} bytes")
+        return bool(message.get("more_body", False))
