@@ -66,3 +66,47 @@ def test_the_urls_that_libraries_log_are_not_shown(
     assert "secret" not in lines
     assert "shown" in lines
     assert lines.count("a warning of") == len(LIBRARIES)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("control", ["\x00", "\x1b[2J", "\x7f", "\x85", "\x9b", "\u202e", "\u2066"])
+def test_foreign_text_controls_no_terminal(
+    form: str, control: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In messages and in tracebacks."""
+    configure_logging("info", form)
+    logging.getLogger("relay.x").warning("server says %s", f"before{control}after")
+    try:
+        raise ValueError(f"before{control}after")
+    except ValueError:
+        logging.getLogger("relay.y").exception("failed")
+    output = capsys.readouterr().err
+    assert control[0] not in output
+    assert output.count("after") >= 2
+    assert output.isprintable() or set(output) - {"\n"} == {
+        character for character in output if character.isprintable()
+    }
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_long_text_is_truncated(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", form)
+    logging.getLogger("relay.x").warning("server says %s!", "x" * 1_000_000)
+    try:
+        raise ValueError("y" * 1_000_000)
+    except ValueError:
+        logging.getLogger("relay.y").exception("failed")
+    message, *_ = output = capsys.readouterr().err.splitlines()
+    assert "xxx!" in message
+    assert sum(map(len, output)) < 50_000
+
+
+def test_an_exceptions_text_starts_no_record(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "text")
+    try:
+        raise ValueError("no\r\n2026-11-28T00:00:00.000Z ERROR   forged\r2026 ERROR forged")
+    except ValueError:
+        logging.getLogger("relay.y").exception("failed")
+    record, *trace = capsys.readouterr().err.splitlines()
+    assert record.endswith("failed")
+    assert all(line.startswith("    ") for line in trace)
