@@ -1,0 +1,52 @@
+"""The hook's listener under attack: other teams' posts are answered, memory stays bounded."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.attacks import ATTACKS, Attack, Penpot, Target, attacking, everything
+from tests.service import Service, wait_until
+
+HOSTILE_SECRET = "the-secret-that-an-attacker-knows"
+MAX_PEAK_BYTES = 128e6
+CHANNEL = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+EVIL = f'[teams.evil]\nsecret = "{HOSTILE_SECRET}"\n'
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(tmp_path, CHANNEL, extra=EVIL)
+    service.command = ["prlimit", "--nofile=256", sys.executable, "-m", "relay"]
+    service.start()
+    yield service
+    service.end()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("attack", [*ATTACKS.values(), everything], ids=lambda item: item.__name__)
+def test_posts_are_answered_under_attack(service: Service, attack: Attack, long: bool) -> None:
+    target = Target(service.port, f"/hooks/evil/{HOSTILE_SECRET}")
+    penpot = Penpot(service.hook)
+    with attacking(attack, target):
+        penpot.post_for(60 if long else 5)
+    assert set(penpot.statuses) == {204}, penpot
+    # Penpot waits 4 s; the long run has the machine to itself
+    assert max(penpot.seconds) < (1 if long else 4), penpot
+    assert service.peak_memory() < MAX_PEAK_BYTES
+    print(f"{attack.__name__}: {penpot}, peak {service.peak_memory() / 1e6:.0f} MB")
+    wait_until(lambda: _descriptors(service) < 64, 10)
+    with httpx.Client() as client:
+        penpot.post(client)
+    assert penpot.seconds[-1] < (0.5 if long else 4)
+    log = service.log.read_text()
+    assert "Traceback" not in log
+    assert len(log) < 20_000
+
+
+def _descriptors(service: Service) -> int:
+    assert service.process is not None
+    return len(os.listdir(f"/proc/{service.process.pid}/fd"))
