@@ -334,10 +334,11 @@ def test_the_limits_of_the_sandbox_are_those_of_the_code() -> None:
 def test_the_responses_of_the_hook_are_complete() -> None:
     rows = _rows(OPERATOR, "| request | response |")
     documented = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
-    source = (ROOT / "relay" / "intake.py").read_text(encoding="utf-8")
-    given_at = r"(?:_RequestRefused\(\s*|_respond\(send, |\bstatus(?:, reason)? = )(\d{3})\b"
+    modules = ("intake", "bodies", "protocol")
+    source = "".join((ROOT / f"relay/{name}.py").read_text(encoding="utf-8") for name in modules)
+    given_at = r"(?:RequestRefused\(|_respond\(send, |_refuse\(|\bstatus(?:, reason)? = )\s*(\d{3})\b"
     given = {int(status) for status in re.findall(given_at, source)}
-    assert given >= {200, 204, 400, 404, 413, 415, 503}
+    assert given >= {200, 204, 400, 404, 408, 413, 415, 503}
     assert documented == given | {405}  # Starlette's, see tests/test_intake.py
 
 
@@ -345,6 +346,7 @@ def _metrics() -> dict[str, tuple[str, set[str]]]:
     """Type and labels by name, of metrics that have one value each."""
     metrics = Metrics()
     metrics.request("acme", 204)
+    metrics.connection_refused("hook", "all connections in use")
     metrics.event("acme", "create-file", "stored")
     metrics.sent("acme/room", 0.1)
     metrics.failed("acme/room", "timeout")
