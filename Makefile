@@ -44,9 +44,9 @@ check: $(VENV)/.dev ## Lints, checks the format and the types
 bench: $(VENV)/.dev ## Measures speed and size
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-fuzz: $(FUZZ)/.installed ## Throws hostile bodies at the parser, for a minute (Linux only)
-	@$(FUZZ)/bin/python tests/fuzz/fuzz_wire.py \
-		-max_total_time=60 -rss_limit_mb=512 -timeout=5 $(ARGS)
+fuzz: $(FUZZ)/.installed ## Throws hostile bodies and requests at Relay, a minute each (Linux only)
+	@for name in wire protocol; do $(FUZZ)/bin/python tests/fuzz/fuzz_$$name.py \
+		-max_total_time=60 -rss_limit_mb=512 -timeout=5 $(ARGS) || exit 1; done
 
 wheel: $(VENV)/.dev ## Builds the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir $(DIST) .
