@@ -1,6 +1,7 @@
 """Cleaning of text from Penpot (names, comments), and size limits for values kept as sent."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ MAX_NAME_LENGTH = 1000  # characters; Penpot's own limit is 250
 MAX_TEXT_LENGTH = 10_000  # characters; Penpot's own limit is 750 (none before 2.2)
 MAX_ENTRIES = 1000  # of a list or map kept as sent
 MAX_TOTAL_LENGTH = 100_000  # characters of all strings in a value kept as sent
+MAX_COMPARED_BYTES = 64 * 1024
+"""Of a body whose copies are recognized by their values."""
 _MAX_KEY_LENGTH = 250
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -156,10 +159,12 @@ _COMMENT_ID = {"create-comment-thread": "commentId", "create-comment": "id"}
 
 
 def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
-    """Equal for every copy of an event, from a webhook or from sync. ``body`` is ``sent``, decoded.
+    """Equal for every copy of an event, as JSON or Transit, from a webhook or from the sync.
+    ``body`` is ``sent``, decoded, or empty.
 
-    A new comment is identified by its id, which webhook and API share; any other event by the bytes
-    sent. The key begins with the event's time, so that new keys go to the end of an index.
+    A new comment is identified by its id, which webhook and API share; any other event by its
+    values, and a long one, for speed, by the bytes sent. The key begins with the event's time, so
+    that new keys go to the end of an index.
     """
     name, props = body.get("name"), body.get("props")
     if isinstance(name, str) and name in _COMMENT_ID and isinstance(props, Mapping):
@@ -169,4 +174,16 @@ def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
             hour = created_at.strftime("%Y-%m-%dT%H").encode()
             return hour + hashlib.sha256(f"comment {comment}".encode()).digest()[:16]
     at = str(body.get("createdAt", ""))[:24]
+    if body and len(sent) <= MAX_COMPARED_BYTES:
+        sent = json.dumps(_without_order(body), sort_keys=True).encode()
     return at.encode() + hashlib.sha256(sent).digest()[:16]
+
+
+def _without_order(value: Any) -> Any:
+    """``value`` with its lists of texts sorted: Penpot's sets have another order in Transit."""
+    if isinstance(value, Mapping):
+        return {key: _without_order(item) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    items = [_without_order(item) for item in value]
+    return sorted(items) if all(isinstance(item, str) for item in items) else items

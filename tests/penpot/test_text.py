@@ -11,11 +11,8 @@ from relay.penpot.text import MAX_TEXT_LENGTH, deduplication_key, plain_text
 from relay.penpot.wire import decode
 from tests.penpot.world import PAYLOADS
 
-ROWS = sorted(
-    path
-    for event in ("create-comment", "create-comment-thread")
-    for path in (PAYLOADS / event).glob("*.transit.json")
-)
+PAIRS = sorted(PAYLOADS.rglob("*.transit.json"))
+ROWS = [path for path in PAIRS if path.parent.name in ("create-comment", "create-comment-thread")]
 PLAIN = PAYLOADS / "create-comment" / "plain.json"
 
 
@@ -23,8 +20,8 @@ def key(body: dict[str, Any]) -> bytes:
     return deduplication_key(body, json.dumps(body).encode())
 
 
-@pytest.mark.parametrize("path", ROWS, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_a_comment_has_the_same_key_in_json_and_transit(path: Path) -> None:
+@pytest.mark.parametrize("path", PAIRS, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_an_event_has_the_same_key_in_json_and_transit(path: Path) -> None:
     other = Path(str(path).replace(".transit", ""))
     transit, plain = path.read_bytes(), other.read_bytes()
     found = deduplication_key(decode(plain, "application/json"), plain)
@@ -55,6 +52,17 @@ def test_the_key_of_an_older_penpots_comment_is_from_its_body(lacking: str) -> N
     assert key(body).startswith(b"2026-07-25T08:33:22.299Z")
     assert key(body) == key(body)
     assert key(body) != key(body | {"more": 1})
+
+
+def test_values_decide_the_key_of_an_event() -> None:
+    body = {"name": "create-project", "createdAt": "2026", "props": {"a": 1, "ids": ["x", "y"]}}
+    spaced = json.dumps(body, indent=2).encode()
+    other_order = json.dumps(dict(reversed(body.items()))).encode()
+    other_set = json.dumps(body).replace('["x", "y"]', '["y", "x"]').encode()
+    assert len({deduplication_key(json.loads(sent), sent)
+                for sent in (spaced, other_order, other_set)}) == 1  # fmt: skip
+    assert key(body) != key(body | {"props": {"a": 2, "ids": ["x", "y"]}})
+    assert key(body) != key(body | {"props": {"a": "1", "ids": ["x", "y"]}})
 
 
 @pytest.mark.parametrize("body", [{}, {"name": []}, {"name": "create-comment", "props": 7}])
