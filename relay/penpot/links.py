@@ -57,32 +57,32 @@ class _Links:
     def file(self, file: str, page: str = "") -> str:
         if not file or not self._team:
             return self._viewer(file, page, "interactions")
-        return self._link("workspace", team_id=self._team, file_id=file, page_id=page)
+        return self._link("workspace", {"team-id": self._team, "file-id": file, "page-id": page})
 
     def thread(self, thread: str, file: str, page: str) -> str:
         """In the form of the links in Penpot's own emails (comments.clj)."""
         if not thread or not file or not self._team:
             return self._viewer(file if thread else "", page, "comments")
-        ids = {"file_id": file, "page_id": page, "team_id": self._team, "comment_id": thread}
-        return self._link("workspace", **ids)
+        ids = {"file-id": file, "page-id": page, "team-id": self._team, "comment-id": thread}
+        return self._link("workspace", ids)
 
     def project(self, project: str) -> str:
         if not project or not self._team:
             return ""
-        return self._link("dashboard/files", team_id=self._team, project_id=project)
+        return self._link("dashboard/files", {"team-id": self._team, "project-id": project})
 
     def asset(self, media: str) -> str:
         """A picture; to see that of a file one must be logged in to Penpot."""
         return f"{self._base}/assets/by-id/{media}" if media else ""
 
     def dashboard(self, section: str) -> str:
-        return self._link(f"dashboard/{section}", team_id=self._team) if self._team else ""
+        return self._link(f"dashboard/{section}", {"team-id": self._team}) if self._team else ""
 
     def _viewer(self, file: str, page: str, section: str) -> str:
         if not file:
             return ""
-        return self._link("view", file_id=file, page_id=page, section=section, index="0")
+        place = {"file-id": file, "page-id": page, "section": section, "index": "0"}
+        return self._link("view", place)
 
-    def _link(self, path: str, **query: str) -> str:
-        pairs = {name.replace("_", "-"): value for name, value in query.items() if value}
-        return f"{self._base}/#/{path}?{urlencode(pairs)}"
+    def _link(self, path: str, query: dict[str, str]) -> str:
+        return f"{self._base}/#/{path}?{urlencode([pair for pair in query.items() if pair[1]])}"

@@ -105,7 +105,9 @@ def replace_lone_surrogates(value: Any, body: bytes) -> Any:
 
 
 def _encodable(value: Any) -> Any:
-    if isinstance(value, str) and not value.isascii():
+    if isinstance(value, str):
+        if value.isascii():
+            return value
         try:
             value.encode()
         except UnicodeEncodeError:
