@@ -40,12 +40,23 @@ _QUEUE_OWNERS_SQL = (
 _NOTIFY_QUEUES_SQL = "SELECT pg_notify('relay_queues', unnest($1::text[]))"
 
 
+def boot_clock() -> float:
+    """Seconds, counting also while the machine is suspended: leases expire meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class PostgresLeases:
     """The leases of this replica. One row keeps all of them alive, so that holding a lease costs
     no query."""
 
-    def __init__(self, pool: PostgresPool, intake_pool: PostgresPool) -> None:
+    def __init__(
+        self,
+        pool: PostgresPool,
+        intake_pool: PostgresPool,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
         """Heartbeats use ``intake_pool``, where they do not wait for the queues' queries."""
+        self._clock = clock
         self._pool = pool
         self._intake_pool = intake_pool
         self._no_takeover_until = 0.0
@@ -83,7 +94,7 @@ class PostgresLeases:
     async def acquire(self, name: str) -> bool:
         """After a failed heartbeat the database may have been down for all replicas: for
         ``LEASE_TTL`` none of their leases is taken over, so that they can renew them."""
-        may_take_over = time.monotonic() >= self._no_takeover_until
+        may_take_over = self._clock() >= self._no_takeover_until
         lapses = self._lapses
         async with self._pool.connection() as connection:
             owner = await connection.fetchval(_ACQUIRE_SQL, name, self.owner, may_take_over)
@@ -93,7 +104,7 @@ class PostgresLeases:
 
     def holds(self, name: str) -> bool:
         """Whether heartbeats never lapsed since the lease was acquired here."""
-        is_late = time.monotonic() - self._last_heartbeat >= LEASE_TTL
+        is_late = self._clock() - self._last_heartbeat >= LEASE_TTL
         return not is_late and self._acquired.get(name) == self._lapses
 
     async def release(self, name: str) -> None:
@@ -123,17 +134,17 @@ class PostgresLeases:
                 await self._heartbeat()
                 delay = HEARTBEAT_INTERVAL
             except Exception as error:  # noqa: BLE001 - without heartbeats all leases are lost
-                self._no_takeover_until = time.monotonic() + LEASE_TTL
+                self._no_takeover_until = self._clock() + LEASE_TTL
                 reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
                 level = logging.WARNING if delay == HEARTBEAT_INTERVAL else logging.DEBUG
                 log.log(level, "heartbeat failed: %s", reason)
                 delay = HEARTBEAT_RETRY_DELAY
 
     async def _heartbeat(self) -> None:
-        started = time.monotonic()
+        started = self._clock()
         async with self._intake_pool.connection() as connection:
             await connection.execute(_HEARTBEAT_SQL, self.owner, LEASE_TTL)
-        if time.monotonic() - self._last_heartbeat >= LEASE_TTL:
+        if self._clock() - self._last_heartbeat >= LEASE_TTL:
             self._lapses += 1  # another replica may have taken over any lease meanwhile
         self._last_heartbeat = started
 
