@@ -71,7 +71,8 @@ class SqliteStore(Store):
                     connections.append(connection)
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(f"{self._path} can't be opened: {error}") from error
-            self._opened_inode = _inode(str(self._path))
+            wal = f"{self._path.resolve()}-wal"  # beside the target of a symbolic link
+            self._opened = {path: _inode(path) for path in (str(self._path.absolute()), wal)}
             self._writer = SqliteWriter(connections[0], self._require_in_place)
             self._reader = SqliteThread("store-reader", connections[1])
             self._inspector = SqliteThread("store-inspector", connections[2])
@@ -83,12 +84,13 @@ class SqliteStore(Store):
         self._resources.close()
 
     def _require_in_place(self) -> None:
-        """Raise ``StoreUnavailable`` unless the path leads to the opened file: writes to a removed
-        file would be lost at the next start."""
-        if _inode(str(self._path)) != self._opened_inode:
-            raise StoreUnavailable(
-                f"{self._path} was removed or replaced: put it back, or restart Relay"
-            )
+        """Raise ``StoreUnavailable`` unless both paths lead to the opened files, also through the
+        folder: writes to a removed file would be lost at the next start."""
+        for path, inode in self._opened.items():
+            if _inode(path) != inode:
+                raise StoreUnavailable(
+                    f"{path} was removed or replaced: put it back, or restart Relay"
+                )
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -273,6 +275,8 @@ class SqliteThread:
         """Run all pending jobs, then end the thread."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
+        # its last statement would keep the connection open, and the log would stay unwritten
+        self._cursor.close()
 
     def _work_off(self) -> None:
         while (item := self._jobs.get()) is not None:

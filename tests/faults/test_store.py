@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.account import Ledger, Line
 from tests.faults.places import Place, Places
-from tests.faults.stage import Load, account, drained, service
+from tests.faults.stage import Load, account, comment, drained, entries, service
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -167,3 +167,57 @@ def test_a_disk_that_fails_to_sync(relay: Service, channels: list[Place], report
 def test_a_moved_store(relay: Service, channels: list[Place], report: Report) -> None:
     file = relay.folder / "relay.db"
     report("a store that is moved away", run_with_fault(relay, channels, lambda: moved(file)))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    """As by a restored copy: the same content in another file."""
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    copy.rename(path)
+
+
+def move_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("away"))
+
+
+def replace_folder(path: Path) -> None:
+    folder = path.parent
+    move_folder(path)
+    shutil.copytree(folder.with_name("away"), folder)
+
+
+@pytest.mark.parametrize(
+    ("harm", "name"),
+    [
+        (remove, "relay.db-wal"),
+        (replace, "relay.db-wal"),
+        (remove, "relay.db"),
+        (replace, "relay.db"),
+        (move_folder, "relay.db"),
+        (replace_folder, "relay.db"),
+    ],
+)
+def test_no_event_is_acknowledged_after_a_file_was_removed(
+    tmp_path: Path, running: ExitStack, harm: Callable[[Path], None], name: str
+) -> None:
+    folder = tmp_path / "data"
+    channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\n'
+    relay = Service(tmp_path, channel, store=f"sqlite:///{folder}/relay.db")
+    running.callback(relay.end)
+    relay.start()
+    assert relay.post(comment(1)) == 204
+    harm(folder / name)
+    assert [relay.post(comment(2)), relay.post(comment(3))] == [503, 503]
+    problem = f"{folder / name} was removed or replaced: put it back, or restart Relay"
+    assert f"an event could not be stored: {problem}" in relay.log.read_text()
+    answer = httpx.get(f"{relay.url}/readyz", timeout=8)
+    assert (answer.status_code, problem in answer.text) == (503, True)
+    relay.stop()
+    if name == "relay.db-wal":  # whose content a stop writes into the file
+        relay.start()
+        assert relay.post(comment(2)) == 204
+        assert len(entries(relay)) == 2

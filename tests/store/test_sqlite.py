@@ -58,6 +58,19 @@ async def test_writes_to_a_removed_or_replaced_file_are_refused(
     assert len(await store.stored_events(10)) == 2
 
 
+async def test_the_file_may_be_a_symbolic_link(store: SqliteStore, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "folder/link.db"
+    link.symlink_to(tmp_path / "relay.db")
+    linked = SqliteStore(link)
+    await linked.open()
+    await linked.probe()
+    (tmp_path / "relay.db-wal").unlink()
+    with pytest.raises(StoreUnavailable, match=r"relay\.db-wal was removed or replaced"):
+        await linked.probe()
+    await linked.close()
+
+
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
