@@ -254,6 +254,8 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
         event = entry.event
         why = f" ({event.reason})" if event.reason else ""
         name = event.name or f"{len(event.body)} bytes"
+        if event.truncated_from:
+            name = f"truncated: {event.truncated_from} bytes were received"
         click.echo(f"{_utc(event.received_at)}  {event.team}  {name}  {event.state}{why}")
         for delivery in entry.deliveries:
             details = f": {delivery.error}" if delivery.error else ""

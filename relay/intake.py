@@ -121,9 +121,8 @@ class HookEndpoint:
             values, reason = {}, str(error)
         key = deduplication_key(values, body)
         state = "unreadable" if reason else "stored"
-        await self._store.accept(
-            NewEvent(team, content_type, body, key, name, state, reason, time.time())
-        )
+        event = NewEvent(team, content_type, body, key, name, state, reason, time.time())
+        await self._store.accept(event.truncated() if reason else event)
         if reason:
             self._metrics.event(team, name, state)
             raise RequestRefused(400, reason)

@@ -129,6 +129,13 @@ def test_an_invalid_event_is_400_and_stored(service: Service, sent: bytes, reaso
     assert "unreadable" in service.run("log", "--state", "unreadable").stdout
 
 
+def test_of_a_long_unreadable_body_the_first_4_kb_are_stored(service: Service) -> None:
+    sent = b'{"name": "create-file"}' + b" " * 5000 + b"x"  # whose beginning is readable
+    assert [service.post(sent), service.post(sent)] == [400, 400]
+    log = service.run("log", "--state", "unreadable").stdout
+    assert log.count("acme  truncated: 5024 bytes were received  unreadable (not JSON") == 1
+
+
 def test_an_unknown_event_becomes_a_message(service: Service) -> None:
     assert service.post(body("polish-everything")) == 204
     wait_until(lambda: "polish everything" in service.output.read_text().lower(), 30)

@@ -98,6 +98,8 @@ async def _body(inspector: pages.InspectorContext, stored: StoredEvent) -> dict[
     body |= {"raw": text, "is_truncated": is_truncated}
     if not raw:  # a synthetic event
         return body
+    if stored.truncated_from:
+        return body | {"error": stored.reason}
     try:
         source = EventSource.of(inspector.config, stored.team)
         prepared = await prepare(raw, content_type, source, FactCache(inspector.store))

@@ -22,7 +22,7 @@ INSERT_EVENTS_SQL = (
     f"INSERT INTO relay.events ({_NEW_EVENT_COLUMNS})"
     f" SELECT {', '.join(f'new.{field}' for field in NewEvent._fields)}"
     " FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],"
-    f" $7::text[], $8::float8[]) AS new ({_NEW_EVENT_COLUMNS}) WHERE true"
+    f" $7::text[], $8::float8[], $9::int4[]) AS new ({_NEW_EVENT_COLUMNS}) WHERE true"
     " ON CONFLICT (team, digest) DO NOTHING"
 )
 """With ``NewEvent`` as ``Statement.rows``."""

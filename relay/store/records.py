@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from relay.errors import RelayError
 
@@ -12,6 +12,7 @@ RESEND_BATCH_SIZE = 1000
 """Dead deliveries that one transaction re-queues: it must not delay intake, nor exceed the
 database's statement timeout."""
 FAN_OUT_LEASE = "fan-out"
+MAX_UNREADABLE_BYTES = 4096  # stored of an unreadable body
 EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 DELIVERY_STATES = ("waiting", "sent", "dead")
 
@@ -51,6 +52,14 @@ class NewEvent(NamedTuple):
     state: str = "stored"
     reason: str = ""
     received_at: float = 0.0
+    truncated_from: int = 0
+
+    def truncated(self) -> Self:
+        """With the first ``MAX_UNREADABLE_BYTES`` of the body."""
+        size = len(self.body)
+        if size <= MAX_UNREADABLE_BYTES:
+            return self
+        return self._replace(body=self.body[:MAX_UNREADABLE_BYTES], truncated_from=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ class StoredEvent:
     reason: str
     received_at: float
     """Seconds since 1970."""
+    truncated_from: int = 0
+    """Bytes that were received, if only the first of them are stored; otherwise 0."""
 
 
 @dataclass(frozen=True, slots=True)

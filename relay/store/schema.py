@@ -21,7 +21,8 @@ _FIRST_STEP = """
         body {bytes} NOT NULL,
         received_at double precision NOT NULL,
         state text NOT NULL,
-        reason text NOT NULL
+        reason text NOT NULL,
+        truncated_from integer NOT NULL DEFAULT 0
     );
     CREATE UNIQUE INDEX events_once ON {schema}events (team, digest);
     CREATE INDEX events_age ON {schema}events (received_at);

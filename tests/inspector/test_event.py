@@ -98,6 +98,15 @@ def test_the_downloaded_payload_is_the_received_body(served: Service, browser: B
         page.close()
 
 
+def test_of_a_truncated_body_the_page_offers_no_copy(served: Service) -> None:
+    sent = sample("create-file") + b" " * 5000 + b"x"
+    assert served.post(sent) == 400
+    page = httpx.get(f"{served.url}/inspector/events/1").text
+    assert f"truncated: {len(sent):,} bytes were received" in page
+    assert "Unreadable: <bdi>not JSON" in page
+    assert not any(text in page for text in ("curl", "Save as test payload", "Resend"))
+
+
 def test_the_curl_command_posts_the_event_again(served: Service, open_page: Open) -> None:
     served.post(sample("create-file"))
     settled(served, 1, "mark sent")

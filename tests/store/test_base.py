@@ -63,6 +63,16 @@ async def test_an_unreadable_body_is_stored_and_not_fanned_out(store: Store) -> 
     assert await store.stored_events(10) == []
     (entry,) = await store.log(team=None, state="unreadable", limit=10)
     assert (entry.event.reason, entry.event.body) == ("not JSON", b"\xff\x00")
+    assert entry.event.truncated_from == 0
+
+
+async def test_of_a_truncated_body_the_received_bytes_are_known(store: Store) -> None:
+    await store.accept(event(1, state="unreadable", body=b"x" * 5000).truncated())
+    (entry,) = await store.log(team=None, state="unreadable", limit=10)
+    details = await store.queries.event(None, entry.event.id)
+    assert details is not None
+    assert (details.event.body, details.event.truncated_from) == (b"x" * 4096, 5000)
+    assert entry.event.truncated_from == 5000
 
 
 async def test_a_fan_out_moves_events_into_queues(store: Store) -> None:

@@ -7,6 +7,7 @@ from relay.store.queries import FILTER_STATES
 from relay.store.records import (
     DELIVERY_STATES,
     EVENT_STATES,
+    MAX_UNREADABLE_BYTES,
     LeaseLost,
     NewEvent,
     StoreMissing,
@@ -37,3 +38,15 @@ def test_the_leases_of_queues_have_names_of_their_own() -> None:
 
 def test_an_accepted_event_waits_for_the_fan_out() -> None:
     assert NewEvent("acme", "application/json", b"{}", b"1", "x").state == "stored"
+
+
+@pytest.mark.parametrize(
+    ("size", "stored", "truncated_from"),
+    [
+        (MAX_UNREADABLE_BYTES, MAX_UNREADABLE_BYTES, 0),
+        (MAX_UNREADABLE_BYTES + 1, MAX_UNREADABLE_BYTES, MAX_UNREADABLE_BYTES + 1),
+    ],
+)
+def test_a_long_body_is_truncated(size: int, stored: int, truncated_from: int) -> None:
+    event = NewEvent("acme", "application/json", b"x" * size, b"1", "x").truncated()
+    assert (event.body, event.truncated_from) == (b"x" * stored, truncated_from)
