@@ -18,7 +18,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, TemplateSyntaxError
+from jinja2 import (
+    BaseLoader,
+    Environment,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
 from jinja2 import nodes as ast
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -26,7 +33,7 @@ from markupsafe import Markup
 from markupsafe import escape as html_escape
 
 from relay.messages import filters
-from relay.messages.document import Document, Paragraph, parse, to_text
+from relay.messages.document import Document, Paragraph, parse, shorten, to_text
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
 
@@ -34,8 +41,11 @@ MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its out
 BUILTIN = "builtin"
 """The folder name by which a template refers to the built-in one of the same name."""
 MARKDOWN_SUFFIX = ".md.j2"
+TEMPLATE_SUFFIXES = (MARKDOWN_SUFFIX, ".html.j2", ".json.j2")
+"""Of the names that can be loaded: the folder may hold other files, such as a ``.env``."""
 
 _MAX_FILES = 10_000
+_MAX_NAME_LENGTH = 300  # characters, with the folder
 _HTML_FILTERS = ("forceescape", "urlize", "xmlattr", "striptags")
 
 
@@ -61,12 +71,21 @@ class TemplateFiles(BaseLoader):
     def get_source(
         self, environment: Environment, template: str
     ) -> tuple[str, str, Callable[[], bool]]:
-        path = self.find(template)
-        if path is None:
-            raise TemplateNotFound(template)
         if template in self.drafts:
             text = self.drafts[template]
-            return text, path, lambda: self.drafts.get(template) == text
+            return text, template, lambda: self.drafts.get(template) == text
+        return self.read(template)
+
+    def read(self, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Of a template that is no draft: source, path, and whether both are still current."""
+        path = self.find(template) if len(template) <= _MAX_NAME_LENGTH else None
+        if path is None:
+            raise TemplateNotFound(shorten(template, _MAX_NAME_LENGTH))
+        if not template.endswith(TEMPLATE_SUFFIXES):
+            suffixes = ", ".join(TEMPLATE_SUFFIXES)
+            raise TemplateError(
+                f'"{template}" is no template: its name ends in none of: {suffixes}'
+            )
         state = _state(path)
         with open(path, "rb") as file:
             content = file.read(MAX_TEMPLATE_SIZE + 1)

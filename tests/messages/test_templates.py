@@ -206,6 +206,32 @@ SAMPLES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("{% include NAME %}", ".env"),
+        ("{% include NAME ignore missing %}", ".env"),
+        ("{% include ['none.md.j2', NAME] %}", "create-file.md.j2~"),
+        ("{% extends NAME %}", "notes.txt.j2"),
+        ("{% import NAME as words %}{{ words }}", ".env"),
+        ("{% from NAME import PASSWORD %}", ".env"),
+    ],
+)
+def test_a_template_reads_no_file_that_is_no_template(user: User, tag: str, name: str) -> None:
+    user.write(name, "PASSWORD=hunter2")
+    path = user.write("create-file.md.j2", "\n" + tag.replace("NAME", f'"{name}"'))
+    rendered = user.render()
+    text = f'"{name}" is no template: its name ends in none of: .md.j2, .html.j2, .json.j2'
+    assert rendered.problems == (Problem(path, 2, text),)
+    assert "hunter2" not in str(rendered)
+    assert rendered.message == BUILTIN["create-file"]
+
+
+def test_a_long_template_name_is_shortened(user: User) -> None:
+    user.write("create-file.md.j2", "{% include 'x' * 999 ~ '.md.j2' %}")
+    assert user.render().problems[0].text == f'there is no template "{"x" * 299}…"'
+
+
 def test_the_built_in_templates_have_no_problems() -> None:
     assert check(Templates(None, override_formats()), [*SAMPLES, known("new-thing")]) == []
 
