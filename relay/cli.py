@@ -81,8 +81,9 @@ def _report(is_ok: bool, subject: str, text: str, *, err: bool = False) -> None:
 )
 def serve(path: str | None, name: str) -> None:
     """Run the service."""
-    from relay.server import server
+    from relay.server import deny_tracing, server
 
+    deny_tracing()
     config = load(path)
     configure_logging(config.log.level, config.log.format)
     store = _store(config)

@@ -1,9 +1,11 @@
 """The HTTP server: uvicorn with Relay's protocol and bounds."""
 
 import asyncio
+import ctypes
 import logging
 import resource
 import socket
+import sys
 from functools import partial
 from typing import cast
 
@@ -39,6 +41,14 @@ class _Server(uvicorn.Server):
         # ends the event streams: uvicorn would wait for them until its timeout
         self.config.app.state.feed.close()  # type: ignore[union-attr]
         await super().shutdown(sockets)
+
+
+def deny_tracing() -> None:
+    """Let no other process of this user read this one's environment and memory, which hold secrets:
+    users' templates run in such a process. Linux only."""
+    if sys.platform == "linux":
+        pr_set_dumpable = 4  # of prctl(2)
+        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
 def server(config: Config, role: Role = Role.ALL) -> uvicorn.Server:

@@ -1,6 +1,8 @@
-"""How many connections the listener takes."""
+"""How many connections the listener takes, and that no other process reads the service."""
 
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -22,3 +24,57 @@ def test_connections_leave_descriptors_for_the_rest(
 ) -> None:
     monkeypatch.setattr(server.resource, "getrlimit", lambda _: (descriptors, descriptors))
     assert max_connections() == expected
+
+
+TRACING = """
+import ctypes, os, sys
+from relay.server import deny_tracing
+
+def opened():
+    if (child := os.fork()) == 0:
+        for name in ("environ", "mem"):
+            try:
+                open(f"/proc/{os.getppid()}/{name}").close()
+                print(name, "is open")
+            except PermissionError:
+                print(name, "is closed")
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+if os.getuid() == 0:  # who may read everything
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # readable again, as after a start by that user
+opened()
+deny_tracing()
+opened()
+"""
+
+
+def test_a_process_of_the_same_user_reads_neither_environment_nor_memory() -> None:
+    command = [sys.executable, "-c", TRACING]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # A hardened kernel keeps a child from reading its parent's memory at any time.
+    before, _, after = output.partition("environ is closed\n")
+    assert before.startswith("environ is open\n")
+    assert after == "mem is closed\n"
+
+
+SERVE = """
+import ctypes
+from relay import cli
+
+def load(path):
+    print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
+    raise SystemExit
+
+cli.load = load
+cli.main(["serve"])
+"""
+
+
+def test_serve_denies_tracing_before_it_reads_secrets() -> None:
+    command = [sys.executable, "-c", SERVE]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"

@@ -109,14 +109,16 @@ class TemplateFiles(BaseLoader):
         paths = (f"{folder}/{name}" for folder in folders)
         return next(filter(os.path.isfile, paths), None)
 
-    def state(self) -> object:
-        """A value that differs after a user's file was edited, added or removed."""
+    def state(self) -> int:
+        """A value that differs after a user's template was edited, added or removed."""
         states: set[tuple[str, int, int]] = set()
         for folder in self.folders:
-            with suppress(OSError), os.scandir(folder) as entries:  # removed meanwhile
-                paths = (entry.path for entry in islice(entries, _MAX_FILES))
-                states |= {(path, *_state(path)) for path in paths}
-        return states
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in islice(entries, _MAX_FILES):
+                    if entry.name.endswith(TEMPLATE_SUFFIXES):
+                        with suppress(OSError):  # removed meanwhile
+                            states.add((entry.path, *_state(entry.path)))
+        return hash(frozenset(states))
 
 
 def _state(path: str) -> tuple[int, int]:

@@ -5,9 +5,11 @@ recursive macros, ``10 ** (10 ** 8)``, ``"x" * 10**9``. Most of the latter are a
 which no hook in the compiled template and no exception raised from a signal handler interrupts, and
 a list of forbidden operations would never be complete. So compiling, rendering and parsing the
 resulting Markdown happen in a process with limits on time and memory, which is killed when it
-exceeds them. It starts with the first user template, serves one job after the other at a cost of
-less than a millisecond each, and exits when idle. The built-in templates are trusted and run in the
-main process. The process itself is in ``sandbox_worker.py``.
+exceeds them. It holds no secret and can open nothing, so that code which escapes from Jinja's
+sandbox gains little; it asks for each template over its pipe. It starts with the first user
+template, serves one job after the other at a cost of less than a millisecond each, and exits when
+idle. The built-in templates are trusted and run in the main process. The process itself is in
+``sandbox_worker.py``.
 """
 
 import contextlib
@@ -41,7 +43,7 @@ _REPORT_TIMEOUT = 0.2  # seconds for the process to report the line in which the
 _START_TIMEOUT = 30.0  # seconds
 _PASSED_VARIABLES = ("LD_LIBRARY_PATH",)
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[5:]; from relay.messages.sandbox_worker import main; main()"
+    "import sys; sys.path[:] = sys.argv[4:]; from relay.messages.sandbox_worker import main; main()"
 )
 
 
@@ -54,14 +56,13 @@ class _WorkerProcess:
 
         self.pipe, child_pipe = Pipe()
         with child_pipe:
-            settings = (child_pipe.fileno(), TEMPLATE_TIMEOUT, MAX_GROWTH_BYTES, IDLE_TIMEOUT)
+            settings = (TEMPLATE_TIMEOUT, MAX_GROWTH_BYTES, IDLE_TIMEOUT)
             # Isolated and without the environment, which holds the service's secrets.
             self.process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-IBc", _PROGRAM, *map(str, settings), *sys.path],
-                stdin=subprocess.DEVNULL,
+                stdin=child_pipe.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ},
-                pass_fds=[child_pipe.fileno()],
                 start_new_session=True,  # Ctrl-C must reach only the service
             )
         self.kill = weakref.finalize(self, _kill, self.process, self.pipe)
@@ -80,6 +81,14 @@ def _kill(process: subprocess.Popen[bytes], pipe: "Connection[Any, Any]") -> Non
     process.wait()
 
 
+def _loaded(files: TemplateFiles, template: str) -> bytes:
+    """A template's source and path, or the error, as the worker gets them."""
+    try:
+        return pickle.dumps(files.read(template)[:2])
+    except Exception as error:  # noqa: BLE001 - the worker waits for an answer
+        return pickle.dumps(error)
+
+
 class Sandbox:
     """Starts the process when it is needed. Concurrent callers wait for each other."""
 
@@ -87,12 +96,12 @@ class Sandbox:
         self._lock = threading.Lock()
         self._worker: _WorkerProcess | None = None
 
-    def run(self, job: tuple[Any, ...]) -> Any:
-        """The result of a job (see the worker). Raises ``RenderError``, or ``OSError`` if the
-        process does not start."""
+    def run(self, job: tuple[Any, ...], files: TemplateFiles) -> Any:
+        """The result of a job (see the worker) with the templates of ``files``. Raises
+        ``RenderError``, or ``OSError`` if the process does not start."""
         work = pickle.dumps(job)
         with self._lock:
-            while (answer := self._try_run(work)) is None:
+            while (answer := self._try_run(work, files)) is None:
                 pass
         if "problem" in answer:
             problem = Problem(*answer["problem"])
@@ -109,7 +118,7 @@ class Sandbox:
             self._worker.kill()
             self._worker = None
 
-    def _try_run(self, work: bytes) -> dict[str, Any] | None:
+    def _try_run(self, work: bytes, files: TemplateFiles) -> dict[str, Any] | None:
         """The worker's answer; None if the process exited before it took the job."""
         if self._worker is None or self._worker.process.poll() is not None:
             self._kill()
@@ -117,8 +126,12 @@ class Sandbox:
         pipe = self._worker.pipe
         try:
             pipe.send_bytes(work)
-            if pipe.poll(TEMPLATE_TIMEOUT + _REPORT_TIMEOUT):
-                return dict(json.loads(pipe.recv_bytes()))
+            deadline = time.monotonic() + TEMPLATE_TIMEOUT + _REPORT_TIMEOUT
+            while (rest := deadline - time.monotonic()) > 0 and pipe.poll(rest):
+                answer = dict(json.loads(pipe.recv_bytes()))
+                if "load" not in answer:
+                    return answer
+                pipe.send_bytes(_loaded(files, str(answer["load"])))
             text = timeout_text(TEMPLATE_TIMEOUT)
         except (EOFError, ConnectionError):
             code = self._worker.process.wait()
@@ -171,9 +184,10 @@ class SandboxedTemplates:
                 raise RenderError(problem, exceeded_limits=True)
             self._quarantined.pop(name, None)  # another thread may have done so
         formats = tuple(replace(form, validate=None) for form in self._formats)
-        job = (task, files.folders, files.builtin, formats, files.drafts, name, *arguments)
+        folders = (*files.folders, files.builtin)
+        job = (task, folders, files.state(), formats, files.drafts, name, *arguments)
         try:
-            return self._sandbox.run(job)
+            return self._sandbox.run(job, files)
         except RenderError as error:
             problem = error.problem
             if problem.file in ("", name):

@@ -1,6 +1,7 @@
 """Users' templates are programs: none may use up the service's time or memory."""
 
 import os
+import re
 import resource
 import signal
 import threading
@@ -205,6 +206,18 @@ def test_other_errors_do_not_quarantine_a_template(folder: UserTemplates) -> Non
     assert folder.problems() == ["create-file.md.j2:1: division by zero"]
 
 
+def test_the_process_stays_after_a_missing_or_unreadable_template(folder: UserTemplates) -> None:
+    processes = folder.processes
+    (folder.path / "_bad.md.j2").write_bytes(b"a\nb\xff")
+    for name, problem in [
+        ("none.md.j2", 'create-file.md.j2:1: there is no template "none.md.j2"'),
+        ("_bad.md.j2", "_bad.md.j2:2: is not UTF-8"),
+    ]:
+        folder.write(f'{{% include "{name}" %}}')
+        assert folder.problems() == [problem]
+    assert folder.processes == processes
+
+
 def test_other_templates_are_not_quarantined(folder: UserTemplates) -> None:
     folder.write(LOOPS)
     folder.write("still here", "rename-file.md.j2")
@@ -303,6 +316,9 @@ def test_the_process_has_no_secrets_and_exits_when_idle(
     folder = UserTemplates(tmp_path)
     (process,) = folder.processes
     assert "secret" not in _of(Path(f"/proc/{process}"), "environ")
+    limits = _of(Path(f"/proc/{process}"), "limits")
+    for name in ("open files", "file size", "processes", "core file size"):
+        assert re.search(rf"^Max {name} +0 +0 ", limits, re.MULTILINE)
     os.kill(process, signal.SIGTERM)  # as systemd sends it to all of a service
     assert folder.problems() == []
     assert folder.processes == [process]

@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from relay.channels import override_formats
+from relay.messages.templates import Templates
+from tests.messages.samples import known
+
 LATE_REPORT = """
 import pickle, sys, time
 from relay.messages import lint, sandbox_worker
+from relay.messages.environments import TemplateFiles
 
 where, folder = sys.argv[1:]
 places = {
@@ -25,8 +30,9 @@ def late(*given):
     return real(*given)
 
 setattr(owner, name, late)
-job = "override", (folder,), folder, (), {}, "x.md.j2", {}
-print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20).answer(pickle.dumps(job)))
+job = "override", (folder,), 0, (), {}, "x.md.j2", {}
+load = lambda name: TemplateFiles((), folder).read(name)[:2]
+print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20, load).answer(pickle.dumps(job)))
 """
 
 
@@ -45,12 +51,13 @@ def test_a_timeout_while_another_error_is_reported_has_its_line(
 JOBS = """
 import json, pickle, sys
 from relay.channels import override_formats
+from relay.messages.environments import TemplateFiles
 from relay.messages.sandbox_worker import SandboxWorker
 
 formats = tuple(override_formats().values())
-worker = SandboxWorker(5.0, 64 * 2**20)
+worker = SandboxWorker(5.0, 64 * 2**20, lambda name: TemplateFiles((), folder).read(name)[:2])
 for task, folder, drafts, name in json.loads(sys.argv[1]):
-    work = pickle.dumps((task, (folder,), folder, formats, drafts, name, {"x": "<b>"}))
+    work = pickle.dumps((task, (folder,), 0, formats, drafts, name, {"x": "<b>"}))
     answer, must_exit = worker.answer(work)
     print(json.dumps([json.loads(answer), must_exit]))
 """
@@ -98,3 +105,83 @@ def test_the_worker_imports_no_channel() -> None:
     assert "relay.messages.rendering" in modules
     foreign = ("relay.channels", "relay.config", "relay.penpot", "pydantic")
     assert [name for name in modules if name.startswith(foreign)] == []
+
+
+PROBE = """
+import json, os, socket, sys
+from relay.messages import sandbox_worker
+
+if os.getuid() == 0:  # whom neither the limit of processes nor permissions stop
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+if sys.argv[1] == "restricted":
+    sandbox_worker.restrict()
+attempts = {
+    "environ": lambda: open(f"/proc/{os.getppid()}/environ").close(),
+    "mem": lambda: open(f"/proc/{os.getppid()}/mem").close(),
+    "own environ": lambda: open("/proc/self/environ").close(),
+    "file": lambda: open("/etc/passwd").close(),
+    "a closed one": lambda: (os.close(0), open("/etc/passwd").close()),
+    "write": lambda: os.write(1, b"x" * 99),
+    "socket": lambda: socket.socket().close(),
+    "pipe": os.pipe,
+    "fork": lambda: os.fork() or os._exit(0),
+    "more files": lambda: sandbox_worker.resource.setrlimit(
+        sandbox_worker.resource.RLIMIT_NOFILE, (99, 99)
+    ),
+}
+results = {}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        results[name] = "works"
+    except (OSError, ValueError) as error:
+        results[name] = type(error).__name__
+os.write(2, json.dumps(results).encode())
+"""
+
+
+def probe(mode: str, output: Path) -> dict[str, str]:
+    """What works in a process like the worker's."""
+    with output.open("wb") as file:
+        ended = subprocess.run(
+            [sys.executable, "-c", PROBE, mode],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+        )
+    results: dict[str, str] = json.loads(ended.stderr)
+    return results
+
+
+def test_the_worker_can_open_nothing_and_start_no_process(tmp_path: Path) -> None:
+    without = probe("unrestricted", tmp_path / "without")
+    del without["environ"], without["mem"]  # see the test of ``deny_tracing``
+    works = {name for name, result in without.items() if result == "works"}
+    assert works | {"own environ"} == without.keys()  # a process that gave up root has none
+
+    results = probe("restricted", tmp_path / "restricted")
+    assert [name for name, result in results.items() if result == "works"] == []
+    assert (tmp_path / "restricted").read_bytes() == b""
+
+
+FILTERS = """
+{{ 'a b' | wordwrap(1) }}{{ {'a': 1} | pprint }}{{ lipsum(n=1) | length }}{{ [1] | tojson }}
+{{ ['a', 'b'] | random | length }}{{ event.at.strptime('2026', '%Y').year }}{{ event.at | when }}
+{{ event.at.strftime('%A %x %Z') }}{{ '%5.2f' | format(1.5) }}{{ 5000 | filesizeformat }}
+{{ '&eacute;' | link('https://p.example') }}{{ 'É' | lower | title | urlencode | quote }}
+{{ event.props | dictsort | map('first') | join }}{{ [3, 1] | sort | list | length }}
+"""
+
+
+def test_filters_need_no_file_in_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "create-file.md.j2").write_text(FILTERS)
+    (tmp_path / "create-file.email.html.j2").write_text("{{ '<b>&eacute;' | striptags | urlize }}")
+    templates = Templates(tmp_path, override_formats())
+    rendered = templates.render(
+        "create-file", known("create-file"), team="acme", channel_kind="email"
+    )
+    templates.close()
+    assert rendered.problems == ()
