@@ -64,7 +64,7 @@ class BodyReader:
                         await self._read_rest(receive, body, large, more=more)
             except TimeoutError as error:
                 if large.is_evicted:
-                    raise RequestRefused(503, "Too many large bodies at once") from error
+                    raise _too_many() from error
                 reason = f"The body took longer than {BODY_TIMEOUT:.0f} s"
                 raise RequestRefused(408, reason) from error
             if large.is_complete:
@@ -92,10 +92,14 @@ class BodyReader:
 
     def _grow(self, large: _LargeBody, size: int) -> None:
         large.size = size
-        if sum(item.size for item in self._large) > MAX_LARGE_BODIES * self._max_body:
-            victim = next(item for item in self._large if not item.is_complete)
+        while sum(item.size for item in self._large) > MAX_LARGE_BODIES * self._max_body:
+            incomplete = (item for item in self._large if not item.is_complete and item.size)
+            victim = next(incomplete, large)
             victim.size, victim.is_evicted = 0, True
-            victim.timeout.reschedule(asyncio.get_running_loop().time())
+            if victim is large:
+                raise _too_many()
+            if not victim.timeout.expired():
+                victim.timeout.reschedule(asyncio.get_running_loop().time())
 
     async def _receive(self, receive: Receive, body: bytearray) -> bool:
         """Append the next part; whether more follow."""
@@ -106,3 +110,7 @@ class BodyReader:
         if len(body) > self._max_body:
             raise RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         return bool(message.get("more_body", False))
+
+
+def _too_many() -> RequestRefused:
+    return RequestRefused(503, "Too many large bodies at once")

@@ -20,6 +20,7 @@ from relay.store.records import NewEvent, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+MAX_LENGTH_DIGITS = 18
 LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
 
 _DUMMY_SECRET = Secret("compared for an unknown team, so that the response takes as long")
@@ -105,8 +106,9 @@ class HookEndpoint:
             raise RequestRefused(
                 415, "The content type must be application/json or application/transit+json"
             )
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._max_body:
+        length = headers.get(b"content-length", b"").lstrip(b"0")
+        # Python refuses to convert thousands of digits
+        if length.isdigit() and (len(length) > MAX_LENGTH_DIGITS or int(length) > self._max_body):
             raise RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         async with self._bodies.read(team, receive) as body:
             await self._save(team, content_type, body)

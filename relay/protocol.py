@@ -4,7 +4,7 @@ connections."""
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import httptools
@@ -21,11 +21,15 @@ HEAD_TIMEOUT = 10.0  # seconds
 BODY_TIMEOUT = 30.0  # seconds after the end of the head
 BODY_BACKSTOP_TIMEOUT = BODY_TIMEOUT + 5.0
 """Seconds. The application answers 408 before; this closes what no application waits for."""
-WRITE_TIMEOUT = 30.0  # seconds, for a client that does not read its response
+WRITE_TIMEOUT = 30.0  # seconds in which a client has to read ``MIN_READ_BYTES`` of a response
+MIN_READ_BYTES = 64 * 1024
 KEEP_ALIVE_TIMEOUT = 75
 """Seconds. More than the 30 s after which Penpot's Java client closes an idle connection: it does
 not repeat a POST when the server closes the connection first."""
-STRANGER_KEEP_ALIVE_TIMEOUT = 10  # seconds, for a connection without an accepted request
+STRANGER_KEEP_ALIVE_TIMEOUT = 10
+"""Seconds, for a connection without an accepted request while more than half are in use."""
+MIN_STRANGERS_RATIO = 0.25
+"""Of all connections, from which on those without an accepted request are replaced first."""
 SWEEP_INTERVAL = 1.0  # seconds
 REPORT_INTERVAL = 60.0  # seconds
 
@@ -36,8 +40,9 @@ AUTHENTICATED: Final = "relay.authenticated"
 class ConnectionTable:
     """The open connections of a listener: at most ``max_connections``, and none past its deadline.
 
-    When all are in use a new connection replaces the oldest one without an accepted request, then
-    one of the team that has the most, idle ones first.
+    When all are in use a new connection replaces one without an accepted request: the oldest of the
+    address that has the most. While there are few of these it replaces one of the team that has the
+    most, idle ones first.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class ConnectionTable:
         self._name = name
         self._max_connections = max_connections
         self._count_refused = count_refused
-        self._strangers: dict[BoundedProtocol, None] = {}  # the oldest first
+        self._strangers: dict[BoundedProtocol, str] = {}  # by address, the oldest first
         self._known: dict[BoundedProtocol, str] = {}  # by team
         self._refused: Counter[str] = Counter()
         self._next_report = 0.0
@@ -62,7 +67,7 @@ class ConnectionTable:
             victim = self._victim()
             self.remove(victim)
             victim.abort()
-        self._strangers[connection] = None
+        self._strangers[connection] = connection.client[0] if connection.client else ""
         self._schedule_sweep()
 
     def remove(self, connection: "BoundedProtocol") -> None:
@@ -78,12 +83,17 @@ class ConnectionTable:
         self._refused[reason] += 1
         self._count_refused(self._name, reason)
 
+    def keep_alive(self, connection: "BoundedProtocol") -> int:
+        """Seconds that an idle connection is kept."""
+        is_crowded = 2 * len(self) > self._max_connections
+        is_short = is_crowded and connection in self._strangers
+        return STRANGER_KEEP_ALIVE_TIMEOUT if is_short else KEEP_ALIVE_TIMEOUT
+
     def _victim(self) -> "BoundedProtocol":
-        if self._strangers:
-            return next(iter(self._strangers))
-        ((largest, _),) = Counter(self._known.values()).most_common(1)
-        candidates = [item for item, team in self._known.items() if team == largest]
-        return next((item for item in candidates if item.is_idle), candidates[0])
+        if self._known and len(self._strangers) < MIN_STRANGERS_RATIO * self._max_connections:
+            of_largest = _of_largest(self._known)
+            return next((item for item in of_largest if item.is_idle), of_largest[0])
+        return _of_largest(self._strangers)[0]
 
     def _schedule_sweep(self) -> None:
         if not self._is_sweep_scheduled:
@@ -103,6 +113,11 @@ class ConnectionTable:
             self._refused.clear()
         if len(self) or self._refused:
             self._schedule_sweep()
+
+
+def _of_largest(groups: "Mapping[BoundedProtocol, str]") -> "list[BoundedProtocol]":
+    ((largest, _),) = Counter(groups.values()).most_common(1)
+    return [connection for connection, group in groups.items() if group == largest]
 
 
 class _HeldFlow(FlowControl):
@@ -128,10 +143,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._held = bytearray()  # received, but not parsed yet
         self._deadline: float | None = None
         self._write_deadline: float | None = None
+        self._unread_bytes = 0  # of a response, when its deadline was set
+        self._has_received = False
         self._is_in_message = False
         self._is_head_complete = False
         self._stalled_bytes = 0  # received since the last progress: head or trailer bytes
-        self.timeout_keep_alive = STRANGER_KEEP_ALIVE_TIMEOUT
 
     @property
     def is_idle(self) -> bool:
@@ -153,25 +169,31 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def close_if_late(self, now: float) -> None:
         if self.transport.is_closing() and self._write_deadline is None:
-            self._write_deadline = now + WRITE_TIMEOUT  # bytes of a response are left
+            self._expect_read()  # bytes of a response are left
+        if self._unread_bytes - self.transport.get_write_buffer_size() >= MIN_READ_BYTES:
+            self._expect_read()
         if self._write_deadline is not None and now > self._write_deadline:
             self._table.refuse("response not read in time")
             self.abort()
         elif self._deadline is not None and now > self._deadline:
             self._deadline = None
+            if not self._has_received:  # opened in advance; a response would answer a later request
+                self.transport.close()
+                return
             part = "body" if self._is_head_complete else "head"
             self._refuse(408, f"The request's {part} is not complete in time.")
 
     def pause_writing(self) -> None:
-        self._write_deadline = self.loop.time() + WRITE_TIMEOUT
+        self._expect_read()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self._write_deadline = None
+        self._write_deadline, self._unread_bytes = None, 0
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        self._has_received = True
         self._held += data
         self._parse_held()
 
@@ -187,6 +209,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._held:
             self._deadline = None  # what is late now is not the client
             self.flow.pause_reading()
+        elif self._deadline is None and self.is_idle and self.timeout_keep_alive_task is None:
+            # the rest of a body came after its response
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _parse(self, piece: bytes) -> None:
         self._stalled_bytes += len(piece)
@@ -251,26 +278,31 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self.timeout_keep_alive = self._table.keep_alive(self)
         super().on_response_complete()
         if self._held and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._parse_held()
             self.flow.resume_reading()
 
+    def _expect_read(self) -> None:
+        self._write_deadline = self.loop.time() + WRITE_TIMEOUT
+        self._unread_bytes = self.transport.get_write_buffer_size()
+
     def _expect_rest(self) -> None:
         timeout = BODY_BACKSTOP_TIMEOUT if self._is_head_complete else HEAD_TIMEOUT
         self._deadline = self.loop.time() + timeout
 
     def _authenticated(self, team: str) -> None:
-        self.timeout_keep_alive = KEEP_ALIVE_TIMEOUT
         self._table.authenticated(self, team)
 
     def _refuse(self, status: int, reason: str) -> None:
+        if self.transport.is_closing():
+            return
         self._table.refuse(reason)
         self._held.clear()
-        if (
-            self.cycle is None or self.cycle.response_complete
-        ):  # else its bytes would mix with these
+        # the bytes of an earlier response would mix with these
+        if self.cycle is None or self.cycle.response_complete:
             body = reason.encode("ascii")
             head = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode("ascii")
             content_type = b"content-type: text/plain; charset=utf-8\r\n"

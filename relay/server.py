@@ -21,13 +21,15 @@ GRACEFUL_STOP_TIMEOUT = 1  # seconds, for requests in progress
 
 
 MAX_CONNECTIONS = 256
-RESERVED_DESCRIPTORS = 128
+RESERVED_DESCRIPTOR_COUNT = 128
 """File descriptors for the store, the channels, Penpot, the sandbox and logs."""
 
 
 def max_connections() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    available = MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - RESERVED_DESCRIPTORS
+    available = (
+        MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - RESERVED_DESCRIPTOR_COUNT
+    )
     return max(16, min(MAX_CONNECTIONS, available))
 
 

@@ -132,3 +132,22 @@ async def test_a_refused_body_leaves_nothing_behind() -> None:
     for make in runs * 5:
         await status(reading(reader, make()))
     assert await reading(reader, Client(b"x" * MAX_BODY, complete=True)) == MAX_BODY
+
+
+async def test_many_bodies_that_grow_together_stay_within_the_bound() -> None:
+    reader = BodyReader(MAX_BODY)
+    clients = [Client(b"x" * 300_000) for _ in range(8)]
+    tasks = [reading(reader, client, f"team-{n}") for n, client in enumerate(clients)]
+    await asyncio.sleep(0.05)
+    for _ in range(3):
+        for client in clients:
+            client.send(b"x" * 200_000)
+        await asyncio.sleep(0.01)
+        assert sum(item.size for item in reader._large) <= MAX_LARGE_BODIES * MAX_BODY
+    for client in clients:
+        client.send(b"", more=False)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [item for item in outcomes if isinstance(item, RequestRefused)]
+    assert [item.status for item in refused] == [503] * len(refused)
+    assert outcomes.count(900_000) + len(refused) == 8
+    assert outcomes.count(900_000) >= 2

@@ -1,6 +1,7 @@
 """The hook endpoint, case by case, on the running service."""
 
 import json
+import re
 import socket
 import sqlite3
 import threading
@@ -260,6 +261,14 @@ def slowest_head(service: Service, name: str, attempt: int) -> float:
     assert answers[0] in (204, 400)
     assert answers[1] == 204
     return slowest
+
+
+def test_an_absurd_length_is_refused(service: Service) -> None:
+    head = f"POST /hooks/acme/{SECRET} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    for length in ("9" * 19, "0" * 5000 + "99999999"):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+            assert re.match(rb"HTTP/1.1 4(00|13) ", connection.recv(65536))
 
 
 def test_the_hooks_secret_is_in_no_log(service: Service) -> None:

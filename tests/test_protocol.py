@@ -240,7 +240,7 @@ def test_an_upgrade_keeps_the_requests_version(port: int, echo: Echo, version: s
 @pytest.mark.parametrize(
     ("hostile", "reason"),
     [
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_HEADER_COUNT + 2), b"too many headers"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_HEADER_COUNT + 500), b"too many headers"),
         (b"GET / HTTP/1.1\r\n\r\n" * (MAX_PIPELINED_COUNT + 3), b""),
     ],
     ids=["headers", "requests"],
@@ -261,8 +261,9 @@ def test_what_is_too_much_is_refused(hostile: bytes, reason: bytes) -> None:
         connection.sendall(hostile)
         if reason:
             assert reason in connection.recv(65536)
-        wait_until(lambda: refusals.total() == 1, 10)
+        wait_until(lambda: refusals.total() > 0, 10)
         release.set()
+    assert refusals.total() == 1
 
 
 class Timeouts:
@@ -286,13 +287,12 @@ def rest(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     "beginning",
     [
-        b"",
         b"\r\n",
         b"POST /hooks/acme/s HT",
         request(b"", extra=UPGRADE)[:-2],
         request(b"x") + b"P",
     ],
-    ids=["nothing", "line end", "method", "upgrade", "second request"],
+    ids=["line end", "method", "upgrade", "second request"],
 )
 def test_a_head_that_is_never_complete_is_refused(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes
@@ -307,6 +307,38 @@ def test_a_head_that_is_never_complete_is_refused(
         answer = rest(connection)
     assert b"HTTP/1.1 408 Request Timeout\r\n" in answer
     assert refusals == {"The request's head is not complete in time.": 1}
+
+
+def test_a_connection_that_was_opened_in_advance_is_closed_without_a_response(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
+    refusals = Refusals()
+    with (
+        serving(Echo(), refusals) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        assert rest(connection) == b""
+    assert refusals == {}
+
+
+def test_a_body_after_its_response_keeps_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    Timeouts(monkeypatch, STRANGER_KEEP_ALIVE_TIMEOUT=0.3)
+    with (
+        serving(early, max_connections=1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+        assert b" 200 " in connection.recv(65536)
+        connection.sendall(b"x")
+        assert rest(connection) == b""
 
 
 def test_a_head_that_comes_byte_by_byte_gets_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,12 +395,31 @@ def test_a_response_that_nobody_reads_ends_the_connection(monkeypatch: pytest.Mo
     assert refusals == {"response not read in time": 1}
 
 
+def test_a_slow_but_steady_reader_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"20000000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * 20_000_000})
+
+    Timeouts(monkeypatch, WRITE_TIMEOUT=0.5)
+    with (
+        serving(large) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = 0
+        while part := connection.recv(1_000_000):
+            received += len(part)
+            time.sleep(0.03)
+    assert received > 20_000_000
+
+
 def test_an_idle_stranger_is_closed_before_who_has_delivered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Timeouts(monkeypatch, STRANGER_KEEP_ALIVE_TIMEOUT=0.2)
     with (
-        serving(Echo()) as port,
+        serving(Echo(), max_connections=3) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as known,
         socket.create_connection(("127.0.0.1", port), timeout=10) as stranger,
     ):
@@ -399,7 +450,7 @@ def test_a_new_connection_replaces_the_oldest_without_an_accepted_request() -> N
         assert accepted(known)
         assert accepted(newer)
         assert accepted(last)
-        # All have an accepted request: the team with the most loses one.
+        # Few have no accepted request: the team with the most loses one.
         assert accepted(connect(), b"third")
         assert rest(known) == b""
         assert accepted(newer)

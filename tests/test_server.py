@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from relay import server
-from relay.server import MAX_CONNECTIONS, RESERVED_DESCRIPTORS, max_connections
+from relay.server import MAX_CONNECTIONS, RESERVED_DESCRIPTOR_COUNT, max_connections
 
 
 @pytest.mark.parametrize(
     ("descriptors", "expected"),
     [
-        (256, 256 - RESERVED_DESCRIPTORS),
+        (256, 256 - RESERVED_DESCRIPTOR_COUNT),
         (1024, MAX_CONNECTIONS),
         (resource.RLIM_INFINITY, MAX_CONNECTIONS),
         (64, 16),

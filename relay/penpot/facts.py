@@ -16,6 +16,8 @@ from relay.penpot.catalogue import SYNTHETIC
 from relay.penpot.events import Event, File, Person, Subject, Thread
 from relay.penpot.records import FileRecord, ProjectRecord
 
+MAIL_REFERENCE = "email"  # of a person's fact
+
 Key = tuple[str, str]  # kind and id of a fact
 S = TypeVar("S", bound=Subject)
 
@@ -79,7 +81,7 @@ def facts_from_event(event: Event) -> tuple[Fact, ...]:
     at = "" if event.at is None else event.at.isoformat()
     values: list[tuple[str, str, str, dict[str, str]]] = [
         *(
-            ("person", person.id, person.name, {"email": person.email})
+            ("person", person.id, person.name, {MAIL_REFERENCE: person.email})
             for person in dict.fromkeys((event.actor, event.comment.author))
         ),
         *(
@@ -202,7 +204,7 @@ class _FactLookup:
         if person.name:
             return person
         fact = self.get("person", person.id)
-        return replace(person, name=fact.name, email=person.email or fact.ref("email"))
+        return replace(person, name=fact.name, email=person.email or fact.ref(MAIL_REFERENCE))
 
 
 def _place(event: Event, thread: Fact, facts: _FactLookup) -> tuple[Subject, File, Subject]:

@@ -1,5 +1,6 @@
 """Cleaning of text from Penpot (names, comments), and size limits for values kept as sent."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -13,8 +14,8 @@ MAX_NAME_LENGTH = 1000  # characters; Penpot's own limit is 250
 MAX_TEXT_LENGTH = 10_000  # characters; Penpot's own limit is 750 (none before 2.2)
 MAX_ENTRIES = 1000  # of a list or map kept as sent
 MAX_TOTAL_LENGTH = 100_000  # characters of all strings in a value kept as sent
-MAX_COMPARED_BYTES = 64 * 1024
-"""Of a body whose copies are recognized by their values."""
+MAX_COMPARED_LENGTH = 32 * 1024
+"""Characters and values of a body whose copies are recognized by its values."""
 _MAX_KEY_LENGTH = 250
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -174,16 +175,26 @@ def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
             hour = created_at.strftime("%Y-%m-%dT%H").encode()
             return hour + hashlib.sha256(f"comment {comment}".encode()).digest()[:16]
     at = str(body.get("createdAt", ""))[:24]
-    if body and len(sent) <= MAX_COMPARED_BYTES:
-        sent = json.dumps(_without_order(body), sort_keys=True).encode()
+    with contextlib.suppress(OverflowError):
+        sent = _comparable(body) if body else sent
     return at.encode() + hashlib.sha256(sent).digest()[:16]
 
 
-def _without_order(value: Any) -> Any:
-    """``value`` with its lists of texts sorted: Penpot's sets have another order in Transit."""
-    if isinstance(value, Mapping):
-        return {key: _without_order(item) for key, item in value.items()}
-    if not isinstance(value, list):
-        return value
-    items = [_without_order(item) for item in value]
-    return sorted(items) if all(isinstance(item, str) for item in items) else items
+def _comparable(body: Mapping[str, Any]) -> bytes:
+    """``body`` with its lists of texts sorted: Penpot's sets have another order in Transit. Raises
+    ``OverflowError`` for a long one; a short one in Transit can become long when it is decoded."""
+    remaining = MAX_COMPARED_LENGTH
+
+    def ordered(value: Any) -> Any:
+        nonlocal remaining
+        remaining -= len(value) if isinstance(value, str) else 1
+        if remaining < 0:
+            raise OverflowError
+        if isinstance(value, Mapping):
+            return {ordered(key): ordered(item) for key, item in value.items()}
+        if not isinstance(value, list):
+            return value
+        items = [ordered(item) for item in value]
+        return sorted(items) if all(isinstance(item, str) for item in items) else items
+
+    return json.dumps(ordered(body), sort_keys=True).encode()
