@@ -18,8 +18,6 @@ from relay.protocol import BoundedProtocol, ConnectionTable
 log = logging.getLogger(__name__)
 
 GRACEFUL_STOP_TIMEOUT = 1  # seconds, for requests in progress
-
-
 MAX_CONNECTIONS = 256
 RESERVED_DESCRIPTOR_COUNT = 128
 """File descriptors for the store, the channels, Penpot, the sandbox and logs."""

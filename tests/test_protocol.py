@@ -266,13 +266,22 @@ def test_what_is_too_much_is_refused(hostile: bytes, reason: bytes) -> None:
     assert refusals.total() == 1
 
 
-class Timeouts:
+def use_timeouts(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     """Short bounds; the tests wait for what they cause, not for the time itself."""
+    monkeypatch.setattr(protocol, "SWEEP_INTERVAL", 0.05)
+    for name, value in seconds.items():
+        monkeypatch.setattr(protocol, name, value)
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
-        monkeypatch.setattr(protocol, "SWEEP_INTERVAL", 0.05)
-        for name, value in seconds.items():
-            monkeypatch.setattr(protocol, name, value)
+
+def without_reading(status: int) -> Any:
+    """An application that responds before the request's body has arrived."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    return application
 
 
 def rest(connection: socket.socket) -> bytes:
@@ -297,7 +306,7 @@ def rest(connection: socket.socket) -> bytes:
 def test_a_head_that_is_never_complete_is_refused(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
-    Timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
     refusals = Refusals()
     with (
         serving(Echo(), refusals) as port,
@@ -312,7 +321,7 @@ def test_a_head_that_is_never_complete_is_refused(
 def test_a_connection_that_was_opened_in_advance_is_closed_without_a_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
     refusals = Refusals()
     with (
         serving(Echo(), refusals) as port,
@@ -325,14 +334,9 @@ def test_a_connection_that_was_opened_in_advance_is_closed_without_a_response(
 def test_a_body_after_its_response_keeps_no_connection_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def early(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-    Timeouts(monkeypatch, STRANGER_KEEP_ALIVE_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, STRANGER_KEEP_ALIVE_TIMEOUT=0.3)
     with (
-        serving(early, max_connections=1) as port,
+        serving(without_reading(200), max_connections=1) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
     ):
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
@@ -342,7 +346,7 @@ def test_a_body_after_its_response_keeps_no_connection_open(
 
 
 def test_a_head_that_comes_byte_by_byte_gets_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    Timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, HEAD_TIMEOUT=0.3)
     with (
         serving(Echo()) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
@@ -358,15 +362,10 @@ def test_a_head_that_comes_byte_by_byte_gets_no_more_time(monkeypatch: pytest.Mo
 def test_a_body_that_nobody_reads_has_to_be_complete_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def not_found(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 404, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-    Timeouts(monkeypatch, BODY_BACKSTOP_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, BODY_BACKSTOP_TIMEOUT=0.3)
     refusals = Refusals()
     with (
-        serving(not_found, refusals) as port,
+        serving(without_reading(404), refusals) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
     ):
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
@@ -383,7 +382,7 @@ def test_a_response_that_nobody_reads_ends_the_connection(monkeypatch: pytest.Mo
             await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    Timeouts(monkeypatch, WRITE_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, WRITE_TIMEOUT=0.3)
     refusals = Refusals()
     with (
         serving(large, refusals) as port,
@@ -401,7 +400,7 @@ def test_a_slow_but_steady_reader_gets_all(monkeypatch: pytest.MonkeyPatch) -> N
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"x" * 20_000_000})
 
-    Timeouts(monkeypatch, WRITE_TIMEOUT=0.5)
+    use_timeouts(monkeypatch, WRITE_TIMEOUT=0.5)
     with (
         serving(large) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
@@ -417,7 +416,7 @@ def test_a_slow_but_steady_reader_gets_all(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_idle_stranger_is_closed_before_who_has_delivered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Timeouts(monkeypatch, STRANGER_KEEP_ALIVE_TIMEOUT=0.2)
+    use_timeouts(monkeypatch, STRANGER_KEEP_ALIVE_TIMEOUT=0.2)
     with (
         serving(Echo(), max_connections=3) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as known,
@@ -460,7 +459,7 @@ def test_a_new_connection_replaces_the_oldest_without_an_accepted_request() -> N
 def test_refusals_are_logged_together(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Timeouts(monkeypatch, REPORT_INTERVAL=0.5)
+    use_timeouts(monkeypatch, REPORT_INTERVAL=0.5)
     with serving(Echo()) as port:
         for _ in range(50):
             with contextlib.suppress(ConnectionError):

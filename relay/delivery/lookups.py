@@ -62,7 +62,7 @@ NAMES_TTL = 24 * 3600.0
 person was renamed, and an event of a project may have been missed."""
 _DAILY = (MEMBERS, PROJECTS)
 PENPOT_STATE_KEY = "penpot"
-"""Key of the store's value that tells `relay doctor` whether Penpot answers."""
+"""Key of the stored value from which `relay doctor` reports whether Penpot answers."""
 
 MAX_CACHED_FACTS = 10_000  # facts in memory, also empty ones
 _MAX_ASKED = 10_000  # calls

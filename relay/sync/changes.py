@@ -91,7 +91,7 @@ class SyntheticEvent:
 
     name: str
     at: datetime
-    """When it happened, if Penpot's rows tell; else when it was detected."""
+    """When it happened, if Penpot's rows contain it; else when it was detected."""
     props: Row
 
     def to_new_event(self, team: str, now: float) -> NewEvent:
