@@ -51,24 +51,27 @@ class BodyReader:
         """Raises ``RequestRefused``: 408 after ``BODY_TIMEOUT``, 413, 503, or 400 when the
         connection closes."""
         body = bytearray()
-        large = _LargeBody(asyncio.timeout(BODY_TIMEOUT))
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
+        try:
+            async with asyncio.timeout_at(deadline):
+                more = await self._receive(receive, body)
+                while more and len(body) <= LARGE_BODY_BYTES:
+                    more = await self._receive(receive, body)
+        except TimeoutError as error:
+            raise _too_slow() from error
+        if len(body) <= LARGE_BODY_BYTES:
+            yield bytes(body)
+            return
+        large = _LargeBody(asyncio.timeout_at(deadline))
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with large.timeout:
-                    more = await self._receive(receive, body)
-                    while more and len(body) <= LARGE_BODY_BYTES:
-                        more = await self._receive(receive, body)
-                    if len(body) > LARGE_BODY_BYTES:
-                        await stack.enter_async_context(self._team_locks[team])
-                        stack.enter_context(self._counted(large))
-                        await self._read_rest(receive, body, large, more=more)
+                    await stack.enter_async_context(self._team_locks[team])
+                    stack.enter_context(self._counted(large))
+                    await self._read_rest(receive, body, large, more=more)
             except TimeoutError as error:
-                if large.is_evicted:
-                    raise _too_many() from error
-                reason = f"The body took longer than {BODY_TIMEOUT:.0f} s"
-                raise RequestRefused(408, reason) from error
-            if large.is_complete:
-                await stack.enter_async_context(self._hand_out_lock)
+                raise (_too_many() if large.is_evicted else _too_slow()) from error
+            await stack.enter_async_context(self._hand_out_lock)
             whole = bytes(body)
             body.clear()
             yield whole
@@ -110,6 +113,10 @@ class BodyReader:
         if len(body) > self._max_body:
             raise RequestRefused(413, f"The body is larger than {self._max_body} bytes")
         return bool(message.get("more_body", False))
+
+
+def _too_slow() -> RequestRefused:
+    return RequestRefused(408, f"The body took longer than {BODY_TIMEOUT:.0f} s")
 
 
 def _too_many() -> RequestRefused:

@@ -176,25 +176,38 @@ def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
             return hour + hashlib.sha256(f"comment {comment}".encode()).digest()[:16]
     at = str(body.get("createdAt", ""))[:24]
     with contextlib.suppress(OverflowError):
-        sent = _comparable(body) if body else sent
+        is_ordered = len(sent) <= MAX_COMPARED_LENGTH and not _TEXT_LIST_PATTERN.search(sent)
+        values = body if is_ordered else _ordered(body)
+        sent = _COMPARABLE.encode(values).encode() if body else sent
     return at.encode() + hashlib.sha256(sent).digest()[:16]
 
 
-def _comparable(body: Mapping[str, Any]) -> bytes:
+_COMPARABLE = json.JSONEncoder(sort_keys=True)
+# The start of a list of texts in JSON, or of any map in Transit.
+_TEXT_LIST_PATTERN = re.compile(rb'\[\s*"')
+
+
+def _ordered(body: Mapping[str, Any]) -> Any:
     """``body`` with its lists of texts sorted: Penpot's sets have another order in Transit. Raises
     ``OverflowError`` for a long one; a short one in Transit can become long when it is decoded."""
     remaining = MAX_COMPARED_LENGTH
 
-    def ordered(value: Any) -> Any:
+    def ordered(container: Any) -> Any:
         nonlocal remaining
-        remaining -= len(value) if isinstance(value, str) else 1
+        is_map = isinstance(container, dict)
+        texts = [item for item in container if isinstance(item, str)]  # of a map, its keys
+        remaining -= len(container) + sum(map(len, texts))
         if remaining < 0:
             raise OverflowError
-        if isinstance(value, Mapping):
-            return {ordered(key): ordered(item) for key, item in value.items()}
-        if not isinstance(value, list):
-            return value
-        items = [ordered(item) for item in value]
-        return sorted(items) if all(isinstance(item, str) for item in items) else items
+        if is_map:
+            return {key: each(value) for key, value in container.items()}
+        return sorted(texts) if len(texts) == len(container) else [each(item) for item in container]
 
-    return json.dumps(ordered(body), sort_keys=True).encode()
+    def each(value: Any) -> Any:
+        nonlocal remaining
+        if isinstance(value, str):
+            remaining -= len(value)
+            return value
+        return ordered(value) if isinstance(value, dict | list) else value
+
+    return ordered(body)
