@@ -343,6 +343,20 @@ def test_the_responses_of_the_hook_are_complete() -> None:
     assert documented == given | {405}  # Starlette's, see tests/test_intake.py
 
 
+def test_every_cannot_is_shown_by_tests_that_exist() -> None:
+    text = _section(OPERATOR, "## Who can do what")
+    actors = {row[0] for row in _rows(text, "| who | has | can |")}
+    assert actors == {"stranger", "hook holder", "server", "template author", "viewer"}
+    rows = _rows(text, "| who | cannot | shown by |")
+    assert actors <= {who for who, _, _ in rows}
+    for _, cannot, shown_by in rows:
+        assert _code(shown_by), cannot
+        for test in _code(shown_by):
+            path, _, function = test.partition("::")
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert re.search(rf"^(?:async )?def {function}\(", source, re.MULTILINE), test
+
+
 def _metrics() -> dict[str, tuple[str, set[str]]]:
     """Type and labels by name, of metrics that have one value each."""
     metrics = Metrics()
