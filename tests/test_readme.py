@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from urllib.parse import unquote
 
 import click
@@ -94,6 +95,14 @@ def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:
     config = _example(_blocks(OPERATOR, "toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
     assert types == {"slack", "matrix", "email", "stdout"}
+
+
+def test_the_example_of_two_secrets_loads(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", _section(OPERATOR, "## Change a secret"), re.S)
+    (tmp_path / "relay.toml").write_text(dedent(example))
+    environ = {"ACME_NEW_SECRET": SECRET, "ACME_HOOK_SECRET": f"{SECRET}-old"}
+    config = load(str(tmp_path / "relay.toml"), environ)
+    assert config.hook_path("acme") == f"/hooks/acme/{SECRET}"
 
 
 def test_each_channels_example_works_alone(tmp_path: Path) -> None:
