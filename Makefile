@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # Further arguments for pytest and for the benchmarks: make test ARGS="-k slack"
 ARGS ?=
-# Processes that share the tests, file by file
+# Processes that share the tests, file by file, or the targets of `make fuzz`
 WORKERS ?= 2
 
 VENV := .venv
@@ -18,6 +18,7 @@ FUZZ := .venv-fuzz
 DIST := dist
 RUNTIME_PINS := deploy/requirements.txt deploy/build-requirements.txt
 DEV_PINS := tests/requirements.txt
+FUZZ_TARGETS := wire protocol messages previews
 FUZZ_PINS := tests/fuzz/requirements.txt
 SYNAPSE_PINS := tests/servers/synapse-requirements.txt
 
@@ -44,9 +45,9 @@ check: $(VENV)/.dev ## Lints, checks the format and the types
 bench: $(VENV)/.dev ## Measures speed and size
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-fuzz: $(FUZZ)/.installed ## Throws hostile bodies and requests at Relay, a minute each (Linux only)
-	@for name in wire protocol; do $(FUZZ)/bin/python tests/fuzz/fuzz_$$name.py \
-		-max_total_time=60 -rss_limit_mb=512 -timeout=5 $(ARGS) || exit 1; done
+fuzz: $(FUZZ)/.installed ## Throws hostile bodies, requests and messages at Relay, a minute each (Linux only)
+	@printf '%s\n' $(FUZZ_TARGETS) | PYTHONPATH=. xargs -P $(WORKERS) -I NAME $(FUZZ)/bin/python \
+		tests/fuzz/fuzz_NAME.py -max_total_time=60 -rss_limit_mb=512 -timeout=5 $(ARGS)
 
 wheel: $(VENV)/.dev ## Builds the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir $(DIST) .

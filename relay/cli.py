@@ -135,7 +135,10 @@ def check(path: str | None) -> None:
         _report(True, "config", f"warning: {warning}", err=True)
     base = config.server.public_url or f"http://localhost:{config.server.port}"
     for name, team in config.teams.items():
-        _report(True, name, f"hook {base}{config.hook_path(name)}")
+        path, *old_paths = config.hook_paths(name)
+        _report(True, name, f"hook {base}{path}")
+        for old in old_paths:
+            _report(True, name, f"old hook, accepted too: {base}{old}")
         for channel in team.channels:
             events = ", ".join(Selection.of(channel.events).entries)
             _report(True, f"{name}/{channel.name}", f"{channel.type}, events: {events}")

@@ -19,6 +19,7 @@ from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.delivery.notices import notice_samples
 from relay.delivery.pipeline import EventSource, examples
+from relay.intake import use_key
 from relay.messages.lint import Problem
 from relay.messages.templates import Templates, check
 from relay.penpot.api import CALL_TIMEOUT, PenpotClient
@@ -27,11 +28,12 @@ from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
-from relay.sync.webhooks import TeamDirectory, WebhookFix, check_webhook
+from relay.sync.webhooks import TeamDirectory, WebhookFix, check_webhook, lists_old_secret
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 """Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of Penpot's start page, which has some ten thousand
+UNUSED_SECONDS = 24 * 3600.0  # without a call, after which an old secret counts as unused
 CHECK_TIMEOUT = 20.0  # seconds, for each channel
 
 
@@ -54,6 +56,10 @@ async def examine(
         if not problems:
             yield "templates", Finding(True, "no problems")
         yield "penpot", await _check_penpot(config.penpot.url)
+        if config.penpot.access_token is None and store is not None:
+            for team in config.teams:
+                async for finding in _check_old_secret(config, store, team, None):
+                    yield team, finding
         if config.penpot.access_token is not None:
             penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
             opened.push_async_callback(penpot.close)
@@ -120,8 +126,7 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
     for queue, (_, why) in stopped.items():
         yield queue, Finding(False, f"the queue is stopped: {why}")
     if state is not None and state.value:
-        since = datetime.fromtimestamp(state.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        text = f"the service has paused its lookups since {since}: {state.value}"
+        text = f"the service has paused its lookups since {_utc(state.at)}: {state.value}"
         yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
 
 
@@ -165,8 +170,34 @@ async def _check_webhooks(
     for team in config.teams:
         try:
             yield team, *await check_webhook(config, penpot, directory, team)
+            if store is not None and len(config.teams[team].secret) > 1:
+                is_listed = await lists_old_secret(config, penpot, directory, team)
+                async for finding in _check_old_secret(config, store, team, is_listed):
+                    yield team, finding, None
         except (PenpotError, StoreUnavailable) as error:
             yield team, Finding(False, f"can't check its webhook: {error}"), None
+
+
+async def _check_old_secret(
+    config: Config, store: Store, team: str, is_listed: bool | None
+) -> AsyncIterator[Finding]:
+    """``is_listed``: whether Penpot lists a webhook with it; None if that is not known."""
+    for secret in config.teams[team].secret[1:]:
+        use = await store.get_value(use_key(team, secret))
+        last = f"last call: {_utc(use.at)}" if use else "never called"
+        if is_listed:
+            advice = "delete it there as soon as the webhook with the current secret is on"
+            yield Finding(True, f"Penpot lists a webhook with the old secret ({last}): {advice}")
+        elif use is not None and time.time() - use.at < UNUSED_SECONDS:
+            yield Finding(True, f"the old secret is in use ({last}): keep it for a day after that")
+        else:
+            check = "" if is_listed is False else ", if Penpot lists no webhook with it"
+            advice = f"remove it from teams.{team}.secret{check}"
+            yield Finding(True, f"warning: the old secret is unused ({last}): {advice}")
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 async def _check_channel(settings: AnyChannel) -> list[Finding]:

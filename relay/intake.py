@@ -1,7 +1,11 @@
 """The hook endpoint: authenticate, read, store, respond. Penpot waits at most 4 s."""
 
+import contextlib
+import hashlib
 import logging
+import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from relay.bodies import BodyReader, RequestRefused
 from relay.config.secret import Secret
-from relay.config.settings import Config
+from relay.config.settings import MAX_HOOK_SECRETS, Config
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.text import deduplication_key
 from relay.penpot.wire import UnreadableBody, decode_body, media_type
-from relay.protocol import AUTHENTICATED
+from relay.protocol import AUTHENTICATED, RefusalLog
 from relay.store.base import Store
 from relay.store.records import NewEvent, StoreUnavailable
 
@@ -22,8 +26,16 @@ log = logging.getLogger(__name__)
 
 MAX_LENGTH_DIGITS = 18
 LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
+USE_INTERVAL = 600.0  # seconds between two notes of a secret's use
 
-_DUMMY_SECRET = Secret("compared for an unknown team, so that the response takes as long")
+_DUMMY_SECRETS = (Secret(secrets.token_urlsafe(24)),) * MAX_HOOK_SECRETS
+"""Compared in place of the secrets that a team lacks, so that each response takes as long."""
+
+
+def use_key(team: str, secret: Secret) -> str:
+    """The key-value entry whose time is that of the secret's last use, within ``USE_INTERVAL``."""
+    digest = hashlib.sha256(f"{team}/{secret.reveal()}".encode()).hexdigest()
+    return f"hook-use/{team}/{digest[:20]}"
 
 
 class RequestLoad:
@@ -57,7 +69,12 @@ class HookEndpoint:
         """``stored`` is called after each stored event. With ``is_open`` false a request with the
         right secret gets ``503``: the URL is right, but the load balancer should have chosen
         another replica; a ``404`` would make a person search for an error in the secret."""
-        self._secrets = {name: team.secret for name, team in config.teams.items()}
+        self._secrets = {
+            name: (*team.secret, *_DUMMY_SECRETS)[:MAX_HOOK_SECRETS]
+            for name, team in config.teams.items()
+        }
+        self._next_use_at: defaultdict[str, float] = defaultdict(float)  # by key; monotonic
+        self._refusals = {name: RefusalLog(f"team {name}") for name in config.teams}
         self._max_body = int(config.server.max_body)
         self._bodies = BodyReader(self._max_body)
         self._store = store
@@ -70,9 +87,10 @@ class HookEndpoint:
         if scope["method"] not in ("HEAD", "POST"):
             await _respond(send, 405, "This is a webhook for Penpot: add its URL to a team there")
             return
-        team, secret = scope["path_params"]["team"], scope["path_params"]["secret"]
-        expected = self._secrets.get(team)
-        is_known = (expected or _DUMMY_SECRET).matches(secret) and expected is not None
+        team, given = scope["path_params"]["team"], scope["path_params"]["secret"]
+        compared = self._secrets.get(team, _DUMMY_SECRETS)
+        matching = [secret for secret in compared if secret.matches(given)]
+        is_known = bool(matching) and team in self._secrets
         if is_known and AUTHENTICATED in scope.get("extensions", {}):
             scope["extensions"][AUTHENTICATED](team)
         status, reason = 204, ""
@@ -80,8 +98,8 @@ class HookEndpoint:
             team = ""
             status, reason = 404, "Not Found"
         elif not self._is_open:
-            log.error("team %s: hook called, but --role deliver accepts no events", team)
             status, reason = 503, "This replica only delivers: route hooks to the others"
+            self._refusals[team].add(f"{status}: {reason}")
         elif scope["method"] == "HEAD":
             status = 200
         else:
@@ -90,7 +108,7 @@ class HookEndpoint:
                 await self._take(team, scope, receive)
             except RequestRefused as refusal:
                 status, reason = refusal.status, str(refusal)
-                log.warning("team %s: responded %d: %s", team, status, reason)
+                self._refusals[team].add(f"{status}: {reason}")
             except StoreUnavailable as error:
                 status, reason = 503, "The event could not be stored"
                 log.critical("team %s: an event could not be stored: %s", team, error)
@@ -98,6 +116,16 @@ class HookEndpoint:
                 self._load.requests -= 1
         self._metrics.request(team, status)
         await _respond(send, status, reason)
+        if is_known and status != 503:
+            await self._note_use(use_key(team, matching[0]))
+
+    async def _note_use(self, key: str) -> None:
+        """After the response, which does not wait for it."""
+        now = time.monotonic()
+        if now >= self._next_use_at[key]:
+            self._next_use_at[key] = now + USE_INTERVAL
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.put_value(key, "")
 
     async def _take(self, team: str, scope: Scope, receive: Receive) -> None:
         headers = dict(scope["headers"])

@@ -32,9 +32,34 @@ MIN_STRANGERS_RATIO = 0.25
 """Of all connections, from which on those without an accepted request are replaced first."""
 SWEEP_INTERVAL = 1.0  # seconds
 REPORT_INTERVAL = 60.0  # seconds
+MAX_REASONS = 20  # in one line of the log
 
 AUTHENTICATED: Final = "relay.authenticated"
 """ASGI extension: a function that the application calls with the team of an accepted request."""
+
+
+class RefusalLog:
+    """Logs what was refused: the first refusal at once, those that follow together, in one line for
+    each ``REPORT_INTERVAL``."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._refused: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, reason: str) -> None:
+        is_new = reason not in self._refused and len(self._refused) >= MAX_REASONS
+        self._refused["other reasons" if is_new else reason] += 1
+        if self._timer is None:
+            self._report()
+
+    def _report(self) -> None:
+        self._timer = None
+        if self._refused:
+            reasons = (f"{reason} ({count})" for reason, count in self._refused.most_common())
+            log.warning("%s: refused recently: %s", self._subject, "; ".join(reasons))
+            self._refused.clear()
+            self._timer = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._report)
 
 
 class ConnectionTable:
@@ -54,8 +79,7 @@ class ConnectionTable:
         self._count_refused = count_refused
         self._strangers: dict[BoundedProtocol, str] = {}  # by address, the oldest first
         self._known: dict[BoundedProtocol, str] = {}  # by team
-        self._refused: Counter[str] = Counter()
-        self._next_report = 0.0
+        self._refusals = RefusalLog(f"{name} listener")
         self._is_sweep_scheduled = False
 
     def __len__(self) -> int:
@@ -80,7 +104,7 @@ class ConnectionTable:
             self._known[connection] = team
 
     def refuse(self, reason: str) -> None:
-        self._refused[reason] += 1
+        self._refusals.add(reason)
         self._count_refused(self._name, reason)
 
     def keep_alive(self, connection: "BoundedProtocol") -> int:
@@ -101,17 +125,12 @@ class ConnectionTable:
             asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
 
     def _sweep(self) -> None:
-        """Close connections past their deadline, and report refusals once a minute."""
+        """Close connections past their deadline."""
         self._is_sweep_scheduled = False
         now = asyncio.get_running_loop().time()
         for connection in [*self._strangers, *self._known]:
             connection.close_if_late(now)
-        if self._refused and now >= self._next_report:
-            self._next_report = now + REPORT_INTERVAL
-            reasons = (f"{reason} ({count})" for reason, count in self._refused.most_common())
-            log.warning("%s listener: refused recently: %s", self._name, "; ".join(reasons))
-            self._refused.clear()
-        if len(self) or self._refused:
+        if len(self):
             self._schedule_sweep()
 
 

@@ -37,6 +37,18 @@ def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
     assert "teams.acme.secret is in the config file as plain text" in run.stderr
 
 
+def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
+    service = Service(tmp_path, LOG)
+    new = "the-new-secret-of-the-team"
+    text = service.config.read_text()
+    service.config.write_text(text.replace(f'"{SECRET}"', f'["{new}", "{SECRET}"]'))
+    base = f"http://localhost:{service.port}/hooks/acme"
+    assert service.run("check").stdout.splitlines()[:2] == [
+        f"ok    acme: hook {base}/{new}",
+        f"ok    acme: old hook, accepted too: {base}/{SECRET}",
+    ]
+
+
 def test_check_prints_every_problem_and_exits_with_1(tmp_path: Path) -> None:
     run = Service(tmp_path, LOG + 'pace = 0\nevents = ["x"]\n').run("check")
     assert run.returncode == 1

@@ -1,6 +1,7 @@
 """``relay doctor``: a problem in one channel hides no other finding."""
 
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from relay.config.settings import (
 from relay.config.settings import PenpotSettings as PenpotSettings
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.doctor import apply_fix, examine
+from relay.intake import use_key
 from relay.penpot.api import PenpotClient
 from relay.store.sqlite import SqliteStore
 from relay.sync.webhooks import WebhookFix
@@ -245,6 +247,62 @@ async def test_a_missing_webhook_can_be_created(tmp_path: Path) -> None:
         finding, fix = await webhook_finding(config)
         assert (finding.ok, fix) == (False, None)
         assert "add that user" in finding.text
+
+
+NEW_SECRET = "the-current-secret-of-acme"
+
+
+async def team_findings(config: Config) -> tuple[list[str], list[WebhookFix]]:
+    fixes: list[WebhookFix] = []
+    found = [item async for subject, item in examine(config, fixes) if subject == "acme"]
+    return [f"{'ok' if item.ok else 'FAIL'} {item.text}" for item in found], fixes
+
+
+async def test_a_secret_is_changed_step_by_step(tmp_path: Path) -> None:
+    with StandIn() as penpot, hook_server(Answer(b"", 200)) as (url, _):
+        world = penpot.world
+        acme = world.by_name("teams", "acme")
+        old_uri = HOOK.replace("https://relay.example.com", url)
+        world.webhooks[ID] = Webhook(ID, acme, old_uri, is_active=True, profile=world.me)
+        before = team_config(penpot, tmp_path, team_id=acme)
+        secrets = (Secret(NEW_SECRET), Secret("a-secret-of-24-characters"))
+        both = before.teams["acme"].model_copy(update={"secret": secrets})
+        config = before.model_copy(
+            update={"server": ServerSettings(public_url=url), "teams": {"acme": both}}
+        )
+        store = SqliteStore(tmp_path / "relay.db")
+        await store.open()
+        await store.put_value(use_key("acme", secrets[1]), "")
+        await store.close()
+
+        found, (fix,) = await team_findings(config)
+        assert found[0] == (
+            "FAIL its webhook in Penpot has the old secret, and none has the current one"
+        )
+        assert found[1].startswith("ok Penpot lists a webhook with the old secret (last call: 20")
+        assert await apply_fix(config, fix) == Finding(True, "its webhook was created and is on")
+        assert [hook.uri for hook in world.webhooks.values()] == [
+            old_uri,
+            f"{url}/hooks/acme/{NEW_SECRET}",
+        ]
+        found, fixes = await team_findings(config)
+        assert (found[0], fixes) == ("ok its webhook in Penpot exists and is on", [])
+        assert "delete it there" in found[1]
+        del world.webhooks[ID]
+        found, _ = await team_findings(config)
+        assert found[1].startswith("ok the old secret is in use (last call: 20")
+        connection = sqlite3.connect(tmp_path / "relay.db")
+        connection.execute("UPDATE key_values SET at = at - 86400")
+        connection.commit()
+        connection.close()
+        found, _ = await team_findings(config)
+        assert found[1].startswith("ok warning: the old secret is unused (last call: 20")
+        assert found[1].endswith("remove it from teams.acme.secret")
+        without_token = config.model_copy(update={"penpot": PenpotSettings(url=penpot.url)})
+        found, _ = await team_findings(without_token)
+        assert found[0].endswith("teams.acme.secret, if Penpot lists no webhook with it")
+        found, _ = await team_findings(before)
+        assert not any("old secret" in text for text in found)
 
 
 def test_the_command_asks_before_each_fix(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from urllib.parse import unquote
 
 import click
@@ -94,6 +95,14 @@ def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:
     config = _example(_blocks(OPERATOR, "toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
     assert types == {"slack", "matrix", "email", "stdout"}
+
+
+def test_the_example_of_two_secrets_loads(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", _section(OPERATOR, "## Change a secret"), re.S)
+    (tmp_path / "relay.toml").write_text(dedent(example))
+    environ = {"ACME_NEW_SECRET": SECRET, "ACME_HOOK_SECRET": f"{SECRET}-old"}
+    config = load(str(tmp_path / "relay.toml"), environ)
+    assert config.hook_path("acme") == f"/hooks/acme/{SECRET}"
 
 
 def test_each_channels_example_works_alone(tmp_path: Path) -> None:
@@ -341,6 +350,20 @@ def test_the_responses_of_the_hook_are_complete() -> None:
     given = {int(status) for status in re.findall(given_at, source)}
     assert given >= {200, 204, 400, 404, 408, 413, 415, 503}
     assert documented == given | {405}  # Starlette's, see tests/test_intake.py
+
+
+def test_every_cannot_is_shown_by_tests_that_exist() -> None:
+    text = _section(OPERATOR, "## Who can do what")
+    actors = {row[0] for row in _rows(text, "| who | has | can |")}
+    assert actors == {"stranger", "hook holder", "server", "template author", "viewer"}
+    rows = _rows(text, "| who | cannot | shown by |")
+    assert actors <= {who for who, _, _ in rows}
+    for _, cannot, shown_by in rows:
+        assert _code(shown_by), cannot
+        for test in _code(shown_by):
+            path, _, function = test.partition("::")
+            source = (ROOT / path).read_text(encoding="utf-8")
+            assert re.search(rf"^(?:async )?def {function}\(", source, re.MULTILINE), test
 
 
 def _metrics() -> dict[str, tuple[str, set[str]]]:

@@ -1,7 +1,7 @@
 """The config from ``RELAY_*`` variables alone: one team and its channels."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -107,7 +107,8 @@ def _table(
         if name in given:
             value = _value(given[name], types)
         elif Secret in types and f"{name}_FILE" in given:
-            name, value = f"{name}_FILE", {"file": given[f"{name}_FILE"]}
+            name = f"{name}_FILE"
+            value = _secret(given[name], types, lambda path: {"file": path})
         else:
             continue
         names[f"{prefix}{key}"] = name
@@ -121,10 +122,20 @@ def _table(
 
 def _value(text: str, types: set[object]) -> object:
     if Secret in types:
-        return Secret(text)
+        return _secret(text, types, Secret)
     if int in types and text.isdecimal():
         return int(text)
-    return [part.strip() for part in text.split(",") if part.strip()] if tuple in types else text
+    return _parts(text) if tuple in types else text
+
+
+def _secret(text: str, types: set[object], read: Callable[[str], object]) -> object:
+    """One, or several if the key accepts them."""
+    several = _parts(text) if tuple in types else []
+    return [read(part) for part in several] if len(several) > 1 else read(text)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _types(model: type[BaseModel], key: str) -> set[object]:

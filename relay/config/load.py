@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.channels import CHANNEL_TYPES
+from relay.channels.base import ChannelSettings
 from relay.config.environment import from_environment
 from relay.config.secret import Secret, SecretSources
 from relay.config.settings import Config
@@ -89,8 +90,12 @@ def warnings(config: Config) -> list[str]:
         f'{key} is in the config file as plain text: use {{ env = "NAME" }} or {{ file = "…" }}'
         for key in _plain_secrets(config)
     ]
-    secrets = Counter(team.secret for team in config.teams.values())
-    shared = [name for name, team in config.teams.items() if secrets[team.secret] > 1]
+    secrets = Counter(secret for team in config.teams.values() for secret in team.secret)
+    shared = [
+        name
+        for name, team in config.teams.items()
+        if any(secrets[secret] > 1 for secret in team.secret)
+    ]
     if shared:
         advice.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
     if not config.server.public_url:
@@ -110,8 +115,10 @@ def _plain_secrets(value: object, key: str = "") -> Iterator[str]:
         text = value.reveal()
         if not text.startswith("$argon2") and (key != "store.url" or urlsplit(text).password):
             yield key
-    if isinstance(value, tuple):  # of channels
-        value = {getattr(item, "name", number): item for number, item in enumerate(value)}
+    if isinstance(value, tuple):  # of a team's secrets, or of channels
+        if any(isinstance(item, Secret) and item.plain for item in value):
+            yield key
+        value = {item.name: item for item in value if isinstance(item, ChannelSettings)}
     if isinstance(value, dict | BaseModel):
         for name, item in dict(value).items():
             yield from _plain_secrets(item, f"{key}.{name}".removeprefix("."))

@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     PlainValidator,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     create_model,
@@ -27,7 +28,7 @@ from pydantic import (
 
 from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
-from relay.config.secret import Secret
+from relay.config.secret import UNREAD, Secret, broken
 from relay.config.types import (
     AsTuple,
     Duration,
@@ -48,6 +49,7 @@ from relay.penpot.selection import matches_any_event
 
 DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
+MAX_HOOK_SECRETS = 2  # of a team: the current one, and the old one while it is changed
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -227,16 +229,33 @@ def _channel(value: object, info: ValidationInfo) -> ChannelSettings:
 AnyChannel: TypeAlias = Annotated[ChannelSettings, PlainValidator(_channel)]
 
 
+HookSecret = Annotated[
+    Secret,
+    matching(
+        "[A-Za-z0-9._~-]{16,}",
+        "must have at least 16 characters of A-Z a-z 0-9 . _ ~ - (create one with: "
+        "python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
+    ),
+]
+_ONE_SECRET = TypeAdapter[Secret](HookSecret)
+_SECRETS = TypeAdapter[tuple[Secret, ...]](Annotated[tuple[HookSecret, ...], AsTuple])
+
+
+def _hook_secrets(value: object, info: ValidationInfo) -> tuple[Secret, ...]:
+    if not isinstance(value, list | tuple):
+        return (_ONE_SECRET.validate_python(value, context=info.context),)
+    if not 1 <= len(value) <= MAX_HOOK_SECRETS:
+        rule = 'must be one secret, or two while it is changed: [{ env = "NEW" }, { env = "OLD" }]'
+        raise broken("secret", rule)
+    secrets = _SECRETS.validate_python(value, context=info.context)
+    if UNREAD not in secrets and len(set(secrets)) < len(secrets):
+        raise broken("secret", "must be two different secrets: the new one, and the old one")
+    return secrets
+
+
 class TeamSettings(SettingsModel):
-    secret: Annotated[
-        Secret,
-        matching(
-            "[A-Za-z0-9._~-]{16,}",
-            "must have at least 16 characters of A-Z a-z 0-9 . _ ~ - (create one with: "
-            "python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
-        ),
-    ]
-    """16 or more of A-Z a-z 0-9 . _ ~ -"""
+    secret: Annotated[tuple[Secret, ...], PlainValidator(_hook_secrets)]
+    """16 or more of A-Z a-z 0-9 . _ ~ -, or [new, old]"""
     name: Annotated[str, StringConstraints(max_length=250)] = ""
     """The team's name in messages."""
     team_id: Annotated[
@@ -333,9 +352,14 @@ class Config(SettingsModel):
         """The team's ``name``, else its key. ``DEFAULT_TEAM`` is no key that a person chose."""
         return self.teams[team].name or ("" if team == DEFAULT_TEAM else team)
 
+    def hook_paths(self, team: str) -> list[str]:
+        """The paths of a team's hook, the current one first. They contain the secrets: show them to
+        the administrator only."""
+        return [f"/hooks/{team}/{secret.reveal()}" for secret in self.teams[team].secret]
+
     def hook_path(self, team: str) -> str:
-        """The path of a team's hook. It contains the secret: show it to the administrator only."""
-        return f"/hooks/{team}/{self.teams[team].secret.reveal()}"
+        """The path with the current secret."""
+        return self.hook_paths(team)[0]
 
     def alerts_to(self, queue: str) -> str | None:
         """The queue that gets an alert when ``queue`` stops."""

@@ -36,7 +36,9 @@ class Sessions:
     def __init__(self, config: Config) -> None:
         # From the teams' secrets: a key from the password alone would let a stolen cookie be used
         # to guess the password offline.
-        secret_text = "\n".join(team.secret.reveal() for team in config.teams.values())
+        secret_text = "\n".join(
+            secret.reveal() for team in config.teams.values() for secret in team.secret
+        )
         self._key = hashlib.sha256(secret_text.encode()).digest()
         self._teams = tuple(config.teams)
         accounts = {"": config.inspector.password}

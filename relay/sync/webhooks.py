@@ -85,19 +85,19 @@ def off_reason(webhook: WebhookRecord) -> str:
 
 
 def own_webhooks(
-    webhooks: Iterable[WebhookRecord], public_url: str, path: str
+    webhooks: Iterable[WebhookRecord], public_url: str, *paths: str
 ) -> list[WebhookRecord]:
-    """The webhooks with this Relay's host and path; without ``public_url`` compared by path only.
-    ``path`` is the path of the team's hook, with its secret."""
-    own = urlsplit(public_url + path)
+    """The webhooks with this Relay's host and one of the paths; without ``public_url`` compared by
+    path only. ``paths`` are those of the team's hook, with its secrets."""
+    host, own_paths = urlsplit(public_url).hostname, {urlsplit(public_url + p).path for p in paths}
     matches = []
     for webhook in webhooks:
         try:
             parts = urlsplit(webhook.uri)
-            same_host = parts.hostname == own.hostname
+            same_host = parts.hostname == host
         except ValueError:
             continue
-        if (same_host and parts.path == own.path) if public_url else parts.path.endswith(path):
+        if (same_host and parts.path in own_paths) if public_url else parts.path.endswith(paths):
             matches.append(webhook)
     return matches
 
@@ -105,14 +105,18 @@ def own_webhooks(
 async def find_webhook(
     config: Config, penpot: PenpotClient, team: str, team_id: str
 ) -> tuple[WebhookState, WebhookRecord | None]:
-    """The webhook of a team, whose id in Penpot is ``team_id``; if it is missing, one with another
-    host and the same path. Raises ``PenpotError``."""
+    """The webhook of a team, whose id in Penpot is ``team_id``: one with the current secret, else
+    an active one with the old secret. If it is missing, one with another host and the same path.
+    Raises ``PenpotError``."""
     listed = await penpot.webhooks(team_id)
     if listed is None:
         return "hidden", None
-    path = config.hook_path(team)
+    path, *old_paths = config.hook_paths(team)
     own = own_webhooks(listed, config.server.public_url, path)
     if not own:
+        for webhook in own_webhooks(listed, config.server.public_url, *old_paths):
+            if webhook.is_active:
+                return "active", webhook
         return "missing", next(iter(own_webhooks(listed, "", path)), None)
     # Prefers one that Penpot disabled to one that somebody switched off.
     webhook = max(own, key=lambda webhook: (webhook.is_active, bool(off_reason(webhook))))
@@ -273,8 +277,8 @@ class TeamDirectory:
         return id_
 
     def _find(self, team: str) -> str:
-        url, path = self._config.server.public_url, self._config.hook_path(team)
-        ids = (id_ for id_, hooks in self._webhooks.items() if own_webhooks(hooks, url, path))
+        url, paths = self._config.server.public_url, self._config.hook_paths(team)
+        ids = (id_ for id_, hooks in self._webhooks.items() if own_webhooks(hooks, url, *paths))
         return next(ids, "")
 
     async def _list_teams(self) -> None:
@@ -335,21 +339,32 @@ async def check_webhook(
     state, webhook = await find_webhook(config, penpot, team, id_)
     if state == "hidden":
         return Finding(False, _NOT_IN_TEAM), None
-    if state == "active":
-        return Finding(True, "its webhook in Penpot exists and is on"), None
+    text = "Penpot has no webhook for it"
+    if state == "active" and webhook is not None:
+        if own_webhooks([webhook], "", config.hook_path(team)):
+            return Finding(True, "its webhook in Penpot exists and is on"), None
+        text = "its webhook in Penpot has the old secret, and none has the current one"
     if state == "off" and webhook is not None:
         reason = off_reason(webhook) or "somebody switched it off, or left it off"
         question, done = f"Switch the webhook of {team} on?", "its webhook in Penpot is on again"
         fix = WebhookFix(team, question, done, lambda client: client.enable_webhook(webhook))
         return Finding(False, f"its webhook in Penpot is off: {reason}"), fix
-    if webhook is not None:
+    if state == "missing" and webhook is not None:
         parts = urlsplit(webhook.uri)
         text = f"Penpot calls its webhook at {parts.scheme}://{parts.netloc.rpartition('@')[2]}, "
         return Finding(False, f"{text}which is not server.public_url: is that right?"), None
-    text = "Penpot has no webhook for it"
     if not config.server.public_url:
         return Finding(False, f"{text}; set server.public_url, and `--fix` creates it"), None
     return Finding(False, text), _creation(config, team, id_)
+
+
+async def lists_old_secret(
+    config: Config, penpot: PenpotClient, directory: TeamDirectory, team: str
+) -> bool:
+    """Whether Penpot lists a webhook with it. Raises ``PenpotError`` and ``StoreUnavailable``."""
+    id_ = await directory.team_id(team)
+    webhooks = await penpot.webhooks(id_) if id_ else None
+    return bool(own_webhooks(webhooks or (), "", *config.hook_paths(team)[1:]))
 
 
 async def _team_not_found(

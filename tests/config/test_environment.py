@@ -87,6 +87,24 @@ def test_problems_of_the_environment_name_the_variable(
     assert "RELAY_STDOUT_FILE" in problems_of(None, environ)[0]
 
 
+def test_two_secrets_are_separated_by_a_comma(tmp_path: Path) -> None:
+    paths = ["/hooks/default/the-new-secret-of-the-team", f"/hooks/default/{SECRET}"]
+    new = tmp_path / "new"
+    new.write_text("the-new-secret-of-the-team\n")
+    (tmp_path / "old").write_text(f"{SECRET}\n")
+    for name, value in (
+        ("RELAY_SECRET", f"the-new-secret-of-the-team, {SECRET}"),
+        ("RELAY_SECRET_FILE", f"{new},{tmp_path}/old"),
+    ):
+        config = load(None, {name: value, "RELAY_STDOUT": "1"})
+        assert config.hook_paths("default") == paths
+    (problem,) = problems_of(None, {"RELAY_SECRET": f"{SECRET},short", "RELAY_STDOUT": "1"})
+    assert problem.startswith("environment: RELAY_SECRET = ***: must have at least 16 characters")
+    environ = {"RELAY_SECRET_FILE": f"{new},/does/not/exist", "RELAY_STDOUT": "1"}
+    (problem,) = problems_of(None, environ)
+    assert problem.startswith("environment: RELAY_SECRET_FILE: the file /does/not/exist can't be")
+
+
 def test_a_store_url_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("postgresql://relay:hunter2@db/relay")
     environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}

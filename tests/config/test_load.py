@@ -63,7 +63,7 @@ def test_a_valid_file_is_loaded(tmp_path: Path) -> None:
     config = load(write(tmp_path, text), {"ACME_SECRET": SECRET, "SMTP": "smtp-pass"})
     assert config.store.retention == timedelta(hours=12)
     team = config.teams["acme"]
-    assert team.secret == Secret(SECRET)
+    assert team.secret == (Secret(SECRET),)
     slack, matrix, mail, _ = team.channels
     assert isinstance(slack, SlackSettings)
     assert slack.token == Secret("xoxb-token")

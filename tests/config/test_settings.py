@@ -68,6 +68,31 @@ CASES = {
         direct = "mentioned\"""",
         ['teams.acme.alerts_to = "ops": must be one of the team\'s channels without direct: a'],
     ),
+    "secret of another length": (
+        '[teams.acme]\nsecret = ["a-secret-of-24-characters", "short"]',
+        [
+            "teams.acme.secret[1] = ***: must have at least 16 characters of A-Z a-z 0-9 . _ ~ - "
+            "(create one with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"
+        ],
+    ),
+    "a variable of two is not set": (
+        '[teams.acme]\nsecret = [{ env = "NEW" }, { env = "OLD" }]',
+        [
+            "teams.acme.secret[0]: the environment variable NEW is not set",
+            "teams.acme.secret[1]: the environment variable OLD is not set",
+        ],
+    ),
+    "two equal secrets": (
+        f'[teams.acme]\nsecret = ["{SECRET}", "{SECRET}"]',
+        ["teams.acme.secret = ***: must be two different secrets: the new one, and the old one"],
+    ),
+    "three secrets": (
+        f'[teams.acme]\nsecret = ["{SECRET}", "{SECRET}1", "{SECRET}2"]',
+        [
+            "teams.acme.secret = ***: must be one secret, or two while it is changed: "
+            '[{ env = "NEW" }, { env = "OLD" }]'
+        ],
+    ),
     "two channels of one name": (
         CHANNEL + 'type = "stdout"\n[[teams.acme.channels]]\nname = "a"\ntype = "stdout"',
         ['teams.acme.channels[1].name = "a": must be unique in teams.acme'],
@@ -78,6 +103,25 @@ CASES = {
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems_of(write(tmp_path, text), {}) == expected
+
+
+def test_a_team_has_one_secret_or_two(tmp_path: Path) -> None:
+    new = "the-new-secret-of-the-team"
+    text = '[teams.acme]\nsecret = [{ env = "NEW" }, { env = "OLD" }]'
+    environ = {"NEW": new, "OLD": SECRET}
+    config = load(write(tmp_path, text), environ)
+    assert config.hook_paths("acme") == [f"/hooks/acme/{new}", f"/hooks/acme/{SECRET}"]
+    assert config.hook_path("acme") == f"/hooks/acme/{new}"
+    assert not any("plain text" in warning for warning in warnings(config))
+    assert new not in repr(config)
+    assert load(write(tmp_path, text), {}, secrets=False).teams["acme"]
+
+    other = f'{text}\n[teams.other]\nsecret = "{SECRET}"'
+    told = warnings(load(write(tmp_path, other), environ))
+    assert "the teams acme, other have the same secret: give each its own" in told
+    plain = text.replace('{ env = "OLD" }', f'"{SECRET}"')
+    told = warnings(load(write(tmp_path, plain), environ))
+    assert sum(warning.startswith("teams.acme.secret is in the config") for warning in told) == 1
 
 
 def test_the_password_of_a_database_stays_hidden(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of request heads through Relay's HTTP protocol.
 
-    python tests/fuzz/fuzz_protocol.py -max_total_time=60 -rss_limit_mb=512 -timeout=5
+    PYTHONPATH=. python tests/fuzz/fuzz_protocol.py -max_total_time=60 -rss_limit_mb=512 -timeout=5
 
 An input describes requests on one connection. With ``Upgrade: h2c`` in each head, cut into pieces,
 Relay's protocol has to give the application the same requests as uvicorn's own protocol gives for
@@ -8,8 +8,6 @@ the same bytes without that header, and to refuse the same ones. See ``fuzz_wire
 """
 
 import asyncio
-import logging
-import sys
 from typing import Any
 
 import atheris
@@ -20,6 +18,8 @@ with atheris.instrument_imports(include=["relay"]):
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from tests.fuzz.fuzzing import fuzz
 
 UPGRADE = b"Upgrade: h2c\r\n"
 METHODS = (b"POST", b"HEAD", b"GET", b"OPTIONS", b"NOTIFY", b"post", b"")
@@ -143,11 +143,5 @@ def _request(provider: Any) -> tuple[bytes, bytes]:
     return first, b"Content-Length: %d\r\n\r\n" % length + body
 
 
-def main() -> None:
-    logging.disable()
-    atheris.Setup([sys.argv[0], "-max_len=600", "-len_control=0", *sys.argv[1:]], one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    fuzz(one_input, (), "-max_len=600", "-len_control=0")

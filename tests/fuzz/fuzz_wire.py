@@ -3,7 +3,7 @@
 Needs ``atheris`` (Linux, CPython; in an environment of its own, as nothing else does):
 
     pip install atheris -e .
-    python tests/fuzz/fuzz_wire.py -max_total_time=60 -rss_limit_mb=512 -timeout=5
+    PYTHONPATH=. python tests/fuzz/fuzz_wire.py -max_total_time=60 -rss_limit_mb=512 -timeout=5
 
 The first byte of an input chooses the encoding, the rest is the body. It starts from the payloads
 in ``tests/penpot``; a directory given as an argument keeps the new inputs. No exception other than
@@ -12,8 +12,7 @@ in ``tests/penpot``; a directory given as an argument keeps the new inputs. No e
 
 import contextlib
 import json
-import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import atheris
@@ -23,6 +22,8 @@ with atheris.instrument_imports(include=["relay"]):
     from relay.penpot.facts import Fact, enrich, facts_from_event
     from relay.penpot.links import add_links
     from relay.penpot.wire import UnreadableBody, decode
+
+from tests.fuzz.fuzzing import fuzz
 
 TYPES = ("application/json", "application/transit+json")
 PAYLOADS = Path(__file__).parent.parent / "penpot" / "payloads"
@@ -40,23 +41,12 @@ def one_input(data: bytes) -> None:
         repr({**event.variables(), "event": None}).encode()
 
 
-def seeds(directory: Path) -> None:
+def seeds() -> Iterator[bytes]:
     """The payloads, each with the byte that chooses its encoding."""
-    for number, path in enumerate(sorted(PAYLOADS.rglob("*.json"))):
+    for path in sorted(PAYLOADS.rglob("*.json")):
         if "expect" not in path.name:
-            kind = b"\1" if ".transit." in path.name else b"\0"
-            (directory / f"{number}").write_bytes(kind + path.read_bytes())
-
-
-def main() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        seeds(Path(directory))
-        corpus = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-        options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
-        # libFuzzer writes new inputs into the first directory.
-        atheris.Setup([sys.argv[0], *options, *corpus, directory], one_input)
-        atheris.Fuzz()
+            yield (b"\1" if ".transit." in path.name else b"\0") + path.read_bytes()
 
 
 if __name__ == "__main__":
-    main()
+    fuzz(one_input, seeds())

@@ -1,6 +1,7 @@
 """Webhooks that Penpot disabled are switched on again, with a notice."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,29 @@ async def test_a_webhook_created_inactive_is_switched_on_once(
         assert hook.is_active
 
 
+async def test_no_webhook_with_the_old_secret_is_switched_on(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    old = "the-old-secret-of-the-team"
+    team = TeamSettings(secret=[Secret(SECRET), Secret(old)], channels=(LOG,))
+    async with stage(penpot, tmp_path, teams={"acme": team}) as on:
+        current = on.hook(active=False, error="timeout")
+        other = replace(current, id=f"{current.id[:-1]}2", is_active=True)
+        current.uri, other.uri = (f"{PUBLIC}{path}" for path in on.config.hook_paths("acme"))
+        on.world.webhooks = {other.id: other}  # the new one does not exist yet
+        await on.pass_time(FIVE_MINUTES)
+        assert await webhook_problems(on.store, ["acme"]) == {}
+        other.is_active, other.error_code = False, "timeout"
+        await on.pass_time(FIVE_MINUTES)
+        assert not other.is_active
+        ((_, why),) = (await webhook_problems(on.store, ["acme"])).values()
+        assert "Penpot has no webhook for this Relay" in why
+        on.world.webhooks = {other.id: other, current.id: current}
+        await on.pass_time(FIVE_MINUTES)
+        assert (current.is_active, other.is_active) == (True, False)
+        assert penpot.count("update-webhook") == 1
+
+
 async def test_a_token_without_permission_says_what_is_needed(
     penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -214,6 +238,8 @@ def rows(*uris: str) -> list[Row]:
 
 @pytest.mark.parametrize(("public_url", "uri", "is_own"), [
     (PUBLIC, f"{PUBLIC}/hooks/acme/{SECRET}", True),
+    (PUBLIC, f"{PUBLIC}/hooks/acme/{SECRET}-old", True),
+    ("", f"{PUBLIC}/hooks/acme/{SECRET}-old", True),
     (PUBLIC, f"{PUBLIC.upper()}/hooks/acme/{SECRET}", True),
     (PUBLIC, f"http://relay.example.com:8080/hooks/acme/{SECRET}?x=1", True),
     (PUBLIC, f"https://old.example.com/hooks/acme/{SECRET}", False),
@@ -226,9 +252,8 @@ def rows(*uris: str) -> list[Row]:
     ("", f"http://anywhere/hooks/rnd/{SECRET}", False),
 ])  # fmt: skip
 def test_own_webhooks_match_by_host_and_path(public_url: str, uri: str, is_own: bool) -> None:
-    found = own_webhooks(
-        rows("https://hooks.example.com/x", uri), public_url, f"/hooks/acme/{SECRET}"
-    )
+    path = f"/hooks/acme/{SECRET}"
+    found = own_webhooks(rows("https://hooks.example.com/x", uri), public_url, path, f"{path}-old")
     assert [row.uri for row in found] == ([uri] if is_own else [])
 
 
