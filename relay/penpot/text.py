@@ -192,22 +192,22 @@ def _ordered(body: Mapping[str, Any]) -> Any:
     ``OverflowError`` for a long one; a short one in Transit can become long when it is decoded."""
     remaining = MAX_COMPARED_LENGTH
 
-    def ordered(container: Any) -> Any:
+    def count(length: int) -> None:
         nonlocal remaining
-        is_map = isinstance(container, dict)
-        texts = [item for item in container if isinstance(item, str)]  # of a map, its keys
-        remaining -= len(container) + sum(map(len, texts))
+        remaining -= length
         if remaining < 0:
             raise OverflowError
-        if is_map:
-            return {key: each(value) for key, value in container.items()}
-        return sorted(texts) if len(texts) == len(container) else [each(item) for item in container]
 
-    def each(value: Any) -> Any:
-        nonlocal remaining
+    def ordered(value: Any) -> Any:
         if isinstance(value, str):
-            remaining -= len(value)
-            return value
-        return ordered(value) if isinstance(value, dict | list) else value
+            count(len(value))
+        elif isinstance(value, dict):
+            count(len(value) + sum(map(len, value)))
+            return {key: ordered(item) for key, item in value.items()}
+        elif isinstance(value, list):
+            count(len(value))
+            items = list(map(ordered, value))
+            return sorted(items) if all(isinstance(item, str) for item in items) else items
+        return value
 
     return ordered(body)
