@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -32,6 +33,7 @@ _DUMMY_SECRETS = (Secret(secrets.token_urlsafe(24)),) * MAX_HOOK_SECRETS
 """Compared in place of the secrets that a team lacks, so that each response takes as long."""
 
 
+@cache
 def use_key(team: str, secret: Secret) -> str:
     """The key-value entry whose time is that of the secret's last use, within ``USE_INTERVAL``."""
     digest = hashlib.sha256(f"{team}/{secret.reveal()}".encode()).hexdigest()
