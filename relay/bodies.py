@@ -5,6 +5,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.types import Receive
 
@@ -24,6 +25,18 @@ class RequestRefused(RelayError):
         self.status = status
 
 
+class Beginning(NamedTuple):
+    """The first bytes of a body: all of a small one."""
+
+    received: bytearray
+    has_more: bool
+    deadline: float  # by the clock of the event loop
+
+    @property
+    def is_small(self) -> bool:
+        return len(self.received) <= LARGE_BODY_BYTES
+
+
 @dataclass(eq=False)
 class _LargeBody:
     timeout: asyncio.Timeout
@@ -38,6 +51,9 @@ class BodyReader:
     A body over ``LARGE_BODY_BYTES`` waits for the other large ones of its team, never for those of
     another, and they are handed out one at a time. When all together take more bytes than
     ``MAX_LARGE_BODIES`` of the largest size, the one that has been incomplete longest is refused.
+
+    All methods raise ``RequestRefused``: 413, 503, 408 after ``BODY_TIMEOUT``, or 400 when the
+    connection closes before.
     """
 
     def __init__(self, max_body: int) -> None:
@@ -46,29 +62,31 @@ class BodyReader:
         self._hand_out_lock = asyncio.Lock()
         self._large: list[_LargeBody] = []  # the oldest first
 
-    @contextlib.asynccontextmanager
-    async def read(self, team: str, receive: Receive) -> AsyncIterator[bytes]:
-        """Raises ``RequestRefused``: 408 after ``BODY_TIMEOUT``, 413, 503, or 400 when the
-        connection closes."""
-        body = bytearray()
+    async def begin(self, receive: Receive) -> Beginning:
+        """The listener closes the connection at the deadline: a timer for each body would take a
+        tenth of the time of an event."""
+        received = bytearray()
         deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
-        try:
-            async with asyncio.timeout_at(deadline):
-                more = await self._receive(receive, body)
-                while more and len(body) <= LARGE_BODY_BYTES:
-                    more = await self._receive(receive, body)
-        except TimeoutError as error:
-            raise _too_slow() from error
-        if len(body) <= LARGE_BODY_BYTES:
-            yield bytes(body)
-            return
+        has_more = True
+        while has_more and len(received) <= LARGE_BODY_BYTES:
+            has_more = await self._receive(receive, received, deadline)
+        return Beginning(received, has_more, deadline)
+
+    @contextlib.asynccontextmanager
+    async def rest(self, team: str, receive: Receive, beginning: Beginning) -> AsyncIterator[bytes]:
+        """A large body, whole."""
+        body, has_more, deadline = beginning
         large = _LargeBody(asyncio.timeout_at(deadline))
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with large.timeout:
                     await stack.enter_async_context(self._team_locks[team])
                     stack.enter_context(self._counted(large))
-                    await self._read_rest(receive, body, large, more=more)
+                    self._grow(large, len(body))
+                    while has_more:
+                        has_more = await self._receive(receive, body, deadline)
+                        self._grow(large, len(body))
+                    large.is_complete = True
             except TimeoutError as error:
                 raise (_too_many() if large.is_evicted else _too_slow()) from error
             await stack.enter_async_context(self._hand_out_lock)
@@ -84,15 +102,6 @@ class BodyReader:
         finally:
             self._large.remove(large)
 
-    async def _read_rest(
-        self, receive: Receive, body: bytearray, large: _LargeBody, *, more: bool
-    ) -> None:
-        self._grow(large, len(body))
-        while more:
-            more = await self._receive(receive, body)
-            self._grow(large, len(body))
-        large.is_complete = True
-
     def _grow(self, large: _LargeBody, size: int) -> None:
         large.size = size
         while sum(item.size for item in self._large) > MAX_LARGE_BODIES * self._max_body:
@@ -104,10 +113,12 @@ class BodyReader:
             if not victim.timeout.expired():
                 victim.timeout.reschedule(asyncio.get_running_loop().time())
 
-    async def _receive(self, receive: Receive, body: bytearray) -> bool:
+    async def _receive(self, receive: Receive, body: bytearray, deadline: float) -> bool:
         """Append the next part; whether more follow."""
         message = await receive()
         if message["type"] == "http.disconnect":
+            if asyncio.get_running_loop().time() >= deadline:
+                raise _too_slow()
             raise RequestRefused(400, "The connection closed before the body was complete")
         body += message.get("body", b"")
         if len(body) > self._max_body:

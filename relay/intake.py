@@ -7,7 +7,6 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -29,11 +28,10 @@ MAX_LENGTH_DIGITS = 18
 LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
 USE_INTERVAL = 600.0  # seconds between two notes of a secret's use
 
-_DUMMY_SECRETS = (Secret(secrets.token_urlsafe(24)),) * MAX_HOOK_SECRETS
+_DUMMY_SECRETS = ((Secret(secrets.token_urlsafe(24)), ""),) * MAX_HOOK_SECRETS
 """Compared in place of the secrets that a team lacks, so that each response takes as long."""
 
 
-@cache
 def use_key(team: str, secret: Secret) -> str:
     """The key-value entry whose time is that of the secret's last use, within ``USE_INTERVAL``."""
     digest = hashlib.sha256(f"{team}/{secret.reveal()}".encode()).hexdigest()
@@ -71,10 +69,10 @@ class HookEndpoint:
         """``stored`` is called after each stored event. With ``is_open`` false a request with the
         right secret gets ``503``: the URL is right, but the load balancer should have chosen
         another replica; a ``404`` would make a person search for an error in the secret."""
-        self._secrets = {
-            name: (*team.secret, *_DUMMY_SECRETS)[:MAX_HOOK_SECRETS]
-            for name, team in config.teams.items()
-        }
+        self._secrets = {}  # with their use keys
+        for name, team in config.teams.items():
+            own = [(secret, use_key(name, secret)) for secret in team.secret]
+            self._secrets[name] = (*own, *_DUMMY_SECRETS)[:MAX_HOOK_SECRETS]
         self._next_use_at: defaultdict[str, float] = defaultdict(float)  # by key; monotonic
         self._refusals = {name: RefusalLog(f"team {name}") for name in config.teams}
         self._max_body = int(config.server.max_body)
@@ -91,8 +89,8 @@ class HookEndpoint:
             return
         team, given = scope["path_params"]["team"], scope["path_params"]["secret"]
         compared = self._secrets.get(team, _DUMMY_SECRETS)
-        matching = [secret for secret in compared if secret.matches(given)]
-        is_known = bool(matching) and team in self._secrets
+        use_keys = [key for secret, key in compared if secret.matches(given)]
+        is_known = bool(use_keys) and team in self._secrets
         if is_known and AUTHENTICATED in scope.get("extensions", {}):
             scope["extensions"][AUTHENTICATED](team)
         status, reason = 204, ""
@@ -119,7 +117,7 @@ class HookEndpoint:
         self._metrics.request(team, status)
         await _respond(send, status, reason)
         if is_known and status != 503:
-            await self._note_use(use_key(team, matching[0]))
+            await self._note_use(use_keys[0])
 
     async def _note_use(self, key: str) -> None:
         """After the response, which does not wait for it."""
@@ -140,8 +138,12 @@ class HookEndpoint:
         # Python refuses to convert thousands of digits
         if length.isdigit() and (len(length) > MAX_LENGTH_DIGITS or int(length) > self._max_body):
             raise RequestRefused(413, f"The body is larger than {self._max_body} bytes")
-        async with self._bodies.read(team, receive) as body:
-            await self._save(team, content_type, body)
+        beginning = await self._bodies.begin(receive)
+        if beginning.is_small:
+            await self._save(team, content_type, bytes(beginning.received))
+        else:
+            async with self._bodies.rest(team, receive, beginning) as body:
+                await self._save(team, content_type, body)
 
     async def _save(self, team: str, content_type: str, body: bytes) -> None:
         name = reason = ""

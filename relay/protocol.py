@@ -19,8 +19,6 @@ MAX_PIPELINED_COUNT = 16  # requests that wait for the response of the one befor
 FEED_BYTES = 4096  # parsed at once, so that few requests are built ahead
 HEAD_TIMEOUT = 10.0  # seconds
 BODY_TIMEOUT = 30.0  # seconds after the end of the head
-BODY_BACKSTOP_TIMEOUT = BODY_TIMEOUT + 5.0
-"""Seconds. The application answers 408 before; this closes what no application waits for."""
 WRITE_TIMEOUT = 30.0  # seconds in which a client has to read ``MIN_READ_BYTES`` of a response
 MIN_READ_BYTES = 64 * 1024
 KEEP_ALIVE_TIMEOUT = 75
@@ -309,21 +307,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_bytes = self.transport.get_write_buffer_size()
 
     def _expect_rest(self) -> None:
-        timeout = BODY_BACKSTOP_TIMEOUT if self._is_head_complete else HEAD_TIMEOUT
+        timeout = BODY_TIMEOUT if self._is_head_complete else HEAD_TIMEOUT
         self._deadline = self.loop.time() + timeout
 
     def _authenticated(self, team: str) -> None:
         self._table.authenticated(self, team)
+
+    def _is_body_awaited(self) -> bool:
+        """Whether the request that is being answered, without a response yet, is incomplete."""
+        return self._is_head_complete and not self.pipeline and not self.cycle.response_started
 
     def _refuse(self, status: int, reason: str) -> None:
         if self.transport.is_closing():
             return
         self._table.refuse(reason)
         self._held.clear()
-        # the bytes of an earlier response would mix with these
-        if self.cycle is None or self.cycle.response_complete:
+        # the bytes of another request's response would mix with these
+        if self.cycle is None or self.cycle.response_complete or self._is_body_awaited():
             body = reason.encode("ascii")
             head = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode("ascii")
             content_type = b"content-type: text/plain; charset=utf-8\r\n"
             self.transport.write(STATUS_LINE[status] + content_type + head + body)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.close()

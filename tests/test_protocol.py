@@ -362,7 +362,7 @@ def test_a_head_that_comes_byte_by_byte_gets_no_more_time(monkeypatch: pytest.Mo
 def test_a_body_that_nobody_reads_has_to_be_complete_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    use_timeouts(monkeypatch, BODY_BACKSTOP_TIMEOUT=0.3)
+    use_timeouts(monkeypatch, BODY_TIMEOUT=0.3)
     refusals = Refusals()
     with (
         serving(without_reading(404), refusals) as port,
@@ -371,6 +371,30 @@ def test_a_body_that_nobody_reads_has_to_be_complete_in_time(
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
         answer = rest(connection)
     assert b" 404 " in answer
+    assert refusals == {"The request's body is not complete in time.": 1}
+
+
+def test_a_body_that_is_awaited_gets_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_timeouts(monkeypatch, BODY_TIMEOUT=0.3)
+    ends: list[str] = []
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            assert message["more_body"]
+        ends.append(message["type"])
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"not sent"})
+
+    refusals = Refusals()
+    with (
+        serving(reading, refusals) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert ends == ["http.disconnect"]
     assert refusals == {"The request's body is not complete in time.": 1}
 
 
