@@ -1,4 +1,4 @@
-"""The Starlette application: routes, lifespan, wiring."""
+"""The Starlette applications of the two listeners: routes, lifespan, wiring."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,12 @@ import ctypes
 import gc
 import logging
 from collections.abc import AsyncIterator, Collection, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from relay import __version__
@@ -49,25 +49,36 @@ MMAP_THRESHOLD_BYTES = 512 * 1024  # glibc maps larger buffers alone and unmaps 
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
-def build(config: Config, role: Role = Role.ALL) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class Applications:
+    hook: Starlette
+    """With the lifespan of both."""
+    admin: Starlette
+    metrics: Metrics
+    feed: ChangeFeed
+
+
+def build(config: Config, role: Role = Role.ALL) -> Applications:
     service = _Service(config, role)
     inspector = InspectorContext(
         config, service.store, service.templates, service.feed, service.wake
     )
-    application = Starlette(
+    hook = Starlette(
+        routes=[Route("/hooks/{team}/{secret}", service.hook), Route("/healthz", _health)],
+        lifespan=service.lifespan,
+    )
+    admin = Starlette(
         routes=[
-            Route("/hooks/{team}/{secret}", service.hook),
             Route("/healthz", _health),
             Route("/readyz", service.ready),
             Route("/metrics", service.metrics_text),
             Route("/inspector{path:path}", LoginGate(inspector, build_pages)),
-        ],
-        lifespan=service.lifespan,
+            Route("/", RedirectResponse("/inspector")),
+        ]
     )
-    application.state.feed = service.feed
-    application.state.metrics = service.metrics
-    application.router.redirect_slashes = False  # a redirect would repeat the secret
-    return application
+    for application in (hook, admin):
+        application.router.redirect_slashes = False  # a redirect would repeat the secret
+    return Applications(hook, admin, service.metrics, service.feed)
 
 
 class _Service:

@@ -17,7 +17,7 @@ import click
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.load import ConfigError, load, warnings
-from relay.config.settings import Config, Role
+from relay.config.settings import Config, Role, local_url
 from relay.delivery.health import stopped_queues
 from relay.errors import RelayError
 from relay.logs import configure_logging
@@ -95,14 +95,7 @@ def serve(path: str | None, name: str) -> None:
             param_hint="--role",
         )
     asyncio.run(_open_and_close(store))
-    listening = server(config, role)
-    try:
-        listening.run()
-    except SystemExit as end:  # uvicorn has logged the reason
-        address = f'server.host = "{config.server.host}", server.port = {config.server.port}'
-        raise click.ClickException(f"{address}: Relay can't listen there") from end
-    if not listening.started:
-        sys.exit(1)
+    server(config, role).run()
 
 
 @contextlib.asynccontextmanager
@@ -333,9 +326,7 @@ async def doctor(path: str | None, fix: bool) -> None:
 @CONFIG
 def health(path: str | None) -> None:
     """Check that the running service responds."""
-    server = load(path, secrets=False).server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
-    url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/healthz"
+    url = f"{local_url(load(path, secrets=False).server)}/healthz"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=3) as answer:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -66,6 +66,31 @@ class ServerSettings(SettingsModel):
     """Where Penpot reaches Relay; no underscore in the host name."""
     max_body: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 1024 * 1024)
     """Largest body that the hook accepts."""
+
+
+class AdminSettings(SettingsModel):
+    host: str = "127.0.0.1"
+    """Address to listen on for inspector, metrics and readiness."""
+    port: Port = 8081
+    """Port of the second listener; never public."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the listener."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+_ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
+
+
+def local_url(listener: ServerSettings | AdminSettings) -> str:
+    """Where a client on this machine reaches the listener."""
+    host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104
+    host = "::1" if host == "::" else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.port}"
 
 
 def _store_url(value: Secret) -> Secret:
@@ -301,6 +326,7 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 
 class Config(SettingsModel):
     server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     penpot: PenpotSettings = PenpotSettings()
     templates: TemplateSettings = TemplateSettings()
@@ -313,6 +339,7 @@ class Config(SettingsModel):
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         yield from _people_rules(_table(raw.get("people")))
+        yield from _port_rules(_table(raw.get("server")), _table(raw.get("admin")))
         is_writing = _table(raw.get("inspector")).get("write_templates") is True
         if is_writing and _table(raw.get("templates")).get("path") is None:
             rule = "needs templates.path, the folder to write to"
@@ -358,6 +385,17 @@ class Config(SettingsModel):
             for team, settings in self.teams.items()
             for channel in settings.channels
         }
+
+
+def _port_rules(server: Mapping[str, Any], admin: Mapping[str, Any]) -> Iterator[Rule]:
+    (hook_host, hook_port), (host, port) = (
+        [table.get(key, model.model_fields[key].default) for key in ("host", "port")]
+        for table, model in ((server, ServerSettings), (admin, AdminSettings))
+    )
+    if port == hook_port and (
+        host == hook_host or host in _ALL_ADDRESSES or hook_host in _ALL_ADDRESSES
+    ):
+        yield ("admin", "port"), port, "must differ from server.port: each listener needs a port"
 
 
 def _people_rules(people: Mapping[str, Any]) -> Iterator[Rule]:

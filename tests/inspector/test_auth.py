@@ -29,7 +29,7 @@ def _response(answer: httpx.Response) -> tuple[int, bytes, set[tuple[str, str]]]
 
 
 def test_a_local_browser_needs_no_login(service: Service) -> None:
-    answer = httpx.get(f"{service.url}/inspector")
+    answer = httpx.get(f"{service.admin}/inspector")
     assert answer.status_code == 200
     assert "<h1>Events</h1>" in answer.text
     assert answer.headers["cache-control"] == "no-store"
@@ -56,11 +56,11 @@ FORWARDED = [
 
 
 def test_a_forwarded_request_gets_the_response_of_an_unknown_path(service: Service) -> None:
-    unknown = _response(httpx.get(f"{service.url}/nothing"))
+    unknown = _response(httpx.get(f"{service.admin}/nothing"))
     assert unknown[0] == 404
     for headers in FORWARDED:
         for path in ("/inspector", "/inspector/login", "/inspector/static/x/relay.css"):
-            answer = httpx.get(f"{service.url}{path}", headers=headers)
+            answer = httpx.get(f"{service.admin}{path}", headers=headers)
             assert _response(answer)[:2] == unknown[:2], headers
             received = _response(answer)[2]
             assert received - {("connection", "close")} == unknown[2], headers
@@ -103,18 +103,18 @@ def test_malformed_cookies_of_other_services_hide_no_cookie() -> None:
 
 def test_a_form_without_a_valid_token_is_refused(service: Service) -> None:
     for headers in ({}, {"x-relay-token": "guessed"}, {"sec-fetch-site": "cross-site"}):
-        answer = httpx.post(f"{service.url}/inspector/logout", headers=headers)
+        answer = httpx.post(f"{service.admin}/inspector/logout", headers=headers)
         assert answer.status_code == 403
 
 
 def test_with_a_password_anonymous_clients_are_redirected_to_the_login(tmp_path: Path) -> None:
     with running(tmp_path, STDOUT, extra=f'[inspector]\npassword = "{PASSWORD}"') as service:
         for headers in ({}, {"x-forwarded-for": "203.0.113.7", "host": "relay.example.com"}):
-            answer = httpx.get(f"{service.url}/inspector/events/1?x=1", headers=headers)
+            answer = httpx.get(f"{service.admin}/inspector/events/1?x=1", headers=headers)
             assert answer.status_code == 303
             location = "/inspector/login?next=%2Finspector%2Fevents%2F1%3Fx%3D1"
             assert answer.headers["location"] == location
-        htmx = httpx.get(f"{service.url}/inspector", headers={"hx-request": "true"})
+        htmx = httpx.get(f"{service.admin}/inspector", headers={"hx-request": "true"})
         assert (htmx.status_code, htmx.headers["hx-redirect"]) == (401, "/inspector/login")
 
 
@@ -122,27 +122,27 @@ def test_the_single_sign_on_header_is_trusted_only_from_its_proxy(tmp_path: Path
     forwarded = {"remote-user": "ada", "x-forwarded-for": "203.0.113.7"}
     sso = '[inspector]\ntrusted_header = "Remote-User"\n'
     with running(tmp_path, STDOUT, extra=sso) as service:
-        assert "ada" in httpx.get(f"{service.url}/inspector", headers=forwarded).text
+        assert "ada" in httpx.get(f"{service.admin}/inspector", headers=forwarded).text
         for headers in (
             {"remote-user": "", "x-forwarded-for": "203.0.113.7"},
             {"x-forwarded-for": "203.0.113.7"},
         ):
-            assert httpx.get(f"{service.url}/inspector", headers=headers).status_code == 404
+            assert httpx.get(f"{service.admin}/inspector", headers=headers).status_code == 404
         twice = [("remote-user", "ada"), ("remote-user", "eve"), ("via", "1.1 proxy")]
-        assert httpx.get(f"{service.url}/inspector", headers=twice).status_code == 404
+        assert httpx.get(f"{service.admin}/inspector", headers=twice).status_code == 404
     with running(tmp_path, STDOUT, extra=f'{sso}trusted_proxies = ["10.0.0.5"]') as service:
-        assert httpx.get(f"{service.url}/inspector", headers=forwarded).status_code == 404
+        assert httpx.get(f"{service.admin}/inspector", headers=forwarded).status_code == 404
 
 
 def test_no_page_contains_a_secret(service: Service) -> None:
-    assert SECRET not in httpx.get(f"{service.url}/inspector").text
+    assert SECRET not in httpx.get(f"{service.admin}/inspector").text
 
 
 async def _without_store(path: str) -> httpx.Response:
     teams = {"acme": {"secret": SECRET}}
     store = {"url": "postgresql://nobody@127.0.0.1:1/none"}
     app = build(Config.model_validate({"store": store, "teams": teams}))  # and never opened
-    transport = httpx.ASGITransport(app)
+    transport = httpx.ASGITransport(app.admin)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path)
 

@@ -43,7 +43,7 @@ def _log_in(client: httpx.Client, password: str, **fields: str) -> httpx.Respons
 
 
 def test_a_login_sets_an_http_only_cookie(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url) as client:
+    with httpx.Client(base_url=locked.admin) as client:
         answer = _log_in(client, PASSWORD, next="/inspector/events/7")
         assert (answer.status_code, answer.headers["location"]) == (303, "/inspector/events/7")
         cookie = next(
@@ -57,7 +57,7 @@ def test_a_login_sets_an_http_only_cookie(locked: Service) -> None:
 
 
 def test_an_https_login_sets_a_secure_cookie(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url, headers={"x-forwarded-proto": "https"}) as client:
+    with httpx.Client(base_url=locked.admin, headers={"x-forwarded-proto": "https"}) as client:
         page = client.get("/inspector/login")
         form_id = page.cookies["relay_login"]
         assert "Secure" in page.headers["set-cookie"]
@@ -74,12 +74,12 @@ def test_an_https_login_sets_a_secure_cookie(locked: Service) -> None:
 def test_a_login_redirects_only_within_the_inspector(locked: Service) -> None:
     urls = "https://evil.example/", "//evil.example", "/\\evil.example", "/hooks/x", "//["
     for url in urls:
-        with httpx.Client(base_url=locked.url) as client:
+        with httpx.Client(base_url=locked.admin) as client:
             assert _log_in(client, PASSWORD, next=url).headers["location"] == "/inspector"
 
 
 def test_a_login_without_its_forms_token_is_refused(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url) as client:
+    with httpx.Client(base_url=locked.admin) as client:
         answer = client.post("/inspector/login", data={"password": PASSWORD})
         assert answer.status_code == 403
         client.get("/inspector/login")
@@ -89,7 +89,7 @@ def test_a_login_without_its_forms_token_is_refused(locked: Service) -> None:
 
 
 def test_wrong_passwords_are_throttled_and_logged(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url) as client:
+    with httpx.Client(base_url=locked.admin) as client:
         answers = [_log_in(client, f"wrong {number}") for number in range(4)]
         assert [answer.status_code for answer in answers] == [403, 403, 403, 429]
         assert int(answers[-1].headers["retry-after"]) == 1
@@ -103,29 +103,31 @@ def test_wrong_passwords_are_throttled_and_logged(locked: Service) -> None:
 
 
 def test_a_throttled_client_behind_a_proxy_does_not_affect_others(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url, headers={"x-forwarded-for": "203.0.113.9"}) as attacker:
+    with httpx.Client(
+        base_url=locked.admin, headers={"x-forwarded-for": "203.0.113.9"}
+    ) as attacker:
         answers = [_log_in(attacker, f"wrong {number}").status_code for number in range(5)]
         assert answers[-1] == 429
         assert _log_in(attacker, PASSWORD).status_code == 429
     headers = {"x-forwarded-for": "203.0.113.9, 198.51.100.7"}
-    with httpx.Client(base_url=locked.url, headers=headers) as client:
+    with httpx.Client(base_url=locked.admin, headers=headers) as client:
         assert _log_in(client, PASSWORD).status_code == 303
     assert "wrong password from 203.0.113.9" in locked.log.read_text()
 
 
 def test_a_password_opens_only_its_own_team(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url) as client:
+    with httpx.Client(base_url=locked.admin) as client:
         for team, password in (("", OTHER), ("acme", PASSWORD), ("other", PASSWORD)):
             assert _log_in(client, password, team=team).status_code == 403
             time.sleep(0.3)
-    with httpx.Client(base_url=locked.url) as client:
+    with httpx.Client(base_url=locked.admin) as client:
         time.sleep(1)
         assert _log_in(client, OTHER, team="other").status_code == 303
         assert '<span class="muted">other</span>' in client.get("/inspector").text
 
 
 def test_logging_out_deletes_the_cookie(locked: Service) -> None:
-    with httpx.Client(base_url=locked.url) as client:
+    with httpx.Client(base_url=locked.admin) as client:
         _log_in(client, PASSWORD)
         home = client.get("/inspector")
         assert client.post("/inspector/logout").status_code == 403
@@ -137,7 +139,7 @@ def test_logging_out_deletes_the_cookie(locked: Service) -> None:
 def test_a_password_may_be_plain_text(tmp_path: Path) -> None:
     with (
         running(tmp_path, STDOUT, extra=f'[inspector]\npassword = "{PASSWORD}"') as service,
-        httpx.Client(base_url=service.url) as client,
+        httpx.Client(base_url=service.admin) as client,
     ):
         assert _log_in(client, f"{PASSWORD}!").status_code == 403
         assert _log_in(client, PASSWORD).status_code == 303
@@ -180,8 +182,8 @@ def test_a_forged_cookie_is_refused() -> None:
 
 
 def test_login_and_logout_by_keyboard(locked: Service, open_page: Open) -> None:
-    page = open_page(f"{locked.url}/inspector", expect=("403",))
-    assert page.url.startswith(f"{locked.url}/inspector/login")
+    page = open_page(f"{locked.admin}/inspector", expect=("403",))
+    assert page.url.startswith(f"{locked.admin}/inspector/login")
     assert not accessibility_problems(page)
     keep_picture(page, "login")
     page.get_by_label("Password").focus()
@@ -192,7 +194,7 @@ def test_login_and_logout_by_keyboard(locked: Service, open_page: Open) -> None:
     page.get_by_label("Password").focus()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_url(f"{locked.url}/inspector")
+    page.wait_for_url(f"{locked.admin}/inspector")
     assert page.evaluate("document.cookie") == ""
     page.set_viewport_size({"width": 360, "height": 640})
     assert not too_wide(page)
