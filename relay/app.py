@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
@@ -67,18 +69,32 @@ def build(config: Config, role: Role = Role.ALL) -> Applications:
         routes=[Route("/hooks/{team}/{secret}", service.hook), Route("/healthz", _health)],
         lifespan=service.lifespan,
     )
-    admin = Starlette(
-        routes=[
-            Route("/healthz", _health),
-            Route("/readyz", service.ready),
-            Route("/metrics", service.metrics_text),
-            Route("/inspector{path:path}", LoginGate(inspector, build_pages)),
-            Route("/", RedirectResponse("/inspector")),
-        ]
-    )
+    routes = [
+        Route("/healthz", _health),
+        Route("/readyz", service.ready),
+        Route("/metrics", service.metrics_text),
+    ]
+    if config.inspector_access != "off":
+        routes.append(Route("/inspector{path:path}", LoginGate(inspector, build_pages)))
+        routes.append(Route("/", RedirectResponse("/inspector")))
+    admin = Starlette(routes=routes, middleware=[Middleware(_refuse_foreign_methods)])
     for application in (hook, admin):
         application.router.redirect_slashes = False  # a redirect would repeat the secret
     return Applications(hook, admin, service.metrics, service.feed)
+
+
+def _refuse_foreign_methods(app: ASGIApp) -> ASGIApp:
+    """Penpot's allow-list opens every port of a host: here its ``HEAD``, with which it tries a new
+    webhook, and its ``POST`` find nothing. The inspector's pages send ``GET`` and ``POST``."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_known = scope["method"] == "GET" or (
+            scope["method"] == "POST" and scope["path"].startswith("/inspector/")
+        )
+        refusal = PlainTextResponse("Not Found", 404, headers={"connection": "close"})
+        await (app if is_known else refusal)(scope, receive, send)
+
+    return answer
 
 
 class _Service:
@@ -151,6 +167,7 @@ class _Service:
             _plural(self._config.queues(), "channel"),
             self._config.store.display_url,
         )
+        log.info("inspector: %s", self._config.describe_inspector())
         try:
             yield
         finally:

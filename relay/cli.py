@@ -16,8 +16,9 @@ import click
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
+from relay.config.listeners import local_url
 from relay.config.load import ConfigError, load, warnings
-from relay.config.settings import Config, Role, local_url
+from relay.config.settings import Config, Role
 from relay.delivery.health import stopped_queues
 from relay.errors import RelayError
 from relay.logs import configure_logging
@@ -126,6 +127,7 @@ def check(path: str | None) -> None:
         _report(False, "templates", str(problem), err=True)
     for warning in warnings(config):
         _report(True, "config", f"warning: {warning}", err=True)
+    _report(True, "inspector", config.describe_inspector())
     base = config.server.public_url or f"http://localhost:{config.server.port}"
     for name, team in config.teams.items():
         _report(True, name, f"hook {base}{config.hook_path(name)}")

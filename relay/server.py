@@ -13,7 +13,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from relay.app import Applications, build
-from relay.config.settings import AdminSettings, Config, Role, ServerSettings
+from relay.config.listeners import AdminSettings, ServerSettings
+from relay.config.settings import Config, Role
 from relay.errors import RelayError
 from relay.protocol import BoundedProtocol, ConnectionTable
 

@@ -32,6 +32,8 @@ def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
     run = service.run("check")
     assert run.returncode == 0
     assert run.stdout.splitlines() == [
+        f"ok    inspector: {service.admin}/inspector, without a login, for browsers on this "
+        "machine",
         f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
         "ok    acme/log: stdout, events: comments, !create-comment",
     ]

@@ -20,6 +20,7 @@ _GENERAL = _BESIDE_FILE | {
     "RELAY_PENPOT_URL": "penpot.url",
     "RELAY_PENPOT_ACCESS_TOKEN": "penpot.access_token",
     "RELAY_TEMPLATES_PATH": "templates.path",
+    "RELAY_TRUSTED_PROXIES": "proxies.trusted",
     "RELAY_INSPECTOR_PASSWORD": "inspector.password",
     "RELAY_LOG_LEVEL": "log.level",
     "RELAY_LOG_FORMAT": "log.format",

@@ -98,11 +98,6 @@ def warnings(config: Config) -> list[str]:
         advice.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
     if not config.server.public_url:
         advice.append("server.public_url is not set: hook URLs are shown with localhost")
-    elif config.inspector.password is None and not config.inspector.trusted_header:
-        advice.append(
-            "inspector.password is not set: a reverse proxy on this machine must forward only "
-            "/hooks/, since its requests may look like those of a local browser"
-        )
     return advice
 
 

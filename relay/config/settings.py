@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ByteSize,
     Field,
     PlainValidator,
     StringConstraints,
@@ -27,6 +25,15 @@ from pydantic import (
 
 from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
+from relay.config.listeners import (
+    AdminSettings,
+    InspectorPassword,
+    InspectorSettings,
+    ProxySettings,
+    ServerSettings,
+    local_url,
+    port_rules,
+)
 from relay.config.secret import Secret
 from relay.config.types import (
     AsTuple,
@@ -34,14 +41,11 @@ from relay.config.types import (
     FilePath,
     HttpUrl,
     Name,
-    Password,
-    Port,
     Rule,
     SettingsModel,
     Token,
     key_error,
     matching,
-    secret_rule,
 )
 from relay.penpot.catalogue import GROUPS
 from relay.penpot.selection import matches_any_event
@@ -49,48 +53,6 @@ from relay.penpot.selection import matches_any_event
 DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-
-
-def _public_url(value: str) -> str:
-    if "_" in (urlsplit(value).hostname or ""):
-        raise ValueError("must have a host name without underscore: Penpot can't call such a host")
-    return value
-
-
-class ServerSettings(SettingsModel):
-    host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
-    """Address to listen on."""
-    port: Port = 8080
-    """Port to listen on."""
-    public_url: Annotated[HttpUrl, AfterValidator(_public_url)] = ""
-    """Where Penpot reaches Relay; no underscore in the host name."""
-    max_body: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 1024 * 1024)
-    """Largest body that the hook accepts."""
-
-
-class AdminSettings(SettingsModel):
-    host: str = "127.0.0.1"
-    """Address to listen on for inspector, metrics and readiness."""
-    port: Port = 8081
-    """Port of the second listener; never public."""
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches the listener."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-
-_ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
-
-
-def local_url(listener: ServerSettings | AdminSettings) -> str:
-    """Where a client on this machine reaches the listener."""
-    host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104
-    host = "::1" if host == "::" else host
-    return f"http://{f'[{host}]' if ':' in host else host}:{listener.port}"
 
 
 def _store_url(value: Secret) -> Secret:
@@ -150,58 +112,6 @@ def _folder(value: Path) -> Path:
 class TemplateSettings(SettingsModel):
     path: Annotated[FilePath, AfterValidator(_folder)] | None = None
     """Your templates, relative to the working directory."""
-
-
-def _inspector_password(text: str) -> None:
-    if text.startswith("$argon2"):
-        from argon2 import extract_parameters
-        from argon2.exceptions import InvalidHashError
-
-        try:
-            extract_parameters(text)
-        except InvalidHashError as error:
-            raise ValueError(
-                "must be a valid argon2 hash: check that it was copied completely, and that no "
-                "shell or Compose has removed a $ (Compose needs $$)"
-            ) from error
-    elif len(text) < 12:
-        raise ValueError("must have at least 12 characters, or be an argon2 hash")
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(
-            'must be an address or a network, such as "10.0.0.5" or "10.1.0.0/16"'
-        ) from error
-
-
-InspectorPassword = Annotated[Password, secret_rule(_inspector_password)]
-ProxyHeader = Annotated[
-    str,
-    StringConstraints(to_lower=True),
-    matching(
-        r"(?!(cookie|host|origin|referer|user-agent|via|x-forwarded-for)$)[a-z0-9-]+",
-        'must be the name of a header that only the reverse proxy sets, such as "Remote-User"',
-    ),
-]
-
-
-class InspectorSettings(SettingsModel):
-    password: InspectorPassword | None = None
-    """12 characters or more, or an argon2 hash."""
-    trusted_header: ProxyHeader = ""
-    """Header in which a proxy with single sign-on names the user."""
-    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], AsTuple] = ()
-    """Proxies whose header counts, besides this machine."""
-    write_templates: bool = False
-    """Whether the browser may save into templates.path."""
-
-    @classmethod
-    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
-        if "trusted_proxies" in raw and "trusted_header" not in raw:
-            yield ("trusted_header",), None, "is required with trusted_proxies"
 
 
 class LogSettings(SettingsModel):
@@ -331,6 +241,7 @@ class Config(SettingsModel):
     penpot: PenpotSettings = PenpotSettings()
     templates: TemplateSettings = TemplateSettings()
     inspector: InspectorSettings = InspectorSettings()
+    proxies: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()
     sync: SyncSettings = SyncSettings()
     people: dict[PersonKey, Addresses] = Field(default_factory=dict)
@@ -339,7 +250,7 @@ class Config(SettingsModel):
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         yield from _people_rules(_table(raw.get("people")))
-        yield from _port_rules(_table(raw.get("server")), _table(raw.get("admin")))
+        yield from port_rules(_table(raw.get("server")), _table(raw.get("admin")))
         is_writing = _table(raw.get("inspector")).get("write_templates") is True
         if is_writing and _table(raw.get("templates")).get("path") is None:
             rule = "needs templates.path, the folder to write to"
@@ -359,6 +270,28 @@ class Config(SettingsModel):
     def team_name(self, team: str) -> str:
         """The team's ``name``, else its key. ``DEFAULT_TEAM`` is no key that a person chose."""
         return self.teams[team].name or ("" if team == DEFAULT_TEAM else team)
+
+    @property
+    def inspector_access(self) -> Literal["open", "login", "off"]:
+        """``open``: to each browser on this machine."""
+        passwords = [self.inspector.password]
+        passwords += [team.inspector_password for team in self.teams.values()]
+        if any(passwords) or self.inspector.trusted_header:
+            return "login"
+        return "open" if self.admin.is_loopback else "off"
+
+    def describe_inspector(self) -> str:
+        """Where the inspector is, or how to turn it on."""
+        url = f"{local_url(self.admin)}/inspector"
+        match self.inspector_access:
+            case "open":
+                return f"{url}, without a login, for browsers on this machine"
+            case "login":
+                return f"{url}, with a login"
+        return (
+            f'off: admin.host = "{self.admin.host}" needs a login: set inspector.password '
+            "(RELAY_INSPECTOR_PASSWORD without a config file) or inspector.trusted_header"
+        )
 
     def hook_path(self, team: str) -> str:
         """The path of a team's hook. It contains the secret: show it to the administrator only."""
@@ -385,17 +318,6 @@ class Config(SettingsModel):
             for team, settings in self.teams.items()
             for channel in settings.channels
         }
-
-
-def _port_rules(server: Mapping[str, Any], admin: Mapping[str, Any]) -> Iterator[Rule]:
-    (hook_host, hook_port), (host, port) = (
-        [table.get(key, model.model_fields[key].default) for key in ("host", "port")]
-        for table, model in ((server, ServerSettings), (admin, AdminSettings))
-    )
-    if port == hook_port and (
-        host == hook_host or host in _ALL_ADDRESSES or hook_host in _ALL_ADDRESSES
-    ):
-        yield ("admin", "port"), port, "must differ from server.port: each listener needs a port"
 
 
 def _people_rules(people: Mapping[str, Any]) -> Iterator[Rule]:

@@ -6,12 +6,20 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from relay.penpot.samples import sample
-from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
+from tests.inspector.conftest import (
+    STDOUT,
+    Open,
+    accessibility_problems,
+    client_of,
+    form_token,
+    keep_picture,
+    log_in,
+    too_wide,
+)
 from tests.service import Service, running, wait_until
 
 EDITOR = "/inspector/templates/rename-file"
@@ -264,20 +272,18 @@ def test_a_teams_own_password_opens_only_that_teams_templates(tmp_path: Path, fo
     settings = f'[templates]\npath = "{folder}"\n[inspector]\nwrite_templates = true\n'
     with (
         running(tmp_path, STDOUT + teams + settings) as started,
-        httpx.Client(base_url=started.admin, headers={"x-forwarded-for": "203.0.113.7"}) as client,
+        client_of(started) as client,
     ):
         assert started.post(sample("rename-file")) == 204
         (folder / "other" / "_words.md.j2").mkdir(parents=True)
-        login = client.get("/inspector/login").text
-        data = {"token": _token(login), "team": "other", "password": password}
-        assert client.post("/inspector/login", data=data).status_code == 303
+        assert log_in(client, password, team="other").status_code == 303
         page = client.get(EDITOR).text
         assert "other/rename-file.md.j2" in page
         assert "acme" not in page
         unreadable = client.get(EDITOR, params={"file": "_words.md.j2"})
         assert "yours is unreadable" in unreadable.text
         (folder / "other" / "_words.md.j2").rmdir()
-        draft = {"token": _token(page), "team": "other", "text": "x", "digest": ""}
+        draft = {"token": form_token(page), "team": "other", "text": "x", "digest": ""}
         for theirs in ("acme", ""):
             assert client.get(EDITOR, params={"team": theirs}).status_code == 404
             for action in ("preview", "frame", "download", "save"):
@@ -293,7 +299,3 @@ def test_a_teams_own_password_opens_only_that_teams_templates(tmp_path: Path, fo
         assert client.post(f"{EDITOR}/save", data=draft | {"token": "no"}).status_code == 403
     assert (folder / "other" / "rename-file.md.j2").read_text() == "x\n"
     assert sorted(path.name for path in folder.iterdir()) == ["acme", "other"]
-
-
-def _token(page: str) -> str:
-    return re.findall(r'name="token" value="([^"]+)"', page)[0]
