@@ -1,4 +1,4 @@
-"""The Starlette application: routes, lifespan, wiring."""
+"""The Starlette applications of the two listeners: routes, lifespan, wiring."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,15 @@ import ctypes
 import gc
 import logging
 from collections.abc import AsyncIterator, Collection, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
@@ -49,25 +51,50 @@ MMAP_THRESHOLD_BYTES = 512 * 1024  # glibc maps larger buffers alone and unmaps 
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
-def build(config: Config, role: Role = Role.ALL) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class Applications:
+    hook: Starlette
+    """With the lifespan of both."""
+    admin: Starlette
+    metrics: Metrics
+    feed: ChangeFeed
+
+
+def build(config: Config, role: Role = Role.ALL) -> Applications:
     service = _Service(config, role)
     inspector = InspectorContext(
         config, service.store, service.templates, service.feed, service.wake
     )
-    application = Starlette(
-        routes=[
-            Route("/hooks/{team}/{secret}", service.hook),
-            Route("/healthz", _health),
-            Route("/readyz", service.ready),
-            Route("/metrics", service.metrics_text),
-            Route("/inspector{path:path}", LoginGate(inspector, build_pages)),
-        ],
+    hook = Starlette(
+        routes=[Route("/hooks/{team}/{secret}", service.hook), Route("/healthz", _health)],
         lifespan=service.lifespan,
     )
-    application.state.feed = service.feed
-    application.state.metrics = service.metrics
-    application.router.redirect_slashes = False  # a redirect would repeat the secret
-    return application
+    routes = [
+        Route("/healthz", _health),
+        Route("/readyz", service.ready),
+        Route("/metrics", service.metrics_text),
+    ]
+    if config.inspector_access != "off":
+        routes.append(Route("/inspector{path:path}", LoginGate(inspector, build_pages)))
+        routes.append(Route("/", RedirectResponse("/inspector")))
+    admin = Starlette(routes=routes, middleware=[Middleware(_refuse_foreign_methods)])
+    for application in (hook, admin):
+        application.router.redirect_slashes = False  # a redirect would repeat the secret
+    return Applications(hook, admin, service.metrics, service.feed)
+
+
+def _refuse_foreign_methods(app: ASGIApp) -> ASGIApp:
+    """Penpot's allow-list opens every port of a host: here its ``HEAD``, with which it tries a new
+    webhook, and its ``POST`` find nothing. The inspector's pages send ``GET`` and ``POST``."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_known = scope["method"] == "GET" or (
+            scope["method"] == "POST" and scope["path"].startswith("/inspector/")
+        )
+        refusal = PlainTextResponse("Not Found", 404, headers={"connection": "close"})
+        await (app if is_known else refusal)(scope, receive, send)
+
+    return answer
 
 
 class _Service:
@@ -140,6 +167,7 @@ class _Service:
             _plural(self._config.queues(), "channel"),
             self._config.store.display_url,
         )
+        log.info("inspector: %s", self._config.describe_inspector())
         try:
             yield
         finally:

@@ -16,6 +16,7 @@ import click
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
+from relay.config.listeners import local_url
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config, Role
 from relay.delivery.health import stopped_queues
@@ -95,14 +96,7 @@ def serve(path: str | None, name: str) -> None:
             param_hint="--role",
         )
     asyncio.run(_open_and_close(store))
-    listening = server(config, role)
-    try:
-        listening.run()
-    except SystemExit as end:  # uvicorn has logged the reason
-        address = f'server.host = "{config.server.host}", server.port = {config.server.port}'
-        raise click.ClickException(f"{address}: Relay can't listen there") from end
-    if not listening.started:
-        sys.exit(1)
+    server(config, role).run()
 
 
 @contextlib.asynccontextmanager
@@ -133,6 +127,7 @@ def check(path: str | None) -> None:
         _report(False, "templates", str(problem), err=True)
     for warning in warnings(config):
         _report(True, "config", f"warning: {warning}", err=True)
+    _report(True, "inspector", config.describe_inspector())
     base = config.server.public_url or f"http://localhost:{config.server.port}"
     for name, team in config.teams.items():
         path, *old_paths = config.hook_paths(name)
@@ -336,9 +331,7 @@ async def doctor(path: str | None, fix: bool) -> None:
 @CONFIG
 def health(path: str | None) -> None:
     """Check that the running service responds."""
-    server = load(path, secrets=False).server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
-    url = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/healthz"
+    url = f"{local_url(load(path, secrets=False).server)}/healthz"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=3) as answer:

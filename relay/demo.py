@@ -20,11 +20,12 @@ SAMPLE_TIMEOUT = 10.0  # seconds from the POST to the message
 
 
 async def run(*, stay: bool) -> None:
-    """Serve on a free loopback port, post the samples over HTTP and print the messages. With
+    """Serve on free loopback ports, post the samples over HTTP and print the messages. With
     ``stay`` the service keeps running until it is interrupted."""
     with (
         tempfile.TemporaryDirectory(prefix="relay-demo-") as folder,
-        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("127.0.0.1", 0)) as admin,
+        socket.create_server(("127.0.0.1", 0)) as hook,
     ):
         channel = {"name": "demo", "type": DEFAULT_KIND, "events": ["*"]}
         team = {"secret": secrets.token_urlsafe(24), "channels": [channel]}
@@ -32,22 +33,27 @@ async def run(*, stay: bool) -> None:
             {"store": {"url": f"sqlite:///{folder}/relay.db"}, "teams": {"acme": team}}
         )
         listening = server(config)
-        serving = asyncio.create_task(listening.serve(sockets=[listener]))
+        serving = asyncio.create_task(listening.serve(sockets=[admin, hook]))
         store = store_at(config.store.url.reveal())
         try:
-            while not listening.started:  # noqa: ASYNC110 - uvicorn offers no event to wait for
-                await asyncio.sleep(0.01)
+            while not listening.started:
+                await asyncio.wait([serving], timeout=0.01)
+                if serving.done():
+                    return  # the end raises its error
             await store.open(service=False)
-            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            hook = address + config.hook_path("acme")
-            await _post_samples(hook, store)
-            _print_next_steps(hook, f"{address}/inspector", stay=stay)
+            url = _url(hook) + config.hook_path("acme")
+            await _post_samples(url, store)
+            _print_next_steps(url, f"{_url(admin)}/inspector", stay=stay)
             if stay:
                 await serving
         finally:
             listening.should_exit = True
             await serving
             await store.close()
+
+
+def _url(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 async def _post_samples(hook: str, store: Store) -> None:
@@ -68,7 +74,7 @@ async def _wait_until_sent(store: Store, name: str) -> None:
             while True:
                 (entry,) = await store.log(team="acme", state=None, limit=1)
                 if entry.deliveries and entry.deliveries[0].state == "sent":
-                    return
+                    return  # the end raises its error
                 await asyncio.sleep(0.005)
     except TimeoutError as error:
         raise click.ClickException(f"{name} was not sent within {SAMPLE_TIMEOUT:.0f} s") from error

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with Relay's protocol and bounds."""
+"""The HTTP server: uvicorn with Relay's protocol and bounds, on two listeners."""
 
 import asyncio
 import ctypes
@@ -7,40 +7,111 @@ import resource
 import socket
 import sys
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
+from starlette.applications import Starlette
 
-from relay.app import build
+from relay.app import Applications, build
+from relay.config.listeners import AdminSettings, ServerSettings
 from relay.config.settings import Config, Role
+from relay.errors import RelayError
 from relay.protocol import BoundedProtocol, ConnectionTable
 
 log = logging.getLogger(__name__)
 
 GRACEFUL_STOP_TIMEOUT = 1  # seconds, for requests in progress
-MAX_CONNECTIONS = 256
+MAX_CONNECTIONS = 384  # a third of them at the admin listener
 RESERVED_DESCRIPTOR_COUNT = 128
 """File descriptors for the store, the channels, Penpot, the sandbox and logs."""
 
 
-def max_connections() -> int:
+class AddressUnavailable(RelayError):
+    """Relay can't listen at an address; the text names its keys."""
+
+
+def max_connections() -> tuple[int, int]:
+    """Of the hook's listener, and of the admin listener."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    available = (
-        MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - RESERVED_DESCRIPTOR_COUNT
-    )
-    return max(16, min(MAX_CONNECTIONS, available))
+    total = MAX_CONNECTIONS
+    if soft != resource.RLIM_INFINITY:
+        total = max(48, min(total, soft - RESERVED_DESCRIPTOR_COUNT))
+    return total - total // 3, total // 3
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """Two listeners in one event loop, with one lifespan and one graceful stop."""
+
+    def __init__(self, config: Config, applications: Applications) -> None:
+        count_refused = applications.metrics.connection_refused
+        hook_limit, admin_limit = max_connections()
+        hook = ConnectionTable("hook", hook_limit, count_refused)
+        admin = ConnectionTable("admin", admin_limit, count_refused)
+        super().__init__(_listener(config.server, applications.hook, hook))
+        # The hook opens last: Penpot connects only when all of Relay runs.
+        self._listeners = {
+            "admin": _listener(config.admin, applications.admin, admin),
+            "server": self.config,
+        }
+        self._feed = applications.feed
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            log.info("listening on %s:%d", self.config.host, self.config.port)
+        """Instead of uvicorn's, which opens one listener. ``sockets``, if any, are bound: the admin
+        listener's, then the hook's. Raises ``AddressUnavailable``."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:  # uvicorn has logged the reason
+            sys.exit(1)
+        self.servers = []
+        opened = zip(self._listeners.items(), sockets or (None, None), strict=True)
+        for (table, listener), bound in opened:
+            try:
+                await self._open(listener, bound)
+            except OSError as error:
+                await self.shutdown()
+                address = f'{table}.host = "{listener.host}", {table}.port = {listener.port}'
+                text = f"{address}: Relay can't listen there: {error.strerror or error}"
+                raise AddressUnavailable(text) from error
+        for table, listener in self._listeners.items():
+            log.info("%s: listening on %s:%d", table, listener.host, listener.port)
+        self.started = True
+
+    async def _open(self, listener: uvicorn.Config, bound: socket.socket | None) -> None:
+        if not listener.loaded:
+            listener.load()
+        protocol = partial(
+            cast(Any, listener.http_protocol_class),
+            config=listener,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        create_server = asyncio.get_running_loop().create_server
+        self.servers.append(
+            await create_server(protocol, sock=bound)
+            if bound
+            else await create_server(protocol, listener.host, listener.port)
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # ends the event streams: uvicorn would wait for them until its timeout
-        self.config.app.state.feed.close()  # type: ignore[union-attr]
+        self._feed.close()  # ends the event streams: uvicorn would wait for them until its timeout
         await super().shutdown(sockets)
+
+
+def _listener(
+    settings: ServerSettings | AdminSettings, application: Starlette, table: ConnectionTable
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        http=cast(type[asyncio.Protocol], partial(BoundedProtocol, table=table)),
+        ws="none",
+        lifespan="on",
+        access_log=False,  # it would contain the hooks' secrets
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACEFUL_STOP_TIMEOUT,
+    )
 
 
 def deny_tracing() -> None:
@@ -51,21 +122,5 @@ def deny_tracing() -> None:
         ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
-def server(config: Config, role: Role = Role.ALL) -> uvicorn.Server:
-    application = build(config, role)
-    table = ConnectionTable("hook", max_connections(), application.state.metrics.connection_refused)
-    return _Server(
-        uvicorn.Config(
-            application,
-            host=config.server.host,
-            port=config.server.port,
-            http=cast(type[asyncio.Protocol], partial(BoundedProtocol, table=table)),
-            ws="none",
-            lifespan="on",
-            access_log=False,  # it would contain the hooks' secrets
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACEFUL_STOP_TIMEOUT,
-        )
-    )
+def server(config: Config, role: Role = Role.ALL) -> Server:
+    return Server(config, build(config, role))

@@ -29,7 +29,7 @@ def relay(*arguments: str, folder: Path, **environ: str) -> subprocess.Completed
 
 
 class Service:
-    """``relay serve`` with a config, started and stopped at will on the same port and store."""
+    """``relay serve`` with a config, started and stopped at will on the same ports and store."""
 
     def __init__(
         self,
@@ -45,10 +45,11 @@ class Service:
         ``folder`` without one."""
         self.folder = folder
         self.store = store or f"sqlite:///{folder}/relay.db"
-        self.port = free_port()
+        self.port, self.admin_port = free_ports(2)
         self.config = folder / "relay.toml"
         self.config.write_text(
             f'[server]\nhost = "127.0.0.1"\nport = {self.port}\n'
+            f"[admin]\nport = {self.admin_port}\n"
             f'[store]\nurl = "{self.store}"\n'
             f"[penpot]\n{penpot}\n{extra}\n"
             f'[teams.acme]\nsecret = "{SECRET}"\n{channels}'
@@ -62,6 +63,10 @@ class Service:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
 
     @property
     def hook(self) -> str:
@@ -86,7 +91,7 @@ class Service:
         assert self.process.poll() is None, self.log.read_text()
         try:
             # without certificates: loading them takes longer than Relay's start
-            return httpx.get(f"{self.url}/readyz", timeout=1, verify=False).status_code == 200
+            return httpx.get(f"{self.admin}/readyz", timeout=1, verify=False).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -150,11 +155,17 @@ def running(
             service.stop()
 
 
+def free_ports(count: int) -> list[int]:
+    """Different ones."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def wait_until(condition: object, seconds: float) -> None:

@@ -28,12 +28,15 @@ def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def running(folder: Path, role: Role) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the admin listener; ``hook`` in its URL is the host of the other."""
     config = settings("", folder, penpot=PenpotSettings(url="https://penpot.example"))
     built = app.build(config, role)
     async with (
-        built.router.lifespan_context(built),
+        built.hook.router.lifespan_context(built.hook),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(built), base_url="http://relay.example"
+            transport=httpx.ASGITransport(built.admin),
+            mounts={"http://hook": httpx.ASGITransport(built.hook)},
+            base_url="http://relay.example",
         ) as client,
     ):
         yield client
@@ -104,10 +107,20 @@ async def test_role_intake_keeps_the_sync_state(tmp_path: Path, role: Role) -> N
 async def test_a_hook_with_a_slash_at_its_end_is_not_redirected(tmp_path: Path) -> None:
     """The location of a redirect would repeat the secret."""
     async with running(tmp_path, Role.ALL) as client:
-        answer = await client.post("/hooks/acme/a-secret-of-24-characters/")
+        answer = await client.post("http://hook/hooks/acme/a-secret-of-24-characters/")
         text = (await client.get("/metrics")).text
     assert (answer.status_code, "location" in answer.headers) == (404, False)
     assert "relay_events_total" in text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/inspector", "/inspector/login"])
+async def test_the_hooks_listener_serves_hooks_and_its_health_only(
+    tmp_path: Path, method: str, path: str
+) -> None:
+    async with running(tmp_path, Role.ALL) as client:
+        assert (await client.request(method, f"http://hook{path}")).status_code == 404
+        assert (await client.get("http://hook/healthz")).text == "ok\n"
 
 
 def test_collections_do_not_walk_what_exists_at_the_start() -> None:

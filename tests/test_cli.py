@@ -1,5 +1,6 @@
 """The commands of the command line, run as subprocesses."""
 
+import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -31,6 +32,8 @@ def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
     run = service.run("check")
     assert run.returncode == 0
     assert run.stdout.splitlines() == [
+        f"ok    inspector: {service.admin}/inspector, without a login, for browsers on this "
+        "machine",
         f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
         "ok    acme/log: stdout, events: comments, !create-comment",
     ]
@@ -263,23 +266,25 @@ def test_start_and_stop_are_logged(tmp_path: Path) -> None:
     with running(tmp_path, LOG) as service:
         started = service.log.read_text()
     assert "role all: 1 team, 1 channel, store sqlite://" in started
-    assert f"listening on 127.0.0.1:{service.port}" in started
+    assert f"server: listening on 127.0.0.1:{service.port}" in started
+    assert f"admin: listening on 127.0.0.1:{service.admin_port}" in started
     assert service.log.read_text().rstrip().endswith("stopped")
 
 
-def test_an_address_in_use_is_named(tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-    with running(tmp_path / "one", LOG) as service:
-        other = Service(tmp_path / "other", LOG)
-        other.config.write_text(
-            other.config.read_text().replace(f"port = {other.port}", f"port = {service.port}")
-        )
-        run = other.run("serve")
+@pytest.mark.parametrize("table", ["server", "admin"])
+def test_an_address_in_use_is_named(tmp_path: Path, table: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        taken = occupied.getsockname()[1]
+        service = Service(tmp_path, LOG)
+        own = service.port if table == "server" else service.admin_port
+        text = service.config.read_text()
+        service.config.write_text(text.replace(f"port = {own}\n", f"port = {taken}\n"))
+        run = service.run("serve")
     assert run.returncode == 1
-    assert f'server.host = "127.0.0.1", server.port = {service.port}: Relay can\'t' in run.stderr
-    assert "address already in use" in run.stdout + run.stderr
+    assert f'{table}.host = "127.0.0.1", {table}.port = {taken}: Relay can\'t' in run.stderr
+    assert "address already in use" in run.stderr
     assert "listening" not in run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "log", "resend --dead"])

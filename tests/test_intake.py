@@ -346,7 +346,7 @@ def test_an_unwritable_store_is_503(tmp_path: Path) -> None:
         other = sqlite3.connect(tmp_path / "relay.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         assert service.post(body()) == 503
-        assert httpx.get(f"{service.url}/readyz", timeout=5).status_code == 503
+        assert httpx.get(f"{service.admin}/readyz", timeout=5).status_code == 503
         assert httpx.get(f"{service.url}/healthz").status_code == 200
         other.execute("ROLLBACK")
         other.close()
@@ -422,11 +422,11 @@ def test_an_absurd_length_is_refused(service: Service) -> None:
 def test_the_hooks_secret_is_in_no_log(service: Service) -> None:
     assert "acme" in service.log.read_text()
     assert SECRET not in service.log.read_text()
-    assert SECRET not in httpx.get(f"{service.url}/metrics").text
+    assert SECRET not in httpx.get(f"{service.admin}/metrics").text
 
 
 def test_the_metrics_count_requests_events_and_deliveries(service: Service) -> None:
-    text = httpx.get(f"{service.url}/metrics").text
+    text = httpx.get(f"{service.admin}/metrics").text
     assert 'relay_requests_total{status="204",team="acme"}' in text
     assert 'relay_events_total{event="create-comment",state="fanned-out",team="acme"}' in text
     assert 'relay_events_total{event="other",state="fanned-out",team="acme"}' in text

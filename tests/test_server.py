@@ -7,20 +7,20 @@ import sys
 import pytest
 
 from relay import server
-from relay.server import MAX_CONNECTIONS, RESERVED_DESCRIPTOR_COUNT, max_connections
+from relay.server import max_connections
 
 
 @pytest.mark.parametrize(
     ("descriptors", "expected"),
     [
-        (256, 256 - RESERVED_DESCRIPTOR_COUNT),
-        (1024, MAX_CONNECTIONS),
-        (resource.RLIM_INFINITY, MAX_CONNECTIONS),
-        (64, 16),
+        (256, (86, 42)),
+        (1024, (256, 128)),
+        (resource.RLIM_INFINITY, (256, 128)),
+        (64, (32, 16)),
     ],
 )
 def test_connections_leave_descriptors_for_the_rest(
-    monkeypatch: pytest.MonkeyPatch, descriptors: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, expected: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(server.resource, "getrlimit", lambda _: (descriptors, descriptors))
     assert max_connections() == expected

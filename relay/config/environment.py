@@ -1,4 +1,4 @@
-"""The config from ``RELAY_*`` variables alone: one team and its channels."""
+"""The config from ``RELAY_*`` variables: alone, for one team and its channels, or beside a file."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,8 @@ from relay.channels import CHANNEL_TYPES
 from relay.config.secret import Secret
 from relay.config.settings import DEFAULT_TEAM, Config, TeamSettings
 
-_GENERAL = {
+_BESIDE_FILE = {"RELAY_ADMIN_HOST": "admin.host", "RELAY_ADMIN_PORT": "admin.port"}
+_GENERAL = _BESIDE_FILE | {
     "RELAY_HOST": "server.host",
     "RELAY_PORT": "server.port",
     "RELAY_PUBLIC_URL": "server.public_url",
@@ -19,6 +20,7 @@ _GENERAL = {
     "RELAY_PENPOT_URL": "penpot.url",
     "RELAY_PENPOT_ACCESS_TOKEN": "penpot.access_token",
     "RELAY_TEMPLATES_PATH": "templates.path",
+    "RELAY_TRUSTED_PROXIES": "proxies.trusted",
     "RELAY_INSPECTOR_PASSWORD": "inspector.password",
     "RELAY_LOG_LEVEL": "log.level",
     "RELAY_LOG_FORMAT": "log.format",
@@ -46,9 +48,7 @@ def from_environment(
     environ: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     """Returns the raw tables, the variable of each key, and problems."""
-    given = {
-        name: value for name, value in environ.items() if name.startswith("RELAY_") and value != ""
-    }
+    given = _given(environ)
     names = {"teams": "RELAY_SECRET", f"{_TEAM_KEY}.secret": "RELAY_SECRET"}
     problems = list(_name_problems(given))
     raw = _table(Config, _GENERAL, given, names)
@@ -61,6 +61,23 @@ def from_environment(
             listed = f"{', '.join(needed[:-1])} or {needed[-1]}"
             problems.append(f"RELAY_*: set the variables of a channel: {listed}")
     return raw, names, problems
+
+
+def add_to_file(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Replace the keys of a file's raw tables whose variables also apply beside a file, such as in
+    a container. Returns the variable of each such key."""
+    names: dict[str, str] = {}
+    for table, keys in _table(Config, _BESIDE_FILE, _given(environ), names).items():
+        into = raw.setdefault(table, {})
+        if isinstance(into, dict):  # otherwise reported later
+            into |= keys
+    return names
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value for name, value in environ.items() if name.startswith("RELAY_") and value != ""
+    }
 
 
 def _name_problems(given: Mapping[str, str]) -> Iterator[str]:

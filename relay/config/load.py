@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from relay.channels import CHANNEL_TYPES
 from relay.channels.base import ChannelSettings
-from relay.config.environment import from_environment
+from relay.config.environment import add_to_file, from_environment
 from relay.config.secret import Secret, SecretSources
 from relay.config.settings import Config
 from relay.errors import RelayError
@@ -40,6 +40,8 @@ def load(
     """The config from ``path``, else ``RELAY_CONFIG``, else ``./relay.toml``, else the ``RELAY_*``
     variables alone. Raises ``ConfigError`` with every problem.
 
+    ``RELAY_ADMIN_HOST`` and ``RELAY_ADMIN_PORT`` replace the keys of a file.
+
     With ``secrets`` false a file's secrets are not read: for commands that need none and run
     without the service's environment.
     """
@@ -51,6 +53,7 @@ def load(
     problems: list[str] = []
     if file:
         raw = _read(file)
+        names = add_to_file(raw, environ)
     elif any(name.startswith("RELAY_") for name in environ):
         raw, names, problems = from_environment(environ)
         file = "environment"
@@ -64,7 +67,7 @@ def load(
         details = error.errors(include_url=False)
     # Secrets that can't be read come first, rules about several keys last.
     details.sort(key=lambda error: {"unread": 0, "rule": 2}.get(error["type"], 1))
-    problems += [f"{file}: {_problem(error, names)}" for error in details]
+    problems += [_problem(error, names, file) for error in details]
     if problems:
         raise ConfigError(*problems)
     return config
@@ -100,11 +103,6 @@ def warnings(config: Config) -> list[str]:
         advice.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
     if not config.server.public_url:
         advice.append("server.public_url is not set: hook URLs are shown with localhost")
-    elif config.inspector.password is None and not config.inspector.trusted_header:
-        advice.append(
-            "inspector.password is not set: a reverse proxy on this machine must forward only "
-            "/hooks/, since its requests may look like those of a local browser"
-        )
     return advice
 
 
@@ -124,10 +122,11 @@ def _plain_secrets(value: object, key: str = "") -> Iterator[str]:
             yield from _plain_secrets(item, f"{key}.{name}".removeprefix("."))
 
 
-def _problem(details: ErrorDetails, names: Mapping[str, str]) -> str:
+def _problem(details: ErrorDetails, names: Mapping[str, str], file: str) -> str:
     path = _path(details["loc"])
     list_path = re.sub(r"\[\d+\]$", "", path)  # one variable holds the whole list
-    key = names.get(path) or names.get(list_path, path)
+    variable = names.get(path) or names.get(list_path)
+    key = f"environment: {variable}" if variable else f"{file}: {path}"
     kind, rule = details["type"], details["msg"]
     match kind:
         case "missing":

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ByteSize,
     Field,
     PlainValidator,
     StringConstraints,
@@ -28,6 +26,15 @@ from pydantic import (
 
 from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
+from relay.config.listeners import (
+    AdminSettings,
+    InspectorPassword,
+    InspectorSettings,
+    ProxySettings,
+    ServerSettings,
+    local_url,
+    port_rules,
+)
 from relay.config.secret import UNREAD, Secret, broken
 from relay.config.types import (
     AsTuple,
@@ -35,14 +42,11 @@ from relay.config.types import (
     FilePath,
     HttpUrl,
     Name,
-    Password,
-    Port,
     Rule,
     SettingsModel,
     Token,
     key_error,
     matching,
-    secret_rule,
 )
 from relay.penpot.catalogue import GROUPS
 from relay.penpot.selection import matches_any_event
@@ -51,23 +55,6 @@ DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
 MAX_HOOK_SECRETS = 2  # of a team: the current one, and the old one while it is changed
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-
-
-def _public_url(value: str) -> str:
-    if "_" in (urlsplit(value).hostname or ""):
-        raise ValueError("must have a host name without underscore: Penpot can't call such a host")
-    return value
-
-
-class ServerSettings(SettingsModel):
-    host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
-    """Address to listen on."""
-    port: Port = 8080
-    """Port to listen on."""
-    public_url: Annotated[HttpUrl, AfterValidator(_public_url)] = ""
-    """Where Penpot reaches Relay; no underscore in the host name."""
-    max_body: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 1024 * 1024)
-    """Largest body that the hook accepts."""
 
 
 def _store_url(value: Secret) -> Secret:
@@ -127,58 +114,6 @@ def _folder(value: Path) -> Path:
 class TemplateSettings(SettingsModel):
     path: Annotated[FilePath, AfterValidator(_folder)] | None = None
     """Your templates, relative to the working directory."""
-
-
-def _inspector_password(text: str) -> None:
-    if text.startswith("$argon2"):
-        from argon2 import extract_parameters
-        from argon2.exceptions import InvalidHashError
-
-        try:
-            extract_parameters(text)
-        except InvalidHashError as error:
-            raise ValueError(
-                "must be a valid argon2 hash: check that it was copied completely, and that no "
-                "shell or Compose has removed a $ (Compose needs $$)"
-            ) from error
-    elif len(text) < 12:
-        raise ValueError("must have at least 12 characters, or be an argon2 hash")
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(
-            'must be an address or a network, such as "10.0.0.5" or "10.1.0.0/16"'
-        ) from error
-
-
-InspectorPassword = Annotated[Password, secret_rule(_inspector_password)]
-ProxyHeader = Annotated[
-    str,
-    StringConstraints(to_lower=True),
-    matching(
-        r"(?!(cookie|host|origin|referer|user-agent|via|x-forwarded-for)$)[a-z0-9-]+",
-        'must be the name of a header that only the reverse proxy sets, such as "Remote-User"',
-    ),
-]
-
-
-class InspectorSettings(SettingsModel):
-    password: InspectorPassword | None = None
-    """12 characters or more, or an argon2 hash."""
-    trusted_header: ProxyHeader = ""
-    """Header in which a proxy with single sign-on names the user."""
-    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], AsTuple] = ()
-    """Proxies whose header counts, besides this machine."""
-    write_templates: bool = False
-    """Whether the browser may save into templates.path."""
-
-    @classmethod
-    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
-        if "trusted_proxies" in raw and "trusted_header" not in raw:
-            yield ("trusted_header",), None, "is required with trusted_proxies"
 
 
 class LogSettings(SettingsModel):
@@ -320,10 +255,12 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 
 class Config(SettingsModel):
     server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     penpot: PenpotSettings = PenpotSettings()
     templates: TemplateSettings = TemplateSettings()
     inspector: InspectorSettings = InspectorSettings()
+    proxies: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()
     sync: SyncSettings = SyncSettings()
     people: dict[PersonKey, Addresses] = Field(default_factory=dict)
@@ -332,6 +269,7 @@ class Config(SettingsModel):
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         yield from _people_rules(_table(raw.get("people")))
+        yield from port_rules(_table(raw.get("server")), _table(raw.get("admin")))
         is_writing = _table(raw.get("inspector")).get("write_templates") is True
         if is_writing and _table(raw.get("templates")).get("path") is None:
             rule = "needs templates.path, the folder to write to"
@@ -356,6 +294,28 @@ class Config(SettingsModel):
         """The paths of a team's hook, the current one first. They contain the secrets: show them to
         the administrator only."""
         return [f"/hooks/{team}/{secret.reveal()}" for secret in self.teams[team].secret]
+
+    @property
+    def inspector_access(self) -> Literal["open", "login", "off"]:
+        """``open``: to each browser on this machine."""
+        passwords = [self.inspector.password]
+        passwords += [team.inspector_password for team in self.teams.values()]
+        if any(passwords) or self.inspector.trusted_header:
+            return "login"
+        return "open" if self.admin.is_loopback else "off"
+
+    def describe_inspector(self) -> str:
+        """Where the inspector is, or how to turn it on."""
+        url = f"{local_url(self.admin)}/inspector"
+        match self.inspector_access:
+            case "open":
+                return f"{url}, without a login, for browsers on this machine"
+            case "login":
+                return f"{url}, with a login"
+        return (
+            f'off: admin.host = "{self.admin.host}" needs a login: set inspector.password '
+            "(RELAY_INSPECTOR_PASSWORD without a config file) or inspector.trusted_header"
+        )
 
     def hook_path(self, team: str) -> str:
         """The path with the current secret."""

@@ -5,7 +5,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from relay.inspector import auth, pages
+from relay.inspector import auth, login, pages
 from relay.store.records import StoreUnavailable
 
 
@@ -13,9 +13,9 @@ def build_pages(inspector: pages.InspectorContext, sessions: auth.Sessions) -> A
     """For the first permitted request: the pages need much memory, so they load with it."""
     from relay.inspector import editor, event, events, live, teams
 
-    login, templates = auth.Login(inspector.config, sessions), editor.TemplatePages(inspector)
+    logins, templates = login.Login(inspector.config, sessions), editor.TemplatePages(inspector)
     routes = [
-        *(pages.ASSET_ROUTES + login.routes() + events.ROUTES + event.ROUTES + live.ROUTES),
+        *(pages.ASSET_ROUTES + logins.routes() + events.ROUTES + event.ROUTES + live.ROUTES),
         *(teams.ROUTES + templates.routes()),
     ]
     handlers = {pages.PageNotFound: pages.not_found, StoreUnavailable: pages.store_unavailable}

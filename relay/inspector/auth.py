@@ -1,68 +1,82 @@
-"""Access control: who sees which pages, and the login page."""
+"""Access control: who sees which pages."""
 
 import asyncio
-import hashlib
 import hmac
-import logging
-import math
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TypeAlias
 from urllib.parse import parse_qsl, quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.config.secret import Secret
 from relay.config.settings import Config
-from relay.inspector.pages import InspectorContext, Viewer, form, page, with_default_headers
-
-log = logging.getLogger(__name__)
+from relay.inspector.pages import (
+    InspectorContext,
+    Viewer,
+    form,
+    store_unavailable,
+    with_default_headers,
+)
+from relay.protocol import AUTHENTICATED
+from relay.store.base import Store
+from relay.store.records import StoreUnavailable
 
 SESSION_TTL = 12 * 3600  # seconds
+DEVICE_TTL = 180 * 24 * 3600  # seconds
 COOKIE = "relay_inspector"
+_STORE_KEY = "inspector/key"
 
 
 class Sessions:
-    """Stateless: the cookie holds account and expiry, signed with a key derived from the config. So
-    a session is valid on all replicas and after a restart, and ends when its password changes.
-    Logging out only deletes the cookie in the browser."""
+    """Stateless: a cookie holds account and expiry, signed with a key that all replicas share. So a
+    session is valid after a restart, and ends when its password changes. Logging out only deletes
+    the cookie in the browser."""
 
-    def __init__(self, config: Config) -> None:
-        # From the teams' secrets: a key from the password alone would let a stolen cookie be used
-        # to guess the password offline.
-        secret_text = "\n".join(
-            secret.reveal() for team in config.teams.values() for secret in team.secret
-        )
-        self._key = hashlib.sha256(secret_text.encode()).digest()
+    def __init__(self, config: Config, key: bytes) -> None:
+        self._key = key
         self._teams = tuple(config.teams)
         accounts = {"": config.inspector.password}
         accounts |= {name: team.inspector_password for name, team in config.teams.items()}
         self.passwords = {account: text for account, text in accounts.items() if text}
         """By account: a team's key, or "" for all teams."""
 
+    @classmethod
+    async def open(cls, config: Config, store: Store) -> "Sessions":
+        """With the random key in ``store``, which the first replica creates. A key derived from the
+        config would let a stolen cookie be used to guess a secret offline."""
+        if (stored := await store.get_value(_STORE_KEY)) is None:
+            await store.put_new_value(_STORE_KEY, secrets.token_hex(32))
+            stored = await store.get_value(_STORE_KEY)
+            assert stored is not None  # noqa: S101 - values are never deleted
+        return cls(config, bytes.fromhex(stored.value))
+
     def begin(self, account: str, now: float) -> str:
         """A cookie; ``now`` in seconds since 1970."""
-        payload = f"{account}~{int(now) + SESSION_TTL}~{secrets.token_urlsafe(12)}"
-        return f"{payload}~{self._sign('session', payload, self.passwords[account].reveal())}"
+        return self._cookie("session", account, int(now) + SESSION_TTL)
 
     def viewer(self, cookie: str, now: float) -> Viewer | None:
-        """None if the cookie has expired or its signature does not match this config."""
-        payload, _, signature = cookie.rpartition("~")
-        account, _, rest = payload.partition("~")
-        password = self.passwords.get(account)
-        if password is None:
+        """None if the cookie has expired or its signature is not of this key and password."""
+        if (verified := self._verified("session", cookie, now)) is None:
             return None
-        expected = self._sign("session", payload, password.reveal())
-        if not Secret(expected).matches(signature) or int(rest.partition("~")[0]) <= now:
-            return None
+        account, payload = verified
         teams = (account,) if account else self._teams
         return Viewer(account or None, teams, self.token(payload), has_session=True)
+
+    def begin_device(self, account: str, now: float) -> str:
+        """A cookie for a browser that gave the right password. It opens no page."""
+        return self._cookie("device", account, int(now) + DEVICE_TTL)
+
+    def device(self, cookie: str, account: str, now: float) -> str:
+        """What identifies a browser that gave the account's password before; empty for others."""
+        verified = self._verified("device", cookie, now)
+        return verified[1] if verified is not None and verified[0] == account else ""
 
     def viewer_of_all(self, owner: str, name: str = "") -> Viewer:
         """A viewer without a session, who sees all teams."""
@@ -72,6 +86,22 @@ class Sessions:
         """The CSRF token for the forms of ``owner``."""
         return self._sign("form", owner)
 
+    def _cookie(self, kind: str, account: str, end: int) -> str:
+        payload = f"{account}~{end}~{secrets.token_urlsafe(12)}"
+        return f"{payload}~{self._sign(kind, payload, self.passwords[account].reveal())}"
+
+    def _verified(self, kind: str, cookie: str, now: float) -> tuple[str, str] | None:
+        """The cookie's account and payload."""
+        payload, _, signature = cookie.rpartition("~")
+        account, _, rest = payload.partition("~")
+        password = self.passwords.get(account)
+        if password is None:
+            return None
+        expected = self._sign(kind, payload, password.reveal())
+        if not Secret(expected).matches(signature) or int(rest.partition("~")[0]) <= now:
+            return None
+        return account, payload
+
     def _sign(self, *parts: str) -> str:
         text = "\x00".join(parts).encode("utf-8", "replace")
         return hmac.digest(self._key, text, "sha256").hex()[:48]
@@ -79,14 +109,21 @@ class Sessions:
 
 FORM_TIMEOUT = 30.0  # seconds
 MAX_FIELDS = 100  # of a form
-LOOPBACK = ("127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104")
-# Headers that proxies add to forwarded requests.
-_FORWARDED_HEADER_PATTERN = re.compile(
-    r"forwarded|via|x-(forwarded|original|real|envoy|client|cluster)(-.*)?|true-client-ip|cf-.*"
-)
 _LOCAL_HOST_PATTERN = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.IGNORECASE)
 # Any other host name may resolve to this machine if its owner wants (DNS rebinding), and pages of
 # that host could then read the inspector's.
+_WITH_PORT_PATTERN = re.compile(r"\[(.+)\](?::\d+)?|([\d.]+):\d+")
+Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address, of IPv4 also if it is mapped into IPv6. Some proxies add a port."""
+    match = _WITH_PORT_PATTERN.fullmatch(text.strip())
+    try:
+        address = ip_address((match[1] or match[2]) if match else text.strip())
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 class ClientRequest(Request):
@@ -97,43 +134,37 @@ class ClientRequest(Request):
         values = self.headers.getlist(name)
         return values[0] if len(values) == 1 else ""
 
-    @property
-    def peer(self) -> str:
-        """The address of the TCP peer; empty if unknown."""
-        return self.client.host if self.client else ""
+    def is_from(self, networks: Networks) -> bool:
+        """Whether the TCP peer is in one of them."""
+        peer = _address(self.client.host) if self.client else None
+        return peer is not None and any(peer in network for network in networks)
 
-    def is_peer_in(self, networks: Sequence[str]) -> bool:
-        try:
-            peer = ip_address(self.peer)
-        except ValueError:
-            return False
-        return any(peer in network for network in map(ip_network, networks))
+    def client_address(self, proxies: Networks) -> str:
+        """The rightmost address of ``X-Forwarded-For`` that is none of ``proxies``, which append
+        the address that they see; the peer's address if the peer is none."""
+        client = _address(self.client.host) if self.client else None
+        hops = ",".join(self.headers.getlist("x-forwarded-for")).split(",")
+        while client and any(client in network for network in proxies):
+            if not hops or (hop := _address(hops.pop())) is None:
+                break
+            client = hop
+        return str(client or "")
 
-    def client_address(self, proxies: Sequence[str]) -> str:
-        """A proxy on this machine or in ``proxies`` is trusted to append the address that it saw to
-        ``X-Forwarded-For``."""
-        last = ",".join(self.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
-        return last if last and self.is_peer_in((*LOOPBACK, *proxies)) else self.peer
+    def is_own(self, *, only_local: bool) -> bool:
+        """Whether a page of the inspector caused it; for ``GET`` also a person who entered the URL,
+        and a link on another page unless ``only_local``. Penpot sends neither of the headers.
 
-    @property
-    def is_local(self) -> bool:
-        """Whether a client on this machine sent the request directly, not through a proxy.
-
-        A proxy that adds no header is recognized by HTTP/1.0 or ``Connection: close``, which
-        browsers do not send; nginx before 1.29.7 sends both by default
-        (https://nginx.org/en/CHANGES). A proxy that sends neither and sets a local ``Host`` cannot
-        be recognized: so the guide has proxies forward ``/hooks/`` only.
-        """
-        if not self.is_peer_in(LOOPBACK) or any(
-            map(_FORWARDED_HEADER_PATTERN.fullmatch, self.headers)
+        ``Sec-Fetch-Site`` is missing where the browser uses http to another machine."""
+        site, host = self.single("sec-fetch-site"), self.single("host")
+        origins = {url.partition("://")[2] for url in self.headers.getlist("origin")}
+        if only_local and (
+            not _LOCAL_HOST_PATTERN.fullmatch(host)
+            or site not in ("", "none", "same-origin")
+            or origins - {host}
         ):
             return False
-        if self.scope["http_version"] == "1.0" or "close" in self.single("connection").lower():
-            return False
-        pages = self.headers.getlist("origin") + self.headers.getlist("referer")
-        # without host and port: ``Origin: null``
-        hosts = [self.single("host"), *(url.partition("://")[2].partition("/")[0] for url in pages)]
-        return all(map(_LOCAL_HOST_PATTERN.fullmatch, hosts))
+        is_of_page = site == "same-origin" or (not site and origins == {host})
+        return is_of_page or self.method == "GET"
 
     async def read_form(self, limit: int) -> Mapping[str, str]:
         """The fields of a url-encoded body of at most ``limit`` bytes."""
@@ -154,62 +185,8 @@ class ClientRequest(Request):
             return {}
 
     def has_token(self, token: str) -> bool:
-        """Whether the request has the viewer's CSRF token and no other site caused it."""
-        given = self.single("x-relay-token") or form(self).get("token", "")
-        is_foreign = self.single("sec-fetch-site") in ("cross-site", "same-site")
-        return Secret(token).matches(given) and not is_foreign
-
-
-FREE_ATTEMPTS_COUNT = 3  # per client and account, without delay
-MAX_DELAY = 300.0  # seconds between two attempts of one client
-ATTEMPTS_TTL = 3600.0  # seconds since the last attempt
-MAX_CLIENTS = 1024  # in memory
-SHARED_BURST_LIMIT = 30  # attempts of all clients together without delay
-SHARED_INTERVAL = 2.0  # seconds per attempt of all clients after the burst
-
-
-class LoginThrottle:
-    """Counts an attempt before its password is checked, so that concurrent attempts gain nothing,
-    and subtracts it if the password is right. A right password resets the count of its own account
-    (a team, or all teams) only. Times are seconds of one clock."""
-
-    def __init__(self) -> None:
-        self._clients: dict[tuple[str, str], tuple[int, float]] = {}  # oldest attempt first
-        self._next = 0.0
-
-    def begin(self, address: str, now: float, account: str = "") -> float:
-        """Count an attempt. Returns the seconds to wait; if not 0 the attempt was not counted."""
-        client = _network(address), account
-        attempts, last = self._clients.get(client, (0, 0.0))
-        if now - last > ATTEMPTS_TTL:
-            attempts = 0
-        excess = attempts - FREE_ATTEMPTS_COUNT
-        delay = min(MAX_DELAY, 2.0**excess) if excess >= 0 else 0.0
-        shared_start = self._next - SHARED_INTERVAL * (SHARED_BURST_LIMIT - 1)
-        wait = max(last + delay, shared_start) - now
-        if wait > 0:
-            return wait
-        self._next = max(self._next, now) + SHARED_INTERVAL
-        self._clients.pop(client, None)
-        self._clients[client] = attempts + 1, now
-        if len(self._clients) > MAX_CLIENTS:
-            del self._clients[next(iter(self._clients))]
-        return 0.0
-
-    def succeeded(self, address: str, account: str = "") -> None:
-        self._clients.pop((_network(address), account), None)
-        self._next -= SHARED_INTERVAL
-
-
-def _network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 /64, which one client owns whole."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, IPv6Address):
-        return str(ip.ipv4_mapped) if ip.ipv4_mapped else str(int(ip) >> 64)
-    return address
+        """Whether the request has the viewer's CSRF token."""
+        return Secret(token).matches(self.single("x-relay-token") or form(self).get("token", ""))
 
 
 MAX_FORM_BYTES, MAX_ANONYMOUS_FORM_BYTES = 2 * 1024 * 1024, 8 * 1024
@@ -219,9 +196,9 @@ PUBLIC_PATHS = ("/inspector/login", "/inspector/static/")  # for anonymous clien
 class LoginGate:
     """ASGI application in front of the pages.
 
-    Without a password, an anonymous client gets the same 404 as for any unknown path. A permitted
-    request gets ``inspector``, ``viewer`` and ``form`` in its scope, and its CSRF token is checked
-    if it changes something.
+    A request that no page of the inspector caused, and an anonymous client where there is no
+    password, get the same 404 as for any unknown path. A permitted request gets ``inspector``,
+    ``viewer`` and ``form`` in its scope, and its CSRF token is checked if it changes something.
     """
 
     def __init__(
@@ -229,171 +206,62 @@ class LoginGate:
     ) -> None:
         """``pages`` builds the application behind the gate, with the first permitted request."""
         self._inspector = inspector
-        self._settings = inspector.config.inspector
-        self._sessions = Sessions(inspector.config)
+        config = inspector.config
+        self._header = config.inspector.trusted_header
+        self._proxies = config.proxies.networks()
+        self._is_open = config.inspector_access == "open"
         self._build_pages = pages
+        self._sessions: Sessions | None = None
         self._pages: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ClientRequest(scope, receive)
-        viewer = self._viewer(request)
-        if viewer is None and not self._sessions.passwords:
+        if not request.is_own(only_local=self._is_open):
+            raise HTTPException(404)
+        try:
+            sessions = await self._opened_sessions()
+        except StoreUnavailable as error:
+            await (await store_unavailable(request, error))(scope, receive, send)
+            return
+        viewer = self._viewer(request, sessions)
+        if viewer is None and not sessions.passwords:
             raise HTTPException(404)
         if viewer is None and not scope["path"].startswith(PUBLIC_PATHS):
             await _redirect_to_login(request)(scope, receive, send)
             return
+        if viewer is not None and AUTHENTICATED in scope.get("extensions", {}):
+            scope["extensions"][AUTHENTICATED](viewer.team or "")
         scope["inspector"], scope["viewer"], scope["form"] = self._inspector, viewer, {}
-        if request.method not in ("GET", "HEAD"):
+        if request.method != "GET":
             limit = MAX_ANONYMOUS_FORM_BYTES if viewer is None else MAX_FORM_BYTES
             scope["form"] = await request.read_form(limit)
             if viewer is not None and not request.has_token(viewer.token):
                 raise HTTPException(403, "This form has expired: go back and reload the page")
         if self._pages is None:
-            self._pages = self._build_pages(self._inspector, self._sessions)
+            self._pages = self._build_pages(self._inspector, sessions)
         await self._pages(scope, receive, with_default_headers(send))
 
-    def _viewer(self, request: ClientRequest) -> Viewer | None:
+    async def _opened_sessions(self) -> Sessions:
+        if self._sessions is None:
+            self._sessions = await Sessions.open(self._inspector.config, self._inspector.store)
+        return self._sessions
+
+    def _viewer(self, request: ClientRequest, sessions: Sessions) -> Viewer | None:
         """None for an anonymous client."""
-        header = self._settings.trusted_header
-        if header and request.is_peer_in(self._settings.trusted_proxies or LOOPBACK):
-            name = request.single(header).strip()
+        if self._is_open:
+            return sessions.viewer_of_all("local")
+        if self._header and request.is_from(self._proxies):
+            name = request.single(self._header).strip()
             if 0 < len(name) <= 200:
-                return self._sessions.viewer_of_all(f"proxy {name}", name)
-        if viewer := self._sessions.viewer(request.cookies.get(COOKIE, ""), time.time()):
-            return viewer
-        if self._settings.password is None and request.is_local:
-            return self._sessions.viewer_of_all("local")
-        return None
+                return sessions.viewer_of_all(f"proxy {name}", name)
+        return sessions.viewer(request.cookies.get(COOKIE, ""), time.time())
 
 
 def _redirect_to_login(request: ClientRequest) -> Response:
     """htmx requests, which load part of a page, get htmx's own redirect header."""
     url = str(request.url.replace(scheme="", netloc=""))
     is_htmx = bool(request.single("hx-request"))
-    is_page = request.method in ("GET", "HEAD") and not is_htmx
+    is_page = request.method == "GET" and not is_htmx
     login = "/inspector/login" + (f"?next={quote(url, safe='')}" if is_page else "")
     name, status = ("hx-redirect", 401) if is_htmx else ("location", 303)
     return Response(status_code=status, headers={name: login, "cache-control": "no-store"})
-
-
-FORM_COOKIE = "relay_login"  # CSRF protection of the login form: its token is bound to this cookie
-FORM_COOKIE_TTL = 3600  # seconds
-MAX_WAITING_LOGINS = 8
-HOME = "/inspector"
-_NO_COOKIE = (
-    "Your browser did not send this form's cookie. Try again; if Relay's public URL begins with "
-    "https, open this page by https too."
-)
-
-
-class Login:
-    """Checks one password at a time: verifying an argon2 hash takes 64 MB of memory."""
-
-    def __init__(self, config: Config, sessions: Sessions) -> None:
-        self._config = config
-        self._sessions = sessions
-        self._throttle = LoginThrottle()
-        self._lock = asyncio.Lock()
-        self._waiting = 0
-
-    def routes(self) -> list[Route]:
-        return [
-            Route("/inspector/login", self.show, methods=["GET"]),
-            Route("/inspector/login", self.log_in, methods=["POST"]),
-            Route("/inspector/logout", self.log_out, methods=["POST"]),
-        ]
-
-    async def show(self, request: Request) -> Response:
-        next_url = _safe_url(request.query_params.get("next", ""))
-        if request.scope["viewer"] is not None or not self._sessions.passwords:
-            return RedirectResponse(next_url, 303)
-        return self._page(request, next_url)
-
-    async def log_in(self, request: Request) -> Response:
-        fields, form_id = form(request), request.cookies.get(FORM_COOKIE, "")
-        next_url, team = _safe_url(fields.get("next", "")), fields.get("team", "").strip()
-        token = Secret(self._sessions.token(f"login {form_id}"))
-        if not form_id or not token.matches(fields.get("token", "")):
-            return self._page(request, next_url, team, _NO_COOKIE, 403)
-        client = ClientRequest(request.scope).client_address(self._config.inspector.trusted_proxies)
-        under_load = self._waiting >= MAX_WAITING_LOGINS
-        account = team if team in self._sessions.passwords else ""
-        wait = 1.0 if under_load else self._throttle.begin(client, time.monotonic(), account)
-        if wait > 0:
-            text = f"Too many wrong passwords. Try again in {_duration(wait)}."
-            answer = self._page(request, next_url, team, text, 429)
-            answer.headers["retry-after"] = str(math.ceil(wait))
-            return answer
-        if not await self._is_right(team, fields.get("password", "")):
-            log.warning("inspector: wrong password from %s", client or "an unknown address")
-            return self._page(request, next_url, team, "Wrong password.", 403)
-        self._throttle.succeeded(client, account)
-        log.info("inspector: login from %s", client or "an unknown address")
-        answer = RedirectResponse(next_url, 303)
-        session = self._sessions.begin(team, time.time())
-        self._set_cookie(request, answer, COOKIE, session, SESSION_TTL)
-        self._set_cookie(request, answer, FORM_COOKIE, "", 0)
-        return answer
-
-    async def log_out(self, request: Request) -> Response:
-        answer = RedirectResponse("/inspector/login" if self._sessions.passwords else HOME, 303)
-        self._set_cookie(request, answer, COOKIE, "", 0)
-        return answer
-
-    async def _is_right(self, team: str, password: str) -> bool:
-        passwords = self._sessions.passwords
-        self._waiting += 1
-        try:
-            async with self._lock:
-                # For an unknown team too, so that the time does not reveal which teams exist.
-                expected = passwords.get(team) or next(iter(passwords.values()))
-                matches = await asyncio.to_thread(_matches, expected, password)
-        finally:
-            self._waiting -= 1
-        return matches and team in passwords
-
-    def _page(
-        self, request: Request, next_url: str, team: str = "", error: str = "", status: int = 200
-    ) -> Response:
-        form_id = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(18)
-        token = self._sessions.token(f"login {form_id}")
-        accounts = self._sessions.passwords.keys()
-        values = {"next": next_url, "team": team[:100], "error": error, "accounts": accounts}
-        answer = page(request, "login.html", status, token=token, **values)
-        self._set_cookie(request, answer, FORM_COOKIE, form_id, FORM_COOKIE_TTL)
-        return answer
-
-    def _set_cookie(
-        self, request: Request, answer: Response, name: str, value: str, seconds: int
-    ) -> None:
-        """With ``seconds`` 0 the browser deletes it."""
-        schemes = request.url.scheme, request.headers.get("x-forwarded-proto", "").lower()
-        is_https = "https" in schemes or self._config.server.public_url.startswith("https:")
-        answer.set_cookie(
-            name, value, seconds, path=HOME, secure=is_https, httponly=True, samesite="strict"
-        )
-
-
-def _matches(expected: Secret, password: str) -> bool:
-    text = expected.reveal()
-    if not text.startswith("$argon2"):
-        return expected.matches(password)
-    from argon2 import PasswordHasher
-    from argon2.exceptions import Argon2Error, InvalidHashError
-
-    try:
-        return PasswordHasher().verify(text, password)
-    except (Argon2Error, InvalidHashError):
-        return False
-
-
-def _safe_url(url: str) -> str:
-    """The URL if it is a page of the inspector, else the start page: prevents open redirects."""
-    is_own = url.startswith((f"{HOME}/", f"{HOME}?"))
-    is_plain = url.isascii() and url.isprintable() and "\\" not in url
-    return url if is_own and is_plain else HOME
-
-
-def _duration(seconds: float) -> str:
-    whole = math.ceil(seconds)
-    return f"{whole} second{'s' if whole > 1 else ''}" if whole < 120 else f"{whole // 60} minutes"

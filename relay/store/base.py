@@ -406,6 +406,14 @@ class Store(Engine):
         rows = await self.fetch("SELECT value, at FROM relay.key_values WHERE key = $1", key)
         return StoredValue(*rows[0]) if rows else None
 
+    async def put_new_value(self, key: str, value: str) -> None:
+        """Unless the key has a value, also of another replica."""
+        sql = (
+            "INSERT INTO relay.key_values (key, value, at) VALUES ($1, $2, $3)"
+            " ON CONFLICT (key) DO NOTHING"
+        )
+        await self.execute(sql, key, value, time.time())
+
     async def put_value(self, key: str, value: str) -> None:
         sql = (
             "INSERT INTO relay.key_values (key, value, at) VALUES ($1, $2, $3) ON CONFLICT (key)"

@@ -48,12 +48,12 @@ async def inspector() -> None:
             db.execute("PRAGMA synchronous = OFF")
             db.execute(_SUMMARIES.format(schema=""))
         service.start()
-        await _pages("inspector", service.url)
+        await _pages("inspector", service.admin)
     with relay(slack(1, 1, '["fonts"]')) as service:
         rates: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(PAIRS):
             for is_open in (False, True) if turn % 2 else (True, False):
-                async with _open_page(service.url) if is_open else contextlib.nullcontext():
+                async with _open_page(service.admin) if is_open else contextlib.nullcontext():
                     rates[is_open].append((await load.run(service.hook, 64, 4, 10**9))["rate"])
                 await _fanned_out(Path(service.folder) / "relay.db")
         ratios = sorted(opened / closed for closed, opened in zip(*rates.values(), strict=True))
@@ -77,7 +77,7 @@ async def inspector_postgres() -> None:
         await db.execute("ANALYZE", timeout=600)
         await db.close()
         with relay(slack(1, 1, '["fonts"]'), store=url) as service:
-            await _pages("inspector-postgres", service.url)
+            await _pages("inspector-postgres", service.admin)
 
 
 async def _pages(what: str, url: str) -> None:

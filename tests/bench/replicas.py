@@ -78,7 +78,7 @@ def _replicas(channels: str, url: str, count: int) -> Iterator[list[Service]]:
 async def _sent(service: Service) -> int:
     """The number of messages that a replica has sent."""
     async with httpx.AsyncClient() as client:
-        text = (await client.get(f"{service.url}/metrics")).text
+        text = (await client.get(f"{service.admin}/metrics")).text
     lines = [line for line in text.splitlines() if line.startswith("relay_deliveries_sent_total{")]
     return sum(round(float(line.rpartition(" ")[2])) for line in lines)
 

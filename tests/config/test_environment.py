@@ -8,7 +8,7 @@ from relay.channels.email.settings import EmailSettings
 from relay.config.environment import known_variables
 from relay.config.load import load, warnings
 from relay.config.secret import Secret
-from tests.config.files import SECRET, problems_of, slips
+from tests.config.files import SECRET, TEAM, problems_of, slips, write
 
 
 def test_the_value_of_an_unknown_variable_is_not_shown(
@@ -103,6 +103,26 @@ def test_two_secrets_are_separated_by_a_comma(tmp_path: Path) -> None:
     environ = {"RELAY_SECRET_FILE": f"{new},/does/not/exist", "RELAY_STDOUT": "1"}
     (problem,) = problems_of(None, environ)
     assert problem.startswith("environment: RELAY_SECRET_FILE: the file /does/not/exist can't be")
+
+
+def test_the_admin_listeners_variables_replace_the_keys_of_a_file(tmp_path: Path) -> None:
+    environ = {"RELAY_ADMIN_HOST": "0.0.0.0", "RELAY_ADMIN_PORT": "9001", "RELAY_PORT": "1"}
+    for own in ("", '[admin]\nhost = "10.0.0.1"\nport = 9000\n'):
+        config = load(write(tmp_path, own + TEAM), environ)
+        assert (config.admin.host, config.admin.port) == ("0.0.0.0", 9001)
+        assert config.server.port == 8080
+        empty = dict.fromkeys(environ, "")
+        assert load(write(tmp_path, own + TEAM), empty).admin.port == (9000 if own else 8081)
+
+
+def test_problems_of_a_variable_beside_a_file_name_it(tmp_path: Path) -> None:
+    path = write(tmp_path, TEAM + "[server]\nport = 70000\n")
+    assert problems_of(path, {"RELAY_ADMIN_PORT": "tcp://10.0.0.1:80"}) == [
+        "server.port = 70000: must be less than or equal to 65535",
+        'environment: RELAY_ADMIN_PORT = "tcp://10.0.0.1:80": must be a valid integer',
+    ]
+    path = write(tmp_path, "admin = 5\n" + TEAM)
+    assert problems_of(path, {"RELAY_ADMIN_PORT": "8000"}) == ["admin: must be a table"]
 
 
 def test_a_store_url_may_come_from_a_file(tmp_path: Path) -> None:

@@ -78,8 +78,6 @@ def test_a_valid_file_is_loaded(tmp_path: Path) -> None:
     assert warnings(config) == [
         "teams.acme.channels.room.access_token is in the config file as plain text: use "
         '{ env = "NAME" } or { file = "…" }',
-        "inspector.password is not set: a reverse proxy on this machine must forward only /hooks/, "
-        "since its requests may look like those of a local browser",
     ]
     for secret in (SECRET, "xoxb-token", "plain-matrix-token", "smtp-pass"):
         assert secret not in repr(config)
@@ -215,21 +213,6 @@ def test_relay_toml_in_the_working_directory_is_loaded(
     monkeypatch.chdir(tmp_path)
     write(tmp_path, TEAM)
     assert list(load(None, {"RELAY_SECRET": "ignored"}).teams) == ["acme"]
-
-
-def test_a_public_inspector_without_a_password_is_a_warning(tmp_path: Path) -> None:
-    teams = f'[teams.acme]\nsecret = "{SECRET}"\n'
-    public = f'{teams}[server]\npublic_url = "https://relay.example.com"\n'
-    hidden = f'{public}[inspector]\npassword = "correct horse battery"\n'
-    proxy = f'{public}[inspector]\ntrusted_header = "Remote-User"\n'
-    is_warned = [
-        any(
-            advice.startswith("inspector.password is not set")
-            for advice in warnings(load(path, {}))
-        )
-        for path in (write(tmp_path, text) for text in (teams, public, hidden, proxy))
-    ]
-    assert is_warned == [False, True, False, False]
 
 
 def test_a_shared_secret_is_a_warning(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ podman under the same confinement as in deploy/compose.yaml."""
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+
+from tests.service import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("buildah", "podman", "runc", "mmdebstrap")
@@ -78,8 +79,9 @@ def podman() -> Iterator[Podman]:
 class Container:
     """A running Relay: where it listens, and podman's view of it."""
 
-    def __init__(self, podman: Podman, port: int) -> None:
+    def __init__(self, podman: Podman, port: int, admin_port: int) -> None:
         self.podman = podman
+        self.admin = f"http://127.0.0.1:{admin_port}"
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
 
     def shell(self, script: str) -> str:
@@ -109,19 +111,18 @@ class Container:
 
 @pytest.fixture(scope="module")
 def container(podman: Podman) -> Iterator[Container]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port, admin_port = free_ports(2)
     podman(
         *("run", "--detach", "--name", "relay", "--network", "host", "--log-driver", "k8s-file"),
         *("--read-only", "--read-only-tmpfs=false", "--volume", "data:/data"),
         *("--cap-drop", "all", "--security-opt", "no-new-privileges"),
         *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
         *("--env", f"RELAY_PORT={port}", "--env", "RELAY_HOST=127.0.0.1"),
+        *("--env", f"RELAY_ADMIN_PORT={admin_port}"),
         *("--env", f"RELAY_SECRET={SECRET}", "--env", "RELAY_STDOUT=1"),
         IMAGE,
     )
-    running = Container(podman, port)
+    running = Container(podman, port, admin_port)
     with running.http:
         assert running.answers(), podman("logs", "relay")
         yield running
@@ -131,6 +132,14 @@ def test_a_posted_comment_is_printed(container: Container) -> None:
     answer = container.http.post(f"/hooks/default/{SECRET}", json=COMMENT)
     assert answer.status_code == 204
     assert "Shall this be told" in container.logs_with("Shall this be told")
+
+
+def test_the_admin_port_is_open_and_the_inspector_off(container: Container) -> None:
+    assert "relay_requests_total" in httpx.get(f"{container.admin}/metrics", trust_env=False).text
+    assert httpx.get(f"{container.admin}/readyz", trust_env=False).status_code == 200
+    assert httpx.get(f"{container.admin}/inspector", trust_env=False).status_code == 404
+    assert "RELAY_INSPECTOR_PASSWORD" in container.logs_with("inspector: off")
+    assert "RELAY_ADMIN_HOST=0.0.0.0" in container.shell("env")
 
 
 def test_the_health_check_tells_a_running_relay_from_none(container: Container) -> None:

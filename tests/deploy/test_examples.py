@@ -115,7 +115,7 @@ def test_the_override_gives_penpot_the_flags_and_the_right_to_call() -> None:
 
 def test_kubernetes_runs_one_replica_on_a_volume_and_hides_service_links() -> None:
     text = (DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")
-    parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
+    parts = {part["kind"]: part for part in yaml.safe_load_all(text) if not _is_admin(part)}
     spec = parts["Deployment"]["spec"]
     assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
     pod = spec["template"]["spec"]
@@ -123,13 +123,51 @@ def test_kubernetes_runs_one_replica_on_a_volume_and_hides_service_links() -> No
     assert spec["template"]["metadata"]["labels"] == parts["Service"]["spec"]["selector"]
     (container,) = pod["containers"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "admin"}
     (mount,), (volume,) = container["volumeMounts"], pod["volumes"]
     assert mount["name"] == volume["name"]
     claim = volume["persistentVolumeClaim"]["claimName"]
     assert claim == parts["PersistentVolumeClaim"]["metadata"]["name"]
     assert f"VOLUME {mount['mountPath']}\n" in _dockerfile()
     assert f"USER {pod['securityContext']['runAsUser']}:" in _dockerfile()
+
+
+def _is_admin(part: dict[str, Any]) -> bool:
+    return bool(part["metadata"]["name"] == "relay-admin")
+
+
+def test_only_the_monitoring_reaches_the_admin_port_in_kubernetes() -> None:
+    text = (DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")
+    parts = list(yaml.safe_load_all(text))
+    services = {part["metadata"]["name"]: part for part in parts if part["kind"] == "Service"}
+    (pod,) = (part["spec"]["template"] for part in parts if part["kind"] == "Deployment")
+    ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+    settings = Config.model_validate({"teams": {"acme": {"secret": "x" * 24}}})
+    assert ports == {"http": settings.server.port, "admin": settings.admin.port}
+    assert [port["targetPort"] for port in services["relay"]["spec"]["ports"]] == ["http"]
+    (admin,) = services["relay-admin"]["spec"]["ports"]
+    assert (admin["name"], admin["targetPort"]) == ("admin", "admin")
+    assert services["relay-admin"]["spec"]["selector"] == pod["metadata"]["labels"]
+    (policy,) = (part["spec"] for part in parts if part["kind"] == "NetworkPolicy")
+    assert policy["podSelector"]["matchLabels"] == pod["metadata"]["labels"]
+    open_to_all = [rule["ports"] for rule in policy["ingress"] if "from" not in rule]
+    assert open_to_all == [[{"port": "http"}]]
+    monitor = yaml.safe_load(
+        re.findall(r"(?:^#     .*\n|^#\n)+", text, re.M)[-1].replace("#     ", "")
+    )
+    assert monitor["spec"]["endpoints"] == [{"port": admin["name"]}]
+    assert (
+        monitor["spec"]["selector"]["matchLabels"] == services["relay-admin"]["metadata"]["labels"]
+    )
+
+
+def test_the_container_opens_the_admin_port_beside_any_config() -> None:
+    text = _dockerfile()
+    assert "RELAY_ADMIN_HOST=0.0.0.0" in text
+    (port,) = re.findall(r"RELAY_ADMIN_PORT=(\d+)", text)
+    assert f"EXPOSE 8080 {port}\n" in text
+    (service,) = _yaml("compose.yaml")["services"].values()
+    assert "ports" not in service
 
 
 def test_who_stops_it_waits_for_the_messages_under_way() -> None:

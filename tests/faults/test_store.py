@@ -119,7 +119,7 @@ def run_with_fault(
         time.sleep(0.5)
         with fault():  # type: ignore[attr-defined]
             wait_until(lambda: len(ledger.refused) >= 3, 60)
-            answer = httpx.get(f"{relay.url}/readyz", timeout=8)
+            answer = httpx.get(f"{relay.admin}/readyz", timeout=8)
             assert (answer.status_code, answer.text[:26]) == (503, "the store can't be written")
             before = len(ledger.acknowledged)
         wait_until(relay.is_ready, 60)
@@ -214,7 +214,7 @@ def test_no_event_is_acknowledged_after_a_file_was_removed(
     assert [relay.post(comment(2)), relay.post(comment(3))] == [503, 503]
     problem = f"{folder / name} was removed or replaced: put it back, or restart Relay"
     assert f"an event could not be stored: {problem}" in relay.log.read_text()
-    answer = httpx.get(f"{relay.url}/readyz", timeout=8)
+    answer = httpx.get(f"{relay.admin}/readyz", timeout=8)
     assert (answer.status_code, problem in answer.text) == (503, True)
     relay.stop()
     if name == "relay.db-wal":  # whose content a stop writes into the file

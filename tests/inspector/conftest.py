@@ -5,11 +5,13 @@ asynchronous tests.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -34,6 +36,23 @@ def service(tmp_path: Path) -> Iterator[Service]:
     """The service, with a team ``acme`` that has one channel for all."""
     with running(tmp_path, STDOUT) as started:
         yield started
+
+
+def client_of(service: Service, **headers: str) -> httpx.Client:
+    """A client that sends forms as the inspector's pages do."""
+    return httpx.Client(base_url=service.admin, headers={"origin": service.admin} | headers)
+
+
+def form_token(page: str) -> str:
+    """The CSRF token of a page's forms."""
+    (token,) = set(re.findall(r'name="token" value="([^"]+)"', page))
+    return str(token)
+
+
+def log_in(client: httpx.Client, password: str, **fields: str) -> httpx.Response:
+    token = form_token(client.get("/inspector/login").text)
+    data = {"token": token, "password": password} | fields
+    return client.post("/inspector/login", data=data)
 
 
 @pytest.fixture(scope="module")

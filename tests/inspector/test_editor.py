@@ -6,12 +6,20 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from relay.penpot.samples import sample
-from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
+from tests.inspector.conftest import (
+    STDOUT,
+    Open,
+    accessibility_problems,
+    client_of,
+    form_token,
+    keep_picture,
+    log_in,
+    too_wide,
+)
 from tests.service import Service, running, wait_until
 
 EDITOR = "/inspector/templates/rename-file"
@@ -51,7 +59,7 @@ def problems(page: Page) -> str:
 
 
 def test_the_preview_follows_the_text(service: Service, open_page: Open) -> None:
-    page = open_page(service.url + EDITOR)
+    page = open_page(service.admin + EDITOR)
     message = page.locator("#message")
     expect(message).to_contain_text("Ada Lovelace renamed the file Landing page to Landing page, a")
     page.locator("#text").fill(OWN)
@@ -64,7 +72,7 @@ def test_the_preview_follows_the_text(service: Service, open_page: Open) -> None
 
 
 def test_a_mail_is_shown_in_a_frame_with_its_own_styles(service: Service, open_page: Open) -> None:
-    page = open_page(f"{service.url}{EDITOR}?kind=email")
+    page = open_page(f"{service.admin}{EDITOR}?kind=email")
     frame = page.locator("iframe.preview-frame:not(.loading)")
     expect(frame).to_be_visible()
     inside = page.frame_locator("iframe.preview-frame:not(.loading)")
@@ -81,7 +89,7 @@ def test_a_mail_is_shown_in_a_frame_with_its_own_styles(service: Service, open_p
 def test_an_error_marks_its_line_and_keeps_the_last_preview(
     service: Service, open_page: Open
 ) -> None:
-    page = open_page(service.url + EDITOR)
+    page = open_page(service.admin + EDITOR)
     page.locator("#text").fill("one\n{{ fil.name }}")
     expect(page.locator("#problems")).to_contain_text("'fil' is undefined")
     assert "line 2" in problems(page)
@@ -100,7 +108,7 @@ def test_an_error_marks_its_line_and_keeps_the_last_preview(
 
 
 def test_an_endless_template_is_stopped(service: Service, open_page: Open) -> None:
-    page = open_page(service.url + EDITOR)
+    page = open_page(service.admin + EDITOR)
     page.locator("#text").fill(
         "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
     )
@@ -110,7 +118,7 @@ def test_an_endless_template_is_stopped(service: Service, open_page: Open) -> No
 
 
 def test_the_preview_appears_within_150_ms_of_a_key(service: Service, open_page: Open) -> None:
-    page = open_page(service.url + EDITOR)
+    page = open_page(service.admin + EDITOR)
     page.locator("#text").fill("first")
     expect(page.locator("#message")).to_contain_text("first")
     page.evaluate(
@@ -139,11 +147,11 @@ def test_a_received_event_replaces_the_sample(service: Service, open_page: Open)
     body["props"]["name"] = "From the log <script>alert(1)</script>"
     assert service.post(json.dumps(body).encode()) == 204
     wait_until(lambda: "From the log" in service.output.read_text(), 30)
-    page = open_page(f"{service.url}/inspector/events/1")
+    page = open_page(f"{service.admin}/inspector/events/1")
     page.get_by_role("link", name="Edit template for log").click()
     message = page.locator("#message .preview-terminal")
     expect(message).to_contain_text("From the log <script>alert(1)</script>")
-    page.goto(service.url + EDITOR)
+    page.goto(service.admin + EDITOR)
     page.locator("select[name=from]").select_option("1")
     message = page.locator("#message")
     expect(message).to_contain_text("From the log <script>alert(1)</script>")
@@ -154,7 +162,7 @@ def test_a_received_event_replaces_the_sample(service: Service, open_page: Open)
 def test_a_template_is_saved_if_the_config_allows_it(
     writing: Service, open_page: Open, folder: Path
 ) -> None:
-    page = open_page(writing.url + EDITOR)
+    page = open_page(writing.admin + EDITOR)
     page.locator("#text").fill(OWN)
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".notice.good")).to_contain_text(str(folder / "rename-file.md.j2"))
@@ -169,14 +177,14 @@ def test_a_template_is_saved_if_the_config_allows_it(
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".notice.good")).to_be_visible()
     assert (folder / "acme" / "rename-file.md.j2").read_text() == "ours\n"
-    page.goto(f"{writing.url}/inspector/templates")
+    page.goto(f"{writing.admin}/inspector/templates")
     expect(page.locator(".sample", has_text="rename-file").locator(".mark")).to_have_text("yours")
 
 
 def test_a_failing_or_concurrently_changed_template_is_not_saved(
     writing: Service, open_page: Open, folder: Path
 ) -> None:
-    page = open_page(writing.url + EDITOR)
+    page = open_page(writing.admin + EDITOR)
     page.locator("#text").fill("{{ nothing }}")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert")).to_contain_text("Not saved: the template fails")
@@ -190,7 +198,7 @@ def test_a_failing_or_concurrently_changed_template_is_not_saved(
 
 
 def test_a_download_is_the_template_file(service: Service, open_page: Open) -> None:
-    page = open_page(f"{service.url}{EDITOR}?file=rename-file.slack.json.j2")
+    page = open_page(f"{service.admin}{EDITOR}?file=rename-file.slack.json.j2")
     expect(page.get_by_role("button", name="Save")).to_have_count(0)
     expect(page.locator("#message .preview-slack")).to_contain_text("Ada Lovelace: rename-file")
     page.locator("#text").fill('{"blocks": [], "text": "x"}')
@@ -204,7 +212,7 @@ def test_the_built_in_and_the_saved_text_can_be_restored(
     writing: Service, open_page: Open, folder: Path
 ) -> None:
     (folder / "rename-file.md.j2").write_text("mine\n")
-    page = open_page(writing.url + EDITOR)
+    page = open_page(writing.admin + EDITOR)
     expect(page.locator("#text")).to_have_value("mine\n")
     page.get_by_role("link", name="Start from built-in").click()
     expect(page.locator("#text")).to_have_value(re.compile(r"extends .base.md.j2"))
@@ -213,7 +221,7 @@ def test_the_built_in_and_the_saved_text_can_be_restored(
 
 
 def test_the_text_can_be_left_by_keyboard(service: Service, open_page: Open) -> None:
-    page = open_page(service.url + EDITOR)
+    page = open_page(service.admin + EDITOR)
     text = page.locator("#text")
     text.fill("")
     page.keyboard.press("Tab")
@@ -228,7 +236,7 @@ def test_the_text_can_be_left_by_keyboard(service: Service, open_page: Open) -> 
 
 
 def test_without_scripts_there_is_a_button(service: Service, open_page: Open) -> None:
-    page = open_page(service.url + EDITOR, java_script_enabled=False)
+    page = open_page(service.admin + EDITOR, java_script_enabled=False)
     page.locator("#text").fill(OWN)
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("#message")).to_contain_text("Ada Lovelace says hello about")
@@ -239,16 +247,16 @@ def test_without_scripts_there_is_a_button(service: Service, open_page: Open) ->
 def test_a_phone_needs_no_horizontal_scrolling(
     service: Service, open_page: Open, kind: str
 ) -> None:
-    page = open_page(f"{service.url}{EDITOR}?kind={kind}", viewport=PHONE)
+    page = open_page(f"{service.admin}{EDITOR}?kind={kind}", viewport=PHONE)
     assert not too_wide(page)
     keep_picture(page, f"editor-phone-{kind}")
-    page.goto(f"{service.url}/inspector/templates?kind={kind}")
+    page.goto(f"{service.admin}/inspector/templates?kind={kind}")
     assert not too_wide(page)
     keep_picture(page, f"gallery-phone-{kind}")
 
 
 def test_light_and_dark_are_accessible(service: Service, open_page: Open) -> None:
-    page = open_page(f"{service.url}/inspector/templates/create-comment?kind=email")
+    page = open_page(f"{service.admin}/inspector/templates/create-comment?kind=email")
     expect(page.locator("iframe.preview-frame:not(.loading)")).to_be_visible()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -264,20 +272,18 @@ def test_a_teams_own_password_opens_only_that_teams_templates(tmp_path: Path, fo
     settings = f'[templates]\npath = "{folder}"\n[inspector]\nwrite_templates = true\n'
     with (
         running(tmp_path, STDOUT + teams + settings) as started,
-        httpx.Client(base_url=started.url, headers={"x-forwarded-for": "203.0.113.7"}) as client,
+        client_of(started) as client,
     ):
         assert started.post(sample("rename-file")) == 204
         (folder / "other" / "_words.md.j2").mkdir(parents=True)
-        login = client.get("/inspector/login").text
-        data = {"token": _token(login), "team": "other", "password": password}
-        assert client.post("/inspector/login", data=data).status_code == 303
+        assert log_in(client, password, team="other").status_code == 303
         page = client.get(EDITOR).text
         assert "other/rename-file.md.j2" in page
         assert "acme" not in page
         unreadable = client.get(EDITOR, params={"file": "_words.md.j2"})
         assert "yours is unreadable" in unreadable.text
         (folder / "other" / "_words.md.j2").rmdir()
-        draft = {"token": _token(page), "team": "other", "text": "x", "digest": ""}
+        draft = {"token": form_token(page), "team": "other", "text": "x", "digest": ""}
         for theirs in ("acme", ""):
             assert client.get(EDITOR, params={"team": theirs}).status_code == 404
             for action in ("preview", "frame", "download", "save"):
@@ -293,7 +299,3 @@ def test_a_teams_own_password_opens_only_that_teams_templates(tmp_path: Path, fo
         assert client.post(f"{EDITOR}/save", data=draft | {"token": "no"}).status_code == 403
     assert (folder / "other" / "rename-file.md.j2").read_text() == "x\n"
     assert sorted(path.name for path in folder.iterdir()) == ["acme", "other"]
-
-
-def _token(page: str) -> str:
-    return re.findall(r'name="token" value="([^"]+)"', page)[0]

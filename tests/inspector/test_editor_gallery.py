@@ -19,7 +19,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.mark.parametrize("kind", ["slack", "matrix", "email", "stdout"])
 def test_every_event_has_a_preview(service: Service, open_page: Open, kind: str) -> None:
-    page = open_page(f"{service.url}/inspector/templates?kind={kind}")
+    page = open_page(f"{service.admin}/inspector/templates?kind={kind}")
     assert page.locator(".sample").count() == len(SAMPLE_NAMES)
     assert page.locator(".preview-unknown").count() == 0
     assert "commented on" in page.locator(".sample", has_text="create-comment-thread").inner_text()
@@ -33,7 +33,7 @@ def test_a_failing_template_is_reported_beside_its_preview(tmp_path: Path, open_
     (tmp_path / "own" / "rename-file.md.j2").write_text("{{ nothing }}")
     settings = f'[templates]\npath = "{tmp_path}/own"\n'
     with running(tmp_path, STDOUT + settings) as started:
-        page = open_page(f"{started.url}/inspector/templates")
+        page = open_page(f"{started.admin}/inspector/templates")
         card = page.locator(".sample", has_text="rename-file")
         assert "rename-file.md.j2:1: 'nothing' is undefined" in card.inner_text()
         assert "renamed the file" in card.inner_text()

@@ -27,13 +27,13 @@ def served(tmp_path: Path) -> Iterator[Service]:
 
 
 def settled(service: Service, event: int, text: str) -> None:
-    wait_until(lambda: text in httpx.get(f"{service.url}/inspector/events/{event}").text, 30)
+    wait_until(lambda: text in httpx.get(f"{service.admin}/inspector/events/{event}").text, 30)
 
 
 def test_the_page_shows_deliveries_and_body(served: Service, open_page: Open) -> None:
     served.post(sample("create-comment-thread"))
     settled(served, 1, "refuses connections")
-    page = open_page(f"{served.url}/inspector/events/1")
+    page = open_page(f"{served.admin}/inspector/events/1")
     log = page.locator("article", has_text="log").first
     assert "the headline is hard to read" in log.locator(".preview, pre").first.inner_text()
     mail = page.locator("article", has_text="mail").last
@@ -61,7 +61,7 @@ def test_transit_is_shown_raw_and_decoded(served: Service, open_page: Open) -> N
     body = sorted((PAYLOADS / "create-comment").glob("*.transit.json"))[0].read_bytes()
     httpx.post(served.hook, content=body, headers={"content-type": "application/transit+json"})
     settled(served, 1, "mark sent")
-    page = open_page(f"{served.url}/inspector/events/1")
+    page = open_page(f"{served.admin}/inspector/events/1")
     assert page.get_by_label("The body", exact=True).inner_text() == body.decode()
     decoded = json.loads(page.get_by_label("The decoded body").inner_text())
     assert decoded["name"] == "create-comment"
@@ -70,7 +70,7 @@ def test_transit_is_shown_raw_and_decoded(served: Service, open_page: Open) -> N
 def test_an_event_is_resent_to_one_channel_or_to_all(served: Service, open_page: Open) -> None:
     served.post(sample("create-comment-thread"))
     settled(served, 1, "refuses connections")
-    page = open_page(f"{served.url}/inspector/events/1")
+    page = open_page(f"{served.admin}/inspector/events/1")
     page.get_by_role("button", name="Resend to log").press("Enter")
     expect(page.get_by_role("status")).to_have_text("Waiting in its queue again.")
     attempts = page.locator("article", has_text="log").first.locator(".attempts > li")
@@ -90,7 +90,7 @@ def test_the_downloaded_payload_is_the_received_body(served: Service, browser: B
         (2, "event-2.json", b'\xff\x00"'),
     ):
         page = browser.new_page()
-        page.goto(f"{served.url}/inspector/events/{event}")
+        page.goto(f"{served.admin}/inspector/events/{event}")
         with page.expect_download() as download:
             page.get_by_role("link", name="Save as test payload").click()
         assert download.value.suggested_filename == name
@@ -101,7 +101,7 @@ def test_the_downloaded_payload_is_the_received_body(served: Service, browser: B
 def test_of_a_truncated_body_the_page_offers_no_copy(served: Service) -> None:
     sent = sample("create-file") + b" " * 5000 + b"x"
     assert served.post(sent) == 400
-    page = httpx.get(f"{served.url}/inspector/events/1").text
+    page = httpx.get(f"{served.admin}/inspector/events/1").text
     assert f"truncated: {len(sent):,} bytes were received" in page
     assert "Unreadable: <bdi>not JSON" in page
     assert not any(text in page for text in ("curl", "Save as test payload", "Resend"))
@@ -110,7 +110,7 @@ def test_of_a_truncated_body_the_page_offers_no_copy(served: Service) -> None:
 def test_the_curl_command_posts_the_event_again(served: Service, open_page: Open) -> None:
     served.post(sample("create-file"))
     settled(served, 1, "mark sent")
-    page = open_page(f"{served.url}/inspector/events/1")
+    page = open_page(f"{served.admin}/inspector/events/1")
     page.get_by_text("curl command").click()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy as curl").click()
@@ -167,8 +167,8 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
             assert served.post(json.dumps(body).encode()) == 204
     served.post(b"[" + b"<script>alert(1)</script>")
     count = 3 * len(HOSTILE) + 1
-    wait_until(lambda: ">stored</span>" not in httpx.get(f"{served.url}/inspector").text, 20)
-    page = open_page(f"{served.url}/inspector")
+    wait_until(lambda: ">stored</span>" not in httpx.get(f"{served.admin}/inspector").text, 20)
+    page = open_page(f"{served.admin}/inspector")
     expect(page.locator("#list .event")).to_have_count(count)
     assert page.locator("#list script, #list img, #list svg, #list iframe, #list h1").count() == 0
     texts = page.locator("#list").inner_text()
@@ -176,7 +176,7 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
         assert text in texts
     assert "49" not in re.sub(r"\d\d:\d\d:\d\d|#\d+|in \d+ s", "", texts)
     for number in range(1, count + 1, 3):  # the comments, and the unreadable body
-        page.goto(f"{served.url}/inspector/events/{number}")
+        page.goto(f"{served.admin}/inspector/events/{number}")
         shown = page.locator("main")
         assert shown.locator("script, img[src^=http], svg, h1:nth-of-type(2), base").count() == 0
         assert (
@@ -188,7 +188,7 @@ def test_markup_in_any_field_stays_text(served: Service, open_page: Open) -> Non
 
 def test_a_missing_event_is_not_found(service: Service) -> None:
     for id_ in (7, 2**63, 10**30, "1" * 5000, "x", "\u0661"):
-        answer = httpx.get(f"{service.url}/inspector/events/{id_}")
+        answer = httpx.get(f"{service.admin}/inspector/events/{id_}")
         assert answer.status_code == 404
         assert "Not found" in answer.text
     answer = httpx.post(service.hook, content=project("x"), headers=JSON)

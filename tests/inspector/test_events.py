@@ -10,7 +10,16 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from relay.penpot.samples import SAMPLE_NAMES, sample
-from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
+from tests.inspector.conftest import (
+    STDOUT,
+    Open,
+    accessibility_problems,
+    client_of,
+    form_token,
+    keep_picture,
+    log_in,
+    too_wide,
+)
 from tests.service import Service, free_port, running, wait_until
 
 MAIL = (
@@ -21,7 +30,6 @@ MAIL = (
 TWO = f"""{STDOUT}{MAIL}
 [teams.other]
 secret = "another-secret-of-24-chars"
-inspector_password = "of the other team alone"
 """
 
 
@@ -41,7 +49,7 @@ def rows(page: Page) -> list[str]:
 
 
 def test_the_list_is_updated_live(two: Service, open_page: Open) -> None:
-    page = open_page(f"{two.url}/inspector")
+    page = open_page(f"{two.admin}/inspector")
     assert not rows(page)
     assert not accessibility_problems(page)
     keep_picture(page, "events-empty")
@@ -69,7 +77,7 @@ def test_new_rows_change_neither_focus_nor_scroll_position(
 ) -> None:
     for number in range(40):
         service.post(project(f"Project {number}"))
-    page = open_page(f"{service.url}/inspector", viewport={"width": 1000, "height": 500})
+    page = open_page(f"{service.admin}/inspector", viewport={"width": 1000, "height": 500})
     expect(page.locator("#list .event")).to_have_count(40)
     link = page.locator("#list .event a", has_text="create-project").nth(25)
     link.focus()
@@ -91,7 +99,7 @@ def test_a_background_tab_closes_its_connection_and_catches_up(
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
         document.dispatchEvent(new Event("visibilitychange"));
     }"""
-    page = open_page(f"{service.url}/inspector")
+    page = open_page(f"{service.admin}/inspector")
     assert service.post(project("Before")) == 204
     expect(page.locator("#list .event")).to_have_count(1)
     page.evaluate(hide, True)
@@ -115,10 +123,10 @@ def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) ->
         headers={"content-type": "application/json"},
     )
     two.post(b"[1,")
-    wait_until(lambda: ">stored</span>" not in httpx.get(f"{two.url}/inspector").text, 10)
+    wait_until(lambda: ">stored</span>" not in httpx.get(f"{two.admin}/inspector").text, 10)
     for scripts in (True, False):
         replaced = ("htmx:sendAbort", "htmx:afterRequest")  # by the next choice
-        page = open_page(f"{two.url}/inspector", expect=replaced, java_script_enabled=scripts)
+        page = open_page(f"{two.admin}/inspector", expect=replaced, java_script_enabled=scripts)
 
         def choose(label: str, value: str, page: Page = page, scripts: bool = scripts) -> None:
             if label == "Text":
@@ -147,7 +155,7 @@ def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) ->
 
 
 def test_live_updates_respect_the_filters(service: Service, open_page: Open) -> None:
-    page = open_page(f"{service.url}/inspector?text=wanted")
+    page = open_page(f"{service.admin}/inspector?text=wanted")
     page.wait_for_timeout(300)
     service.post(project("Something else"))
     service.post(project("The wanted one"))
@@ -158,7 +166,7 @@ def test_live_updates_respect_the_filters(service: Service, open_page: Open) -> 
 def test_pages_go_older_and_newer(service: Service, open_page: Open) -> None:
     for number in range(120):
         service.post(project(f"Project {number:03}"))
-    page = open_page(f"{service.url}/inspector")
+    page = open_page(f"{service.admin}/inspector")
     expect(page.locator("#list .event").first).to_contain_text("Project 119")
     page.get_by_role("link", name="Older").click()
     page.get_by_role("link", name="Older").click()
@@ -170,21 +178,18 @@ def test_pages_go_older_and_newer(service: Service, open_page: Open) -> None:
     expect(page.locator("#list .event").first).to_contain_text("Project 119")
 
 
-def test_a_team_sees_only_its_own_events(two: Service) -> None:
-    two.post(project("Of acme"))
-    wait_until(lambda: "Of acme" in httpx.get(f"{two.url}/inspector").text, 30)
-    headers = {"x-forwarded-for": "203.0.113.7"}
-    with httpx.Client(base_url=two.url, headers=headers) as client:
-        login = client.get("/inspector/login").text
-        (token,) = re.findall(r'name="token" value="([^"]+)"', login)
-        data = {"token": token, "team": "other", "password": "of the other team alone"}
-        assert client.post("/inspector/login", data=data).status_code == 303
+def test_a_team_sees_only_its_own_events(tmp_path: Path) -> None:
+    password = "of the other team alone"
+    teams = f'{TWO}inspector_password = "{password}"\n'
+    with running(tmp_path, teams) as two, client_of(two) as client:
+        two.post(project("Of acme"))
+        wait_until(lambda: "acme/log  sent" in two.run("log").stdout, 30)
+        assert log_in(client, password, team="other").status_code == 303
         for path in ("", "?team=acme", "?team=acme&kind=create-project", "/events/1"):
             assert "Of acme" not in client.get(f"/inspector{path}").text
         assert client.get("/inspector/events/1").status_code == 404
         assert client.get("/inspector/events/1/payload").status_code == 404
-        home = client.get("/inspector").text
-        (token,) = set(re.findall(r'name="token" value="([^"]+)"', home))
+        token = form_token(client.get("/inspector").text)
         answer = client.post("/inspector/events/1/resend", data={"token": token, "delivery": "all"})
         assert answer.status_code == 404
         with client.stream("GET", "/inspector/live?team=acme&after=0&open=1") as live:
@@ -193,14 +198,12 @@ def test_a_team_sees_only_its_own_events(two: Service) -> None:
 
 
 def test_a_trailing_slash_redirects_to_the_list(service: Service) -> None:
-    answer = httpx.get(f"{service.url}/inspector/")
+    answer = httpx.get(f"{service.admin}/inspector/")
     assert (answer.status_code, answer.headers["location"]) == (308, "/inspector")
-    from_elsewhere = httpx.get(f"{service.url}/inspector/", headers={"x-forwarded-for": "1.2.3.4"})
-    assert from_elsewhere.status_code == 404
 
 
 def test_an_open_inspector_does_not_delay_the_stop(service: Service) -> None:
-    with httpx.stream("GET", f"{service.url}/inspector/live?after=0") as live:
+    with httpx.stream("GET", f"{service.admin}/inspector/live?after=0") as live:
         assert next(live.iter_text()).startswith("retry")
         assert service.stop() < 3
     assert "Cancel" not in service.log.read_text()
@@ -212,7 +215,7 @@ def test_the_first_visit_transfers_few_bytes(two: Service, browser: Browser) -> 
     page = browser.new_page()
     requests: list[Request] = []
     page.on("requestfinished", lambda request: requests.append(request))
-    page.goto(f"{two.url}/inspector", wait_until="load")
+    page.goto(f"{two.admin}/inspector", wait_until="load")
     page.wait_for_timeout(300)
     sizes = [request.sizes()["responseBodySize"] for request in requests]
     print(f"first visit: {sum(sizes)} bytes in {len(sizes)} answers")

@@ -54,17 +54,17 @@ def test_times_are_in_utc_for_the_script_to_convert() -> None:
 
 
 def test_an_asset_is_cached_for_ever_under_its_version(service: Service) -> None:
-    response = httpx.get(f"{service.url}{asset('app.js')}")
+    response = httpx.get(f"{service.admin}{asset('app.js')}")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/javascript")
     assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
     for name in ("nothing.js", "../pages.py", "..%2fpages.py"):
-        assert httpx.get(f"{service.url}/inspector/static/x/{name}").status_code == 404
+        assert httpx.get(f"{service.admin}/inspector/static/x/{name}").status_code == 404
 
 
 def test_every_response_has_the_headers(service: Service) -> None:
     for path in ("/inspector", "/inspector/events/999"):
-        response = httpx.get(f"{service.url}{path}")
+        response = httpx.get(f"{service.admin}{path}")
         for name, value in HEADERS.items():
             assert response.headers[name] == value
     assert response.status_code == 404

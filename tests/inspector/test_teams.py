@@ -8,12 +8,22 @@ import httpx
 import pytest
 
 from relay.penpot.samples import sample
-from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
+from tests.inspector.conftest import (
+    STDOUT,
+    Open,
+    accessibility_problems,
+    client_of,
+    form_token,
+    keep_picture,
+    log_in,
+    too_wide,
+)
 from tests.servers.channels import slack_channel
 from tests.servers.fixtures import RunningSlack
 from tests.service import SECRET, Service, running, wait_until
 
 OTHER = "of the other team alone"
+TEAM = '[teams.other]\nsecret = "another-secret-of-24-chars"\n'
 
 
 @pytest.fixture
@@ -22,15 +32,12 @@ def two_teams(tmp_path: Path, slack_server: RunningSlack) -> Iterator[Service]:
     design = slack_channel(slack_server.api_url, "design")
     place = {"channel": "C0GONE000", "events": ["files", "!delete-*"]}
     gone = slack_channel(slack_server.api_url, "gone", **place)
-    other = (
-        f'[teams.other]\nsecret = "another-secret-of-24-chars"\ninspector_password = "{OTHER}"\n'
-    )
-    with running(tmp_path, STDOUT + design + gone + other) as started:
+    with running(tmp_path, STDOUT + design + gone + TEAM) as started:
         yield started
 
 
 def _post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    (token, *_) = re.findall(r'name="token" value="([^"]+)"', client.get("/inspector/teams").text)
+    token = form_token(client.get("/inspector/teams").text)
     return client.post(f"/inspector/teams/{path}", data={"token": token} | fields)
 
 
@@ -39,7 +46,7 @@ def test_each_channel_shows_its_state(
 ) -> None:
     assert two_teams.post(sample("create-file")) == 204
     wait_until(lambda: "channel_not_found" in two_teams.log.read_text(), 30)
-    page = open_page(f"{two_teams.url}/inspector/teams")
+    page = open_page(f"{two_teams.admin}/inspector/teams")
 
     design = page.locator("#channel-design")
     assert design.locator(".mark").inner_text() == "ready"
@@ -63,7 +70,7 @@ def test_each_channel_shows_its_state(
 def test_a_test_message_is_sent_by_keyboard(
     two_teams: Service, slack_server: RunningSlack, open_page: Open
 ) -> None:
-    page = open_page(f"{two_teams.url}/inspector/teams/acme")
+    page = open_page(f"{two_teams.admin}/inspector/teams/acme")
     page.get_by_role("button", name="Send test design").focus()
     page.keyboard.press("Enter")
     page.locator("#channel-design .notice.good").wait_for()
@@ -75,7 +82,7 @@ def test_a_test_message_is_sent_by_keyboard(
 
 
 def test_doctor_findings_are_shown_with_the_channels(two_teams: Service, open_page: Open) -> None:
-    page = open_page(f"{two_teams.url}/inspector/teams/acme", color_scheme="dark")
+    page = open_page(f"{two_teams.admin}/inspector/teams/acme", color_scheme="dark")
     page.get_by_role("button", name="Run doctor").click()
     page.locator(".findings li").first.wait_for()
     text = page.locator(".findings").inner_text()
@@ -86,7 +93,7 @@ def test_doctor_findings_are_shown_with_the_channels(two_teams: Service, open_pa
 
 
 def test_the_webhook_url_is_shown_only_on_request(two_teams: Service, open_page: Open) -> None:
-    page = open_page(f"{two_teams.url}/inspector/teams")
+    page = open_page(f"{two_teams.admin}/inspector/teams")
     assert SECRET not in page.content()
     page.locator("section", has=page.locator("#team-acme")).get_by_role(
         "button", name="Show webhook URL"
@@ -94,12 +101,13 @@ def test_the_webhook_url_is_shown_only_on_request(two_teams: Service, open_page:
     page.locator("#hook-url-acme").wait_for()
     assert page.locator("#hook-url-acme").inner_text().endswith(f"/hooks/acme/{SECRET}")
     assert "another-secret" not in page.content()
-    assert httpx.get(f"{two_teams.url}/inspector/teams/acme/hook").status_code == 405
-    assert httpx.post(f"{two_teams.url}/inspector/teams/acme/hook").status_code == 403
+    assert httpx.get(f"{two_teams.admin}/inspector/teams/acme/hook").status_code == 405
+    with client_of(two_teams) as client:
+        assert client.post("/inspector/teams/acme/hook").status_code == 403
 
 
 def test_without_scripts_the_page_shows_the_results(two_teams: Service) -> None:
-    with httpx.Client(base_url=two_teams.url) as client:
+    with client_of(two_teams) as client:
         answer = _post(client, "acme/test", channel="log")
         assert answer.status_code == 200
         assert "<h1" in answer.text
@@ -113,11 +121,10 @@ def test_without_scripts_the_page_shows_the_results(two_teams: Service) -> None:
         assert client.get("/inspector/teams/nobody").status_code == 404
 
 
-def test_a_teams_own_password_shows_only_that_team(two_teams: Service) -> None:
-    with httpx.Client(base_url=two_teams.url, headers={"x-forwarded-for": "203.0.113.7"}) as client:
-        (token,) = re.findall(r'name="token" value="([^"]+)"', client.get("/inspector/login").text)
-        data = {"token": token, "team": "other", "password": OTHER}
-        assert client.post("/inspector/login", data=data).status_code == 303
+def test_a_teams_own_password_shows_only_that_team(tmp_path: Path) -> None:
+    teams = f'{STDOUT}{TEAM}inspector_password = "{OTHER}"\n'
+    with running(tmp_path, teams) as service, client_of(service) as client:
+        assert log_in(client, OTHER, team="other").status_code == 303
         text = client.get("/inspector/teams").text
         assert 'id="team-other"' in text
         assert "acme" not in text

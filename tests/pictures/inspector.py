@@ -79,10 +79,10 @@ def pictures(folder: Path) -> None:
             locale="en-GB",
             timezone_id="UTC",
         )
-        page.goto(f"{relay.url}/inspector")
+        page.goto(f"{relay.admin}/inspector")
         page.locator("time").first.wait_for()
         _take(page, folder / "events.png")
-        page.goto(f"{relay.url}/inspector/templates/create-comment-thread")
+        page.goto(f"{relay.admin}/inspector/templates/create-comment-thread")
         page.locator("#text").fill(WORDS)
         page.locator("#message", has_text="has a question about").wait_for()
         page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")

@@ -131,7 +131,7 @@ def test_a_database_restart_loses_no_acknowledged_event(
             stopped = time.monotonic()
             wait_until(lambda: list(penpot.answers.values()).count(503) >= 2, 20)
             for service in services:
-                assert httpx.get(f"{service.url}/readyz", timeout=10).status_code == 503
+                assert httpx.get(f"{service.admin}/readyz", timeout=10).status_code == 503
                 assert httpx.get(f"{service.url}/healthz").status_code == 200
             time.sleep(max(0.0, stopped + 7 - time.monotonic()))  # a lease outlives its holder by 6
         finally:

@@ -104,6 +104,6 @@ def test_intake_and_delivery_run_in_separate_processes(
                 assert answer.status_code == 503
             assert httpx.post(f"{service.hook}x", content=comment(99)).status_code == 404
             assert httpx.get(f"{service.url}/healthz").status_code == 200
-        sent = [httpx.get(f"{service.url}/metrics").text for service in delivering]
+        sent = [httpx.get(f"{service.admin}/metrics").text for service in delivering]
         assert any('relay_deliveries_sent_total{queue="acme/slack"}' in text for text in sent)
-        assert "relay_deliveries_sent_total{" not in httpx.get(f"{intake.url}/metrics").text
+        assert "relay_deliveries_sent_total{" not in httpx.get(f"{intake.admin}/metrics").text

@@ -244,7 +244,7 @@ def test_a_users_template_is_used_without_a_restart(team: Team, tmp_path: Path) 
     wait_until(lambda: len(team.matrix_texts()) == 2, 30)
     assert "created the project" in team.matrix_texts()[1]
     wait_until(lambda: "create-project.md.j2:1: 'nonsense' is undefined" in log_of(team), 30)
-    metrics = httpx.get(f"{team.service.url}/metrics").text
+    metrics = httpx.get(f"{team.service.admin}/metrics").text
     assert "relay_template_problems_total" in metrics
 
 

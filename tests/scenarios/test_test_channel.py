@@ -154,14 +154,14 @@ def test_the_inspector_shows_its_previews(tmp_path: Path) -> None:
         service.start()
         assert service.post(sample("create-file")) == 204
         wait_until(lambda: lines(tmp_path), 20)
-        gallery = httpx.get(f"{service.url}/inspector/templates?kind={NAME}").text
+        gallery = httpx.get(f"{service.admin}/inspector/templates?kind={NAME}").text
         assert f"<span>File {NAME}</span>" in gallery
         assert "Ada Lovelace" in gallery
         override = f"create-file.{NAME}.html.j2"
-        editor = f"{service.url}/inspector/templates/create-file?file={override}"
+        editor = f"{service.admin}/inspector/templates/create-file?file={override}"
         page = httpx.get(editor).text
         assert "&lt;p&gt;{{ event.name }}&lt;/p&gt;" in page
-        event = httpx.get(f"{service.url}/inspector/events/1").text
+        event = httpx.get(f"{service.admin}/inspector/events/1").text
         assert "preview-terminal" in event
     finally:
         service.end()

@@ -1,5 +1,6 @@
 """The conformance suite of both engines."""
 
+import asyncio
 import contextlib
 import sqlite3
 import time
@@ -291,6 +292,15 @@ async def test_values_have_the_time_of_their_last_write(store: Store) -> None:
     assert stored.value == "two"
     assert started <= stored.at <= time.time()
     assert await store.get_value("b") is None
+
+
+async def test_a_new_value_replaces_none(store: Store) -> None:
+    await asyncio.gather(*(store.put_new_value("a", text) for text in ("one", "two", "three")))
+    first = await store.get_value("a")
+    assert first is not None
+    assert first.value in ("one", "two", "three")
+    await store.put_new_value("a", "four")
+    assert await store.get_value("a") == first
 
 
 @sqlite_only
