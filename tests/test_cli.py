@@ -46,7 +46,8 @@ def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
     text = service.config.read_text()
     service.config.write_text(text.replace(f'"{SECRET}"', f'["{new}", "{SECRET}"]'))
     base = f"http://localhost:{service.port}/hooks/acme"
-    assert service.run("check").stdout.splitlines()[1:3] == [
+    lines = service.run("check").stdout.splitlines()
+    assert [line for line in lines if "hook" in line] == [
         f"ok    acme: hook {base}/{new}",
         f"ok    acme: old hook, accepted too: {base}/{SECRET}",
     ]

@@ -7,6 +7,7 @@ from datetime import datetime
 from string import punctuation
 from typing import TypeAlias
 from urllib.parse import quote as percent_encoded
+from urllib.parse import urlsplit
 
 _ESCAPES = str.maketrans({character: f"\\{character}" for character in punctuation})
 _ESCAPED_PATTERN = re.compile(r"\\([!-/:-@\[-`{-~])")
@@ -126,11 +127,20 @@ def as_text(value: object) -> str:
 
 
 def safe_url(url: str, schemes: tuple[str, ...] = ("http://", "https://")) -> str:
-    """``url`` with characters encoded that could end a link early; empty for any other scheme.
+    """``url`` with characters encoded that could end a link early; empty for any other scheme, or
+    without a valid host: a chat may refuse the whole message.
 
     It is not normalized further, so that a browser opens exactly the given address.
     """
     url = url.strip()
-    if not url.lower().startswith(schemes):
+    if not url.lower().startswith(schemes) or not _is_valid(url):
         return ""
     return _UNSAFE_IN_URL_PATTERN.sub(lambda match: percent_encoded(match[0]), url)
+
+
+def _is_valid(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.path if parts.scheme == "mailto" else parts.hostname and parts.port != 0)
+    except ValueError:
+        return False

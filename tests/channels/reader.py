@@ -38,7 +38,7 @@ class Reader(HTMLParser):
         assert all(name.startswith("preview") for name in self.classes)
         if "href" in attributes:
             self.links.append(attributes["href"] or "")
-            assert self.links[-1].startswith(("https://", "http://", "mailto:"))
+            assert self.links[-1].lower().startswith(("https://", "http://", "mailto:"))
             assert attributes["rel"] == "noopener noreferrer nofollow"
         if tag not in VOID:
             self._open.append(tag)

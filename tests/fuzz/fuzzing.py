@@ -17,6 +17,7 @@ def fuzz(one_input: Callable[[bytes], None], seeds: Iterable[bytes] = (), *optio
             (Path(directory) / f"{number}").write_bytes(seed)
         corpus = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         given = [argument for argument in sys.argv[1:] if argument.startswith("-")]
-        # libFuzzer writes new inputs into the first directory.
-        atheris.Setup([sys.argv[0], *options, *given, *corpus, directory], one_input)
+        # libFuzzer writes new inputs into the first directory; a file is an input to repeat.
+        seeded = [] if any(Path(place).is_file() for place in corpus) else [directory]
+        atheris.Setup([sys.argv[0], *options, *given, *corpus, *seeded], one_input)
         atheris.Fuzz()

@@ -99,6 +99,7 @@ def test_deeply_nested_text_is_kept() -> None:
         ("[a](<https://x/b c>)", (Text("a", url="https://x/b%20c"),)),
         ("[a](javascript:b) [c](d) ![e](data:f)", (Text("a c e"),)),
         ("<javascript:a>", (Text("javascript:a"),)),
+        ("[a](https://[x) [b](http:///c) [d](https://e:f/) [g](mailto:)", (Text("a b d g"),)),
     ],
 )
 def test_only_links_with_allowed_schemes_are_kept(markdown: str, texts: tuple[Text, ...]) -> None:

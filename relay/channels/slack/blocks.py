@@ -156,8 +156,10 @@ def _footer(markdown: str) -> list[Json]:
     It accepts no ``rich_text``. Its ``plain_text`` is literal but has no links, its ``mrkdwn`` has
     links but also formatting: text becomes ``plain_text``, and a link becomes ``mrkdwn`` if its
     text contains no formatting characters. Otherwise the footer is ``rich_text``, in full size.
+    A mention in it is text.
     """
     document = cut(parse(markdown), _MAX_FOOTER_LENGTH)
+    document = replace_mentions(document, lambda part: replace(part, profile=""))
     elements: list[Json] = []
     runs = groupby(_joined(document), lambda part: part.url if isinstance(part, Text) else "")
     for url, run in runs:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.blocks import escape, parse_block_kit
-from relay.messages.message import Content, Message
+from relay.messages.message import Content, Mention, Message
 from tests.channels.texts import messages
 from tests.servers.slack_rules import block_faults, pings, rich_inlines, too_long
 
@@ -85,6 +85,18 @@ def test_a_footer_link_with_formatting_characters_is_literal() -> None:
     [block] = slack_blocks.render(Message("t", Content("", footer=footer)))["blocks"]
     assert block["type"] == "rich_text"
     assert every_text([block]) == "Acme · *Website*"
+
+
+def test_a_mention_in_the_footer_is_text() -> None:
+    ada = Mention("6eaf5050-5d0e-81a4-8006-9a5f00000001", "Ada")
+    mention = f"[@Ada](<penpot-profile:{ada.id}>)"
+    for footer in (mention, rf"{mention} [\*a\*](https://x.example)"):  # a context, and none
+        message = Message("t", Content("b", footer), mentions=(ada,))
+        body = slack_blocks.render(message, {ada.id: "U0ADA"})
+        assert "@Ada" in str(body["blocks"][-1])
+        assert ada.id not in str(body)
+        users = [element for element in rich_inlines(body["blocks"]) if element["type"] == "user"]
+        assert users == [{"type": "user", "user_id": "U0ADA"}]
 
 
 def test_an_empty_message_has_a_text() -> None:
