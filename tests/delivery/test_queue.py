@@ -68,7 +68,7 @@ async def test_a_doubtful_message_becomes_dead_only_after_its_time(house: House)
         house.queues.wake(["a"])
 
 
-async def test_a_doubtful_message_is_sent_once_the_server_takes_it(house: House) -> None:
+async def test_a_doubtful_message_is_sent_once_the_server_accepts_it(house: House) -> None:
     house.scripts["a"] = [Misconfigured("550", "no", give_up_after=60.0)] * 3
     await house.put("a", "first", "second")
     await house.settled()
