@@ -73,15 +73,24 @@ class DeliveryError(RelayError):
 
     ``reason`` is one short word or code, fit for a metric's label (``ratelimited``,
     ``M_FORBIDDEN``, ``550``, ``connect``); ``detail`` is the server's own text for a person and
-    never holds a secret; ``retry_after`` is the delay in seconds that the server asked for.
+    never holds a secret; ``retry_after`` is the delay in seconds that the server asked for. A
+    message that is retried becomes a dead letter ``give_up_after`` seconds after its first such
+    error; None: never.
     """
 
-    def __init__(self, reason: str, detail: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        retry_after: float | None = None,
+        give_up_after: float | None = None,
+    ) -> None:
         reason, detail = _storable(reason), _storable(detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        self.give_up_after = give_up_after
 
 
 class RetryLater(DeliveryError):

@@ -98,6 +98,7 @@ class ChannelQueue:
         self._send_started: float | None = None
         self._unbundled: frozenset[int] = frozenset()
         self._edited: dict[int, set[str]] = {}
+        self._doubtful = (0, 0.0)  # a delivery that may be given up, and since when
         self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
@@ -301,7 +302,7 @@ class ChannelQueue:
     async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
         delivery = deliveries[0]
         self._metrics.failed(self.name, error.reason)
-        if not isinstance(error, RetryLater | Misconfigured):
+        if not isinstance(error, RetryLater | Misconfigured) or self._gives_up(delivery, error):
             if delivery.digest:
                 log.warning("queue %s: digest failed, sent one by one: %s", self.name, error)
                 ids = [member.id for member in deliveries]
@@ -323,6 +324,18 @@ class ChannelQueue:
         await self._write(self._store.mark_failed, delivery.id, str(error), next_at, seconds=took)
         self._context.changed([delivery.event_id])
         return False
+
+    def _gives_up(self, delivery: Delivery, error: DeliveryError) -> bool:
+        now, (doubtful, since) = time.monotonic(), self._doubtful
+        if error.give_up_after is None:
+            return False
+        if doubtful != delivery.id:
+            self._doubtful = delivery.id, now
+            return False
+        gives_up = now - since >= error.give_up_after
+        if gives_up:  # a person may resend it
+            self._doubtful = (0, 0.0)
+        return gives_up
 
     async def _mark_dead(self, delivery: Delivery, reason: str, detail: str) -> None:
         self._edited.pop(delivery.id, None)

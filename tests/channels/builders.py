@@ -62,12 +62,13 @@ def email(
     login: bool = False,
     password: str = PASSWORD,
     ca_file: Path | None = None,
+    hello: str | None = None,
 ) -> EmailSettings:
     options: dict[str, Any] = {"ca_file": str(ca_file)} if ca_file else {}
     credentials: dict[str, Any] = {}
     if login:
         credentials = {"username": USERNAME, "password": Secret(password)}
-    smtp = SmtpSettings(host="127.0.0.1", port=port, tls=tls, **credentials)
+    smtp = SmtpSettings(host="127.0.0.1", port=port, tls=tls, hello=hello, **credentials)
     return EmailSettings(type="email", name="mail", to=to, sender=sender, smtp=smtp, **options)
 
 

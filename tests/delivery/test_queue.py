@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from relay.channels.base import Permanent, Receipt, ReplyTo, RetryLater, ThreadNotFound
+from relay.channels.base import (
+    Misconfigured,
+    Permanent,
+    Receipt,
+    ReplyTo,
+    RetryLater,
+    ThreadNotFound,
+)
 from relay.delivery import queue as queue_module
 from relay.messages.message import Picture
 from relay.store.records import StoreUnavailable
@@ -45,6 +52,27 @@ async def test_a_permanent_error_marks_the_message_dead_and_the_queue_continues(
     assert house.titles("a") == ["first", "third"]
     dead = (await house.deliveries())[1]
     assert (dead.state, dead.error) == ("dead", "msg_too_long: over 40,000 characters")
+
+
+async def test_a_doubtful_message_becomes_dead_only_after_its_time(house: House) -> None:
+    doubtful = Misconfigured("550", "no", give_up_after=0.3)
+    house.scripts["a"] = [RetryLater("503"), *[doubtful] * 5000]
+    await house.put("a", "first")
+    for _ in range(2):  # the second time after a resend
+        started = time.monotonic()
+        await house.settled()
+        assert time.monotonic() - started >= 0.3
+        [dead] = await house.deliveries()
+        assert (dead.state, dead.error) == ("dead", "550: no")
+        await house.store.resend_dead()
+        house.queues.wake(["a"])
+
+
+async def test_a_doubtful_message_is_sent_once_the_server_accepts_it(house: House) -> None:
+    house.scripts["a"] = [Misconfigured("550", "no", give_up_after=60.0)] * 3
+    await house.put("a", "first", "second")
+    await house.settled()
+    assert house.titles("a") == ["first", "second"]
 
 
 async def test_a_resent_dead_message_is_sent(house: House) -> None:

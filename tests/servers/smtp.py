@@ -38,6 +38,8 @@ class MailServer:
     replies: dict[str, str] = field(default_factory=dict)
     """Replies other than 250, by command (``EHLO``, ``MAIL``, ``DATA``) or by recipient."""
     mails: list[Mail] = field(default_factory=list)
+    hellos: list[str] = field(default_factory=list)
+    """The names in EHLO."""
     port: int = 0
 
     def __enter__(self) -> Self:
@@ -69,6 +71,13 @@ class MailServer:
     ) -> AuthResult:
         good = data == LoginPassword(USERNAME.encode(), PASSWORD.encode())
         return AuthResult(success=good, handled=good)
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        self.hellos.append(hostname)
+        return [self.replies["EHLO"]] if "EHLO" in self.replies else responses
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]

@@ -38,6 +38,7 @@ TYPE = ChannelType(
             "RELAY_EMAIL_SMTP_USERNAME": "smtp.username",
             "RELAY_EMAIL_SMTP_PASSWORD": "smtp.password",
             "RELAY_EMAIL_SMTP_TLS": "smtp.tls",
+            "RELAY_EMAIL_SMTP_HELLO": "smtp.hello",
         },
         required=("RELAY_EMAIL_TO",),
     ),

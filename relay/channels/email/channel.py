@@ -21,14 +21,15 @@ from relay.channels import tls
 from relay.channels.base import (
     Finding,
     KeyValueStore,
+    Misconfigured,
+    Permanent,
     Receipt,
     ReplyTo,
-    RetryLater,
     collect,
     failed,
     passed,
 )
-from relay.channels.email.errors import error_from_smtp, error_kind
+from relay.channels.email.errors import error_from_smtp
 from relay.channels.email.message import address, compose, mail_address, mailbox
 from relay.channels.email.settings import EmailSettings
 from relay.channels.errors import redact
@@ -73,10 +74,10 @@ class EmailChannel:
         recognise a mail that is sent twice.
 
         A permanently refused recipient is logged, and the others get the mail. A temporarily
-        refused one (greylisting, a wrong login) raises ``DeliveryError`` before anybody gets the
-        mail, so that all get it in order, and nobody twice; after two hours without a break it is
-        skipped with a warning, so that a full mailbox does not delay the others. If the server
-        refuses all recipients, ``DeliveryError`` is always raised.
+        refused one (greylisting) raises ``DeliveryError`` before anybody gets the mail, so that all
+        get it in order, and nobody twice; after two hours without a break it is skipped with a
+        warning, so that a full mailbox does not delay the others. One that a person can fix is
+        never skipped. If the server refuses all recipients, ``DeliveryError`` is always raised.
         """
         cc = self._cc_addresses(message)
         mail = compose(message, key, self._sender, self._to, thread, copies=cc, picture=picture)
@@ -148,8 +149,9 @@ class EmailChannel:
         smtp = SMTP(
             hostname=self._smtp.host,
             port=self._smtp.server_port,
-            # The default is this host's name, which others can't resolve; its lookup may block.
-            local_hostname=self._sender.domain,
+            # aiosmtplib's default is this host's name, which others can't resolve; its lookup may
+            # block.
+            local_hostname=self._smtp.hello or self._sender.domain,
             timeout=_ANSWER_TIMEOUT,
             use_tls=self._smtp.tls == "tls",
             start_tls=False,
@@ -183,13 +185,13 @@ class EmailChannel:
                     'the mail server does not offer STARTTLS: set tls = "tls" (port 465), or '
                     '"none" if the network itself is safe'
                 )
-                raise RetryLater("starttls", text)
+                raise Misconfigured("starttls", text)
             await smtp.starttls()
             await smtp.ehlo()
         if self._smtp.username:
             if not smtp.supported_auth_methods:
                 text = "the mail server does not offer a login: remove username, or use TLS"
-                raise RetryLater("auth", text)
+                raise Misconfigured("auth", text)
             await smtp.login(self._smtp.username, self._secret)
 
     async def _add_recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
@@ -204,13 +206,16 @@ class EmailChannel:
         if len(refusals) == len(self._to):  # no recipient delays another
             raise SMTPRecipientsRefused(refusals)
         now = time.monotonic()
+        causes = {refusal: error_from_smtp(refusal, secret=self._secret) for refusal in refusals}
         self._refused_since = since = {
             refusal.recipient: self._refused_since.get(refusal.recipient, now)
-            for refusal in refusals
-            if error_kind(refusal) is RetryLater
+            for refusal, cause in causes.items()
+            if not isinstance(cause, Permanent)
         }
-        for refusal in refusals:
-            if now - since.get(refusal.recipient, -inf) < _MAX_RECIPIENT_DELAY:
+        for refusal, cause in causes.items():
+            delay = inf if isinstance(cause, Misconfigured) else _MAX_RECIPIENT_DELAY
+            limit = cause.give_up_after or delay
+            if now - since.get(refusal.recipient, -inf) < limit:
                 raise refusal
         return refusals
 

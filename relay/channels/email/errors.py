@@ -1,74 +1,242 @@
-"""SMTP's reply codes as delivery errors.
+"""SMTP's replies as delivery errors, by what the server means.
 
-An error is permanent only where the server refuses this mail or its recipients for good. A wrong
-login, sender or server is retried, since an administrator can fix it.
+Servers use the same reply code for a relay that needs a login, an unknown user and spam, so words
+and enhanced status codes decide. What concerns the account, the sender or this host holds for every
+mail and is fixed by a person: ``Misconfigured``. What concerns a mail or its recipient is
+``Permanent``.
 https://www.rfc-editor.org/rfc/rfc5321#section-4.2.2
+https://www.iana.org/assignments/smtp-enhanced-status-codes/
 """
 
 import re
+from typing import NamedTuple, Self
 
 from aiosmtplib import (
     SMTPAuthenticationError,
     SMTPDataError,
+    SMTPHeloError,
     SMTPRecipientRefused,
     SMTPRecipientsRefused,
     SMTPResponseException,
     SMTPSenderRefused,
 )
 
-from relay.channels.base import DeliveryError, Permanent, RetryLater
+from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
 from relay.channels.errors import error_from_exception, redact
 
-# A login is required or refused (RFC 4954 section 6), as the reply to any command.
-_LOGIN_CODES = frozenset({534, 535, 538})
-_LOGIN_REQUIRED_CODE = 530
-_TOO_BIG_CODE = 552
-# Replies to DATA that concern the account and not the mail: a daily limit (Google, Zoho), a sender
-# that the login may not use (Microsoft), an address that is not verified (Amazon).
-_ACCOUNT_PATTERN = re.compile(
-    r"\b5\.(4\.[56]|2\.252|7\.60)\b|SendAsDenied|address is not verified", re.IGNORECASE
-)
-
 _SERVER = "the mail server"
+_UNKNOWN_TIMEOUT = 3600.0  # seconds, for a refusal whose meaning is not known
+_MAX_REPLY_LENGTH = 2000  # characters that are searched
+
+# Not a part of an IP address or a longer number.
+_STATUS_PATTERN = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?!\.?\d)")
+_ADDRESS_PATTERN = re.compile(r"<?\S{1,255}@\S{1,255}")  # its words mean nothing
+_LATER_PATTERN = re.compile(r"gr[ae]y-?list|later\b|temporary \w+ failure|rate.?limit")
+
+
+class _Meaning(NamedTuple):
+    kind: type[DeliveryError]
+    sentence: str  # after "the mail server"
+    words: re.Pattern[str]  # in the reply, in lower case and on one line
+    statuses: frozenset[str] = frozenset()  # enhanced status codes without the class
+
+    @classmethod
+    def of(cls, kind: type[DeliveryError], sentence: str, words: str, statuses: str = "") -> Self:
+        return cls(kind, sentence, re.compile(words), frozenset(statuses.split()))
+
+
+_ENCRYPTION = _Meaning.of(
+    Misconfigured,
+    'requires encryption: set smtp.tls to "starttls" or "tls"',
+    r"starttls|(?:tls|ssl|encryption|secure connection)\b.{0,15} (?:required|needed)"
+    r"|require\w* (?:the use of )?(?:an? )?(?:tls|ssl|encrypt|secure)",
+    "7.10 7.11",
+)
+_LOGIN_REFUSED = _Meaning.of(
+    Misconfigured,
+    "refuses username or password",
+    r"auth\w*.{0,20} (?:fail|unsuccessful|credentials invalid|rejected|data\b)"
+    r"|(?:invalid|bad|incorrect|wrong) (?:login|credential|user ?name|password|auth)"
+    r"|(?:username|password).{0,25} (?:not accepted|incorrect|wrong|expired|required|invalid)"
+    r"|log.?in (?:fail|denied|incorrect|via)",
+    "7.3 7.8 7.9 7.14 7.139",
+)
+_LOGIN_REQUIRED = _Meaning.of(
+    Misconfigured,
+    "requires a login: set smtp.username and smtp.password",
+    r"\bauth(?:\b|enticat|ori[sz]ation required)|unauthenticated sender|\blog ?in\b|not logged",
+    "7.57",
+)
+_SENDER = _Meaning.of(
+    Misconfigured,
+    "refuses the sender: check sender in the config, and SPF, DKIM and DMARC of its domain",
+    r"\bsender\b.{0,60}\b(?:reject|den[iy]|not|fail|invalid|refus|unverified|block|must|signature)"
+    r"|(?:reject|den[iy]|invalid|refus|bad|unverified|unknown|verified) (?:\w+ )?sender"
+    r"|\bfrom\W{1,2}(?:header|address|domain|field|must)\b"
+    r"|send ?as ?denied|(?:permissions?|authori[sz]ed|allowed) to send (?:\w+ )?(?:as|from|using)\b"
+    r"|relaying disallowed|verification failed for|sending domain|return.path"
+    r"|not (?:been )?verified|not owned|not associated with|domain of sender|not local sender",
+    "1.7 1.8 2.252 7.20 7.21 7.22 7.23 7.24 7.26 7.27 7.29 7.30 7.60 7.509 7.515 7.750",
+)
+_SIZE = _Meaning.of(
+    Permanent,
+    "refuses a mail of this size",
+    r"(?:message|mail|content|data|attachment)\b.{0,20} (?:too (?:big|large|long)|larger than)"
+    r"|(?:message|mail|content|data|attachment)(?:'s)? (?:size|length)\b.{0,20} (?:exceed|limit)"
+    r"|exceed\w* .{0,25}(?:message|mail|maximum|fixed|allowed) .{0,10}size|too much mail data",
+    "2.3 3.4",
+)
+_SPAM_SENTENCE = "refuses the mail's content, or takes it for spam"
+
+# The first that fits; what is more specific comes first. All patterns run in linear time, as the
+# reply may come from a hostile server.
+_MEANINGS = (
+    _SENDER._replace(words=re.compile(r"\b(?:dmarc|spf|dkim)\b")),
+    _Meaning.of(
+        Misconfigured,
+        "refuses the name in EHLO: set smtp.hello to this host's full name",
+        r"\b(?:helo|ehlo)\b.{0,60}\b(?:reject|invalid|den[iy]|not|need|mismatch|must|should|argument|first)"
+        r"|\b(?:invalid|bad|illegal|forged|reject\w*|valid|send)\b.{0,30}\b(?:helo|ehlo)\b",
+    ),
+    _ENCRYPTION,
+    _Meaning.of(
+        Misconfigured,
+        "reports that the account is paused or over its quota: ask its provider",
+        r"\byour (?:\w+ )?account\b.{0,50}\b(?:suspend|disabl|block|lock|paus|inactiv|restrict|clos"
+        r"|not)|account (?:is )?not (?:yet )?activ|activate your"
+        r"|sending (?:has been |is )?(?:suspend|paus|disabl|block)"
+        r"|domain \S+ (?:is not allowed to send|has exceeded)|credits exceeded|insufficient credit"
+        r"|(?:daily|hourly|monthly|24-hour|sending|outgoing|outbound|smtp) (?:\w+ ){0,4}"
+        r"(?:limit|quota)|(?:limit|quota)\b.{0,40}\bper (?:day|hour|month)"
+        r"|exceeded .{0,60}\bper (?:day|hour|minute|month)|only \d+ (?:messages|e?mails) per"
+        r"|too many e?mails|unusual sending activity|outboundspam|wascl|free accounts are"
+        r"|sandbox (?:sub)?domains?|subscription .{0,20}expired|tenant has exceeded"
+        r"|not authorized to perform|bad outbound sender",
+        "1.90 4.5 7.13 7.501 7.502 7.503 7.705",
+    ),
+    _LOGIN_REFUSED,
+    _LOGIN_REQUIRED,
+    _Meaning.of(
+        Permanent,  # Exchange Online's words for a recipient that does not exist
+        "does not know the recipient",
+        r"5\.4\.1 recipient address rejected: access denied",
+    ),
+    _Meaning.of(
+        Misconfigured,
+        "does not relay this mail: set smtp.username and smtp.password, or allow this host there",
+        r"\brelay(?:ing)?\b.{0,30} (?:denied|not (?:permitted|allowed)|prohibited|rejected"
+        r"|forbidden|refused)|\b(?:not|to|cannot|can't) relay\b"
+        r"|rcpthosts|recipient address rejected: access denied|delivery is not allowed to this",
+        "7.64",
+    ),
+    _Meaning.of(Permanent, _SPAM_SENTENCE, r"\bur[il]s?\b.{0,40}list|surbl|uribl"),
+    _Meaning.of(
+        Misconfigured,
+        "refuses this host's IP address: allow it there, or send through another server",
+        r"b(?:lock|lack).?list|dnsbl|\brbl\b|spamhaus|spamcop|barracudacentral|reputation"
+        r"|\b(?:client|sending|your|source|connecting)(?: mail)? (?:host|ip|server|network)\b"
+        r".{0,60}\b(?:block|reject|denied|banned|not (?:allowed|permitted|authorized))"
+        r"|\bip\b.{0,60}\b(?:block|banned|not (?:allowed|permitted|authorized)|listed)"
+        r"|unauthori[sz]ed ip|banned sending ip|traffic not accepted from"
+        r"|reverse (?:dns|host|lookup)|\b(?:ptr|rdns)\b",
+        "7.25 7.511 7.708",
+    ),
+    _SENDER,
+    _Meaning.of(
+        RetryLater,
+        "reports a full mailbox",
+        r"(?:mailbox|inbox|recipient|user|storage|quota|disk)\b.{0,40}(?:\bfull\b|over ?quota"
+        r"|quota exceeded|out of (?:storage|space)|size limit)|over ?quota|quota .{0,12}exceeded"
+        r"|exceed\w* .{0,20}(?:storage|quota)|insufficient (?:\w+ )?storage|mailbox is full",
+        "2.2",
+    ),
+    _SIZE,
+    _Meaning.of(
+        Permanent,
+        "does not know the recipient",
+        r"\b(?:user|recipient|mailbox|address|account|addressee)\b.{0,40}\b(?:unknown|not (?:found"
+        r"|known|exist|valid|available|active)|does ?n.t (?:exist|have)|does not (?:exist|have)"
+        r"|invalid|unavailable|disabled|inactive|no longer|undeliverable)"
+        r"|\b(?:unknown|no such|not a valid|invalid|non-?existent|unrouteable|undeliverable"
+        r"|bad destination) (?:\w+ )?(?:user|recipient|mailbox|address|account|domain|person)"
+        r"|no mailbox|recip(?:ient)?notfound|does not exist|doesn't exist|host unknown|null mx"
+        r"|(?<!recipient )(?<!sender )address rejected",
+        "1.1 1.2 1.3 1.6 1.10 2.1",
+    ),
+    _Meaning.of(
+        Permanent,
+        _SPAM_SENTENCE,
+        r"\bspam\b|unsolicited|\bjunk\b|virus|malware|phish|\bbulk\b|suspicious|unacceptable"
+        r"|content\b.{0,30}\b(?:reject|filter|restrict|policy|denied|block|potential)"
+        r"|\b(?:invalid|illegal|missing|malformed|duplicate|bad)\b.{0,20} header|header\b.{0,20}"
+        r"\b(?:invalid|illegal|missing|malformed|rejected)|banned (?:file|attachment)|attachment",
+        "6.0 6.1 6.2 6.3 6.5 6.6 6.7",
+    ),
+)
+_UNKNOWN = "refuses the mail for a reason that Relay does not know; Relay retries it for an hour"
+_BY_CODE = {530: _LOGIN_REQUIRED, 534: _LOGIN_REFUSED, 535: _LOGIN_REFUSED, 538: _ENCRYPTION}
 
 
 def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
     """``error`` comes from aiosmtplib or from the network."""
-    whom = "a recipient, so nobody has the mail yet"
     if isinstance(error, SMTPRecipientsRefused):
-        # If one recipient is refused only temporarily, a retry can succeed.
-        error = min(error.recipients, key=lambda refusal: error_kind(refusal) is Permanent)
-        whom = "all recipients"
+        errors = [_error_from_reply(refusal, secret, "") for refusal in error.recipients]
+        return min(errors, key=_despair)
     if not isinstance(error, SMTPResponseException):
         return error_from_exception(error, _SERVER)
     if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
         return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
+    is_recipient = isinstance(error, SMTPRecipientRefused)
+    return _error_from_reply(error, secret, "; nobody has the mail yet" if is_recipient else "")
+
+
+def _despair(error: DeliveryError) -> tuple[bool, bool, bool]:
+    """Orders the refusals of all recipients: a mail that one of them can still get is retried."""
+    gives_up = error.give_up_after is not None
+    return isinstance(error, Permanent), gives_up, not isinstance(error, Misconfigured)
+
+
+def _error_from_reply(error: SMTPResponseException, secret: str, state: str) -> DeliveryError:
+    kind, sentence = _meaning(error)
     about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
-    reply = redact(f"{about}{error.message}", secret)
-    kind, meaning = _classify(error, whom)
-    return kind(str(error.code), f"{_SERVER} {meaning} ({reply})")
+    detail = f"{_SERVER} {sentence}{state} ({redact(f'{about}{error.message}', secret)})"
+    give_up_after = _UNKNOWN_TIMEOUT if sentence == _UNKNOWN else None
+    return kind(str(error.code), detail, give_up_after=give_up_after)
 
 
-def error_kind(error: SMTPResponseException) -> type[DeliveryError]:
-    return _classify(error, "")[0]
-
-
-def _classify(error: SMTPResponseException, whom: str) -> tuple[type[DeliveryError], str]:
-    """The kind of error, and what the server does."""
-    if error.code == _LOGIN_REQUIRED_CODE:
-        return RetryLater, "requires a login: set smtp.username and smtp.password"
-    if isinstance(error, SMTPAuthenticationError) or error.code in _LOGIN_CODES:
-        return RetryLater, "refuses username or password"
-    message = str(error.message)
+def _meaning(error: SMTPResponseException) -> tuple[type[DeliveryError], str]:
+    code, text = error.code, str(error.message)[:_MAX_REPLY_LENGTH].lower()
+    reply = " ".join(_ADDRESS_PATTERN.sub(" ", text).split())
+    is_about_mail = isinstance(error, SMTPRecipientRefused | SMTPDataError)
+    is_final = code >= 500
+    meanings = [
+        meaning
+        for meaning in _MEANINGS
+        if (meaning.kind is Misconfigured or is_final)
+        and (meaning.kind is not Permanent or is_about_mail or meaning is _SIZE)
+    ]
+    if code == 421 or (not is_final and _LATER_PATTERN.search(reply)):
+        meanings = []
+    for meaning in meanings:
+        if meaning.words.search(reply):
+            return meaning[:2]
+    statuses = set(_STATUS_PATTERN.findall(reply)) if is_final else set()
+    for meaning in meanings:
+        if meaning.statuses & statuses:
+            return meaning[:2]
+    if not is_final:
+        return RetryLater, "asks for a later attempt"
+    if code in _BY_CODE:
+        return _BY_CODE[code][:2]
+    if code == 552 and not isinstance(error, SMTPRecipientRefused):
+        return _SIZE[:2]
     match error:
-        case SMTPRecipientRefused():
-            # 5.7.x is a policy, mostly "relay access denied" (RFC 3463 section 3.8).
-            what, concerns_mail = whom, not message.startswith("5.7.")
-        case SMTPSenderRefused() if error.code != _TOO_BIG_CODE:
-            what, concerns_mail = "the sender: check sender in the config", False
-        case SMTPSenderRefused() | SMTPDataError():
-            what, concerns_mail = "the mail", True
-        case _:
-            what, concerns_mail = "the connection", False
-    is_permanent = concerns_mail and error.code >= 500 and not _ACCOUNT_PATTERN.search(message)
-    return Permanent if is_permanent else RetryLater, f"refuses {what}"
+        case SMTPRecipientRefused() | SMTPDataError():
+            return Misconfigured, _UNKNOWN
+        case SMTPHeloError():
+            return Misconfigured, "refuses the name in EHLO: set smtp.hello"
+        case SMTPAuthenticationError():
+            return _LOGIN_REFUSED[:2]
+        case SMTPSenderRefused():
+            return _SENDER[:2]
+    return Misconfigured, "refuses the connection"

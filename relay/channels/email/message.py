@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
+from relay.channels.email.headers import address_header, fold, text_header
 from relay.messages.document import (
     Block,
     Document,
@@ -32,6 +33,7 @@ from relay.messages.html import to_html
 from relay.messages.message import Mention, Message, Picture
 
 _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
+_MAX_NAME_LENGTH = 100
 _MAX_TEXT_LENGTH = 100_000
 
 # A header is one line; this is everything that a mail program may read as a line end.
@@ -48,7 +50,8 @@ _NOT_TOKEN_PATTERN = re.compile(r"[^A-Za-z0-9._-]+")
 
 # 7bit: text other than short ASCII lines is sent as quoted-printable or base64, so that no server
 # needs 8BITMIME and no line exceeds 998 octets (RFC 5322 2.1.1).
-_POLICY = SMTP.clone(cte_type="7bit")
+# The headers are folded already.
+_POLICY = SMTP.clone(cte_type="7bit", refold_source="none")
 
 _QUOTE_STYLE = "margin: 16px 0; padding: 0 0 0 14px; border-left: 3px solid #6911d4;"
 
@@ -70,20 +73,21 @@ def compose(
     group mails by subject.
     """
     mail = EmailMessage(_POLICY)
-    mail["From"] = sender
-    mail["To"] = to
-    if copies:
-        mail["Cc"] = copies
+    for name, addresses in (("From", [sender]), ("To", to), ("Cc", copies)):
+        if addresses:
+            mail.set_raw(name, address_header(name, addresses))
     title = message.title if thread is None else f"Re: {thread.title}"
-    mail["Subject"] = shorten(_line(title), _MAX_SUBJECT_LENGTH) or "Penpot"
+    subject = shorten(_line(title), _MAX_SUBJECT_LENGTH) or "Penpot"
+    mail.set_raw("Subject", text_header("Subject", subject))
     mail["Date"] = _date(message.at)
-    mail["Message-ID"] = f"<{_hash(key)}@{sender.domain}>"
+    mail.set_raw("Message-ID", f"<{_hash(key)}@{sender.domain}>")
     if thread is not None:  # RFC 5322, section 3.6.4
-        mail["In-Reply-To"] = thread.last
-        mail["References"] = " ".join(dict.fromkeys((thread.root, thread.last)))
+        mail.set_raw("In-Reply-To", thread.last)
+        ids = dict.fromkeys((thread.root, thread.last))
+        mail.set_raw("References", fold("References", ids))
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: suppresses out-of-office replies
     for header, value in (("X-Penpot-Event", message.event), ("X-Penpot-Team", message.team)):
-        if token := _NOT_TOKEN_PATTERN.sub("-", value).strip("-")[:100]:
+        if token := _NOT_TOKEN_PATTERN.sub("-", value).strip("-")[:60]:
             mail[header] = token
     body, footer = cut(parse(message.content.body), _MAX_TEXT_LENGTH), parse(message.content.footer)
     mail.set_content(_clean(_plain(message, body, footer)))
@@ -119,20 +123,16 @@ def mailbox(person: Mention) -> Address | None:
     local, _, domain = mail_address(person).rpartition("@")
     if not _LOCAL_PART_PATTERN.fullmatch(local) or not _DOMAIN_PATTERN.fullmatch(domain):
         return None
-    return Address(_line(person.name), local, domain)
+    return Address(shorten(_line(person.name), _MAX_NAME_LENGTH), local, domain)
 
 
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:40]
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _line(text: str) -> str:
-    """Text for a header.
-
-    Python's ``email`` decodes RFC 2047 encoded words in header values, including line ends:
-    ``=?utf-8?q?=0D=0ABcc:…?=`` would add a header. An invisible joiner after ``=`` prevents that.
-    """
-    return _BLANKS_PATTERN.sub(" ", _clean(text)).strip().replace("=?", "=\u2060?")
+    """Text for a header."""
+    return _BLANKS_PATTERN.sub(" ", _clean(text)).strip()
 
 
 def _clean(text: str) -> str:

@@ -5,7 +5,6 @@ import hashlib
 import re
 from collections.abc import Iterator
 from email.message import EmailMessage
-from email.policy import SMTP
 from html import unescape
 from itertools import islice
 from typing import Any
@@ -60,7 +59,7 @@ def preview(
 def source(message: Message) -> str:
     """The mail as its server gets it, to an example's address."""
     mail = compose(message, "preview", address(_SENDER), [address(_RECIPIENTS[0])])
-    return mail.as_bytes(policy=SMTP).decode()
+    return mail.as_bytes().decode()
 
 
 def frame(html: str) -> PreviewFrame:

@@ -40,6 +40,13 @@ Host = Annotated[
         'must be a host\'s name or IP address alone, such as "smtp.example.com"',
     ),
 ]
+HelloName = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z.:]+\]",
+        'must be a host\'s full name such as "relay.example.com", or its address as "[192.0.2.1]"',
+    ),
+]
 MailAddress = Annotated[str, AfterValidator(_address)]
 
 
@@ -54,6 +61,8 @@ class SmtpSettings(SettingsModel):
     """Goes together with username."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
     """Encryption: "starttls", "tls" or "none"."""
+    hello: HelloName | None = None
+    """Name of this host in EHLO."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:

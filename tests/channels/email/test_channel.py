@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from relay.channels.base import DeliveryError, ReplyTo, RetryLater
+from relay.channels.base import DeliveryError, Misconfigured, ReplyTo, RetryLater
 from relay.channels.email import channel as module
 from relay.messages.message import Content, Mention, Message
 from tests.channels import builders
@@ -78,7 +78,7 @@ async def test_the_same_delivery_has_the_same_message_id(mail_server: Start) -> 
         async with opened(settings) as channel:
             ids.append((await channel.send(MESSAGE, key)).id)
     assert ids[0] == ids[1] != ids[2]
-    assert re.fullmatch(r"<[0-9a-f]{40}@example\.com>", ids[0])
+    assert re.fullmatch(r"<[0-9a-f]{32}@example\.com>", ids[0])
 
 
 async def test_a_server_that_closes_each_connection_gets_every_mail(mail_server: Start) -> None:
@@ -118,13 +118,13 @@ async def test_an_unknown_authority_is_refused(tls: str, mail_server: Start) -> 
 async def test_no_password_is_sent_without_starttls(mail_server: Start) -> None:
     server = mail_server(auth=True)
     error = await delivery_error(builders.email(server.port, "starttls", login=True))
-    assert (type(error), error.reason) == (RetryLater, "starttls")
+    assert (type(error), error.reason) == (Misconfigured, "starttls")
 
 
 async def test_a_server_without_login_is_an_error(mail_server: Start) -> None:
     server = mail_server()
     error = await delivery_error(builders.email(server.port, login=True))
-    assert (type(error), error.reason) == (RetryLater, "auth")
+    assert (type(error), error.reason) == (Misconfigured, "auth")
     assert "remove username" in error.detail
 
 
@@ -201,7 +201,49 @@ async def test_a_server_that_refuses_all_recipients_is_retried(
     )
     error = await delivery_error(builders.email(server.port, to=TWO))
     assert (type(error), error.reason) == (RetryLater, "450")
-    assert "refuses all recipients" in error.detail
+    assert "ada@example.com: 4.7.1 greylisted" in error.detail
+
+
+async def test_a_recipient_that_a_person_can_fix_is_never_skipped(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    server = mail_server(replies={"gone@example.com": "554 5.7.1 Relay access denied"})
+    async with opened(builders.email(server.port, to=TWO)) as channel:
+        for _ in range(3):
+            with pytest.raises(Misconfigured, match="nobody has the mail yet"):
+                await channel.send(MESSAGE, "delivery-1")
+            now += 10 * module._MAX_RECIPIENT_DELAY
+        server.replies.clear()
+        await channel.send(MESSAGE, "delivery-1")
+    assert [mail.recipients for mail in server.mails] == [list(TWO)]
+
+
+async def test_a_recipient_whose_refusal_is_not_understood_is_skipped_after_an_hour(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    server = mail_server(replies={"gone@example.com": "550 not today"})
+    async with opened(builders.email(server.port, to=TWO)) as channel:
+        for _ in range(2):
+            with pytest.raises(Misconfigured):
+                await channel.send(MESSAGE, "delivery-1")
+            now += 1800
+        await channel.send(MESSAGE, "delivery-1")
+    assert server.mails[0].recipients == ["ada@example.com"]
+    assert "refuses gone@example.com: 550 not today" in caplog.text
+
+
+@pytest.mark.parametrize("hello", ["relay.example.net", "[192.0.2.1]", None])
+async def test_the_name_in_ehlo_is_the_config_s_or_the_sender_s_domain(
+    hello: str | None, mail_server: Start
+) -> None:
+    server = mail_server()
+    async with opened(builders.email(server.port, hello=hello)) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+    assert server.hellos == [hello or "example.com"]
 
 
 # The doctor's checks

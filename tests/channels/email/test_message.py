@@ -88,7 +88,7 @@ def test_an_encoded_word_in_a_title_is_not_decoded() -> None:
     mail = compose(message, "k", SENDER, TO)
     parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
     assert parsed["Bcc"] is None
-    assert parsed["Subject"].replace("\u2060", "") == message.title
+    assert parsed["Subject"] == message.title
 
 
 def test_a_long_subject_is_cut_and_survives_folding() -> None:
