@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Sized
 from dataclasses import dataclass, replace
 from functools import partial
@@ -113,12 +114,14 @@ class _Service:
         context = QueueContext(
             self.store, self.metrics, notices, retention, clock.is_trusted, changed=changed
         )
-        penpot = lookups = thumbnails = None
+        penpot = directory = lookups = thumbnails = None
         if config.penpot.access_token is not None:  # otherwise httpx is not loaded
             from relay.penpot.api import PenpotClient
+            from relay.sync.directory import TeamDirectory
 
             penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
-            lookups = Lookups(penpot, facts, self.store, self.metrics)
+            directory = TeamDirectory(config, self.store, notices, time.time)
+            lookups = Lookups(penpot, facts, self.store, self.metrics, directory)
             thumbnails = Thumbnails(penpot, self.metrics)
             context = replace(context, pictures=thumbnails.get)
         self._queues = QueueManager(_queue_settings(config, self.store), context)
@@ -132,10 +135,12 @@ class _Service:
         )
         self._retention = Retention(self.store, retention, partial(clock.is_trusted, GRACE_SECONDS))
         self._sync = None
-        if penpot is not None and config.sync.enabled and role.delivers:
+        if penpot and directory and config.sync.enabled and role.delivers:
             from relay.sync.sync import PenpotSync
 
-            self._sync = PenpotSync(config, penpot, self.store, self.metrics, notices, self._stored)
+            self._sync = PenpotSync(
+                config, penpot, directory, self.store, self.metrics, notices, self._stored
+            )
         self._tasks: list[asyncio.Task[None]] = []
 
     def wake(self, names: Collection[str]) -> None:

@@ -28,7 +28,8 @@ from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
-from relay.sync.webhooks import TeamDirectory, WebhookFix, check_webhook, lists_old_secret
+from relay.sync.directory import TeamDirectory
+from relay.sync.webhooks import WebhookFix, check_listing, check_webhook, lists_old_secret
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 """Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""
@@ -66,8 +67,9 @@ async def examine(
             token = await _check_token(penpot)
             yield "penpot", token
             if token.ok:
-                async for team, webhook, fix in _check_webhooks(config, penpot, store):
-                    yield team, webhook
+                checks = _check_webhooks(config, penpot, store, reads_all=not known)
+                async for subject, webhook, fix in checks:
+                    yield subject, webhook
                     if fix is not None and fixes is not None:
                         fixes.append(fix)
     queues = config.queues()
@@ -164,14 +166,23 @@ async def _check_token(penpot: PenpotClient) -> Finding:
 
 
 async def _check_webhooks(
-    config: Config, penpot: PenpotClient, store: Store | None
+    config: Config, penpot: PenpotClient, store: Store | None, *, reads_all: bool
 ) -> AsyncIterator[tuple[str, Finding, WebhookFix | None]]:
-    directory = TeamDirectory(config, penpot, store, time.time)
+    """``reads_all``: whether the webhooks of all Penpot teams are read though the config's teams
+    are verified."""
+    directory = TeamDirectory(config, store, None, time.time)
     for team in config.teams:
         try:
-            yield team, *await check_webhook(config, penpot, directory, team)
+            while reads_all and not await directory.read(penpot):
+                pass
+            while (id_ := await directory.search(team, penpot)) is None:
+                pass
+            listed = directory.listed_in(team)
+            if (finding := check_listing(config, team, id_, listed)) is not None:
+                yield "penpot", finding, None
+            yield team, *await check_webhook(config, penpot, team, id_, is_listed=bool(listed))
             if store is not None and len(config.teams[team].secret) > 1:
-                is_listed = await lists_old_secret(config, penpot, directory, team)
+                is_listed = await lists_old_secret(config, penpot, team, id_)
                 async for finding in _check_old_secret(config, store, team, is_listed):
                     yield team, finding, None
         except (PenpotError, StoreUnavailable) as error:

@@ -305,6 +305,52 @@ async def test_a_secret_is_changed_step_by_step(tmp_path: Path) -> None:
         assert not any("old secret" in text for text in found)
 
 
+async def test_a_webhook_that_two_teams_list_is_a_problem_until_team_id_decides(
+    tmp_path: Path,
+) -> None:
+    with StandIn() as penpot:
+        world = penpot.world
+        acme, rnd = world.by_name("teams", "acme"), world.by_name("teams", "rnd")
+        for number, team in enumerate((acme, rnd)):
+            id_ = f"b0000000-0000-4000-8000-00000000000{number}"
+            world.webhooks[id_] = Webhook(id_, team, HOOK, profile=world.me)
+        names = f"“{world.teams[acme].name}” ({acme}) and “{world.teams[rnd].name}” ({rnd})"
+        config = team_config(penpot, tmp_path)
+        findings = [item async for item in examine(config)]
+        (about,) = [item for subject, item in findings if names in item.text]
+        assert ("penpot", about) in findings  # the inspector hides it from viewers of one team
+        assert not about.ok
+        assert about.text.endswith("Remove it from the others, or set teams.acme.team_id")
+        (own,) = [item for subject, item in findings if subject == "acme"]
+        assert not own.ok
+        assert "more than one Penpot team lists it" in own.text
+        assert rnd not in own.text
+
+        decided = [item async for item in examine(team_config(penpot, tmp_path, team_id=acme))]
+        assert all(item.ok for subject, item in decided if subject in ("acme", "penpot"))
+        assert any(names in item.text for _, item in decided)
+
+
+async def test_a_team_that_lists_the_webhook_later_is_named(tmp_path: Path) -> None:
+    with StandIn() as penpot:
+        world, rnd = penpot.world, penpot.world.by_name("teams", "rnd")
+        world.webhooks[ID] = Webhook(ID, world.by_name("teams", "acme"), HOOK, profile=world.me)
+        config = team_config(penpot, tmp_path)
+        store = SqliteStore(tmp_path / "relay.db")
+        await store.open()
+        await store.close()
+        assert (await webhook_finding(config))[0].ok
+        other = "b0000000-0000-4000-8000-000000000002"
+        world.webhooks[other] = Webhook(other, rnd, HOOK)
+        findings = [item async for item in examine(config)]
+        assert any(not item.ok and rnd in item.text for _, item in findings)
+        assert (await webhook_finding(config))[0].ok
+        calls = penpot.count("get-webhooks")
+        narrowed = [item async for item in examine(config, known=["acme", "other"])]
+        assert not any(rnd in item.text for _, item in narrowed)
+        assert penpot.count("get-webhooks") == calls + 1
+
+
 def test_the_command_asks_before_each_fix(tmp_path: Path) -> None:
     with StandIn() as penpot:
         world = penpot.world

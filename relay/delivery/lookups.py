@@ -13,13 +13,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cachetools import LRUCache, TTLCache
 
 from relay.metrics import Metrics
 from relay.penpot.client import (
     ALL,
+    CallBudget,
     CallPolicy,
     CircuitBreaker,
     PenpotBusy,
@@ -45,6 +46,7 @@ from relay.penpot.facts import (
     facts_from_answer,
     facts_from_event,
     lookup_plan,
+    own_part,
     recently_modified,
 )
 from relay.store.base import Store
@@ -55,7 +57,10 @@ if TYPE_CHECKING:  # httpx is only loaded where there is a token
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 LOOKUP_TIMEOUT = 2.0  # seconds that an event waits for all its lookups
+MAX_SEARCH_CALLS = 60  # per minute, to read Penpot's lists of webhooks
 REPEAT_INTERVAL = 300.0  # seconds in which a call is not repeated, whatever its answer was
 NAMES_TTL = 24 * 3600.0
 """Seconds after which a team's people and projects are looked up again: no event reports that a
@@ -67,6 +72,7 @@ PENPOT_STATE_KEY = "penpot"
 MAX_CACHED_FACTS = 10_000  # facts in memory, also empty ones
 _MAX_ASKED = 10_000  # calls
 _MAX_FACTS = 500  # facts of one answer that are kept though no event needs them yet
+_SEARCH = "search"  # key of the task that reads Penpot's lists of webhooks
 _MAX_ROUNDS = 6  # such as: the library → the team's projects → their files → the people
 
 
@@ -163,21 +169,47 @@ class FactCache:
         return facts
 
 
+class VerifiedTeams(Protocol):
+    """Which team in Penpot each hook belongs to; see ``relay.sync.directory``."""
+
+    async def verified(self, team: str) -> str:
+        """The id in Penpot; empty if none is verified."""
+        ...
+
+    async def is_read_due(self, team: str) -> bool:
+        """Whether ``read`` may change that."""
+        ...
+
+    async def read(self, penpot: "PenpotClient") -> bool:
+        """Read the next of Penpot's lists; whether all were read. Raises ``PenpotError``."""
+        ...
+
+
 class Lookups:
     """Asks Penpot for missing facts and adds them to the cache."""
 
     def __init__(
-        self, penpot: "PenpotClient", cache: FactCache, store: Store, metrics: Metrics
+        self,
+        penpot: "PenpotClient",
+        cache: FactCache,
+        store: Store,
+        metrics: Metrics,
+        teams: VerifiedTeams,
     ) -> None:
         """``close`` closes ``penpot``."""
         self._breaker = CircuitBreaker(self._failed, self._answered)
         self._penpot = penpot.with_policy(CallPolicy(metrics.lookup, self._breaker))
+        self._teams = teams
+        self._search_budget = CallBudget(MAX_SEARCH_CALLS)
+        policy = CallPolicy(metrics.lookup, self._breaker, self._search_budget)
+        self._searching_penpot = penpot.with_policy(policy)
+        self._search_awaited_until = math.inf  # on the monotonic clock
         self._cache = cache
         self._store = store
         self._methods: Mapping[str, Callable[..., Coroutine[Any, Any, Any]]] = {
             THREAD: self._penpot.comment_thread,
             MEMBERS: self._penpot.team_members,
-            PROJECT: self._penpot.project,
+            PROJECT: partial(self._penpot.project, max_age=LOOKUP_TIMEOUT),
             PROJECTS: self._penpot.projects,
             FILES: self._penpot.project_files,
             LIBRARIES: self._penpot.file_libraries,
@@ -187,7 +219,7 @@ class Lookups:
         self._asked: TTLCache[tuple[str, LookupCall], bool] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
         # The ids of the projects that changed last, by team.
         self._projects: TTLCache[tuple[str, str], Any] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
-        self._names_checked: TTLCache[tuple[str, str], bool] = TTLCache(_MAX_ASKED, NAMES_TTL / 24)
+        self._names_checked: TTLCache[str, bool] = TTLCache(_MAX_ASKED, NAMES_TTL / 24)
         self._is_refused = False
         self._state = self._stored_state = "unknown"
 
@@ -200,13 +232,41 @@ class Lookups:
         await self._tasks.close()
         await self._penpot.close()
 
+    async def team_id(self, team: str) -> str:
+        """The verified id of a team in Penpot; empty if there is none: nothing may be read then.
+
+        Raises ``StoreUnavailable``."""
+        return await self._teams.verified(team)
+
+    async def find_team(self, team: str, asks: Callable[[], None]) -> str:
+        """As ``team_id``. Where none is verified, Penpot's lists of webhooks are read in the
+        background. In the first ``LOOKUP_TIMEOUT`` of that an event waits for the result."""
+        id_ = await self._teams.verified(team)
+        if self.is_paused or not await self._teams.is_read_due(team):
+            return id_
+        task = self._tasks.start(_SEARCH, self._search)
+        now = time.monotonic()
+        self._search_awaited_until = min(self._search_awaited_until, now + LOOKUP_TIMEOUT)
+        if not id_ and now < self._search_awaited_until:
+            asks()
+            await asyncio.wait({task}, timeout=self._search_awaited_until - now)
+            id_ = await self._teams.verified(team)
+        return id_
+
+    async def _search(self) -> None:
+        is_done = False
+        while not is_done:
+            await asyncio.sleep(self._search_budget.wait())
+            is_done = await self._teams.read(self._searching_penpot)
+
     async def fill(
         self, event: Event, team: str, team_id: str, received_at: float, asks: Callable[[], None]
     ) -> Event:
         """Add all facts that an event needs to the cache. Returns the event with what is true of
         this moment only: the id of the object that it created, whether its thread is resolved.
 
-        ``team`` is the team's key in the config, ``team_id`` its id there, if any. ``asks`` is
+        ``team`` is the team's key in the config, ``team_id`` its verified id in Penpot. If the
+        event names a file or project of another team, no other call is made for it. ``asks`` is
         called before the first call. Raises ``StoreUnavailable``.
         """
         if self.is_paused:
@@ -222,26 +282,29 @@ class Lookups:
                     event = _with_current(event, enriched, answers, at)
                     calls = await self._plan(enriched, team) - done
                     if not calls:
-                        await self._refresh_names(enriched, team, team_id)
+                        await self._refresh_names(team, team_id)
                         break
                     asks()
                     done |= calls
-                    new_answers = await self._ask(team, team_id, calls)
-                    await self._add_needed_facts(enriched, team, team_id, new_answers)
+                    # Continues after the timeout: a later event may need the answers.
+                    ask = partial(self._ask, team, team_id, calls)
+                    asking = self._tasks.start((team, frozenset(calls)), ask)
+                    if not (new_answers := await asyncio.shield(asking)):
+                        break
+                    await self._add_needed_facts(enriched, team, new_answers)
                     answers |= new_answers
         except TimeoutError:
             if self._breaker.last_answer_at < started:
                 self._breaker.failed(ALL, PenpotBusy(f"no answer within {LOOKUP_TIMEOUT:g} s"))
         return event
 
-    async def _refresh_names(self, enriched: Event, team: str, team_id: str) -> None:
+    async def _refresh_names(self, team: str, team_id: str) -> None:
         """Look up a team's people and projects once a day, without waiting for the answer."""
-        key = team, enriched.team.id
-        if not enriched.team.id or key in self._names_checked:
+        if team in self._names_checked:
             return
-        self._names_checked[key] = True
+        self._names_checked[team] = True
         for method in _DAILY:
-            call = LookupCall(method, (enriched.team.id,))
+            call = LookupCall(method, (team_id,))
             stored = await self._store.get_value(_asked_key(team, call))
             if stored is None:  # the known names are from today
                 await self._store.put_value(_asked_key(team, call), "")
@@ -259,15 +322,20 @@ class Lookups:
             calls.add(created)
         return {call for call in calls if not self._breaker.is_open(call.method)}
 
+    async def _is_own(self, call: LookupCall, team_id: str) -> bool:
+        if call.method in (THREAD, LIBRARIES):
+            return await self._penpot.team_of_file(call.ids[0], team_id) == team_id
+        if call.method in (PROJECT, FILES):
+            return await self._penpot.team_of_project(call.ids[0], team_id) == team_id
+        return call.ids in ((), (team_id,))
+
     async def _ask(self, team: str, team_id: str, calls: set[LookupCall]) -> dict[LookupCall, Any]:
-        """The answers of concurrent calls, without those that failed; None for "not found"."""
-        tasks = {call: self._start(team, team_id, call) for call in calls}
-        await asyncio.wait(tasks.values())
-        return {
-            call: task.result()
-            for call, task in tasks.items()
-            if not task.cancelled() and task.exception() is None
-        }
+        """The answers of concurrent calls, without those that failed; None for "not found". Empty
+        if one is about an object that the team does not have: only its team was asked for then."""
+        verified = await _results({call: self._is_own(call, team_id) for call in calls})
+        if not all(verified.values()):
+            return {}
+        return await _results({call: self._start(team, team_id, call) for call in verified})
 
     def _start(self, team: str, team_id: str, call: LookupCall) -> asyncio.Task[Any]:
         """The task of a call, shared by all events that need it."""
@@ -276,11 +344,11 @@ class Lookups:
     async def _call(self, team: str, team_id: str, call: LookupCall) -> Any:
         """Raises ``PenpotError``."""
         started = time.monotonic()
-        answer = await self._methods[call.method](*call.ids)
+        answer = own_part(call, await self._methods[call.method](*call.ids), team_id)
         if answer is not None:
             if call.method == PROJECTS:
                 self._projects[team, call.ids[0]] = recently_modified(answer)
-            facts = islice(facts_from_answer(call, answer, team_id), _MAX_FACTS)
+            facts = islice(facts_from_answer(answer), _MAX_FACTS)
             await self._cache.add(team, list(facts), started)
             if call.method in _DAILY:
                 await self._store.put_value(_asked_key(team, call), "")
@@ -288,15 +356,15 @@ class Lookups:
         return answer
 
     async def _add_needed_facts(
-        self, enriched: Event, team: str, team_id: str, answers: Mapping[LookupCall, Any]
+        self, enriched: Event, team: str, answers: Mapping[LookupCall, Any]
     ) -> None:
         """Add what this event needs of answers with more than ``_MAX_FACTS`` facts."""
         needed = {enriched.file.id, enriched.library.id, enriched.previous.id, enriched.actor.id}
         needed |= {file.id for file in enriched.files}
         needed |= {person.id for person in enriched.comment.mentions}
-        for call, answer in answers.items():
+        for answer in answers.values():
             if isinstance(answer, tuple) and len(answer) > _MAX_FACTS // 2:
-                facts = facts_from_answer(call, answer, team_id)
+                facts = facts_from_answer(answer)
                 await self._cache.add(team, [fact for fact in facts if fact.id in needed])
 
     def _failed(self, method: str, error: PenpotError, is_first: bool) -> None:
@@ -333,6 +401,20 @@ class Lookups:
             except StoreUnavailable as error:
                 log.warning("the store can't write Penpot's state: %s", error)
             self._stored_state = state
+
+
+async def _results(
+    pending: Mapping[LookupCall, Coroutine[Any, Any, T] | asyncio.Task[T]],
+) -> dict[LookupCall, T]:
+    """The results, without those of calls that failed."""
+    results = {}
+    outcomes = await asyncio.gather(*pending.values(), return_exceptions=True)
+    for call, outcome in zip(pending, outcomes, strict=True):
+        if not isinstance(outcome, BaseException):
+            results[call] = outcome
+        elif not isinstance(outcome, PenpotError | StoreUnavailable | asyncio.CancelledError):
+            raise outcome
+    return results
 
 
 def _log_bug(key: object, error: BaseException) -> None:

@@ -45,6 +45,16 @@ NOTICES: Mapping[str, Notice] = {
         {"problem": "why it was off: problem.detail (empty if Penpot recorded no failed call)"},
         {"problem": {"detail": "Relay did not answer in time", "reason": ""}},
     ),
+    "webhook-listed-twice": Notice(
+        "more than one Penpot team lists the webhook",
+        {"problem": "what Relay does meanwhile: problem.detail (a sentence)"},
+        {
+            "problem": {
+                "detail": "Relay reads only the team that it found first",
+                "reason": "",
+            }
+        },
+    ),
     "test": Notice("`relay send` or the inspector sends a test message"),
     "digest": Notice(
         "many messages wait for a channel and are sent as one",

@@ -27,7 +27,7 @@ class EventSource:
 
     team: str  # key in the config
     name: str  # shown where no event has named the team
-    team_id: str = ""  # in Penpot, where the config has it
+    team_id: str = ""  # in Penpot, where it is known
     penpot_url: str = ""
 
     @classmethod
@@ -155,6 +155,8 @@ class EventPreparer:
         self, stored: StoredEvent, preparation: _Preparation | None = None
     ) -> PreparedEvent:
         source = EventSource.of(self._config, stored.team)
+        if self._lookups is not None:
+            source = replace(source, team_id=await self._lookups.team_id(stored.team))
         look_up = None
         if preparation is not None:
             look_up = partial(self._look_up_until_turn, stored, source, preparation)
@@ -184,13 +186,15 @@ class EventPreparer:
         ]
         if self._lookups is None or not channels:
             return event
+        team_id = await self._lookups.find_team(source.team, begun)
+        if not team_id or event.team.id not in ("", team_id):
+            return event  # Penpot sends an event only to the webhooks of the team that it names
         deadline = time.monotonic() + LOOKUP_TIMEOUT
-        own_team = source.team_id
-        event = await self._lookups.fill(event, source.team, own_team, stored.received_at, begun)
+        event = await self._lookups.fill(event, source.team, team_id, stored.received_at, begun)
         with_picture = any(channel.has_thumbnails for channel in channels)
         if self._thumbnails is None or not with_picture or self._lookups.is_paused:
             return event
         begun()
-        enriched = await self._facts.enriched(event, source.team, "", own_team)
-        media = await self._thumbnails.of(enriched, deadline - time.monotonic(), own_team)
+        enriched = await self._facts.enriched(event, source.team, "", team_id)
+        media = await self._thumbnails.of(enriched, deadline - time.monotonic(), team_id)
         return replace(event, file=replace(event.file, thumbnail=media))

@@ -14,7 +14,6 @@ from relay.penpot.events import Event
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient
-    from relay.penpot.records import FileRecord
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +29,20 @@ class Thumbnails:
         self._breaker = CircuitBreaker(_log_failure, delay=FAILURE_DELAY)
         self._penpot = penpot.with_policy(CallPolicy(metrics.lookup, self._breaker))
 
-    async def of(self, event: Event, seconds: float, team_id: str = "") -> str:
+    async def of(self, event: Event, seconds: float, team_id: str) -> str:
         """Fetch the event's thumbnail, within ``seconds``, and return its id: that of the board of
-        a comment, else that of its file. Empty where there is none; and, with ``team_id``, where
-        the file belongs to another team: otherwise whoever knows a hook's address gets any picture
+        a comment, else that of its file. Empty where there is none, and where the file belongs to
+        another team than ``team_id``: otherwise whoever knows a hook's address gets any picture
         that the token's user may see."""
         if event.group not in ("comments", "files", "libraries") or event.name == "delete-file":
             return ""
+        if not event.file.id:
+            return ""
         try:
             async with asyncio.timeout(seconds):
-                if team_id and await self._file(event, team_id) is None:
+                if await self._penpot.team_of_file(event.file.id, team_id) != team_id:
                     return ""
-                media = await self._thumbnail_id(event)
+                media = await self._thumbnail_id(event, team_id)
                 return media if media and await self._fetch(media) else ""
         except (TimeoutError, PenpotError):
             return ""
@@ -54,31 +55,19 @@ class Thumbnails:
         except (TimeoutError, PenpotError):
             return None
 
-    async def _thumbnail_id(self, event: Event) -> str:
-        file_id, board = event.file.id, event.thread.board
-        if file_id and board and event.page.id:
-            boards = await self._penpot.object_thumbnails(file_id, _LIST_TTL)
+    async def _thumbnail_id(self, event: Event, team_id: str) -> str:
+        file, board, project = event.file.id, event.thread.board, event.project.id
+        if board and event.page.id:
+            boards = await self._penpot.object_thumbnails(file, _LIST_TTL)
             if media := (boards or {}).get((event.page.id, board)):
                 return media
-        file = await self._file(event)
-        return file.thumbnail_id if file else ""
-
-    async def _file(self, event: Event, team_id: str = "") -> "FileRecord | None":
-        """The event's file as its project lists it, if the team owns it."""
-        if not (event.file.id and event.project.id):
-            return None
+        if not project or await self._penpot.team_of_project(project, team_id) != team_id:
+            return ""
         for ttl in (_LIST_TTL, _REFRESH_INTERVAL):  # it may be new, or have been moved there
-            files = await self._penpot.project_files(event.project.id, ttl)
-            file = next((file for file in files or () if file.id == event.file.id), None)
-            if file is not None:
-                break
-        if file is None or not team_id:
-            return file
-        owner = file.team_id
-        if not owner:  # old versions of Penpot list files without it
-            project = await self._penpot.project(event.project.id, _LIST_TTL)
-            owner = project.team_id if project else ""
-        return file if owner == team_id else None
+            for listed in await self._penpot.project_files(project, ttl) or ():
+                if listed.id == file:
+                    return listed.thumbnail_id
+        return ""
 
     async def _fetch(self, media: str) -> Picture | None:
         asset = await self._penpot.asset(media)

@@ -8,7 +8,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from copy import copy
 from functools import partial
 from types import MappingProxyType
@@ -53,14 +53,19 @@ MAX_CONCURRENT_CALLS = 8  # Penpot's own limit, if enabled, is 10 per profile
 MAX_CACHED_ANSWERS = 1000
 MAX_ANSWER_AGE = 60.0  # seconds
 MAX_CACHED_ASSET_BYTES = 16 * 1024 * 1024
+MAX_OWNERS = 10_000  # files and projects of which the team is kept
+OWNER_TTL = 3600.0  # seconds for which that is used
+OTHER_OWNER_TTL = 300.0  # seconds if it is another team than expected, or none
 ASSET: Final = "asset"  # stands for the method of a download in metrics and errors
 
+_FILE, _PROJECT = "get-team", "get-project"  # the methods whose answers name the team
 _PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
 _TOKEN_PATTERN = re.compile(r"[!-~]+")
 _ANONYMOUS = "00000000-0000-0000-0000-000000000000"
 
 T = TypeVar("T")
 _Key = tuple[str, ...]  # method and ids
+_Owned = tuple[str, str]  # method and id: people may give a file the id of another team's project
 _Answers = MutableMapping[_Key, tuple[float, Any]]  # with the time of the answer
 
 
@@ -103,6 +108,8 @@ class RpcClient:
         self._assets: _Answers = LRUCache(
             MAX_CACHED_ASSET_BYTES, lambda answer: len(answer[1].content)
         )
+        # By file or project: the time of the answer, and the team's id or an empty text.
+        self._owners: TTLCache[_Owned, tuple[float, str]] = TTLCache(MAX_OWNERS, OWNER_TTL)
         self._policy = CallPolicy()
         self._root = self
 
@@ -248,8 +255,6 @@ class PenpotClient(RpcClient):
     """
 
     team_members = _by_id("get-team-members", "teamId", many(person))  # without former ones
-    projects = _by_id("get-projects", "teamId", many(ProjectRecord.from_row))
-    """Includes deleted projects that can be restored."""
     file_libraries = _by_id("get-file-libraries", "fileId", many(FileRecord.from_row))
     comments = _by_id("get-comments", "threadId", many(CommentRow.from_row))  # oldest first
     comment_threads = _by_id("get-comment-threads", "fileId", many(ThreadRow.from_row))
@@ -283,13 +288,59 @@ class PenpotClient(RpcClient):
 
     async def project(self, project_id: str, max_age: float = 0.0) -> ProjectRecord | None:
         read = one(ProjectRecord.from_row, uuid(project_id))
-        return await self._lookup("get-project", read, {"id": project_id}, max_age)
+        return await self._lookup(_PROJECT, read, {"id": project_id}, max_age)
+
+    async def projects(self, team_id: str) -> tuple[ProjectRecord, ...] | None:
+        """Includes deleted projects that can be restored."""
+        read = many(ProjectRecord.from_row)
+        projects = await self._lookup("get-projects", read, {"teamId": team_id})
+        for project in projects or ():
+            self._set_owner(_PROJECT, project.id, project.team_id)
+        return projects
 
     async def project_files(
         self, project_id: str, max_age: float = 0.0
     ) -> tuple[FileRecord, ...] | None:
         read = many(FileRecord.from_row)
-        return await self._lookup("get-project-files", read, {"projectId": project_id}, max_age)
+        ids = {"projectId": project_id}
+        files = await self._lookup("get-project-files", read, ids, max_age)
+        _, owner = self._owners.get((_PROJECT, uuid(project_id)), (0.0, ""))
+        for file in files or ():  # old versions list files without their team
+            self._set_owner(_FILE, file.id, file.team_id or owner)
+        return files
+
+    async def team_of_file(self, file_id: str, expected: str) -> str:
+        """The id of the team that owns a file. Empty if the token's user is not in that team, or
+        there is no such file. The call reveals nothing else, so it comes first for an id that
+        Penpot did not give. It is repeated after ``OWNER_TTL``, or earlier unless the team is
+        ``expected``: files can be moved."""
+        return await self._owner(_FILE, file_id, expected, self._file_owner)
+
+    async def team_of_project(self, project_id: str, expected: str) -> str:
+        """As ``team_of_file``."""
+        return await self._owner(_PROJECT, project_id, expected, self._project_owner)
+
+    async def _owner(
+        self, method: str, id_: str, expected: str, ask: Callable[[str], Awaitable[str]]
+    ) -> str:
+        answered_at, team = self._owners.get((method, id_), (-math.inf, ""))
+        max_age = OWNER_TTL if team == expected else OTHER_OWNER_TTL
+        if time.monotonic() - answered_at >= max_age:
+            team = await ask(id_)
+            self._owners[method, id_] = time.monotonic(), team
+        return team
+
+    def _set_owner(self, method: str, id_: str, team: str) -> None:
+        if team:
+            self._owners[method, id_] = time.monotonic(), team
+
+    async def _file_owner(self, file_id: str) -> str:
+        team = await self._lookup(_FILE, one(TeamRecord.from_row), {"fileId": file_id})
+        return team.id if team else ""
+
+    async def _project_owner(self, project_id: str) -> str:
+        project = await self.project(project_id, MAX_ANSWER_AGE)
+        return project.team_id if project else ""
 
     async def builtin_templates(self) -> tuple[Subject, ...] | None:
         """The templates that ``clone-template`` refers to by id."""

@@ -22,7 +22,8 @@ Key = tuple[str, str]  # kind and id of a fact
 S = TypeVar("S", bound=Subject)
 
 MAX_FIRST_COMMENT_LENGTH: Final = 750  # characters of a thread's first comment that are stored
-OWN_TEAM: Final = ("own-team", "")  # key of the team that the webhook belongs to
+OWN_TEAM: Final = ("own-team", "")
+"""Key of the team that events named, for links only: who knows the hook's address may name any."""
 _PLACE_KINDS = frozenset({"file", "page", "project"})
 _FLAGS = {"yes": True, "no": False}
 _FLAG_TEXT: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
@@ -284,12 +285,16 @@ def lookup_plan(event: Event, nameless: bool, projects: Sequence[str] | None) ->
     """
     file, project, team, thread = event.file, event.project, event.team, event.thread
     calls = set()
-    if thread.id and not (
-        file.name
-        and project.id
-        and event.page.id
-        and thread.number is not None
-        and (thread.first or event.name == "create-comment-thread")
+    if (
+        thread.id
+        and file.id
+        and not (
+            file.name
+            and project.id
+            and event.page.id
+            and thread.number is not None
+            and (thread.first or event.name == "create-comment-thread")
+        )
     ):
         calls.add(LookupCall(THREAD, (file.id, thread.id)))
     if project.id and not (project.name and team.id):
@@ -299,7 +304,7 @@ def lookup_plan(event: Event, nameless: bool, projects: Sequence[str] | None) ->
     if event.name == "clone-template" and event.previous.id and not event.previous.name:
         calls.add(LookupCall(TEMPLATES))
     is_link = event.name == "link-file-to-library"
-    if is_link and not event.library.name:
+    if is_link and file.id and not event.library.name:
         calls.add(LookupCall(LIBRARIES, (file.id,)))
     if thread.id:
         return calls  # the thread's call returns the file as well
@@ -348,21 +353,23 @@ def recently_modified(projects: Iterable[ProjectRecord]) -> tuple[str, ...]:
     return tuple(project.id for project in latest)
 
 
-def facts_from_answer(call: LookupCall, answer: Any, team_id: str) -> Iterator[Fact]:
-    """The facts in an answer, without those of other teams than ``team_id``, if that is known.
+def own_part(call: LookupCall, answer: Any, team_id: str) -> Any:
+    """What of an answer belongs to the team; None for an object of another team."""
 
-    Otherwise the holder of one webhook could learn names in all teams of the token's user.
-    """
-    if call.method == MEMBERS and team_id and call.ids != (team_id,):
-        return
-    for record in answer if isinstance(answer, tuple) else (answer,):
+    def is_own(record: Any) -> bool:
+        if isinstance(record, Event) and record.file.id != call.ids[0]:
+            return False
         team = record.team.id if isinstance(record, Event) else getattr(record, "team_id", "")
-        if team and team_id and team != team_id:
-            continue
+        return team in ("", team_id)
+
+    if isinstance(answer, tuple):
+        return tuple(filter(is_own, answer))
+    return answer if answer is not None and is_own(answer) else None
+
+
+def facts_from_answer(answer: Any) -> Iterator[Fact]:
+    for record in answer if isinstance(answer, tuple) else (answer,):
         yield from (fact for fact in _facts(record) if fact.id and (fact.name or fact.refs))
-        # Penpot sends an event only to the webhooks of the team that its subject belongs to.
-        if team and call.method in (THREAD, PROJECT, LIBRARIES):
-            yield Fact.of(*OWN_TEAM, team=team)
 
 
 def _facts(record: Any) -> Iterator[Fact]:

@@ -116,13 +116,14 @@ class CommentPoller:
 
     async def _poll_file(self, file: str, team_id: str, *, is_first: bool) -> FilePoll:
         received = {id_: events for id_, events in self.received.items() if events.file == file}
-        rows = await self._penpot.comment_threads(file)
-        if rows is None:
+        owner = await self._penpot.team_of_file(file, team_id)
+        rows = await self._penpot.comment_threads(file) if owner == team_id else None
+        if rows is None and owner in ("", team_id):
             for thread in received:
                 del self.received[thread]
             return FilePoll()
         stored = await self._fingerprints(file)
-        if any(row.team_id not in ("", team_id) for row in rows):
+        if rows is None or any(row.team_id not in ("", team_id) for row in rows):
             await self._store_gone(await self._existing(stored))  # moved to another team
             return FilePoll()
         if is_first:
@@ -135,7 +136,7 @@ class CommentPoller:
         if missing := sorted((stored.keys() | created) - listed):
             gone = await self._existing(missing)
             # Penpot lists a deleted file as one without threads.
-            is_deleted = bool(rows) or await self._is_listed(file, gone)
+            is_deleted = bool(rows) or await self._is_listed(file, gone, team_id)
             count = await self._store_gone(gone, is_deleted=is_deleted)
             for id_ in missing:
                 self.received.pop(id_, None)
@@ -240,9 +241,13 @@ class CommentPoller:
                 snapshots.setdefault(id_, ThreadSnapshot(received.thread, {}))
         return [snapshot for snapshot in snapshots.values() if not snapshot.gone_at]
 
-    async def _is_listed(self, file: str, snapshots: Iterable[ThreadSnapshot]) -> bool:
+    async def _is_listed(
+        self, file: str, snapshots: Iterable[ThreadSnapshot], team_id: str
+    ) -> bool:
         projects = {str(snapshot.thread.row.get("projectId") or "") for snapshot in snapshots}
         for project in projects - {""}:
+            if await self._penpot.team_of_project(project, team_id) != team_id:
+                continue
             files = await self._penpot.project_files(project) or ()
             if any(listed.id == file for listed in files):
                 return True

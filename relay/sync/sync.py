@@ -16,9 +16,9 @@ from relay.penpot.wire import decode_body
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
+from relay.sync.directory import TeamDirectory
 from relay.sync.state import Backoff, SyncContext, forget_sync_state
 from relay.sync.team import COMMENTED_TTL, Job, TeamSync
-from relay.sync.webhooks import TeamDirectory
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class PenpotSync:
         self,
         config: Config,
         penpot: PenpotClient,
+        directory: TeamDirectory,
         store: Store,
         metrics: Metrics,
         notices: NoticeRenderer,
@@ -54,7 +55,7 @@ class PenpotSync:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._context = SyncContext(config, penpot, store, metrics, stored, clock, notices)
-        self._directory = TeamDirectory(config, penpot, store, clock)
+        self._directory = directory
         self._awaited_calls = 0  # since the last job that was chosen because it waited longest
         self._reset()
 

@@ -10,8 +10,9 @@ from relay.penpot.client import PenpotUnexpected
 from relay.penpot.records import ThreadRow
 from relay.penpot.text import uuid
 from relay.sync.comments import THREAD_BATCH_SIZE, CommentPoller, FilePoll, TeamScan
+from relay.sync.directory import TeamDirectory
 from relay.sync.state import Backoff, SyncContext, SyncState, jittered, load_state, save_state
-from relay.sync.webhooks import TeamDirectory, WebhookMonitor
+from relay.sync.webhooks import WebhookMonitor
 
 log = logging.getLogger(__name__)
 
@@ -147,12 +148,14 @@ class TeamSync:
         self._webhook_job.is_awaited = not self._state.team_id
 
     async def _check_webhook(self) -> None:
-        id_ = self._state.team_id or await self._directory.team_id(self.name)
+        penpot = self._context.penpot
+        id_ = self._state.team_id or await self._directory.search(self.name, penpot)
         if id_ is None:  # not known before the next part of the directory is read
             self._webhook_job.next_at = self._clock()
             return
         if not id_:
-            await self._webhooks.not_found()
+            is_listed = bool(self._directory.listed_in(self.name))
+            await self._webhooks.not_verified(is_listed=is_listed)
         else:
             if not self._state.team_id:
                 await self._begin(id_)

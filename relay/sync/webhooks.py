@@ -5,7 +5,6 @@ The last status is kept in the key-value store for ``relay log``, ``relay doctor
 inspector. A webhook's address contains its secret and appears in no text.
 """
 
-import asyncio
 import json
 import logging
 import uuid
@@ -17,9 +16,8 @@ from urllib.parse import urlsplit
 from relay.channels.base import Finding
 from relay.config.settings import Config
 from relay.penpot.api import PenpotClient
-from relay.penpot.client import PenpotBusy, PenpotError, PenpotUnexpected
-from relay.penpot.facts import OWN_TEAM, Fact
-from relay.penpot.records import WebhookRecord
+from relay.penpot.client import PenpotError
+from relay.penpot.records import TeamRecord, WebhookRecord
 from relay.store.base import Store
 from relay.store.records import NewDelivery
 from relay.sync.state import SyncContext
@@ -28,10 +26,8 @@ log = logging.getLogger(__name__)
 
 SWITCHED_ON = "webhook-switched-on"  # the event name of the notice
 NOTICE_INTERVAL = 6 * 3600.0  # seconds; at most one notice per team in it
-TEAM_TTL = 36.0  # seconds that the directory is valid, per team in it
-MAX_DIRECTORY_TTL = 3600.0  # seconds
 
-WebhookState: TypeAlias = Literal["active", "off", "missing", "hidden"]
+WebhookState: TypeAlias = Literal["active", "off", "missing", "hidden", "ambiguous"]
 
 _ERROR_TEXTS = {
     "connection-error": "it could not connect to Relay",
@@ -52,6 +48,10 @@ _REASONS: dict[WebhookState, str] = {
     "active": "",
     "hidden": _NOT_IN_TEAM,
     "missing": "Penpot has no webhook for this Relay: `relay doctor --fix` creates it",
+    "ambiguous": (
+        "more than one Penpot team lists it, so Relay reads nothing from Penpot for this team: "
+        "remove it from the other teams, or set team_id; `relay doctor` names them"
+    ),
 }
 _NOT_IN_ANY_TEAM = (
     "no team of the user of penpot.access_token has it: add that user to the team, and run "
@@ -147,9 +147,12 @@ class WebhookMonitor:
         await self._save(state, _REASONS[state])
         return False
 
-    async def not_found(self) -> None:
-        """No team of the token's user has the webhook."""
-        await self._save("missing", _NOT_IN_ANY_TEAM)
+    async def not_verified(self, *, is_listed: bool) -> None:
+        """No team of the token's user has the webhook, or ``is_listed``: several have it."""
+        if is_listed:
+            await self._save("ambiguous", _REASONS["ambiguous"])
+        else:
+            await self._save("missing", _NOT_IN_ANY_TEAM)
 
     async def _switch_on(self, webhook: WebhookRecord) -> bool:
         reason = off_reason(webhook)
@@ -223,84 +226,6 @@ def _key(team: str) -> str:
     return f"hook/{team}"
 
 
-class TeamDirectory:
-    """The webhooks of all Penpot teams of the token's user, by which teams are found."""
-
-    def __init__(
-        self, config: Config, penpot: PenpotClient, store: Store | None, clock: Callable[[], float]
-    ) -> None:
-        """``store`` is None before it exists; ``clock`` returns seconds."""
-        self._config = config
-        self._penpot = penpot
-        self._store = store
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._webhooks: dict[str, Sequence[WebhookRecord]] = {}  # by Penpot's team id
-        self._unread: list[str] = []
-        self._error = ""
-        self._read_at = self._ttl = 0.0
-
-    async def team_id(self, team: str) -> str | None:
-        """The Penpot id of a team: from the config, an event, an earlier search, or from a search
-        for its webhook. Empty if no team has the webhook, or had it when the directory was read.
-        None if more of the directory has to be read: each call reads one team.
-
-        Raises ``StoreUnavailable`` and ``PenpotError``; ``PenpotUnexpected`` also if the webhooks
-        of a team can't be read and no other team has it.
-        """
-        if configured := self._config.teams[team].team_id:
-            return configured.lower()
-        if self._store is None:
-            return await self._search(team)
-        facts = await self._store.facts(team, [OWN_TEAM])
-        if OWN_TEAM in facts and (id_ := Fact.loads(*OWN_TEAM, facts[OWN_TEAM]).ref("team")):
-            return id_
-        key = f"team/{team}"
-        entry = await self._store.get_value(key)
-        if entry is not None:
-            return entry.value
-        if found := await self._search(team):
-            await self._store.put_value(key, found)
-        return found
-
-    async def _search(self, team: str) -> str | None:
-        async with self._lock:
-            if not self._unread and not 0 <= self._clock() - self._read_at < self._ttl:
-                await self._list_teams()
-            if not (id_ := self._find(team)) and self._unread:
-                await self._read_webhooks(self._unread[0])
-                id_ = self._find(team)
-        if not id_ and self._unread:
-            return None
-        if not id_ and self._error:
-            raise PenpotUnexpected(f"Penpot can't list the webhooks of all teams: {self._error}")
-        return id_
-
-    def _find(self, team: str) -> str:
-        url, paths = self._config.server.public_url, self._config.hook_paths(team)
-        ids = (id_ for id_, hooks in self._webhooks.items() if own_webhooks(hooks, url, *paths))
-        return next(ids, "")
-
-    async def _list_teams(self) -> None:
-        self._unread = [team.id for team in await self._penpot.teams() or ()]
-        self._webhooks, self._error = {}, ""
-        # With few teams, a webhook that was just created is found by the next check.
-        at_least = self._config.sync.webhooks_every.total_seconds() / 2
-        self._ttl = max(at_least, min(len(self._unread) * TEAM_TTL, MAX_DIRECTORY_TTL))
-        self._read_at = self._clock()
-
-    async def _read_webhooks(self, id_: str) -> None:
-        try:
-            self._webhooks[id_] = await self._penpot.webhooks(id_) or ()
-        except (PenpotUnexpected, PenpotBusy) as error:
-            if isinstance(error, PenpotBusy) and not await self._penpot.still_responds(error):
-                raise
-            log.warning("can't list the webhooks of team %s in Penpot: %s", id_, error)
-            self._error = str(error)
-        self._unread.remove(id_)
-        self._read_at = self._clock()
-
-
 @dataclass(frozen=True, slots=True)
 class WebhookFix:
     """A change in Penpot that needs a confirmation."""
@@ -328,12 +253,27 @@ class WebhookFix:
         return Finding(True, self.done)
 
 
+def check_listing(
+    config: Config, team: str, id_: str, listed: Sequence[TeamRecord]
+) -> Finding | None:
+    """About other Penpot teams than the verified one, if any, which list the webhook. The finding
+    names them: it is not for those who may see only this team."""
+    if all(record.id == id_ for record in listed) or (len(listed) == 1 and not id_):
+        return None
+    names = " and ".join(f"“{record.name}” ({record.id})" for record in listed)
+    text = f"the webhook of {team} is listed by {names}: their events come to this hook"
+    if config.teams[team].team_id:
+        return Finding(True, f"warning: {text}; Relay reads only teams.{team}.team_id")
+    return Finding(False, f"{text}. Remove it from the others, or set teams.{team}.team_id")
+
+
 async def check_webhook(
-    config: Config, penpot: PenpotClient, directory: TeamDirectory, team: str
+    config: Config, penpot: PenpotClient, team: str, id_: str, *, is_listed: bool
 ) -> tuple[Finding, WebhookFix | None]:
-    """Raises ``PenpotError`` and ``StoreUnavailable``."""
-    while (id_ := await directory.team_id(team)) is None:
-        pass
+    """``id_`` is the verified id in Penpot; without one ``is_listed`` says whether Penpot teams
+    list the webhook. Raises ``PenpotError``."""
+    if not id_ and is_listed:
+        return Finding(False, f"its webhook in Penpot is ambiguous: {_REASONS['ambiguous']}"), None
     if not id_:
         return await _team_not_found(config, penpot, team)
     state, webhook = await find_webhook(config, penpot, team, id_)
@@ -358,11 +298,8 @@ async def check_webhook(
     return Finding(False, text), _creation(config, team, id_)
 
 
-async def lists_old_secret(
-    config: Config, penpot: PenpotClient, directory: TeamDirectory, team: str
-) -> bool:
-    """Whether Penpot lists a webhook with it. Raises ``PenpotError`` and ``StoreUnavailable``."""
-    id_ = await directory.team_id(team)
+async def lists_old_secret(config: Config, penpot: PenpotClient, team: str, id_: str) -> bool:
+    """Whether the team, with this id in Penpot, has a webhook with it. Raises ``PenpotError``."""
     webhooks = await penpot.webhooks(id_) if id_ else None
     return bool(own_webhooks(webhooks or (), "", *config.hook_paths(team)[1:]))
 

@@ -35,7 +35,8 @@ async def lookups() -> None:
             penpot.world.threads[thread] = Thread(thread, FILE, PAGE, "Page 1", number + 1, [first])
         extra = f'access_token = "{TOKEN}"'
         async with open_sink() as (sink, port), httpx.AsyncClient() as client:
-            with relay(slack(port, 1), penpot=penpot.url, extra=extra) as service:
+            channels = f'team_id = "{TEAM}"\n{slack(port, 1)}'
+            with relay(channels, penpot=penpot.url, extra=extra) as service:
                 for turn, what in enumerate(("cold", "known")):
                     sent: dict[int, float] = {}
                     calls = len(penpot.calls)

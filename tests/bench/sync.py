@@ -14,6 +14,7 @@ from relay.metrics import Metrics
 from relay.penpot.text import deduplication_key
 from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
+from relay.sync.directory import TeamDirectory
 from relay.sync.sync import PenpotSync
 from tests.bench.common import FOLDER, say
 from tests.penpot.people import People
@@ -42,7 +43,10 @@ async def _of(count: int, folder: Path) -> None:
     await store.open()
     client = Direct(penpot, TOKEN)
     notices = NoticeRenderer(Templates(), metrics)
-    penpot_sync = PenpotSync(config, client, store, metrics, notices, lambda: None, clock)
+    directory = TeamDirectory(config, store, notices, clock)
+    penpot_sync = PenpotSync(
+        config, client, directory, store, metrics, notices, lambda: None, clock
+    )
     try:
         begun = clock.now
         while await _first_scans(store, count):

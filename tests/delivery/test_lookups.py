@@ -33,9 +33,10 @@ from relay.penpot.events import File as EventFile
 from relay.penpot.facts import Fact
 from relay.store.records import FanOutResult, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
+from relay.sync.directory import TeamDirectory
 from tests.delivery.scripted import queue_context
 from tests.penpot.standin import TOKEN, Fault, StandIn
-from tests.penpot.world import Comment, File, Project, Thread
+from tests.penpot.world import Comment, File, Project, Thread, Webhook
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +67,7 @@ class House:
         self.metrics = Metrics()
         self.count = 0
 
-    def start(self, *, token: str = TOKEN, team_id: str = "", events: str = "*") -> None:
+    def start(self, *, token: str = TOKEN, team_id: str = ACME, events: str = "*") -> None:
         channel = {"name": "all", "type": "stdout", "events": [events]}
         team = {"secret": SECRET, "channels": [channel]} | ({"team_id": team_id} if team_id else {})
         config = Config.model_validate(
@@ -75,7 +76,8 @@ class House:
         queues = QueueManager({}, queue_context(self.store, self.metrics))
         api = PenpotClient(self.penpot.url, token)
         facts = FactCache(self.store)
-        lookups = Lookups(api, facts, self.store, self.metrics)
+        directory = TeamDirectory(config, self.store, None, time.time)
+        lookups = Lookups(api, facts, self.store, self.metrics, directory)
         self.preparer = EventPreparer(config, facts, lookups, Thumbnails(api, self.metrics))
         self.fan_out = FanOut(
             self.preparer,
@@ -148,7 +150,7 @@ async def test_a_reply_gets_its_whole_place_from_one_call_for_the_thread(house: 
     for known in ("Landing page", "Page 1", "#15", "hero spacing looks off", "Website Redesign"):
         assert known in text
     assert f"team-id={ACME}" in text
-    assert methods(house.penpot) == ["get-comment-thread", "get-project"]
+    assert methods(house.penpot) == ["get-comment-thread", "get-project", "get-team"]
 
 
 async def test_who_deleted_a_file_is_named(house: House) -> None:
@@ -168,7 +170,7 @@ async def test_a_link_to_a_library_names_both_though_the_event_has_only_ids(hous
 
 
 async def test_an_unlinked_library_is_found_among_the_teams_files(house: House) -> None:
-    house.start(team_id=ACME)
+    house.start()
     text = await house.render(body("unlink-file-from-library/plain"))
     for known in ("Ada Lovelace", "Landing page", "Acme UI Kit"):
         assert known in text
@@ -208,7 +210,7 @@ async def test_a_new_file_without_an_id_is_found_and_linked(house: House, case: 
     name = event["props"]["name"]
     for id_, made in ((NEW, at + timedelta(milliseconds=40)), (STRANGER, at - timedelta(hours=1))):
         house.penpot.world.files[id_] = File(id_, WEB, name, created=made)
-    house.start(team_id=ACME)
+    house.start()
     text = await house.render(event)
     assert f"file-id={NEW}" in text
     assert STRANGER not in text
@@ -223,7 +225,7 @@ async def test_the_second_of_two_copies_of_one_name_gets_its_own_link(house: Hou
         event["trackedAt"] = at.isoformat()
         made = at + timedelta(milliseconds=40)
         house.penpot.world.files[id_] = File(id_, WEB, event["props"]["name"], created=made)
-    house.start(team_id=ACME)
+    house.start()
     await house.put(*events)
     for message, id_ in zip(await house.messages(), ids, strict=True):
         assert f"file-id={id_}" in message.content.body + message.title
@@ -239,7 +241,7 @@ async def test_a_new_project_without_an_id_is_found_and_linked(house: House) -> 
 
 
 async def test_a_rename_keeps_the_old_name_from_an_event(house: House) -> None:
-    house.start(team_id=ACME)
+    house.start()
     renamed = body("rename-file/plain", id=LANDING)
     house.penpot.world.files[LANDING].name = renamed["props"]["name"]
     text = await house.render(
@@ -265,6 +267,73 @@ async def test_no_person_of_another_team_is_shown(house: House) -> None:
     assert text.startswith("Someone")
 
 
+async def test_an_event_that_names_another_team_is_not_looked_up(house: House) -> None:
+    house.start()
+    await house.render(body("delete-font/plain", teamId=RND))
+    assert house.penpot.calls == []
+
+
+# The team
+
+
+def list_hook(house: House, *teams: str) -> None:
+    for number, team in enumerate(teams):
+        id_ = f"b0000000-0000-4000-8000-00000000000{number}"
+        uri = f"https://relay.example.com/hooks/acme/{SECRET}"
+        house.penpot.world.webhooks[id_] = Webhook(id_, team, uri)
+
+
+async def test_the_team_is_found_by_its_webhook_before_the_first_message(house: House) -> None:
+    list_hook(house, ACME)
+    house.start(team_id="")
+    assert "Landing page" in await house.render(body("create-comment/plain"))
+    assert house.penpot.count("get-webhooks") == 2
+    await house.end()
+    house.start(team_id="")
+    house.penpot.calls.clear()
+    await house.render(body("clone-template/plain"))
+    assert house.penpot.calls
+    assert house.penpot.count("get-webhooks") == house.penpot.count("get-teams") == 0
+
+
+@pytest.mark.parametrize("teams", [(), (ACME, RND)])
+async def test_nothing_is_read_for_a_hook_that_not_exactly_one_team_lists(
+    house: House, teams: tuple[str, ...]
+) -> None:
+    list_hook(house, *teams)
+    house.start(team_id="")
+    for case in ("create-comment/plain", "create-comment/plain", "delete-file/plain"):
+        assert "Website Redesign" not in await house.render(body(case))
+    assert methods(house.penpot) == ["get-teams", "get-webhooks", "get-webhooks"]
+
+
+async def test_a_slow_search_for_the_team_delays_only_the_first_messages(house: House) -> None:
+    list_hook(house, ACME)
+    house.penpot.faults["get-webhooks"] = Fault(hang=True)
+    house.start(team_id="")
+    started = time.monotonic()
+    await house.render(body("create-comment/plain"))
+    first = time.monotonic() - started
+    assert first >= lookups.LOOKUP_TIMEOUT - 0.1
+    started = time.monotonic()
+    for _ in range(3):
+        await house.render(body("delete-file/plain"))
+    assert time.monotonic() - started < first
+    assert methods(house.penpot)[:2] == ["get-teams", "get-webhooks"]
+    house.penpot.faults.clear()
+
+
+async def test_links_use_the_team_that_an_event_named_until_one_is_verified(house: House) -> None:
+    house.start(team_id="")
+    await house.render(body("create-project/frontend", teamId=RND))
+    assert f"team-id={RND}" in await house.render(body("delete-file/plain", id=NEW))
+    list_hook(house, ACME)
+    await house.end()
+    house.start(team_id="")
+    await house.render(body("create-comment/plain"))
+    assert f"team-id={ACME}" in await house.render(body("create-comment/plain"))
+
+
 async def test_an_event_that_all_channels_skip_needs_no_call(house: House) -> None:
     house.start(events="fonts")
     await house.put(body("create-comment/plain"))
@@ -279,7 +348,7 @@ async def test_names_are_looked_up_once_and_known_after_a_restart(house: House) 
     house.start()
     await house.render(body("create-comment/plain"), body("delete-file/plain"))
     asked = len(house.penpot.calls)
-    assert asked <= 3  # the thread's owner may be the person who deletes
+    assert asked <= 4  # the thread's owner may be the person who deletes
     await house.render(body("create-comment/plain"), body("delete-file/plain"))
     await house.end()
     house.start()
@@ -369,7 +438,7 @@ async def test_the_message_is_sent_whatever_penpot_answers(
     house: House, fault: Fault, outcome: str
 ) -> None:
     house.penpot.faults["*"] = fault
-    house.start(team_id=ACME)
+    house.start()
     await house.put(body("create-comment/plain"), body("delete-file/plain"))
     reply, deleted = await house.messages()
     assert "Fixed, please look again." in reply.content.body
@@ -537,6 +606,8 @@ async def test_it_stops_immediately_while_penpot_hangs(house: House) -> None:
 def test_a_service_with_a_token_adds_missing_names(tmp_path: Path, penpot: StandIn) -> None:
     channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
     service = Service(tmp_path, channel, extra=f'access_token = "{TOKEN}"')
+    hook = "b0000000-0000-4000-8000-000000000001"
+    penpot.world.webhooks[hook] = Webhook(hook, ACME, service.hook)
     config = service.config.read_text()
     service.config.write_text(config.replace("http://penpot.example", penpot.url))
     service.start()
@@ -586,7 +657,7 @@ async def test_new_projects_are_looked_up_after_a_while(
 ) -> None:
     world = house.penpot.world
     monkeypatch.setattr(lookups, "REPEAT_INTERVAL", 1.0)
-    house.start(team_id=ACME)
+    house.start()
     unlinked = body("unlink-file-from-library/plain", fileId=LANDING)
     unlinked["props"]["libraryId"] = STRANGER
     assert "from a library" in await house.render(unlinked)

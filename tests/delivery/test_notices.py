@@ -41,6 +41,13 @@ def rendered(name: str) -> Message:
             "It is **on** again, and comments that were missed follow.",
         ),
         (
+            "webhook-listed-twice",
+            "More than one Penpot team has this team's webhook",
+            "More than one team in Penpot lists **this team's webhook**, so events of the others "
+            "arrive here too. Relay reads only the team that it found first. `relay doctor` names "
+            "the teams: remove the webhook from the others, or set `team_id`.",
+        ),
+        (
             "test",
             "A test from Relay",
             "This is a test from **Relay**: messages about the Penpot team **Acme** will look like "

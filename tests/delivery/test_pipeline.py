@@ -32,6 +32,7 @@ CONFIG = Config.model_validate(
         "teams": {"acme": {"secret": "a-secret-of-24-characters", "channels": [CHANNEL]}},
     }
 )
+TEAM_ID = json.loads(sample("update-file"))["props"]["teamId"]
 SOURCE = EventSource.of(CONFIG, "acme")
 
 
@@ -48,6 +49,12 @@ class SlowLookups:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answer = asyncio.Event()
+
+    async def team_id(self, _team: str) -> str:
+        return TEAM_ID
+
+    async def find_team(self, _team: str, _asks: Callable[[], None]) -> str:
+        return TEAM_ID
 
     async def fill(
         self, event: Event, _team: str, _team_id: str, _at: float, asks: Callable[[], None]

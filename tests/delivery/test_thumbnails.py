@@ -15,7 +15,7 @@ from relay.metrics import Metrics
 from relay.penpot.api import MAX_ANSWER_AGE, PenpotClient
 from relay.penpot.events import Event, Subject, Thread
 from relay.penpot.events import File as EventFile
-from relay.penpot.records import FileRecord, picture
+from relay.penpot.records import picture
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Asset
@@ -49,6 +49,7 @@ class House:
             page=Subject(page),
             thread=Thread("t", board=FRAME),
         )
+        self.acme, self.rnd = (penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
 
 
 @pytest.fixture
@@ -63,20 +64,22 @@ async def test_a_comment_shows_its_board_or_its_file(house: House) -> None:
     on_none = replace(house.event, thread=Thread("t"))
     elsewhere = replace(house.event, thread=Thread("t", board=OF_FILE))
 
-    assert await house.pictures.of(house.event, 2) == OF_BOARD
-    assert await house.pictures.of(on_none, 2) == OF_FILE
-    assert await house.pictures.of(elsewhere, 2) == OF_FILE
+    assert await house.pictures.of(house.event, 2, house.acme) == OF_BOARD
+    assert await house.pictures.of(on_none, 2, house.acme) == OF_FILE
+    assert await house.pictures.of(elsewhere, 2, house.acme) == OF_FILE
     assert await house.pictures.get(OF_BOARD) == Picture(*picture(board(80, 60)))
     assert await house.pictures.get(OF_FILE) == Picture(*picture(board(40, 30)))
 
 
 async def test_a_cached_thumbnail_needs_no_call(house: House) -> None:
-    media_ids = await asyncio.gather(*(house.pictures.of(house.event, 2) for _ in range(20)))
+    media_ids = await asyncio.gather(
+        *(house.pictures.of(house.event, 2, house.acme) for _ in range(20))
+    )
     calls = len(house.penpot.calls)
-    await house.pictures.of(house.event, 2)
+    await house.pictures.of(house.event, 2, house.acme)
 
     assert set(media_ids) == {OF_BOARD}
-    assert house.penpot.count("get-file-object-thumbnails") == 1
+    assert house.penpot.count("get-file-object-thumbnails") == house.penpot.count("get-team") == 1
     assert len(house.penpot.calls) == calls
 
 
@@ -84,7 +87,9 @@ async def test_a_cached_thumbnail_needs_no_call(house: House) -> None:
 async def test_an_event_without_a_thumbnail_needs_no_call(house: House, event: str) -> None:
     group = {"delete-file": "files", "create-project": "projects", "update-font": "fonts"}[event]
 
-    assert await house.pictures.of(replace(house.event, name=event, group=group), 2) == ""
+    assert (
+        await house.pictures.of(replace(house.event, name=event, group=group), 2, house.acme) == ""
+    )
     assert house.penpot.calls == []
 
 
@@ -96,7 +101,7 @@ async def test_a_slow_answer_times_out(house: House, method: str) -> None:
     )  # fmt: skip
     started = time.monotonic()
 
-    assert await house.pictures.of(event, 0.2) == ""
+    assert await house.pictures.of(event, 0.2, house.acme) == ""
     assert time.monotonic() - started < 3
 
 
@@ -105,14 +110,14 @@ async def test_after_a_failure_no_calls_are_made_for_a_while(
 ) -> None:
     house.penpot.faults["asset"] = Fault(status=500)
 
-    assert await house.pictures.of(house.event, 2) == ""
+    assert await house.pictures.of(house.event, 2, house.acme) == ""
     house.penpot.faults.clear()
     assert await house.pictures.get(OF_FILE) is None
     assert caplog.text.count("without pictures for 60 s") == 1
     assert b'method="asset",outcome="busy"' in house.metrics.text()
 
     monkeypatch.setattr(house.pictures._breaker, "_clock", lambda: time.monotonic() + 60)
-    assert await house.pictures.of(house.event, 2) == OF_BOARD
+    assert await house.pictures.of(house.event, 2, house.acme) == OF_BOARD
 
 
 async def test_an_invalid_picture_does_not_affect_others(
@@ -120,57 +125,45 @@ async def test_an_invalid_picture_does_not_affect_others(
 ) -> None:
     house.penpot.world.assets[OF_BOARD] = Asset(b"<svg/>")
 
-    assert await house.pictures.of(house.event, 2) == ""
+    assert await house.pictures.of(house.event, 2, house.acme) == ""
     assert await house.pictures.get(OF_BOARD) is None
     assert caplog.text.count("no picture in PNG") == 1
     assert await house.pictures.get(OF_FILE) == Picture(*picture(board(40, 30)))
 
 
 async def test_thumbnails_of_another_team_are_not_fetched(house: House) -> None:
-    acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
-    other = house.penpot.world.by_name("projects", "rnd1")
+    web, other = (house.penpot.world.by_name("projects", name) for name in ("web", "rnd1"))
+    on_none = replace(house.event, thread=Thread("t"))
 
-    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
-    assert await house.pictures.of(house.event, 2, rnd) == ""
-    assert await house.pictures.of(replace(house.event, thread=Thread("t")), 2, rnd) == ""
-    assert await house.pictures.of(replace(house.event, project=Subject(other)), 2, acme) == ""
-
-
-async def test_where_penpot_lists_files_without_their_team_the_project_is_asked(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    acme, rnd = (house.penpot.world.by_name("teams", name) for name in ("acme", "rnd"))
-    listed = house.api.project_files
-
-    async def teamless(project_id: str) -> tuple[FileRecord, ...]:
-        return tuple(replace(file, team_id="") for file in await listed(project_id) or ())
-
-    monkeypatch.setattr(house.api, "project_files", teamless)
-    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
-    assert await house.pictures.of(house.event, 2, rnd) == ""
+    assert await house.pictures.of(house.event, 2, house.rnd) == ""
+    assert await house.pictures.of(on_none, 2, house.rnd) == ""
+    assert {call.method for call in house.penpot.calls} == {"get-team"}
+    assert await house.pictures.of(replace(on_none, project=Subject(other)), 2, house.acme) == ""
+    assert {call.method for call in house.penpot.calls} == {"get-team", "get-project"}
+    assert await house.pictures.of(replace(on_none, project=Subject(web)), 2, house.acme) == OF_FILE
 
 
 async def test_a_file_that_is_newer_than_the_cached_list_is_found(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acme = house.penpot.world.by_name("teams", "acme")
+    event = replace(house.event, thread=Thread("t"))
     other = house.penpot.world.by_name("files", "nl")
     file = house.penpot.world.files.pop(house.event.file.id)
-    assert await house.pictures.of(replace(house.event, file=EventFile(other)), 2, acme) == ""
+    assert await house.pictures.of(replace(event, file=EventFile(other)), 2, house.acme) == ""
 
     house.penpot.world.files[file.id] = file
     monkeypatch.setattr(pictures, "_REFRESH_INTERVAL", 0.0)
-    assert await house.pictures.of(house.event, 2, acme) == OF_BOARD
+    assert await house.pictures.of(event, 2, house.acme) == OF_FILE
 
 
 async def test_expired_lists_are_dropped(house: House) -> None:
     now = 0.0
     answers = house.pictures._penpot._answers = TTLCache(9, MAX_ANSWER_AGE, lambda: now)
-    await house.pictures.of(house.event, 2)
+    await house.pictures.of(house.event, 2, house.acme)
     assert len(answers) == 1
     now = MAX_ANSWER_AGE
-    await house.pictures.of(replace(house.event, thread=Thread("t")), 2)
-    assert [method for method, _ in answers] == ["get-project-files"]
+    await house.pictures.of(replace(house.event, thread=Thread("t")), 2, house.acme)
+    assert [method for method, _ in answers] == ["get-project", "get-project-files"]
 
 
 async def test_cached_pictures_are_bounded(house: House) -> None:

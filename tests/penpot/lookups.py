@@ -50,6 +50,7 @@ LOOKUPS: dict[str, Callable[[PenpotClient, Ids], Awaitable[Any]]] = {
     "get-comments": lambda rpc_client, ids: rpc_client.comments(THREAD),
 }
 METHODS = LOOKUPS | {
+    "get-team": lambda rpc_client, ids: rpc_client.team_of_file(ids.landing, ids.acme),
     "get-teams": lambda rpc_client, ids: rpc_client.teams(),
     "get-profile": lambda rpc_client, ids: rpc_client.profile(),
     "get-builtin-templates": lambda rpc_client, ids: rpc_client.builtin_templates(),

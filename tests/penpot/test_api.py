@@ -33,7 +33,7 @@ from tests.penpot.lookups import HOOK, LOOKUPS, METHODS, NOBODY, THREAD, Ids, cl
 from tests.penpot.paint import board
 from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
 from tests.penpot.streams import hook
-from tests.penpot.world import Asset, Webhook, instant
+from tests.penpot.world import Asset, File, Webhook, instant
 from tests.servers.loopback import Answer, Request, in_thread
 
 pytestmark = pytest.mark.anyio
@@ -472,7 +472,9 @@ async def test_every_lookup_is_answered_from_the_world(penpot: StandIn) -> None:
         threads = await rpc_client.comment_threads(ids.landing)
         unread = await rpc_client.unread_threads(ids.acme)
         comments = await rpc_client.comments(THREAD)
+        owner = await rpc_client.team_of_file(NOBODY, ids.acme)
 
+    assert owner == ""
     assert me == Person(world.me, "Relay", email="relay@example.com")
     assert str(me) == "Relay"
     assert thread is not None
@@ -563,6 +565,61 @@ async def test_what_the_user_may_not_see_is_none(penpot: StandIn, method: str) -
         assert await LOOKUPS[method](rpc_client, ids) is not None
         del penpot.world.teams[ids.acme].members[penpot.world.me]
         assert await LOOKUPS[method](rpc_client, ids) is None
+
+
+async def test_the_team_of_a_file_or_project_is_asked_for_once(newer: StandIn) -> None:
+    ids, rtl = Ids(newer.world), newer.world.by_name("files", "rtl")
+    rnd = newer.world.by_name("teams", "rnd")
+    async with client(newer) as rpc_client:
+        for _ in range(3):
+            assert await rpc_client.team_of_file(ids.landing, ids.acme) == ids.acme
+            assert await rpc_client.team_of_file(rtl, ids.acme) == rnd
+            assert await rpc_client.team_of_file(NOBODY, ids.acme) == ""
+            assert await rpc_client.team_of_project(ids.web, ids.acme) == ids.acme
+            assert await rpc_client.team_of_project(NOBODY, ids.acme) == ""
+    asked = [(call.method, *call.params.values()) for call in newer.calls]
+    assert asked == [
+        ("get-team", ids.landing),
+        ("get-team", rtl),
+        ("get-team", NOBODY),
+        ("get-project", ids.web),
+        ("get-project", NOBODY),
+    ]
+
+
+async def test_what_penpot_lists_for_a_team_needs_no_call(newer: StandIn) -> None:
+    ids = Ids(newer.world)
+    async with client(newer) as rpc_client:
+        await rpc_client.projects(ids.acme)
+        await rpc_client.project_files(ids.web)
+        calls = len(newer.calls)
+        assert await rpc_client.team_of_project(ids.web, ids.acme) == ids.acme
+        assert await rpc_client.team_of_file(ids.landing, ids.acme) == ids.acme
+    assert len(newer.calls) == calls
+
+
+async def test_a_file_that_was_moved_to_the_expected_team_is_found(
+    newer: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, rtl = Ids(newer.world), newer.world.by_name("files", "rtl")
+    async with client(newer) as rpc_client:
+        assert await rpc_client.team_of_file(rtl, ids.acme) != ids.acme
+        newer.world.files[rtl].project = ids.web
+        assert await rpc_client.team_of_file(rtl, ids.acme) != ids.acme
+        monkeypatch.setattr(api, "OTHER_OWNER_TTL", 0.0)
+        assert await rpc_client.team_of_file(rtl, ids.acme) == ids.acme
+
+
+async def test_a_file_with_the_id_of_another_teams_project_says_nothing_about_it(
+    newer: StandIn,
+) -> None:
+    """An API client may choose the id of a file that it creates."""
+    ids, other = Ids(newer.world), newer.world.by_name("projects", "rnd1")
+    newer.world.files[other] = File(other, ids.web, "A file")
+    async with client(newer) as rpc_client:
+        await rpc_client.project_files(ids.web)
+        assert await rpc_client.team_of_file(other, ids.acme) == ids.acme
+        assert await rpc_client.team_of_project(other, ids.acme) != ids.acme
 
 
 async def test_what_does_not_exist_is_none(penpot: StandIn) -> None:

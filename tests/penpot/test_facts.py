@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 
 from relay.penpot.events import MAX_FILES, Event, File, Person, Subject, normalize
-from relay.penpot.facts import Fact, Key, enrich, facts_from_event, merge_event_fact
+from relay.penpot.facts import (
+    FILES,
+    THREAD,
+    Fact,
+    Key,
+    LookupCall,
+    enrich,
+    facts_from_answer,
+    facts_from_event,
+    lookup_plan,
+    merge_event_fact,
+    own_part,
+)
+from relay.penpot.records import FileRecord
 
 TEAM = "2f6a1c10-5d0e-81a4-8006-9a1f00000001"
 PROJECT = "3b7c2d20-5d0e-81a4-8006-9a2f00000001"
@@ -18,7 +31,7 @@ PAGE = "5d9e4f40-5d0e-81a4-8006-9a4f00000001"
 ADA = "6eaf5050-5d0e-81a4-8006-9a5f00000001"
 BOB = "6eaf5050-5d0e-81a4-8006-9a5f00000002"
 FONT = "9bd28380-5d0e-81a4-8006-9a8f00000001"
-THREAD = "c0000001-5d0e-81a4-8006-9b0000000001"
+OF_THREAD = "c0000001-5d0e-81a4-8006-9b0000000001"
 
 
 def _event(name: str, actor: str = ADA, /, **props: Any) -> Event:
@@ -27,7 +40,7 @@ def _event(name: str, actor: str = ADA, /, **props: Any) -> Event:
 
 THREAD_CREATED = _event(
     "create-comment-thread",
-    id=THREAD, fileId=FILE, pageId=PAGE, pageName="Home", seqn=15, content="First!",
+    id=OF_THREAD, fileId=FILE, pageId=PAGE, pageName="Home", seqn=15, content="First!",
     ownerId=ADA, ownerFullname="Ada Lovelace", ownerEmail="ada@example.com",
 )  # fmt: skip
 FILE_UPDATED = _event("update-file", id=FILE, name="Landing page", projectId=PROJECT, teamId=TEAM)
@@ -75,7 +88,7 @@ def test_the_actor_of_a_deletion_is_named_from_an_earlier_comment() -> None:
 
 
 def test_a_reply_has_its_thread_page_file_and_project(memory: Memory) -> None:
-    event = memory.tell(_event("create-comment", BOB, threadId=THREAD, content="ok"))
+    event = memory.tell(_event("create-comment", BOB, threadId=OF_THREAD, content="ok"))
 
     assert event.actor == Person(BOB)
     assert (event.thread.number, event.thread.first) == (15, "First!")
@@ -87,13 +100,13 @@ def test_a_reply_has_its_thread_page_file_and_project(memory: Memory) -> None:
 
 
 def test_later_comments_have_the_state_of_their_thread(memory: Memory) -> None:
-    reply = _event("create-comment", BOB, threadId=THREAD, content="ok")
-    memory.learn(_event("update-comment", threadId=THREAD, content="Darker", isFirst=True))
-    memory.learn(_event("resolve-comment-thread", id=THREAD, content="Darker"))
+    reply = _event("create-comment", BOB, threadId=OF_THREAD, content="ok")
+    memory.learn(_event("update-comment", threadId=OF_THREAD, content="Darker", isFirst=True))
+    memory.learn(_event("resolve-comment-thread", id=OF_THREAD, content="Darker"))
 
     resolved = memory.tell(reply)
-    memory.learn(_event("reopen-comment-thread", id=THREAD, content="Darker"))
-    reopened = memory.tell(_event("reopen-comment-thread", id=THREAD, content="Darker"))
+    memory.learn(_event("reopen-comment-thread", id=OF_THREAD, content="Darker"))
+    reopened = memory.tell(_event("reopen-comment-thread", id=OF_THREAD, content="Darker"))
 
     assert (resolved.thread.first, resolved.thread.resolved) == ("Darker", True)
     assert (reopened.thread.resolved, reopened.comment.edited) == (False, True)
@@ -101,9 +114,9 @@ def test_later_comments_have_the_state_of_their_thread(memory: Memory) -> None:
 
 
 def test_facts_of_no_event_stay_unknown() -> None:
-    event = Memory().tell(_event("create-comment", threadId=THREAD, fileId=FILE, content="ok"))
+    event = Memory().tell(_event("create-comment", threadId=OF_THREAD, fileId=FILE, content="ok"))
 
-    assert (event.actor, event.file, event.thread.id) == (Person(ADA), File(FILE), THREAD)
+    assert (event.actor, event.file, event.thread.id) == (Person(ADA), File(FILE), OF_THREAD)
     assert not any((event.actor, event.file, event.project, event.page, event.thread))
     assert event.team == Subject("", "acme")
 
@@ -136,7 +149,7 @@ def test_facts_of_earlier_events_are_used(
 def test_an_events_own_values_are_not_overwritten(memory: Memory) -> None:
     other = _event(
         "create-comment-thread",
-        id=THREAD, fileId=KIT, pageId=PAGE, pageName="Other", seqn=3, content="Other",
+        id=OF_THREAD, fileId=KIT, pageId=PAGE, pageName="Other", seqn=3, content="Other",
         ownerId=ADA, ownerFullname="Ada King",
     )  # fmt: skip
 
@@ -209,7 +222,7 @@ def test_facts_from_events() -> None:
     assert set(facts_from_event(THREAD_CREATED)) == {
         Fact.of("person", ADA, "Ada Lovelace", email="ada@example.com"),
         Fact.of("page", PAGE, "Home", file=FILE),
-        Fact.of("thread", THREAD, file=FILE, page=PAGE, number="15", first="First!"),
+        Fact.of("thread", OF_THREAD, file=FILE, page=PAGE, number="15", first="First!"),
     }
     assert set(facts_from_event(FILE_UPDATED)) == {
         Fact.of("file", FILE, "Landing page", project=PROJECT),
@@ -241,7 +254,7 @@ def test_a_late_save_does_not_restore_an_older_name() -> None:
     renamed = _at(40, _event("rename-file", id=FILE, name="Checkout"))
     moved = _at(50, _event("move-files", ids=[FILE], projectId=KIT))
     memory = Memory(_at(0, FILE_UPDATED), renamed, moved)
-    comment = _event("create-comment", threadId=THREAD, fileId=FILE, content="Hi")
+    comment = _event("create-comment", threadId=OF_THREAD, fileId=FILE, content="Hi")
 
     memory.learn(_at(30, FILE_UPDATED), replace(FILE_UPDATED, at=None))
     enriched = memory.tell(comment)
@@ -267,17 +280,17 @@ def test_a_save_of_an_unknown_file_gives_its_name() -> None:
 
 def test_a_synthetic_event_does_not_give_a_name_before_its_webhook() -> None:
     memory = Memory(FILE_UPDATED, THREAD_CREATED)
-    place = {"id": THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Start", "projectId": KIT}
+    place = {"id": OF_THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Start", "projectId": KIT}
     memory.learn(_event("resolve-comment-thread", fileName="Landing 2", isResolved=True, **place))
 
     renamed = memory.tell(_event("rename-file", id=FILE, name="Landing 2"))
     assert (renamed.previous.name, renamed.project.id) == ("Landing page", PROJECT)
-    assert memory.facts["thread", THREAD].ref("resolved") == "yes"
+    assert memory.facts["thread", OF_THREAD].ref("resolved") == "yes"
 
 
 def test_a_deleted_thread_has_its_files_current_place() -> None:
     memory = Memory(FILE_UPDATED, _event("rename-file", id=FILE, name="Landing 2"))
-    place = {"id": THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Home", "projectId": KIT}
+    place = {"id": OF_THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Home", "projectId": KIT}
     deleted = memory.tell(_event("delete-comment-thread", fileName="Landing page", **place))
 
     assert (deleted.file.name, deleted.page.name) == ("Landing 2", "Home")
@@ -299,7 +312,32 @@ def test_facts_are_merged_field_by_field() -> None:
 
 
 def test_a_fact_is_restored_from_its_json() -> None:
-    fact = Fact.of("thread", THREAD, file=FILE, number="15", first='a "b"\n😀')
+    fact = Fact.of("thread", OF_THREAD, file=FILE, number="15", first='a "b"\n😀')
 
-    assert Fact.loads("thread", THREAD, fact.dumps()) == fact
+    assert Fact.loads("thread", OF_THREAD, fact.dumps()) == fact
     assert "project" not in fact.dumps()
+
+
+def test_of_an_answer_only_what_belongs_to_the_team_is_used() -> None:
+    files = (FileRecord(FILE, "Ours", team_id=TEAM), FileRecord(KIT, "Theirs", team_id=BOB))
+    call = LookupCall(FILES, (PROJECT,))
+    assert own_part(call, files, TEAM) == files[:1]
+    assert _keys(facts_from_answer(files[:1])) == {("file", FILE)}
+    assert own_part(call, None, TEAM) is None
+
+
+def test_a_thread_of_another_team_or_file_is_not_used() -> None:
+    call = LookupCall(THREAD, (FILE, OF_THREAD))
+    own = replace(THREAD_CREATED, team=Subject(TEAM))
+    assert own_part(call, own, TEAM) == own
+    assert own_part(call, THREAD_CREATED, TEAM) == THREAD_CREATED  # before Penpot 2.5
+    assert own_part(call, replace(own, team=Subject(BOB)), TEAM) is None
+    assert own_part(call, replace(own, file=File(KIT)), TEAM) is None
+
+
+def test_a_thread_or_library_whose_file_is_not_known_is_not_looked_up() -> None:
+    for event in (
+        _event("create-comment", threadId=OF_THREAD, content="ok"),
+        _event("link-file-to-library", libraryId=KIT),
+    ):
+        assert lookup_plan(event, nameless=False, projects=None) == set()

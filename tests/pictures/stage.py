@@ -49,6 +49,7 @@ def deliver_story() -> Iterator[Story]:
         penpot = servers.enter_context(StandIn())
         prepare(penpot.world)
         channels = f"""
+team_id = "{penpot.world.by_name("teams", "acme")}"
 [people]
 "ada@example.com" = {{ matrix = "{reader.id}" }}
 [[teams.acme.channels]]

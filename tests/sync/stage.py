@@ -29,6 +29,7 @@ from relay.penpot.text import deduplication_key
 from relay.store.base import Store
 from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
+from relay.sync.directory import TeamDirectory
 from relay.sync.sync import PenpotSync
 from tests.penpot.people import Body, People
 from tests.penpot.standin import TOKEN, StandIn
@@ -102,12 +103,15 @@ class Stage:
         assert token is not None
         first = self.penpot if kind is Direct else self.penpot.url
         self._clients.append(kind(first, token.reveal()))
+        notices = NoticeRenderer(Templates(), self.metrics)
+        self.directory = TeamDirectory(self.config, self.store, notices, self.clock)
         self.sync = PenpotSync(
             self.config,
             self._clients[-1],
+            self.directory,
             self.store,
             self.metrics,
-            NoticeRenderer(Templates(), self.metrics),
+            notices,
             lambda: None,
             self.clock,
         )

@@ -149,6 +149,36 @@ async def test_a_file_moved_to_the_team_brings_no_old_comments(
         assert len(await on.bodies()) == 1  # nothing is reported as deleted
 
 
+async def test_of_a_file_that_a_webhook_named_the_team_is_asked_first(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with synced(penpot, tmp_path) as on:
+        people = on.people("rtl")
+        thread, begun = people.begin("said in another team")
+        await on.receive(begun)
+        people.resolve(thread)
+        penpot.calls.clear()
+        await on.pass_time(NEXT_POLL)
+        asked = [call.method for call in penpot.calls if people.file in call.params.values()]
+        assert asked == ["get-team"]
+        assert len(await on.bodies()) == 1
+
+
+async def test_a_project_that_a_webhook_named_is_not_listed_before_its_team_is_known(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with synced(penpot, tmp_path) as on:
+        other = on.world.by_name("projects", "rnd1")
+        begun = on.people("lib").begin("never there")[1]
+        on.world.threads.pop(begun["props"]["id"])
+        begun["props"]["projectId"] = other
+        await on.receive(begun)
+        penpot.calls.clear()
+        await on.pass_time(MINUTE)
+        asked = [call.method for call in penpot.calls if other in call.params.values()]
+        assert asked == ["get-project"]
+
+
 async def test_reading_with_the_tokens_account_hides_nothing(
     penpot: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
