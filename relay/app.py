@@ -35,6 +35,7 @@ from relay.inspector.auth import LoginGate
 from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext
 from relay.intake import HookEndpoint, RequestLoad
+from relay.messages.budget import SandboxBudget
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
@@ -106,7 +107,9 @@ class _Service:
         self.store = store_at(config.store.url.reveal())
         self.metrics = Metrics(CATALOGUE)
         self.feed = ChangeFeed()
-        self.templates = Templates(config.templates.path, override_formats())
+        self.templates = Templates(
+            config.templates.path, override_formats(), budget=SandboxBudget()
+        )
         facts, clock, load = FactCache(self.store), Clock(), RequestLoad()
         notices = NoticeRenderer(self.templates, self.metrics)
         retention = config.store.retention.total_seconds()

@@ -39,10 +39,15 @@ CHECK_TIMEOUT = 20.0  # seconds, for each channel
 
 
 async def examine(
-    config: Config, fixes: list[WebhookFix] | None = None, known: Collection[str] = ()
+    config: Config,
+    fixes: list[WebhookFix] | None = None,
+    known: Collection[str] = (),
+    *,
+    templates: bool = True,
 ) -> AsyncIterator[tuple[str, Finding]]:
     """Check everything without sending a message; yields (subject, finding) and appends available
-    fixes to ``fixes``. ``known``: the keys of all teams when ``config`` holds only some of them."""
+    fixes to ``fixes``. ``known``: the keys of all teams when ``config`` holds only some of them.
+    ``templates``: also those of all teams, which may take minutes."""
     for warning in warnings(config):
         yield "config", Finding(True, f"warning: {warning}")
     async with contextlib.AsyncExitStack() as opened:
@@ -51,11 +56,12 @@ async def examine(
         if store is not None:
             async for subject, finding in _check_store(config, store):
                 yield subject, finding
-        problems = await asyncio.to_thread(template_problems, config, known or config.teams)
-        for problem in problems:
-            yield "templates", Finding(False, str(problem))
-        if not problems:
-            yield "templates", Finding(True, "no problems")
+        if templates:
+            problems = await asyncio.to_thread(template_problems, config, known or config.teams)
+            for problem in problems:
+                yield "templates", Finding(False, str(problem))
+            if not problems:
+                yield "templates", Finding(True, "no problems")
         yield "penpot", await _check_penpot(config.penpot.url)
         if config.penpot.access_token is None and store is not None:
             for team in config.teams:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,11 +11,10 @@ from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.lookups import FactCache
-from relay.delivery.notices import NOTICES, notice_variables
+from relay.delivery.notices import NOTICES, notice_variables, off_loop
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import original_comment_event, render, updates_message
 from relay.errors import RelayError
-from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent
@@ -80,21 +81,20 @@ def _event(payload: Path, source: EventSource) -> Event:
         raise PreviewError(f"{payload}: {error}") from error
 
 
-def _test_message(config: Config, team: str, kind: str) -> Message:
-    templates = Templates(config.templates.path, override_formats())
+async def send_test(
+    config: Config, team: str, settings: AnyChannel, templates: Templates | None = None
+) -> tuple[bool, str]:
+    """Whether the channel accepted a test message, and a text about it for the user. Without
+    ``templates`` the config's are used in a sandbox of their own."""
+    if templates is None:
+        with closing(Templates(config.templates.path, override_formats())) as templates:
+            return await send_test(config, team, settings, templates)
     variables = notice_variables("test", {}, team=config.team_name(team), url=config.penpot.url)
-    try:
-        return templates.render("test", variables, team=team, channel_kind=kind).message
-    finally:
-        templates.close()
-
-
-async def send_test(config: Config, team: str, settings: AnyChannel) -> tuple[bool, str]:
-    """Whether the channel accepted a test message, and a text about it for the user."""
-    message = await asyncio.to_thread(_test_message, config, team, settings.type)
+    test = partial(Templates.render, event_name="test", variables=variables, team=team)
+    rendered = await off_loop(templates, team, partial(test, channel_kind=settings.type))
     channel = open_channel(settings)
     try:
-        receipt = await channel.send(message, uuid4().hex)
+        receipt = await channel.send(rendered.message, uuid4().hex)
     except DeliveryError as error:
         return False, f"not sent: {error}"
     finally:

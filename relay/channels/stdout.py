@@ -20,6 +20,7 @@ from relay.channels.base import (
 )
 from relay.channels.preview import message_text, plain_preview
 from relay.messages.message import Message, Picture
+from relay.messages.turns import convert
 
 
 class StdoutSettings(ChannelSettings):
@@ -42,7 +43,8 @@ class StdoutChannel:
         picture: Picture | None = None,
     ) -> Receipt:
         encoding = sys.stdout.encoding or "utf-8"
-        text = message_text(message).encode(encoding, "replace").decode(encoding)
+        text = await convert(message, lambda: message_text(message))
+        text = text.encode(encoding, "replace").decode(encoding)
         try:
             await _in_thread(lambda: _print(text))
         except (OSError, ValueError) as error:

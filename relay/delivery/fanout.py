@@ -1,8 +1,14 @@
-"""Fan-out: turns stored events, in their order, into one message per channel that takes them."""
+"""Fan-out: turns stored events into one message per channel that takes them.
+
+A team's events are processed in their order, one batch after the other; teams have a task each, so
+that slow templates or lookups of one delay no other.
+"""
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from relay.delivery.backoff import pause
 from relay.delivery.pipeline import EventPreparer
@@ -22,8 +28,16 @@ from relay.store.records import (
 
 log = logging.getLogger(__name__)
 
-FAN_OUT_BATCH_SIZE = 64  # events in one transaction
+MAX_TEAMS = 16  # that are processed at a time; with more, each has one batch in its turn
+FAN_OUT_BATCH_SIZE = 64  # events of a team in one transaction
+BATCH_BYTES = 256 * 1024  # of their bodies; larger bodies are processed one at a time
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # of a batch, after which it is stored
+MAX_BATCH_SECONDS = 1.0
+"""After which it is stored: a slow template must not delay the messages before it."""
 LOAD_DELAY = 0.02  # seconds between two events while intake is under load
+LOOK_DELAY = 0.01  # seconds between two searches for teams, while others are processed
+LOOKUPS_DELAY = 0.05
+"""Seconds between two reads of a team's new events, while it waits for the lookups of others."""
 SHARED_POLL_INTERVAL = 2.0  # seconds between two polls where replicas share the store
 POLL_INTERVAL = 30.0
 """Seconds where no other replica stores events: intake may report an error for an event that was
@@ -32,7 +46,7 @@ STORE_RETRY_DELAY = 1.0  # seconds
 
 
 class FanOut:
-    """The task that turns stored events into deliveries."""
+    """Turns stored events into deliveries."""
 
     def __init__(
         self,
@@ -53,69 +67,159 @@ class FanOut:
         self._metrics = metrics
         self._is_under_load = is_under_load
         self._changed = changed
-        self._woken = asyncio.Event()
+        self._woken = asyncio.Event()  # an event was stored, or a task has ended
+        self._stored = asyncio.Event()  # with the next event
         self._stop = asyncio.Event()
+        self._pace = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by team
+        self._ended: list[asyncio.Task[None]] = []
+        self._last_team = ""  # whose turn it was
+        self._large_team = ""  # whose large body is being processed
 
     def wake(self) -> None:
         """Called when an event was stored."""
         self._woken.set()
+        self._stored.set()
+        self._stored = asyncio.Event()
 
     def stop(self) -> None:
         self._stop.set()
         self._woken.set()
 
     async def run(self) -> None:
-        while not self._stop.is_set():
-            self._woken.clear()
-            try:
-                if not await self._store.acquire_lease(FAN_OUT_LEASE):
-                    await self._preparer.reset()
-                    await pause(SHARED_POLL_INTERVAL, self._stop)
-                elif not await self._fan_out():
-                    shared = self._store.shared
-                    await pause(SHARED_POLL_INTERVAL if shared else POLL_INTERVAL, self._woken)
-            except LeaseLost:
-                log.warning("lease lost, another replica does the fan-out")
-                await self._preparer.reset()
-            except StoreUnavailable as error:
-                log.warning("fan-out waits for the store: %s", error)
-                await self._preparer.reset()
-                await pause(STORE_RETRY_DELAY, self._stop)
+        try:
+            while not self._stop.is_set():
+                self._woken.clear()
+                await self._run_teams()
+        finally:
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _fan_out(self) -> bool:
-        """Process one batch; False when no events are stored.
+    async def _run_teams(self) -> None:
+        """Start the tasks of the next teams, and wait until there may be others."""
+        try:
+            while self._ended:
+                self._ended.pop().result()
+            if not await self._store.acquire_lease(FAN_OUT_LEASE):
+                await self._reset()
+                await pause(SHARED_POLL_INTERVAL, self._stop)
+                return
+            has_started = await self._start_teams()
+        except LeaseLost:
+            log.warning("lease lost, another replica does the fan-out")
+            await self._reset()
+        except StoreUnavailable as error:
+            self._ended.clear()  # they have the same error
+            log.warning("fan-out waits for the store: %s", error)
+            await pause(STORE_RETRY_DELAY, self._stop)
+        else:
+            shared = self._store.shared
+            await pause(SHARED_POLL_INTERVAL if shared else POLL_INTERVAL, self._woken)
+            if self._tasks and not has_started:
+                await pause(LOOK_DELAY, self._stop)
+
+    async def _start_teams(self) -> bool:
+        """Start tasks for the next teams, in the order of their keys; whether there are any."""
+        if len(self._tasks) >= MAX_TEAMS:
+            return False
+        sizes = await self._store.stored_teams(self._last_team, MAX_TEAMS)
+        if len(sizes) < MAX_TEAMS and self._last_team:
+            self._last_team = ""
+            sizes |= await self._store.stored_teams("", MAX_TEAMS)
+        has_started, is_turn = False, len(sizes) >= MAX_TEAMS
+        for team, size in sizes.items():
+            if len(self._tasks) == MAX_TEAMS:
+                break
+            if is_turn:  # otherwise there is room for all
+                self._last_team = team
+            is_large = size > BATCH_BYTES
+            if team in self._tasks or (is_large and self._large_team):
+                continue
+            has_started = True
+            if is_large:
+                self._large_team = team
+            task = asyncio.create_task(self._run_team(team, is_large), name=f"fan-out of {team}")
+            self._tasks[team] = task
+            task.add_done_callback(partial(self._end_team, team))
+        return has_started
+
+    def _end_team(self, team: str, task: asyncio.Task[None]) -> None:
+        del self._tasks[team]
+        if self._large_team == team:
+            self._large_team = ""
+        if not task.cancelled():
+            self._ended.append(task)
+        self._woken.set()
+
+    async def _reset(self) -> None:
+        """End all tasks: another replica processes the events, and learns facts from them."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._ended.clear()
+        await self._preparer.reset()
+
+    async def _run_team(self, team: str, is_large: bool) -> None:
+        """Process one batch of a team, and the next ones while no other team waits for its turn.
+        Raises ``LeaseLost``, ``StoreUnavailable``."""
+        try:
+            while await self._fan_out(team, is_large) and len(self._tasks) < MAX_TEAMS:
+                pass
+        except BaseException:
+            await self._preparer.reset(team)
+            raise
+
+    async def _fan_out(self, team: str, is_large: bool) -> bool:
+        """Process one batch; whether the team has further events for another one.
 
         An event with lookups in progress delays the events after it, to keep their order, but none
         before it.
         """
-        events = await self._store.stored_events(FAN_OUT_BATCH_SIZE)
+        stored_more = self._stored
+        limit, max_bytes = (1, None) if is_large else (FAN_OUT_BATCH_SIZE, BATCH_BYTES)
+        events = await self._store.stored_events(limit, team, max_bytes)
         await self._preparer.start(events)
+        started = time.monotonic()
         batch: list[FanOutResult] = []
+        size = 0
         for stored in events:
-            if self._stop.is_set():
+            is_late = time.monotonic() - started > MAX_BATCH_SECONDS or size > MAX_MESSAGE_BYTES
+            if self._stop.is_set() or (batch and is_late):
                 break
             if (lookups_done := await self._preparer.pending(stored)) is not None:
                 if batch:
                     break
-                has_room = len(events) < FAN_OUT_BATCH_SIZE
-                if not await self._wait_for_lookups(lookups_done, or_new_events=has_room):
-                    return True
+                has_room = [stored_more] if len(events) < limit else []
+                if not await self._wait_for_lookups(lookups_done, *has_room):
+                    return not self._stop.is_set()
             batch.append(await self._plan(stored))
-            await asyncio.sleep(LOAD_DELAY if self._is_under_load() else 0)
+            size += sum(len(delivery.message) for delivery in batch[-1].deliveries)
+            await self._give_way()
         if batch:
             names = {stored.id: stored.name for stored in events}
-            for plan in await self._write(batch):
+            for plan in await self._write(batch, team):
                 self._report(plan, names[plan.event_id])
-        return bool(batch)
+        is_partial = len(batch) < len(events) or len(events) == limit
+        return is_partial and not is_large and not self._stop.is_set()
 
-    async def _wait_for_lookups(self, done: asyncio.Event, *, or_new_events: bool) -> bool:
-        """False when the service stops, or, with ``or_new_events``, when more events can be
-        prepared."""
-        woken = self._woken if or_new_events else self._stop
-        waits = [asyncio.create_task(event.wait()) for event in (done, woken)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
+    async def _give_way(self) -> None:
+        """Let other tasks run; while intake is under load, one event of all teams at a time."""
+        if not self._is_under_load():
+            await asyncio.sleep(0)
+            return
+        async with self._pace:
+            await asyncio.sleep(LOAD_DELAY)
+
+    async def _wait_for_lookups(self, done: asyncio.Event, *others: asyncio.Event) -> bool:
+        """False when the service stops, or with one of ``others``: more events may be prepared."""
+        waits = [asyncio.create_task(event.wait()) for event in (done, self._stop, *others)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+        if not done.is_set() and not self._stop.is_set():
+            await pause(LOOKUPS_DELAY, done)
         return done.is_set()
 
     async def _plan(self, stored: StoredEvent) -> FanOutResult:
@@ -130,19 +234,19 @@ class FanOut:
             log.exception("event %d", stored.id)
             return _failed_plan(stored.id, stored.team, error)
 
-    async def _write(self, batch: list[FanOutResult]) -> list[FanOutResult]:
+    async def _write(self, batch: list[FanOutResult], team: str) -> list[FanOutResult]:
         """Store plans and return what was stored: an unreadable event for a plan that fails."""
         try:
             await self._store.save_fan_out(batch)
-            self._planner.mark_stored()
+            self._planner.mark_stored(team)
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:
             log.exception("fan-out")
-            await self._preparer.reset()
+            await self._preparer.reset(team)
             if len(batch) > 1:
-                return [plan for single in batch for plan in await self._write([single])]
-            batch = [_failed_plan(batch[0].event_id, batch[0].team, error)]
+                return [plan for single in batch for plan in await self._write([single], team)]
+            batch = [_failed_plan(batch[0].event_id, team, error)]
             await self._store.save_fan_out(batch)
         return batch
 

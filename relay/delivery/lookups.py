@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
 
@@ -61,6 +62,8 @@ T = TypeVar("T")
 
 LOOKUP_TIMEOUT = 2.0  # seconds that an event waits for all its lookups
 MAX_SEARCH_CALLS = 60  # per minute, to read Penpot's lists of webhooks
+MAX_TEAM_CALLS = 6
+"""Calls at a time for one team, of the 8 that the client makes: the rest serves other teams."""
 REPEAT_INTERVAL = 300.0  # seconds in which a call is not repeated, whatever its answer was
 NAMES_TTL = 24 * 3600.0
 """Seconds after which a team's people and projects are looked up again: no event reports that a
@@ -90,9 +93,9 @@ class FactCache:
         self._facts: LRUCache[tuple[str, FactKey], Fact] = LRUCache(MAX_CACHED_FACTS)
         # When an event named a project.
         self._named_at: LRUCache[tuple[str, FactKey], float] = LRUCache(MAX_CACHED_FACTS)
-        # Facts from Penpot's API: in no plan yet, and in plans that are not stored yet.
-        self._pending: dict[tuple[str, FactKey], Fact] = {}
-        self._planned: dict[tuple[str, FactKey], Fact] = {}
+        # Facts from Penpot's API by team: in no plan yet, and in plans that are not stored yet.
+        self._pending: dict[str, dict[FactKey, Fact]] = {}
+        self._planned: dict[str, dict[FactKey, Fact]] = {}
 
     async def enriched(self, event: Event, team: str, team_name: str, team_id: str) -> Event:
         """``event`` with all known names; ``team`` is the team's key in the config, ``team_name``
@@ -116,9 +119,11 @@ class FactCache:
         for fact in facts:
             if fact.kind == "project" and fact.name:
                 self._named_at[team, fact.key] = time.monotonic()
-        for owner, key in [pending for pending in self._pending if pending[0] == team]:
-            fact = self._planned[owner, key] = self._pending.pop((owner, key))
-            changed.setdefault(key, self._facts.get((owner, key), fact).dumps())
+        pending = self._pending.pop(team, {})
+        for key, fact in pending.items():
+            changed.setdefault(key, self._facts.get((team, key), fact).dumps())
+        if pending:
+            self._planned.setdefault(team, {}).update(pending)
         return changed
 
     async def add(self, team: str, facts: Collection[Fact], asked_at: float = math.inf) -> None:
@@ -136,22 +141,23 @@ class FactCache:
             merged = Fact.merged(old, fact) if is_newer else Fact.merged(fact, old)
             if merged != known[fact.key]:
                 known[fact.key] = self._facts[team, fact.key] = merged
-                self._pending[team, fact.key] = merged
+                self._pending.setdefault(team, {})[fact.key] = merged
 
     async def has_names(self, team: str, keys: Collection[FactKey]) -> bool:
         known = await self._look_up(team, keys) if keys else {}
         return all(fact.name for fact in known.values())
 
-    def mark_stored(self) -> None:
-        """All plans with learned facts are stored."""
-        self._planned.clear()
+    def mark_stored(self, team: str) -> None:
+        """All plans with learned facts of the team are stored."""
+        self._planned.pop(team, None)
 
-    def reset(self) -> None:
-        """Drop cached facts that the store may not have; facts from the API are kept for the next
-        plan."""
-        self._facts.clear()
-        self._pending = self._planned | self._pending
-        self._planned = {}
+    def reset(self, team: str | None = None) -> None:
+        """Drop the cached facts, of one team or of all, that the store may not have; facts from the
+        API are kept for the next plan."""
+        for key in [key for key in self._facts if team in (key[0], None)]:
+            del self._facts[key]
+        for owner in [owner for owner in self._planned if team in (owner, None)]:
+            self._pending[owner] = self._planned.pop(owner) | self._pending.get(owner, {})
 
     async def _look_up(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, Fact]:
         """Facts as they are when this returns: another task may learn while the store is read."""
@@ -163,7 +169,7 @@ class FactCache:
             fact = self._facts.get((team, key), cached[key])
             if fact is None:
                 fact = Fact.loads(*key, stored[key]) if key in stored else Fact(*key)
-                fact = Fact.merged(self._pending.get((team, key)), fact)
+                fact = Fact.merged(self._pending.get(team, {}).get(key), fact)
                 self._facts[team, key] = fact
             facts[key] = fact
         return facts
@@ -216,6 +222,7 @@ class Lookups:
             TEMPLATES: self._penpot.builtin_templates,
         }
         self._tasks = SharedTasks(_log_bug)
+        self._slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._asked: TTLCache[tuple[str, LookupCall], bool] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
         # The ids of the projects that changed last, by team.
         self._projects: TTLCache[tuple[str, str], Any] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
@@ -344,7 +351,8 @@ class Lookups:
     async def _call(self, team: str, team_id: str, call: LookupCall) -> Any:
         """Raises ``PenpotError``."""
         started = time.monotonic()
-        answer = own_part(call, await self._methods[call.method](*call.ids), team_id)
+        async with self._slots.setdefault(team, asyncio.Semaphore(MAX_TEAM_CALLS)):
+            answer = own_part(call, await self._methods[call.method](*call.ids), team_id)
         if answer is not None:
             if call.method == PROJECTS:
                 self._projects[team, call.ids[0]] = recently_modified(answer)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from relay.messages.lint import Problem, Variables
@@ -98,10 +99,12 @@ def report_problems(problems: Iterable[Problem], metrics: Metrics) -> None:
         metrics.template_problem(problem.file)
 
 
-async def off_loop(templates: Templates, work: Callable[[Templates], RenderResult]) -> RenderResult:
-    """The result of ``work``, in a thread where users' templates may block."""
+async def off_loop(
+    templates: Templates, team: str, work: Callable[[Templates], RenderResult]
+) -> RenderResult:
+    """The result of ``work`` for a team, in a thread where users' templates may block."""
     if templates.user is not None:
-        return await asyncio.to_thread(work, templates)
+        return await templates.turns.run(team, partial(work, templates))
     result = work(templates)
     await asyncio.sleep(0)  # rendering takes time: let other tasks run
     return result
@@ -116,10 +119,10 @@ class NoticeRenderer:
         """The notice for the team with this key."""
         variables = notice_variables(name, values)
         return await self.run(
-            lambda templates: templates.render(name, variables, team=team, channel_kind="")
+            team, lambda templates: templates.render(name, variables, team=team, channel_kind="")
         )
 
-    async def run(self, work: Callable[[Templates], RenderResult]) -> Message:
-        result = await off_loop(self._templates, work)
+    async def run(self, team: str, work: Callable[[Templates], RenderResult]) -> Message:
+        result = await off_loop(self._templates, team, work)
         report_problems(result.problems, self._metrics)
         return result.message

@@ -74,7 +74,10 @@ async def examples(names: Iterable[str], source: EventSource) -> list[Event]:
 class _Preparation:
     """An event that is prepared ahead of its turn."""
 
-    def __init__(self, work: "Callable[[_Preparation], Coroutine[Any, Any, PreparedEvent]]"):
+    def __init__(
+        self, team: str, work: "Callable[[_Preparation], Coroutine[Any, Any, PreparedEvent]]"
+    ) -> None:
+        self.team = team
         self.lookups_begun = asyncio.Event()
         self.lookups_done = asyncio.Event()
         self.turn = asyncio.Event()
@@ -108,14 +111,16 @@ class EventPreparer:
         self._ahead: dict[int, _Preparation] = {}
 
     async def start(self, events: Sequence[StoredEvent]) -> None:
-        """Start the lookups of these events, and cancel those of all others."""
+        """Start the lookups of these events, and cancel those of all others of their teams."""
         if self._lookups is None:
             return
-        if gone := self._ahead.keys() - {stored.id for stored in events}:
-            await self._cancel(gone)
+        ids = {stored.id for stored in events}
+        for team in {stored.team for stored in events}:
+            await self._cancel(team, ids)
         for stored in events:
             if stored.id not in self._ahead:
-                self._ahead[stored.id] = _Preparation(partial(self._prepare, stored))
+                work = partial(self._prepare, stored)
+                self._ahead[stored.id] = _Preparation(stored.team, work)
 
     async def pending(self, stored: StoredEvent) -> asyncio.Event | None:
         """Set when the event's lookups end; None where ``take`` does not have to wait for them."""
@@ -130,22 +135,27 @@ class EventPreparer:
         if self._lookups is None:
             return await self._prepare(stored)
         work = partial(self._prepare, stored)
-        preparation = self._ahead.pop(stored.id, None) or _Preparation(work)
+        preparation = self._ahead.pop(stored.id, None) or _Preparation(stored.team, work)
         preparation.turn.set()
         return await preparation.task
 
-    async def reset(self) -> None:
-        """Cancel all preparations, as other events may come next, and forget the facts of plans
-        that could not be stored."""
-        await self._cancel(list(self._ahead))
-        self._facts.reset()
+    async def reset(self, team: str | None = None) -> None:
+        """Cancel the preparations of one team or of all, as other events may come next, and forget
+        the facts of plans that could not be stored."""
+        await self._cancel(team)
+        self._facts.reset(team)
 
     async def close(self) -> None:
-        await self._cancel(list(self._ahead))
+        await self._cancel(None)
         if self._lookups is not None:
             await self._lookups.close()
 
-    async def _cancel(self, ids: Collection[int]) -> None:
+    async def _cancel(self, team: str | None, but: Collection[int] = ()) -> None:
+        ids = [
+            id_
+            for id_, preparation in self._ahead.items()
+            if team in (preparation.team, None) and id_ not in but
+        ]
         tasks = [self._ahead.pop(id_).task for id_ in ids]
         for task in tasks:
             task.cancel()

@@ -25,6 +25,7 @@ from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message, Picture
+from relay.messages.turns import CONVERSIONS
 from relay.metrics import Metrics
 from relay.store.base import Store
 from relay.store.records import (
@@ -78,6 +79,11 @@ class QueueContext:
     changed: Callable[[Iterable[int]], None] = lambda _: None
     """Called with the ids of events whose deliveries changed state."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _digest_size(batch: Sequence[Delivery]) -> int:
+    first = batch[: digest.MAX_DIGEST_SIZE]
+    return digest.digest_size([Message.loads(delivery.message) for delivery in first])
 
 
 class ChannelQueue:
@@ -157,8 +163,8 @@ class ChannelQueue:
         uncertain, self._first_uncertain = self._first_uncertain, False
         if uncertain or batch[0].attempts or batch[0].id in self._unbundled:
             return [batch[0]]
-        messages = [Message.loads(delivery.message) for delivery in batch[: digest.MAX_DIGEST_SIZE]]
-        members = batch[: digest.digest_size(messages)]
+        team = self.name.partition("/")[0]
+        members = batch[: await CONVERSIONS.run(team, partial(_digest_size, batch))]
         if len(members) == 1:
             return [batch[0]]
         key = uuid.uuid4().hex
@@ -229,7 +235,8 @@ class ChannelQueue:
         """Raises ``Permanent`` where a bug prevents it, so that its members are sent one by one."""
         try:
             messages = [Message.loads(delivery.message) for delivery in deliveries]
-            return await self._context.notices.run(partial(digest.combine, messages=messages))
+            combine = partial(digest.combine, messages=messages)
+            return await self._context.notices.run(messages[-1].team, combine)
         except Exception as error:  # a bug must not hold up the queue
             log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
             raise Permanent("bug", type(error).__name__) from error

@@ -133,7 +133,7 @@ class EventRenderer:
     async def _render(self, event: Event, variant: _Variant, *, digest: bool) -> Message:
         team, kind, emails = self._team, variant.kind, variant.share_emails
         work = partial(render, event=event, team=team, kind=kind, emails=emails, digest=digest)
-        result = await off_loop(self._templates, work)
+        result = await off_loop(self._templates, team, work)
         self.problems.update(result.problems)
         return result.message
 

@@ -53,9 +53,9 @@ class Planner:
             skipped=routes.skipped,
         )
 
-    def mark_stored(self) -> None:
-        """All plans so far are stored."""
-        self._facts.mark_stored()
+    def mark_stored(self, team: str) -> None:
+        """All plans of the team so far are stored."""
+        self._facts.mark_stored(team)
 
     def _renderer(self, team: str, prepared: PreparedEvent) -> EventRenderer | ChangeRenderer:
         linked = prepared.linked

@@ -1,9 +1,9 @@
 """Templates: the gallery of all messages, and the editor with its live preview."""
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -20,9 +20,11 @@ from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import mentions_to_ping
 from relay.inspector import files, pages
+from relay.messages.budget import SandboxBudget
 from relay.messages.document import shorten
 from relay.messages.lint import Problem
 from relay.messages.templates import GENERIC_TEMPLATE, Templates
+from relay.messages.turns import CONVERSIONS
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES
@@ -55,16 +57,16 @@ class DraftPreview:
 class Drafts:
     """Renders events with unsaved templates.
 
-    In a sandbox worker of its own, so that an endless loop in a draft does not delay messages. One
-    at a time: the worker is serial, and drafts that wait for it must not occupy the threads that
-    render messages. A draft is compiled for one rendering only.
+    In a sandbox of its own with budgets of its own, so that a team's previews take nothing from its
+    messages. A draft is compiled for one rendering only.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
         self._config = config
         self._store = store
-        self._templates = Templates(config.templates.path, override_formats())
-        self._lock = asyncio.Lock()
+        self._templates = Templates(
+            config.templates.path, override_formats(), budget=SandboxBudget()
+        )
 
     async def samples(self, names: Sequence[str], team: str) -> list[Event]:
         """Sample events, with the team's name. Raises ``EventNotFound``."""
@@ -88,8 +90,8 @@ class Drafts:
     ) -> DraftPreview:
         """The message about ``event``, which has its links, in a channel of that kind. ``typed``:
         drafts by file name. Never raises for an error in a template."""
-        async with self._lock:
-            return await asyncio.to_thread(self._render, event, team, kind, typed or {})
+        work = partial(self._render, event, team, kind, typed or {})
+        return await self._templates.turns.run(team, work)
 
     def _render(self, event: Event, team: str, kind: str, typed: Mapping[str, str]) -> DraftPreview:
         channels = [c for c in self._config.teams[team].channels if c.type == kind]
@@ -185,7 +187,10 @@ class TemplatePages:
             cards.append((CATALOGUE[event.name], draft, own))
         grouped = groupby(cards, lambda card: card[0].group)
         sections = [(group, list(cards)) for group, cards in grouped]
-        return pages.page(request, "gallery.html", sections=sections, kind=kind, team=team)
+        return await CONVERSIONS.run(
+            team,
+            lambda: pages.page(request, "gallery.html", sections=sections, kind=kind, team=team),
+        )
 
     async def mail(self, request: Request) -> Response:
         """One sample as a team's message, for an ``<iframe>``."""

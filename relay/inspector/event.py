@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import asdict
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 from starlette.requests import Request
@@ -18,12 +18,14 @@ from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, prepare
 from relay.inspector import pages
 from relay.messages.message import Message
+from relay.messages.turns import CONVERSIONS
 from relay.penpot.events import NotAnEvent
 from relay.penpot.wire import UnreadableBody, decode_body, media_type
 from relay.store.queries import EventDetails
 from relay.store.records import Delivery, StoredEvent
 
 MAX_SHOWN_LENGTH = 100_000  # characters of a body; the download has all of it
+MAX_PREVIEWS = 20  # of an event's deliveries; a comment has one for each mentioned person
 MAX_CURL_BYTES = 20_000  # a larger body is a file name in the curl command
 _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 
@@ -31,19 +33,26 @@ _ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 async def _page(request: Request) -> Response:
     inspector, details = pages.inspector_of(request), await _load(request)
     queues = inspector.config.queues()
-    return pages.page(
-        request,
-        "event.html",
-        details=details,
-        deliveries=[
-            (delivery, queues.get(delivery.queue), await _preview(inspector, delivery))
-            for delivery in details.deliveries
-        ],
-        body=await _body(inspector, details.event),
-        curl=_curl(inspector, details.event),
-        file=_file_name(details.event),
-        resent=request.query_params.get("resent", ""),
-    )
+    shown = details.deliveries[:MAX_PREVIEWS]
+    previews = [await _preview(inspector, delivery) for delivery in shown]
+    body = await _body(inspector, details.event)
+
+    def page() -> Response:
+        return pages.page(
+            request,
+            "event.html",
+            details=details,
+            deliveries=[
+                (delivery, queues.get(delivery.queue), preview)
+                for delivery, preview in zip_longest(details.deliveries, previews)
+            ],
+            body=body,
+            curl=_curl(inspector, details.event),
+            file=_file_name(details.event),
+            resent=request.query_params.get("resent", ""),
+        )
+
+    return await CONVERSIONS.run(details.event.team, page)
 
 
 async def _resend(request: Request) -> Response:
@@ -86,7 +95,8 @@ async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> Mes
         stored = await inspector.store.get_thread(delivery.queue, message.thread)
         if stored is not None and stored.root != delivery.receipt:
             thread = ReplyTo(stored.root, stored.last, stored.title)
-    return render_preview(settings.type if settings else "", message, thread, settings)
+    kind, team = settings.type if settings else "", delivery.queue.partition("/")[0]
+    return await CONVERSIONS.run(team, lambda: render_preview(kind, message, thread, settings))
 
 
 async def _body(inspector: pages.InspectorContext, stored: StoredEvent) -> dict[str, Any]:
@@ -103,16 +113,20 @@ async def _body(inspector: pages.InspectorContext, stored: StoredEvent) -> dict[
     try:
         source = EventSource.of(inspector.config, stored.team)
         prepared = await prepare(raw, content_type, source, FactCache(inspector.store))
-        decoded = _dump(await decode_body(raw, content_type))
+        values = await decode_body(raw, content_type)
     except (UnreadableBody, NotAnEvent) as error:
         return body | {"error": str(error)}
-    body["decoded" if media_type(content_type) == "transit" else "raw"] = decoded
-    body["is_truncated"] = is_truncated or len(decoded) == MAX_SHOWN_LENGTH
-    body["event"] = _dump(_compact(prepared.event))
-    if stored.team in inspector.config.teams:
-        variables = prepared.linked.variables()
-        body["variables"] = _dump({name: _compact(value) for name, value in variables.items()})
-    return body
+
+    def dumps() -> dict[str, Any]:
+        decoded = _dump(values)
+        shown = {"decoded" if media_type(content_type) == "transit" else "raw": decoded}
+        shown["event"] = _dump(_compact(prepared.event))
+        if stored.team in inspector.config.teams:
+            variables = prepared.linked.variables()
+            shown["variables"] = _dump({name: _compact(value) for name, value in variables.items()})
+        return shown | {"is_truncated": is_truncated or len(decoded) == MAX_SHOWN_LENGTH}
+
+    return body | await CONVERSIONS.run(stored.team, dumps)
 
 
 def _compact(value: Any) -> Any:

@@ -40,7 +40,7 @@ async def _test(request: Request) -> Response:
     channel = next((c for c in config.teams[key].channels if c.name == name), None)
     if channel is None:
         raise PageNotFound
-    ok, text = await send_test(config, key, channel)
+    ok, text = await send_test(config, key, channel, inspector_of(request).templates)
     return await _result(request, "test", text, ok=ok, channel=name)
 
 
@@ -53,7 +53,7 @@ async def _doctor(request: Request) -> Response:
     narrowed = config.model_copy(update={"teams": {key: config.teams[key]}})
     findings = [
         (subject, finding)
-        async for subject, finding in examine(narrowed, known=config.teams)
+        async for subject, finding in examine(narrowed, known=config.teams, templates=sees_all)
         if sees_all or (subject not in GENERAL_SUBJECTS and subject.partition("/")[0] == key)
     ]
     problems = sum(not finding.ok for _, finding in findings)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, groupby, takewhile
 from operator import attrgetter
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -91,7 +91,7 @@ LeafBlock: TypeAlias = Paragraph | Heading | CodeBlock | Rule
 
 _MAX_CACHED_LENGTH = 16_384  # characters
 _SCHEMES = ("http://", "https://", "mailto:")
-_MAX_NESTING_DEPTH = 100  # of quotes, lists and links; the parser drops deeper content
+_MAX_NESTING_DEPTH = 50  # of quotes, lists and links; the parser drops deeper content
 ELLIPSIS = "…"
 _MAX_CLUSTER_LENGTH = 64  # code points; longer sequences of marks occur only in hostile text
 _JOINER = "\u200d"
@@ -159,7 +159,22 @@ def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
 
 
 def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
+    """Adjacent texts of one style are one ``Text``."""
     inlines: list[Inline] = []
+    for style, run in groupby(_parts(tokens), _style):
+        if isinstance(style, LineBreak):
+            inlines.extend(run)
+        else:
+            inlines.append(replace(style, text="".join(part.text for part in run)))
+    return tuple(inlines)
+
+
+def _style(part: Inline) -> Inline:
+    return replace(part, text="") if isinstance(part, Text) else part
+
+
+def _parts(tokens: Sequence[Token]) -> Iterator[Inline]:
+    """A part for each token that is not empty."""
     style = Text("")
     depths = {"strong": 0, "em": 0, "s": 0}  # bold may contain bold
     for token in tokens:
@@ -176,26 +191,19 @@ def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             case "link_close":
                 style = replace(style, url="", profile="")
             case "hardbreak":
-                inlines.append(LineBreak())
+                yield LineBreak()
             case "softbreak":
-                _append(inlines, replace(style, text=" "))
+                yield replace(style, text=" ")
             case "code_inline":
-                _append(inlines, replace(style, text=unescaped(token.content), code=True))
+                if text := unescaped(token.content):
+                    yield replace(style, text=text, code=True)
             case "image":
                 alt = "".join(child.content for child in token.children or ())
                 url = style.url or safe_url(str(token.attrGet("src") or ""), _SCHEMES)
-                _append(inlines, replace(style, text=alt or url, url=url))
-            case _:
-                _append(inlines, replace(style, text=token.content))
-    return tuple(inlines)
-
-
-def _append(inlines: list[Inline], text: Text) -> None:
-    last = inlines[-1] if inlines else None
-    if isinstance(last, Text) and replace(last, text="") == replace(text, text=""):
-        inlines[-1] = replace(last, text=last.text + text.text)
-    elif text.text:
-        inlines.append(text)
+                if alt or url:
+                    yield replace(style, text=alt or url, url=url)
+            case _ if token.content:
+                yield replace(style, text=token.content)
 
 
 def leaf_blocks(document: Document) -> Iterator[LeafBlock]:
@@ -307,7 +315,35 @@ def _inline_text(inlines: Iterable[Inline], links: bool) -> str:
     return "".join(parts)
 
 
-# Length
+# Size
+
+
+class Size(NamedTuple):
+    """What the time and the result of every conversion depend on."""
+
+    depth: int  # of nested quotes and lists
+    parts: int  # blocks and inlines
+    characters: int  # of texts and addresses; a link's address counts for each of its parts
+
+
+def size(document: Document) -> Size:
+    depth, parts, characters = 0, 0, 0
+    for block in document:
+        match block:
+            case Quote(blocks):
+                inner = [size(blocks)]
+            case ListBlock(items):
+                inner = [size(item) for item in items]
+                parts += len(items)
+            case _:
+                texts = [part for part in block.inlines if isinstance(part, Text)]
+                parts += len(block.inlines)
+                characters += sum(len(part.text) + len(part.url) for part in texts)
+                inner = [Size(0, 0, 0)]
+        parts += 1 + sum(each.parts for each in inner)
+        characters += sum(each.characters for each in inner)
+        depth = max(depth, 1 + max(each.depth for each in inner))
+    return Size(depth, parts, characters)
 
 
 def length(document: Document) -> int:

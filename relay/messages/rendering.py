@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Template
 from jinja2.runtime import Context
 
-from relay.messages.document import first_line, parse, shorten, to_text
+from relay.messages.document import Document, first_line, parse, shorten, size, to_text
 from relay.messages.environments import (
     MARKDOWN_SUFFIX,
     MAX_TEMPLATE_SIZE,
@@ -22,6 +22,15 @@ from relay.messages.lint import OutputError, Problem, Variables, lint_template
 
 MAX_TITLE_LENGTH = 300  # characters
 MAX_JSON_DEPTH = 50  # lists and objects; what a chat accepts has about ten
+MAX_JSON_VALUES = 5000
+MAX_OVERRIDE_LENGTH = 200_000  # characters; mail programs show about half of it
+
+# Of a user template's title, body and footer, and of each form of its entry in a digest. Penpot's
+# longest comment needs half of the characters.
+MAX_MARKDOWN_LENGTH = 50_000  # characters
+MAX_PARTS = 2000  # blocks and inlines
+MAX_DEPTH = 20  # of nested quotes and lists
+MAX_CHARACTERS = 100_000  # of text and addresses: one definition may give many links its address
 
 # A name from Penpot can't contain such a line: every < in it is escaped.
 _SECTION_PATTERN = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
@@ -84,9 +93,12 @@ class InProcessTemplates:
         """The title as plain text. Fills the parser's cache for the channels, and fails here if a
         channel could not parse a part."""
         started = time.thread_time()
-        title_document, document, *_ = map(parse, (title, body, footer))
         if self._max_parse_seconds is not None:
-            parse(max(forms, key=len, default=""))
+            # A digest has short entries only, so that their forms need no further check.
+            _check_length(len(title) + len(body) + len(footer), *map(len, forms))
+        title_document, document, small = map(parse, (title, body, footer))
+        if self._max_parse_seconds is not None:
+            _check_size(title_document + document + small)
             if time.thread_time() - started > self._max_parse_seconds:
                 raise OutputError("gives Markdown that takes too long to read")
         return _one_line(to_text(title_document, links=False)) or _one_line(first_line(document))
@@ -146,8 +158,25 @@ def _one_line(text: str) -> str:
     return shorten(" ".join(text.split()), MAX_TITLE_LENGTH)
 
 
+def _check_length(*lengths: int) -> None:
+    if max(lengths) > MAX_MARKDOWN_LENGTH:
+        raise OutputError(f"gives more than {MAX_MARKDOWN_LENGTH:,} characters of Markdown")
+
+
+def _check_size(document: Document) -> None:
+    depth, parts, characters = size(document)
+    if depth > MAX_DEPTH:
+        raise OutputError(f"gives quotes and lists that are nested deeper than {MAX_DEPTH}")
+    if parts > MAX_PARTS:
+        raise OutputError(f"gives more than {MAX_PARTS:,} blocks, links and styles")
+    if characters > MAX_CHARACTERS:
+        raise OutputError(f"gives more than {MAX_CHARACTERS:,} characters with links' addresses")
+
+
 def check_output(form: OverrideFormat, text: str) -> None:
     """Raises ``OutputError`` for an override that its channel does not accept."""
+    if len(text) > MAX_OVERRIDE_LENGTH:
+        raise OutputError(f"gives more than {MAX_OVERRIDE_LENGTH:,} characters")
     value = _decoded(text) if form.is_json else text
     if form.validate is not None:
         try:
@@ -166,11 +195,20 @@ def _decoded(text: str) -> object:
         raise OutputError(f"gives no valid JSON: {error}") from error
     if too_deep:
         raise OutputError(f"gives JSON that is nested deeper than {MAX_JSON_DEPTH}")
+    if _count(value) > MAX_JSON_VALUES:
+        raise OutputError(f"gives JSON with more than {MAX_JSON_VALUES:,} values")
     return value
+
+
+def _items(value: object) -> Collection[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _count(value: object) -> int:
+    return 1 + sum(map(_count, _items(value)))
 
 
 def _is_deeper(value: object, depth: int) -> bool:
     if not isinstance(value, dict | list):
         return False
-    items = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_is_deeper(item, depth - 1) for item in items)
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in _items(value))

@@ -8,7 +8,8 @@ resulting Markdown happen in a process with limits on time and memory, which is 
 exceeds them. It holds no secret and can open nothing, so that code which escapes from Jinja's
 sandbox gains little; it asks for each template over its pipe. It starts with the first user
 template, serves one job after the other at a cost of less than a millisecond each, and exits when
-idle. The built-in templates are trusted and run in the main process. The process itself is in
+idle. Teams whose templates take long have another process, so that nobody else waits for them. The
+built-in templates are trusted and run in the main process. The process itself is in
 ``sandbox_worker.py``.
 """
 
@@ -18,13 +19,14 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from relay.messages.budget import SandboxBudget
 from relay.messages.environments import OverrideFormat, TemplateFiles
 from relay.messages.lint import OutputError, Problem, RenderError, Variables
 from relay.messages.rendering import Sections, check_output
@@ -41,6 +43,8 @@ QUARANTINE_TTL = 600.0
 have been under load."""
 _REPORT_TIMEOUT = 0.2  # seconds for the process to report the line in which the time ran out
 _START_TIMEOUT = 30.0  # seconds
+_START_SECONDS = 0.3  # of processor time, for a process after one that a job has ended
+_MAX_LOADS = 200  # templates that one job may load
 _PASSED_VARIABLES = ("LD_LIBRARY_PATH",)
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[4:]; from relay.messages.sandbox_worker import main; main()"
@@ -90,28 +94,49 @@ def _loaded(files: TemplateFiles, template: str) -> bytes:
 
 
 class Sandbox:
-    """Starts the process when it is needed. Concurrent callers wait for each other."""
+    """The processes, one for slow teams and one for all others."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._worker: _WorkerProcess | None = None
+    def __init__(self, budget: SandboxBudget) -> None:
+        self._budget = budget
+        self._jobs, self._slow_jobs = _Jobs(), _Jobs()
 
-    def run(self, job: tuple[Any, ...], files: TemplateFiles) -> Any:
+    def run(self, team: str, job: tuple[Any, ...], files: TemplateFiles) -> Any:
         """The result of a job (see the worker) with the templates of ``files``. Raises
         ``RenderError``, or ``OSError`` if the process does not start."""
-        work = pickle.dumps(job)
-        with self._lock:
-            while (answer := self._try_run(work, files)) is None:
-                pass
+        jobs = self._slow_jobs if self._budget.is_slow(team) else self._jobs
+        answer = jobs.run(pickle.dumps(job), files)
+        self._budget.spend(team, answer["seconds"] + _START_SECONDS * answer["exits"])
         if "problem" in answer:
             problem = Problem(*answer["problem"])
             raise RenderError(problem, exceeded_limits=answer["exceeded_limits"])
         return answer["result"]
 
     def close(self) -> None:
-        """Kill the process; the next job starts another."""
-        with self._lock:
-            self._kill()
+        """Kill the processes; the next job starts another."""
+        self._jobs.close()
+        self._slow_jobs.close()
+
+
+class _Jobs:
+    """The jobs of one process, which starts when it is needed, and the thread that runs them in the
+    order of their calls."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "sandbox")
+        self._worker: _WorkerProcess | None = None
+
+    def run(self, work: bytes, files: TemplateFiles) -> dict[str, Any]:
+        """The worker's answer. Raises ``OSError``."""
+        return self._thread.submit(self._run, work, files).result()
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._thread.submit(self._kill).result()
+
+    def _run(self, work: bytes, files: TemplateFiles) -> dict[str, Any]:
+        while (answer := self._try_run(work, files)) is None:
+            pass
+        return answer
 
     def _kill(self) -> None:
         if self._worker is not None:
@@ -124,20 +149,25 @@ class Sandbox:
             self._kill()
             self._worker = _WorkerProcess()
         pipe = self._worker.pipe
+        text, loads, started = timeout_text(TEMPLATE_TIMEOUT), 0, time.monotonic()
+        deadline = started + TEMPLATE_TIMEOUT + _REPORT_TIMEOUT
         try:
             pipe.send_bytes(work)
-            deadline = time.monotonic() + TEMPLATE_TIMEOUT + _REPORT_TIMEOUT
             while (rest := deadline - time.monotonic()) > 0 and pipe.poll(rest):
                 answer = dict(json.loads(pipe.recv_bytes()))
                 if "load" not in answer:
                     return answer
+                loads += 1
+                if loads > _MAX_LOADS:
+                    text = f"loads more than {_MAX_LOADS} templates"
+                    break
                 pipe.send_bytes(_loaded(files, str(answer["load"])))
-            text = timeout_text(TEMPLATE_TIMEOUT)
         except (EOFError, ConnectionError):
             code = self._worker.process.wait()
             text = f"ends the process that runs it ({code})" if code else ""
         self._kill()
-        return limit_exceeded(Problem("", 0, text)) if text else None
+        ended = {"seconds": time.monotonic() - started, "exits": True}
+        return limit_exceeded(Problem("", 0, text)) | ended if text else None
 
 
 class SandboxedTemplates:
@@ -148,9 +178,11 @@ class SandboxedTemplates:
     """
 
     def __init__(
-        self, files: TemplateFiles, formats: Collection[OverrideFormat], sandbox: Sandbox
+        self, files: TemplateFiles, formats: Collection[OverrideFormat], sandbox: Sandbox, team: str
     ) -> None:
+        """``team``: the key of the team whose budget its jobs use."""
         self.files = files
+        self._team = team
         self._formats = formats
         self._sandbox = sandbox
         self._quarantined: dict[str, tuple[Problem, object, float]] = {}
@@ -187,7 +219,7 @@ class SandboxedTemplates:
         folders = (*files.folders, files.builtin)
         job = (task, folders, files.state(), formats, files.drafts, name, *arguments)
         try:
-            return self._sandbox.run(job, files)
+            return self._sandbox.run(self._team, job, files)
         except RenderError as error:
             problem = error.problem
             if problem.file in ("", name):

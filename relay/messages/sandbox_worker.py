@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -81,6 +82,7 @@ class SandboxWorker:
         A job is a pickled tuple: task (a method of ``InProcessTemplates``), folders, their state,
         override formats, drafts, template name, and the task's further arguments.
         """
+        started = time.process_time()
         task, folders, state, formats, drafts, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
         # Python handles this timer and can report the line. The service kills a process that does
         # not answer in time, and the kernel one whose service has ended.
@@ -99,7 +101,10 @@ class SandboxWorker:
         self._limit_memory(self._max_growth)
         signal.setitimer(signal.ITIMER_PROF, 0)
         # After a load that ended early the rest of its answer is still in the pipe.
-        return answer.encode(), must_exit or self._is_loading or self._has_grown()
+        must_exit = must_exit or self._is_loading or self._has_grown()
+        costs = {"seconds": time.process_time() - started, "exits": must_exit}
+        # The answer, which may be long, is not encoded again.
+        return f"{json.dumps(costs)[:-1]}, {answer[1:]}".encode(), must_exit
 
     def _run(
         self, templates: InProcessTemplates, task: str, name: str, arguments: list[Any]

@@ -1,5 +1,6 @@
 """Templates: from an event's variables to a Message. A failing template never loses a message."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
+from relay.messages.budget import SandboxBudget
 from relay.messages.document import shorten
 from relay.messages.environments import BUILTIN, MARKDOWN_SUFFIX, OverrideFormat, TemplateFiles
 from relay.messages.escape import escape, one_line
@@ -17,12 +19,14 @@ from relay.messages.lint import Problem, RenderError, Variables, hint, to_proble
 from relay.messages.message import Content, Entry, Message
 from relay.messages.rendering import MAX_TITLE_LENGTH, InProcessTemplates, Sections
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
+from relay.messages.turns import TeamTurns
 
 TemplateSet: TypeAlias = InProcessTemplates | SandboxedTemplates
 """The templates that apply to a team."""
 _Output = TypeVar("_Output", Sections, str)
 
 GENERIC_TEMPLATE = "event"  # for events without a template of their own
+_MAX_THREADS = 64  # of which all but one or two wait for the sandbox
 EVENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 """Event names that can have a template of their own."""
 
@@ -41,7 +45,7 @@ class Templates:
     ``<user>/<team>/<event>.md.j2`` wins over ``<user>/<event>.md.j2``, and that over the built-in
     one, which is also available as ``builtin/<event>.md.j2``. An event without a template uses
     ``event.md.j2``. Changed and new files are used without a restart. User templates run in a
-    sandbox (``sandbox.py``), whose callers block: render off the event loop.
+    sandbox (``sandbox.py``), whose callers block: render in ``turns``.
     """
 
     def __init__(
@@ -49,18 +53,22 @@ class Templates:
         user: Path | None = None,
         formats: Mapping[str, OverrideFormat] = MappingProxyType({}),
         builtin: Path | None = None,
+        budget: SandboxBudget | None = None,
     ) -> None:
-        """``formats``: the templates for one kind of channel, by its type in the config."""
+        """``formats``: the templates for one kind of channel, by its type in the config. A team
+        that has spent its ``budget`` gets the built-in templates."""
         self.user = user
         self.builtin = builtin or builtin_folder()
         self._formats = formats
         self.suffixes = (MARKDOWN_SUFFIX, *(form.suffix for form in formats.values()))
         self.builtin_set = InProcessTemplates(TemplateFiles((), self.builtin), formats.values())
-        self._sandbox = Sandbox()
-        self._user_sets: dict[str, TemplateSet] = {}
+        self.turns = TeamTurns("templates", _MAX_THREADS)
+        self._budget = budget or SandboxBudget(math.inf)
+        self._sandbox = Sandbox(self._budget)
+        self._user_sets: dict[tuple[str, bool], TemplateSet] = {}
 
     def close(self) -> None:
-        """End the sandbox's process, if it runs."""
+        """End the sandbox's processes, if they run."""
         self._sandbox.close()
 
     def render(
@@ -89,11 +97,16 @@ class Templates:
         def first(suffix: str, render: Callable[[TemplateSet, str], _Output]) -> _Output | None:
             """The output of the first template that works."""
             for templates in sets:
-                if name := _template_name(templates, event_name, suffix):
-                    try:
-                        return render(templates, name)
-                    except Exception as error:  # noqa: BLE001 - templates run a user's code
-                        problems.append(to_problem(error, name))
+                if not (name := _template_name(templates, event_name, suffix)):
+                    continue
+                if templates is not self.builtin_set and self._budget.is_spent(team):
+                    if self._budget.report(team) or drafts:
+                        problems.append(self._spent_problem(templates, name))
+                    continue
+                try:
+                    return render(templates, name)
+                except Exception as error:  # noqa: BLE001 - templates run a user's code
+                    problems.append(to_problem(error, name))
             return None
 
         sections = first(
@@ -118,22 +131,33 @@ class Templates:
         drafts: Mapping[str, str],
     ) -> list[Problem]:
         """The problems of the draft ``name``; see ``lint_template``."""
-        return self._sandboxed(team, drafts).lint(name, known, samples)
+        templates = self._sandboxed(team, drafts)
+        if self._budget.is_spent(team):
+            return [self._spent_problem(templates, name)]
+        return templates.lint(name, known, samples)
 
     def for_team(self, team: str = "") -> TemplateSet:
         """The templates of a team; those of all teams if it has no folder."""
         if self.user is None:
             return self.builtin_set
-        if not (team and os.path.isdir(self.user / team)):
-            team = ""
-        if team not in self._user_sets:
-            self._user_sets[team] = self._sandboxed(team)
-        return self._user_sets[team]
+        # Not one set for all teams without a folder: what one team's events make slow is
+        # quarantined for that team.
+        key = team, bool(team) and os.path.isdir(self.user / team)
+        if key not in self._user_sets:
+            self._user_sets[key] = self._sandboxed(team)
+        return self._user_sets[key]
 
     def _sandboxed(self, team: str, drafts: Mapping[str, str] | None = None) -> SandboxedTemplates:
-        folders = [self.user / team, self.user] if self.user and team else [self.user]
-        files = TemplateFiles([*filter(None, folders)], self.builtin, drafts)
-        return SandboxedTemplates(files, self._formats.values(), self._sandbox)
+        folders = [] if self.user is None else [self.user]
+        if folders and team and os.path.isdir(folders[0] / team):
+            folders = [folders[0] / team, *folders]
+        files = TemplateFiles(folders, self.builtin, drafts)
+        return SandboxedTemplates(files, self._formats.values(), self._sandbox, team)
+
+    def _spent_problem(self, templates: TemplateSet, name: str) -> Problem:
+        seconds = self._budget.team_seconds
+        text = f"is not used: its team's templates have run for {seconds:g} s in this minute"
+        return Problem(templates.files.find(name) or name, 0, text)
 
 
 def builtin_folder() -> Path:

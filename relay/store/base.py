@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from relay.store.backlog import Backlog
 from relay.store.engine import (
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
-    Engine,
     Parameters,
     Statement,
     Steps,
@@ -38,8 +38,6 @@ from relay.store.records import (
 )
 from relay.store.sync_threads import SyncThreads
 
-MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""``stored_events`` stops after bodies of this total size."""
 LOG_BODY_BYTES = 1000  # of each body in the log
 
 _INSERT_DELIVERIES_SQL = (
@@ -121,7 +119,7 @@ _BUSY_QUEUES_SQL = """
 """One index lookup for each queue, which skips the queue's other deliveries."""
 
 
-class Store(Engine):
+class Store(Backlog):
     """Events, deliveries, facts and values on disk.
 
     Every method that writes returns after the write is on disk. If that fails it raises
@@ -135,19 +133,6 @@ class Store(Engine):
     def __init__(self) -> None:
         self.queries = EventQueries(self)
         self.sync_threads = SyncThreads(self)
-
-    async def stored_events(self, limit: int) -> list[StoredEvent]:
-        """The oldest events in state stored, in the order of their ids. Fewer than ``limit`` if
-        their bodies are large; empty only if there is none."""
-        # sizes first, so that no more bodies are read than fit into the batch
-        sql = (
-            f"SELECT {EVENT_COLUMNS} FROM relay.events WHERE state = 'stored' AND id <="
-            " (SELECT max(id) FROM (SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM"
-            " (SELECT id, length(body) AS size FROM relay.events WHERE state = 'stored'"
-            " ORDER BY id LIMIT $1) AS sizes) AS totals WHERE before <= $2) ORDER BY id"
-        )
-        rows = await self.fetch(sql, limit, MAX_BATCH_BYTES)
-        return [StoredEvent(*row) for row in rows]
 
     async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
         """Write the results of several events in one transaction. An earlier call may have

@@ -27,6 +27,7 @@ _FIRST_STEP = """
     CREATE UNIQUE INDEX events_once ON {schema}events (team, digest);
     CREATE INDEX events_age ON {schema}events (received_at);
     CREATE INDEX events_stored ON {schema}events (id) WHERE state = 'stored';
+    CREATE INDEX events_stored_of_team ON {schema}events (team, id) WHERE state = 'stored';
     CREATE INDEX events_unreadable ON {schema}events (id) WHERE state = 'unreadable';
     CREATE TABLE {schema}deliveries (
         id {identity},

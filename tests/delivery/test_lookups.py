@@ -542,6 +542,28 @@ async def test_lookups_of_later_events_run_concurrently(
     assert time.monotonic() - started < 2.0
 
 
+async def test_many_lookups_of_one_team_do_not_delay_another(
+    store: SqliteStore, penpot: StandIn
+) -> None:
+    penpot.latency = 0.1
+    asked = Lookups(PenpotClient(penpot.url, TOKEN), FactCache(store), store, Metrics())
+    done: list[str] = []
+
+    async def fill(team: str, number: int) -> None:
+        thread = f"11111111-2222-4333-8444-{number:012}"
+        event = normalize(body("create-comment/plain", threadId=thread))
+        await asked.fill(event, team, "", time.time(), lambda: None)
+        done.append(team)
+
+    busy = [asyncio.create_task(fill("acme", number)) for number in range(60)]
+    await asyncio.sleep(0.02)
+    await fill("rnd", 99)
+    assert len(done) < 30
+    assert penpot.max_concurrent <= lookups.MAX_TEAM_CALLS + 1
+    await asyncio.gather(*busy)
+    await asked.close()
+
+
 async def test_a_refused_token_is_logged_once_and_so_is_the_recovery(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -763,9 +785,11 @@ async def test_a_reset_forgets_what_was_not_stored_but_not_penpots_answers(
     cache.reset()
     assert await file_name(cache) == ""
     assert await cache.learn(Event("x"), "acme") == planned
-    cache.mark_stored()
-    cache.reset()
+    cache.mark_stored("acme")
+    await cache.learn(SAVED, "rnd")
+    cache.reset("acme")
     assert await cache.learn(Event("x"), "acme") == {}
+    assert await cache.learn(SAVED, "rnd") == {}  # another team's are kept
 
 
 async def test_penpots_answer_replaces_a_persons_name_and_fills_only_gaps_of_files(

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,20 @@ async def test_what_is_not_wanted_any_more_is_cancelled() -> None:
     lookups.answer.set()
     assert (await preparer.take(second)).linked.comment.text.startswith("Good catch")
     assert lookups.asked == ["update-file", "create-comment", "create-comment"]
+
+
+async def test_the_preparations_of_another_team_go_on() -> None:
+    lookups = SlowLookups()
+    preparer = EventPreparer(CONFIG, FactCache(NoFacts()), lookups)  # type: ignore[arg-type]
+    first = stored(1, sample("update-file"))
+    other = replace(stored(2, sample("create-comment")), team="rnd")
+    await preparer.start([first])
+    await preparer.start([other])
+    await preparer.reset("rnd")
+    assert await preparer.pending(first) is not None
+    assert await preparer.pending(other) is None
+    await preparer.reset()
+    assert await preparer.pending(first) is None
 
 
 async def test_an_unreadable_body_is_not_waited_for() -> None:

@@ -1,5 +1,8 @@
-"""A template that exceeds its limits loses no message and delays no response."""
+"""A template that exceeds its limits loses no message and delays no response; one that stays below
+them delays no other team."""
 
+import statistics
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -8,10 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from relay.messages import budget, rendering
 from tests.faults.account import Ledger, Line
-from tests.faults.places import Places
-from tests.faults.stage import Load, account, drained, service
-from tests.service import wait_until
+from tests.faults.places import Place, Places
+from tests.faults.stage import Load, account, comment, drained, service
+from tests.messages.user import busy
+from tests.service import JSON, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 Report = Callable[[str, list[Line]], None]
@@ -58,3 +63,90 @@ def test_a_greedy_template_falls_back_to_the_built_in_one(
     mine.unlink()
     drained(relay, within=120)
     report(f"a template that {what}", account(relay, ledger, channels))
+
+
+HOSTILE_SECRET = "the-secret-of-the-hostile-team"
+MAX_P99 = 1.0
+"""Seconds from a post to the message in a channel. A quiet machine has 0.1."""
+
+
+def write_hostile(folder: Path) -> None:
+    """Templates that stay below every limit, also on a busy machine, and give almost as much as is
+    accepted."""
+    folder.mkdir()
+    loops = busy(0.2)
+    links = "{% for i in range(900) %}[a](http://b.example/{{ i }}) {% endfor %}"
+    brackets = "{% for i in range(4000) %}![{% endfor %}"
+    body = f"{{{{ comment.text | quote }}}}\n> > > {links}\n\n{brackets}{loops}"
+    assert len(body) < rendering.MAX_MARKDOWN_LENGTH
+    (folder / "create-comment.md.j2").write_text(f"<!-- title -->\nHostile\n<!-- body -->\n{body}")
+    html = f"{loops}<b>{{{{ comment.text }}}}</b>{{% for i in range(999) %}}<i>a{{% endfor %}}"
+    for kind in ("matrix", "email"):
+        (folder / f"create-comment.{kind}.html.j2").write_text(html)
+    block = '{"type": "section", "text": {"type": "mrkdwn", "text": "{{ comment.text }}"}}'
+    (folder / "create-comment.slack.json.j2").write_text(f"[{loops}{', '.join([block] * 20)}]")
+
+
+def of_team(team: str, places: list[Place]) -> str:
+    return "".join(place.toml() for place in places).replace("teams.acme", f"teams.{team}")
+
+
+def test_templates_below_every_limit_delay_no_other_team(
+    tmp_path: Path, places: Places, running: ExitStack, long: bool
+) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    own = '{% extends "builtin/create-comment.md.j2" %}{% block title %}Mine{% endblock %}'
+    (folder / "create-comment.md.j2").write_text(own)
+    write_hostile(folder / "hostile")
+    hostile = [places.slack("slack"), places.matrix("matrix"), places.mail("mail")]
+    channels = [places.slack("ours"), places.mail("mails")]
+    table = f'[teams.hostile]\nsecret = "{HOSTILE_SECRET}"\n{of_team("hostile", hostile)}'
+    extra = f'[templates]\npath = "{folder}"\n{table}'
+    relay = service(tmp_path / "relay", channels, extra=extra)
+    running.callback(relay.end)
+    relay.start()
+    hook = f"{relay.url}/hooks/hostile/{HOSTILE_SECRET}"
+
+    stop = threading.Event()
+
+    def flood() -> None:
+        with httpx.Client(headers=JSON, timeout=30, verify=False) as client:
+            number = 0
+            while not stop.wait(0.1):
+                number += 1
+                assert client.post(hook, content=comment(number, "<>*_`&" * 100)).status_code == 204
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        seconds = arrivals(relay.hook, channels, 300 if long else 40, relay)
+    finally:
+        stop.set()
+        thread.join()
+    log = relay.log.read_text()
+    assert f"templates have run for {budget.TEAM_SECONDS:g} s" in log
+    assert "takes longer" not in log
+    for place in hostile:
+        wait_until(lambda place=place: place.posts(), 60)
+    figures = {"median": statistics.median(seconds), "p99": p99(seconds), "max": max(seconds)}
+    print("from post to channel:", {name: round(value, 3) for name, value in figures.items()})
+    assert figures["p99"] < MAX_P99, figures
+
+
+def p99(seconds: list[float]) -> float:
+    """With fewer than 100 of them, the longest but one: one delay a minute is allowed."""
+    return sorted(seconds)[-max(2, len(seconds) // 100 + 1)]
+
+
+def arrivals(hook: str, channels: list[Place], count: int, relay: object) -> list[float]:
+    """Seconds from each post to its message in the last of the channels."""
+    seconds = []
+    for number in range(1, count + 1):
+        body, started = comment(5_000_000 + number), time.monotonic()
+        assert httpx.post(hook, content=body, headers=JSON, timeout=30).status_code == 204
+        for place in channels:
+            wait_until(lambda place=place, number=number: len(place.posts()) >= number, 60)
+        seconds.append(time.monotonic() - started)
+        time.sleep(max(0.0, 0.2 - seconds[-1]))
+    return seconds

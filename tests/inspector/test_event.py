@@ -1,17 +1,28 @@
 """The page of one event, in a browser."""
 
+import asyncio
 import json
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
+from starlette.requests import Request
 
+from relay.config.settings import Config
+from relay.inspector import event as event_page
+from relay.inspector.feed import ChangeFeed
+from relay.inspector.pages import InspectorContext, Viewer
+from relay.messages.message import Content, Message
+from relay.messages.templates import Templates
 from relay.penpot.samples import sample
+from relay.store.records import FanOutResult, NewDelivery, NewEvent
+from relay.store.sqlite import SqliteStore
 from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
 from tests.inspector.test_events import MAIL, project
 from tests.service import JSON, SECRET, Service, running, wait_until
@@ -193,3 +204,56 @@ def test_a_missing_event_is_not_found(service: Service) -> None:
         assert "Not found" in answer.text
     answer = httpx.post(service.hook, content=project("x"), headers=JSON)
     assert answer.status_code == 204
+
+
+async def _longest_stall(stop: asyncio.Event) -> float:
+    """Seconds for which the event loop did nothing else."""
+    longest, before = 0.0, time.monotonic()
+    while not stop.is_set():
+        await asyncio.sleep(0.001)
+        now = time.monotonic()
+        longest, before = max(longest, now - before), now
+    return longest
+
+
+@pytest.mark.parametrize("body", ["![" * 12_000, "> " * 20 + "*a* [b](http://c) " * 4_000])
+def test_a_page_whose_message_is_slow_to_show_blocks_nothing_else(
+    tmp_path: Path, body: str
+) -> None:
+    """Even one that no template could have made."""
+
+    async def show() -> tuple[float, float]:
+        store = SqliteStore(tmp_path / "relay.db")
+        await store.open()
+        try:
+            event = NewEvent("acme", "application/json", sample("create-comment"), b"1", "x")
+            await store.accept(event)
+            message = Message("t", Content(body), team="acme").dumps()
+            channels = [
+                {"name": "slack", "type": "slack", "token": "xoxb-1", "channel": "#a"},
+                {"name": "log", "type": "stdout"},
+            ]
+            queues = [f"acme/{channel['name']}" for channel in channels]
+            new = [NewDelivery(queue, queue, message) for queue in queues]
+            await store.save_fan_out([FanOutResult(1, "acme", "fanned-out", "", new)])
+            team = {"secret": SECRET, "channels": channels}
+            config = Config.model_validate({"teams": {"acme": team}})
+            inspector = InspectorContext(config, store, Templates(), ChangeFeed(), lambda _: None)
+            scope = {
+                "type": "http", "method": "GET", "path": "/inspector/events/1", "headers": [],
+                "query_string": b"", "server": ("localhost", 1), "path_params": {"id": "1"},
+                "inspector": inspector, "viewer": Viewer(None, ("acme",), "token"),
+            }  # fmt: skip
+            stop, started = asyncio.Event(), time.monotonic()
+            stalls = asyncio.create_task(_longest_stall(stop))
+            response = await event_page._page(Request(scope))
+            took = time.monotonic() - started
+            stop.set()
+            assert response.status_code == 200
+            return took, await stalls
+        finally:
+            await store.close()
+
+    took, stall = asyncio.run(show())
+    print(f"a page of {took:.2f} s, the longest stall {stall:.3f} s")
+    assert stall < took / 3

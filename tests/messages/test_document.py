@@ -20,6 +20,7 @@ from relay.messages.document import (
     parse,
     replace_mentions,
     shorten,
+    size,
     to_text,
 )
 from relay.messages.escape import Markdown, escape
@@ -328,3 +329,16 @@ def test_the_ellipsis_counts_towards_the_length(text: str, length: int, short: s
 
 def test_a_long_sequence_of_marks_is_cut() -> None:
     assert len(shorten("a" + "\u0301" * 10_000, 5_000)) > 4_900
+
+
+def test_the_size_of_a_document() -> None:
+    assert size(()) == (0, 0, 0)
+    assert size(parse("a **b** [c *d*](http://e)")) == (1, 6, 23)
+    assert size(parse("a\\\nb")) == (1, 4, 2)
+    assert size(parse("> a\n\n1. b\n   > c\n2. d\n\n---\n```\nx\n```")) == (3, 16, 5)
+
+
+def test_many_lines_of_one_style_take_linear_time() -> None:
+    (paragraph,) = parse("a\n" * 20_000)
+    assert isinstance(paragraph, Paragraph)
+    assert paragraph.inlines == (Text("a " * 19_999 + "a"),)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.messages.lint import Problem
-from tests.messages.samples import subject
+from tests.messages.samples import known, subject
 from tests.messages.user import User
 
 
@@ -60,3 +60,60 @@ def test_json_of_any_value_stays_json(user: User) -> None:
 def test_a_problem_as_text() -> None:
     assert str(Problem("a.md.j2", 3, "is wrong")) == "a.md.j2:3: is wrong"
     assert str(Problem("a.md.j2", 0, "is wrong")) == "a.md.j2: is wrong"
+
+
+ADDRESS = "http://example.com/" + "x" * 4000
+TOO_LARGE = {
+    "long": ("x" * 50_001, "more than 50,000 characters of Markdown"),
+    "many blocks": ("{% for i in range(2100) %}- a\n{% endfor %}", "more than 2,000 blocks"),
+    "many links": ("{% for i in range(1100) %}[a](http://b) {% endfor %}", "more than 2,000 blo"),
+    "deep": ("> " * 21 + "a", "nested deeper than 20"),
+    "deep lists": ("{% for i in range(11) %}- > {% endfor %}a", "nested deeper than 20"),
+    "one address for many links": (
+        f"[a]: {ADDRESS}\n\n" + "{% for i in range(99) %}[a] {% endfor %}",
+        "more than 100,000 characters with links' addresses",
+    ),
+    "a long digest": (
+        "{% block body %}x{% endblock %}{% if false %}{% block digest %}"
+        "{{ 'x' * 50001 }}{% endblock %}{% endif %}",
+        "more than 50,000 characters of Markdown",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_the_markdown_of_a_users_template_is_bounded(user: User, name: str) -> None:
+    source, text = TOO_LARGE[name]
+    path = user.write("create-file.md.j2", source)
+    rendered = user.templates.render(
+        "create-file", known("create-file"), team="acme", channel_kind="stdout", digest=True
+    )
+    (problem,) = rendered.problems
+    assert (problem.file, problem.line) == (path, 0)
+    assert text in problem.text
+    assert "Landing page" in rendered.message.title  # of the built-in template
+
+
+def test_the_longest_comment_is_within_the_bounds(user: User) -> None:
+    user.write("create-comment.md.j2", "{{ comment.text | quote }}\n{{ comment.text | quote }}")
+    text = "\n".join("*[<&_`" * 5 for _ in range(330))
+    comment = SimpleNamespace(text=text, mentions=(), edited=False)
+    assert len(text) > 10_000
+    assert user.render("create-comment", comment=comment).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ('{"blocks": [], "text": "' + "x" * 200_000 + '"}', "more than 200,000 characters"),
+        ('[{"a": [' + ", ".join("0" * 5000) + "]}]", "more than 5,000 values"),
+        ("[" + ", ".join(["{}"] * 51) + "]", "more than 50 blocks"),
+        ('[{"a": "' + "x" * 20_000 + '"}]', "more than 20,000 characters"),
+    ],
+)
+def test_an_override_is_bounded(user: User, source: str, text: str) -> None:
+    user.write("create-file.slack.json.j2", source)
+    rendered = user.render(channel="slack")
+    assert rendered.message.content.override == ""
+    (problem,) = rendered.problems
+    assert text in problem.text

@@ -14,8 +14,12 @@ import pytest
 from relay.channels import override_formats
 from relay.delivery.notices import notice_samples
 from relay.messages import sandbox as cell
+from relay.messages.budget import SandboxBudget
+from relay.messages.environments import TemplateFiles
+from relay.messages.lint import Problem
 from relay.messages.templates import RenderResult, Templates, check
 from tests.messages.samples import known
+from tests.messages.user import busy
 
 TIMEOUT = 0.4
 REPORT_TIMEOUT = 1.5  # long, for a machine that runs other tests as well
@@ -41,7 +45,7 @@ HOSTILE = [
     ("{% set n = namespace(x=[1]) %}" + NESTED + "{% set y = n.x %}{% set n.x = [1] %}"
      + NESTED + "{{ y == n.x }}", 0, TIME),
     # Its output is slow to parse as Markdown.
-    ("{% for i in range(60000) %}[{% endfor %}", 0, EITHER),
+    ("{% for i in range(49000) %}[{% endfor %}", 0, EITHER),
     ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", 0, "calls itself without end"),
     ("\n{{ 'x' * 10 ** 9 }}", 2, MEMORY),
     ("\n{{ [0] * 10 ** 9 }}", 2, MEMORY),
@@ -360,3 +364,127 @@ def test_the_built_in_templates_start_no_process(folder: UserTemplates) -> None:
     folder.templates.close()
     Templates().render("create-file", known("create-file"), team="acme", channel_kind="slack")
     assert folder.processes == []
+
+
+# Teams
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def budgeted(tmp_path: Path, clock: Clock) -> Iterator[Templates]:
+    """Templates with a budget of 0.5 s; those of team slow need a part of it."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "create-file.md.j2").write_text(f"slow{busy(0.15)}")
+    (tmp_path / "create-file.md.j2").write_text("quick")
+    templates = Templates(tmp_path, override_formats(), budget=SandboxBudget(0.5, clock))
+    yield templates
+    templates.close()
+
+
+def rendered(templates: Templates, team: str, **named: dict[str, str]) -> RenderResult:
+    variables = known("create-file")
+    return templates.render("create-file", variables, team=team, channel_kind="stdout", **named)
+
+
+def test_a_team_that_has_spent_its_budget_gets_the_built_in_template(
+    budgeted: Templates, clock: Clock, tmp_path: Path
+) -> None:
+    results = [rendered(budgeted, "slow") for _ in range(20)]
+    own = [result for result in results if result.message.content.body == "slow"]
+    assert 0 < len(own) <= 5
+    assert {result.message.content.body for result in results[len(own) :]} == {
+        BUILTIN.message.content.body
+    }
+    (problem,) = [problem for result in results for problem in result.problems]
+    assert problem == Problem(
+        str(tmp_path / "slow" / "create-file.md.j2"),
+        0,
+        "is not used: its team's templates have run for 0.5 s in this minute",
+    )
+    assert rendered(budgeted, "other").message.content.body == "quick"
+
+    clock.now += 60
+    assert rendered(budgeted, "slow").message.content.body == "slow"
+    assert len([problem for _ in range(9) for problem in rendered(budgeted, "slow").problems]) == 1
+
+
+def test_a_draft_whose_team_has_spent_its_budget_says_so_each_time(budgeted: Templates) -> None:
+    while not rendered(budgeted, "slow").problems:
+        pass
+    drafts = {"create-file.md.j2": "typed"}
+    for _ in range(2):
+        (problem,) = rendered(budgeted, "slow", drafts=drafts).problems
+        assert (problem.file, "0.5 s" in problem.text) == ("create-file.md.j2", True)
+        (problem,) = budgeted.lint(
+            "create-file.md.j2", ["create-file"], [], team="slow", drafts=drafts
+        )
+        assert problem.file == "create-file.md.j2"
+    assert rendered(budgeted, "other", drafts=drafts).message.content.body == "typed"
+
+
+def test_nobody_waits_for_a_slow_team(budgeted: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its job has not ended, another team's has."""
+    assert rendered(budgeted, "slow").message.content.body == "slow"
+    gate, read = threading.Event(), cell._loaded
+
+    def held(files: TemplateFiles, template: str) -> bytes:
+        if any(folder.endswith("slow") for folder in files.folders):
+            gate.wait(20)
+        return read(files, template)
+
+    monkeypatch.setattr(cell, "_loaded", held)
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 30.0)
+    slow = threading.Thread(target=rendered, args=(budgeted, "slow"))
+    slow.start()
+    try:
+        assert rendered(budgeted, "other").message.content.body == "quick"
+        assert slow.is_alive()
+    finally:
+        gate.set()
+        slow.join()
+
+
+def test_what_makes_a_template_slow_for_one_team_is_quarantined_for_that_team(
+    folder: UserTemplates,
+) -> None:
+    folder.write(f"{{% if event.name == 'create-file' and team == 'A' %}}{LOOPS}{{% endif %}}fine")
+
+    def problems(team: str, name: str) -> list[str]:
+        variables = known("create-file") | {"team": name}
+        result = folder.templates.render("create-file", variables, team=team, channel_kind="stdout")
+        return [problem.text for problem in result.problems]
+
+    assert problems("a", "A") == problems("a", "A") == [TIME]
+    assert problems("b", "B") == []
+
+
+def test_a_job_that_ends_its_process_costs_its_team_the_next_one(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise its restarts would take the others' time."""
+    spent: list[float] = []
+    monkeypatch.setattr(SandboxBudget, "spend", lambda _, team, seconds: spent.append(seconds))
+    folder.render()
+    folder.write(LOOPS)
+    folder.render()
+    assert spent[0] < 0.3 <= spent[1]
+
+
+def test_the_templates_that_one_job_loads_are_limited(folder: UserTemplates) -> None:
+    source = (
+        "{% for i in range(10000) %}{% include 'a' ~ i ~ '.md.j2' ignore missing %}{% endfor %}"
+    )
+    path = folder.write(source + "x")
+    (problem,) = folder.render().problems
+    assert (problem.file, problem.text) == (path, "loads more than 200 templates")

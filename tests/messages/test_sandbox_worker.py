@@ -67,7 +67,11 @@ def answers(*jobs: tuple[str, str, dict[str, str], str]) -> list[Any]:
     """The answers of one worker, which limits its own process, to jobs in a row."""
     command = [sys.executable, "-c", JOBS, json.dumps(jobs)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in lines.splitlines()]
+    read = [json.loads(line) for line in lines.splitlines()]
+    for answer, must_exit in read:
+        assert 0 <= answer.pop("seconds") < 5
+        assert answer.pop("exits") == must_exit
+    return read
 
 
 def test_one_worker_answers_several_jobs(tmp_path: Path) -> None:

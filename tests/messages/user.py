@@ -1,7 +1,10 @@
 """A user's folder of templates."""
 
+import time
 from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from relay.channels import override_formats
 from relay.messages.templates import RenderResult, Templates
@@ -30,3 +33,12 @@ class User:
         rendered = [self.render(name, team) for name in names]
         assert [result.problems for result in rendered] == [()] * len(names)
         return [result.message.content.body for result in rendered]
+
+
+def busy(seconds: float) -> str:
+    """A template's text that takes about so much processor time here, and gives nothing."""
+    loop = "{{% for a in range({}) %}}{{% for b in range(9999) %}}{{% endfor %}}{{% endfor %}}"
+    template = jinja2.Environment().from_string(loop.format(100))
+    started = time.thread_time()
+    template.render()
+    return loop.format(int(100 * seconds / (time.thread_time() - started)))

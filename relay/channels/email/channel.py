@@ -34,6 +34,7 @@ from relay.channels.email.message import address, compose, mail_address, mailbox
 from relay.channels.email.settings import EmailSettings
 from relay.channels.errors import redact
 from relay.messages.message import Message, Picture
+from relay.messages.turns import convert
 
 _ANSWER_TIMEOUT = 30.0  # seconds; a server that scans for spam is slow
 _SESSION_TIMEOUT = 90.0  # seconds
@@ -80,8 +81,13 @@ class EmailChannel:
         never skipped. If the server refuses all recipients, ``DeliveryError`` is always raised.
         """
         cc = self._cc_addresses(message)
-        mail = compose(message, key, self._sender, self._to, thread, copies=cc, picture=picture)
-        content = mail.as_bytes()
+        mail = await convert(
+            message,
+            lambda: compose(
+                message, key, self._sender, self._to, thread, copies=cc, picture=picture
+            ),
+        )
+        content = await convert(message, mail.as_bytes)
         async with self._session() as smtp:
             size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
             await smtp.mail(self._sender.addr_spec, options=size)

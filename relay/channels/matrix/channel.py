@@ -26,6 +26,7 @@ from relay.channels.matrix.direct import DirectRooms
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.pictures import PictureUploads
 from relay.messages.message import Mention, Message, Picture
+from relay.messages.turns import convert
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ class MatrixChannel:
         if picture is not None and not message.content.override:
             uri = await self._pictures.upload(picture)
             image = Image(uri, picture.width, picture.height) if uri else None
-        return render(message, image)
+        return await convert(message, lambda: render(message, image))
 
     async def _in_room(self, call: Callable[[str], Awaitable[T]]) -> T:
         """``call`` with the room's id; after a refusal, join the room and call it again."""

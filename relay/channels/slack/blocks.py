@@ -52,6 +52,7 @@ _MAX_TITLE_LENGTH = 300
 _MAX_ALT_TEXT_LENGTH = 2000
 _MAX_BLOCK_COUNT = 50
 _MAX_JSON_LENGTH = 11_000
+_MAX_OVERRIDE_LENGTH = 20_000  # of a template's JSON, which its preview also has to show
 _MAX_CONTEXT_COUNT = 10
 _MAX_INDENT_DEPTH = 8
 
@@ -129,6 +130,10 @@ def parse_block_kit(value: object) -> tuple[list[Any], str]:
     """
     match {"blocks": value} if isinstance(value, list) else value:
         case {"blocks": list(blocks), **others} if not others.keys() - {"text"}:
+            if len(blocks) > _MAX_BLOCK_COUNT:
+                raise ValueError(f"has more than {_MAX_BLOCK_COUNT} blocks")
+            if len(json.dumps(blocks, ensure_ascii=False)) > _MAX_OVERRIDE_LENGTH:
+                raise ValueError(f"has more than {_MAX_OVERRIDE_LENGTH:,} characters")
             text = others.get("text") or ""
             if isinstance(text, str):
                 return blocks, text

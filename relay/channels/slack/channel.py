@@ -24,6 +24,7 @@ from relay.channels.slack.errors import INVALID_BLOCKS_ERRORS
 from relay.channels.slack.settings import SlackSettings
 from relay.channels.slack.users import SlackUsers
 from relay.messages.message import Mention, Message, Picture
+from relay.messages.turns import convert
 
 _IMAGE_RETRY_DELAYS = (0.0, 0.3, 0.7)  # seconds before each attempt to show an uploaded image
 _PICTURE_TTL = 24 * 3600.0  # seconds
@@ -128,7 +129,9 @@ class SlackChannel:
         user_ids = await self._users.user_ids(message.mentions)
         if message.content.override:
             try:
-                return await post(slack_blocks.override(message, user_ids))
+                return await post(
+                    await convert(message, lambda: slack_blocks.override(message, user_ids))
+                )
             except (ValueError, DeliveryError) as error:
                 if isinstance(error, DeliveryError) and error.reason not in INVALID_BLOCKS_ERRORS:
                     raise
@@ -138,7 +141,7 @@ class SlackChannel:
             receipt = await self._write_with_image(picture, message, user_ids, post)
             if receipt is not None:
                 return receipt
-        return await post(slack_blocks.render(message, user_ids))
+        return await post(await convert(message, lambda: slack_blocks.render(message, user_ids)))
 
     async def _write_with_image(
         self, picture: Picture, message: Message, user_ids: Mapping[str, str], post: _Post
@@ -151,7 +154,8 @@ class SlackChannel:
         file = await self._pictures.upload(picture)
         if not file:
             return None
-        body = slack_blocks.render(message, user_ids, {"slack_file": {"id": file}})
+        image = {"slack_file": {"id": file}}
+        body = await convert(message, lambda: slack_blocks.render(message, user_ids, image))
         reason = ""
         for delay in _IMAGE_RETRY_DELAYS:
             await asyncio.sleep(delay)

@@ -1,0 +1,41 @@
+"""The events that are not fanned out yet, in both engines."""
+
+import pytest
+
+from relay.store.base import Store
+from tests.store.test_base import event, planned
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_teams_with_stored_events_are_listed_in_turn(store: Store) -> None:
+    assert await store.stored_teams("", 10) == {}
+    for number, team in enumerate(["b", "a", "c", "a", "b"]):
+        await store.accept(event(number, team=team, body=b"x" * (number + 1)))
+    assert await store.stored_teams("", 10) == {"a": 2, "b": 1, "c": 3}
+    assert list(await store.stored_teams("", 2)) == ["a", "b"]
+    assert await store.stored_teams("b", 10) == {"c": 3}
+    assert await store.stored_teams("c", 10) == {}
+    of_a = [stored.id for stored in await store.stored_events(10, "a")]
+    await store.save_fan_out([planned(of_a[0])])
+    assert await store.stored_teams("", 1) == {"a": 4}
+    await store.save_fan_out([planned(of_a[1])])
+    assert await store.stored_teams("", 10) == {"b": 1, "c": 3}
+
+
+async def test_a_teams_stored_events_have_at_most_so_many_bytes(store: Store) -> None:
+    for number, size in enumerate((100, 100, 300, 1)):
+        await store.accept(event(number, body=b"x" * size))
+        await store.accept(event(number, team="rnd"))
+
+    async def sizes(limit: int, max_bytes: int | None = None) -> list[int]:
+        stored = await store.stored_events(limit, "acme", max_bytes)
+        assert {each.team for each in stored} <= {"acme"}
+        return [len(each.body) for each in stored]
+
+    assert await sizes(9) == [100, 100, 300, 1]
+    assert await sizes(9, 501) == [100, 100, 300, 1]
+    assert await sizes(9, 499) == [100, 100]
+    assert await sizes(1, 499) == [100]
+    assert await sizes(9, 99) == []
+    assert await store.stored_events(9, "gone", 99) == []
