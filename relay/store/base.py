@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from relay.store import attempts
+from relay.store.attempts import id_rows
 from relay.store.engine import (
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,
@@ -14,12 +16,7 @@ from relay.store.engine import (
     Statement,
     Steps,
 )
-from relay.store.queries import (
-    FIRST_ATTEMPTS_COUNT,
-    LAST_ATTEMPTS_COUNT,
-    MAX_DETAIL_LENGTH,
-    EventQueries,
-)
+from relay.store.queries import EventQueries
 from relay.store.records import (
     EVENT_STATES,
     FAN_OUT_LEASE,
@@ -70,32 +67,6 @@ _SAVE_FACTS_SQL = (
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (team, kind, id, fields)"
     " WHERE true ON CONFLICT (team, kind, id)"
     " DO UPDATE SET fields = excluded.fields, updated_at = excluded.updated_at"
-)
-_END_ATTEMPT_SQL = (
-    "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
-    " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
-)
-_INSERT_ATTEMPTS_SQL = (
-    "INSERT INTO relay.attempts (delivery_id, at, seconds, outcome, detail, number)"
-    " SELECT new.id, $2::float8, $3::float8, $4::text, $5::text,"
-    " 1 + coalesce((SELECT max(number) FROM relay.attempts WHERE delivery_id = new.id), 0)"
-    " FROM unnest($1::int8[]) AS new (id)"
-)
-_PRUNE_ATTEMPTS_SQL = (
-    f"DELETE FROM relay.attempts WHERE delivery_id = $1 AND number > {FIRST_ATTEMPTS_COUNT}"
-    f" AND number <= (SELECT max(number) - {LAST_ATTEMPTS_COUNT} FROM relay.attempts"
-    " WHERE delivery_id = $1)"
-)
-_SAVE_QUEUE_SQL = (
-    "INSERT INTO relay.queues (queue, sent_at, failed_at, error)"
-    " SELECT queue, $2::float8, $3::float8, $4::text FROM relay.deliveries WHERE id = $1"
-    " ON CONFLICT (queue) DO UPDATE SET"
-)
-_SAVE_QUEUE_SENT_SQL = f"{_SAVE_QUEUE_SQL} sent_at = excluded.sent_at"
-_SAVE_QUEUE_FAILED_SQL = f"{_SAVE_QUEUE_SQL} failed_at = excluded.failed_at, error = excluded.error"
-_SAVE_THREAD_SQL = (
-    "INSERT INTO relay.threads (queue, thread, root, last, title) VALUES ($1, $2, $3, $3, $4)"
-    " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last"
 )
 _PRUNE_SQL = (
     "DELETE FROM relay.attempts WHERE delivery_id IN"
@@ -210,6 +181,26 @@ class Store(Engine):
         sql = "SELECT queue, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY queue"
         return dict(await self.fetch(sql))
 
+    async def unfinished(self, queue: str) -> tuple[int, int]:
+        """The delivery of a queue (of a digest the first one) whose last attempt has no result, and
+        the number of such attempts in a row; zeros if there is none."""
+        sql = "SELECT sending, unfinished FROM relay.queues WHERE queue = $1"
+        rows = await self.fetch(sql, queue)
+        return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+    async def save_unfinished(
+        self, queue: str, delivery_id: int, unfinished: int, *, interrupted: bool = False
+    ) -> None:
+        """The number of attempts in a row at this delivery of a queue that have no result, with the
+        one that begins. With ``interrupted`` the one before is recorded as failed: its process
+        ended."""
+
+        def work() -> Steps[None]:
+            yield from self.require_lease(queue_lease(queue))
+            yield from attempts.begins(queue, delivery_id, unfinished, interrupted=interrupted)
+
+        await self.write(work)
+
     async def mark_sent(
         self,
         delivery_ids: Sequence[int],
@@ -219,53 +210,31 @@ class Store(Engine):
         thread: str = "",
         title: str = "",
         seconds: float = 0.0,
+        next_id: int = 0,
     ) -> None:
         """The channel's server accepted a message after ``seconds`` and returned ``receipt``: one
         delivery, or the several deliveries of a digest. With ``thread`` the receipt becomes the
-        last of this thread in ``queue``, and its root if the thread has none."""
+        last of this thread in ``queue``, and its root if the thread has none. The first attempt
+        at the delivery ``next_id`` begins, as by ``save_unfinished``."""
         thread_values = (queue, thread, receipt, title) if thread else ()
-        await self.write(
-            lambda: self._end_attempts(
-                delivery_ids, "sent", 0.0, receipt, seconds, thread_values=thread_values
-            )
-        )
-
-    def _end_attempts(
-        self,
-        delivery_ids: Sequence[int],
-        outcome: str,
-        next_at: float,
-        detail: str,
-        seconds: float,
-        *,
-        thread_values: Sequence[str] = (),
-    ) -> Steps[None]:
-        """The deliveries belong to one queue; a failed attempt has one delivery. ``detail`` is the
-        receipt or the error."""
-        yield from self.require_queue_leases(delivery_ids)
-        now, rows, first = time.time(), _rows(delivery_ids), delivery_ids[0]
-        excerpt = detail[:MAX_DETAIL_LENGTH]
-        attempt = now, round(seconds, 3), outcome, excerpt
-        if outcome == "sent":
-            yield Statement(_END_ATTEMPT_SQL, ("sent", "", detail, 0.0), rows)
-            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
-            yield Statement(_SAVE_QUEUE_SENT_SQL, (first, now, 0.0, ""))
-            if thread_values:
-                yield Statement(_SAVE_THREAD_SQL, thread_values)
-        else:
-            state = "waiting" if outcome == "failed" else outcome
-            yield Statement(_END_ATTEMPT_SQL, (state, detail, "", next_at), rows)
-            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
-            yield Statement(_PRUNE_ATTEMPTS_SQL, (first,))
-            yield Statement(_SAVE_QUEUE_FAILED_SQL, (first, 0.0, now, excerpt))
-
-    async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
-        """Send these deliveries of one queue together, as the digest with this key."""
-        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
 
         def work() -> Steps[None]:
             yield from self.require_queue_leases(delivery_ids)
-            yield Statement(sql, (digest,), _rows(delivery_ids))
+            yield from attempts.succeeded(delivery_ids, receipt, seconds, thread_values, next_id)
+
+        await self.write(work)
+
+    async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
+        """Send these deliveries of one queue together, as the digest with this key. Without a key
+        they are sent one by one, and their unfinished attempts are forgotten."""
+        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
+        forget_sql = "UPDATE relay.queues SET sending = 0, unfinished = 0 WHERE sending = $1"
+
+        def work() -> Steps[None]:
+            yield from self.require_queue_leases(delivery_ids)
+            yield Statement(sql, (digest,), id_rows(delivery_ids))
+            if not digest:
+                yield Statement(forget_sql, (delivery_ids[0],))
 
         await self.write(work)
 
@@ -298,13 +267,18 @@ class Store(Engine):
         self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
     ) -> None:
         """An attempt failed; ``next_at`` is the earliest time of the next one."""
-        await self.write(
-            lambda: self._end_attempts([delivery_id], "failed", next_at, error, seconds)
-        )
+        await self._failed(delivery_id, "failed", next_at, error, seconds)
 
     async def mark_dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
         """The message can never be delivered."""
-        await self.write(lambda: self._end_attempts([delivery_id], "dead", 0.0, error, seconds))
+        await self._failed(delivery_id, "dead", 0.0, error, seconds)
+
+    async def _failed(self, delivery_id: int, *result: Any) -> None:
+        def work() -> Steps[None]:
+            yield from self.require_queue_leases([delivery_id])
+            yield from attempts.failed(delivery_id, *result)
+
+        await self.write(work)
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """Re-queue deliveries under new keys; returns the ids that exist."""
@@ -361,7 +335,7 @@ class Store(Engine):
         )
         events = [StoredEvent(*row) for row in await self.fetch(sql, *values)]
         deliveries: dict[int, list[Delivery]] = {event.id: [] for event in events}
-        for row in await self.fetch(of_event, rows=_rows(deliveries)):
+        for row in await self.fetch(of_event, rows=id_rows(deliveries)):
             delivery = Delivery(*row)
             deliveries[delivery.event_id].append(delivery)
         return [LogEntry(event, deliveries[event.id]) for event in events]
@@ -420,10 +394,6 @@ class Store(Engine):
             " DO UPDATE SET value = excluded.value, at = excluded.at"
         )
         await self.execute(sql, key, value, time.time())
-
-
-def _rows(ids: Iterable[int]) -> list[tuple[int]]:
-    return [(id_,) for id_ in ids]
 
 
 def _summaries(results: Iterable[FanOutResult]) -> list[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ RESEND_BATCH_SIZE = 1000
 database's statement timeout."""
 FAN_OUT_LEASE = "fan-out"
 MAX_UNREADABLE_BYTES = 4096  # stored of an unreadable body
+INTERRUPTED = "interrupted: the process ended during the attempt"
 EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 DELIVERY_STATES = ("waiting", "sent", "dead")
 

@@ -99,7 +99,9 @@ _FIRST_STEP = """
         queue text NOT NULL PRIMARY KEY,
         sent_at double precision NOT NULL,
         failed_at double precision NOT NULL,
-        error text NOT NULL
+        error text NOT NULL,
+        sending bigint NOT NULL DEFAULT 0,
+        unfinished integer NOT NULL DEFAULT 0
     ) {without_rowid};
 
     CREATE TABLE {schema}sync_threads (
