@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from relay.store import attempts
@@ -34,6 +34,7 @@ from relay.store.records import (
     queue_lease,
 )
 from relay.store.sync_threads import SyncThreads
+from relay.store.usage import Usage
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """``stored_events`` stops after bodies of this total size."""
@@ -47,7 +48,9 @@ _INSERT_DELIVERIES_SQL = (
     " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
     " AS new (event, queue, key, message, thread, comment)"
 )
-_STORED_IDS_SQL = "SELECT id FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
+_STORED_IDS_SQL = (
+    "SELECT id, length(body) FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
+)
 _UPDATE_EVENTS_SQL = (
     "UPDATE relay.events SET state = new.next_state, reason = new.next_reason"
     " FROM unnest($1::int8[], $2::text[], $3::text[]) AS new (event, next_state, next_reason)"
@@ -106,6 +109,7 @@ class Store(Engine):
     def __init__(self) -> None:
         self.queries = EventQueries(self)
         self.sync_threads = SyncThreads(self)
+        self.usage = Usage(self)
 
     async def stored_events(self, limit: int) -> list[StoredEvent]:
         """The oldest events in state stored, in the order of their ids. Fewer than ``limit`` if
@@ -130,11 +134,11 @@ class Store(Engine):
     def _save_fan_out(self, batch: Sequence[FanOutResult], now: float) -> Steps[None]:
         yield from self.require_lease(FAN_OUT_LEASE)
         ids = [result.event_id for result in batch]
-        stored = {id_ for (id_,) in (yield Statement(_STORED_IDS_SQL, (min(ids), max(ids))))}
+        stored = dict((yield Statement(_STORED_IDS_SQL, (min(ids), max(ids)))))
         results = [result for result in batch if result.event_id in stored]
         states = [(result.event_id, result.state, result.reason) for result in results]
         yield Statement(_UPDATE_EVENTS_SQL, rows=states)
-        yield from self._insert_results(results, now)
+        yield from self._insert_results(results, stored, now)
         facts = {
             (result.team, *key): fields
             for result in batch
@@ -142,7 +146,10 @@ class Store(Engine):
         }
         yield Statement(_SAVE_FACTS_SQL, (now,), [(*key, fact) for key, fact in facts.items()])
 
-    def _insert_results(self, results: Sequence[FanOutResult], now: float) -> Steps[None]:
+    def _insert_results(
+        self, results: Sequence[FanOutResult], bodies: Mapping[int, int], now: float
+    ) -> Steps[None]:
+        """``bodies``: the lengths of the events' bodies, by id."""
         rows = [
             (result.event_id, new.queue, new.key, new.message, new.thread, new.comment)
             for result in results
@@ -150,6 +157,7 @@ class Store(Engine):
         ]
         yield Statement(_INSERT_SUMMARIES_SQL, rows=_summaries(results))
         yield Statement(_INSERT_DELIVERIES_SQL, (now,), rows)
+        yield from self.usage.add(results, bodies)
         yield from self.notify_queues({queue for _, queue, *_ in rows})
 
     async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
@@ -352,6 +360,7 @@ class Store(Engine):
 
         def work() -> Steps[int]:
             rows = [(id_,) for (id_,) in (yield Statement(sql, (before, limit)))]
+            yield from self.usage.remove(rows)
             for delete_sql in _PRUNE_SQL:
                 yield Statement(delete_sql, rows=rows)
             return len(rows)
@@ -372,7 +381,7 @@ class Store(Engine):
         def work() -> Steps[None]:
             ((id_,),) = yield Statement(sql, (team, b"", digest, name, now))
             result = FanOutResult(id_, team, "fanned-out", "", deliveries, about=about)
-            yield from self._insert_results([result], now)
+            yield from self._insert_results([result], {id_: 0}, now)
 
         await self.write(work)
 

@@ -162,6 +162,15 @@ class QueueHead(NamedTuple):
     """Earliest time of the next attempt, in seconds since 1970."""
 
 
+class DiskSpace(NamedTuple):
+    """Bytes on disk. ``free`` and ``total`` are of the store's file system, and None where Relay
+    can't see it."""
+
+    used: int
+    free: int | None = None
+    total: int | None = None
+
+
 class StoredValue(NamedTuple):
     """A value of the key-value table, and the time of its last write in seconds since 1970."""
 

@@ -115,6 +115,10 @@ _FIRST_STEP = """
     );
     CREATE INDEX sync_threads_of_file
         ON {schema}sync_threads (team, file{covering} thread, fingerprint, gone_at);
+    CREATE TABLE {schema}usage (
+        team text NOT NULL PRIMARY KEY,
+        bytes bigint NOT NULL
+    ) {without_rowid};
     CREATE TABLE {schema}probe (at double precision NOT NULL);
     INSERT INTO {schema}probe VALUES (0);
 """

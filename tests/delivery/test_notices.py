@@ -41,6 +41,13 @@ def rendered(name: str) -> Message:
             "It is **on** again, and comments that were missed follow.",
         ),
         (
+            "disk-full",
+            "Relay refuses events of this team",
+            "Relay **refuses events** of this team: they have used up its share of the disk "
+            "(500 MB). Set a larger `max_disk`, or a shorter retention. Comments that were missed "
+            "follow if Relay has an access token; other events are lost.",
+        ),
+        (
             "test",
             "A test from Relay",
             "This is a test from **Relay**: messages about the Penpot team **Acme** will look like "
