@@ -39,6 +39,7 @@ from relay.messages.budget import SandboxBudget
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
+from relay.quota import Quota
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreUnavailable
@@ -133,8 +134,15 @@ class _Service:
         self._fan_out = FanOut(
             self._preparer, planner, self.store, self._queues, self.metrics, load.is_high, changed
         )
+        self._quota = Quota(config, self.store, self.metrics, notices, self._poll_comments)
         self.hook = HookEndpoint(
-            config, self.store, self._stored, self.metrics, load, is_open=role.accepts_events
+            config,
+            self.store,
+            self._stored,
+            self.metrics,
+            load,
+            self._quota,
+            is_open=role.accepts_events,
         )
         self._retention = Retention(self.store, retention, partial(clock.is_trusted, GRACE_SECONDS))
         self._sync = None
@@ -151,6 +159,10 @@ class _Service:
         if self._role.delivers:
             self._queues.wake(names)
 
+    def _poll_comments(self, team: str) -> None:
+        if self._sync is not None:
+            self._sync.poll_soon(team)
+
     def _stored(self) -> None:
         self._fan_out.wake()
         self.feed.changed()
@@ -164,8 +176,7 @@ class _Service:
         if self._role.delivers:
             self.store.listen(self._stored, self._queues_changed)
         await self.store.open()
-        if self._role.delivers:
-            await self._start()
+        await self._start()
         tune_memory()
         log.info(
             "Relay %s, role %s: %s, %s, store %s",
@@ -182,23 +193,26 @@ class _Service:
             await self._end()
 
     async def _start(self) -> None:
-        running = {
-            "queues": self._queues.run,
-            "fan-out": self._fan_out.run,
-            "retention": self._retention.run,
-        }
+        running = {"quota": self._quota.run}
+        if self._role.delivers:
+            running |= {
+                "queues": self._queues.run,
+                "fan-out": self._fan_out.run,
+                "retention": self._retention.run,
+            }
         if self._sync is not None:
             running["sync"] = self._sync.run
-        else:
+        elif self._role.delivers:
             await forget_sync_state(self.store)
         self._tasks.extend(asyncio.create_task(run(), name=name) for name, run in running.items())
-        for channel in self._config.queues().values():
+        for channel in self._config.queues().values() if self._role.delivers else ():
             CHANNEL_TYPES[channel.type].load()  # fails now if an import is missing
         for task in self._tasks:
             task.add_done_callback(_log_end)
 
     async def _end(self) -> None:
         log.info("stopping")
+        self._quota.stop()
         if self._sync is not None:
             self._sync.stop()
         self._retention.stop()
@@ -212,7 +226,7 @@ class _Service:
 
     async def ready(self, _: Request) -> Response:
         ended = [task.get_name() for task in self._tasks if task.done()]
-        if ended or (self._role.delivers and not self._tasks):
+        if ended or not self._tasks:
             return PlainTextResponse(f"not running: {', '.join(ended)}\n", 503)
         try:
             await self.store.probe()

@@ -1,11 +1,12 @@
-"""Reads answers of other servers: bounded in bytes and time, without encodings or redirects.
+"""Reads answers of other servers: bounded in bytes and time; no encodings, redirects or cookies.
 
-A compressed answer could expand to any size, and a redirect would send a token or a message to an
-address that nobody configured.
+A compressed answer could expand to any size, a redirect would send a token or a message to an
+address that nobody configured, and kept cookies would grow with every answer.
 """
 
 import asyncio
 from collections.abc import AsyncIterable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relay.errors import RelayError
@@ -24,6 +25,14 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in lower case, or a case-insensitive mapping
     body: bytes
+
+
+def open_client(**arguments: Any) -> "httpx.AsyncClient":
+    """A client for ``request`` that keeps no cookies."""
+    import httpx
+
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.AsyncClient(cookies=no_cookies, **arguments)
 
 
 async def read_bounded(

@@ -335,6 +335,6 @@ def health(path: str | None) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=3) as answer:
-            click.echo(answer.read().decode("utf-8", "replace").strip())
+            click.echo(answer.read(1000).decode("utf-8", "replace").strip())
     except (HTTPException, OSError) as error:
         raise click.ClickException(f"no response from {url}: {error}") from error

@@ -140,7 +140,7 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
 
 async def _check_penpot(url: str) -> Finding:
     try:
-        async with httpx.AsyncClient(timeout=CALL_TIMEOUT) as client:
+        async with bounded_http.open_client(timeout=CALL_TIMEOUT) as client:
             answer = await bounded_http.request(
                 client, "GET", url, max_bytes=MAX_PAGE_BYTES, seconds=CALL_TIMEOUT
             )

@@ -19,6 +19,7 @@ from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.text import deduplication_key
 from relay.penpot.wire import UnreadableBody, decode_body, media_type
 from relay.protocol import AUTHENTICATED, RefusalLog
+from relay.quota import Quota
 from relay.store.base import Store
 from relay.store.records import NewEvent, StoreUnavailable
 
@@ -63,6 +64,7 @@ class HookEndpoint:
         stored: Callable[[], None],
         metrics: Metrics,
         load: RequestLoad,
+        quota: Quota,
         *,
         is_open: bool = True,
     ) -> None:
@@ -82,6 +84,7 @@ class HookEndpoint:
         self._metrics = metrics
         self._is_open = is_open
         self._load = load
+        self._quota = quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("HEAD", "POST"):
@@ -128,6 +131,8 @@ class HookEndpoint:
                 await self._store.put_value(key, "")
 
     async def _take(self, team: str, scope: Scope, receive: Receive) -> None:
+        if self._quota.is_used_up(team):
+            raise RequestRefused(429, "The team has used up its share of the disk")
         headers = dict(scope["headers"])
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         if media_type(content_type) is None:
@@ -156,7 +161,9 @@ class HookEndpoint:
         key = deduplication_key(values, body)
         state = "unreadable" if reason else "stored"
         event = NewEvent(team, content_type, body, key, name, state, reason, time.time())
-        await self._store.accept(event.truncated() if reason else event)
+        event = event.truncated() if reason else event
+        await self._store.accept(event)
+        self._quota.add(team, len(event.body))
         if reason:
             self._metrics.event(team, name, state)
             raise RequestRefused(400, reason)

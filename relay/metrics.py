@@ -93,6 +93,14 @@ class Metrics:
             "Webhooks that Penpot had switched off and Relay switched on again",
             "team",
         )
+        self._store_bytes = self._gauge("relay_store_bytes", "Bytes on disk of the store")
+        self._free_bytes = self._gauge(
+            "relay_store_free_bytes", "Bytes that are free on the disk of the store"
+        )
+        self._free_bytes.set(float("nan"))
+        self._team_bytes = self._gauge(
+            "relay_team_bytes", "Bytes of the team's events and messages in the store", "team"
+        )
         self.sync_call = self._counter(
             "relay_sync_calls", "Calls to Penpot by the sync", "method", "outcome"
         )
@@ -132,6 +140,14 @@ class Metrics:
 
     def webhook(self, team: str, *, is_active: bool) -> None:
         self._webhooks.labels(team).set(is_active)
+
+    def set_store_size(self, used: int, free: int | None, teams: Mapping[str, int]) -> None:
+        """Bytes; ``free`` None where it is not known; ``teams`` by their keys."""
+        self._store_bytes.set(used)
+        if free is not None:
+            self._free_bytes.set(free)
+        for team, size in teams.items():
+            self._team_bytes.labels(team).set(size)
 
     def set_waiting(self, counts: Mapping[str, int], queues: Collection[str]) -> None:
         """Set how many deliveries wait: ``counts`` by queue, 0 for the rest of ``queues``."""

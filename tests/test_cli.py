@@ -119,8 +119,8 @@ def test_serve_does_not_start_with_an_invalid_config(tmp_path: Path) -> None:
     run = Service(tmp_path, "nonsense = 1\n").run("serve")
     assert run.returncode == 1
     assert run.stderr.endswith(
-        "teams.acme.nonsense: unknown key; known: alerts_to, channels, inspector_password, name, "
-        "secret, team_id\n"
+        "teams.acme.nonsense: unknown key; known: alerts_to, channels, inspector_password, "
+        "max_disk, name, secret, team_id\n"
     )
     assert not (tmp_path / "relay.db").exists()
 

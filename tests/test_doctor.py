@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from tests.penpot.standin import TOKEN as STAND_IN_TOKEN
 from tests.penpot.standin import Fault, StandIn
 from tests.penpot.streams import hook as hook_server
 from tests.penpot.world import Webhook
+from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +93,25 @@ async def test_an_unexpected_response_is_a_finding(tmp_path: Path) -> None:
         (False, "unexpected response (AttributeError): check the address")
     ]
     assert findings["acme/log"] == [(True, "Messages are printed to standard output.")]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_a_hostile_server_costs_neither_memory_nor_time(
+    attack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where people open Penpot, and Slack's API."""
+    monkeypatch.setattr(doctor, "CALL_TIMEOUT", 1.0)
+    monkeypatch.setattr(doctor, "CHECK_TIMEOUT", 1.0)
+    started = time.monotonic()
+    with Hostile(attack) as server, MemoryGrowth() as growth:
+        findings = await channel_findings(builders.slack_bot(server.url), server.url, tmp_path)
+    (penpot,), (slack, *_) = findings["penpot"], findings["acme/design"]
+    # any answer shows that the address is right, also a redirect to a page for logins
+    assert penpot[0] is (attack in ("redirect loop", "slow charset")), penpot
+    assert not slack[0]
+    assert server.requests == 2
+    assert growth.bytes < MAX_MEMORY
+    assert time.monotonic() - started < 15
 
 
 async def test_a_channel_that_cannot_be_opened_is_a_finding(tmp_path: Path) -> None:

@@ -18,8 +18,11 @@ import pytest
 from relay import intake, protocol
 from relay.config.secret import Secret
 from relay.config.settings import Config
+from relay.delivery.notices import NoticeRenderer
 from relay.intake import HookEndpoint, RequestLoad, use_key
+from relay.messages.templates import Templates
 from relay.metrics import Metrics
+from relay.quota import Quota
 from relay.store.base import Store
 from relay.store.records import StoreUnavailable
 from relay.store.sqlite import SqliteStore
@@ -107,7 +110,9 @@ async def post(
 
 def endpoint(store: Store, *secrets: str, metrics: Metrics | None = None) -> HookEndpoint:
     config = Config.model_validate({"teams": {"acme": {"secret": list(secrets)}}})
-    return HookEndpoint(config, store, lambda: None, metrics or Metrics(), RequestLoad())
+    metrics = metrics or Metrics()
+    quota = Quota(config, store, metrics, NoticeRenderer(Templates(), metrics))
+    return HookEndpoint(config, store, lambda: None, metrics, RequestLoad(), quota)
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ByteSize,
     Field,
     PlainValidator,
     StringConstraints,
@@ -204,6 +205,8 @@ class TeamSettings(SettingsModel):
     """Channel that gets an alert when a queue stops."""
     inspector_password: InspectorPassword | None = None
     """Opens the inspector for this team only."""
+    max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
+    """Share of the disk, beyond which events are refused."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:

@@ -40,9 +40,9 @@ class RetryTimer:
 
     def remaining(self, delivery: Delivery) -> float:
         """Seconds until the delivery may be retried; 0 or less when it is due."""
-        if not delivery.next_at:
-            return 0.0
         if self._delivery != (delivery.id, delivery.next_at):
+            if not delivery.next_at:
+                return 0.0
             wait = min(delivery.next_at - time.time(), MAX_RETRY_DELAY)
             self.start(delivery.id, delivery.next_at, wait)
         return self._end - time.monotonic()
@@ -80,6 +80,10 @@ class RateLimiter:
         self._interval = 60.0 / per_minute if per_minute else 0.0
         self._clock = clock
         self._next = clock() - self._interval * BURST_SIZE
+
+    def delay(self) -> float:
+        """Seconds that ``take`` would return now."""
+        return max(0.0, self._next - self._clock())
 
     def take(self) -> float:
         """Take one token: the seconds to wait before the next message is sent."""

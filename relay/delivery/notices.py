@@ -56,6 +56,14 @@ NOTICES: Mapping[str, Notice] = {
             }
         },
     ),
+    "disk-full": Notice(
+        "the team has used up its share of the disk, or the disk is almost full",
+        {
+            "problem": 'problem.reason ("share": events of this team are refused; "disk": the '
+            "whole disk is almost full), problem.detail (the share, or what is free)"
+        },
+        {"problem": {"detail": "500 MB", "reason": "share"}},
+    ),
     "test": Notice("`relay send` or the inspector sends a test message"),
     "digest": Notice(
         "many messages wait for a channel and are sent as one",

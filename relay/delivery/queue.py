@@ -1,6 +1,7 @@
 """The queue of one channel: its deliveries, one after the other, in the order of the events."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -20,6 +21,12 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.delivery import digest
+from relay.delivery.attempts import (
+    MAX_INTERRUPTIONS,
+    MIN_ALONE_INTERRUPTIONS,
+    AttemptCounter,
+    interruption_delay,
+)
 from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimer, pause, retry_delay
 from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
@@ -79,6 +86,8 @@ class QueueContext:
     changed: Callable[[Iterable[int]], None] = lambda _: None
     """Called with the ids of events whose deliveries changed state."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held during an attempt that may end the process, as those before it did."""
 
 
 def _digest_size(batch: Sequence[Delivery]) -> int:
@@ -98,9 +107,11 @@ class ChannelQueue:
         self._health = QueueHealth(
             name, settings.alerts_to, context.store, context.metrics, context.notices
         )
+        self._attempts = AttemptCounter(name, context.store)
         self._timer = RetryTimer()
         self._opened: tuple[Channel, RateLimiter] | None = None
         self._first_uncertain = True
+        self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
         self._unbundled: frozenset[int] = frozenset()
         self._edited: dict[int, set[str]] = {}
@@ -113,6 +124,7 @@ class ChannelQueue:
         self._first_uncertain = True
         if self._store.shared:
             self._health.forget()
+            self._attempts.forget()
 
     def update_head(self, head: QueueHead | None) -> None:
         """Wake a queue that waits for another delivery than ``head``, the first one in the store:
@@ -124,17 +136,27 @@ class ChannelQueue:
         self._woken.set()
 
     async def close(self) -> None:
+        try:
+            await self._attempts.cancel()
+        except (StoreUnavailable, LeaseLost) as error:
+            log.warning("queue %s: the last attempt stays unfinished: %s", self.name, error)
         if self._opened is not None:
             await self._opened[0].close()
 
     async def send_next(self) -> bool:
         """Send the next messages; False when there are none."""
         try:
-            batch = await self._store.waiting_deliveries(self.name, self._read_size())
+            limit = self._read_size()
+            batch = await self._store.waiting_deliveries(self.name, limit)
+            if batch:
+                await self._read_interruptions(batch[0])
             if members := await self._digest_members(batch):
+                self._next = next(iter(batch[len(members) :]), None)
                 await self._deliver(members)
                 return True
-            for delivery in batch:
+            # the last one of a full batch is read again, as what follows it is not known
+            following = [*batch[1:], *([None] if len(batch) < limit else [])]
+            for delivery, self._next in zip(batch, following, strict=False):
                 if self._stop.is_set() or not await self._deliver([delivery]):
                     break
         except StoreUnavailable as error:
@@ -147,6 +169,15 @@ class ChannelQueue:
         """Deliveries to read at once: one more than ``digest_after`` shows that a digest is due."""
         after = self._settings.digest_after
         return READ_BATCH_SIZE if after == sys.maxsize else max(READ_BATCH_SIZE, after + 1)
+
+    async def _read_interruptions(self, head: Delivery) -> None:
+        if interruptions := await self._attempts.read(head):
+            self._metrics.failed(self.name, "interrupted")
+            wait = interruption_delay(interruptions)
+            self._timer.start(head.id, head.next_at, wait)
+            text = "queue %s: the process ended during attempt %d in a row at delivery %d%s"
+            hint = f", next in {wait:.0f} s" if wait else ""
+            log.warning(text, self.name, interruptions, head.id, hint)
 
     async def _digest_members(self, batch: Sequence[Delivery]) -> list[Delivery]:
         """The deliveries of the next digest, which is stored before it is sent, or the single
@@ -179,13 +210,19 @@ class ChannelQueue:
         if expires_in < 0 and self._context.clock_is_trusted():
             await self._mark_dead(delivery, "expired", "waited longer than the retention")
             return True
+        interruptions = self._attempts.interruptions(delivery)
+        if interruptions >= MAX_INTERRUPTIONS:
+            text = f"the process ended during {interruptions} attempts in a row"
+            return await self._fail(deliveries, Permanent("interrupted", text))
         wait = self._timer.remaining(delivery)
         if wait > 0:
             limit = expires_in if expires_in > 0 else MAX_RETRY_DELAY
             await self._wait(delivery, min(wait, MAX_RETRY_DELAY, limit))
             return False
+        is_risky = interruptions >= MIN_ALONE_INTERRUPTIONS
         try:
-            return await self._send(deliveries)
+            async with self._context.alone if is_risky else contextlib.nullcontext():
+                return await self._send(deliveries)
         except _Stopped:
             return False
         except DeliveryError as error:
@@ -208,6 +245,8 @@ class ChannelQueue:
         """Send a message and store its receipt; False when it stays waiting. Raises what the
         channel raises."""
         delivery = deliveries[0]
+        await self._throttle()
+        await self._attempts.begin(delivery)
         message = Message.loads(delivery.message)
         if delivery.digest:
             message = await self._build_digest(deliveries)
@@ -216,7 +255,7 @@ class ChannelQueue:
         if thread is not None and message.change is None:
             message = message.in_thread()
         picture = await self._context.pictures(message.picture) if message.picture else None
-        await self._throttle()
+        self._require_may_send()
         self._send_started = time.monotonic()
         if message.change is None:
             return await self._post(deliveries, message, thread, picture)
@@ -294,7 +333,11 @@ class ChannelQueue:
         delivery, took = deliveries[0], self._elapsed()
         ids = [member.id for member in deliveries]
         thread = {"queue": self.name, "thread": thread_id, "title": title}
-        await self._write(self._store.mark_sent, ids, receipt, **thread, seconds=took)
+        next_id = self._next_id()
+        await self._write(
+            self._store.mark_sent, ids, receipt, **thread, seconds=took, next_id=next_id
+        )
+        self._attempts.ended(next_id)
         self._context.changed(member.event_id for member in deliveries)
         self._metrics.sent(self.name, took)
         if delivery.digest:
@@ -315,6 +358,7 @@ class ChannelQueue:
                 ids = [member.id for member in deliveries]
                 self._unbundled = frozenset(ids)
                 await self._write(self._store.set_digest, ids, "")
+                self._attempts.ended()
                 return False
             self._health.answered()
             await self._mark_dead(delivery, error.reason, error.detail)
@@ -329,6 +373,7 @@ class ChannelQueue:
         self._timer.start(delivery.id, next_at, wait)
         took = self._elapsed()
         await self._write(self._store.mark_failed, delivery.id, str(error), next_at, seconds=took)
+        self._attempts.ended()
         self._context.changed([delivery.event_id])
         return False
 
@@ -350,15 +395,27 @@ class ChannelQueue:
         log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
         took = self._elapsed()
         await self._write(self._store.mark_dead, delivery.id, error, seconds=took)
+        self._attempts.ended()
         self._context.changed([delivery.event_id])
         self._metrics.dead(self.name, reason)
 
+    def _next_id(self) -> int:
+        """The delivery whose attempt begins with the result of the current one, so that it costs no
+        write of its own; 0 if it has to wait first."""
+        _, limiter = self._open()
+        if self._next is None or self._next.next_at or self._stop.is_set() or limiter.delay():
+            return 0
+        return self._next.id
+
     async def _throttle(self) -> None:
-        """Wait until the rate limit allows a call. Raises ``LeaseLost`` where another replica may
-        have sent the same message meanwhile, because this one was suspended or the store was
-        unavailable."""
+        """Wait until the rate limit allows a call. Raises what ``_require_may_send`` raises."""
         _, limiter = self._open()
         await pause(limiter.take(), self._stop)
+        self._require_may_send()
+
+    def _require_may_send(self) -> None:
+        """Raise ``LeaseLost`` where another replica may have sent the same message meanwhile,
+        because this one was suspended or the store was unavailable."""
         if self._stop.is_set():
             raise _Stopped
         if not self._store.holds_lease(queue_lease(self.name)):

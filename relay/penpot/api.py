@@ -92,7 +92,7 @@ class RpcClient:
         self._path = _PATHS[0]
         # httpx shows an invalid header value in its error, so an invalid token is never sent.
         self._is_token = _TOKEN_PATTERN.fullmatch(token) is not None
-        self._client = httpx.AsyncClient(
+        self._client = bounded_http.open_client(
             headers={
                 "accept": "application/json",
                 "authorization": f"Token {token}" if self._is_token else "",

@@ -3,9 +3,11 @@
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from relay.store import attempts
+from relay.store.attempts import id_rows
 from relay.store.backlog import Backlog
 from relay.store.engine import (
     DELIVERY_COLUMNS,
@@ -14,12 +16,7 @@ from relay.store.engine import (
     Statement,
     Steps,
 )
-from relay.store.queries import (
-    FIRST_ATTEMPTS_COUNT,
-    LAST_ATTEMPTS_COUNT,
-    MAX_DETAIL_LENGTH,
-    EventQueries,
-)
+from relay.store.queries import EventQueries
 from relay.store.records import (
     EVENT_STATES,
     FAN_OUT_LEASE,
@@ -37,6 +34,7 @@ from relay.store.records import (
     queue_lease,
 )
 from relay.store.sync_threads import SyncThreads
+from relay.store.usage import Usage
 
 LOG_BODY_BYTES = 1000  # of each body in the log
 
@@ -48,7 +46,9 @@ _INSERT_DELIVERIES_SQL = (
     " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
     " AS new (event, queue, key, message, thread, comment)"
 )
-_STORED_IDS_SQL = "SELECT id FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
+_STORED_IDS_SQL = (
+    "SELECT id, length(body) FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
+)
 _UPDATE_EVENTS_SQL = (
     "UPDATE relay.events SET state = new.next_state, reason = new.next_reason"
     " FROM unnest($1::int8[], $2::text[], $3::text[]) AS new (event, next_state, next_reason)"
@@ -68,32 +68,6 @@ _SAVE_FACTS_SQL = (
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (team, kind, id, fields)"
     " WHERE true ON CONFLICT (team, kind, id)"
     " DO UPDATE SET fields = excluded.fields, updated_at = excluded.updated_at"
-)
-_END_ATTEMPT_SQL = (
-    "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
-    " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
-)
-_INSERT_ATTEMPTS_SQL = (
-    "INSERT INTO relay.attempts (delivery_id, at, seconds, outcome, detail, number)"
-    " SELECT new.id, $2::float8, $3::float8, $4::text, $5::text,"
-    " 1 + coalesce((SELECT max(number) FROM relay.attempts WHERE delivery_id = new.id), 0)"
-    " FROM unnest($1::int8[]) AS new (id)"
-)
-_PRUNE_ATTEMPTS_SQL = (
-    f"DELETE FROM relay.attempts WHERE delivery_id = $1 AND number > {FIRST_ATTEMPTS_COUNT}"
-    f" AND number <= (SELECT max(number) - {LAST_ATTEMPTS_COUNT} FROM relay.attempts"
-    " WHERE delivery_id = $1)"
-)
-_SAVE_QUEUE_SQL = (
-    "INSERT INTO relay.queues (queue, sent_at, failed_at, error)"
-    " SELECT queue, $2::float8, $3::float8, $4::text FROM relay.deliveries WHERE id = $1"
-    " ON CONFLICT (queue) DO UPDATE SET"
-)
-_SAVE_QUEUE_SENT_SQL = f"{_SAVE_QUEUE_SQL} sent_at = excluded.sent_at"
-_SAVE_QUEUE_FAILED_SQL = f"{_SAVE_QUEUE_SQL} failed_at = excluded.failed_at, error = excluded.error"
-_SAVE_THREAD_SQL = (
-    "INSERT INTO relay.threads (queue, thread, root, last, title) VALUES ($1, $2, $3, $3, $4)"
-    " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last"
 )
 _PRUNE_SQL = (
     "DELETE FROM relay.attempts WHERE delivery_id IN"
@@ -133,6 +107,7 @@ class Store(Backlog):
     def __init__(self) -> None:
         self.queries = EventQueries(self)
         self.sync_threads = SyncThreads(self)
+        self.usage = Usage(self)
 
     async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
         """Write the results of several events in one transaction. An earlier call may have
@@ -144,11 +119,11 @@ class Store(Backlog):
     def _save_fan_out(self, batch: Sequence[FanOutResult], now: float) -> Steps[None]:
         yield from self.require_lease(FAN_OUT_LEASE)
         ids = [result.event_id for result in batch]
-        stored = {id_ for (id_,) in (yield Statement(_STORED_IDS_SQL, (min(ids), max(ids))))}
+        stored = dict((yield Statement(_STORED_IDS_SQL, (min(ids), max(ids)))))
         results = [result for result in batch if result.event_id in stored]
         states = [(result.event_id, result.state, result.reason) for result in results]
         yield Statement(_UPDATE_EVENTS_SQL, rows=states)
-        yield from self._insert_results(results, now)
+        yield from self._insert_results(results, stored, now)
         facts = {
             (result.team, *key): fields
             for result in batch
@@ -156,7 +131,10 @@ class Store(Backlog):
         }
         yield Statement(_SAVE_FACTS_SQL, (now,), [(*key, fact) for key, fact in facts.items()])
 
-    def _insert_results(self, results: Sequence[FanOutResult], now: float) -> Steps[None]:
+    def _insert_results(
+        self, results: Sequence[FanOutResult], bodies: Mapping[int, int], now: float
+    ) -> Steps[None]:
+        """``bodies``: the lengths of the events' bodies, by id."""
         rows = [
             (result.event_id, new.queue, new.key, new.message, new.thread, new.comment)
             for result in results
@@ -164,6 +142,7 @@ class Store(Backlog):
         ]
         yield Statement(_INSERT_SUMMARIES_SQL, rows=_summaries(results))
         yield Statement(_INSERT_DELIVERIES_SQL, (now,), rows)
+        yield from self.usage.add(results, bodies)
         yield from self.notify_queues({queue for _, queue, *_ in rows})
 
     async def facts(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, str]:
@@ -195,6 +174,26 @@ class Store(Backlog):
         sql = "SELECT queue, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY queue"
         return dict(await self.fetch(sql))
 
+    async def unfinished(self, queue: str) -> tuple[int, int]:
+        """The delivery of a queue (of a digest the first one) whose last attempt has no result, and
+        the number of such attempts in a row; zeros if there is none."""
+        sql = "SELECT sending, unfinished FROM relay.queues WHERE queue = $1"
+        rows = await self.fetch(sql, queue)
+        return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+    async def save_unfinished(
+        self, queue: str, delivery_id: int, unfinished: int, *, interrupted: bool = False
+    ) -> None:
+        """The number of attempts in a row at this delivery of a queue that have no result, with the
+        one that begins. With ``interrupted`` the one before is recorded as failed: its process
+        ended."""
+
+        def work() -> Steps[None]:
+            yield from self.require_lease(queue_lease(queue))
+            yield from attempts.begins(queue, delivery_id, unfinished, interrupted=interrupted)
+
+        await self.write(work)
+
     async def mark_sent(
         self,
         delivery_ids: Sequence[int],
@@ -204,53 +203,31 @@ class Store(Backlog):
         thread: str = "",
         title: str = "",
         seconds: float = 0.0,
+        next_id: int = 0,
     ) -> None:
         """The channel's server accepted a message after ``seconds`` and returned ``receipt``: one
         delivery, or the several deliveries of a digest. With ``thread`` the receipt becomes the
-        last of this thread in ``queue``, and its root if the thread has none."""
+        last of this thread in ``queue``, and its root if the thread has none. The first attempt
+        at the delivery ``next_id`` begins, as by ``save_unfinished``."""
         thread_values = (queue, thread, receipt, title) if thread else ()
-        await self.write(
-            lambda: self._end_attempts(
-                delivery_ids, "sent", 0.0, receipt, seconds, thread_values=thread_values
-            )
-        )
-
-    def _end_attempts(
-        self,
-        delivery_ids: Sequence[int],
-        outcome: str,
-        next_at: float,
-        detail: str,
-        seconds: float,
-        *,
-        thread_values: Sequence[str] = (),
-    ) -> Steps[None]:
-        """The deliveries belong to one queue; a failed attempt has one delivery. ``detail`` is the
-        receipt or the error."""
-        yield from self.require_queue_leases(delivery_ids)
-        now, rows, first = time.time(), _rows(delivery_ids), delivery_ids[0]
-        excerpt = detail[:MAX_DETAIL_LENGTH]
-        attempt = now, round(seconds, 3), outcome, excerpt
-        if outcome == "sent":
-            yield Statement(_END_ATTEMPT_SQL, ("sent", "", detail, 0.0), rows)
-            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
-            yield Statement(_SAVE_QUEUE_SENT_SQL, (first, now, 0.0, ""))
-            if thread_values:
-                yield Statement(_SAVE_THREAD_SQL, thread_values)
-        else:
-            state = "waiting" if outcome == "failed" else outcome
-            yield Statement(_END_ATTEMPT_SQL, (state, detail, "", next_at), rows)
-            yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
-            yield Statement(_PRUNE_ATTEMPTS_SQL, (first,))
-            yield Statement(_SAVE_QUEUE_FAILED_SQL, (first, 0.0, now, excerpt))
-
-    async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
-        """Send these deliveries of one queue together, as the digest with this key."""
-        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
 
         def work() -> Steps[None]:
             yield from self.require_queue_leases(delivery_ids)
-            yield Statement(sql, (digest,), _rows(delivery_ids))
+            yield from attempts.succeeded(delivery_ids, receipt, seconds, thread_values, next_id)
+
+        await self.write(work)
+
+    async def set_digest(self, delivery_ids: Sequence[int], digest: str) -> None:
+        """Send these deliveries of one queue together, as the digest with this key. Without a key
+        they are sent one by one, and their unfinished attempts are forgotten."""
+        sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
+        forget_sql = "UPDATE relay.queues SET sending = 0, unfinished = 0 WHERE sending = $1"
+
+        def work() -> Steps[None]:
+            yield from self.require_queue_leases(delivery_ids)
+            yield Statement(sql, (digest,), id_rows(delivery_ids))
+            if not digest:
+                yield Statement(forget_sql, (delivery_ids[0],))
 
         await self.write(work)
 
@@ -283,13 +260,18 @@ class Store(Backlog):
         self, delivery_id: int, error: str, next_at: float, *, seconds: float = 0.0
     ) -> None:
         """An attempt failed; ``next_at`` is the earliest time of the next one."""
-        await self.write(
-            lambda: self._end_attempts([delivery_id], "failed", next_at, error, seconds)
-        )
+        await self._failed(delivery_id, "failed", next_at, error, seconds)
 
     async def mark_dead(self, delivery_id: int, error: str, *, seconds: float = 0.0) -> None:
         """The message can never be delivered."""
-        await self.write(lambda: self._end_attempts([delivery_id], "dead", 0.0, error, seconds))
+        await self._failed(delivery_id, "dead", 0.0, error, seconds)
+
+    async def _failed(self, delivery_id: int, *result: Any) -> None:
+        def work() -> Steps[None]:
+            yield from self.require_queue_leases([delivery_id])
+            yield from attempts.failed(delivery_id, *result)
+
+        await self.write(work)
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
         """Re-queue deliveries under new keys; returns the ids that exist."""
@@ -346,7 +328,7 @@ class Store(Backlog):
         )
         events = [StoredEvent(*row) for row in await self.fetch(sql, *values)]
         deliveries: dict[int, list[Delivery]] = {event.id: [] for event in events}
-        for row in await self.fetch(of_event, rows=_rows(deliveries)):
+        for row in await self.fetch(of_event, rows=id_rows(deliveries)):
             delivery = Delivery(*row)
             deliveries[delivery.event_id].append(delivery)
         return [LogEntry(event, deliveries[event.id]) for event in events]
@@ -363,6 +345,7 @@ class Store(Backlog):
 
         def work() -> Steps[int]:
             rows = [(id_,) for (id_,) in (yield Statement(sql, (before, limit)))]
+            yield from self.usage.remove(rows)
             for delete_sql in _PRUNE_SQL:
                 yield Statement(delete_sql, rows=rows)
             return len(rows)
@@ -383,7 +366,7 @@ class Store(Backlog):
         def work() -> Steps[None]:
             ((id_,),) = yield Statement(sql, (team, b"", digest, name, now))
             result = FanOutResult(id_, team, "fanned-out", "", deliveries, about=about)
-            yield from self._insert_results([result], now)
+            yield from self._insert_results([result], {id_: 0}, now)
 
         await self.write(work)
 
@@ -405,10 +388,6 @@ class Store(Backlog):
             " DO UPDATE SET value = excluded.value, at = excluded.at"
         )
         await self.execute(sql, key, value, time.time())
-
-
-def _rows(ids: Iterable[int]) -> list[tuple[int]]:
-    return [(id_,) for id_ in ids]
 
 
 def _summaries(results: Iterable[FanOutResult]) -> list[tuple[Any, ...]]:

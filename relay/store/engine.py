@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from relay.store.records import Delivery, NewEvent, StoredEvent
+from relay.store.records import Delivery, DiskSpace, NewEvent, StoredEvent
 
 T = TypeVar("T")
 
@@ -162,6 +162,10 @@ class Engine(ABC):
 
         Raises ``StoreUnusable`` if this engine has another way to back up; the text names it.
         """
+
+    @abstractmethod
+    async def disk_space(self) -> DiskSpace:
+        """What the store uses."""
 
     @abstractmethod
     async def probe(self) -> None:

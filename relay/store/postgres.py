@@ -12,7 +12,7 @@ from relay.store.base import Store
 from relay.store.engine import INSERT_EVENTS_SQL, Rows, Statement, Steps, Work
 from relay.store.postgres_pool import PostgresPool, execute, run
 from relay.store.postgres_replicas import NotificationListener, PostgresLeases, notify_queues
-from relay.store.records import NewEvent, StoreUnavailable, StoreUnusable
+from relay.store.records import DiskSpace, NewEvent, StoreUnavailable, StoreUnusable
 
 T = TypeVar("T")
 
@@ -20,6 +20,11 @@ ACCEPT_BATCH_SIZE = 256  # events in one statement
 ACCEPT_TIMEOUT = 3.0  # seconds until ``accept`` gives up; Penpot's timeout is 4
 RETRY_DELAY = 0.1  # seconds; a repeated insert is harmless, because equal bodies are stored once
 _INTAKE_CONNECTIONS_COUNT = 2
+_SIZE_SQL = (
+    "SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::int8 FROM pg_class"
+    " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE nspname = 'relay' AND relkind = 'r'"
+)
 _NOTIFY_EVENTS_SQL = "SELECT pg_notify('relay_events', '')"
 
 
@@ -111,6 +116,10 @@ class PostgresStore(Store):
 
     async def backup(self, path: Path) -> None:
         raise StoreUnusable(f"to back up {self.pool.place} run pg_dump --schema=relay")
+
+    async def disk_space(self) -> DiskSpace:
+        ((used,),) = await self.fetch(_SIZE_SQL)
+        return DiskSpace(used)
 
     async def probe(self) -> None:
         async with self.intake_pool.connection() as connection:

@@ -13,6 +13,7 @@ RESEND_BATCH_SIZE = 1000
 database's statement timeout."""
 FAN_OUT_LEASE = "fan-out"
 MAX_UNREADABLE_BYTES = 4096  # stored of an unreadable body
+INTERRUPTED = "interrupted: the process ended during the attempt"
 EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
 DELIVERY_STATES = ("waiting", "sent", "dead")
 
@@ -159,6 +160,15 @@ class QueueHead(NamedTuple):
     delivery_id: int
     next_at: float
     """Earliest time of the next attempt, in seconds since 1970."""
+
+
+class DiskSpace(NamedTuple):
+    """Bytes on disk. ``free`` and ``total`` are of the store's file system, and None where Relay
+    can't see it."""
+
+    used: int
+    free: int | None = None
+    total: int | None = None
 
 
 class StoredValue(NamedTuple):

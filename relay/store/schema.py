@@ -100,7 +100,9 @@ _FIRST_STEP = """
         queue text NOT NULL PRIMARY KEY,
         sent_at double precision NOT NULL,
         failed_at double precision NOT NULL,
-        error text NOT NULL
+        error text NOT NULL,
+        sending bigint NOT NULL DEFAULT 0,
+        unfinished integer NOT NULL DEFAULT 0
     ) {without_rowid};
 
     CREATE TABLE {schema}sync_threads (
@@ -114,6 +116,10 @@ _FIRST_STEP = """
     );
     CREATE INDEX sync_threads_of_file
         ON {schema}sync_threads (team, file{covering} thread, fingerprint, gone_at);
+    CREATE TABLE {schema}usage (
+        team text NOT NULL PRIMARY KEY,
+        bytes bigint NOT NULL
+    ) {without_rowid};
     CREATE TABLE {schema}probe (at double precision NOT NULL);
     INSERT INTO {schema}probe VALUES (0);
 """

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from relay.store.base import Store
 from relay.store.engine import INSERT_EVENTS_SQL, Rows, Statement, Steps, Work
-from relay.store.records import NewEvent, StoreMissing, StoreUnavailable, StoreUnusable
+from relay.store.records import DiskSpace, NewEvent, StoreMissing, StoreUnavailable, StoreUnusable
 from relay.store.schema import sqlite_schema
 
 T = TypeVar("T")
@@ -151,6 +151,19 @@ class SqliteStore(Store):
 
     async def backup(self, path: Path) -> None:
         await self._reader.submit(lambda cursor: _copy(cursor.connection, path))
+
+    async def disk_space(self) -> DiskSpace:
+        try:
+            return await asyncio.to_thread(self._disk_space)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path}: {error.strerror}") from None
+
+    def _disk_space(self) -> DiskSpace:
+        wal = Path(f"{self._path.resolve()}-wal")
+        used = self._path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+        volume = os.statvfs(self._path)
+        free, total = (volume.f_frsize * count for count in (volume.f_bavail, volume.f_blocks))
+        return DiskSpace(used, free, total)
 
     async def probe(self) -> None:
         now = time.time()

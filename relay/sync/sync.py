@@ -66,6 +66,10 @@ class PenpotSync:
         self._activity_until = 0.0
         self._activity_ids: set[int] = set()
 
+    def poll_soon(self, team: str) -> None:
+        """Comments of the team may have been missed."""
+        self._teams[team].poll_soon()
+
     def stop(self) -> None:
         """Cancel ``run``. Unfinished jobs are repeated after the next start."""
         self._stop.set()

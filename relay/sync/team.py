@@ -160,7 +160,7 @@ class TeamSync:
             if not self._state.team_id:
                 await self._begin(id_)
             if await self._webhooks.check(id_):
-                self._team_job.next_at = 0.0
+                self.poll_soon()
         interval = self._config.sync.webhooks_every.total_seconds()
         self._webhook_job.next_at = self._after(interval)
 
@@ -177,6 +177,10 @@ class TeamSync:
         self._scan_job.next_at = max(scan_at, now)  # so that who waits longest is first
         if state != loaded:  # saved when the clock was ahead
             await save_state(self._store, self.name, state)
+
+    def poll_soon(self) -> None:
+        """Compare the team's comments with the ones that were seen: some may have been missed."""
+        self._team_job.next_at = 0.0
 
     async def _poll_team(self) -> None:
         try:

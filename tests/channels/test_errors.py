@@ -1,7 +1,9 @@
 """Delivery errors that have the same cause in every channel."""
 
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -9,8 +11,9 @@ from relay.channels.base import RetryLater
 from relay.channels.matrix import errors as matrix_errors
 from relay.config.settings import AnyChannel
 from tests.channels import builders
-from tests.channels.builders import delivery_error
-from tests.servers.loopback import raw
+from tests.channels.builders import delivery_error, opened
+from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
+from tests.servers.loopback import Answer, Request, in_thread, raw
 from tests.servers.slack import WEBHOOK_PATH
 
 pytestmark = pytest.mark.anyio
@@ -26,14 +29,14 @@ KINDS = sorted(OPENERS)
 HTTP = ["hook", "matrix", "slack"]
 
 
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
     import relay.channels.email.channel
     import relay.channels.matrix.client
     import relay.channels.slack.client
 
-    monkeypatch.setattr(relay.channels.email.channel, "_ANSWER_TIMEOUT", 0.3)
-    monkeypatch.setattr(relay.channels.matrix.client, "_TIMEOUT", 0.3)
-    monkeypatch.setattr(relay.channels.slack.client, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(relay.channels.email.channel, "_ANSWER_TIMEOUT", seconds)
+    monkeypatch.setattr(relay.channels.matrix.client, "_TIMEOUT", seconds)
+    monkeypatch.setattr(relay.channels.slack.client, "_TIMEOUT", seconds)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,6 +65,38 @@ async def test_an_endless_answer_is_cut_off(kind: str) -> None:
         error = await delivery_error(OPENERS[kind](server.url))
     assert isinstance(error, RetryLater)
     assert error.reason in ("answer", "connect")
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("kind", HTTP)
+async def test_a_hostile_answer_costs_neither_memory_nor_time(
+    kind: str, attack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_waits(monkeypatch, 1.0)
+    started = time.monotonic()
+    with Hostile(attack) as server, MemoryGrowth() as growth:
+        error = await delivery_error(OPENERS[kind](server.url))
+    assert isinstance(error, RetryLater)
+    assert server.requests == 1
+    assert growth.bytes < MAX_MEMORY
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("kind", HTTP)
+async def test_no_cookie_is_kept(kind: str) -> None:
+    """A server could otherwise send others with each answer, without end."""
+    cookies: list[str | None] = []
+
+    def answer(request: Request) -> Answer:
+        cookies.append(request.headers.get("cookie"))
+        return Answer.of({"event_id": "$1"}, **{"Set-Cookie": f"c{len(cookies)}=1"})
+
+    with in_thread(answer) as server:
+        async with opened(OPENERS[kind](server.url.replace("127.0.0.1", "localhost"))) as channel:
+            for number in range(2):
+                with suppress(RetryLater):
+                    await channel.send(builders.MESSAGE, f"delivery-{number}")
+    assert cookies == [None, None]
 
 
 @pytest.mark.parametrize("kind", KINDS)

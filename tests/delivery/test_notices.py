@@ -48,6 +48,13 @@ def rendered(name: str) -> Message:
             "the teams: remove the webhook from the others, or set `team_id`.",
         ),
         (
+            "disk-full",
+            "Relay refuses events of this team",
+            "Relay **refuses events** of this team: they have used up its share of the disk "
+            "(500 MB). Set a larger `max_disk`, or a shorter retention. Comments that were missed "
+            "follow if Relay has an access token; other events are lost.",
+        ),
+        (
             "test",
             "A test from Relay",
             "This is a test from **Relay**: messages about the Penpot team **Acme** will look like "

@@ -34,6 +34,7 @@ from tests.penpot.paint import board
 from tests.penpot.standin import NEWER, OLDER, TOKEN, Fault, StandIn
 from tests.penpot.streams import hook
 from tests.penpot.world import Asset, File, Webhook, instant
+from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +203,34 @@ async def test_a_long_answer_within_the_limit_is_read(newer: StandIn) -> None:
         members = await rpc_client.team_members(ids.acme)
     assert members is not None
     assert len(members) == 20_000
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_a_hostile_answer_costs_neither_memory_nor_time(attack: str) -> None:
+    started = time.monotonic()
+    with Hostile(attack) as server, MemoryGrowth() as growth:
+        async with client(server.url, seconds=1.0) as rpc_client:
+            for call in (rpc_client.profile(), rpc_client.asset(NOBODY)):
+                with pytest.raises(PenpotError):
+                    await call
+    assert server.requests == 2
+    assert growth.bytes < MAX_MEMORY
+    assert time.monotonic() - started < 15
+
+
+async def test_no_cookie_is_kept() -> None:
+    cookies: list[str | None] = []
+
+    def answer(request: Request) -> Answer:
+        cookies.append(request.headers.get("cookie"))
+        return Answer.of({}, **{"Set-Cookie": f"c{len(cookies)}=1"})
+
+    with in_thread(answer) as server:
+        async with client(server.url.replace("127.0.0.1", "localhost")) as rpc_client:
+            for _ in range(2):
+                with pytest.raises(PenpotError):
+                    await rpc_client.profile()
+    assert cookies == [None, None]
 
 
 async def test_a_redirect_is_not_followed_with_the_token(newer: StandIn) -> None:

@@ -154,6 +154,11 @@ class Threaded:
         await asyncio.sleep(0)
 
 
+def close_at_end(writer: asyncio.StreamWriter) -> None:
+    """Close the connection with the ``Threaded`` server of the running loop."""
+    _connections.setdefault(asyncio.get_running_loop(), set()).add(writer.transport)
+
+
 def in_thread(handler: Handler) -> Threaded:
     return Threaded(lambda: listen(handler))
 

@@ -37,6 +37,19 @@ async def test_a_team_that_was_not_visible_for_a_while_is_caught_up(
         assert [text for _, text in await on.events()] == ["brought", "missed"]
 
 
+async def test_comments_are_polled_soon_where_some_may_have_been_missed(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with synced(penpot, tmp_path) as on:
+        await on.pass_time(MINUTE)
+        on.people().begin("missed")
+        await on.pass_time(MINUTE)
+        assert await on.events() == []
+        on.sync.poll_soon("acme")
+        await on.pass_time(MINUTE)
+        assert [text for _, text in await on.events()] == ["missed"]
+
+
 async def test_a_file_that_a_scan_could_not_list_is_read_later(
     penpot: StandIn, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ class MatrixApi:
         self._homeserver = settings.homeserver
         self.account = short_hash(f"{settings.homeserver} {self._secret}")
         """A prefix for keys of values that belong to this user."""
-        self._client = httpx.AsyncClient(
+        self._client = bounded_http.open_client(
             headers={"Authorization": f"Bearer {self._secret}", "User-Agent": "penpot-relay"},
             timeout=_TIMEOUT,
             verify=tls.context(settings.ca_file),

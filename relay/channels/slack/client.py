@@ -28,7 +28,12 @@ _sdk_log.setLevel(logging.WARNING)
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
-    """Limits the size of an answer, which the SDK does not."""
+    """Limits the size of an answer, which the SDK does not, and the time to decode it."""
+
+    def get_encoding(self) -> str:
+        """Slack sends UTF-8. A server that names another charset could choose one whose decoding
+        takes minutes, such as punycode."""
+        return "utf-8"
 
     async def read(self) -> bytes:
         if self._body is None:
@@ -129,6 +134,7 @@ class SlackApi:
         if self._client.session is None:
             self._client.session = aiohttp.ClientSession(
                 auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
                 headers=IDENTITY,
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
                 response_class=_BoundedResponse,

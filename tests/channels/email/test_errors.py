@@ -1,6 +1,9 @@
 """The delivery error for each answer of a mail server."""
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import permutations
 from typing import Any
 
@@ -16,11 +19,13 @@ from aiosmtplib import (
 )
 
 from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
+from relay.channels.email import channel
 from relay.channels.email.errors import error_from_smtp
 from tests.channels import builders
 from tests.channels.answers import Case, assert_raised
 from tests.channels.builders import delivery_error
-from tests.servers.loopback import raw
+from tests.servers.hostile import MAX_MEMORY, MemoryGrowth
+from tests.servers.loopback import Threaded, close_at_end, raw
 from tests.servers.smtp import MailServer
 
 pytestmark = pytest.mark.anyio
@@ -307,6 +312,48 @@ async def test_each_answer_raises_its_kind_of_error_without_a_secret(case: Case)
     with MailServer(auth=case.more.get("login", False), replies=case.answer) as server:
         error = await delivery_error(builders.email(server.port, **case.more))
     assert_raised(error, case)
+
+
+async def _continuation(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"250-MORE\r\n" * 1000)
+        await writer.drain()
+
+
+async def _line(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"250 ")
+    while True:
+        writer.write(b"a" * 65536)
+        await writer.drain()
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"250-MORE\r\n")
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("reply", [_continuation, _line, _drip])
+async def test_an_endless_reply_costs_neither_memory_nor_time(
+    reply: Callable[[asyncio.StreamWriter], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "_ANSWER_TIMEOUT", 1.0)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        close_at_end(writer)
+        writer.write(b"220 mail.example.com\r\n")
+        with suppress(ConnectionError):
+            await reader.readline()
+            await reply(writer)
+        writer.transport.abort()
+
+    started = time.monotonic()
+    server = Threaded(lambda: asyncio.start_server(talk, "127.0.0.1", 0))
+    with server, MemoryGrowth() as growth:
+        error = await delivery_error(builders.email(server.port))
+    assert isinstance(error, RetryLater)
+    assert growth.bytes < MAX_MEMORY
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(("greeting", "kind"), [

@@ -4,10 +4,15 @@ import logging
 
 import pytest
 
+from relay.channels.base import RetryLater
+from relay.channels.slack import client
 from relay.channels.slack.channel import SlackChannel
+from relay.channels.slack.client import SlackApi
+from relay.messages.message import Picture
 from tests.channels.builders import MESSAGE, opened, slack_bot, slack_hook
 from tests.servers.fixtures import RunningSlack
-from tests.servers.loopback import in_thread
+from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
+from tests.servers.loopback import Answer, in_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -47,3 +52,20 @@ async def test_the_proxy_of_the_environment_respects_no_proxy(
     async with opened(slack_bot(slack_server.api_url)) as channel:
         await channel.send(MESSAGE, "delivery-2")
     assert len(slack_server.slack.messages) == 2
+
+
+@pytest.mark.parametrize("attack", sorted(ATTACKS.keys() - {"slow charset"}))
+async def test_a_hostile_file_storage_costs_neither_memory_nor_time(
+    attack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_TIMEOUT", 1.0)
+    picture = Picture(b"\x89PNG", "image/png", 1, 1)
+    with Hostile(attack) as storage, MemoryGrowth() as growth:
+        target = Answer.of({"ok": True, "upload_url": storage.url, "file_id": "F1"})
+        with in_thread(lambda _: target) as server:
+            api = SlackApi(slack_bot(server.url))
+            with pytest.raises(RetryLater):
+                await api.upload(picture)
+            await api.close()
+    assert storage.requests == 1
+    assert growth.bytes < MAX_MEMORY

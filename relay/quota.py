@@ -1,0 +1,143 @@
+"""Each team's share of the store, and alerts before the disk is full.
+
+A flood at one hook is stored like any other events, since Penpot never repeats one. Only a team
+that has used up its share is refused.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+
+from relay.config.settings import Config
+from relay.delivery.backoff import pause
+from relay.delivery.notices import NoticeRenderer
+from relay.metrics import Metrics
+from relay.store.base import Store
+from relay.store.records import DiskSpace, NewDelivery, StoreUnavailable
+from relay.store.usage import EVENT_OVERHEAD_BYTES
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SHARE_RATIO = 0.25  # of what the disk has for the store at the start
+MEASURE_INTERVAL = 10.0  # seconds; longer where measuring takes more than ``MAX_MEASURE_RATIO``
+MAX_MEASURE_RATIO = 0.02  # of the time
+MIN_FREE_BYTES = 1024**3  # less is reported, or less than a tenth of a small disk
+NOTICE_INTERVAL = 3600.0  # seconds; at most one notice per team and reason in it
+DISK_FULL = "disk-full"  # the event name of the notice
+
+
+class Quota:
+    """Between two measurements only the bodies that arrive here are counted, also equal ones, which
+    are stored once."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        metrics: Metrics,
+        notices: NoticeRenderer,
+        poll_comments: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``poll_comments`` is called for a team whose comments may have been missed."""
+        self._config = config
+        self._store = store
+        self._metrics = metrics
+        self._notices = notices
+        self._poll_comments = poll_comments
+        self._limits: dict[str, int] = {}
+        self._measured: dict[str, int] = {}
+        self._arrived: Counter[str] = Counter()
+        self._refused: set[str] = set()
+        self._stop = asyncio.Event()
+
+    def is_used_up(self, team: str) -> bool:
+        """Whether the team's events are refused. Costs no query."""
+        used = self._measured.get(team, 0) + self._arrived[team]
+        if team not in self._limits or used < self._limits[team]:
+            return False
+        self._refused.add(team)
+        return True
+
+    def add(self, team: str, size: int) -> None:
+        """A body of that size was stored."""
+        self._arrived[team] += size + EVENT_OVERHEAD_BYTES
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                await self._measure()
+            except StoreUnavailable as error:
+                log.warning("the size of the store can't be measured: %s", error)
+            took = time.monotonic() - started
+            await pause(max(MEASURE_INTERVAL, took / MAX_MEASURE_RATIO), self._stop)
+
+    async def _measure(self) -> None:
+        """Raises ``StoreUnavailable``."""
+        counted = self._arrived.copy()
+        measured = await self._store.usage.by_team()
+        self._arrived -= counted  # what arrived meanwhile may be counted twice until the next time
+        self._measured = measured
+        space = await self._store.disk_space()
+        sizes = {team: measured.get(team, 0) for team in self._config.teams}
+        self._metrics.set_store_size(space.used, space.free, sizes)
+        if not self._limits:
+            self._set_limits(space)
+        await self._report(space)
+
+    def _set_limits(self, space: DiskSpace) -> None:
+        """What the store uses is part of the share: otherwise it would shrink with each start."""
+        default = None if space.free is None else (space.free + space.used) * DEFAULT_SHARE_RATIO
+        for team, settings in self._config.teams.items():
+            limit = settings.max_disk if settings.max_disk is not None else default
+            if limit is not None:
+                self._limits[team] = int(limit)
+
+    async def _report(self, space: DiskSpace) -> None:
+        for team in sorted(self._refused):
+            is_used_up = self.is_used_up(team)
+            if not is_used_up:
+                self._refused.discard(team)
+                log.warning("team %s: its events are accepted again", team)
+            size = _in_megabytes(self._limits[team])
+            if is_new := await self._is_new(f"disk/share/{team}"):
+                log.error("team %s: events are refused, its share of %s is used up", team, size)
+                await self._notify(team, "share", size)
+            if is_new or not is_used_up:
+                self._poll_comments(team)
+        if space.free is None or space.total is None:
+            return
+        if space.free < min(MIN_FREE_BYTES, space.total // 10) and await self._is_new("disk/free"):
+            size = _in_megabytes(space.free)
+            log.error("the disk of the store is almost full: %s are free", size)
+            for team, settings in self._config.teams.items():
+                if settings.alerts_to:
+                    await self._notify(team, "disk", size)
+
+    async def _is_new(self, key: str) -> bool:
+        """False if the same was reported a short time ago, before a restart or by another replica
+        too."""
+        last = await self._store.get_value(key)
+        if last is not None and 0 <= time.time() - last.at < NOTICE_INTERVAL:
+            return False
+        await self._store.put_value(key, "")
+        return True
+
+    async def _notify(self, team: str, reason: str, size: str) -> None:
+        queue = self._config.notice_queue(team)
+        if queue is None:
+            return
+        problem = {"reason": reason, "detail": size}
+        message = await self._notices.render(DISK_FULL, team, problem=problem)
+        delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
+        await self._store.announce(team, DISK_FULL, [delivery], message.title)
+
+
+def _in_megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
