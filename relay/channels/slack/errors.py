@@ -105,8 +105,14 @@ INVALID_BLOCKS_ERRORS = frozenset(
 
 
 def error_from_answer(
-    code: object, status: int, headers: Mapping[str, str], more: str = "", *, secret: str
+    code: object,
+    status: int,
+    headers: Mapping[str, str],
+    more: str = "",
+    *,
+    secret: str,
+    server: str = "Slack",
 ) -> DeliveryError:
     """``code`` is the answer's ``error``, of any type, and ``more`` is Slack's further text."""
     retry_after = parse_retry_after(headers.get("Retry-After"))
-    return error_from_code(ERRORS, "Slack", status, code, more, retry_after, secret=secret)
+    return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret)
