@@ -98,10 +98,17 @@ ERRORS = error_table(
         },
     }
 )
-INVALID_BLOCKS_ERRORS = frozenset(
-    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "invalid_payload"}
+REFUSED_CONTENT_ERRORS = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "invalid_payload",
+        "msg_blocks_too_long",
+        "msg_too_long",
+    }
 )
-"""Codes that invalid blocks in an override template may cause."""
+"""Codes that the blocks may cause, those of an override template or the built-in ones: a simpler
+form of the message may be accepted."""
 
 
 def error_from_answer(
