@@ -221,6 +221,11 @@ class ChannelSettings(SettingsModel):
     ca_file: CaFile | None = None
     """Certificates of a private authority."""
 
+    @property
+    def advice(self) -> str:
+        """What ``relay check`` says about these valid settings; empty for nothing."""
+        return ""
+
     # What a type can do follows from its keys: some types have no ``threads``, ``direct`` or
     # ``thumbnails``.
 

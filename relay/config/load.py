@@ -89,6 +89,11 @@ def warnings(config: Config) -> list[str]:
     for name, team in config.teams.items():
         if not team.channels:
             advice.append(f"teams.{name} has no channels: its events are stored but not sent")
+        advice += [
+            f"teams.{name}.channels.{channel.name}: {channel.advice}"
+            for channel in team.channels
+            if channel.advice
+        ]
     advice += [
         f'{key} is in the config file as plain text: use {{ env = "NAME" }} or {{ file = "…" }}'
         for key in _plain_secrets(config)

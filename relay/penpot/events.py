@@ -246,6 +246,7 @@ def _about_comment(event: Event, props: Mapping[str, Any]) -> _Changes:
 
 def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: bool) -> _Changes:
     email = one_line(props.get("ownerEmail"))
+    mentioned = values.ids(props.get("mentions"))
     author = Person(  # in theory another person than the sender
         id=uuid(props.get("ownerId")) or event.actor.id,
         name=one_line(props.get("ownerFullname")),
@@ -253,11 +254,11 @@ def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: b
     )
     comment = Comment(
         uuid(props.get(id_key)),
-        plain_text(props.get("content")),
-        mentions=tuple(map(Person, _first(values.ids(props.get("mentions")), _MAX_MENTIONS))),
+        plain_text(props.get("content"), mentioned),
+        mentions=tuple(map(Person, _first(mentioned, _MAX_MENTIONS))),
         author=author,
         is_first=is_first,
-        before=plain_text(props.get("previousContent")),
+        before=plain_text(props.get("previousContent"), mentioned),
         edited=event.name == "update-comment",
     )
     return {"comment": comment, "actor": event.actor if event.name in SYNTHETIC else author}

@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Set
 from datetime import UTC, datetime
 from itertools import islice
 from operator import is_
@@ -39,6 +40,16 @@ _MENTION_PATTERN = re.compile(
 )
 
 
+_MENTION_END_PATTERN = re.compile(rf"\]\(({_UUID})\)", re.IGNORECASE)
+_SENT_UUID_PATTERN = re.compile(_UUID, re.IGNORECASE)
+_MAX_MENTION_LENGTH = 302  # characters before the end: "@[" and a name
+# Also the letters and the Braille pattern that show nothing, and unassigned invisible characters.
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Me", "Mn", "Zl", "Zp", "Zs"})
+_INVISIBLE_PATTERN = re.compile(
+    "[\u115f\u1160\u2065\u2800\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+
+
 class CommentText(str):
     """Plain text of a comment with the places of its mentions, which slices and copies lose."""
 
@@ -59,29 +70,69 @@ def uuid(value: Any) -> str:
 
 
 def one_line(value: Any, max_length: int = MAX_NAME_LENGTH) -> str:
-    """A name as one stripped line without control characters; empty if it is not a string."""
+    """A name as one stripped line without control characters; empty if it is not a string, or shows
+    nothing."""
     if not isinstance(value, str):
         return ""
-    return _CONTROLS_PATTERN.sub(" ", _REMOVED_PATTERN.sub("", value[:max_length])).strip()
+    line = _CONTROLS_PATTERN.sub(" ", _REMOVED_PATTERN.sub("", value[:max_length])).strip()
+    return line if _is_visible(line) else ""
 
 
-def plain_text(value: Any) -> CommentText:
-    r"""A comment as plain text with ``\n`` as its only control character."""
+def _is_visible(text: str) -> bool:
+    return any(
+        unicodedata.category(character) not in _INVISIBLE_CATEGORIES
+        and not _INVISIBLE_PATTERN.match(character)
+        for character in text
+    )
+
+
+def plain_text(value: Any, mentioned: Set[str] = frozenset()) -> CommentText:
+    r"""A comment as plain text with ``\n`` as its only control character; empty if it shows
+    nothing. ``mentioned``: the ids that Penpot lists beside the text, which shows none of them."""
     if not isinstance(value, str):
         return CommentText("")
     sent = value[: 2 * MAX_TEXT_LENGTH]
-    text, end, mentions = "", 0, []
-    for match in _MENTION_PATTERN.finditer(sent):
-        text += _without_controls(sent[end : match.start()])
-        start = len(text)
-        text += _mention(match)
-        if profile := uuid(match[2] or match[4]):
-            mentions.append((start, len(text), profile))
-        end = match.end()
-    text += _without_controls(sent[end:])
+    text, position, mentions = "", 0, []
+    for start, end, name, profile in _mentions(sent, mentioned):
+        text += _without_controls(_without_ids(sent[position:start], mentioned))
+        begin = len(text)
+        text += _mention(_without_ids(name, mentioned))
+        if profile := uuid(profile):
+            mentions.append((begin, len(text), profile))
+        position = end
+    text += _without_controls(_without_ids(sent[position:], mentioned))
+    if not _is_visible(text):
+        return CommentText("")
     if len(text) > MAX_TEXT_LENGTH:
         text = text[: MAX_TEXT_LENGTH - 1] + "…"
     return CommentText(text, (place for place in mentions if place[1] < MAX_TEXT_LENGTH))
+
+
+def _mentions(sent: str, mentioned: Set[str]) -> Iterator[tuple[int, int, str, str]]:
+    """Start, end, name and id of each mention. A name before an id in ``mentioned`` may contain any
+    text but "@["; other mentions have Penpot's form."""
+    position = 0
+    for closing in _MENTION_END_PATTERN.finditer(sent):
+        first = max(position, closing.start() - _MAX_MENTION_LENGTH)
+        start = sent.rfind("@[", first, closing.start())
+        if closing[1].lower() in mentioned and start >= 0:
+            yield from _other_mentions(sent, position, start)
+            yield start, closing.end(), sent[start + 2 : closing.start()], closing[1]
+            position = closing.end()
+    yield from _other_mentions(sent, position, len(sent))
+
+
+def _other_mentions(sent: str, start: int, end: int) -> Iterator[tuple[int, int, str, str]]:
+    for match in _MENTION_PATTERN.finditer(sent, start, end):
+        yield match.start(), match.end(), match[1] or match[3], match[2] or match[4]
+
+
+def _without_ids(text: str, mentioned: Set[str]) -> str:
+    if not mentioned:
+        return text
+    return _SENT_UUID_PATTERN.sub(
+        lambda found: "someone" if found[0].lower() in mentioned else found[0], text
+    )
 
 
 def _without_controls(text: str) -> str:
@@ -126,8 +177,8 @@ class _SizeLimit:
         return value if same else kept
 
 
-def _mention(match: re.Match[str]) -> str:
-    name = one_line(match[1] or match[3])
+def _mention(sent: str) -> str:
+    name = one_line(sent)
     return "@someone" if not name or UUID_PATTERN.fullmatch(name.lower()) else f"@{name}"
 
 

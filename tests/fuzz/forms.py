@@ -75,6 +75,12 @@ def check_forms(message: Message) -> None:
     people = {person.id: SLACK_USER for person in message.mentions}
     _check_slack(slack.render(message, people, {"slack_file": {"id": "F00000000"}}))
     _check_slack(slack.render(message))
+    for literal in (slack.escape, slack.defused):
+        text = slack.full_text(message, literal)
+        assert not re.search("[<>]", text)
+        assert "@" not in text.removesuffix(literal(message.url)).replace("@\u200b", "") or (
+            literal is slack.escape
+        )
     for image in (None, IMAGE):
         _check_matrix(matrix.render(message, image), message)
     _check_mail(message, PICTURE if message.url else None)
@@ -98,6 +104,8 @@ def _check_slack(arguments: dict[str, Any]) -> None:
     assert not too_long(blocks)
     for inline in rich_inlines(blocks):
         assert inline["type"] in ("text", "link", "user"), inline
+        if re.match("https?://", inline.get("text", "")):
+            assert inline.get("url", inline["text"]) == inline["text"], inline
         assert inline.get("user_id", SLACK_USER) == SLACK_USER
     for block in blocks:
         for element in block["elements"] if block["type"] == "context" else ():

@@ -431,6 +431,21 @@ def test_a_comment_text_has_the_places_of_its_mentions() -> None:
     ]
 
 
+def test_listed_ids_find_the_mentions_in_a_comment_and_in_its_earlier_text() -> None:
+    name = "Eve | [link](x) <!channel>"
+    sent = {"content": f"@[{name}]({ZOE})", "previousContent": f"hi @[{name}]({ZOE})"}
+    comment = normalize(_body("create-comment", mentions=[ZOE], **sent)).comment
+
+    assert (comment.text, comment.before) == (f"@{name}", f"hi @{name}")
+    assert comment.text.mentions == ((0, len(name) + 1, ZOE),)
+
+
+def test_an_invisible_name_or_comment_is_unknown() -> None:
+    sent = {"ownerFullname": "\u3164\u200b", "content": "\u2800\n\u200b", "mentions": []}
+    event = normalize(_body("create-comment", **sent))
+    assert (event.actor.name, event.comment.text, bool(event.comment)) == ("", "", False)
+
+
 def test_email_addresses_can_be_removed_from_an_event() -> None:
     event = _event(PAYLOADS / "create-comment" / "mention.json")
     assert event.actor.email

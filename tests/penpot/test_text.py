@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.penpot.text import MAX_TEXT_LENGTH, deduplication_key, plain_text
+from relay.penpot.text import MAX_TEXT_LENGTH, deduplication_key, one_line, plain_text
 from relay.penpot.wire import decode
 from tests.penpot.world import PAYLOADS
 
@@ -89,6 +89,46 @@ def test_mentions_become_plain_names(text: str, plain: str) -> None:
     assert plain_text(text) == plain
 
 
+@pytest.mark.parametrize(("text", "plain"), [
+    (f"@[Eve | [link](x) <!channel>]({ZOE}) look", "@Eve | [link](x) <!channel> look"),
+    (f"@[a](b) c](d)]({ZOE}) @[e]({ADA})", "@a](b) c](d) @e"),
+    (f"@[no] mail a@[b and @[x\n[y] (z)]({ZOE.upper()})!", "@[no] mail a@[b and @x [y] (z)!"),
+    (f"@[Zoë](x) @[Ann [QA]]({ADA})@[[]]({ZOE})", "@Zoë @Ann [QA]@[]"),
+    (f"@[x]({ZOE} and [Zoë]({ZOE}), {ADA.upper()}", "@x](someone and [Zoë, someone"),
+    (f"@[{ADA}]({ZOE}) @[\u200b\u3164]({ADA})", "@someone @someone"),
+    (f"@[{'n' * 400}]({ZOE})", f"@[{'n' * 400}](someone)"),
+    (f"[the board]({ZOE[:-1]}9)", f"[the board]({ZOE[:-1]}9)"),
+])  # fmt: skip
+def test_listed_ids_find_mentions_with_any_name_and_are_not_shown(text: str, plain: str) -> None:
+    words = plain_text(text, {ADA, ZOE})
+    assert words == plain
+    for start, end, profile in words.mentions:
+        assert words[start] == "@"
+        assert profile in (ADA, ZOE)
+        assert start < end <= len(words)
+
+
+INVISIBLE = (
+    "\u200b\u200d\u2060\ufeff\u00ad\u034f\u115f\u1160\u180e\u2800\u3164\uffa0\ufe0f\U000e0001"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [*INVISIBLE, INVISIBLE, f" {INVISIBLE}\n\u00a0\u3000", "\U000e0fff"]
+)
+def test_a_text_that_shows_nothing_is_empty(text: str) -> None:
+    assert one_line(text) == ""
+    assert plain_text(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["-", "\u200bx", "👩\u200d👩", "ᄀ\u1160", "字", "\U0001fae9", "\ue000"]
+)
+def test_a_text_with_a_visible_character_stays(text: str) -> None:
+    assert one_line(text) == text
+    assert plain_text(text) == text
+
+
 @pytest.mark.parametrize(
     "text",
     ["@[" * 10_000, ("@[" * 140 + "](") * 72, "@[](" * 5000, "@[a]" * 5000, "@[" + "a" * 19_998],
@@ -96,10 +136,20 @@ def test_mentions_become_plain_names(text: str, plain: str) -> None:
 def test_searching_for_mentions_takes_linear_time(text: str) -> None:
     def cost() -> float:
         start = time.thread_time()
-        assert plain_text(text)[: MAX_TEXT_LENGTH - 1] == text[: MAX_TEXT_LENGTH - 1]
+        assert plain_text(text, {ZOE})[: MAX_TEXT_LENGTH - 1] == text[: MAX_TEXT_LENGTH - 1]
         return time.thread_time() - start
 
     assert min(cost() for _ in range(5)) < 0.01  # measured is 0.001; it was 0.038
+
+
+def test_searching_for_listed_ids_takes_linear_time() -> None:
+    def cost(times: int) -> float:
+        text = f"](({ZOE})" * times
+        start = time.thread_time()
+        assert ZOE not in plain_text(text, {ZOE})
+        return time.thread_time() - start
+
+    assert min(cost(480) for _ in range(5)) < 20 * min(cost(60) for _ in range(5))  # of 8
 
 
 def test_a_truncated_mention_is_not_a_mention() -> None:

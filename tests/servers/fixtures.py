@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from relay.channels.slack import settings as slack_settings
 from tests.penpot.standin import StandIn
 from tests.servers.loopback import in_thread
 from tests.servers.postgres import Postgres
@@ -40,6 +41,12 @@ def slack_server() -> Iterator[RunningSlack]:
     slack = Slack()
     with in_thread(slack.handle) as server:
         yield RunningSlack(slack, server.url)
+
+
+@pytest.fixture
+def loopback_is_slack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host of the stand-in counts as Slack's own, whose webhooks answer with error codes."""
+    monkeypatch.setattr(slack_settings, "WEBHOOK_HOSTS", {"127.0.0.1"})
 
 
 @pytest.fixture

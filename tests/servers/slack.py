@@ -233,14 +233,14 @@ class Slack:
             raise Refused("message_not_found")
         if ts in self.uneditable:
             raise Refused("edit_window_closed")
-        _check_message(arguments, _UPDATE_ARGUMENTS)
+        # An empty list removes the blocks; without the argument they stay.
+        no_blocks = arguments.get("blocks") == []
+        _check_message(arguments | ({"blocks": None} if no_blocks else {}), _UPDATE_ARGUMENTS)
         self._check_files(arguments.get("blocks") or [])
         before = self.shown[ts]
         if _is_rich(before) and arguments.get("blocks") and not _is_rich(arguments):
             raise Refused("block_mismatch")
-        # Without blocks the text replaces them.
-        kept = {key: value for key, value in before.items() if key not in ("text", "blocks")}
-        self.shown[ts] = kept | arguments
+        self.shown[ts] = before | arguments
         return Answer.of({"ok": True, "channel": room.id, "ts": ts, "text": arguments["text"]})
 
     def _webhook(self, request: Request) -> Answer:

@@ -1,21 +1,24 @@
 """A document as Slack's blocks.
 
 Text elements of ``rich_text`` are literal, so a comment that contains ``<!channel>`` can't notify
-anybody. Where Slack accepts no ``rich_text`` (the notification's ``text``, the ``context`` block of
-the footer), ``&``, ``<`` and ``>`` are escaped.
+anybody, and an address in it is no link: it becomes a ``link`` element. Where Slack accepts no
+``rich_text`` (the notification's ``text``, the ``context`` block of the footer), ``&``, ``<`` and
+``>`` are escaped.
 
 https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
+https://docs.slack.dev/reference/block-kit/block-elements/link-element
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from relay.config.types import web_address
 from relay.messages.document import (
     Block,
     CodeBlock,
@@ -37,7 +40,7 @@ from relay.messages.document import (
     to_text,
 )
 from relay.messages.environments import OverrideFormat
-from relay.messages.escape import without_surrogates
+from relay.messages.escape import collapse, without_surrogates
 from relay.messages.message import Message
 
 Json: TypeAlias = dict[str, Any]
@@ -59,6 +62,26 @@ _MAX_INDENT_DEPTH = 8
 _STYLES = ("bold", "italic", "strike", "code")
 _PLAIN_WORDS_PATTERN = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
 _LINK_SYNTAX_PATTERN = re.compile(r"[<>|\s]")
+# Not the start of a longer address that "…" cut off. Brackets are allowed only around an IPv6
+# address; punctuation beyond ASCII, quotation marks and invisible characters end an address.
+_ADDRESS_PATTERN = re.compile(
+    r"(?<![a-z0-9+.-])https?://(?:\[[0-9a-f:.]+\])?"
+    r"[^\x00-\x20<>\"`{|}\\^\[\]\x7f-\xa0\xab\xad\xbb\u1680\u2000-\u206f\u3000-\u303f\ufeff"
+    r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]++(?!\u2026)",
+    re.ASCII | re.IGNORECASE,
+)
+_CLOSING_PUNCTUATION = "?!.,:;*_~'"  # as GitHub's Markdown, which leaves it out at the end
+
+# What has a meaning in the Markdown of Mattermost, Rocket.Chat and the like: emphasis, code,
+# headings, and the lines that make a heading or a table of the line before.
+_ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")
+_MARKDOWN_PATTERN = re.compile(
+    r"[`*]|~(?=~)|(?<=~)~|(?<![^\W_])_|_(?![^\W_])|\\(?=[!-/:-@\[-`{-~])|^#(?=[# ])"
+    r"|(?<=[^\n]\n)[-=|:](?=[-=|: ]*$)",
+    re.MULTILINE,
+)
+_INVISIBLE = "\u200b"
+_PING_OR_LINK_PATTERN = re.compile(r"@|\](?=[(\[:])")
 
 
 def escape(text: str) -> str:
@@ -144,6 +167,69 @@ FORMAT = OverrideFormat(
     ".slack.json.j2", {character: escape(character) for character in "&<>"}, parse_block_kit
 )
 """Of the templates for Slack alone."""
+
+
+def full_text(message: Message, literal: Callable[[str], str] = escape) -> str:
+    """The message as plain text: title, empty line, words, link. ``literal`` makes a text harmless
+    where it is shown."""
+    title = shorten(collapse(message.title).strip(), _MAX_TITLE_LENGTH) or "Penpot"
+    words = to_text(_without_title(message), links=not message.url, quoted="").strip()
+    limit = _MAX_TEXT_LENGTH
+    while len(text := literal(shorten(words, limit))) > _MAX_TEXT_LENGTH:
+        limit //= 2
+    rest = "\n".join(filter(None, (text, literal(message.url))))
+    return "\n\n".join(filter(None, (literal(title), rest)))
+
+
+def _without_title(message: Message) -> Document:
+    """The body without a first paragraph that says what the title does: the same, or in other words
+    who wrote the quotation that follows."""
+    document = parse(message.content.body)
+    match document:
+        case (Paragraph(), Quote(), *_):
+            return document[1:]
+        case (Paragraph(), *_) if to_text(document[:1], links=False) == message.title:
+            return document[1:]
+    return document
+
+
+def defused(text: str) -> str:
+    """``text`` for a server that shows ``text`` as Markdown and links every mention in it:
+    https://developers.mattermost.com/integrate/slash-commands/slack#known-slack-compatibility-issues
+
+    An invisible character follows each "@", and separates the parts of a link, so that no
+    address hides behind another text. In an address "%40" is the same as "@".
+    """
+    parts, position = [], 0
+    for start, end, _ in _addresses(text):
+        parts += [_defused_words(text[position:start]), text[start:end].replace("@", "%40")]
+        position = end
+    parts.append(_defused_words(text[position:]))
+    text = _ENTITY_PATTERN.sub("&amp;", "".join(parts))
+    return text.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _defused_words(text: str) -> str:
+    text = _MARKDOWN_PATTERN.sub(r"\\\g<0>", text)
+    return _PING_OR_LINK_PATTERN.sub(rf"\g<0>{_INVISIBLE}", text)
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start and end of each web address in the text, without the punctuation after it, and the
+    address itself. It is empty if it must not become a link: one with a user's name in front of the
+    host can look like another one."""
+    for match in _ADDRESS_PATTERN.finditer(text):
+        address, end = match[0], len(match[0])
+        open_brackets = address.count("(") - address.count(")")
+        while address[end - 1] in _CLOSING_PUNCTUATION or (
+            address[end - 1] == ")" and open_brackets < 0
+        ):
+            open_brackets += address[end - 1] == ")"
+            end -= 1
+        address = address[:end]
+        parts = web_address(address)
+        is_plain = parts is not None and "@" not in parts.netloc
+        yield match.start(), match.start() + end, address if is_plain else ""
 
 
 def _notification(message: Message) -> str:
@@ -268,9 +354,7 @@ def _joined(blocks: Document, *, spaced: bool = False) -> Iterator[Inline]:
 
 def _inlines(inlines: Iterable[Inline]) -> list[Json]:
     elements: list[Json] = []
-    for inline in inlines:
-        if isinstance(inline, LineBreak):
-            inline = Text("\n")
+    for inline in chain.from_iterable(map(_with_links, inlines)):
         element = _text(inline.text)
         if inline.url:
             element = {"type": "link", "url": inline.url, "text": inline.text}
@@ -285,6 +369,22 @@ def _inlines(inlines: Iterable[Inline]) -> list[Json]:
         else:
             elements.append(element)
     return elements
+
+
+def _with_links(inline: Inline) -> Iterator[Text]:
+    """The inline with each address in it as a link to itself, even within another link."""
+    if isinstance(inline, LineBreak):
+        yield Text("\n")
+        return
+    position = 0
+    is_literal = inline.profile or (inline.code and not inline.url)
+    for start, end, address in () if is_literal else _addresses(inline.text):
+        if start > position:
+            yield replace(inline, text=inline.text[position:start])
+        yield replace(inline, text=inline.text[start:end], url=address)
+        position = end
+    if position < len(inline.text):
+        yield replace(inline, text=inline.text[position:])
 
 
 def _text(text: str) -> Json:

@@ -20,7 +20,7 @@ from relay.channels.pictures import PictureUploads
 from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.check import check
 from relay.channels.slack.client import SlackApi
-from relay.channels.slack.errors import INVALID_BLOCKS_ERRORS
+from relay.channels.slack.errors import REFUSED_CONTENT_ERRORS
 from relay.channels.slack.settings import SlackSettings
 from relay.channels.slack.users import SlackUsers
 from relay.messages.message import Mention, Message, Picture
@@ -63,6 +63,7 @@ class SlackChannel:
         )
         self._id_key = f"slack-channel/{self._api.workspace}/{settings.channel}"
         self._id = "" if settings.channel.startswith("#") else settings.channel
+        self._is_renamed = False
 
     async def send(
         self,
@@ -74,11 +75,14 @@ class SlackChannel:
         """Post the message. Slack has no idempotency key, so ``key`` is not used: a message
         that was in flight when Relay was killed may be posted twice.
 
-        If Slack refuses the blocks of an override, the built-in ones are posted.
+        If Slack refuses the blocks of an override, the built-in ones are posted; if it refuses
+        these, plain text.
         """
         if message.to is not None:
             return await self._send_directly(message, message.to, picture)
-        return await self._write(message, picture, partial(self._post, self._channel, thread))
+        if not self._api.by_bot:
+            return await self._write(message, None, partial(self._post_webhook, message))
+        return await self._write(message, picture, partial(self._post_to_channel, thread))
 
     async def update(
         self, receipt: str, message: Message, key: str, picture: Picture | None = None
@@ -133,15 +137,22 @@ class SlackChannel:
                     await convert(message, lambda: slack_blocks.override(message, user_ids))
                 )
             except (ValueError, DeliveryError) as error:
-                if isinstance(error, DeliveryError) and error.reason not in INVALID_BLOCKS_ERRORS:
+                if isinstance(error, DeliveryError) and error.reason not in REFUSED_CONTENT_ERRORS:
                     raise
                 text = "the Slack template of %s is not used: %s"
                 _log.warning(text, message.event, error)
-        elif picture is not None and self._api.by_bot:
+        elif picture is not None:
             receipt = await self._write_with_image(picture, message, user_ids, post)
             if receipt is not None:
                 return receipt
-        return await post(await convert(message, lambda: slack_blocks.render(message, user_ids)))
+        try:
+            content = await convert(message, lambda: slack_blocks.render(message, user_ids))
+            return await post(content)
+        except DeliveryError as error:
+            if error.reason not in REFUSED_CONTENT_ERRORS:
+                raise
+            _log.warning("%s is sent to Slack as plain text: %s", message.event, error)
+        return await post({"text": slack_blocks.full_text(message)})
 
     async def _write_with_image(
         self, picture: Picture, message: Message, user_ids: Mapping[str, str], post: _Post
@@ -162,16 +173,47 @@ class SlackChannel:
             try:
                 return await post(body)
             except DeliveryError as error:
-                if error.reason not in INVALID_BLOCKS_ERRORS:
+                if error.reason not in REFUSED_CONTENT_ERRORS:
                     raise
                 reason = str(error)
         await self._pictures.forget(picture, reason)
         return None
 
+    async def _post_webhook(self, message: Message, body: dict[str, Any]) -> Receipt:
+        if self._settings.other_host:  # which may show the text only
+            body = body | {"text": slack_blocks.full_text(message, slack_blocks.defused)}
+        await self._api.post_webhook(_LITERAL_TEXT | body)
+        return Receipt("")
+
+    async def _post_to_channel(self, thread: ReplyTo | None, body: dict[str, Any]) -> Receipt:
+        """To the channel with the configured name. If Slack does not know that name, because the
+        channel was renamed, to the channel that had it before."""
+        if not self._is_renamed:
+            try:
+                return await self._post(self._channel, thread, body)
+            except DeliveryError as error:
+                is_name = self._channel.startswith("#")
+                if not (is_name and error.reason == "channel_not_found" and await self._known_id()):
+                    raise
+            self._is_renamed = True
+            _log.warning(
+                "Slack has no channel %s: messages go to %s, the channel that had this name. Put "
+                "its new name or this id into the config",
+                self._channel,
+                self._id,
+            )
+        try:
+            return await self._post(self._id, thread, body)
+        except DeliveryError as error:
+            self._is_renamed = error.reason != "channel_not_found"
+            raise
+
+    async def _known_id(self) -> str:
+        """The id that Slack returned for the channel's name, or empty."""
+        self._id = self._id or await self._kv.get(self._id_key, _ID_TTL) or ""
+        return self._id
+
     async def _post(self, channel: str, thread: ReplyTo | None, body: dict[str, Any]) -> Receipt:
-        if not self._api.by_bot:
-            await self._api.post_webhook(_LITERAL_TEXT | body)
-            return Receipt("")
         body = {"channel": channel} | _LITERAL_TEXT | body
         if thread is not None:
             body |= {"thread_ts": thread.root, "reply_broadcast": self._settings.broadcast}
@@ -183,10 +225,18 @@ class SlackChannel:
         return Receipt(str(answer.get("ts", "")))
 
     async def _edit(self, receipt: str, body: dict[str, Any]) -> Receipt:
-        """An edit needs the channel's id: Slack does not accept its name here."""
-        channel = self._id or await self._kv.get(self._id_key, _ID_TTL)
+        """An edit needs the channel's id: Slack does not accept its name here
+        (github.com/slackapi/python-slack-sdk/issues/696). Blocks that an edit omits stay
+        (…/python-slack-sdk/issues/523), so that a text without blocks needs an empty list."""
+        channel = await self._known_id()
         if not channel:
             raise NotEditable("channel_id", f"the id of the channel {self._channel} is not known")
-        body = {"channel": channel, "ts": receipt, "parse": "none", "link_names": False} | body
+        body = {
+            "channel": channel,
+            "ts": receipt,
+            "parse": "none",
+            "link_names": False,
+            "blocks": [],
+        } | body
         await self._api.call("chat.update", json=body)
         return Receipt(receipt)

@@ -13,7 +13,7 @@ from relay.bounded_http import IDENTITY, Answer, UnusableAnswer, read_bounded
 from relay.channels import tls
 from relay.channels.base import DeliveryError, Permanent, RetryLater, short_hash
 from relay.channels.errors import error_from_exception, error_from_status
-from relay.channels.slack.errors import error_from_answer
+from relay.channels.slack.errors import ERRORS, error_from_answer
 from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Picture
 
@@ -46,17 +46,6 @@ class _BoundedResponse(aiohttp.ClientResponse):
         return self._body
 
 
-async def _refuse_redirect(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """A followed redirect would repeat the call as a GET, without the message."""
-    response = await handler(request)
-    if 300 <= response.status < 400:
-        response.close()
-        raise error_from_status(response.status, "Slack")
-    return response
-
-
 class SlackApi:
     """The client of one channel. Its calls raise ``DeliveryError`` only."""
 
@@ -64,6 +53,8 @@ class SlackApi:
         secret = settings.token or settings.webhook_url
         self.secret = secret.reveal() if secret else ""  # the token, or the webhook's URL
         self.by_bot = settings.token is not None
+        self._is_slack = not settings.other_host
+        self._server = settings.other_host or "Slack"
         self.workspace = short_hash(settings.api_url + self.secret)
         """A prefix for keys of values that belong to this token."""
         self._tls = tls.context(settings.ca_file)
@@ -89,7 +80,7 @@ class SlackApi:
         except SlackApiError as error:
             raise self._api_error(error.response) from None
         except Exception as error:  # noqa: BLE001 - see _other_error
-            raise _other_error(error) from None
+            raise self._other_error(error) from None
         if not isinstance(response.data, dict):
             raise error_from_status(response.status_code, "Slack")
         return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
@@ -115,18 +106,29 @@ class SlackApi:
         return file
 
     async def post_webhook(self, body: dict[str, Any]) -> None:
+        """A status of 200 to 299 is a delivery, with any body: Slack and Mattermost answer ``ok``,
+        Rocket.Chat ``{"success":true}`` (github.com/gogs/gogs/issues/3169), Ryver a 204
+        (github.com/bluele/slack/pull/33). Only Slack answers with the codes of ``ERRORS``, which
+        count with any status."""
         status, headers, content = await self._post(self.secret, self._client.proxy, json=body)
-        code = content.decode(errors="replace").strip()
-        if status != 200 or code != "ok":
-            raise error_from_answer(code, status, headers, secret=self.secret)
+        code = content.decode(errors="replace").strip() if self._is_slack else ""
+        if not _is_success(status) or code in ERRORS:
+            secret, server = self.secret, self._server
+            raise error_from_answer(code, status, headers, secret=secret, server=server)
 
     async def _post(self, url: str, proxy: str | None, **content: Any) -> Answer:
         request = self._connect().post(url, ssl=self._tls, proxy=proxy, **content)
         try:
             async with request as response:
-                return Answer(response.status, response.headers, await response.read())
+                try:
+                    received = await response.read()
+                except (aiohttp.ClientError, UnusableAnswer, OSError):
+                    if not _is_success(response.status):
+                        raise
+                    received = b""  # what the server accepted is not sent again
+                return Answer(response.status, response.headers, received)
         except Exception as error:  # noqa: BLE001 - see _other_error
-            raise _other_error(error) from None
+            raise self._other_error(error) from None
 
     def _connect(self) -> aiohttp.ClientSession:
         """The SDK would open a session per call. This one is created late, since it needs the
@@ -138,9 +140,19 @@ class SlackApi:
                 headers=IDENTITY,
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
                 response_class=_BoundedResponse,
-                middlewares=(_refuse_redirect,),
+                middlewares=(self._refuse_redirect,),
             )
         return self._client.session
+
+    async def _refuse_redirect(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """A followed redirect would repeat the call as a GET, without the message."""
+        response = await handler(request)
+        if 300 <= response.status < 400:
+            response.close()
+            raise error_from_status(response.status, self._server)
+        return response
 
     def _api_error(self, response: Any) -> DeliveryError:
         """``response`` is the SDK's, or aiohttp's where the answer is not JSON."""
@@ -155,15 +167,18 @@ class SlackApi:
         code = data.get("error")
         return error_from_answer(code, status, response.headers, more, secret=self.secret)
 
+    def _other_error(self, error: Exception) -> DeliveryError:
+        """The SDK passes aiohttp's exceptions through, and raises AttributeError and the like on
+        unexpected JSON."""
+        if isinstance(error, DeliveryError):
+            return error
+        if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
+            return error_from_exception(error, self._server)
+        return error_from_status(200, self._server)
 
-def _other_error(error: Exception) -> DeliveryError:
-    """The SDK passes aiohttp's exceptions through, and raises AttributeError and the like on
-    unexpected JSON."""
-    if isinstance(error, DeliveryError):
-        return error
-    if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
-        return error_from_exception(error, "Slack")
-    return error_from_status(200, "Slack")
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
 
 
 def _proxy(url: str) -> str | None:

@@ -98,15 +98,28 @@ ERRORS = error_table(
         },
     }
 )
-INVALID_BLOCKS_ERRORS = frozenset(
-    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "invalid_payload"}
+REFUSED_CONTENT_ERRORS = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "invalid_payload",
+        "msg_blocks_too_long",
+        "msg_too_long",
+    }
 )
-"""Codes that invalid blocks in an override template may cause."""
+"""Codes that the blocks may cause, those of an override template or the built-in ones: a simpler
+form of the message may be accepted."""
 
 
 def error_from_answer(
-    code: object, status: int, headers: Mapping[str, str], more: str = "", *, secret: str
+    code: object,
+    status: int,
+    headers: Mapping[str, str],
+    more: str = "",
+    *,
+    secret: str,
+    server: str = "Slack",
 ) -> DeliveryError:
     """``code`` is the answer's ``error``, of any type, and ``more`` is Slack's further text."""
     retry_after = parse_retry_after(headers.get("Retry-After"))
-    return error_from_code(ERRORS, "Slack", status, code, more, retry_after, secret=secret)
+    return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret)

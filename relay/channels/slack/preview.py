@@ -104,7 +104,10 @@ def preview(message: Message, thread: ReplyTo | None, settings: object) -> Messa
         picture: dict[str, Any] | None = {} if message.picture and not note else None
         arguments = slack_blocks.render(message, pings, picture)
     html = posted(draw(arguments, names), clock(message.at))
-    return MessagePreview(html, unescape(arguments["text"]), notifies=True, note=note)
+    by_other = bool(getattr(settings, "other_host", ""))
+    text = slack_blocks.full_text(message, slack_blocks.defused) if by_other else ""
+    title = unescape(arguments["text"])
+    return MessagePreview(html, title, text, notifies=True, note=note)
 
 
 def posted(blocks: Markup, time: str) -> Markup:

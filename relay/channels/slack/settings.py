@@ -3,10 +3,17 @@
 import re
 from collections.abc import Container, Iterator, Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from relay.channels.base import ChatSettings
 from relay.config.secret import Secret
 from relay.config.types import HttpUrl, Rule, Token, matching, secret_rule, web_address
+
+WEBHOOK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+"""Slack's own. Other hosts imitate its webhooks: Mattermost, Rocket.Chat, Discord, a proxy …"""
+# Slack Workflow Builder's webhooks, the older and the newer kind, take the variables of a workflow:
+# github.com/caronc/apprise/issues/891, github.com/slackapi/node-slack-sdk/pull/2615
+_WORKFLOW_PATHS = ("/workflows/", "/triggers/")
 
 # Why a key does not work with a webhook, or with direct messages.
 _ONE_CHANNEL = "needs a token: an incoming webhook can only post to its channel"
@@ -23,10 +30,14 @@ _NOT_DIRECT = {
 
 
 def _webhook_url(address: str) -> None:
-    if not re.fullmatch(r"[!-~]+", address) or web_address(address) is None:
+    rule = 'must be the URL of an incoming webhook, "https://hooks.slack.com/services/…"'
+    parts = web_address(address) if re.fullmatch(r"[!-~]+", address) else None
+    if parts is None:
+        raise ValueError(f"{rule}, in ASCII without spaces")
+    if parts.hostname in WEBHOOK_HOSTS and parts.path.startswith(_WORKFLOW_PATHS):
         raise ValueError(
-            'must be the URL of an incoming webhook, "https://hooks.slack.com/services/…", in '
-            "ASCII without spaces"
+            "is the URL of a workflow (Slack's Workflow Builder), which posts no messages of "
+            f"Relay: it {rule}"
         )
 
 
@@ -83,6 +94,23 @@ class SlackSettings(ChatSettings):
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:
         return "token" in keys
+
+    @property
+    def other_host(self) -> str:
+        """The host of a webhook that is not Slack's; empty for Slack."""
+        url = self.webhook_url.reveal() if self.webhook_url else ""
+        host = urlsplit(url).hostname or ""
+        return "" if host in WEBHOOK_HOSTS else host
+
+    @property
+    def advice(self) -> str:
+        if not self.other_host:
+            return ""
+        return (
+            f"the host of webhook_url, {self.other_host}, is not Slack's: each response with a "
+            "status of 200 to 299 counts as a delivery, and the message's text is complete for "
+            "receivers that show no blocks"
+        )
 
     @property
     def in_threads(self) -> bool:

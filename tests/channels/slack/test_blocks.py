@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.blocks import escape, parse_block_kit
+from relay.messages.escape import escape as escaped
+from relay.messages.filters import quote
 from relay.messages.message import Content, Mention, Message
 from tests.channels.texts import messages
 from tests.servers.slack_rules import block_faults, pings, rich_inlines, too_long
@@ -15,6 +17,119 @@ from tests.servers.slack_rules import block_faults, pings, rich_inlines, too_lon
 
 def every_text(blocks: list[dict[str, object]]) -> str:
     return "".join(element.get("text", "") for element in rich_inlines(blocks))
+
+
+def inlines(markdown: str) -> list[tuple[str, str]]:
+    """Text and address of each inline; the address is empty for text that is no link."""
+    blocks = slack_blocks.render(Message("t", Content(markdown)))["blocks"]
+    return [(element["text"], element.get("url", "")) for element in rich_inlines(blocks)]
+
+
+def test_the_addresses_in_a_comment_are_links_without_closing_punctuation() -> None:
+    text = "See https://a.example/x_(y)?q=1&r=a,b#c, (https://b.example/). HTTPS://C.example!? or"
+    assert inlines(quote(text)) == [
+        ("See ", ""),
+        ("https://a.example/x_(y)?q=1&r=a,b#c", "https://a.example/x_(y)?q=1&r=a,b#c"),
+        (", (", ""),
+        ("https://b.example/", "https://b.example/"),
+        ("). ", ""),
+        ("HTTPS://C.example", "HTTPS://C.example"),
+        ("!? or", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("http://localhost:8080/a http://[fd00::1]:80/b", "http://localhost:8080/a http://[fd00::1]:80/b"),
+        ("看https://例え.jp/道。次「http://b.example」", "https://例え.jp/道 http://b.example"),
+        ("«https://a.example» “https://b.example”…", "https://a.example https://b.example"),
+        ("[https://good.example](https://evil.example)", "https://good.example https://evil.example"),
+        ("<https://evil.example|https://good.example>", "https://evil.example https://good.example"),
+        ("**https://a.example**, 'https://b.example'", "https://a.example https://b.example"),
+        ("https://a.example/\u200b@x https://b\u00ad.example", "https://a.example/ https://b"),
+        ("https://bank.example@evil.example/ https://bank.example%40evil.example@x", ""),
+        ("https:// http://. https://:80 https://a.example:99999/ https://[::1 ftp://a.example", ""),
+        ("javascript:alert(1) www.a.example a.example git+https://a.example mailto:a@b.c", ""),
+        ("https://a.example/a-long-address-that-was-cu…", ""),
+    ],
+)  # fmt: skip
+def test_only_a_whole_web_address_is_a_link_to_itself(text: str, links: str) -> None:
+    found = inlines(quote(text))
+    assert "".join(part for part, _ in found) == text
+    assert [url for _, url in found if url] == links.split()
+    assert all(url in ("", part) for part, url in found)
+
+
+def test_no_link_shows_another_address_than_it_opens() -> None:
+    file = escaped("brief https://good.example/x, https://bank.example@evil.example")
+    rest = "~~https://a.example~~ `https://c`"
+    assert inlines(f"**on** [{file}](https://penpot.example/) and {rest}") == [
+        ("on", ""),
+        (" ", ""),
+        ("brief ", "https://penpot.example/"),
+        ("https://good.example/x", "https://good.example/x"),
+        (", ", "https://penpot.example/"),
+        ("https://bank.example@evil.example and ", ""),
+        ("https://a.example", "https://a.example"),
+        (" ", ""),
+        ("https://c", ""),
+    ]  # fmt: skip
+
+
+def test_a_name_in_a_mention_that_is_no_ping_is_no_disguise() -> None:
+    assert inlines("[@https://evil\\.example](<penpot-profile:x>)") == [
+        ("@", ""),
+        ("https://evil.example", "https://evil.example"),
+    ]
+
+
+@given(messages)
+def test_the_full_text_for_another_host_has_no_ping_and_no_markup(message: Message) -> None:
+    text = slack_blocks.full_text(message, slack_blocks.defused)
+    assert "@" not in text.replace("@\u200b", "")
+    assert not re.search(r"[<>]", text)
+    assert not re.search(r"\][(\[:]", text)
+    assert text.endswith(message.url)
+    assert len(text) < 8000
+    assert len(slack_blocks.full_text(message)) <= 3000 + 1500 + 100
+
+
+def test_the_full_text_is_title_words_and_link() -> None:
+    def full_text(title: str, body: str, url: str = "https://p.example/") -> str:
+        return slack_blocks.full_text(Message(title, Content(body, "footer"), url=url))
+
+    assert full_text("Ada created X", "**Ada** created [X](https://p.example/x)") == (
+        "Ada created X\n\nhttps://p.example/"
+    )
+    assert full_text("2 files moved", "2 files moved\n\n- One\n- Two") == (
+        "2 files moved\n\n- One\n- Two\nhttps://p.example/"
+    )
+    replied = full_text("Ada replied on X", "Ada replied to “a” on X\n\n> One\\\n> two\n>\n> Three")
+    assert replied == "Ada replied on X\n\nOne\ntwo\n\nThree\nhttps://p.example/"
+    assert full_text("Resolved", "✓ Resolved · on [X](https://p.example/x)", "") == (
+        "Resolved\n\n✓ Resolved · on X (https://p.example/x)"
+    )
+    assert full_text(" ", "", "") == "Penpot"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("*a* **b** `c` ~~d~~ _e_ __f__", r"\*a\* \*\*b\*\* \`c\` \~\~d\~\~ \_e\_ \_\_f\_\_"),
+        ("hero_banner_2, 2 < 3, a & b, ~5", "hero_banner_2, 2 &lt; 3, a & b, ~5"),
+        ("# a\n#15\nb\n---\nc\n|-|-|\n\n---\n- d", "\\# a\n#15\nb\n\\---\nc\n\\|-|-|\n\n---\n- d"),
+        (r"\*a\* C:\temp", r"\\\*a\\\* C:\temp"),
+        ("&lt;!channel&gt; &#60;!here> &x", "&amp;lt;!channel&amp;gt; &amp;#60;!here&gt; &x"),
+        ("[a](https://e) ![b](c) [d]: e [f][g]",
+         "[a]\u200b(https://e) ![b]\u200b(c) [d]\u200b: e [f]\u200b[g]"),
+        ("https://m.example/@a/a_b_*c&d=1 @ada", "https://m.example/%40a/a_b_*c&d=1 @\u200bada"),
+        ("https://bank.example@evil.example", "https://bank.example%40evil.example"),
+        ("https://e.example/&lt;x", "https://e.example/&amp;lt;x"),
+    ],
+)  # fmt: skip
+def test_text_for_another_host_stays_text_in_markdown(text: str, shown: str) -> None:
+    assert slack_blocks.defused(text) == shown
 
 
 @given(messages)
@@ -28,7 +143,7 @@ def test_no_text_pings_links_or_breaks_a_limit(message: Message) -> None:
     assert not pings(body["blocks"])
     for element in rich_inlines(body["blocks"]):
         assert element["type"] in ("text", "link")
-        assert element.get("url", message.url) == message.url
+        assert element.get("url", message.url) in (message.url, element["text"])
     for block in body["blocks"]:
         for element in block["elements"] if block["type"] == "context" else ():
             if element["type"] == "mrkdwn":

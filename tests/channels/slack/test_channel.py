@@ -32,6 +32,7 @@ from tests.channels.builders import (
 from tests.penpot.paint import board
 from tests.servers.fixtures import RunningSlack
 from tests.servers.loopback import Answer
+from tests.servers.slack import Room
 from tests.servers.slack_rules import rich_inlines
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +135,178 @@ async def test_a_reply_to_a_deleted_message_raises_thread_not_found(
         with pytest.raises(ThreadNotFound) as caught:
             await channel.send(MESSAGE, "delivery-2", ReplyTo("1600000000.000001", "", ""))
     assert caught.value.reason == "thread_not_found"
+
+
+# A renamed channel
+
+
+async def test_a_renamed_channel_is_followed_with_a_note(
+    slack_server: RunningSlack, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, kv = slack_bot(slack_server.api_url, "#design"), MemoryKeyValueStore()
+    before, after = open_channel(settings, kv), open_channel(settings, kv)  # a restart
+    root = await before.send(MESSAGE, "delivery-1")
+    slack_server.slack.rooms[0].name = "product-design"
+
+    reply = await after.send(MESSAGE, "delivery-2", ReplyTo(root.id, root.id, MESSAGE.title))
+    await after.send(MESSAGE, "delivery-3")
+    assert isinstance(after, EditableChannel)
+    await after.update(reply.id, LATER, "delivery-4")
+
+    channels = [message["channel"] for message in slack_server.slack.messages]
+    assert channels == ["#design", "C0DESIGN0", "C0DESIGN0"]
+    assert slack_server.slack.calls.count("chat.postMessage") == 4  # the name is tried once
+    assert caplog.text.count("Slack has no channel #design: messages go to C0DESIGN0") == 1
+    await before.close()
+    await after.close()
+
+
+async def test_a_new_channel_with_the_configured_name_is_used(slack_server: RunningSlack) -> None:
+    rooms = slack_server.slack.rooms
+    async with opened(slack_bot(slack_server.api_url, "#design")) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+        rooms[0].name = "old-design"
+        rooms.append(Room("C0DESIGN1", "design"))
+        await channel.send(MESSAGE, "delivery-2")
+        rooms[0].name, rooms[-1].name = "design", "new-design"
+        await channel.send(MESSAGE, "delivery-3")
+    channels = [message["channel"] for message in slack_server.slack.messages]
+    assert channels == ["#design"] * 3
+
+
+async def test_a_deleted_channel_is_looked_up_by_its_name_again(slack_server: RunningSlack) -> None:
+    rooms = slack_server.slack.rooms
+    async with opened(slack_bot(slack_server.api_url, "#design")) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+        deleted = rooms.pop(0)
+        for _ in range(2):
+            with pytest.raises(Misconfigured) as caught:
+                await channel.send(MESSAGE, "delivery-2")
+            assert caught.value.reason == "channel_not_found"
+        rooms.append(replace(deleted, id="C0DESIGN1"))
+        await channel.send(MESSAGE, "delivery-2")
+    assert len(slack_server.slack.messages) == 2
+
+
+@pytest.mark.parametrize("channel", ["#nowhere", "C0NOWHERE"])
+async def test_a_channel_that_never_was_there_is_not_found(
+    channel: str, slack_server: RunningSlack
+) -> None:
+    error = await delivery_error(slack_bot(slack_server.api_url, channel))
+    assert (type(error), error.reason) == (Misconfigured, "channel_not_found")
+    assert slack_server.slack.calls == ["chat.postMessage"]
+
+
+# Refused blocks
+
+
+REFUSED = ["invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"]
+PLAIN = (
+    "Ada commented on Landing page\n\nThe button is too small.\n&lt;!channel&gt; please\n"
+    "https://penpot.example/#/view?a=1&amp;b=2"
+)
+
+
+@pytest.mark.parametrize("code", REFUSED)
+async def test_a_message_whose_blocks_are_refused_is_sent_as_plain_text(
+    code: str, slack_server: RunningSlack, caplog: pytest.LogCaptureFixture
+) -> None:
+    slack_server.slack.next.append(code)
+    async with opened(slack_bot(slack_server.api_url)) as channel:
+        root = await channel.send(MESSAGE, "delivery-1")
+        slack_server.slack.next.append(code)
+        await channel.send(MESSAGE, "delivery-2", ReplyTo(root.id, root.id, MESSAGE.title))
+    first, reply = slack_server.slack.messages
+    assert first == {
+        "channel": "C0DESIGN0",
+        "text": PLAIN,
+        "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+    assert (reply["text"], reply["thread_ts"]) == (PLAIN, root.id)
+    assert f"create-comment-thread is sent to Slack as plain text: {code}" in caplog.text
+
+
+@pytest.mark.usefixtures("loopback_is_slack")
+async def test_a_webhooks_message_whose_blocks_are_refused_is_sent_as_plain_text(
+    slack_server: RunningSlack,
+) -> None:
+    slack_server.slack.next.append("invalid_payload")
+    async with opened(slack_hook(slack_server.webhook_url)) as channel:
+        await channel.send(MESSAGE, "delivery-1")
+    (message,) = slack_server.slack.messages
+    assert (message["text"], "blocks" in message) == (PLAIN, False)
+
+
+async def test_a_message_that_is_refused_as_plain_text_too_is_dead(
+    slack_server: RunningSlack,
+) -> None:
+    slack_server.slack.next += ["invalid_blocks", "msg_too_long"]
+    error = await delivery_error(slack_bot(slack_server.api_url))
+    assert (type(error), error.reason) == (Permanent, "msg_too_long")
+
+
+async def test_a_refused_override_and_refused_blocks_end_as_plain_text(
+    slack_server: RunningSlack,
+) -> None:
+    slack_server.slack.next += ["msg_too_long", "invalid_blocks"]
+    full = replace(MESSAGE.full, override='[{"type": "divider"}]')
+    async with opened(slack_bot(slack_server.api_url)) as channel:
+        await channel.send(replace(MESSAGE, full=full), "delivery-1")
+    (message,) = slack_server.slack.messages
+    assert (message["text"], "blocks" in message) == (PLAIN, False)
+
+
+async def test_an_edit_whose_blocks_are_refused_removes_the_old_blocks(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+    slack_server.slack.next.append("invalid_blocks")
+
+    await change(settings, ts)
+
+    (shown,) = slack_server.slack.shown.values()
+    assert shown["blocks"] == []
+    assert shown["text"].startswith("Later\n\nBetter\nhttps://")
+
+
+async def test_an_edit_to_an_empty_message_removes_the_old_blocks(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url)
+    ts = await posted(settings)
+
+    await change(settings, ts, Message("Gone", Content("")))
+
+    (shown,) = slack_server.slack.shown.values()
+    assert (shown["text"], shown["blocks"]) == ("Gone", [])
+
+
+# Another host's webhook
+
+
+async def test_the_text_for_another_host_says_all(slack_server: RunningSlack) -> None:
+    hostile = Content(quote("@channel @all @here <!channel> @@channel, mail ada@example.com"))
+    override = json.dumps({"blocks": BLOCKS, "text": "@channel"})
+    async with opened(slack_hook(slack_server.webhook_url)) as channel:
+        await channel.send(replace(MESSAGE, title="@all commented", full=hostile), "delivery-1")
+        await channel.send(
+            replace(MESSAGE, full=replace(MESSAGE.full, override=override)), "delivery-2"
+        )
+    first, second = slack_server.slack.messages
+    assert first["text"] == (
+        "@\u200ball commented\n\n@\u200bchannel @\u200ball @\u200bhere &lt;!channel&gt; "
+        "@\u200b@\u200bchannel, mail ada@\u200bexample.com\n"
+        "https://penpot.example/#/view?a=1&b=2"
+    )
+    assert first["blocks"]
+    assert second["blocks"] == BLOCKS
+    assert second["text"] == PLAIN.replace("&amp;", "&")
+    assert (first["unfurl_links"], first["unfurl_media"]) == (False, False)
 
 
 # A template's own blocks
@@ -272,6 +445,7 @@ async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
 @pytest.mark.parametrize(
     ("answer", "kind", "reason"),
     [
+        ("no_text", Permanent, "no_text"),
         ("message_not_found", MessageNotFound, "message_not_found"),
         ("cant_update_message", NotEditable, "cant_update_message"),
         ("edit_window_closed", NotEditable, "edit_window_closed"),
@@ -279,7 +453,6 @@ async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
         ("update_failed", RetryLater, "update_failed"),
         ("is_inactive", Misconfigured, "is_inactive"),
         ("channel_not_found", Misconfigured, "channel_not_found"),
-        ("msg_too_long", Permanent, "msg_too_long"),
         ("invalid_auth", Misconfigured, "invalid_auth"),
         (Answer(b"", 429, headers={"Retry-After": "7"}), RetryLater, "ratelimited"),
         (Answer(cut=True), RetryLater, "connect"),

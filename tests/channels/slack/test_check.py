@@ -75,6 +75,7 @@ async def test_check_reports_a_bad_token(slack_server: RunningSlack) -> None:
     assert "was revoked" in await findings(slack_bot(slack_server.api_url))
 
 
+@pytest.mark.usefixtures("loopback_is_slack")
 async def test_check_validates_only_the_url_of_a_webhook(slack_server: RunningSlack) -> None:
     good = await findings(slack_hook(slack_server.webhook_url))
     assert good.startswith("ok The webhook at 127.0.0.1 looks right.")
@@ -82,6 +83,14 @@ async def test_check_validates_only_the_url_of_a_webhook(slack_server: RunningSl
     assert slack_server.slack.messages == []
     wrong = await findings(slack_hook(f"{slack_server.url}/SecretElsewhere"))
     assert wrong.startswith("no webhook_url is no Slack webhook")
+
+
+async def test_check_names_the_host_of_a_webhook_that_is_not_slacks() -> None:
+    text = await findings(slack_hook("https://chat.example/hooks/SecretPath"))
+    assert text == (
+        "ok The webhook is at chat.example, not at Slack. It can't be tested without a message: "
+        "run relay send."
+    )
 
 
 async def test_check_names_the_scopes_of_the_settings(slack_server: RunningSlack) -> None:

@@ -12,7 +12,7 @@ from relay.messages.message import Picture
 from tests.channels.builders import MESSAGE, opened, slack_bot, slack_hook
 from tests.servers.fixtures import RunningSlack
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
-from tests.servers.loopback import Answer, in_thread
+from tests.servers.loopback import Answer, Request, in_thread, raw
 
 pytestmark = pytest.mark.anyio
 
@@ -69,3 +69,59 @@ async def test_a_hostile_file_storage_costs_neither_memory_nor_time(
             await api.close()
     assert storage.requests == 1
     assert growth.bytes < MAX_MEMORY
+
+
+ACCEPTED = {
+    "Slack and Mattermost": Answer(b"ok", content_type="text/plain"),
+    "Rocket.Chat": Answer(b'{"success":true}'),
+    "Ryver": Answer(status=204),
+    "empty": Answer(b"", 200),
+    "upper case": Answer(b"OK", 201, "text/html"),
+    "a page": Answer(b"<html>no_service</html>", 202, "text/html"),
+    "not UTF-8": Answer(b"\xff\xff", 200),
+}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["another host", "Slack"])
+@pytest.mark.parametrize("answer", ACCEPTED.values(), ids=ACCEPTED)
+async def test_a_status_from_200_to_299_is_a_delivery(
+    answer: Answer, own: bool, request: pytest.FixtureRequest
+) -> None:
+    if own:
+        request.getfixturevalue("loopback_is_slack")
+    posts: list[Request] = []
+
+    def handle(post: Request) -> Answer:
+        posts.append(post)
+        return answer
+
+    with in_thread(handle) as server:
+        async with opened(slack_hook(f"{server.url}/hooks/x")) as channel:
+            await channel.send(MESSAGE, "delivery-1")
+    assert len(posts) == 1
+
+
+async def test_an_error_word_with_status_200_is_a_delivery_on_another_host() -> None:
+    with in_thread(lambda _: Answer(b"no_service", 200, "text/plain")) as server:
+        async with opened(slack_hook(f"{server.url}/hooks/x")) as channel:
+            await channel.send(MESSAGE, "delivery-1")
+
+
+@pytest.mark.usefixtures("loopback_is_slack")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"Content-Length: 500\r\n\r\n{",
+        b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz",
+        b"\r\n",
+    ],
+    ids=["cut off", "encoded", "endless"],
+)
+async def test_an_accepted_message_is_delivered_even_if_the_answer_breaks_off(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_TIMEOUT", 5.0)
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+    with raw(head + answer, endless=answer == b"\r\n") as server:
+        async with opened(slack_hook(f"{server.url}/services/x")) as channel:
+            await channel.send(MESSAGE, "delivery-1")

@@ -67,20 +67,41 @@ CASES = [
     Case("hook", Answer(b"slow", 429, "text/plain", SLOW), RetryLater, "ratelimited", 37.0),
     Case("hook", Answer(WEBHOOK_PATH.encode(), 404, "text/html"), RetryLater, "http-404"),
     Case("hook", Answer(HTML, 502, "text/html"), RetryLater, "http-502"),
-    Case("hook", Answer(b"\xff\xff", 200, "text/plain"), RetryLater, "answer"),
+    hook(200, "no_service", Misconfigured, "new webhook"),
     Case("hook", Answer(cut=True), RetryLater, "connect"),
 ]
 
 
+@pytest.mark.usefixtures("loopback_is_slack")
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_each_answer_raises_its_kind_of_error_without_a_secret(case: Case) -> None:
     workspace = Slack()
-    workspace.next.append(case.answer)
+    workspace.next += [case.answer] * 2  # blocks that are refused, and the plain text as well
     with in_thread(workspace.handle) as server:
         hooked = builders.slack_hook(server.url + WEBHOOK_PATH)
         bot = builders.slack_bot(server.url + "/api")
         error = await delivery_error(hooked if case.server == "hook" else bot)
     assert_raised(error, case)
+
+
+OTHERS = [
+    Answer(b"no_service", 404, "text/plain"),
+    Answer(b"invalid_blocks", 400, "text/plain"),
+    Answer(b'{"message": "Unknown Webhook", "code": 10015}', 404),
+    Answer(b"", 302, headers={"Location": "/x"}),
+    Answer(b"slow", 429, headers=SLOW),
+    Answer(HTML, 502, "text/html"),
+]
+
+
+@pytest.mark.parametrize("answer", OTHERS, ids=lambda answer: str(answer.status))
+async def test_an_error_of_another_host_is_retried_and_names_it(answer: Answer) -> None:
+    with in_thread(lambda _: answer) as server:
+        error = await delivery_error(builders.slack_hook(server.url + "/hooks/Secret"))
+    reason = "ratelimited" if answer.status == 429 else f"http-{answer.status}"
+    assert (type(error), error.reason) == (RetryLater, reason)
+    assert error.detail.startswith("127.0.0.1 ")
+    assert error.retry_after == (37.0 if answer.status == 429 else None)
 
 
 def test_each_code_of_slack_has_a_sentence_and_fixable_errors_are_retried() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.config.load import load, warnings
 from tests.config.files import SLACK, problems_of, write
 
 CASES = {
@@ -41,6 +42,22 @@ CASES = {
             '"C0123456789" or its name such as "#design"'
         ],
     ),
+    "the webhook of a workflow": (
+        SLACK + 'webhook_url = "https://hooks.slack.com/workflows/T0/A0/1/x"',
+        [
+            "teams.acme.channels[0].webhook_url = ***: is the URL of a workflow (Slack's Workflow "
+            "Builder), which posts no messages of Relay: it must be the URL of an incoming "
+            'webhook, "https://hooks.slack.com/services/…"'
+        ],
+    ),
+    "the newer webhook of a workflow": (
+        SLACK + 'webhook_url = "https://Hooks.Slack-Gov.com/triggers/T0/1/x"',
+        [
+            "teams.acme.channels[0].webhook_url = ***: is the URL of a workflow (Slack's Workflow "
+            "Builder), which posts no messages of Relay: it must be the URL of an incoming "
+            'webhook, "https://hooks.slack.com/services/…"'
+        ],
+    ),
     "slack's webhook with a channel": (
         SLACK + 'webhook_url = "https://h"\nchannel = "#c"',
         [
@@ -54,3 +71,26 @@ CASES = {
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems_of(write(tmp_path, text), {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://hooks.slack.com/services/T0/B0/x", ""),
+        ("https://HOOKS.slack-gov.com/services/T0/B0/x", ""),
+        ("https://chat.example/hooks/workflows/x", "chat.example"),
+        ("https://hooks.slack.com.evil.example/services/T0/B0/x", "hooks.slack.com.evil.example"),
+        ("http://[fd00::1]:8065/hooks/x", "fd00::1"),
+    ],
+)
+def test_a_webhook_of_another_host_is_named(tmp_path: Path, url: str, host: str) -> None:
+    config = load(write(tmp_path, SLACK + 'webhook_url = { env = "HOOK" }'), {"HOOK": url})
+    advice = [text for text in warnings(config) if "webhook_url" in text]
+    assert len(advice) == bool(host)
+    for text in advice:
+        assert text.startswith(f"teams.acme.channels.a: the host of webhook_url, {host}, is not")
+
+
+def test_a_command_without_secrets_does_not_know_the_host(tmp_path: Path) -> None:
+    file = write(tmp_path, SLACK + 'webhook_url = { env = "HOOK" }')
+    assert not any("webhook_url" in text for text in warnings(load(file, {}, secrets=False)))
