@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 21_000  # the design asks for 17,000: this number only gets smaller
+MAX_PACKAGE_LINES = 19_770  # the design asks for 17,000: this number only gets smaller
 
 
 def imports(path: Path) -> set[str]:
