@@ -1,4 +1,4 @@
-"""Fan-out: turns stored events, in their order, into one message per channel that takes them."""
+"""Fan-out: turns stored events, in their order, into one message per channel that accepts them."""
 
 import asyncio
 import logging

@@ -53,7 +53,7 @@ MAX_CONCURRENT_CALLS = 8  # Penpot's own limit, if enabled, is 10 per profile
 MAX_CACHED_ANSWERS = 1000
 MAX_ANSWER_AGE = 60.0  # seconds
 MAX_CACHED_ASSET_BYTES = 16 * 1024 * 1024
-ASSET: Final = "asset"  # stands for the method of a download in metrics and errors
+ASSET: Final = "asset"  # in place of a method, for downloads in metrics and errors
 
 _PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version
 _TOKEN_PATTERN = re.compile(r"[!-~]+")

@@ -1,4 +1,4 @@
-"""Facts: names and ids learned from events, and enriching later events with them.
+"""Facts: names and ids from events, and enriching later events with them.
 
 Penpot's events carry few names (the author of a deletion is only an id), but every event carries
 some. For each event, call ``enrich`` first, so that a new name does not hide the old one, then
@@ -351,7 +351,7 @@ def recently_modified(projects: Iterable[ProjectRecord]) -> tuple[str, ...]:
 def facts_from_answer(call: LookupCall, answer: Any, team_id: str) -> Iterator[Fact]:
     """The facts in an answer, without those of other teams than ``team_id``, if that is known.
 
-    Otherwise the holder of one webhook could learn names in all teams of the token's user.
+    Otherwise the holder of one webhook could get names from all teams of the token's user.
     """
     if call.method == MEMBERS and team_id and call.ids != (team_id,):
         return
