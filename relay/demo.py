@@ -39,7 +39,7 @@ async def run(*, stay: bool) -> None:
             while not listening.started:
                 await asyncio.wait([serving], timeout=0.01)
                 if serving.done():
-                    return  # the end raises its error
+                    return  # ``finally`` raises its error
             await store.open(service=False)
             url = _url(hook) + config.hook_path("acme")
             await _post_samples(url, store)
@@ -74,7 +74,7 @@ async def _wait_until_sent(store: Store, name: str) -> None:
             while True:
                 (entry,) = await store.log(team="acme", state=None, limit=1)
                 if entry.deliveries and entry.deliveries[0].state == "sent":
-                    return  # the end raises its error
+                    return
                 await asyncio.sleep(0.005)
     except TimeoutError as error:
         raise click.ClickException(f"{name} was not sent within {SAMPLE_TIMEOUT:.0f} s") from error

@@ -1,13 +1,12 @@
 """The hook endpoint, case by case, on the running service."""
 
-import contextlib
 import json
 import re
 import socket
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -115,16 +114,6 @@ def endpoint(store: Store, *secrets: str, metrics: Metrics | None = None) -> Hoo
     return HookEndpoint(config, store, lambda: None, metrics, RequestLoad(), quota)
 
 
-@contextlib.asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(folder / "relay.db")
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 @pytest.mark.anyio
 async def test_all_responses_take_the_same_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[str] = []
@@ -150,94 +139,91 @@ async def test_all_responses_take_the_same_comparisons(monkeypatch: pytest.Monke
 
 
 @pytest.mark.anyio
-async def test_an_old_secret_works_until_it_is_removed(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
-        hook = endpoint(store, NEW_SECRET, SECRET)
-        for secret, status in ((NEW_SECRET, 204), (SECRET, 204), (f"{SECRET}x", 404), ("", 404)):
-            assert await post(hook, secret, body(name=secret)) == status
-        hook = endpoint(store, NEW_SECRET)
-        assert await post(hook, NEW_SECRET, body(name="later")) == 204
-        assert await post(hook, SECRET, body(name="later")) == 404
+async def test_an_old_secret_works_until_it_is_removed(store: SqliteStore) -> None:
+    hook = endpoint(store, NEW_SECRET, SECRET)
+    for secret, status in ((NEW_SECRET, 204), (SECRET, 204), (f"{SECRET}x", 404), ("", 404)):
+        assert await post(hook, secret, body(name=secret)) == status
+    hook = endpoint(store, NEW_SECRET)
+    assert await post(hook, NEW_SECRET, body(name="later")) == 204
+    assert await post(hook, SECRET, body(name="later")) == 404
 
 
 @pytest.mark.anyio
-async def test_an_event_through_both_hooks_and_in_both_forms_is_one_event(tmp_path: Path) -> None:
+async def test_an_event_through_both_hooks_and_in_both_forms_is_one_event(
+    store: SqliteStore,
+) -> None:
     pairs = sorted(PAYLOADS.rglob("*.transit.json"))
     assert len(pairs) > 30
-    async with opened(tmp_path) as store:
-        hook = endpoint(store, NEW_SECRET, SECRET)
-        for pair in pairs:
-            plain = Path(str(pair).replace(".transit", "")).read_bytes()
-            assert await post(hook, NEW_SECRET, plain) == 204
-        stored = await store.log(team=None, state=None, limit=1000)
-        assert len(stored) > 30
-        for pair in pairs:
-            plain, transit = Path(str(pair).replace(".transit", "")), pair.read_bytes()
-            assert await post(hook, SECRET, plain.read_bytes()) == 204
-            assert await post(hook, SECRET, transit, b"application/transit+json") == 204
-        assert await store.log(team=None, state=None, limit=1000) == stored
+    hook = endpoint(store, NEW_SECRET, SECRET)
+    for pair in pairs:
+        plain = Path(str(pair).replace(".transit", "")).read_bytes()
+        assert await post(hook, NEW_SECRET, plain) == 204
+    stored = await store.log(team=None, state=None, limit=1000)
+    assert len(stored) > 30
+    for pair in pairs:
+        plain, transit = Path(str(pair).replace(".transit", "")), pair.read_bytes()
+        assert await post(hook, SECRET, plain.read_bytes()) == 204
+        assert await post(hook, SECRET, transit, b"application/transit+json") == 204
+    assert await store.log(team=None, state=None, limit=1000) == stored
 
 
 @pytest.mark.anyio
 async def test_the_use_of_a_secret_is_noted_now_and_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(tmp_path) as store:
-        hook = endpoint(store, NEW_SECRET, SECRET)
-        written: list[str] = []
-        put_value = store.put_value
+    hook = endpoint(store, NEW_SECRET, SECRET)
+    written: list[str] = []
+    put_value = store.put_value
 
-        async def put(key: str, value: str) -> None:
-            written.append(key)
-            await put_value(key, value)
+    async def put(key: str, value: str) -> None:
+        written.append(key)
+        await put_value(key, value)
 
-        monkeypatch.setattr(store, "put_value", put)
-        for number in range(20):
-            await post(hook, SECRET, body(name=f"{number}"))
-        assert written == [use_key("acme", Secret(SECRET))]
-        use = await store.get_value(written[0])
-        assert use is not None
-        assert 0 <= time.time() - use.at < 60
-        assert await store.get_value(use_key("acme", Secret(NEW_SECRET))) is None
-        monkeypatch.setattr(intake, "USE_INTERVAL", 0.0)
-        hook = endpoint(store, NEW_SECRET, SECRET)
-        for secret in (SECRET, NEW_SECRET, "wrong", SECRET):
-            await post(hook, secret, body(name="again"))
-        assert len(written) == 4
-        assert not any(SECRET in key for key in written)
+    monkeypatch.setattr(store, "put_value", put)
+    for number in range(20):
+        await post(hook, SECRET, body(name=f"{number}"))
+    assert written == [use_key("acme", Secret(SECRET))]
+    use = await store.get_value(written[0])
+    assert use is not None
+    assert 0 <= time.time() - use.at < 60
+    assert await store.get_value(use_key("acme", Secret(NEW_SECRET))) is None
+    monkeypatch.setattr(intake, "USE_INTERVAL", 0.0)
+    hook = endpoint(store, NEW_SECRET, SECRET)
+    for secret in (SECRET, NEW_SECRET, "wrong", SECRET):
+        await post(hook, secret, body(name="again"))
+    assert len(written) == 4
+    assert not any(SECRET in key for key in written)
 
 
 @pytest.mark.anyio
 async def test_a_use_that_can_not_be_noted_loses_no_event(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(key: str, value: str) -> None:
         raise StoreUnavailable("the disk is full")
 
-    async with opened(tmp_path) as store:
-        monkeypatch.setattr(store, "put_value", fails)
-        assert await post(endpoint(store, SECRET), SECRET, body()) == 204
+    monkeypatch.setattr(store, "put_value", fails)
+    assert await post(endpoint(store, SECRET), SECRET, body()) == 204
 
 
 @pytest.mark.anyio
 async def test_refusals_of_a_team_share_a_line_of_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(protocol, "REPORT_INTERVAL", 0.5)
     metrics = Metrics()
-    async with opened(tmp_path) as store:
-        hook = endpoint(store, SECRET, metrics=metrics)
-        for _ in range(30):
-            assert await post(hook, SECRET, b"[") == 400
-            assert await post(hook, SECRET, b"{}", b"text/plain") == 415
+    hook = endpoint(store, SECRET, metrics=metrics)
+    for _ in range(30):
+        assert await post(hook, SECRET, b"[") == 400
+        assert await post(hook, SECRET, b"{}", b"text/plain") == 415
 
-        def counted() -> int:
-            lines = "\n".join(caplog.messages)
-            return sum(map(int, re.findall(r"\((\d+)\)", lines)))
+    def counted() -> int:
+        lines = "\n".join(caplog.messages)
+        return sum(map(int, re.findall(r"\((\d+)\)", lines)))
 
-        with anyio.fail_after(30):
-            while counted() < 60:  # noqa: ASYNC110 - the log offers no event to wait for
-                await anyio.sleep(0.05)
+    with anyio.fail_after(30):
+        while counted() < 60:  # noqa: ASYNC110 - the log offers no event to wait for
+            await anyio.sleep(0.05)
     lines = [line for line in caplog.messages if "refused" in line]
     assert lines[0].startswith("team acme: refused recently: 400: ")
     assert any("415: The content type must be" in line for line in lines)

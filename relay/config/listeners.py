@@ -51,13 +51,13 @@ class AdminSettings(SettingsModel):
             return self.host == "localhost"
 
 
-_ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
+_LOCAL_ADDRESSES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""By a host that means all addresses: where a client on this machine connects to."""
 
 
 def local_url(listener: ServerSettings | AdminSettings) -> str:
     """Where a client on this machine reaches the listener."""
-    host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104
-    host = "::1" if host == "::" else host
+    host = _LOCAL_ADDRESSES.get(listener.host, listener.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.port}"
 
 
@@ -66,9 +66,8 @@ def port_rules(server: Mapping[str, Any], admin: Mapping[str, Any]) -> Iterator[
         [table.get(key, model.model_fields[key].default) for key in ("host", "port")]
         for table, model in ((server, ServerSettings), (admin, AdminSettings))
     )
-    if port == hook_port and (
-        host == hook_host or host in _ALL_ADDRESSES or hook_host in _ALL_ADDRESSES
-    ):
+    shares_address = host == hook_host or not _LOCAL_ADDRESSES.keys().isdisjoint((host, hook_host))
+    if port == hook_port and shares_address:
         yield ("admin", "port"), port, "must differ from server.port: each listener needs a port"
 
 

@@ -50,7 +50,7 @@ class RetryTimer:
 
 class Clock:
     """Whether the wall clock can be trusted when it makes something expire: a machine may start
-    with a wrong time that is corrected later, and what is deleted by then is lost."""
+    with a wrong time that is corrected later, and what is deleted meanwhile is lost."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()

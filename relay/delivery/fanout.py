@@ -1,4 +1,4 @@
-"""Fan-out: turns stored events into one message per channel that takes them.
+"""Fan-out: turns stored events into one message per channel that accepts them.
 
 A team's events are processed in their order, one batch after the other; teams have a task each, so
 that slow templates or lookups of one delay no other.
@@ -151,7 +151,7 @@ class FanOut:
         self._woken.set()
 
     async def _reset(self) -> None:
-        """End all tasks: another replica processes the events, and learns facts from them."""
+        """End all tasks: another replica processes the events, and keeps their facts."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -86,7 +86,7 @@ class FactStore(Protocol):
 
 
 class FactCache:
-    """Enriches events with known facts, and learns facts from them, in their order."""
+    """Enriches events with known facts, and collects their new facts, in their order."""
 
     def __init__(self, store: FactStore) -> None:
         self._store = store
@@ -107,7 +107,7 @@ class FactCache:
                 return enriched
             known |= await self._look_up(team, missing)
 
-    async def learn(self, event: Event, team: str) -> dict[FactKey, str]:
+    async def new_facts(self, event: Event, team: str) -> dict[FactKey, str]:
         """The new facts from ``event`` and from earlier calls of ``add``, as the store keeps them.
         They count as known from now on; call ``mark_stored`` or ``reset`` afterwards."""
         facts = facts_from_event(event)
@@ -148,7 +148,7 @@ class FactCache:
         return all(fact.name for fact in known.values())
 
     def mark_stored(self, team: str) -> None:
-        """All plans with learned facts of the team are stored."""
+        """All plans with new facts of the team are stored."""
         self._planned.pop(team, None)
 
     def reset(self, team: str | None = None) -> None:
@@ -160,7 +160,7 @@ class FactCache:
             self._pending[owner] = self._planned.pop(owner) | self._pending.get(owner, {})
 
     async def _look_up(self, team: str, keys: Collection[FactKey]) -> dict[FactKey, Fact]:
-        """Facts as they are when this returns: another task may learn while the store is read."""
+        """Facts as they are when this returns: another task may add some meanwhile."""
         cached = {key: self._facts.get((team, key)) for key in keys}
         unread = [key for key, fact in cached.items() if fact is None]
         stored = await self._store.facts(team, unread) if unread else {}

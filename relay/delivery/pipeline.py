@@ -41,7 +41,7 @@ class EventSource:
 
 @dataclass(frozen=True, slots=True)
 class PreparedEvent:
-    event: Event  # as sent, to learn facts from
+    event: Event  # as sent, for its facts
     linked: Event  # enriched and with links, for templates
 
 

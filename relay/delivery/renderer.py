@@ -64,7 +64,7 @@ class _Variant(NamedTuple):
 
 
 class EventRenderer:
-    """Renders one event for every channel that takes it."""
+    """Renders one event for every channel that accepts it."""
 
     def __init__(
         self, templates: Templates, event: Event, team: str, people: Sequence[Mention], picture: str
@@ -142,7 +142,7 @@ _STATE_EVENTS = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
 
 
 class ChangeRenderer:
-    """Renders one of Relay's own events for every channel that takes it: as a line, as an edit of
+    """Renders one of Relay's own events for every channel that accepts it: as a line, as an edit of
     the comment's message, or as both. The edit uses the template of the original message."""
 
     def __init__(

@@ -22,7 +22,7 @@ MAX_COMMENT_LENGTH = 90  # characters of a comment in it
 
 
 class Planner:
-    """Decides what becomes of a prepared event, and learns its facts."""
+    """Decides what becomes of a prepared event, and collects its new facts."""
 
     def __init__(
         self, config: Config, facts: FactCache, templates: Templates, metrics: Metrics
@@ -37,7 +37,7 @@ class Planner:
         team = self._config.teams.get(stored.team)
         if team is None:
             return FanOutResult(stored.id, stored.team, "ignored", "its team is not in the config")
-        facts = await self._facts.learn(prepared.event, stored.team)
+        facts = await self._facts.new_facts(prepared.event, stored.team)
         renderer = self._renderer(stored.team, prepared)
         routes = await route(prepared.event, stored.team, team.channels, renderer)
         report_problems(renderer.problems, self._metrics)

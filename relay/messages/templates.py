@@ -221,7 +221,7 @@ def check(
     teams.
 
     Each template is linted and rendered with every sample of its event. ``samples`` are variables
-    as ``Templates.render`` takes them. ``teams`` are the keys of the config, against which the
+    as ``Templates.render`` accepts them. ``teams`` are the keys of the config, against which the
     names of folders are checked; None skips that check.
     """
     samples = list(samples)

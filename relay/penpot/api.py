@@ -56,7 +56,7 @@ MAX_CACHED_ASSET_BYTES = 16 * 1024 * 1024
 MAX_OWNERS = 10_000  # files and projects of which the team is kept
 OWNER_TTL = 3600.0  # seconds for which that is used
 OTHER_OWNER_TTL = 300.0  # seconds if it is another team than expected, or none
-ASSET: Final = "asset"  # stands for the method of a download in metrics and errors
+ASSET: Final = "asset"  # in place of a method, for downloads in metrics and errors
 
 _FILE, _PROJECT = "get-team", "get-project"  # the methods whose answers name the team
 _PATHS = ("/api/main/methods", "/api/rpc/command")  # 2.12 and later; every version

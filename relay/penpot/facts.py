@@ -1,4 +1,4 @@
-"""Facts: names and ids learned from events, and enriching later events with them.
+"""Facts: names and ids from events, and enriching later events with them.
 
 Penpot's events carry few names (the author of a deletion is only an id), but every event carries
 some. For each event, call ``enrich`` first, so that a new name does not hide the old one, then

@@ -226,14 +226,15 @@ def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
             hour = created_at.strftime("%Y-%m-%dT%H").encode()
             return hour + hashlib.sha256(f"comment {comment}".encode()).digest()[:16]
     at = str(body.get("createdAt", ""))[:24]
-    with contextlib.suppress(OverflowError):
-        is_ordered = len(sent) <= MAX_COMPARED_LENGTH and not _TEXT_LIST_PATTERN.search(sent)
-        values = body if is_ordered else _ordered(body)
-        sent = _COMPARABLE.encode(values).encode() if body else sent
-    return at.encode() + hashlib.sha256(sent).digest()[:16]
+    compared = sent
+    if body:
+        with contextlib.suppress(OverflowError):
+            is_ordered = len(sent) <= MAX_COMPARED_LENGTH and not _TEXT_LIST_PATTERN.search(sent)
+            compared = _ENCODER.encode(body if is_ordered else _ordered(body)).encode()
+    return at.encode() + hashlib.sha256(compared).digest()[:16]
 
 
-_COMPARABLE = json.JSONEncoder(sort_keys=True)
+_ENCODER = json.JSONEncoder(sort_keys=True)
 # The start of a list of texts in JSON, or of any map in Transit.
 _TEXT_LIST_PATTERN = re.compile(rb'\[\s*"')
 

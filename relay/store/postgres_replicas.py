@@ -1,5 +1,5 @@
 """How replicas share a database: by leases each queue, the fan-out and the sync are served by one
-of them; by NOTIFY and LISTEN they learn of each other's events and deliveries."""
+of them; by NOTIFY and LISTEN they are notified of each other's events and deliveries."""
 
 import asyncio
 import contextlib

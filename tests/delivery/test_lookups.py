@@ -711,7 +711,7 @@ async def test_an_answer_does_not_replace_a_newer_name_of_a_project(house: House
     cache = FactCache(house.store)
     renamed = normalize(body("rename-project/plain", id=WEB, name="New"))
     asked_at = time.monotonic()
-    await cache.learn(renamed, "acme")
+    await cache.new_facts(renamed, "acme")
     for asked, name in ((asked_at, "New"), (time.monotonic(), "Old")):
         await cache.add("acme", [Fact.of("project", WEB, "Old")], asked)
         seen = await cache.enriched(replace(renamed, project=Subject(WEB)), "acme", "", "")
@@ -759,18 +759,18 @@ async def file_name(cache: FactCache, team: str = "acme") -> str:
 async def test_an_events_names_are_known_to_later_events_of_its_team(store: SqliteStore) -> None:
     cache = FactCache(store)
     assert await file_name(cache) == ""
-    learned = await cache.learn(SAVED, "acme")
-    assert [key for key, text in learned.items() if "Landing page" in text] == [("file", LANDING)]
+    new = await cache.new_facts(SAVED, "acme")
+    assert [key for key, text in new.items() if "Landing page" in text] == [("file", LANDING)]
     assert await file_name(cache) == "Landing page"
     assert await file_name(cache, "other") == ""
-    assert await cache.learn(SAVED, "acme") == {}
+    assert await cache.new_facts(SAVED, "acme") == {}
 
 
 async def test_stored_facts_are_known_after_a_restart(store: SqliteStore) -> None:
-    learned = await FactCache(store).learn(SAVED, "acme")
+    new = await FactCache(store).new_facts(SAVED, "acme")
     event = NewEvent("acme", "application/json", b"{}", b"1", "x", received_at=time.time())
     await store.accept(event)
-    await store.save_fan_out([FanOutResult(1, "acme", "ignored", facts=learned)])
+    await store.save_fan_out([FanOutResult(1, "acme", "ignored", facts=new)])
     assert await file_name(FactCache(store)) == "Landing page"
 
 
@@ -778,25 +778,25 @@ async def test_a_reset_forgets_what_was_not_stored_but_not_penpots_answers(
     store: SqliteStore,
 ) -> None:
     cache = FactCache(store)
-    await cache.learn(SAVED, "acme")
+    await cache.new_facts(SAVED, "acme")
     await cache.add("acme", [Fact("project", WEB, name="Website")])
-    planned = await cache.learn(Event("x"), "acme")
+    planned = await cache.new_facts(Event("x"), "acme")
     assert "Website" in planned["project", WEB]
     cache.reset()
     assert await file_name(cache) == ""
-    assert await cache.learn(Event("x"), "acme") == planned
+    assert await cache.new_facts(Event("x"), "acme") == planned
     cache.mark_stored("acme")
-    await cache.learn(SAVED, "rnd")
+    await cache.new_facts(SAVED, "rnd")
     cache.reset("acme")
-    assert await cache.learn(Event("x"), "acme") == {}
-    assert await cache.learn(SAVED, "rnd") == {}  # another team's are kept
+    assert await cache.new_facts(Event("x"), "acme") == {}
+    assert await cache.new_facts(SAVED, "rnd") == {}  # another team's are kept
 
 
 async def test_penpots_answer_replaces_a_persons_name_and_fills_only_gaps_of_files(
     store: SqliteStore,
 ) -> None:
     cache = FactCache(store)
-    await cache.learn(SAVED, "acme")
+    await cache.new_facts(SAVED, "acme")
     await cache.add("acme", [Fact("person", ADA, name="Ada")])
     newer = [Fact("person", ADA, name="Ada L."), Fact("file", LANDING, name="Renamed since")]
     await cache.add("acme", newer)
@@ -810,7 +810,7 @@ async def test_an_older_answer_does_not_replace_a_projects_name(store: SqliteSto
     cache = FactCache(store)
     asked_at = time.monotonic()
     renamed = {"name": "rename-project", "props": {"id": WEB, "name": "New"}}
-    await cache.learn(normalize(renamed), "acme")
+    await cache.new_facts(normalize(renamed), "acme")
     await cache.add("acme", [Fact("project", WEB, name="Old")], asked_at)
     place = Event("x", project=Subject(WEB))
     assert (await cache.enriched(place, "acme", "", "")).project.name == "New"
@@ -820,7 +820,7 @@ async def test_an_older_answer_does_not_replace_a_projects_name(store: SqliteSto
 
 async def test_names_are_complete_only_if_all_are_known(store: SqliteStore) -> None:
     cache = FactCache(store)
-    await cache.learn(SAVED, "acme")
+    await cache.new_facts(SAVED, "acme")
     assert await cache.has_names("acme", [("file", LANDING)])
     assert not await cache.has_names("acme", [("file", LANDING), ("project", WEB)])
     assert await cache.has_names("acme", [])

@@ -150,7 +150,7 @@ async def test_lookups_run_concurrently_and_names_are_added_in_order() -> None:
         assert done is not None
         await done.wait()
     assert await preparer.pending(second) is None
-    await facts.learn((await preparer.take(first)).event, "acme")
+    await facts.new_facts((await preparer.take(first)).event, "acme")
     assert (await preparer.take(second)).linked.file.name == "Landing page"
 
 

@@ -61,7 +61,7 @@ async def test_an_event_that_no_channel_gets_is_ignored() -> None:
     assert (result.state, result.reason) == ("ignored", "its team is not in the config")
 
 
-async def test_facts_are_learned_from_ignored_events_too() -> None:
+async def test_facts_of_ignored_events_are_kept_too() -> None:
     result = await plan("update-file", stdout("comments", "comments"))
     assert result.facts is not None
     assert any(kind == "file" for kind, _ in result.facts)

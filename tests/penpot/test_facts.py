@@ -55,9 +55,9 @@ class Memory:
     def __init__(self, *events: Event) -> None:
         self.facts: dict[Key, Fact] = {}
         self.rounds = 0
-        self.learn(*events)
+        self.add(*events)
 
-    def learn(self, *events: Event) -> None:
+    def add(self, *events: Event) -> None:
         for event in events:
             for fact in facts_from_event(event):
                 old = self.facts.get(fact.key, Fact(*fact.key))
@@ -101,11 +101,11 @@ def test_a_reply_has_its_thread_page_file_and_project(memory: Memory) -> None:
 
 def test_later_comments_have_the_state_of_their_thread(memory: Memory) -> None:
     reply = _event("create-comment", BOB, threadId=OF_THREAD, content="ok")
-    memory.learn(_event("update-comment", threadId=OF_THREAD, content="Darker", isFirst=True))
-    memory.learn(_event("resolve-comment-thread", id=OF_THREAD, content="Darker"))
+    memory.add(_event("update-comment", threadId=OF_THREAD, content="Darker", isFirst=True))
+    memory.add(_event("resolve-comment-thread", id=OF_THREAD, content="Darker"))
 
     resolved = memory.tell(reply)
-    memory.learn(_event("reopen-comment-thread", id=OF_THREAD, content="Darker"))
+    memory.add(_event("reopen-comment-thread", id=OF_THREAD, content="Darker"))
     reopened = memory.tell(_event("reopen-comment-thread", id=OF_THREAD, content="Darker"))
 
     assert (resolved.thread.first, resolved.thread.resolved) == ("Darker", True)
@@ -160,7 +160,7 @@ def test_an_events_own_values_are_not_overwritten(memory: Memory) -> None:
 
 
 def test_a_renamed_file_is_known_by_its_new_name_and_keeps_its_project(memory: Memory) -> None:
-    memory.learn(_event("rename-file", id=FILE, name="New"))
+    memory.add(_event("rename-file", id=FILE, name="New"))
 
     event = memory.tell(_event("export-binfile", fileId=FILE))
 
@@ -168,7 +168,7 @@ def test_a_renamed_file_is_known_by_its_new_name_and_keeps_its_project(memory: M
 
 
 def test_a_moved_file_is_known_in_its_new_project(memory: Memory) -> None:
-    memory.learn(_event("move-files", ids=[FILE], projectId=KIT))
+    memory.add(_event("move-files", ids=[FILE], projectId=KIT))
 
     assert memory.tell(_event("export-binfile", fileId=FILE)).project == Subject(KIT)
 
@@ -256,12 +256,12 @@ def test_a_late_save_does_not_restore_an_older_name() -> None:
     memory = Memory(_at(0, FILE_UPDATED), renamed, moved)
     comment = _event("create-comment", threadId=OF_THREAD, fileId=FILE, content="Hi")
 
-    memory.learn(_at(30, FILE_UPDATED), replace(FILE_UPDATED, at=None))
+    memory.add(_at(30, FILE_UPDATED), replace(FILE_UPDATED, at=None))
     enriched = memory.tell(comment)
     assert (enriched.file.name, enriched.project.id) == ("Checkout", KIT)
     assert memory.tell(_event("rename-file", id=FILE, name="Shop")).previous.name == "Checkout"
 
-    memory.learn(_at(55, FILE_UPDATED))
+    memory.add(_at(55, FILE_UPDATED))
     enriched = memory.tell(comment)
     assert (enriched.file.name, enriched.project.id) == ("Landing page", PROJECT)
 
@@ -269,7 +269,7 @@ def test_a_late_save_does_not_restore_an_older_name() -> None:
 def test_a_name_that_was_known_without_its_time_gets_one() -> None:
     memory = Memory()
     memory.facts["file", FILE] = Fact.of("file", FILE, "Checkout", project=PROJECT)
-    memory.learn(_at(40, _event("rename-file", id=FILE, name="Checkout")), _at(0, FILE_UPDATED))
+    memory.add(_at(40, _event("rename-file", id=FILE, name="Checkout")), _at(0, FILE_UPDATED))
     assert memory.facts["file", FILE].name == "Checkout"
 
 
@@ -281,7 +281,7 @@ def test_a_save_of_an_unknown_file_gives_its_name() -> None:
 def test_a_synthetic_event_does_not_give_a_name_before_its_webhook() -> None:
     memory = Memory(FILE_UPDATED, THREAD_CREATED)
     place = {"id": OF_THREAD, "fileId": FILE, "pageId": PAGE, "pageName": "Start", "projectId": KIT}
-    memory.learn(_event("resolve-comment-thread", fileName="Landing 2", isResolved=True, **place))
+    memory.add(_event("resolve-comment-thread", fileName="Landing 2", isResolved=True, **place))
 
     renamed = memory.tell(_event("rename-file", id=FILE, name="Landing 2"))
     assert (renamed.previous.name, renamed.project.id) == ("Landing page", PROJECT)

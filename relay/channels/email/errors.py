@@ -86,7 +86,7 @@ _SIZE = _Meaning.of(
     r"|exceed\w* .{0,25}(?:message|mail|maximum|fixed|allowed) .{0,10}size|too much mail data",
     "2.3 3.4",
 )
-_SPAM_SENTENCE = "refuses the mail's content, or takes it for spam"
+_SPAM_SENTENCE = "refuses the mail's content, or considers it spam"
 
 # The first that fits; what is more specific comes first. All patterns run in linear time, as the
 # reply may come from a hostile server.
