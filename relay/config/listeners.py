@@ -66,8 +66,10 @@ def port_rules(server: Mapping[str, Any], admin: Mapping[str, Any]) -> Iterator[
         [table.get(key, model.model_fields[key].default) for key in ("host", "port")]
         for table, model in ((server, ServerSettings), (admin, AdminSettings))
     )
-    shares_address = host == hook_host or not _LOCAL_ADDRESSES.keys().isdisjoint((host, hook_host))
-    if port == hook_port and shares_address:
+    all_addresses = tuple(_LOCAL_ADDRESSES)  # not the dict: a raw value may be a list
+    if port == hook_port and (
+        host == hook_host or host in all_addresses or hook_host in all_addresses
+    ):
         yield ("admin", "port"), port, "must differ from server.port: each listener needs a port"
 
 

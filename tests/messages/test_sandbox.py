@@ -159,8 +159,9 @@ def test_time_and_memory_of_a_template_are_limited(
     assert took < TIMEOUT + REPORT_TIMEOUT + 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
     for process in same_folder.processes:
-        status = _of(Path(f"/proc/{process}"), "status")
-        assert int(status.partition("VmHWM:")[2].split()[0]) < 100 * 1024
+        peak = _of(Path(f"/proc/{process}"), "status").partition("VmHWM:")[2].split()
+        # After a limit the process ends by itself: while it does, it has no memory to report.
+        assert not peak or int(peak[0]) < 100 * 1024
 
 
 def test_a_template_that_exceeded_a_limit_is_quarantined(folder: UserTemplates) -> None:
