@@ -39,15 +39,20 @@ class People:
         return thread, self._body("create-comment-thread", row | {"commentId": first.id})
 
     def reply(self, thread: Thread, text: str) -> Body:
-        self.now = max(self.now, thread.modified + timedelta(milliseconds=1))
+        self._later_than(thread)
         comment = Comment(str(uuid.uuid4()), self.who, text, [], self.now, self.now)
         thread.comments.append(comment)
         thread.modified = self.now
         return self._body("create-comment", rows.comment(self.world, thread, comment))
 
     def edit(self, thread: Thread, number: int, text: str) -> None:
+        self._later_than(thread)
         comment = thread.comments[number]
         comment.content, comment.modified, thread.modified = text, self.now, self.now
+
+    def _later_than(self, thread: Thread) -> None:
+        """A polled thread whose ``modifiedAt`` stays the same has no changed comment."""
+        self.now = max(self.now, thread.modified + timedelta(milliseconds=1))
 
     def resolve(self, thread: Thread, *, resolved: bool = True) -> None:
         """Penpot does not change the thread's ``modifiedAt``."""

@@ -25,13 +25,18 @@ from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLa
 from relay.channels.errors import error_from_exception, redact
 
 _SERVER = "the mail server"
-_UNKNOWN_TIMEOUT = 3600.0  # seconds, for a refusal whose meaning is not known
+_DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
 _MAX_REPLY_LENGTH = 2000  # characters that are searched
 
 # Not a part of an IP address or a longer number.
 _STATUS_PATTERN = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?!\.?\d)")
 _ADDRESS_PATTERN = re.compile(r"<?\S{1,255}@\S{1,255}")  # its words mean nothing
 _LATER_PATTERN = re.compile(r"gr[ae]y-?list|later\b|temporary \w+ failure|rate.?limit")
+# Some servers refuse for good, by their code, what they ask to be sent again.
+_FOR_NOW_PATTERN = re.compile(
+    r"gr[ae]y-?list|(?:again|retry|try|tried|come back)\b.{0,20}\blater\b|try again|rate.?limit"
+    r"|\b(?:this|per|next|last) (?:minute|hour|day)\b|temporar"
+)
 
 
 class _Meaning(NamedTuple):
@@ -75,7 +80,8 @@ _SENDER = _Meaning.of(
     r"|\bfrom\W{1,2}(?:header|address|domain|field|must)\b"
     r"|send ?as ?denied|(?:permissions?|authori[sz]ed|allowed) to send (?:\w+ )?(?:as|from|using)\b"
     r"|relaying disallowed|verification failed for|sending domain|return.path"
-    r"|not (?:been )?verified|not owned|not associated with|domain of sender|not local sender",
+    r"|not (?:been )?verified|not owned|not associated with|domain of sender|not local sender"
+    r"|spoof|incorrect sender|sender (?:doesn.?t|does not) match",
     "1.7 1.8 2.252 7.20 7.21 7.22 7.23 7.24 7.26 7.27 7.29 7.30 7.60 7.509 7.515 7.750",
 )
 _SIZE = _Meaning.of(
@@ -111,7 +117,8 @@ _MEANINGS = (
         r"|exceeded .{0,60}\bper (?:day|hour|minute|month)|only \d+ (?:messages|e?mails) per"
         r"|too many e?mails|unusual sending activity|outboundspam|wascl|free accounts are"
         r"|sandbox (?:sub)?domains?|subscription .{0,20}expired|tenant has exceeded"
-        r"|not authorized to perform|bad outbound sender",
+        r"|not authorized to perform|bad outbound sender|frequency (?:is )?limited"
+        r"|you are not allowed to send|too many recipients this",
         "1.90 4.5 7.13 7.501 7.502 7.503 7.705",
     ),
     _LOGIN_REFUSED,
@@ -160,20 +167,22 @@ _MEANINGS = (
         r"|\b(?:unknown|no such|not a valid|invalid|non-?existent|unrouteable|undeliverable"
         r"|bad destination) (?:\w+ )?(?:user|recipient|mailbox|address|account|domain|person)"
         r"|no mailbox|recip(?:ient)?notfound|does not exist|doesn't exist|host unknown|null mx"
-        r"|(?<!recipient )(?<!sender )address rejected",
+        r"|(?<!recipient )(?<!sender )address rejected|all recipient addresses rejected"
+        r"|not our user",
         "1.1 1.2 1.3 1.6 1.10 2.1",
     ),
     _Meaning.of(
         Permanent,
         _SPAM_SENTENCE,
-        r"\bspam\b|unsolicited|\bjunk\b|virus|malware|phish|\bbulk\b|suspicious|unacceptable"
-        r"|content\b.{0,30}\b(?:reject|filter|restrict|policy|denied|block|potential)"
+        r"\bspam\b|message filtered|unsolicited|\bjunk\b|virus|malware|phish|\bbulk\b|suspicious"
+        r"|unacceptable|content\b.{0,30}\b(?:reject|filter|restrict|policy|denied|block|potential)"
         r"|\b(?:invalid|illegal|missing|malformed|duplicate|bad)\b.{0,20} header|header\b.{0,20}"
         r"\b(?:invalid|illegal|missing|malformed|rejected)|banned (?:file|attachment)|attachment",
         "6.0 6.1 6.2 6.3 6.5 6.6 6.7",
     ),
 )
 _UNKNOWN = "refuses the mail for a reason that Relay does not know; Relay retries it for an hour"
+_FOR_NOW = "refuses the mail for now; Relay retries it for an hour"
 _BY_CODE = {530: _LOGIN_REQUIRED, 534: _LOGIN_REFUSED, 535: _LOGIN_REFUSED, 538: _ENCRYPTION}
 
 
@@ -200,7 +209,7 @@ def _error_from_reply(error: SMTPResponseException, secret: str, state: str) -> 
     kind, sentence = _meaning(error)
     about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
     detail = f"{_SERVER} {sentence}{state} ({redact(f'{about}{error.message}', secret)})"
-    give_up_after = _UNKNOWN_TIMEOUT if sentence == _UNKNOWN else None
+    give_up_after = _DOUBT_TIMEOUT if sentence in (_UNKNOWN, _FOR_NOW) else None
     return kind(str(error.code), detail, give_up_after=give_up_after)
 
 
@@ -217,13 +226,13 @@ def _meaning(error: SMTPResponseException) -> tuple[type[DeliveryError], str]:
     ]
     if code == 421 or (not is_final and _LATER_PATTERN.search(reply)):
         meanings = []
-    for meaning in meanings:
-        if meaning.words.search(reply):
-            return meaning[:2]
     statuses = set(_STATUS_PATTERN.findall(reply)) if is_final else set()
-    for meaning in meanings:
-        if meaning.statuses & statuses:
-            return meaning[:2]
+    by_words = (meaning for meaning in meanings if meaning.words.search(reply))
+    by_status = (meaning for meaning in meanings if meaning.statuses & statuses)
+    if meaning := next(by_words, None) or next(by_status, None):
+        if meaning.kind is Permanent and _FOR_NOW_PATTERN.search(reply):
+            return RetryLater, _FOR_NOW
+        return meaning[:2]
     if not is_final:
         return RetryLater, "asks for a later attempt"
     if code in _BY_CODE:

@@ -80,6 +80,9 @@ RCPT 450 4.1.8 <penpot@example.com>: Sender address rejected: Domain not found
 RCPT 550 5.1.0 MailProtect : Domain of sender address penpot@example.com does not exist
 RCPT 550 Verification failed for <penpot@example.com> The mail server does not recognize it. \
 Sender verify failed
+DATA 550 rejecting spoofed message
+DATA 550 Incorrect sender header
+DATA 554 5.7.1 Username penpot and sender doesn't match
 DATA 550 From header sender domain not verified. On your Settings > Sender Domains page verify it
 MAIL 550 This domain is not associated with your account
 DATA 550 5.7.26 Unauthenticated email from example.com is not accepted due to domain's DMARC policy
@@ -113,6 +116,9 @@ AUTH 451 Authentication failed: Maximum credits exceeded
 DATA 550 Domain example.com has exceeded the max emails per hour (150/100 (150%)) allowed.
 DATA 554 5.7.1 <DATA>: Data command rejected: only 10 messages per day
 DATA 550 sorry, too many emails (#5.7.1)
+MAIL 550 Sender frequency limited
+RCPT 550 "You are not allowed to send email"
+RCPT 550 5.1.1 <a@example.net>... penpot@example.com has sent to too many recipients this hour
 DATA 550 5.1.90 Your message can't be sent because you've reached your daily limit
 """
 HOST = """
@@ -155,6 +161,8 @@ RCPT 550 5.4.1 Recipient address rejected: Access denied. [AM5EUR02FT.eop-EUR02.
 DATA 550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup
 RCPT 550 Requested action not taken: mailbox unavailable
 RCPT 550 #5.1.0 Address rejected.
+RCPT 550 5.4.1 All recipient addresses rejected : Access denied
+RCPT 551 not our user
 RCPT 550 [5.1.1] no
 """
 SIZE = """
@@ -169,7 +177,13 @@ DATA 550 5.7.1 [192.0.2.1 12] Our system has detected that this message is likel
 DATA 552 5.7.0 This message was blocked because its content presents a potential security issue.
 DATA 550 This message contains a virus (Eicar-Test-Signature).
 DATA 554 5.7.1 The message contains a URI listed in a black list
+DATA 553 Message filtered. Please see the FAQs section on spam
 DATA 554 Transaction failed: Illegal header 'Received'.
+"""
+FOR_NOW = """
+RCPT 550 Requested action not taken: mailbox unavailable. Try again later
+RCPT 550 5.1.1 user unknown at this server, please try again later
+DATA 550 message rejected as spam, temporarily
 """
 UNKNOWN = """
 RCPT 550 Administrative prohibition
@@ -191,7 +205,8 @@ MEANINGS = [
     (LATER, RetryLater, ""),
     (USER, Permanent, "does not know the recipient"),
     (SIZE, Permanent, "refuses a mail of this size"),
-    (SPAM, Permanent, "content, or takes it for spam"),
+    (SPAM, Permanent, "content, or considers it spam"),
+    (FOR_NOW, RetryLater, "refuses the mail for now; Relay retries it for an hour"),
     (UNKNOWN, Misconfigured, "a reason that Relay does not know"),
 ]
 REPLIES = [
@@ -228,8 +243,8 @@ def test_a_reply_is_classified_by_its_meaning(
     error = of_reply(line)
     assert (type(error), error.reason) == (kind, line.split()[1])
     assert words in error.detail
-    is_unknown = line in UNKNOWN
-    assert error.give_up_after == (3600.0 if is_unknown else None)
+    is_doubtful = line in (UNKNOWN + FOR_NOW).splitlines()
+    assert error.give_up_after == (3600.0 if is_doubtful else None)
 
 
 @pytest.mark.parametrize(("line", "kind", "words"), REPLIES)
