@@ -30,16 +30,11 @@ _REMOVED_PATTERN = re.compile(f"[{_REMOVED}]")
 _CONTROLS_PATTERN = re.compile(f"[{_CONTROLS}]+")
 _BREAK_PATTERN = re.compile(f"\r\n|[{_BREAKS}]")
 _NOT_IN_TEXT_PATTERN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-# The first form is Penpot's own (comments.clj). The second has a name with a bracket in it, which
-# Penpot writes but does not recognize. A name ends at the next "@[" and an id at the next bracket,
-# so that no part of a text is scanned twice.
+# Penpot's own form (comments.clj). A name ends at the next "@[" and an id at the next bracket, so
+# that no part of a text is scanned twice.
 _MENTION_PATTERN = re.compile(
-    r"@\[((?:[^\]@]|@(?!\[)){0,300}+)\]\(([^()]{0,300}+)\)"
-    rf"|@\[((?:[^\n@]|@(?!\[)){{0,300}}?)\]\(({_UUID})\)",
-    re.IGNORECASE,
+    r"@\[((?:[^\]@]|@(?!\[)){0,300}+)\]\(([^()]{0,300}+)\)", re.IGNORECASE
 )
-
-
 _MENTION_END_PATTERN = re.compile(rf"\]\(({_UUID})\)", re.IGNORECASE)
 _SENT_UUID_PATTERN = re.compile(_UUID, re.IGNORECASE)
 _MAX_MENTION_LENGTH = 302  # characters before the end: "@[" and a name
@@ -109,22 +104,24 @@ def plain_text(value: Any, mentioned: Set[str] = frozenset()) -> CommentText:
 
 
 def _mentions(sent: str, mentioned: Set[str]) -> Iterator[tuple[int, int, str, str]]:
-    """Start, end, name and id of each mention. A name before an id in ``mentioned`` may contain any
-    text but "@["; other mentions have Penpot's form."""
+    """Start, end, name and id of each mention. Penpot writes names with brackets, and does not
+    recognize them: a name before a profile's id may contain any text of its line but "@[", and
+    before an id in ``mentioned`` several lines. Other mentions have Penpot's form."""
     position = 0
     for closing in _MENTION_END_PATTERN.finditer(sent):
         first = max(position, closing.start() - _MAX_MENTION_LENGTH)
         start = sent.rfind("@[", first, closing.start())
-        if closing[1].lower() in mentioned and start >= 0:
+        name = sent[start + 2 : closing.start()]
+        if start >= 0 and (closing[1].lower() in mentioned or "\n" not in name):
             yield from _other_mentions(sent, position, start)
-            yield start, closing.end(), sent[start + 2 : closing.start()], closing[1]
+            yield start, closing.end(), name, closing[1]
             position = closing.end()
     yield from _other_mentions(sent, position, len(sent))
 
 
 def _other_mentions(sent: str, start: int, end: int) -> Iterator[tuple[int, int, str, str]]:
     for match in _MENTION_PATTERN.finditer(sent, start, end):
-        yield match.start(), match.end(), match[1] or match[3], match[2] or match[4]
+        yield match.start(), match.end(), match[1], match[2]
 
 
 def _without_ids(text: str, mentioned: Set[str]) -> str:

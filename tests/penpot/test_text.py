@@ -83,6 +83,7 @@ ZOE = "6eaf5050-5d0e-81a4-8006-9a5f00000002"
     ("@[a\nb](c)", "@a b"),
     (f"@[@[a@b]({ZOE})", "@[@a@b"),
     (f"@[a@b [c@d]]({ZOE}) @[]() @[x]({ZOE}", f"@a@b [c@d] @someone @[x]({ZOE}"),
+    (f"@[Eve | [link](x) <!channel>]({ZOE}) look", "@Eve | [link](x) <!channel> look"),
     ("mail a@b.c, @[no] and [x](y)", "mail a@b.c, @[no] and [x](y)"),
 ])  # fmt: skip
 def test_mentions_become_plain_names(text: str, plain: str) -> None:

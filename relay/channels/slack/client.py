@@ -13,7 +13,12 @@ from relay.bounded_http import IDENTITY, Answer, UnusableAnswer, read_bounded
 from relay.channels import tls
 from relay.channels.base import DeliveryError, Permanent, RetryLater, short_hash
 from relay.channels.errors import error_from_exception, error_from_status
-from relay.channels.slack.errors import ERRORS, error_from_answer
+from relay.channels.slack.errors import (
+    CONTENT_STATUSES,
+    ERRORS,
+    error_from_answer,
+    error_from_other_host,
+)
 from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Picture
 
@@ -114,6 +119,8 @@ class SlackApi:
         code = content.decode(errors="replace").strip() if self._is_slack else ""
         if not _is_success(status) or code in ERRORS:
             secret, server = self.secret, self._server
+            if not self._is_slack and status in CONTENT_STATUSES:
+                raise error_from_other_host(status, server)
             raise error_from_answer(code, status, headers, secret=secret, server=server)
 
     async def _post(self, url: str, proxy: str | None, **content: Any) -> Answer:

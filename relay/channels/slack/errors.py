@@ -98,8 +98,12 @@ ERRORS = error_table(
         },
     }
 )
+CONTENT_STATUSES = frozenset({400, 413, 422})
+"""What hosts other than Slack answer to a message that they do not accept, and to a wrong URL."""
+_DOUBT_TIMEOUT = 3600.0  # seconds
 REFUSED_CONTENT_ERRORS = frozenset(
     {
+        *(f"http-{status}" for status in CONTENT_STATUSES),
         "invalid_blocks",
         "invalid_blocks_format",
         "invalid_payload",
@@ -123,3 +127,12 @@ def error_from_answer(
     """``code`` is the answer's ``error``, of any type, and ``more`` is Slack's further text."""
     retry_after = parse_retry_after(headers.get("Retry-After"))
     return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret)
+
+
+def error_from_other_host(status: int, server: str) -> DeliveryError:
+    """For one of ``CONTENT_STATUSES``."""
+    reason = f"http-{status}"
+    if status == 413:
+        return Permanent(reason, f"{server} refuses a message of this size")
+    text = f"{server} answered {status}: it refuses the message, or does not know the webhook"
+    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=_DOUBT_TIMEOUT)

@@ -7,7 +7,7 @@ from relay.channels.slack import errors as slack_errors
 from tests.channels import builders
 from tests.channels.answers import HTML, SLOW, Case, assert_raised
 from tests.channels.builders import delivery_error
-from tests.servers.loopback import Answer, in_thread
+from tests.servers.loopback import Answer, Request, in_thread
 from tests.servers.slack import TOKEN, WEBHOOK_PATH, Slack
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +102,21 @@ async def test_an_error_of_another_host_is_retried_and_names_it(answer: Answer) 
     assert (type(error), error.reason) == (RetryLater, reason)
     assert error.detail.startswith("127.0.0.1 ")
     assert error.retry_after == (37.0 if answer.status == 429 else None)
+    assert error.give_up_after == (3600.0 if answer.status == 400 else None)
+
+
+async def test_another_host_that_refuses_the_blocks_gets_plain_text_once() -> None:
+    sizes: list[int] = []
+
+    def handle(post: Request) -> Answer:
+        sizes.append(len(post.body))
+        return Answer(b"", 413)
+
+    with in_thread(handle) as server:
+        error = await delivery_error(builders.slack_hook(server.url + "/hooks/Secret"))
+    assert (type(error), error.reason) == (Permanent, "http-413")
+    assert len(sizes) == 2
+    assert sizes[1] < sizes[0]
 
 
 def test_each_code_of_slack_has_a_sentence_and_fixable_errors_are_retried() -> None:
