@@ -157,7 +157,7 @@ _Changes = dict[str, Any]  # fields of an event
 
 def name_of(body: Any) -> str:
     """The event's name in a decoded body. Raises ``NotAnEvent`` if there is none."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise NotAnEvent("the body is not an object")
     name = one_line(body.get("name"), 100)
     if not name:

@@ -69,6 +69,8 @@ def one_line(value: Any, max_length: int = MAX_NAME_LENGTH) -> str:
     nothing."""
     if not isinstance(value, str):
         return ""
+    if value.isascii() and value.isprintable():  # most are
+        return value[:max_length].strip()
     line = _CONTROLS_PATTERN.sub(" ", _REMOVED_PATTERN.sub("", value[:max_length])).strip()
     return line if _is_visible(line) else ""
 
@@ -216,11 +218,11 @@ def deduplication_key(body: Mapping[str, Any], sent: bytes) -> bytes:
     that new keys go to the end of an index.
     """
     name, props = body.get("name"), body.get("props")
-    if isinstance(name, str) and name in _COMMENT_ID and isinstance(props, Mapping):
+    if isinstance(name, str) and name in _COMMENT_ID and isinstance(props, dict):
         comment = uuid(props.get(_COMMENT_ID[name]))
         created_at = instant(props.get("createdAt"))
         if comment and created_at is not None:
-            hour = created_at.strftime("%Y-%m-%dT%H").encode()
+            hour = created_at.isoformat()[: len("2026-07-25T08")].encode()
             return hour + hashlib.sha256(f"comment {comment}".encode()).digest()[:16]
     at = str(body.get("createdAt", ""))[:24]
     compared = sent

@@ -28,6 +28,8 @@ BODY = json.dumps(
             "ownerFullname": "Ada Lovelace",
             "content": PAD,
             "mentions": [],
+            "createdAt": "TIME",
+            "modifiedAt": "TIME",
         },
         "createdAt": "TIME",
         "profileId": "6eaf5050-5d0e-81a4-8006-9a5f00000001",
