@@ -191,7 +191,7 @@ MEANINGS = [
     (LATER, RetryLater, ""),
     (USER, Permanent, "does not know the recipient"),
     (SIZE, Permanent, "refuses a mail of this size"),
-    (SPAM, Permanent, "content, or takes it for spam"),
+    (SPAM, Permanent, "content, or considers it spam"),
     (UNKNOWN, Misconfigured, "a reason that Relay does not know"),
 ]
 REPLIES = [
