@@ -15,6 +15,8 @@ from relay.delivery.queues import QueueManager
 from relay.store.base import Store
 from relay.store.records import INTERRUPTED
 from tests.delivery.scripted import House
+from tests.servers.postgres import Postgres
+from tests.store.replicas import replica
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +42,7 @@ async def crash(house: House) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def sending(house: House, name: str) -> None:
+async def sending(house: House, name: str, *titles: str) -> None:
     """Wait until a message is being sent, which then does not end."""
     channel = house.open(name)
     channel.open_gate.clear()
@@ -49,7 +51,7 @@ async def sending(house: House, name: str) -> None:
         key: replace(settings, open_channel=partial(house.open, key))
         for key, settings in house.queues._settings.items()
     }
-    house.queues.wake([name])
+    await house.put(name, *titles)
     await house.until(lambda: channel.sending == 1)
 
 
@@ -169,6 +171,29 @@ async def test_a_graceful_stop_does_not_count(house: House, before: int) -> None
     assert await house.store.unfinished("a") == (first, before + 1)
     await stopped.queues.stop(0.01)
     assert await house.store.unfinished("a") == ((first, before) if before else (0, 0))
+
+
+async def test_a_stop_between_two_sends_does_not_count(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the attempt at the second message was counted with the first one's receipt."""
+    async with replica(postgres.fresh()) as store:
+        assert await store.acquire_lease("fan-out")
+        house = House(store)
+        mark_sent = store.mark_sent
+
+        async def mark_and_stop(*values: Any, **more: Any) -> None:
+            await mark_sent(*values, **more)
+            second = await head(store)
+            assert await store.unfinished("a") == (second, 1)
+            house.queues._stop.set()
+
+        monkeypatch.setattr(store, "mark_sent", mark_and_stop)
+        await sending(house, "a", "first", "second")
+        house.channels["a"].open_gate.set()
+        await house.until(lambda: not house.queues._tasks)
+        await house.queues.stop(1.0)
+        assert await store.unfinished("a") == (0, 0)
 
 
 async def test_a_digest_that_ends_the_process_is_sent_one_by_one(house: House) -> None:
