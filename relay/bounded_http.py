@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # loaded with the first client only
     import httpx
 
 IDENTITY = {"accept-encoding": "identity"}  # the header of every request
+MIN_CHUNK_BYTES = 500
+"""As which a smaller chunk counts: a client takes as long for one byte as for thousands, and a
+megabyte in chunks of one byte would take a minute."""
 
 
 class UnusableAnswer(RelayError):
@@ -41,11 +44,13 @@ async def read_bounded(
     """The body of an answer from its raw ``chunks``. Raises ``UnusableAnswer``."""
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnusableAnswer("an encoding that was not requested")
-    body = bytearray()
+    body, left = bytearray(), max_bytes
     async for chunk in chunks:
         body += chunk
-        if len(body) > max_bytes:
-            raise UnusableAnswer(f"more than {max_bytes} bytes")
+        left -= max(len(chunk), MIN_CHUNK_BYTES)
+        if left < 0:
+            raise UnusableAnswer(f"more than {max_bytes} bytes, or many small chunks")
+        await asyncio.sleep(0)  # chunks that arrive together would delay all other tasks
     return bytes(body)
 
 

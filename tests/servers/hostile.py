@@ -55,6 +55,12 @@ async def _drip() -> Chunks:
         await asyncio.sleep(0.02)
 
 
+async def _small_chunks() -> Chunks:
+    yield _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    while True:
+        yield b"1\r\n \r\n" * 10_000
+
+
 async def _endless_header() -> Chunks:
     yield _OK + b"X-Long: "
     while True:
@@ -91,6 +97,7 @@ ATTACKS: dict[str, Callable[[], Chunks]] = {
     "redirect loop": _redirect,
     "endless body": _endless_body,
     "drip": _drip,
+    "small chunks": _small_chunks,
     "endless header": _endless_header,
     "endless headers": _endless_headers,
     "endless trailers": _endless_trailers,
