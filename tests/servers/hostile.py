@@ -91,6 +91,12 @@ async def _slow_charset() -> Chunks:
     yield _PUNYCODE + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+async def _many_values() -> Chunks:
+    """Parsed, they take a third of a second and 25 MB."""
+    body = b"[" + b"[]," * 340_000 + b"[]]"
+    yield _OK + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 ATTACKS: dict[str, Callable[[], Chunks]] = {
     "gzip": _gzip_answer,
     "gzip bomb": _bomb_answer,
@@ -103,6 +109,7 @@ ATTACKS: dict[str, Callable[[], Chunks]] = {
     "endless trailers": _endless_trailers,
     "endless interim answers": _endless_interim_answers,
     "slow charset": _slow_charset,
+    "many values": _many_values,
 }
 
 
