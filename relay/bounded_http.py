@@ -15,10 +15,13 @@ if TYPE_CHECKING:  # loaded with the first client only
     import httpx
 
 IDENTITY = {"accept-encoding": "identity"}  # the header of every request
+MIN_CHUNK_BYTES = 500
+"""As which a smaller chunk counts: a client takes as long for one byte as for thousands, and a
+megabyte in chunks of one byte would take a minute."""
 
 
 class UnusableAnswer(RelayError):
-    """The answer is too long or encoded."""
+    """The answer is too long, encoded, or has too many values."""
 
 
 class Answer(NamedTuple):
@@ -36,16 +39,25 @@ def open_client(**arguments: Any) -> "httpx.AsyncClient":
 
 
 async def read_bounded(
-    chunks: AsyncIterable[bytes], headers: Mapping[str, str], max_bytes: int
+    chunks: AsyncIterable[bytes],
+    headers: Mapping[str, str],
+    max_bytes: int,
+    max_values: int | None = None,
 ) -> bytes:
-    """The body of an answer from its raw ``chunks``. Raises ``UnusableAnswer``."""
+    """The body of an answer from its raw ``chunks``; ``max_values`` of JSON, counted as commas and
+    opening brackets: to parse a megabyte of empty lists takes a third of a second. Raises
+    ``UnusableAnswer``."""
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnusableAnswer("an encoding that was not requested")
-    body = bytearray()
+    body, left = bytearray(), max_bytes
     async for chunk in chunks:
         body += chunk
-        if len(body) > max_bytes:
-            raise UnusableAnswer(f"more than {max_bytes} bytes")
+        left -= max(len(chunk), MIN_CHUNK_BYTES)
+        if left < 0:
+            raise UnusableAnswer(f"more than {max_bytes} bytes, or many small chunks")
+        await asyncio.sleep(0)  # chunks that arrive together would delay all other tasks
+    if max_values is not None and sum(map(body.count, (b",", b"[", b"{"))) > max_values:
+        raise UnusableAnswer(f"more than {max_values} values")
     return bytes(body)
 
 
@@ -56,6 +68,7 @@ async def request(
     *,
     max_bytes: int,
     seconds: float,
+    max_values: int | None = None,
     **arguments: Any,
 ) -> Answer:
     """One request, also with a redirect as its answer. ``seconds`` is from its start to the last
@@ -63,5 +76,6 @@ async def request(
     headers = {**arguments.pop("headers", {}), **IDENTITY}
     stream = client.stream(method, url, headers=headers, follow_redirects=False, **arguments)
     async with asyncio.timeout(seconds), stream as response:
-        body = await read_bounded(response.aiter_raw(), response.headers, max_bytes)
+        raw = response.aiter_raw()
+        body = await read_bounded(raw, response.headers, max_bytes, max_values)
         return Answer(response.status_code, response.headers, body)

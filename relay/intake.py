@@ -163,7 +163,7 @@ class HookEndpoint:
         event = NewEvent(team, content_type, body, key, name, state, reason, time.time())
         event = event.truncated() if reason else event
         await self._store.accept(event)
-        self._quota.add(team, len(event.body))
+        self._quota.add(event)
         if reason:
             self._metrics.event(team, name, state)
             raise RequestRefused(400, reason)

@@ -16,8 +16,8 @@ from relay.delivery.backoff import pause
 from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.store.base import Store
-from relay.store.records import DiskSpace, NewDelivery, StoreUnavailable
-from relay.store.usage import EVENT_OVERHEAD_BYTES
+from relay.store.records import NewDelivery, NewEvent, StoreUnavailable
+from relay.store.usage import event_bytes
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,9 @@ class Quota:
         self._metrics = metrics
         self._notices = notices
         self._poll_comments = poll_comments
-        self._limits: dict[str, int] = {}
+        teams = config.teams.items()
+        self._channels = {name: len(team.channels) for name, team in teams}
+        self._limits = {name: int(team.max_disk) for name, team in teams if team.max_disk}
         self._measured: dict[str, int] = {}
         self._arrived: Counter[str] = Counter()
         self._refused: set[str] = set()
@@ -61,9 +63,10 @@ class Quota:
         self._refused.add(team)
         return True
 
-    def add(self, team: str, size: int) -> None:
-        """A body of that size was stored."""
-        self._arrived[team] += size + EVENT_OVERHEAD_BYTES
+    def add(self, event: NewEvent) -> None:
+        """It was stored."""
+        channels = 0 if event.state == "unreadable" else self._channels[event.team]
+        self._arrived[event.team] += event_bytes(len(event.body), channels)
 
     def stop(self) -> None:
         self._stop.set()
@@ -80,26 +83,29 @@ class Quota:
 
     async def _measure(self) -> None:
         """Raises ``StoreUnavailable``."""
+        space = await self._store.disk_space()
+        if space.free is not None and space.total is not None:
+            # what the store uses is part of the share, which would otherwise shrink with each start
+            share = int((space.free + space.used) * DEFAULT_SHARE_RATIO)
+            self._limits = dict.fromkeys(self._config.teams, share) | self._limits
+            await self._report_free(space.free, space.total)
         counted = self._arrived.copy()
-        measured = await self._store.usage.by_team()
+        measured = await self._store.usage.by_team(self._channels)
         self._arrived -= counted  # what arrived meanwhile may be counted twice until the next time
         self._measured = measured
-        space = await self._store.disk_space()
         sizes = {team: measured.get(team, 0) for team in self._config.teams}
         self._metrics.set_store_size(space.used, space.free, sizes)
-        if not self._limits:
-            self._set_limits(space)
-        await self._report(space)
+        await self._report_refused()
 
-    def _set_limits(self, space: DiskSpace) -> None:
-        """What the store uses is part of the share: otherwise it would shrink with each start."""
-        default = None if space.free is None else (space.free + space.used) * DEFAULT_SHARE_RATIO
-        for team, settings in self._config.teams.items():
-            limit = settings.max_disk if settings.max_disk is not None else default
-            if limit is not None:
-                self._limits[team] = int(limit)
+    async def _report_free(self, free: int, total: int) -> None:
+        if free < min(MIN_FREE_BYTES, total // 10) and await self._is_new("disk/free"):
+            size = _in_megabytes(free)
+            log.error("the disk of the store is almost full: %s are free", size)
+            for team, settings in self._config.teams.items():
+                if settings.alerts_to:
+                    await self._notify(team, "disk", size)
 
-    async def _report(self, space: DiskSpace) -> None:
+    async def _report_refused(self) -> None:
         for team in sorted(self._refused):
             is_used_up = self.is_used_up(team)
             if not is_used_up:
@@ -111,14 +117,6 @@ class Quota:
                 await self._notify(team, "share", size)
             if is_new or not is_used_up:
                 self._poll_comments(team)
-        if space.free is None or space.total is None:
-            return
-        if space.free < min(MIN_FREE_BYTES, space.total // 10) and await self._is_new("disk/free"):
-            size = _in_megabytes(space.free)
-            log.error("the disk of the store is almost full: %s are free", size)
-            for team, settings in self._config.teams.items():
-                if settings.alerts_to:
-                    await self._notify(team, "disk", size)
 
     async def _is_new(self, key: str) -> bool:
         """False if the same was reported a short time ago, before a restart or by another replica

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isnan
 
+from relay.bounded_http import UnusableAnswer
 from relay.channels.base import DeliveryError, RetryLater
 
 ErrorTable = dict[str, tuple[type[DeliveryError], str]]
@@ -111,6 +112,8 @@ def error_from_exception(error: BaseException, server: str) -> DeliveryError:
                 return RetryLater("tls", f"no TLS with {server}: {why}")
             case socket.gaierror():
                 return RetryLater("dns", f"the host name of {server} can't be resolved")
+            case UnusableAnswer():
+                return RetryLater("answer", f"{server} sent an unexpected answer: {cause}")
             case ConnectionRefusedError():
                 return RetryLater("connect", f"{server} refuses connections")
     if any(isinstance(cause, TimeoutError) for cause in causes):

@@ -32,10 +32,13 @@ class AttemptCounter:
         self._store = store
         self._known: tuple[int, int] | None = None  # delivery and interruptions; None: not read
         self._begun = 0  # the delivery whose attempt was counted
+        self.is_uncertain = True
+        """Whether the queue's first delivery may have been sent: its attempt was counted, or cut
+        off by a stop."""
 
     def forget(self) -> None:
         """Another replica may have served the queue meanwhile."""
-        self._known = None
+        self._known, self.is_uncertain = None, True
 
     async def read(self, head: Delivery) -> int:
         """Read what another process has left; the interruptions of the queue's first delivery if
@@ -64,7 +67,7 @@ class AttemptCounter:
 
     def ended(self, next_id: int = 0) -> None:
         """The attempt's result was stored, and that an attempt at ``next_id`` begins."""
-        self._known, self._begun = (0, 0), next_id
+        self._known, self._begun, self.is_uncertain = (0, 0), next_id, False
 
     async def cancel(self) -> None:
         """The service stops, and no attempt is being made."""

@@ -110,7 +110,6 @@ class ChannelQueue:
         self._attempts = AttemptCounter(name, context.store)
         self._timer = RetryTimer()
         self._opened: tuple[Channel, RateLimiter] | None = None
-        self._first_uncertain = True
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
         self._unbundled: frozenset[int] = frozenset()
@@ -120,8 +119,6 @@ class ChannelQueue:
         self._woken = asyncio.Event()
 
     def lease_acquired(self) -> None:
-        """The replica that held the lease before may have been sending the first delivery."""
-        self._first_uncertain = True
         if self._store.shared:
             self._health.forget()
             self._attempts.forget()
@@ -134,6 +131,10 @@ class ChannelQueue:
 
     def wake(self) -> None:
         self._woken.set()
+
+    async def lease_ends(self) -> None:
+        """Raises ``StoreUnavailable``, ``LeaseLost``."""
+        await self._attempts.cancel()
 
     async def close(self) -> None:
         try:
@@ -191,8 +192,7 @@ class ChannelQueue:
         # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
         # may have arrived, and is repeated under its own key. Members of a digest that the server
         # refused are sent one by one.
-        uncertain, self._first_uncertain = self._first_uncertain, False
-        if uncertain or batch[0].attempts or batch[0].id in self._unbundled:
+        if self._attempts.is_uncertain or batch[0].attempts or batch[0].id in self._unbundled:
             return [batch[0]]
         team = self.name.partition("/")[0]
         members = batch[: await CONVERSIONS.run(team, partial(_digest_size, batch))]

@@ -121,6 +121,7 @@ class QueueManager:
                 queue.lease_acquired()
                 while not self._stop.is_set() and await queue.send_next():
                     pass
+                await queue.lease_ends()
                 await self._store.release_lease(queue_lease(name))
         except LeaseLost:
             log.warning("queue %s: lease lost, another replica may serve it", name)

@@ -48,6 +48,7 @@ from relay.penpot.text import uuid
 
 CALL_TIMEOUT = 5.0  # seconds, from the first byte sent to the last one read
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_VALUES = 300_000  # in an answer: about 20,000 files, parsed in a tenth of a second
 MAX_PICTURE_BYTES = 2 * 1024 * 1024  # Penpot's thumbnails have some ten thousand
 MAX_CONCURRENT_CALLS = 8  # Penpot's own limit, if enabled, is 10 per profile
 MAX_CACHED_ANSWERS = 1000
@@ -220,15 +221,17 @@ class RpcClient:
         self, verb: str, path: str, params: Mapping[str, Any] | None = None
     ) -> RpcResponse:
         """One request. Without ``params`` it is a download, with the size limit of a picture."""
-        limit = MAX_PICTURE_BYTES if params is None else MAX_ANSWER_BYTES
+        limits: dict[str, int] = {"max_bytes": MAX_ANSWER_BYTES, "max_values": MAX_VALUES}
+        if params is None:
+            limits = {"max_bytes": MAX_PICTURE_BYTES}
         try:
             answer = await bounded_http.request(
                 self._client,
                 verb,
                 self._url + path,
-                max_bytes=limit,
                 seconds=self._timeout,
                 json=params,
+                **limits,
             )
         except bounded_http.UnusableAnswer as error:
             method = ASSET if params is None else path.rpartition("/")[2]

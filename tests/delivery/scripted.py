@@ -15,7 +15,6 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.store.base import Store
 from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
-from relay.store.sqlite import SqliteStore
 
 Answer = Exception | str
 
@@ -76,9 +75,7 @@ def queue_context(
 class House:
     """A store, its queues and their channels."""
 
-    def __init__(
-        self, store: SqliteStore, retention: float = 3600.0, *, trusted: bool = True
-    ) -> None:
+    def __init__(self, store: Store, retention: float = 3600.0, *, trusted: bool = True) -> None:
         self.store = store
         self.channels: dict[str, Scripted] = {}
         self.scripts: dict[str, list[Answer]] = {}

@@ -13,8 +13,10 @@ from relay.delivery.attempts import MAX_INTERRUPTIONS, AttemptCounter, interrupt
 from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.store.base import Store
-from relay.store.records import INTERRUPTED
+from relay.store.records import INTERRUPTED, StoreUnavailable
 from tests.delivery.scripted import House
+from tests.servers.postgres import Postgres
+from tests.store.replicas import replica
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +42,7 @@ async def crash(house: House) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def sending(house: House, name: str) -> None:
+async def sending(house: House, name: str, *titles: str) -> None:
     """Wait until a message is being sent, which then does not end."""
     channel = house.open(name)
     channel.open_gate.clear()
@@ -49,7 +51,7 @@ async def sending(house: House, name: str) -> None:
         key: replace(settings, open_channel=partial(house.open, key))
         for key, settings in house.queues._settings.items()
     }
-    house.queues.wake([name])
+    await house.put(name, *titles)
     await house.until(lambda: channel.sending == 1)
 
 
@@ -171,13 +173,63 @@ async def test_a_graceful_stop_does_not_count(house: House, before: int) -> None
     assert await house.store.unfinished("a") == ((first, before) if before else (0, 0))
 
 
+async def test_a_stop_between_two_sends_does_not_count(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the attempt at the second message was counted with the first one's receipt."""
+    async with replica(postgres.fresh()) as store:
+        assert await store.acquire_lease("fan-out")
+        house = House(store)
+        mark_sent = store.mark_sent
+
+        async def mark_and_stop(*values: Any, **more: Any) -> None:
+            await mark_sent(*values, **more)
+            second = await head(store)
+            assert await store.unfinished("a") == (second, 1)
+            house.queues._stop.set()
+
+        monkeypatch.setattr(store, "mark_sent", mark_and_stop)
+        await sending(house, "a", "first", "second")
+        house.channels["a"].open_gate.set()
+        await house.until(lambda: not house.queues._tasks)
+        await house.queues.stop(1.0)
+        assert await store.unfinished("a") == (0, 0)
+
+
+def with_digests(store: Any) -> House:
+    house = House(store)
+    settings = QueueSettings(partial(house.open, "a"), digest_after=2)
+    house.queues = QueueManager({"a": settings}, house.queues._context)
+    return house
+
+
+async def test_an_interrupted_message_is_in_no_digest(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have arrived, and is repeated under its own key; also after the store failed."""
+    await house.put("a", "one", "two", "three", "four")
+    await crash(house)
+    await interrupt(house.store, 1)
+    monkeypatch.setattr(queue, "STORE_RETRY_DELAY", 0.01)
+    save, failures = house.store.save_unfinished, [StoreUnavailable("locked")]
+
+    async def failing(*values: Any, **more: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await save(*values, **more)
+
+    monkeypatch.setattr(house.store, "save_unfinished", failing)
+    again = with_digests(house.store)
+    again.queues.wake(["a"])
+    await again.settled()
+    await again.queues.stop(1.0)
+    first, *others = again.channels["a"].taken
+    assert first == ("one", "key of one")
+    assert len(others) == 1
+
+
 async def test_a_digest_that_ends_the_process_is_sent_one_by_one(house: House) -> None:
     """Only its poisonous member then becomes dead."""
-
-    def manager(house: House) -> None:
-        settings = QueueSettings(partial(house.open, "a"), digest_after=2)
-        house.queues = QueueManager({"a": settings}, house.queues._context)
-
     titles = ["one", "two", "three", "four"]
     await house.put("a", *titles)
     await crash(house)
@@ -185,8 +237,7 @@ async def test_a_digest_that_ends_the_process_is_sent_one_by_one(house: House) -
     await house.store.set_digest(ids, "digest")
     await interrupt(house.store, MAX_INTERRUPTIONS)
     assert {one.digest for one in await house.store.waiting_deliveries("a", 9)} == {"digest"}
-    again = House(house.store)
-    manager(again)
+    again = with_digests(house.store)
     again.queues.wake(["a"])
     await again.settled()
     assert again.titles("a") == titles

@@ -17,11 +17,11 @@ from relay.penpot.api import (
     MAX_ANSWER_BYTES,
     MAX_CONCURRENT_CALLS,
     MAX_PICTURE_BYTES,
+    MAX_VALUES,
     PenpotClient,
 )
 from relay.penpot.client import (
     MAX_RETRY_AFTER_SECONDS,
-    MAX_VALUES,
     PenpotBusy,
     PenpotError,
     PenpotRefused,

@@ -55,6 +55,12 @@ async def _drip() -> Chunks:
         await asyncio.sleep(0.02)
 
 
+async def _small_chunks() -> Chunks:
+    yield _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    while True:
+        yield b"1\r\n \r\n" * 10_000
+
+
 async def _endless_header() -> Chunks:
     yield _OK + b"X-Long: "
     while True:
@@ -85,17 +91,25 @@ async def _slow_charset() -> Chunks:
     yield _PUNYCODE + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+async def _many_values() -> Chunks:
+    """Parsed, they take a third of a second and 25 MB."""
+    body = b"[" + b"[]," * 340_000 + b"[]]"
+    yield _OK + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 ATTACKS: dict[str, Callable[[], Chunks]] = {
     "gzip": _gzip_answer,
     "gzip bomb": _bomb_answer,
     "redirect loop": _redirect,
     "endless body": _endless_body,
     "drip": _drip,
+    "small chunks": _small_chunks,
     "endless header": _endless_header,
     "endless headers": _endless_headers,
     "endless trailers": _endless_trailers,
     "endless interim answers": _endless_interim_answers,
     "slow charset": _slow_charset,
+    "many values": _many_values,
 }
 
 

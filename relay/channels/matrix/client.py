@@ -19,7 +19,7 @@ from relay.channels.matrix.settings import MatrixSettings
 from relay.messages.message import Picture
 
 _TIMEOUT = 15.0  # seconds per call
-_MAX_ANSWER_BYTES = 1024 * 1024
+_LIMITS: dict[str, int] = {"max_bytes": 1024 * 1024, "max_values": 50_000}
 
 
 class MatrixApi:
@@ -66,9 +66,9 @@ class MatrixApi:
         return uri
 
     async def _answer(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
-        limits: dict[str, Any] = {"max_bytes": _MAX_ANSWER_BYTES, "seconds": _TIMEOUT}
+        arguments |= {"seconds": _TIMEOUT, **_LIMITS}
         try:
-            response = await bounded_http.request(self._client, method, url, **limits, **arguments)
+            response = await bounded_http.request(self._client, method, url, **arguments)
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
             raise error_from_exception(error, "the homeserver") from None
         answer = _parse_json(response.body)

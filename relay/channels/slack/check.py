@@ -9,7 +9,7 @@ from relay.channels.slack.client import SlackApi
 from relay.channels.slack.settings import SlackSettings
 
 _MAX_PAGE_COUNT = 100
-_PAGE_SIZE = 1000  # channels
+_PAGE_SIZE = 500  # channels, each of which has up to 2 KB and some 50 values
 
 
 async def check(api: SlackApi, settings: SlackSettings) -> AsyncIterator[Finding]:

@@ -23,7 +23,7 @@ from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Picture
 
 _TIMEOUT = 15.0  # seconds per call
-_MAX_ANSWER_BYTES = 1024 * 1024
+_LIMITS = 1024 * 1024, 50_000  # bytes and values of an answer
 _PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
 
 # The SDK formats lines for the debug level on every call, unless the logger itself has a higher
@@ -44,7 +44,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
         if self._body is None:
             parts = self.content.iter_any()
             try:
-                self._body = await read_bounded(parts, self.headers, _MAX_ANSWER_BYTES)
+                self._body = await read_bounded(parts, self.headers, *_LIMITS)
             except UnusableAnswer:
                 self.close()
                 raise
