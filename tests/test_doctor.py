@@ -1,10 +1,12 @@
 """``relay doctor``: a problem in one channel hides no other finding."""
 
+import os
 import re
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner, Result
@@ -81,6 +83,26 @@ async def store_finding(url: str) -> Finding:
         item async for subject, item in examine(config, templates=False) if subject == "store"
     ]
     return finding
+
+
+async def test_an_unwritable_data_directory_is_a_problem() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name, "data")
+        folder.mkdir(mode=0o500)
+        if is_root := os.geteuid() == 0:
+            Path(name).chmod(0o755)
+            folder.chmod(0o755)
+            os.seteuid(65534)
+        try:
+            finding = await store_finding(f"sqlite:///{folder}/relay.db")
+        finally:
+            if is_root:
+                os.seteuid(0)
+    assert not finding.ok
+    assert f"{folder} can't be written by user {65534 if is_root else os.geteuid()}" in finding.text
+    remedy = "chown 65534:" if is_root else "chmod u+rwX"
+    assert f": {remedy}" in finding.text
+    assert finding.text.endswith(f" {folder}")
 
 
 async def test_a_postgresql_is_checked(

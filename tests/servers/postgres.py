@@ -1,7 +1,9 @@
 """A real PostgreSQL from a wheel, on its own socket."""
 
+import contextlib
 import os
 import signal
+import subprocess
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,8 @@ class Postgres:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):  # it may be stopped
+            self.stop()  # at once: a regular stop writes all databases to disk
         self._server.cleanup()
 
     def fresh(self) -> str:
