@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
@@ -112,7 +111,7 @@ async def _open_store(
     except StoreMissing as error:
         return None, Finding(True, f"{error}; `relay serve` creates it")
     except StoreUnusable as error:
-        return None, Finding(False, f"{error} (user {os.getuid()} needs write access)")
+        return None, Finding(False, str(error))
     opened.push_async_callback(store.close)
     try:
         await store.probe()

@@ -1,9 +1,12 @@
 """``relay doctor``: a problem in one channel hides no other finding."""
 
+import os
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner, Result
@@ -26,6 +29,7 @@ from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.doctor import apply_fix, examine
 from relay.intake import use_key
 from relay.penpot.api import PenpotClient
+from relay.store.postgres import PostgresStore
 from relay.store.sqlite import SqliteStore
 from relay.sync.webhooks import WebhookFix
 from tests.channels import builders
@@ -35,6 +39,8 @@ from tests.penpot.streams import hook as hook_server
 from tests.penpot.world import Webhook
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread
+from tests.servers.pgbouncer import pgbouncer
+from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +71,68 @@ async def channel_findings(
     async for subject, finding in examine(config):
         findings.setdefault(subject, []).append((finding.ok, finding.text))
     return findings
+
+
+async def store_finding(url: str) -> Finding:
+    config = Config(
+        store=StoreSettings(url=url),
+        penpot=PenpotSettings(url="http://127.0.0.1:9"),
+        teams={"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"))},
+    )
+    (finding,) = [
+        item async for subject, item in examine(config, templates=False) if subject == "store"
+    ]
+    return finding
+
+
+async def test_an_unwritable_data_directory_is_a_problem() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name, "data")
+        folder.mkdir(mode=0o500)
+        if is_root := os.geteuid() == 0:
+            Path(name).chmod(0o755)
+            folder.chmod(0o755)
+            os.seteuid(65534)
+        try:
+            finding = await store_finding(f"sqlite:///{folder}/relay.db")
+        finally:
+            if is_root:
+                os.seteuid(0)
+    assert not finding.ok
+    assert f"{folder} can't be written by user {65534 if is_root else os.geteuid()}" in finding.text
+    remedy = "chown 65534:" if is_root else "chmod u+rwX"
+    assert f": {remedy}" in finding.text
+    assert finding.text.endswith(f" {folder}")
+
+
+async def test_a_postgresql_is_checked(
+    postgres: Postgres, transaction_pooler: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = postgres.fresh()
+    pooled = transaction_pooler(url)
+    missing = await store_finding(url)
+    assert missing.ok
+    assert "`relay serve` creates it" in missing.text
+    store = PostgresStore(url)
+    await store.open()
+    with pgbouncer(postgres, tmp_path, "session") as session:
+        for good in (url, pooled, session(url)):
+            assert re.fullmatch(
+                r"postgresql://.*/relay_\w+ is writable; 0 deliveries wait",
+                (await store_finding(good)).text,
+            )
+    without_flag = await store_finding(pooled.replace("pgbouncer=true&", ""))
+    assert not without_flag.ok
+    assert "is a connection pooler in transaction mode: add pgbouncer=true" in without_flag.text
+    async with store.pool.connection() as connection:
+        await connection.execute("ALTER TABLE relay.probe RENAME TO gone")
+    broken = await store_finding(url)
+    assert not broken.ok
+    assert 'relation "relay.probe" does not exist' in broken.text
+    await store.close()
+    refused = await store_finding("postgresql://relay:hunter2@127.0.0.1:1/relay")
+    assert (refused.ok, "hunter2" in refused.text) == (False, False)
+    assert "can't be opened: Connect call failed ('127.0.0.1', 1)" in refused.text
 
 
 async def test_another_teams_template_folder_is_no_problem(tmp_path: Path) -> None:

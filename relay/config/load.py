@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -98,6 +97,8 @@ def warnings(config: Config) -> list[str]:
         f'{key} is in the config file as plain text: use {{ env = "NAME" }} or {{ file = "…" }}'
         for key in _plain_secrets(config)
     ]
+    if config.store.postgres is not None:
+        advice += [f"store.url: {text}" for text in config.store.postgres.advice]
     secrets = Counter(secret for team in config.teams.values() for secret in team.secret)
     shared = [
         name
@@ -116,7 +117,9 @@ def _plain_secrets(value: object, key: str = "") -> Iterator[str]:
     store's URL that has no password."""
     if isinstance(value, Secret) and value.plain:
         text = value.reveal()
-        if not text.startswith("$argon2") and (key != "store.url" or urlsplit(text).password):
+        is_hash = text.startswith("$argon2")
+        is_bare = key == "store.url" and not re.search(r":[^/]*@|password=", text)
+        if not (is_hash or is_bare):
             yield key
     if isinstance(value, tuple):  # of a team's secrets, or of channels
         if any(isinstance(item, Secret) and item.plain for item in value):
@@ -167,7 +170,7 @@ def _show(value: object) -> str:
     if isinstance(value, dict | list | tuple):
         return "{…}" if isinstance(value, dict) else "[…]"
     secrets = [kind.secrets for kind in CHANNEL_TYPES.values() if kind.secrets]
-    secrets.append(":.*@")  # user and password of an address
+    secrets.append(":.*@|password=")  # of an address
     if re.search("|".join(secrets), str(value), re.IGNORECASE | re.DOTALL):
         return "***"
     text = f'"{value}"' if isinstance(value, str | Path) else str(value)

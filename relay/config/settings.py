@@ -51,6 +51,7 @@ from relay.config.types import (
 )
 from relay.penpot.catalogue import GROUPS
 from relay.penpot.selection import matches_any_event
+from relay.store.postgres_url import PostgresUrl
 
 DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
@@ -62,9 +63,12 @@ def _store_url(value: Secret) -> Secret:
     url = value.reveal()
     if re.match("postgres(ql)?://", url):
         if not re.fullmatch(r"\w+://([\w.~!$&'()*+,;=:%-]*@)?[^\s@]*", url, re.ASCII):
-            raise ValueError(
-                "must have special characters of the password percent-encoded, such as %2F for /"
-            )
+            rule = "must have special characters of the password percent-encoded, such as %2F for /"
+            raise broken("secret", rule)
+        try:
+            PostgresUrl.parse(url)
+        except ValueError as error:
+            raise broken("secret", str(error)) from None
     elif not re.fullmatch("sqlite:///.+", url):
         raise ValueError(
             'must be "sqlite:///relative/path.db", "sqlite:////absolute/path.db", '
@@ -86,6 +90,12 @@ class StoreSettings(SettingsModel):
         """The URL without user, password and query, for logs."""
         parts = urlsplit(self.url.reveal())
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def postgres(self) -> PostgresUrl | None:
+        """None for SQLite."""
+        url = self.url.reveal()
+        return None if url.startswith("sqlite:") else PostgresUrl.parse(url)
 
 
 class PenpotSettings(SettingsModel):

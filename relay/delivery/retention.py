@@ -1,4 +1,5 @@
-"""Deletes events older than the retention from the store, in small transactions."""
+"""Deletes events older than the retention from the store, in small transactions, and returns their
+space to the file system."""
 
 import asyncio
 import logging
@@ -37,7 +38,8 @@ class Retention:
     async def run(self) -> None:
         while not self._stop.is_set():
             pruned = await self._prune() if self._clock_is_trusted() else 0
-            await pause(BATCH_DELAY if pruned == PRUNE_BATCH_SIZE else PRUNE_INTERVAL, self._stop)
+            has_more = pruned == PRUNE_BATCH_SIZE or await self._shrink()
+            await pause(BATCH_DELAY if has_more else PRUNE_INTERVAL, self._stop)
 
     async def _prune(self) -> int:
         try:
@@ -49,3 +51,11 @@ class Retention:
         if pruned:
             log.info("deleted %d events older than the retention", pruned)
         return pruned
+
+    async def _shrink(self) -> bool:
+        """One step; whether there is more."""
+        try:
+            return await self._store.shrink()
+        except StoreUnavailable as error:
+            log.warning("the store can't be shrunk: %s", error)
+            return False

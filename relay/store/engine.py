@@ -163,6 +163,10 @@ class Engine(ABC):
         Raises ``StoreUnusable`` if this engine has another way to back up; the text names it.
         """
 
+    async def shrink(self) -> bool:
+        """Return some of the space of deleted rows to the file system; whether there is more."""
+        return False
+
     @abstractmethod
     async def disk_space(self) -> DiskSpace:
         """What the store uses."""

@@ -6,12 +6,18 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from relay.store.base import Store
 from relay.store.engine import INSERT_EVENTS_SQL, Rows, Statement, Steps, Work
+from relay.store.postgres_errors import POOLER_ADVICE
 from relay.store.postgres_pool import PostgresPool, execute, run
-from relay.store.postgres_replicas import NotificationListener, PostgresLeases, notify_queues
+from relay.store.postgres_replicas import (
+    ChangePoller,
+    NotificationListener,
+    PostgresLeases,
+    notify_queues,
+)
+from relay.store.postgres_url import PostgresUrl
 from relay.store.records import DiskSpace, NewEvent, StoreUnavailable, StoreUnusable
 
 T = TypeVar("T")
@@ -26,6 +32,12 @@ _SIZE_SQL = (
     " WHERE nspname = 'relay' AND relkind = 'r'"
 )
 _NOTIFY_EVENTS_SQL = "SELECT pg_notify('relay_events', '')"
+_INTAKE_SQL = (
+    f"WITH inserted AS ({INSERT_EVENTS_SQL})"
+    f" {_NOTIFY_EVENTS_SQL}, current_setting('synchronous_commit')"
+)
+"""A pooler that is set to transaction mode under a running Relay drops the setting, and an answer
+204 would promise too much."""
 
 
 class PostgresStore(Store):
@@ -36,10 +48,9 @@ class PostgresStore(Store):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        parts = urlsplit(url)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.pool = PostgresPool(url, place)
-        self.intake_pool = PostgresPool(url, place, _INTAKE_CONNECTIONS_COUNT)
+        self._url = PostgresUrl.parse(url)
+        self.pool = PostgresPool(self._url)
+        self.intake_pool = PostgresPool(self._url, _INTAKE_CONNECTIONS_COUNT)
         self._intake = PostgresIntake(self.intake_pool)
         self.leases = PostgresLeases(self.pool, self.intake_pool)
         self.unserved_sql = self.leases.unserved_sql
@@ -48,10 +59,10 @@ class PostgresStore(Store):
     async def open(self, *, service: bool = True) -> None:
         await self.pool.prepare(service=service)
         await self.pool.open()
+        await self.intake_pool.open()
         if not service:
             return
         try:
-            await self.intake_pool.open()
             await self.leases.open()
         except (StoreUnusable, StoreUnavailable) as error:
             await self.intake_pool.close()
@@ -112,7 +123,8 @@ class PostgresStore(Store):
     def listen(
         self, on_events: Callable[[], None], on_queues: Callable[[Collection[str]], None]
     ) -> None:
-        self._listener = NotificationListener(self.pool, on_events, on_queues)
+        listener = ChangePoller if self._url.transaction_mode else NotificationListener
+        self._listener = listener(self.pool, on_events, on_queues)
 
     async def backup(self, path: Path) -> None:
         raise StoreUnusable(f"to back up {self.pool.place} run pg_dump --schema=relay")
@@ -163,13 +175,17 @@ class PostgresIntake:
         finally:
             self._task = None
 
+    async def _insert(self, columns: Sequence[Sequence[Any]]) -> None:
+        async with self._pool.connection() as connection:
+            _, synchronous = await connection.fetchrow(_INTAKE_SQL, *columns) or ("", "")
+            if synchronous != "on":
+                raise StoreUnavailable(f"synchronous_commit is {synchronous}: {POOLER_ADVICE}")
+
     async def _commit(self, batch: list[tuple[NewEvent, asyncio.Future[None]]]) -> None:
         error: Exception | None = None
         columns = list(zip(*(event for event, _ in batch), strict=True))
-        sql = f"WITH inserted AS ({INSERT_EVENTS_SQL}) {_NOTIFY_EVENTS_SQL}"
         try:
-            async with self._pool.connection() as connection:
-                await connection.execute(sql, *columns)
+            await self._insert(columns)
             self._last_error = ""
         except StoreUnavailable as unavailable:
             self._last_error = str(unavailable)

@@ -1,4 +1,4 @@
-"""Connection pools for PostgreSQL, how statements run, and the meaning of the driver's errors."""
+"""Connection pools for PostgreSQL, also through a connection pooler, and how statements run."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 from relay.store.engine import Rows, Statement, Steps
+from relay.store.postgres_errors import (
+    DRIVER_ERRORS,
+    POOLER_ADVICE,
+    available,
+    sentence,
+    without,
+)
+from relay.store.postgres_url import PostgresUrl
 from relay.store.records import StoreUnavailable, StoreUnusable
 from relay.store.schema import postgres_schema
 
@@ -20,119 +28,163 @@ MAX_CONNECTIONS = 8  # of one pool
 CONNECTION_TIMEOUT = 2.5
 """Seconds to get a connection, and for each statement; Penpot's timeout is 4."""
 STEP_TIMEOUT = 3600.0  # seconds; a step of the schema can rewrite a large table
+MODE_PROBES_COUNT = 5
 _LOCK_SCHEMA_SQL = "SELECT pg_advisory_xact_lock(7305884302)"  # an arbitrary number of Relay's own
-_SESSION_SETTINGS = {
-    "application_name": "relay",
+_SETTINGS = {
     # the answer 204 promises that an event is on disk, whatever the database's own setting
     "synchronous_commit": "on",
     # a replica that hangs, or whose machine failed, must not hold locks longer than its lease
     "idle_in_transaction_session_timeout": "4s",
     "statement_timeout": "4s",
 }
-
-# Errors of a statement or its data. All other server errors (it starts, stops, is full, or
-# cancelled the statement) may be temporary.
-_STATEMENT_ERRORS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.SyntaxOrAccessError,
-    asyncpg.InvalidTransactionStateError,
-)
-# Subclasses of these that may be temporary: the server is a standby, ended an idle transaction, or
-# the role's privileges are missing.
-_TEMPORARY_ERRORS = (
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InsufficientPrivilegeError,
-)
+_READ_SETTINGS_SQL = "SELECT " + ", ".join(f"current_setting('{name}')" for name in _SETTINGS)
 
 
-@contextlib.contextmanager
-def available() -> Iterator[None]:
-    """Turn temporary errors into ``StoreUnavailable``; its text contains no address."""
-    try:
-        yield
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,  # raised if the connection ends as a statement begins
-        OSError,
-        TimeoutError,
-    ) as error:
-        if isinstance(error, _STATEMENT_ERRORS) and not isinstance(error, _TEMPORARY_ERRORS):
-            raise
-        raise StoreUnavailable(f"PostgreSQL: {type(error).__name__}") from None
+def _set_sql(scope: str) -> str:
+    """``scope`` is SESSION, or LOCAL for the current transaction."""
+    return "; ".join(f"SET {scope} {name} = '{value}'" for name, value in _SETTINGS.items())
 
 
 class PostgresPool:
-    def __init__(self, url: str, place: str, max_connections: int | None = None) -> None:
-        """``place`` is the address without a password, for error texts; ``max_connections`` is
-        ``MAX_CONNECTIONS`` by default."""
+    """Behind a pooler in transaction mode the server's connection, with its settings and prepared
+    statements, belongs to Relay only during a transaction. There each use of a connection is one
+    transaction, which begins with Relay's settings."""
+
+    def __init__(self, url: PostgresUrl, max_connections: int | None = None) -> None:
+        """``max_connections`` is ``MAX_CONNECTIONS`` by default."""
         self._url = url
-        self.place = place
+        self.place = url.place
         self._max_connections = max_connections
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def prepare(self, *, service: bool) -> None:
-        """Check the schema; the service creates or upgrades it. Raises ``StoreUnusable``."""
+        """Check the pooler's mode and the schema; the service creates or upgrades it. Raises
+        ``StoreUnusable``."""
         schema, place = postgres_schema(), f"the schema relay in {self.place}"
         with self._usable():
-            connection = await asyncpg.connect(
-                self._url, timeout=CONNECTION_TIMEOUT, command_timeout=STEP_TIMEOUT
-            )
-            try:
-                async with connection.transaction():
-                    await connection.execute(_LOCK_SCHEMA_SQL)
-                    steps = schema.upgrade(place) if service else schema.require(place)
-                    await run(connection, steps)
-            finally:
-                await connection.close(timeout=CONNECTION_TIMEOUT)
+            if not self._url.transaction_mode:
+                await self._require_session_mode()
+            async with self._connected(STEP_TIMEOUT) as connection, connection.transaction():
+                await connection.execute(f"SET LOCAL statement_timeout = '{STEP_TIMEOUT:.0f}s'")
+                await connection.execute(_LOCK_SCHEMA_SQL)
+                steps = schema.upgrade(place) if service else schema.require(place)
+                await run(connection, steps)
+
+    async def _require_session_mode(self) -> None:
+        """Raises ``StoreUnusable`` if transactions of one connection reach several connections of
+        the server, or those of two connections the same one.
+
+        Without a pooler the server announces its process by the right number. Under load a pooler
+        in transaction mode may return the same connections by chance, hence several attempts.
+        """
+        async with self._connected() as one:
+            process = await _process(one)
+            if process == one.get_server_pid():
+                return
+            async with self._connected() as other:
+                for _ in range(MODE_PROBES_COUNT):
+                    async with other.transaction():
+                        if await _process(other) == process or await _process(one) != process:
+                            raise StoreUnusable(
+                                f"{self.place} is a connection pooler in transaction mode: "
+                                f"{POOLER_ADVICE}"
+                            )
+
+    @contextlib.asynccontextmanager
+    async def _connected(
+        self, command_timeout: float | None = None
+    ) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A connection outside the pool that has no prepared statements."""
+        arguments = self._arguments() | {"statement_cache_size": 0}
+        if command_timeout:
+            arguments["command_timeout"] = command_timeout
+        if self._url.connect_timeout:
+            arguments["timeout"] = self._url.connect_timeout
+        connection = await asyncpg.connect(**arguments)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "dsn": self._url.dsn,
+            "timeout": min(self._url.connect_timeout or CONNECTION_TIMEOUT, CONNECTION_TIMEOUT),
+            "command_timeout": CONNECTION_TIMEOUT,
+        }
+        if self._url.transaction_mode:
+            arguments["statement_cache_size"] = 0
+        if self._url.tls is not None:
+            arguments["ssl"] = self._url.tls
+        if "application_name=" not in self._url.dsn:
+            arguments["server_settings"] = {"application_name": "relay"}
+        return arguments
 
     async def open(self) -> None:
         """Raises ``StoreUnusable``."""
         with self._usable():
             self._pool = await asyncpg.create_pool(
-                self._url,
+                **self._arguments(),
                 min_size=0,
                 max_size=self._max_connections or MAX_CONNECTIONS,
-                timeout=CONNECTION_TIMEOUT,
-                command_timeout=CONNECTION_TIMEOUT,
-                server_settings=_SESSION_SETTINGS,
+                init=self._set_up,
                 reset=_no_reset,
             )
+
+    async def _set_up(self, connection: "asyncpg.Connection[Any]") -> None:
+        """Apply the settings to a new connection, not as it starts, since a pooler refuses or
+        ignores them there. Raises ``StoreUnavailable`` unless they apply."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._url.transaction_mode:
+                await stack.enter_async_context(connection.transaction())
+            scope = "LOCAL" if self._url.transaction_mode else "SESSION"
+            await connection.execute(_set_sql(scope))
+            values = tuple(await connection.fetchrow(_READ_SETTINGS_SQL) or ())
+        for (name, value), actual in zip(_SETTINGS.items(), values, strict=True):
+            if actual != value:
+                raise StoreUnavailable(
+                    f"PostgreSQL: {name} is {actual!r} after Relay has set it to {value!r}: "
+                    "the pooler in front of the database must pass SET on"
+                )
 
     @contextlib.contextmanager
     def _usable(self) -> Iterator[None]:
         try:
             yield
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise StoreUnusable(f"{self.place} can't be opened: {type(error).__name__}") from None
+        except (*DRIVER_ERRORS, ValueError) as error:
+            text = without(self._url.secrets, sentence(error))
+            raise StoreUnusable(f"{self.place} can't be opened: {text}") from None
 
     @contextlib.asynccontextmanager
     async def single_connection(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
         """A connection outside the pool. Raises ``StoreUnavailable``."""
-        with available():
-            connection = await asyncpg.connect(
-                self._url, timeout=CONNECTION_TIMEOUT, command_timeout=CONNECTION_TIMEOUT
-            )
-            try:
+        with available(self._url.secrets):
+            async with self._connected() as connection:
                 yield connection
-            finally:
-                connection.terminate()
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:
-        """Raises ``StoreUnavailable``."""
+        """Each statement is a transaction; in transaction mode all of them are one. Raises
+        ``StoreUnavailable``."""
         if self._pool is None:
             raise StoreUnavailable("PostgreSQL: the store is closed")
-        with available():
+        with available(self._url.secrets):
             async with self._pool.acquire(timeout=CONNECTION_TIMEOUT) as connection:
-                yield connection
+                if not self._url.transaction_mode:
+                    yield connection
+                    return
+                async with connection.transaction():
+                    await connection.execute(_set_sql("LOCAL"))
+                    yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            if connection.is_in_transaction():
+                yield connection
+                return
+            async with connection.transaction():
+                yield connection
 
     async def close(self) -> None:
         """Close idle connections, and cut those that do not close in time."""
@@ -147,8 +199,15 @@ class PostgresPool:
 
 
 async def _no_reset(connection: "asyncpg.Connection[Any]") -> None:
-    """Relay changes no session state, so a reset would be a wasted round trip; asyncpg itself rolls
-    back an open transaction."""
+    """Relay changes no session state after it has set up a connection, so a reset would be a wasted
+    round trip; asyncpg itself rolls back an open transaction."""
+
+
+async def _process(connection: "asyncpg.Connection[Any]") -> int:
+    """The server's process behind a transaction: the current one, or one of its own."""
+    async with connection.transaction():
+        process: int = await connection.fetchval("SELECT pg_backend_pid()")
+    return process
 
 
 async def run(connection: Any, steps: Steps[T]) -> T:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from relay.store.engine import Statement, Steps
+from relay.store.postgres_errors import sentence
 from relay.store.postgres_pool import PostgresPool
 from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
 
@@ -20,6 +21,7 @@ HEARTBEAT_INTERVAL = 2.0  # seconds
 HEARTBEAT_RETRY_DELAY = 0.3  # seconds; several retries fit into ``LEASE_TTL``
 LEASE_TTL = 6.0  # seconds from a replica's last heartbeat until others may take over its leases
 RECONNECT_DELAY = 1.0  # seconds
+CHANGE_POLL_INTERVAL = 1.0  # seconds
 NOTIFY_BATCH_SIZE = 50  # queue names in one payload, which PostgreSQL limits to 8,000 bytes
 
 _HEARTBEAT_SQL = (
@@ -37,6 +39,7 @@ _QUEUE_OWNERS_SQL = (
     "SELECT queue, (SELECT owner FROM relay.leases WHERE name = 'queue:' || queue FOR SHARE)"
     " FROM (SELECT DISTINCT queue FROM relay.deliveries WHERE id = ANY($1::int8[])) AS queues"
 )
+_LAST_IDS_SQL = "SELECT (SELECT max(id) FROM relay.events), (SELECT max(id) FROM relay.deliveries)"
 _NOTIFY_QUEUES_SQL = "SELECT pg_notify('relay_queues', unnest($1::text[]))"
 
 
@@ -135,9 +138,8 @@ class PostgresLeases:
                 delay = HEARTBEAT_INTERVAL
             except Exception as error:  # noqa: BLE001 - without heartbeats all leases are lost
                 self._no_takeover_until = self._clock() + LEASE_TTL
-                reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
                 level = logging.WARNING if delay == HEARTBEAT_INTERVAL else logging.DEBUG
-                log.log(level, "heartbeat failed: %s", reason)
+                log.log(level, "heartbeat failed: %s", sentence(error))
                 delay = HEARTBEAT_RETRY_DELAY
 
     async def _heartbeat(self) -> None:
@@ -192,8 +194,7 @@ class NotificationListener:
                     self._on_events()  # earlier notifications were lost
                     await lost.wait()
             except Exception as error:  # noqa: BLE001 - it reconnects after any error
-                reason = error if isinstance(error, StoreUnavailable) else type(error).__name__
-                log.debug("not connected for notifications: %s", reason)
+                log.debug("not connected for notifications: %s", sentence(error))
             await asyncio.sleep(RECONNECT_DELAY)
 
     def _receive_events(self, *_: Any) -> None:
@@ -203,3 +204,21 @@ class NotificationListener:
         queues = json.loads(str(payload))
         if queues:
             self._on_queues(queues)
+
+
+class ChangePoller(NotificationListener):
+    """Instead of LISTEN, which needs a session of its own: polls for events and deliveries of other
+    replicas. The queues poll for theirs themselves."""
+
+    async def _listen(self) -> None:
+        last: tuple[Any, ...] | None = None
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    ids = tuple(await connection.fetchrow(_LAST_IDS_SQL) or ())
+                if ids != last:
+                    self._on_events()
+                last = ids
+            except Exception as error:  # noqa: BLE001 - it continues after any error
+                log.debug("can't poll for changes: %s", sentence(error))
+            await asyncio.sleep(CHANGE_POLL_INTERVAL)

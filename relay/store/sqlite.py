@@ -20,6 +20,7 @@ from relay.store.base import Store
 from relay.store.engine import INSERT_EVENTS_SQL, Rows, Statement, Steps, Work
 from relay.store.records import DiskSpace, NewEvent, StoreMissing, StoreUnavailable, StoreUnusable
 from relay.store.schema import sqlite_schema
+from relay.store.sqlite_files import require_usable
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Cursor], T] | NewEvent
@@ -29,6 +30,9 @@ WAL_SIZE_LIMIT = 32 * 1024 * 1024
 """Bytes to which SQLite truncates the write-ahead log; a long read makes it grow beyond."""
 ACCEPT_TIMEOUT = 3.5  # seconds until ``accept`` gives up; Penpot's timeout is 4
 INSERT_BATCH_SIZE = 64  # rows in one statement, of which there is one for each number of rows
+SHRINK_PAGES_COUNT = 200  # pages of 4 KB in one step, which takes some milliseconds
+MAX_FREE_SHARE = 10
+"""A tenth of the file may be free: events to come fill it, and moving pages costs writes."""
 PREPARED_STATEMENTS_COUNT = 256  # of one connection
 
 _UNNEST_PATTERN = re.compile(r"(?: FROM|,) unnest\([^()]*\) AS new \((?P<columns>[^()]*)\)")
@@ -58,6 +62,7 @@ class SqliteStore(Store):
     async def open(self, *, service: bool = True) -> None:
         with contextlib.ExitStack() as resources:
             try:
+                require_usable(self._path)
                 if service:
                     self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     resources.enter_context(self._lock())
@@ -116,7 +121,9 @@ class SqliteStore(Store):
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT}")
             if upgrading:
-                connection.execute("PRAGMA journal_mode = WAL")  # stored in the file
+                # both are stored in the file, the first one only before anything else is
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
                 upgrade(connection, str(self._path))
             else:
                 _run(sqlite_schema().require(str(self._path)), connection.cursor())
@@ -151,6 +158,9 @@ class SqliteStore(Store):
 
     async def backup(self, path: Path) -> None:
         await self._reader.submit(lambda cursor: _copy(cursor.connection, path))
+
+    async def shrink(self) -> bool:
+        return await self._writer.submit(_shrink)
 
     async def disk_space(self) -> DiskSpace:
         try:
@@ -243,6 +253,20 @@ def translated(sql: str, count: int = 1) -> str:
         rows = ", ".join(in_dialect(values, row) for row in range(count))
         return f"{in_dialect(sql[: insert.start()])} VALUES {rows}{in_dialect(sql[insert.end() :])}"
     return in_dialect(sql.replace(unnest[0], "") if unnest else sql)
+
+
+def _shrink(cursor: sqlite3.Cursor) -> bool:
+    def free_pages() -> int:
+        ((free,),) = cursor.execute("PRAGMA freelist_count")
+        ((total,),) = cursor.execute("PRAGMA page_count")
+        return int(free) - int(total) // MAX_FREE_SHARE
+
+    before = free_pages()
+    if before < SHRINK_PAGES_COUNT:
+        return False
+    for _ in range(SHRINK_PAGES_COUNT):  # the module ends the statement after one page
+        cursor.execute("PRAGMA incremental_vacuum(1)")
+    return SHRINK_PAGES_COUNT <= free_pages() < before
 
 
 def _inode(path: str) -> tuple[int, int] | None:

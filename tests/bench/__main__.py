@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench.capacity import backlog, backlog_postgres, queues, retention
+from tests.bench.capacity import backlog, backlog_postgres, queues, retention, shrink
 from tests.bench.inspector import inspector, inspector_postgres
 from tests.bench.lookups import lookups
 from tests.bench.replicas import accepts_postgres, replicas, takeover
@@ -33,6 +33,7 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "backlog-postgres": backlog_postgres,
     "queues": queues,
     "retention": retention,
+    "shrink": shrink,
     "replicas": replicas,
     "takeover": takeover,
     "sync": sync,

@@ -5,10 +5,12 @@ import contextlib
 import os
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import httpx
 
+from relay.delivery.retention import PRUNE_BATCH_SIZE
 from relay.store import store_at
 from tests.bench import load
 from tests.bench.common import (
@@ -28,6 +30,7 @@ from tests.service import JSON, SECRET, Service
 SIZES = [int(size) for size in os.environ.get("RELAY_BENCH_SIZES", "1000,1000000").split(",")]
 """Waiting messages."""
 QUEUES = [int(count) for count in os.environ.get("RELAY_BENCH_QUEUES", "1,100,10000").split(",")]
+SHRUNK_EVENTS = 200_000
 MESSAGES = 1000
 """Messages that are timed, after the first hundred."""
 
@@ -178,6 +181,28 @@ async def retention() -> None:
             pruned = old - await _old(service)
             assert bool(pruned) == bool(old)
             say("retention", pruned=pruned, **quantiles(times))
+
+
+async def shrink() -> None:
+    """The size of a file in MB, before and after three quarters of its events are deleted, and how
+    long intake waits for one step in which the file shrinks."""
+    with relay(slack(1, 1, '["fonts"]'), start=False) as service:
+        await fill(_store(service), SHRUNK_EVENTS, age=40 * 86400.0, state="sent")
+        file = Path(_store(service).removeprefix("sqlite:///"))
+        before = file.stat().st_size
+        store = store_at(_store(service))
+        await store.open()
+        for _ in range(SHRUNK_EVENTS * 3 // 4 // PRUNE_BATCH_SIZE):
+            await store.prune(time.time(), PRUNE_BATCH_SIZE)
+        times, has_more = [], True
+        while has_more:
+            begun = time.perf_counter()
+            has_more = await store.shrink()
+            times.append(time.perf_counter() - begun)
+        await store.close()
+        say(
+            "shrink", before=before // 10**6, after=file.stat().st_size // 10**6, **quantiles(times)
+        )
 
 
 async def _old(service: Service) -> int:

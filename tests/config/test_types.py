@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.config.load import ConfigError, load
+from relay.config.load import ConfigError, load, warnings
 from tests.config.files import CHANNEL, MAIL, MATRIX, SLACK, SMTP, TEAM, problems_of, write
 
 CASES = {
@@ -167,3 +167,22 @@ def test_an_unencoded_password_in_a_url_is_refused_and_not_shown(
     assert "hunter" not in str(caught.value)
     for good in ("postgresql://relay:hunter%2F2@db/relay", "postgresql:///relay?host=/run/pg"):
         load(write(tmp_path, f'{TEAM}[store]\nurl = "{good}"'))
+
+
+def test_parameters_of_a_database_are_checked_and_named(tmp_path: Path) -> None:
+    text = TEAM + '[store]\nurl = "postgresql://db/relay?password=hunter2&{}"'
+    path = write(tmp_path, text.format("channel_binding=require&hostaddr=10.0.0.1"))
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert "store.url = ***: parameter channel_binding: must be disable or prefer" in problem
+    assert "; parameter hostaddr is not supported; known: " in problem
+    assert "hunter2" not in problem
+    advice = warnings(load(write(tmp_path, text.format("keepalives_idle=30&gssencmode=disable"))))
+    assert any(one.startswith("store.url: parameter keepalives_idle has no") for one in advice)
+    assert any(one.startswith("store.url is in the config file as plain") for one in advice)
+    assert "hunter2" not in str(advice)
+    for bad in ("postgresql://db/relay?password=hunter 2", "postgres:/db/relay?password=hunter2"):
+        with pytest.raises(ConfigError) as caught:
+            load(write(tmp_path, f'{TEAM}[store]\nurl = "{bad}"'))
+        assert "hunter" not in str(caught.value)

@@ -39,3 +39,23 @@ async def test_old_events_are_deleted_after_the_grace_time_if_the_clock_is_trust
     task.stop()
     await running
     await store.close()
+
+
+async def test_the_space_of_deleted_events_is_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping_module, "BATCH_DELAY", 0.001)
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    for number in range(8):
+        body = b"x" * 2_000_000
+        await store.accept(NewEvent("acme", "", body, bytes([number]), f"{number}", "ignored"))
+    task = Retention(store, 50.0)
+    running = asyncio.create_task(task.run())
+    async with asyncio.timeout(60):
+        while (await store.fetch("PRAGMA page_count"))[0][0] > 500:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    task.stop()
+    await running
+    await store.close()
+    assert (tmp_path / "relay.db").stat().st_size < 2_000_000

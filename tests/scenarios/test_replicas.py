@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 
 from relay.penpot.samples import SAMPLES
 from tests.servers.channels import slack_channel
@@ -39,10 +40,18 @@ def replica(
     return service
 
 
+@pytest.mark.parametrize("way", ["direct", "pooled"])
 def test_replicas_send_each_event_once_in_order_despite_a_kill(
-    tmp_path: Path, postgres: Postgres, slack_server: RunningSlack
+    tmp_path: Path,
+    postgres: Postgres,
+    slack_server: RunningSlack,
+    way: str,
+    request: pytest.FixtureRequest,
 ) -> None:
+    """Also behind a pooler in transaction mode."""
     url = postgres.fresh()
+    if way == "pooled":
+        url = request.getfixturevalue("transaction_pooler")(url)
     one = replica(tmp_path / "one", url, slack_server)
     other = replica(tmp_path / "other", url, slack_server)
     try:

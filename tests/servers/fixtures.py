@@ -14,6 +14,7 @@ import trustme
 from relay.channels.slack import settings as slack_settings
 from tests.penpot.standin import StandIn
 from tests.servers.loopback import in_thread
+from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import Postgres
 from tests.servers.slack import WEBHOOK_PATH, Slack
 from tests.servers.smtp import MailServer
@@ -60,6 +61,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """One database server per test session."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def transaction_pooler(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """The URL of a database through one PgBouncer in transaction mode, as Relay's config has it."""
+    folder = tmp_path_factory.mktemp("pgbouncer")
+    with pgbouncer(postgres, folder, "transaction") as pooled:
+        yield lambda url: f"{pooled(url)}?pgbouncer=true&connect_timeout=30"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """A real PostgreSQL from a wheel, on its own socket."""
 
+import contextlib
 import os
 import signal
+import subprocess
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,8 @@ class Postgres:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):  # it may be stopped
+            self.stop()  # at once: a regular stop writes all databases to disk
         self._server.cleanup()
 
     def fresh(self) -> str:
@@ -34,6 +38,12 @@ class Postgres:
         name = f"relay_{uuid.uuid4().hex[:12]}"
         self._server.psql(f"CREATE DATABASE {name};")
         return str(self._server.get_uri(database=name))
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of its socket, for other processes of its user: another pytest may close the
+        folders above it."""
+        return Path(f"/proc/{self._server.get_pid()}/cwd")
 
     def stop(self) -> None:
         """Crash: unflushed data is lost, and connections are cut."""

@@ -1,4 +1,4 @@
-"""An empty, open store of either engine."""
+"""An empty, open store of either engine, and of PostgreSQL behind a pooler in transaction mode."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,12 +22,15 @@ def url(postgres: Postgres) -> str:
     return postgres.fresh()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
     if request.param == "sqlite":
         store = store_at(f"sqlite:///{path}")
     else:
-        store = store_at(request.getfixturevalue("postgres").fresh())
+        url = request.getfixturevalue("postgres").fresh()
+        if request.param == "pgbouncer":
+            url = request.getfixturevalue("transaction_pooler")(url)
+        store = store_at(url)
     await store.open()
     for name in ("fan-out", "sync", "queue:a", "queue:b", "queue:queue", "queue:acme/ops"):
         assert await store.acquire_lease(name)

@@ -16,9 +16,19 @@ from relay.store.records import (
     NewDelivery,
     StoreUnavailable,
 )
+from tests.servers.postgres import Postgres
 from tests.store.replicas import event, replica, stop_heartbeats, with_delivery
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def url(request: pytest.FixtureRequest, postgres: Postgres) -> str:
+    """Of an empty database, also behind a pooler in transaction mode."""
+    url = postgres.fresh()
+    if request.param == "pooled":
+        url = request.getfixturevalue("transaction_pooler")(url)
+    return url
 
 
 async def test_a_lease_is_held_by_one_at_a_time(url: str) -> None:
@@ -184,6 +194,7 @@ async def acquired(store: PostgresStore, name: str) -> bool:
         return False
 
 
+@pytest.mark.parametrize("url", ["direct"], indirect=True)
 async def test_replicas_notify_each_other(url: str) -> None:
     events, queues = asyncio.Event(), asyncio.Queue[set[str]]()
     other = PostgresStore(url)
@@ -195,4 +206,30 @@ async def test_replicas_notify_each_other(url: str) -> None:
             await asyncio.sleep(0.05)
         await one.announce("acme", "x", [NewDelivery("acme/ops", "k", "m")])
         assert await queues.get() == {"acme/ops"}
+    await other.close()
+
+
+@pytest.mark.parametrize("url", ["pooled"], indirect=True)
+async def test_behind_a_pooler_replicas_poll_for_events_of_others(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_replicas, "CHANGE_POLL_INTERVAL", 0.05)
+    polled = asyncio.Event()
+    other = PostgresStore(url)
+    other.listen(polled.set, lambda _: None)
+    await other.open()
+    async with replica(url) as one, asyncio.timeout(20):
+        await polled.wait()
+        for number in range(3):  # also after an error
+            await one.accept(event(number))
+            await polled.wait()
+            await asyncio.sleep(0.2)
+            polled.clear()
+            await asyncio.sleep(0.2)
+            assert not polled.is_set()  # nothing changed
+            async with one.pool.connection() as connection:
+                await connection.execute("ALTER TABLE relay.events RENAME TO elsewhere")
+            await asyncio.sleep(0.1)
+            async with one.pool.connection() as connection:
+                await connection.execute("ALTER TABLE relay.elsewhere RENAME TO events")
     await other.close()

@@ -42,6 +42,46 @@ async def test_the_write_ahead_log_is_truncated_after_a_long_read(
     assert wal.stat().st_size <= WAL_SIZE_LIMIT
 
 
+async def test_the_file_shrinks_after_pruning(store: SqliteStore, tmp_path: Path) -> None:
+    file = tmp_path / "relay.db"
+    for number in range(20):
+        await store.accept(event(number)._replace(state="ignored", received_at=float(number)))
+    large = file.stat().st_size
+    assert large > 30 * MIB
+    assert not await store.shrink()
+
+    assert await store.prune(15.0, 99) == 15
+    steps = 1
+    while await store.shrink():
+        steps += 1
+    assert steps > 10  # each one is short, so that intake does not wait
+    await store.backup(tmp_path / "copy.db")
+    await store.close()
+    assert 10 * MIB < file.stat().st_size < 13 * MIB  # a tenth may be free
+    for path in (file, tmp_path / "copy.db"):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # incremental
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    await store.open()
+    entries = await store.log(team="acme", state=None, limit=99)
+    assert [entry.event.id for entry in entries] == [20, 19, 18, 17, 16]
+
+
+async def test_a_file_that_can_not_shrink_ends_the_attempts(tmp_path: Path) -> None:
+    """It was made without ``auto_vacuum``."""
+    path = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE x (y); ")
+        connection.execute("DROP TABLE x")
+    store = SqliteStore(path)
+    await store.open()
+    for number in range(5):
+        await store.accept(event(number)._replace(state="ignored"))
+    assert await store.prune(1.0, 99) == 5
+    assert not await store.shrink()
+    await store.close()
+
+
 async def test_writes_to_a_removed_or_replaced_file_are_refused(
     store: SqliteStore, tmp_path: Path
 ) -> None:
