@@ -11,13 +11,14 @@ import httpx
 from relay import bounded_http
 from relay.bounded_http import UnusableAnswer
 from relay.channels import open_channel, override_formats
-from relay.channels.base import Finding
+from relay.channels.base import Finding, KeyValueStore
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.delivery.notices import notice_samples
 from relay.delivery.pipeline import EventSource, examples
+from relay.delivery.queues import StoredKeyValues
 from relay.intake import use_key
 from relay.messages.lint import Problem
 from relay.messages.templates import Templates, check
@@ -77,8 +78,10 @@ async def examine(
                     yield subject, webhook
                     if fix is not None and fixes is not None:
                         fixes.append(fix)
-    queues = config.queues()
-    results = await asyncio.gather(*(_check_channel(settings) for settings in queues.values()))
+        queues = config.queues()
+        # With what the queues know, such as the new room of one that was replaced.
+        kv = None if store is None else StoredKeyValues(store)
+        results = await asyncio.gather(*(_check_channel(each, kv) for each in queues.values()))
     for name, findings in zip(queues, results, strict=True):
         for finding in findings:
             yield name, finding
@@ -216,12 +219,12 @@ def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-async def _check_channel(settings: AnyChannel) -> list[Finding]:
+async def _check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list[Finding]:
     """Any exception becomes a finding, so that the other channels are still reported. The finding
     names only its type: the text may contain a response or an address."""
     problem = "can't be opened ({}): check its settings"
     try:
-        channel = open_channel(settings)
+        channel = open_channel(settings, kv)
         problem = "unexpected response ({}): check the address"
         async with asyncio.timeout(CHECK_TIMEOUT):
             try:

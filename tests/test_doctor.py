@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from relay import doctor
-from relay.channels.base import Finding
+from relay.channels import stdout
+from relay.channels.base import Finding, KeyValueStore
 from relay.channels.stdout import StdoutSettings
 from relay.cli import main
 from relay.config.secret import Secret
@@ -151,6 +152,32 @@ async def test_another_teams_template_folder_is_no_problem(tmp_path: Path) -> No
             if subject == "templates"
         ]
         assert [finding.ok for finding in findings] == [is_ok]
+
+
+async def test_the_doctor_knows_what_the_queues_have_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would report a room or channel that the queue reaches under its new id."""
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    await store.put_value("new-room", "!new:relay.test")
+    await store.close()
+    seen: list[str | None] = []
+
+    class Remembers:
+        def __init__(self, _: object, kv: KeyValueStore) -> None:
+            self._kv = kv
+
+        async def check(self) -> list[Finding]:
+            seen.append(await self._kv.get("new-room", 3600.0))
+            return []
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(stdout, "StdoutChannel", Remembers)
+    await channel_findings(StdoutSettings(type="stdout", name="a"), "http://127.0.0.1:9", tmp_path)
+    assert seen == ["!new:relay.test"] * 2
 
 
 async def test_an_unexpected_response_is_a_finding(tmp_path: Path) -> None:

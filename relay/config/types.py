@@ -126,7 +126,7 @@ def web_address(value: str) -> SplitResult | None:
     return parts if is_valid and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
 
 
-def _http_url(value: str) -> str:
+def http_url(value: str) -> str:
     parts = web_address(value)
     if parts is None:
         raise ValueError('must be a web address such as "https://design.example.com"')
@@ -157,7 +157,7 @@ AsTuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) 
 Texts = Annotated[tuple[str, ...], AsTuple]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 CaFile = Annotated[FilePath, AfterValidator(_authority)]
 Token = Annotated[

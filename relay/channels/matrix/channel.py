@@ -23,6 +23,7 @@ from relay.channels.matrix.check import check
 from relay.channels.matrix.client import MatrixApi
 from relay.channels.matrix.content import Image, relation, render, replacement
 from relay.channels.matrix.direct import DirectRooms
+from relay.channels.matrix.rooms import ConfiguredRoom, RoomUpgrades
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.pictures import PictureUploads
 from relay.messages.message import Mention, Message, Picture
@@ -48,9 +49,10 @@ class MatrixChannel:
 
     def __init__(self, settings: MatrixSettings, kv: KeyValueStore) -> None:
         self._settings = settings
-        self._room = "" if settings.room.startswith("#") else settings.room
         self._api = MatrixApi(settings)
-        self._direct = DirectRooms(self._api, kv)
+        self._upgrades = RoomUpgrades(self._api, kv)
+        self._room = ConfiguredRoom(self._api, self._upgrades, settings.room)
+        self._direct = DirectRooms(self._api, self._upgrades, kv)
         self._pictures = PictureUploads(
             "Matrix", self._api.account, self._api.upload, kv, _PICTURE_TTL
         )
@@ -64,8 +66,7 @@ class MatrixChannel:
     ) -> Receipt:
         """Post the message. ``key`` is in its transaction id, so the homeserver posts it once.
 
-        A user who is not in the room joins it, if invited or if the room is public. An alias is
-        resolved again when the room refuses.
+        A user who is not in the room joins it, if invited or if the room is public.
         """
         content = await self._content(message, picture)
         if message.to is not None:
@@ -120,8 +121,8 @@ class MatrixChannel:
             await self.update(receipt, message, key)
 
     async def check(self) -> list[Finding]:
-        removes = self._settings.edit_mode == "in-place"
-        return await collect(check(self._api, self._settings.room, removes=removes), "Matrix")
+        removes, named = self._settings.edit_mode == "in-place", self._settings.room
+        return await collect(check(self._api, self._upgrades, named, removes=removes), "Matrix")
 
     async def close(self) -> None:
         await self._api.close()
@@ -135,13 +136,14 @@ class MatrixChannel:
 
     async def _in_room(self, call: Callable[[str], Awaitable[T]]) -> T:
         """``call`` with the room's id; after a refusal, join the room and call it again."""
+        room = await self._room.current()
         try:
-            return await call(await self._room_id())
+            return await call(room)
         except DeliveryError as error:
             if error.reason not in _REFUSALS:
                 raise
-            await self._join(error)
-        return await call(await self._room_id())
+            room = await self._room.rejoin(error)
+        return await call(room)
 
     async def _related_events(self, event: str, kind: str) -> list[str]:
         """https://spec.matrix.org/latest/client-server-api/#relationships-api"""
@@ -156,7 +158,7 @@ class MatrixChannel:
     async def _redact(self, event: str, key: str) -> None:
         """https://spec.matrix.org/latest/client-server-api/#redactions"""
         path = "redact", event, f"relay.{key}.{event}"
-        await self._api.call("PUT", "rooms", await self._room_id(), *path, body={})
+        await self._api.call("PUT", "rooms", await self._room.current(), *path, body={})
 
     async def _post(self, room: str, content: dict[str, Any], key: str) -> Receipt:
         path = "send", "m.room.message", f"relay.{key}"
@@ -169,18 +171,3 @@ class MatrixChannel:
             text = f"the Matrix id of {name} is not known: add them to [people] in the config"
             raise Permanent("no_address", text)
         return await self._direct.room(person.address("matrix"))
-
-    async def _room_id(self) -> str:
-        self._room = self._room or await self._api.room_id(self._settings.room)
-        return self._room
-
-    async def _join(self, refusal: DeliveryError) -> None:
-        """Join the room after ``refusal``. Raises ``DeliveryError``."""
-        if self._settings.room.startswith("#"):
-            self._room = ""
-        try:
-            answer = await self._api.call("POST", "join", self._settings.room, body={})
-        except DeliveryError as error:
-            # For these codes the refusal of the message says more than that of the join.
-            raise (refusal if error.reason in _REFUSALS else error) from None
-        self._room = str(answer.get("room_id", self._room))

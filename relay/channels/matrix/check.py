@@ -7,39 +7,75 @@ from uuid import uuid4
 
 from relay.channels.base import DeliveryError, Finding, failed, passed
 from relay.channels.matrix.client import MatrixApi
+from relay.channels.matrix.rooms import Place, RoomUpgrades, resolve
 
 # Since this room version the creators of a room have unlimited power and no power level:
 # https://spec.matrix.org/latest/rooms/v12/
 _CREATORS_ROOM_VERSION = 12
 
 
-async def check(api: MatrixApi, named: str, *, removes: bool) -> AsyncIterator[Finding]:
+async def check(
+    api: MatrixApi, upgrades: RoomUpgrades, named: str, *, removes: bool
+) -> AsyncIterator[Finding]:
     """Check the token, and whether its user may post to the room and, where ``removes``, remove
     messages. ``named`` is the room's id or alias, or empty for direct messages."""
-    user = await api.whoami()
+    try:
+        user = await api.whoami()
+    except DeliveryError as error:
+        is_website = error.reason in ("answer", "M_UNRECOGNIZED") or "http-" in error.reason
+        delegated = await api.delegated_url() if is_website else ""
+        if not delegated:
+            raise
+        yield failed(f'{api.homeserver} is not the homeserver: set homeserver = "{delegated}".')
+        return
+    if (base := await api.base_url()) != api.homeserver:
+        yield passed(f"The homeserver of {api.homeserver} is {base}.")
     yield passed(f"The access token is that of {user}.")
     if not named:
         return  # direct messages: a room is created with the first message
-    try:
-        room = await api.room_id(named) if named.startswith("#") else named
-    except DeliveryError as error:
-        if error.reason != "M_NOT_FOUND":
-            raise
-        yield failed(f"The homeserver knows no room {named}: check the alias.")
-        return
+    start = await resolve(api, named)
+    place = await upgrades.follow(start, joins=False)
+    if place.id != start.id:
+        yield passed(f"{named} was replaced by {place.id}: put this id into the config.")
+        named = place.id
+    async for finding in _room(api, place, user, named, removes):
+        yield finding
+
+
+async def _room(
+    api: MatrixApi, place: Place, user: str, named: str, removes: bool
+) -> AsyncIterator[Finding]:
+    room = place.id
     membership = await _membership(api, room, user)
     if membership == "invite":
         yield passed(f"{user} is invited to {named} and joins with the first message.")
+    elif membership in ("", "leave") and await _joins_by_itself(api, place):
+        yield passed(f"{named} is public: {user} joins with the first message.")
     elif membership != "join":
         yield failed(
             f"{user} is not in {named}: invite it there (/invite {user}), and Relay joins with the "
-            "next message. It joins a public room without an invitation."
+            "next message. Or check the id (room settings, Advanced)."
         )
     else:
         async for finding in _power(api, room, user, named, removes):
             yield finding
         if await _state(api, room, "m.room.encryption", ""):
             yield passed(f"{named} is encrypted. Relay posts unencrypted, which clients show.")
+
+
+async def _joins_by_itself(api: MatrixApi, place: Place) -> bool:
+    """https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1room_summaryroomidoralias
+
+    Whether the room is public, and the user not banned. False where an old homeserver does not say.
+    """
+    try:
+        path = "room_summary", place.id
+        summary = await api.call("GET", *path, version="v1", via=list(place.servers))
+    except DeliveryError as error:
+        if not error.reason.startswith("M_"):
+            raise
+        return False
+    return summary.get("join_rule") == "public" and summary.get("membership") != "ban"
 
 
 async def _membership(api: MatrixApi, room: str, user: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from relay.channels.base import DeliveryError, KeyValueStore, Permanent
 from relay.channels.matrix.client import MatrixApi
+from relay.channels.matrix.rooms import Place, RoomReplaced, RoomUpgrades
 
 _ROOM_TTL = 10 * 365 * 24 * 3600.0  # seconds
 # The bot is not in the room, or the room does not exist.
@@ -22,8 +23,9 @@ class DirectRooms:
     between creating a room and storing its id, the next message creates another room.
     """
 
-    def __init__(self, api: MatrixApi, kv: KeyValueStore) -> None:
+    def __init__(self, api: MatrixApi, upgrades: RoomUpgrades, kv: KeyValueStore) -> None:
         self._api = api
+        self._upgrades = upgrades
         self._kv = kv
         self._bot = ""
 
@@ -33,7 +35,11 @@ class DirectRooms:
         key = f"matrix-direct/{self._api.account}/{user}"
         stored = await self._kv.get(key, _ROOM_TTL)
         rooms = [stored] if stored else _rooms(await self._account_data(), user)
-        for room in reversed(rooms):  # the newest first
+        for known in reversed(rooms):  # the newest first
+            try:
+                room = (await self._upgrades.follow(Place(known))).id
+            except RoomReplaced:
+                continue
             if await self._ensure_member(room, user):
                 if room != stored:
                     await self._kv.put(key, room)

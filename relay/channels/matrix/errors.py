@@ -10,6 +10,7 @@ from relay.channels.errors import MAX_RETRY_DELAY, error_from_code, error_table,
 
 _TOKEN = "give Relay the access token of a logged-in user"  # noqa: S105 - no token
 _ADDRESS = "check homeserver in the config: it is the address of the client-server API"
+ROOM_HINT = "invite the bot, or check the id (room settings, Advanced)"
 
 ERRORS = error_table(
     {
@@ -37,7 +38,7 @@ ERRORS = error_table(
                 "the user must accept the homeserver's terms first"
             ),
             "M_FORBIDDEN": "the user is not in the room or may not post there: invite it",
-            "M_NOT_FOUND": "the homeserver does not know the room",
+            "M_NOT_FOUND": f"the homeserver does not know the room: {ROOM_HINT}",
             "M_BAD_ALIAS": "the room's alias points to no room",
             "M_INCOMPATIBLE_ROOM_VERSION M_UNSUPPORTED_ROOM_VERSION": (
                 "the homeserver does not support the room's version: upgrade it"
@@ -50,6 +51,11 @@ ERRORS = error_table(
             "M_DUPLICATE_ANNOTATION": "the same message was sent before",
         },
     }
+)
+
+# Synapse (1.163) answers so to the join of an unknown room.
+_NOT_FOUND_ERRORS = ERRORS | error_table(
+    {Misconfigured: {"M_UNKNOWN": f"the homeserver can't find the room: {ROOM_HINT}"}}
 )
 
 
@@ -65,5 +71,5 @@ def error_from_answer(
         bounded = min(max(milliseconds, 0), MAX_RETRY_DELAY * 1000)
         retry_after = parse_retry_after(str(bounded / 1000))
     code, more = fields.get("errcode"), str(fields.get("error") or "")
-    server = "the homeserver"
-    return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret)
+    table, server = _NOT_FOUND_ERRORS if status == 404 else ERRORS, "the homeserver"
+    return error_from_code(table, server, status, code, more, retry_after, secret=secret)

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
+from pydantic import AfterValidator
+
 from relay.channels.base import ChatSettings
-from relay.config.types import HttpUrl, Rule, Token, matching
+from relay.config.types import Rule, Token, http_url, matching, web_address
 
 RoomId = Annotated[
     str,
@@ -16,6 +18,28 @@ RoomId = Annotated[
 ]
 
 
+_SERVER_NAME_PATTERN = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+
+def is_server_name(homeserver: str) -> bool:
+    """Whether it is a host with an optional port, instead of a web address:
+    https://spec.matrix.org/latest/appendices/#server-name"""
+    return "://" not in homeserver
+
+
+def _homeserver(value: str) -> str:
+    if "/_matrix" in value:
+        raise ValueError('must end before "/_matrix", such as "https://matrix.example.org"')
+    if _SERVER_NAME_PATTERN.fullmatch(value) and web_address(f"https://{value}"):
+        return value
+    if web_address(value) is None:
+        raise ValueError(
+            'must be a web address such as "https://matrix.example.org", or a server name such as '
+            '"example.org"'
+        )
+    return http_url(value)
+
+
 def user_id(value: str) -> str:
     if not re.fullmatch(r"@[^\s:]+:[^\s]+", value):
         raise ValueError('must be a Matrix id such as "@ada:example.org"')
@@ -23,8 +47,8 @@ def user_id(value: str) -> str:
 
 
 class MatrixSettings(ChatSettings):
-    homeserver: HttpUrl
-    """Address of the bot's server."""
+    homeserver: Annotated[str, AfterValidator(_homeserver)]
+    """Address or name of the bot's server."""
     access_token: Token
     """The bot's."""
     room: RoomId = ""

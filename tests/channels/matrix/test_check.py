@@ -1,5 +1,7 @@
 """The doctor's checks of a room."""
 
+from urllib.parse import quote
+
 import pytest
 
 from relay.channels.base import Misconfigured
@@ -7,6 +9,7 @@ from tests.channels.builders import delivery_error, findings
 from tests.channels.builders import matrix as settings_of
 from tests.channels.matrix.rooms import Room
 from tests.servers.loopback import Answer, Request, in_thread
+from tests.servers.synapse import Synapse
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +40,7 @@ async def test_invalid_power_levels_do_not_break_the_check(
 ) -> None:
     state = {
         "account/whoami": {"user_id": USER},
+        "m.room.tombstone": {},
         "m.room.member": {"membership": "join"},
         "m.room.create": {"content": {"room_version": "x", "additional_creators": 1}},
         "m.room.power_levels": levels,
@@ -63,3 +67,17 @@ async def test_check_finds_a_good_room_and_posts_nothing(room: Room) -> None:
 async def test_check_mentions_encryption(room: Room) -> None:
     room.ada.set_state(room.id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
     assert "is encrypted" in await findings(room.settings())
+
+
+async def test_check_accepts_a_public_room_that_the_bot_joins_by_itself(synapse: Synapse) -> None:
+    room = Room(synapse, public=True)
+    text = await findings(room.settings())
+    assert f"ok {room.id} is public: {room.bot.id} joins with the first message." in text
+    assert "no " not in text
+    room.ada.set_state(room.id, "m.room.join_rules", {"join_rule": "invite"})
+    assert f"no {room.bot.id} is not in {room.id}: invite it" in await findings(room.settings())
+    room.ada.set_state(room.id, "m.room.join_rules", {"join_rule": "public"})
+    room.bot.join(room.id)
+    path = f"/_matrix/client/v3/rooms/{quote(room.id)}/ban"
+    room.ada.call("POST", path, {"user_id": room.bot.id})
+    assert f"no {room.bot.id} is not in {room.id}" in await findings(room.settings())

@@ -51,6 +51,7 @@ async def test_a_name_is_quoted_in_the_path() -> None:
     v3 = "/_matrix/client/v3"
     assert seen == [
         f"{v3}/directory/room/%23a%2F..%2Fb%3Fc%252f%3Arelay.test",
+        f"{v3}/rooms/%21r%2F..%2Fx%3Fy%3Arelay.test/state/m.room.tombstone/",
         f"{v3}/rooms/%21r%2F..%2Fx%3Fy%3Arelay.test/send/m.room.message/relay.a%2F..%2Fb",
     ]
 

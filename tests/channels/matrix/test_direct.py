@@ -97,3 +97,28 @@ async def test_a_direct_message_needs_a_matrix_id(house: House) -> None:
     assert "ok The access token is that of @relay" in await findings(
         house.settings(direct="mentioned")
     )
+
+
+async def test_a_replaced_direct_room_is_followed_or_replaced(house: House) -> None:
+    message = Message("T", Content(BODY), to=house.mention(house.ada))
+    async with house.channel(direct="mentioned") as channel:
+        await channel.send(message, "1")
+        (room,) = get(house, house.ada, "v3/sync").json()["rooms"]["invite"]
+        house.ada.join(room)
+        create = {"creation_content": {"predecessor": {"room_id": room, "event_id": "$last"}}}
+        new = house.ada.create_room(invite=(house.bot.id,), **create)
+        house.bot.set_state(room, "m.room.tombstone", {"body": "", "replacement_room": new})
+        await channel.send(message, "2")
+        assert [len(house.ada.messages(each)) for each in (room, new)] == [1, 1]
+
+        closed = house.ada.create_room(**create)  # without an invitation
+        house.bot.set_state(room, "m.room.tombstone", {"body": "", "replacement_room": closed})
+        house.kv = MemoryKeyValueStore()
+    async with house.channel(direct="mentioned") as restarted:
+        await restarted.send(message, "3")
+        await restarted.send(message, "4")
+    marked = get(house, house.bot, f"v3/user/{quote(house.bot.id)}/account_data/m.direct").json()
+    first, third = marked[house.ada.id]
+    house.ada.join(third)
+    assert first == room
+    assert [len(house.ada.messages(each)) for each in (room, new, third)] == [1, 1, 2]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels.matrix.settings import MatrixSettings
+from relay.config.secret import Secret
 from tests.config.files import MATRIX, problems_of, write
 
 CASES = {
@@ -19,6 +21,30 @@ CASES = {
         MATRIX,
         ['teams.acme.channels[0].room: is required: "!id:server" or "#alias:server"'],
     ),
+    "path": (
+        MATRIX.replace("m.example.org", "m.example.org/_matrix/client/v3") + 'room = "#a:b"',
+        [
+            'teams.acme.channels[0].homeserver = "https://m.example.org/_matrix/client/v3": '
+            'must end before "/_matrix", such as "https://matrix.example.org"'
+        ],
+    ),
+    "path with a slash": (
+        MATRIX.replace("https://m.example.org", "m.example.org/_matrix/") + 'room = "#a:b"',
+        [
+            'teams.acme.channels[0].homeserver = "m.example.org/_matrix/": '
+            'must end before "/_matrix", such as "https://matrix.example.org"'
+        ],
+    ),
+    **{
+        f"homeserver {value}": (
+            MATRIX.replace("https://m.example.org", value) + 'room = "#a:b"',
+            [
+                f'teams.acme.channels[0].homeserver = "{value}": must be a web address such as '
+                '"https://matrix.example.org", or a server name such as "example.org"'
+            ],
+        )
+        for value in ("@bot:example.org", "htps://m.example.org", "a b", "a:99999", "a:0", "")
+    },
     "matrix room": (
         MATRIX + 'room = "design"',
         [
@@ -32,3 +58,19 @@ CASES = {
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems_of(write(tmp_path, text), {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("example.org", "example.org"),
+        ("example.org:8448", "example.org:8448"),
+        ("[::1]:8448", "[::1]:8448"),
+        ("https://m.example.org/sub/", "https://m.example.org/sub"),
+    ],
+)
+def test_a_homeserver_is_an_address_or_a_name(value: str, expected: str) -> None:
+    settings = MatrixSettings(
+        type="matrix", name="a", homeserver=value, access_token=Secret("t"), room="#a:b"
+    )
+    assert settings.homeserver == expected
