@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.messages.lint import Problem
+from relay.messages.rendering import MAX_MARKDOWN_LENGTH
 from tests.messages.samples import known, subject
 from tests.messages.user import User
 
@@ -95,11 +96,13 @@ def test_the_markdown_of_a_users_template_is_bounded(user: User, name: str) -> N
 
 
 def test_the_longest_comment_is_within_the_bounds(user: User) -> None:
-    user.write("create-comment.md.j2", "{{ comment.text | quote }}\n{{ comment.text | quote }}")
+    user.write("create-comment.md.j2", "{{ comment.text | quote }}")
     text = "\n".join("*[<&_`" * 5 for _ in range(330))
     comment = SimpleNamespace(text=text, mentions=(), edited=False)
     assert len(text) > 10_000
-    assert user.render("create-comment", comment=comment).problems == ()
+    rendered = user.render("create-comment", comment=comment)
+    assert rendered.problems == ()
+    assert 2 * len(rendered.message.content.body) < MAX_MARKDOWN_LENGTH
 
 
 @pytest.mark.parametrize(
