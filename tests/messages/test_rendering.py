@@ -106,17 +106,23 @@ def test_the_longest_comment_is_within_the_bounds(user: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "text"),
+    ("form", "source", "text"),
     [
-        ('{"blocks": [], "text": "' + "x" * 200_000 + '"}', "more than 200,000 characters"),
-        ('[{"a": [' + ", ".join("0" * 5000) + "]}]", "more than 5,000 values"),
-        ("[" + ", ".join(["{}"] * 51) + "]", "more than 50 blocks"),
-        ('[{"a": "' + "x" * 20_000 + '"}]', "more than 20,000 characters"),
+        (
+            "slack.json",
+            '{"text": "' + "x" * 200_000 + '"}',
+            "more than 200,000 characters",
+        ),
+        ("slack.json", '[{"a": [' + ", ".join("0" * 5000) + "]}]", "more than 5,000 values"),
+        ("slack.json", "[" + ", ".join(["{}"] * 51) + "]", "more than 50 blocks"),
+        ("slack.json", '[{"a": "' + "x" * 20_000 + '"}]', "more than 20,000 characters"),
+        ("matrix.html", "x" * 40_001, "more than 40,000 characters"),
+        ("email.html", "x" * 200_001, "more than 200,000 characters"),
     ],
 )
-def test_an_override_is_bounded(user: User, source: str, text: str) -> None:
-    user.write("create-file.slack.json.j2", source)
-    rendered = user.render(channel="slack")
+def test_an_override_is_bounded(user: User, form: str, source: str, text: str) -> None:
+    user.write(f"create-file.{form}.j2", source)
+    rendered = user.render(channel=form.partition(".")[0])
     assert rendered.message.content.override == ""
     (problem,) = rendered.problems
     assert text in problem.text

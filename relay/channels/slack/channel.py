@@ -182,10 +182,8 @@ class SlackChannel:
 
     async def _post_webhook(self, message: Message, body: dict[str, Any]) -> Receipt:
         if self._settings.other_host:  # which may show the text only
-            text = await convert(
-                message, lambda: slack_blocks.full_text(message, slack_blocks.defused)
-            )
-            body = body | {"text": text}
+            text = partial(slack_blocks.full_text, message, slack_blocks.defused)
+            body = body | {"text": await convert(message, text)}
         await self._api.post_webhook(_LITERAL_TEXT | body)
         return Receipt("")
 
