@@ -11,7 +11,7 @@ from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.lookups import FactCache
-from relay.delivery.notices import NOTICES, notice_variables, off_loop
+from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import original_comment_event, render, updates_message
 from relay.errors import RelayError
@@ -90,8 +90,8 @@ async def send_test(
         with closing(Templates(config.templates.path, override_formats())) as templates:
             return await send_test(config, team, settings, templates)
     variables = notice_variables("test", {}, team=config.team_name(team), url=config.penpot.url)
-    test = partial(Templates.render, event_name="test", variables=variables, team=team)
-    rendered = await off_loop(templates, team, partial(test, channel_kind=settings.type))
+    test = partial(templates.render, "test", variables, team=team, channel_kind=settings.type)
+    rendered = await templates.turns.run(team, test)
     channel = open_channel(settings)
     try:
         receipt = await channel.send(rendered.message, uuid4().hex)

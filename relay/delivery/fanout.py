@@ -7,7 +7,7 @@ that slow templates or lookups of one delay no other.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from relay.delivery.backoff import pause
@@ -74,7 +74,8 @@ class FanOut:
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by team
         self._ended: list[asyncio.Task[None]] = []
         self._last_team = ""  # whose turn it was
-        self._large_team = ""  # whose large body is being processed
+        self._large_team = ""  # whose large body was processed last
+        self._large_task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Called when an event was stored."""
@@ -126,26 +127,33 @@ class FanOut:
             self._last_team = ""
             sizes |= await self._store.stored_teams("", MAX_TEAMS)
         has_started, is_turn = False, len(sizes) >= MAX_TEAMS
+        next_large = self._next_large_team(sizes)
         for team, size in sizes.items():
             if len(self._tasks) == MAX_TEAMS:
                 break
             if is_turn:  # otherwise there is room for all
                 self._last_team = team
             is_large = size > BATCH_BYTES
-            if team in self._tasks or (is_large and self._large_team):
+            if team in self._tasks or (is_large and team != next_large):
                 continue
             has_started = True
-            if is_large:
-                self._large_team = team
             task = asyncio.create_task(self._run_team(team, is_large), name=f"fan-out of {team}")
+            if is_large:
+                self._large_team, self._large_task = team, task
             self._tasks[team] = task
             task.add_done_callback(partial(self._end_team, team))
         return has_started
 
+    def _next_large_team(self, sizes: Mapping[str, int]) -> str:
+        """Empty while the large body of another team is processed."""
+        if self._large_task is not None and not self._large_task.done():
+            return ""
+        teams = [team for team, size in sizes.items() if size > BATCH_BYTES]
+        # false sorts before true: the first one after the last
+        return min(teams, key=lambda team: (team <= self._large_team, team), default="")
+
     def _end_team(self, team: str, task: asyncio.Task[None]) -> None:
         del self._tasks[team]
-        if self._large_team == team:
-            self._large_team = ""
         if not task.cancelled():
             self._ended.append(task)
         self._woken.set()

@@ -1,6 +1,5 @@
 """Notices: messages about Relay itself, each with a template as Penpot's events have."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -107,17 +106,6 @@ def report_problems(problems: Iterable[Problem], metrics: Metrics) -> None:
         metrics.template_problem(problem.file)
 
 
-async def off_loop(
-    templates: Templates, team: str, work: Callable[[Templates], RenderResult]
-) -> RenderResult:
-    """The result of ``work`` for a team, in a thread where users' templates may block."""
-    if templates.user is not None:
-        return await templates.turns.run(team, partial(work, templates))
-    result = work(templates)
-    await asyncio.sleep(0)  # rendering takes time: let other tasks run
-    return result
-
-
 class NoticeRenderer:
     def __init__(self, templates: Templates, metrics: Metrics) -> None:
         self._templates = templates
@@ -131,6 +119,6 @@ class NoticeRenderer:
         )
 
     async def run(self, team: str, work: Callable[[Templates], RenderResult]) -> Message:
-        result = await off_loop(self._templates, team, work)
+        result = await self._templates.turns.run(team, partial(work, self._templates))
         report_problems(result.problems, self._metrics)
         return result.message

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel
-from relay.delivery.notices import off_loop
 from relay.messages.lint import Problem
 from relay.messages.message import Change, Mention, Message
 from relay.messages.templates import RenderResult, Templates
@@ -131,9 +130,9 @@ class EventRenderer:
         return message
 
     async def _render(self, event: Event, variant: _Variant, *, digest: bool) -> Message:
-        team, kind, emails = self._team, variant.kind, variant.share_emails
-        work = partial(render, event=event, team=team, kind=kind, emails=emails, digest=digest)
-        result = await off_loop(self._templates, team, work)
+        templates, team, emails = self._templates, self._team, variant.share_emails
+        work = partial(render, templates, event, team, variant.kind, emails=emails, digest=digest)
+        result = await templates.turns.run(team, work)
         self.problems.update(result.problems)
         return result.message
 

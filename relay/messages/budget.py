@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 TEAM_SECONDS = 5.0  # of the sandbox's processor time, for one team in a period
 PERIOD_SECONDS = 60.0  # seconds
-SLOW_RATIO = 0.1
-"""A team that spends more of its budget in a period runs in the process for slow teams."""
+SLOW_RATIO = 0.1  # of the budget: a team that spends more runs in the process for slow teams
 SLOW_TTL = 600.0  # seconds after which it may run in the other one again
 
 

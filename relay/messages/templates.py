@@ -26,7 +26,7 @@ TemplateSet: TypeAlias = InProcessTemplates | SandboxedTemplates
 _Output = TypeVar("_Output", Sections, str)
 
 GENERIC_TEMPLATE = "event"  # for events without a template of their own
-_MAX_THREADS = 64  # of which all but one or two wait for the sandbox
+_MAX_THREADS, _MAX_USER_THREADS = 2, 64  # of the latter all but one or two wait for the sandbox
 EVENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 """Event names that can have a template of their own."""
 
@@ -45,7 +45,8 @@ class Templates:
     ``<user>/<team>/<event>.md.j2`` wins over ``<user>/<event>.md.j2``, and that over the built-in
     one, which is also available as ``builtin/<event>.md.j2``. An event without a template uses
     ``event.md.j2``. Changed and new files are used without a restart. User templates run in a
-    sandbox (``sandbox.py``), whose callers block: render in ``turns``.
+    sandbox (``sandbox.py``), whose callers block, and the built-in ones take up to 0.1 s for a long
+    comment: render in ``turns``.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Templates:
         self._formats = formats
         self.suffixes = (MARKDOWN_SUFFIX, *(form.suffix for form in formats.values()))
         self.builtin_set = InProcessTemplates(TemplateFiles((), self.builtin), formats.values())
-        self.turns = TeamTurns("templates", _MAX_THREADS)
+        self.turns = TeamTurns("templates", _MAX_USER_THREADS if user else _MAX_THREADS)
         self._budget = budget or SandboxBudget(math.inf)
         self._sandbox = Sandbox(self._budget)
         self._user_sets: dict[tuple[str, bool], TemplateSet] = {}

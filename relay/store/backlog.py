@@ -1,10 +1,12 @@
-"""The events that are stored and not fanned out yet."""
+"""What waits: the events that are not fanned out yet, and the deliveries that are not sent yet."""
 
-from relay.store.engine import EVENT_COLUMNS, Engine, Parameters
-from relay.store.records import StoredEvent
+from relay.store.engine import DELIVERY_COLUMNS, EVENT_COLUMNS, Engine, Parameters
+from relay.store.records import Delivery, StoredEvent
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """``stored_events`` stops after bodies of this total size."""
+MAX_MESSAGES_LENGTH = 1_000_000
+"""``waiting_deliveries`` stops after messages of this total number of characters."""
 
 _STORED_TEAMS_SQL = """
     WITH RECURSIVE found (team, number) AS (
@@ -34,12 +36,24 @@ class Backlog(Engine):
         values = Parameters([limit, MAX_BATCH_BYTES if max_bytes is None else max_bytes])
         where = values.equal(team=team)
         size = "total - size" if max_bytes is None else "total"
-        # sizes first, so that no more bodies are read than fit into the batch
         stored = f"relay.events WHERE state = 'stored' AND {where}"
-        sql = (
-            f"SELECT {EVENT_COLUMNS} FROM {stored} AND id <="
-            " (SELECT max(id) FROM (SELECT id, size, sum(size) OVER (ORDER BY id) AS total FROM"
-            f" (SELECT id, length(body) AS size FROM {stored} ORDER BY id LIMIT $1) AS sizes)"
-            f" AS totals WHERE {size} <= $2) ORDER BY id"
-        )
+        sql = _first_sql(EVENT_COLUMNS, stored, "body", f"{size} <= $2")
         return [StoredEvent(*row) for row in await self.fetch(sql, *values)]
+
+    async def waiting_deliveries(self, queue: str, limit: int) -> list[Delivery]:
+        """The next deliveries of a queue, in order. Fewer than ``limit`` if their messages are
+        long: the last one ends beyond ``MAX_MESSAGES_LENGTH``."""
+        waiting = "relay.deliveries WHERE state = 'waiting' AND queue = $3"
+        sql = _first_sql(DELIVERY_COLUMNS, waiting, "message", "total - size <= $2")
+        return [Delivery(*row) for row in await self.fetch(sql, limit, MAX_MESSAGES_LENGTH, queue)]
+
+
+def _first_sql(columns: str, source: str, sized: str, condition: str) -> str:
+    """At most $1 rows by id. ``condition`` is about the ``size`` of the column ``sized`` and its
+    ``total`` up to a row: sizes come first, so that no other rows are read."""
+    return (
+        f"SELECT {columns} FROM {source} AND id <="
+        " (SELECT max(id) FROM (SELECT id, size, sum(size) OVER (ORDER BY id) AS total FROM"
+        f" (SELECT id, length({sized}) AS size FROM {source} ORDER BY id LIMIT $1) AS sizes)"
+        f" AS totals WHERE {condition}) ORDER BY id"
+    )

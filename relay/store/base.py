@@ -155,14 +155,6 @@ class Store(Backlog):
         rows = await self.fetch(sql, team, rows=list(keys))
         return {(kind, id_): fields for kind, id_, fields in rows}
 
-    async def waiting_deliveries(self, queue: str, limit: int) -> list[Delivery]:
-        """The next deliveries of a queue, in order."""
-        sql = (
-            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries"
-            " WHERE state = 'waiting' AND queue = $1 ORDER BY id LIMIT $2"
-        )
-        return [Delivery(*row) for row in await self.fetch(sql, queue, limit)]
-
     async def busy_queues(self) -> dict[str, QueueHead]:
         """Every queue with waiting deliveries that no other replica serves. The cost depends on the
         number of queues, not of deliveries."""

@@ -1,5 +1,8 @@
 """What every channel returns and raises."""
 
+import threading
+from contextlib import suppress
+
 import pytest
 
 from relay.channels import open_channel
@@ -12,7 +15,10 @@ from relay.channels.base import (
 )
 from relay.channels.stdout import StdoutSettings
 from relay.config.settings import AnyChannel
+from relay.messages import document
+from relay.messages.message import Content, Message
 from tests.channels import builders
+from tests.servers.fixtures import RunningSlack
 
 pytestmark = pytest.mark.anyio
 
@@ -56,3 +62,45 @@ async def test_slack_and_matrix_can_edit(settings: AnyChannel, is_editable: bool
     channel = open_channel(settings)
     assert isinstance(channel, EditableChannel) is is_editable
     await channel.close()
+
+
+@pytest.fixture
+def parsing_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """In which Markdown is parsed."""
+    threads: list[int] = []
+    parse = document._MARKDOWN.parse
+
+    def recording(text: str) -> object:
+        threads.append(threading.get_ident())
+        return parse(text)
+
+    monkeypatch.setattr(document._MARKDOWN, "parse", recording)
+    document._parse_cached.cache_clear()
+    return threads
+
+
+@pytest.mark.parametrize("kind", ["bot", "webhook", "matrix", "email", "stdout"])
+async def test_no_channel_parses_a_long_message_on_the_event_loop(
+    kind: str,
+    parsing_threads: list[int],
+    slack_server: RunningSlack,
+) -> None:
+    """Neither the message itself nor what is sent instead of what a server refuses."""
+    settings: AnyChannel = {
+        "bot": builders.slack_bot(slack_server.api_url),
+        "webhook": builders.slack_hook(slack_server.webhook_url),
+        "matrix": builders.matrix("http://127.0.0.1:1"),
+        "email": builders.email(1),
+        "stdout": StdoutSettings(type="stdout", name="log"),
+    }[kind]
+    slack_server.slack.next += ["invalid_blocks"] * 2
+    long = Content(
+        "a " * document._MAX_CACHED_LENGTH, override="[]" if "slack" in settings.type else ""
+    )
+    async with builders.opened(settings) as channel:
+        with suppress(DeliveryError):  # no such server
+            await channel.send(Message("Long", long, team="acme"), "delivery-1")
+    assert parsing_threads
+    assert threading.get_ident() not in parsing_threads
+    if kind == "bot":
+        assert "blocks" not in slack_server.slack.messages[0]

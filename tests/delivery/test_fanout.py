@@ -345,6 +345,23 @@ async def test_of_large_bodies_one_is_processed_at_a_time(
         assert [event.id for event in events] == sorted(event.id for event in events)
 
 
+async def test_a_flood_of_large_bodies_does_not_starve_another_teams_large_body(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "BATCH_BYTES", 20_000)
+    gate = Gate(monkeypatch)
+
+    def large(number: int) -> bytes:
+        return comment(number)[:-1] + b', "padding": "' + b"x" * 20_000 + b'"}'
+
+    await house.put(*map(large, range(8)), team="flood")
+    await house.put(large(1), team="later")
+    await house.put(large(1), team="before")
+    house.start(teams("flood", "later", "before"))
+    assert len(await house.settled()) == 10
+    assert gate.begun[:4] == ["before", "flood", "later", "flood"]
+
+
 async def test_a_lost_lease_in_one_teams_batch_ends_the_batches_of_all(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

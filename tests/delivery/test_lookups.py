@@ -546,13 +546,15 @@ async def test_many_lookups_of_one_team_do_not_delay_another(
     store: SqliteStore, penpot: StandIn
 ) -> None:
     penpot.latency = 0.1
-    asked = Lookups(PenpotClient(penpot.url, TOKEN), FactCache(store), store, Metrics())
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET, "channels": []}}})
+    directory = TeamDirectory(config, store, None, time.time)
+    asked = Lookups(PenpotClient(penpot.url, TOKEN), FactCache(store), store, Metrics(), directory)
     done: list[str] = []
 
     async def fill(team: str, number: int) -> None:
         thread = f"11111111-2222-4333-8444-{number:012}"
         event = normalize(body("create-comment/plain", threadId=thread))
-        await asked.fill(event, team, "", time.time(), lambda: None)
+        await asked.fill(event, team, ACME, time.time(), lambda: None)
         done.append(team)
 
     busy = [asyncio.create_task(fill("acme", number)) for number in range(60)]

@@ -27,6 +27,8 @@ class Place:
     keys: str
     """The channel's TOML, with the placeholders HOST, PORT, HTTP and TLS."""
     posts: Callable[[], list[Post]]
+    count: Callable[[], int]
+    """The number of its posts, without reading them."""
     secure: bool = False
     host: str = "127.0.0.1"
     more: str = ""
@@ -95,7 +97,7 @@ class Places:
             texts = [json.dumps(message["blocks"]) for message in workspace.messages]
             return [Post(f"{place}", numbers_in(text)) for place, text in enumerate(texts)]
 
-        return Place(name, "slack", server.port, keys, posts)
+        return Place(name, "slack", server.port, keys, posts, lambda: len(workspace.messages))
 
     def matrix(self, name: str) -> Place:
         """In a separate room."""
@@ -111,7 +113,7 @@ class Places:
                 for event in self._reader.messages(room)
             ]
 
-        return Place(name, "matrix", port, f'{keys}room = "{room}"', posts)
+        return Place(name, "matrix", port, f'{keys}room = "{room}"', posts, lambda: len(posts()))
 
     def mail(self, name: str) -> Place:
         """On a separate mail server."""
@@ -130,4 +132,12 @@ class Places:
                 for mail, text in zip(parsed, folded, strict=True)
             ]
 
-        return Place(name, "email", server.port, keys, posts, replies=server.replies)
+        return Place(
+            name,
+            "email",
+            server.port,
+            keys,
+            posts,
+            lambda: len(server.mails),
+            replies=server.replies,
+        )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.messages.lint import Problem
+from relay.messages.rendering import MAX_MARKDOWN_LENGTH
 from tests.messages.samples import known, subject
 from tests.messages.user import User
 
@@ -95,25 +96,33 @@ def test_the_markdown_of_a_users_template_is_bounded(user: User, name: str) -> N
 
 
 def test_the_longest_comment_is_within_the_bounds(user: User) -> None:
-    user.write("create-comment.md.j2", "{{ comment.text | quote }}\n{{ comment.text | quote }}")
+    user.write("create-comment.md.j2", "{{ comment.text | quote }}")
     text = "\n".join("*[<&_`" * 5 for _ in range(330))
     comment = SimpleNamespace(text=text, mentions=(), edited=False)
     assert len(text) > 10_000
-    assert user.render("create-comment", comment=comment).problems == ()
+    rendered = user.render("create-comment", comment=comment)
+    assert rendered.problems == ()
+    assert 2 * len(rendered.message.content.body) < MAX_MARKDOWN_LENGTH
 
 
 @pytest.mark.parametrize(
-    ("source", "text"),
+    ("form", "source", "text"),
     [
-        ('{"blocks": [], "text": "' + "x" * 200_000 + '"}', "more than 200,000 characters"),
-        ('[{"a": [' + ", ".join("0" * 5000) + "]}]", "more than 5,000 values"),
-        ("[" + ", ".join(["{}"] * 51) + "]", "more than 50 blocks"),
-        ('[{"a": "' + "x" * 20_000 + '"}]', "more than 20,000 characters"),
+        (
+            "slack.json",
+            '{"text": "' + "x" * 200_000 + '"}',
+            "more than 200,000 characters",
+        ),
+        ("slack.json", '[{"a": [' + ", ".join("0" * 5000) + "]}]", "more than 5,000 values"),
+        ("slack.json", "[" + ", ".join(["{}"] * 51) + "]", "more than 50 blocks"),
+        ("slack.json", '[{"a": "' + "x" * 20_000 + '"}]', "more than 20,000 characters"),
+        ("matrix.html", "x" * 40_001, "more than 40,000 characters"),
+        ("email.html", "x" * 200_001, "more than 200,000 characters"),
     ],
 )
-def test_an_override_is_bounded(user: User, source: str, text: str) -> None:
-    user.write("create-file.slack.json.j2", source)
-    rendered = user.render(channel="slack")
+def test_an_override_is_bounded(user: User, form: str, source: str, text: str) -> None:
+    user.write(f"create-file.{form}.j2", source)
+    rendered = user.render(channel=form.partition(".")[0])
     assert rendered.message.content.override == ""
     (problem,) = rendered.problems
     assert text in problem.text

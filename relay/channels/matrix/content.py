@@ -26,6 +26,7 @@ from relay.messages.message import Mention, Message
 # fields that servers add: https://spec.matrix.org/latest/client-server-api/#size-limits
 _MAX_CONTENT_BYTES = 48 * 1024
 _MAX_TEXT_LENGTH = 12_000  # characters; nobody reads more in a chat
+_MAX_OVERRIDE_LENGTH = 40_000  # characters: a longer one has no room in an event
 _MAX_ALT_TEXT_LENGTH = 200
 _MAX_IMAGE_WIDTH = 400  # pixels
 
@@ -62,6 +63,12 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
             return _content(message, (), (), "", mentions, None)
         else:
             limit //= 2
+
+
+def check_override(html: str) -> None:
+    """Raises ``ValueError`` for a template's HTML that ``render`` would not use."""
+    if len(html) > _MAX_OVERRIDE_LENGTH:
+        raise ValueError(f"has more than {_MAX_OVERRIDE_LENGTH:,} characters")
 
 
 def replacement(content: dict[str, Any], event: str, user_ids: list[str]) -> dict[str, Any]:

@@ -152,7 +152,8 @@ class SlackChannel:
             if error.reason not in REFUSED_CONTENT_ERRORS:
                 raise
             _log.warning("%s is sent to Slack as plain text: %s", message.event, error)
-        return await post({"text": slack_blocks.full_text(message)})
+        text = await convert(message, lambda: slack_blocks.full_text(message))
+        return await post({"text": text})
 
     async def _write_with_image(
         self, picture: Picture, message: Message, user_ids: Mapping[str, str], post: _Post
@@ -181,7 +182,8 @@ class SlackChannel:
 
     async def _post_webhook(self, message: Message, body: dict[str, Any]) -> Receipt:
         if self._settings.other_host:  # which may show the text only
-            body = body | {"text": slack_blocks.full_text(message, slack_blocks.defused)}
+            text = partial(slack_blocks.full_text, message, slack_blocks.defused)
+            body = body | {"text": await convert(message, text)}
         await self._api.post_webhook(_LITERAL_TEXT | body)
         return Receipt("")
 
