@@ -166,11 +166,11 @@ class TeamDirectory:
 
     async def _verify(self, team: str, id_: str) -> str:
         """The verified id: another replica may have been first."""
-        if self._store is None or self._notices is None:
+        if self._store and self._notices:
+            await self._store.put_new_value(_key(team), id_)
+            log.info("team %s: the only Penpot team that lists its webhook is %s", team, id_)
+        else:
             self._verified[team] = id_
-            return id_
-        await self._store.put_new_value(_key(team), id_)
-        log.info("team %s: the only Penpot team that lists its webhook is %s", team, id_)
         return await self.verified(team)
 
     async def _report(self, team: str, listed: list[TeamRecord], detail: str) -> None:
