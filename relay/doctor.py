@@ -36,10 +36,7 @@ GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of Penpot's start page, which has some ten thousand
 UNUSED_SECONDS = 24 * 3600.0  # without a call, after which an old secret counts as unused
 CHECK_TIMEOUT = 20.0  # seconds, for each channel
-_NOT_VERIFIED = (
-    "it is not known which team in Penpot it is, so Relay reads nothing from Penpot for it: "
-    "`relay doctor` says why"
-)
+_NOT_VERIFIED = "its team in Penpot is not known, so nothing is read there: `relay doctor` says why"
 
 
 async def examine(
