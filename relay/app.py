@@ -120,8 +120,8 @@ class _Service:
         )
         penpot = directory = lookups = thumbnails = None
         if config.penpot.access_token is not None:  # otherwise httpx is not loaded
+            from relay.delivery.directory import TeamDirectory
             from relay.penpot.api import PenpotClient
-            from relay.sync.directory import TeamDirectory
 
             penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
             directory = TeamDirectory(config, self.store, notices, time.time)

@@ -14,6 +14,7 @@ from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding, KeyValueStore
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config
+from relay.delivery.directory import TeamDirectory
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.delivery.notices import notice_samples
@@ -28,7 +29,6 @@ from relay.penpot.samples import SAMPLE_NAMES
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
-from relay.sync.directory import TeamDirectory
 from relay.sync.webhooks import WebhookFix, check_listing, check_webhook, lists_old_secret
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
@@ -36,6 +36,7 @@ GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of Penpot's start page, which has some ten thousand
 UNUSED_SECONDS = 24 * 3600.0  # without a call, after which an old secret counts as unused
 CHECK_TIMEOUT = 20.0  # seconds, for each channel
+_NOT_VERIFIED = "its team in Penpot is not known, so nothing is read there: `relay doctor` says why"
 
 
 async def examine(
@@ -176,15 +177,18 @@ async def _check_token(penpot: PenpotClient) -> Finding:
 async def _check_webhooks(
     config: Config, penpot: PenpotClient, store: Store | None, *, reads_all: bool
 ) -> AsyncIterator[tuple[str, Finding, WebhookFix | None]]:
-    """``reads_all``: whether the webhooks of all Penpot teams are read though the config's teams
-    are verified."""
+    """``reads_all``: whether the webhooks of all Penpot teams are read. A viewer of one team may
+    not cause that many calls."""
     directory = TeamDirectory(config, store, None, time.time)
     for team in config.teams:
         try:
-            while reads_all and not await directory.read(penpot):
-                pass
-            while (id_ := await directory.search(team, penpot)) is None:
-                pass
+            if reads_all:
+                while not await directory.read(penpot):
+                    pass
+                id_ = await directory.search(team, penpot) or ""
+            elif not (id_ := await directory.verified(team)):
+                yield team, Finding(False, _NOT_VERIFIED), None
+                continue
             listed = directory.listed_in(team)
             if (finding := check_listing(config, team, id_, listed)) is not None:
                 yield "penpot", finding, None

@@ -454,8 +454,12 @@ async def test_a_team_that_lists_the_webhook_later_is_named(tmp_path: Path) -> N
         config = team_config(penpot, tmp_path)
         store = SqliteStore(tmp_path / "relay.db")
         await store.open()
-        await store.close()
         assert (await webhook_finding(config))[0].ok
+        assert await store.get_value("team/acme") is None  # `relay serve` stores what it verifies
+        narrowed = [item async for item in examine(config, known=["acme", "other"])]
+        assert any("its team in Penpot is not known" in item.text for _, item in narrowed)
+        await store.put_value("team/acme", world.by_name("teams", "acme"))
+        await store.close()
         other = "b0000000-0000-4000-8000-000000000002"
         world.webhooks[other] = Webhook(other, rnd, HOOK)
         findings = [item async for item in examine(config)]

@@ -54,6 +54,7 @@ from relay.store.base import Store
 from relay.store.records import FactKey, StoreUnavailable
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
+    from relay.delivery.directory import TeamDirectory
     from relay.penpot.api import PenpotClient
 
 log = logging.getLogger(__name__)
@@ -175,22 +176,6 @@ class FactCache:
         return facts
 
 
-class VerifiedTeams(Protocol):
-    """Which team in Penpot each hook belongs to; see ``relay.sync.directory``."""
-
-    async def verified(self, team: str) -> str:
-        """The id in Penpot; empty if none is verified."""
-        ...
-
-    async def is_read_due(self, team: str) -> bool:
-        """Whether ``read`` may change that."""
-        ...
-
-    async def read(self, penpot: "PenpotClient") -> bool:
-        """Read the next of Penpot's lists; whether all were read. Raises ``PenpotError``."""
-        ...
-
-
 class Lookups:
     """Asks Penpot for missing facts and adds them to the cache."""
 
@@ -200,7 +185,7 @@ class Lookups:
         cache: FactCache,
         store: Store,
         metrics: Metrics,
-        teams: VerifiedTeams,
+        teams: "TeamDirectory",
     ) -> None:
         """``close`` closes ``penpot``."""
         self._breaker = CircuitBreaker(self._failed, self._answered)
@@ -329,17 +314,21 @@ class Lookups:
             calls.add(created)
         return {call for call in calls if not self._breaker.is_open(call.method)}
 
-    async def _is_own(self, call: LookupCall, team_id: str) -> bool:
-        if call.method in (THREAD, LIBRARIES):
-            return await self._penpot.team_of_file(call.ids[0], team_id) == team_id
-        if call.method in (PROJECT, FILES):
-            return await self._penpot.team_of_project(call.ids[0], team_id) == team_id
-        return call.ids in ((), (team_id,))
+    async def _is_own(self, team: str, team_id: str, call: LookupCall) -> bool:
+        if call.method not in (THREAD, LIBRARIES, PROJECT, FILES):
+            return call.ids in ((), (team_id,))
+        is_file = call.method in (THREAD, LIBRARIES)
+        owner_of = self._penpot.team_of_file if is_file else self._penpot.team_of_project
+        async with self._slot(team):
+            return await owner_of(call.ids[0], team_id) == team_id
+
+    def _slot(self, team: str) -> asyncio.Semaphore:
+        return self._slots.setdefault(team, asyncio.Semaphore(MAX_TEAM_CALLS))
 
     async def _ask(self, team: str, team_id: str, calls: set[LookupCall]) -> dict[LookupCall, Any]:
         """The answers of concurrent calls, without those that failed; None for "not found". Empty
         if one is about an object that the team does not have: only its team was asked for then."""
-        verified = await _results({call: self._is_own(call, team_id) for call in calls})
+        verified = await _results({call: self._is_own(team, team_id, call) for call in calls})
         if not all(verified.values()):
             return {}
         return await _results({call: self._start(team, team_id, call) for call in verified})
@@ -351,7 +340,7 @@ class Lookups:
     async def _call(self, team: str, team_id: str, call: LookupCall) -> Any:
         """Raises ``PenpotError``."""
         started = time.monotonic()
-        async with self._slots.setdefault(team, asyncio.Semaphore(MAX_TEAM_CALLS)):
+        async with self._slot(team):
             answer = own_part(call, await self._methods[call.method](*call.ids), team_id)
         if answer is not None:
             if call.method == PROJECTS:

@@ -6,6 +6,7 @@ No thumbnail may cost a message, which is sent without an image that does not ar
 import asyncio
 import logging
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from relay.messages.message import Picture
 from relay.metrics import Metrics
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # httpx is only loaded where there is a token
 log = logging.getLogger(__name__)
 
 FETCH_TIMEOUT = 2.0  # seconds that a message waits for its picture when it is sent
+MAX_TEAM_FETCHES = 2  # at a time for one team, beside ``lookups.MAX_TEAM_CALLS``
 FAILURE_DELAY = 60.0  # seconds without calls of a method after a failed call
 _LIST_TTL = 60.0  # seconds for which a list of thumbnails or files is used
 _REFRESH_INTERVAL = 5.0  # seconds after which a list is fetched again for an id it does not hold
@@ -28,21 +30,23 @@ class Thumbnails:
         """The caller closes ``penpot``."""
         self._breaker = CircuitBreaker(_log_failure, delay=FAILURE_DELAY)
         self._penpot = penpot.with_policy(CallPolicy(metrics.lookup, self._breaker))
+        self._slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def of(self, event: Event, seconds: float, team_id: str) -> str:
         """Fetch the event's thumbnail, within ``seconds``, and return its id: that of the board of
-        a comment, else that of its file. Empty where there is none, and where the file belongs to
-        another team than ``team_id``: otherwise whoever knows a hook's address gets any picture
-        that the token's user may see."""
+        a comment, else that of its file. Empty where there is none, and where file or project
+        belong to another team than ``team_id``: otherwise whoever knows a hook's address gets any
+        picture that the token's user may see."""
         if event.group not in ("comments", "files", "libraries") or event.name == "delete-file":
             return ""
         if not event.file.id:
             return ""
         try:
-            async with asyncio.timeout(seconds):
-                if await self._penpot.team_of_file(event.file.id, team_id) != team_id:
-                    return ""
-                media = await self._thumbnail_id(event, team_id)
+            slots = self._slots.setdefault(team_id, asyncio.Semaphore(MAX_TEAM_FETCHES))
+            async with asyncio.timeout(seconds), slots:
+                media = (
+                    await self._thumbnail_id(event) if await self._is_own(event, team_id) else ""
+                )
                 return media if media and await self._fetch(media) else ""
         except (TimeoutError, PenpotError):
             return ""
@@ -55,15 +59,19 @@ class Thumbnails:
         except (TimeoutError, PenpotError):
             return None
 
-    async def _thumbnail_id(self, event: Event, team_id: str) -> str:
+    async def _is_own(self, event: Event, team_id: str) -> bool:
+        if await self._penpot.team_of_file(event.file.id, team_id) != team_id:
+            return False
+        project = event.project.id
+        return not project or await self._penpot.team_of_project(project, team_id) == team_id
+
+    async def _thumbnail_id(self, event: Event) -> str:
         file, board, project = event.file.id, event.thread.board, event.project.id
         if board and event.page.id:
             boards = await self._penpot.object_thumbnails(file, _LIST_TTL)
             if media := (boards or {}).get((event.page.id, board)):
                 return media
-        if not project or await self._penpot.team_of_project(project, team_id) != team_id:
-            return ""
-        for ttl in (_LIST_TTL, _REFRESH_INTERVAL):  # it may be new, or have been moved there
+        for ttl in (_LIST_TTL, _REFRESH_INTERVAL) if project else ():  # new, or moved there
             for listed in await self._penpot.project_files(project, ttl) or ():
                 if listed.id == file:
                     return listed.thumbnail_id

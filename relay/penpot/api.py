@@ -8,7 +8,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from copy import copy
 from functools import partial
 from types import MappingProxyType
@@ -317,33 +317,28 @@ class PenpotClient(RpcClient):
         there is no such file. The call reveals nothing else, so it comes first for an id that
         Penpot did not give. It is repeated after ``OWNER_TTL``, or earlier unless the team is
         ``expected``: files can be moved."""
-        return await self._owner(_FILE, file_id, expected, self._file_owner)
+        return await self._owner(_FILE, file_id, expected)
 
     async def team_of_project(self, project_id: str, expected: str) -> str:
         """As ``team_of_file``."""
-        return await self._owner(_PROJECT, project_id, expected, self._project_owner)
+        return await self._owner(_PROJECT, project_id, expected)
 
-    async def _owner(
-        self, method: str, id_: str, expected: str, ask: Callable[[str], Awaitable[str]]
-    ) -> str:
+    async def _owner(self, method: str, id_: str, expected: str) -> str:
         answered_at, team = self._owners.get((method, id_), (-math.inf, ""))
         max_age = OWNER_TTL if team == expected else OTHER_OWNER_TTL
         if time.monotonic() - answered_at >= max_age:
-            team = await ask(id_)
+            if method == _FILE:
+                owner = await self._lookup(_FILE, one(TeamRecord.from_row), {"fileId": id_})
+                team = owner.id if owner else ""
+            else:
+                project = await self.project(id_, MAX_ANSWER_AGE)
+                team = project.team_id if project else ""
             self._owners[method, id_] = time.monotonic(), team
         return team
 
     def _set_owner(self, method: str, id_: str, team: str) -> None:
         if team:
             self._owners[method, id_] = time.monotonic(), team
-
-    async def _file_owner(self, file_id: str) -> str:
-        team = await self._lookup(_FILE, one(TeamRecord.from_row), {"fileId": file_id})
-        return team.id if team else ""
-
-    async def _project_owner(self, project_id: str) -> str:
-        project = await self.project(project_id, MAX_ANSWER_AGE)
-        return project.team_id if project else ""
 
     async def builtin_templates(self) -> tuple[Subject, ...] | None:
         """The templates that ``clone-template`` refers to by id."""

@@ -155,6 +155,9 @@ class Store(Backlog):
         rows = await self.fetch(sql, team, rows=list(keys))
         return {(kind, id_): fields for kind, id_, fields in rows}
 
+    async def delete_facts(self, team: str) -> None:
+        await self.execute("DELETE FROM relay.facts WHERE team = $1", team)
+
     async def busy_queues(self) -> dict[str, QueueHead]:
         """Every queue with waiting deliveries that no other replica serves. The cost depends on the
         number of queues, not of deliveries."""

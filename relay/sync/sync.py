@@ -8,6 +8,7 @@ from itertools import starmap
 
 from relay.config.settings import Config
 from relay.delivery.backoff import pause
+from relay.delivery.directory import TeamDirectory
 from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
@@ -16,7 +17,6 @@ from relay.penpot.wire import decode_body
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable
 from relay.store.sync_threads import SYNC_LEASE
-from relay.sync.directory import TeamDirectory
 from relay.sync.state import Backoff, SyncContext, forget_sync_state
 from relay.sync.team import COMMENTED_TTL, Job, TeamSync
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from relay.delivery.directory import TeamDirectory
 from relay.penpot.client import PenpotUnexpected
 from relay.penpot.records import ThreadRow
 from relay.penpot.text import uuid
 from relay.sync.comments import THREAD_BATCH_SIZE, CommentPoller, FilePoll, TeamScan
-from relay.sync.directory import TeamDirectory
 from relay.sync.state import Backoff, SyncContext, SyncState, jittered, load_state, save_state
 from relay.sync.webhooks import WebhookMonitor
 

@@ -8,13 +8,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from relay.delivery.directory import TeamDirectory
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.text import deduplication_key
 from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
-from relay.sync.directory import TeamDirectory
 from relay.sync.sync import PenpotSync
 from tests.bench.common import FOLDER, say
 from tests.penpot.people import People

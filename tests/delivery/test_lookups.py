@@ -17,8 +17,10 @@ import pytest
 
 from relay.config.settings import Config
 from relay.delivery import fanout, lookups
+from relay.delivery.directory import TeamDirectory
 from relay.delivery.fanout import FanOut
 from relay.delivery.lookups import FactCache, Lookups
+from relay.delivery.notices import NoticeRenderer
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queues import QueueManager
 from relay.delivery.routing import Planner
@@ -33,7 +35,6 @@ from relay.penpot.events import File as EventFile
 from relay.penpot.facts import Fact
 from relay.store.records import FanOutResult, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
-from relay.sync.directory import TeamDirectory
 from tests.delivery.scripted import queue_context
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Comment, File, Project, Thread, Webhook
@@ -76,7 +77,8 @@ class House:
         queues = QueueManager({}, queue_context(self.store, self.metrics))
         api = PenpotClient(self.penpot.url, token)
         facts = FactCache(self.store)
-        directory = TeamDirectory(config, self.store, None, time.time)
+        notices = NoticeRenderer(Templates(), self.metrics)
+        directory = TeamDirectory(config, self.store, notices, time.time)
         lookups = Lookups(api, facts, self.store, self.metrics, directory)
         self.preparer = EventPreparer(config, facts, lookups, Thumbnails(api, self.metrics))
         self.fan_out = FanOut(
@@ -542,18 +544,21 @@ async def test_lookups_of_later_events_run_concurrently(
     assert time.monotonic() - started < 2.0
 
 
+@pytest.mark.parametrize("key", ["threadId", "fileId"])
 async def test_many_lookups_of_one_team_do_not_delay_another(
-    store: SqliteStore, penpot: StandIn
+    store: SqliteStore, penpot: StandIn, key: str
 ) -> None:
+    """Neither those of threads, nor those that only ask for the teams of unknown files."""
     penpot.latency = 0.1
-    config = Config.model_validate({"teams": {"acme": {"secret": SECRET, "channels": []}}})
+    metrics = Metrics()
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
     directory = TeamDirectory(config, store, None, time.time)
-    asked = Lookups(PenpotClient(penpot.url, TOKEN), FactCache(store), store, Metrics(), directory)
+    asked = Lookups(PenpotClient(penpot.url, TOKEN), FactCache(store), store, metrics, directory)
     done: list[str] = []
 
     async def fill(team: str, number: int) -> None:
-        thread = f"11111111-2222-4333-8444-{number:012}"
-        event = normalize(body("create-comment/plain", threadId=thread))
+        changes = {key: f"11111111-2222-4333-8444-{number:012}"}
+        event = normalize(body("create-comment/plain", **changes))
         await asked.fill(event, team, ACME, time.time(), lambda: None)
         done.append(team)
 

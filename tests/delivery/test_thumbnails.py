@@ -138,7 +138,8 @@ async def test_thumbnails_of_another_team_are_not_fetched(house: House) -> None:
     assert await house.pictures.of(house.event, 2, house.rnd) == ""
     assert await house.pictures.of(on_none, 2, house.rnd) == ""
     assert {call.method for call in house.penpot.calls} == {"get-team"}
-    assert await house.pictures.of(replace(on_none, project=Subject(other)), 2, house.acme) == ""
+    for event in (house.event, on_none):
+        assert await house.pictures.of(replace(event, project=Subject(other)), 2, house.acme) == ""
     assert {call.method for call in house.penpot.calls} == {"get-team", "get-project"}
     assert await house.pictures.of(replace(on_none, project=Subject(web)), 2, house.acme) == OF_FILE
 
@@ -160,10 +161,10 @@ async def test_expired_lists_are_dropped(house: House) -> None:
     now = 0.0
     answers = house.pictures._penpot._answers = TTLCache(9, MAX_ANSWER_AGE, lambda: now)
     await house.pictures.of(house.event, 2, house.acme)
-    assert len(answers) == 1
+    assert [method for method, _ in answers] == ["get-project", "get-file-object-thumbnails"]
     now = MAX_ANSWER_AGE
     await house.pictures.of(replace(house.event, thread=Thread("t")), 2, house.acme)
-    assert [method for method, _ in answers] == ["get-project", "get-project-files"]
+    assert [method for method, _ in answers] == ["get-project-files"]
 
 
 async def test_cached_pictures_are_bounded(house: House) -> None:
@@ -175,3 +176,15 @@ async def test_cached_pictures_are_bounded(house: House) -> None:
 
     assert [media for _, media in assets] == [OF_BOARD]
     assert assets.currsize == len(board(80, 60))
+
+
+async def test_many_pictures_of_one_team_leave_calls_for_another(house: House) -> None:
+    house.penpot.latency = 0.1
+    files = [f"11111111-2222-4333-8444-{number:012}" for number in range(40)]
+    events = [replace(house.event, file=EventFile(file)) for file in files]
+    pending = [asyncio.create_task(house.pictures.of(e, 2, house.acme)) for e in events]
+    await asyncio.sleep(0.02)
+    assert await house.pictures.of(house.event, 2, house.rnd) == ""
+    assert sum(task.done() for task in pending) < 20
+    assert house.penpot.max_concurrent <= pictures.MAX_TEAM_FETCHES + 1
+    await asyncio.gather(*pending)

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from relay.config.settings import Config
+from relay.delivery.directory import TeamDirectory
 from relay.delivery.lookups import FactCache, Lookups
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.routing import Planner
@@ -22,7 +24,6 @@ from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.store.records import FanOutResult, StoredEvent
 from relay.store.sqlite import SqliteStore
-from relay.sync.directory import TeamDirectory
 from tests.penpot.other_team import (
     IDS,
     MARK,
@@ -55,15 +56,19 @@ def penpot() -> Iterator[StandIn]:
 
 
 class Hook:
-    """The hook of team acme; each event is processed as the first one after a start."""
+    """The hook of team acme; each event is processed as the first one after a start, or with
+    ``keeps_facts`` as the first one after a restart."""
 
-    def __init__(self, penpot: StandIn, store: SqliteStore, team_id: str) -> None:
+    def __init__(
+        self, penpot: StandIn, store: SqliteStore, team_id: str, *, keeps_facts: bool = False
+    ) -> None:
         team = {"secret": SECRET, "channels": [CHANNEL]} | ({"team_id": team_id} if team_id else {})
         self.config = Config.model_validate(
             {"penpot": {"url": penpot.url, "access_token": TOKEN}, "teams": {"acme": team}}
         )
         self.penpot, self.store, self.metrics = penpot, store, Metrics()
         self.templates = Templates()
+        self.keeps_facts = keeps_facts
 
     @contextlib.asynccontextmanager
     async def preparer(self) -> AsyncIterator[tuple[EventPreparer, FactCache]]:
@@ -85,12 +90,21 @@ class Hook:
             await preparer.start([stored])
             prepared = await preparer.take(stored)
             planner = Planner(self.config, facts, self.templates, self.metrics)
-            return await planner.plan(stored, prepared), self.penpot.calls[calls:]
+            result = await planner.plan(stored, prepared)
+            if self.keeps_facts:
+                await self.store.save_fan_out([replace(result, deliveries=())])
+            return result, self.penpot.calls[calls:]
 
 
 def foreign(call: Call) -> set[str]:
     """The ids of the other team in a call."""
     return set(IDS.values()) & {str(value) for value in call.params.values()}
+
+
+def is_in_own_file(call: Call) -> bool:
+    """Whether a thread is looked up in a file of the hook's own team: Penpot, too, compares it."""
+    is_own = call.params.get("fileId") not in (None, *IDS.values())
+    return call.method == "get-comment-thread" and is_own
 
 
 @pytest.mark.parametrize("payload", PAYLOADS_WITH_IDS)
@@ -104,9 +118,7 @@ async def test_no_id_in_a_body_reads_another_team(
         result, calls = await hook.post(forged(sample(path), changes))
         has_ended = False
         for call in calls:
-            # a thread is only looked up in a file of the hook's own team
-            is_in_own_file = call.params.get("fileId") not in (None, *IDS.values())
-            if call.method == "get-comment-thread" and is_in_own_file:
+            if is_in_own_file(call):
                 assert not has_ended, changes
                 continue
             has_ended |= bool(foreign(call))
@@ -114,6 +126,50 @@ async def test_no_id_in_a_body_reads_another_team(
         assert result.deliveries, changes
         assert MARK.lower() not in repr(result).lower(), changes
     assert MARK.lower() not in caplog.text.lower()
+
+
+async def test_what_earlier_events_said_leads_to_no_other_team(
+    penpot: StandIn, store: SqliteStore
+) -> None:
+    """Forged events relate each id to each other one: the file of a thread, the project of a
+    file. Facts from them are stored, and complete later events."""
+    hook = Hook(penpot, store, penpot.world.by_name("teams", "acme"), keeps_facts=True)
+    related = [
+        {"name": "create-comment-thread", "props": {"id": "thread", "fileId": "file"}},
+        {"name": "create-comment-thread", "props": {"id": "thread", "pageId": "page"}},
+        {"name": "update-page", "props": {"id": "page", "fileId": "file"}},
+        {"name": "create-file", "props": {"id": "file", "projectId": "project"}},
+        {"name": "rename-project", "props": {"id": "project", "teamId": "team"}},
+    ]
+    own = own_ids(penpot)
+    forms = (IDS, own, *({**own, kind: IDS[kind]} for kind in own))
+    known = 0
+    for ids in [*forms, *forms[:1]]:
+        for event in related:
+            props = {key: ids[kind] for key, kind in event["props"].items()}
+            await hook.post({"name": event["name"], "props": props})
+        for name, kind in (("create-comment", "thread"), ("update-file", "file")):
+            key = "threadId" if kind == "thread" else "id"
+            for id_ in (own[kind], IDS[kind]):
+                result, calls = await hook.post({"name": name, "props": {key: id_}})
+                named = {c.method for c in calls if foreign(c) and not is_in_own_file(c)}
+                assert named <= NAMING, (ids, name)
+                assert MARK.lower() not in repr(result).lower(), (ids, name)
+                known += "Website Redesign" in repr(result)
+    assert known > 0
+
+
+def own_ids(penpot: StandIn) -> dict[str, str]:
+    """Ids of the hook's own team."""
+    world = penpot.world
+    thread = next(t for t in world.threads.values() if t.file == world.by_name("files", "landing"))
+    return {
+        "team": world.by_name("teams", "acme"),
+        "project": world.by_name("projects", "web"),
+        "file": thread.file,
+        "page": thread.page,
+        "thread": thread.id,
+    }
 
 
 @pytest.mark.parametrize("payload", PAYLOADS_WITH_IDS)
@@ -169,7 +225,7 @@ def test_a_running_service_reads_shows_and_keeps_nothing_of_another_team(
             assert service.post(json.dumps(body).encode()) == 204
         wait_until(lambda: " stored " not in service.run("log", "--limit", "500").stdout, 60)
         pages = [
-            httpx.get(f"{service.url}/inspector/events/{number + 1}").text
+            httpx.get(f"{service.admin}/inspector/events/{number + 1}").text
             for number in range(len(bodies))
         ]
         # and until the sync polls the files that events named, the last of them

@@ -19,6 +19,7 @@ from relay.config.settings import (
     SyncSettings,
     TeamSettings,
 )
+from relay.delivery.directory import TeamDirectory
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message
 from relay.messages.templates import Templates
@@ -29,7 +30,6 @@ from relay.penpot.text import deduplication_key
 from relay.store.base import Store
 from relay.store.records import NewEvent
 from relay.store.sqlite import SqliteStore
-from relay.sync.directory import TeamDirectory
 from relay.sync.sync import PenpotSync
 from tests.penpot.people import Body, People
 from tests.penpot.standin import TOKEN, StandIn

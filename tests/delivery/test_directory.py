@@ -8,13 +8,17 @@ import pytest
 
 from relay.config.secret import Secret
 from relay.config.settings import ServerSettings, TeamSettings
-from relay.penpot.client import PenpotUnexpected
-from relay.sync.directory import REVIEW_KEY, TeamDirectory
+from relay.delivery.directory import REVIEW_KEY, TeamDirectory
+from relay.delivery.lookups import FactCache
+from relay.penpot.client import PenpotBusy, PenpotUnexpected
+from relay.penpot.events import Event
+from relay.penpot.facts import Fact
+from relay.store.records import FanOutResult
 from relay.sync.state import load_state
 from relay.sync.webhooks import webhook_problems
 from tests.penpot.standin import StandIn
 from tests.penpot.world import Webhook
-from tests.sync.stage import LOG, SECRET, Stage, stage
+from tests.sync.stage import LOG, PUBLIC, SECRET, Direct, Stage, stage
 
 pytestmark = pytest.mark.anyio
 
@@ -157,23 +161,148 @@ async def test_a_list_that_can_not_be_read_prevents_that_a_team_is_the_only_one(
         assert await search(on) == on.acme
 
 
-async def test_without_a_public_url_the_path_decides(penpot: StandIn, tmp_path: Path) -> None:
-    async with stage(penpot, tmp_path, server=ServerSettings()) as on:
-        on.hook().uri = f"http://relay:8080{on.config.hook_path('acme')}"
+@pytest.mark.parametrize("server", [ServerSettings(public_url=PUBLIC), ServerSettings()])
+@pytest.mark.parametrize("base", [PUBLIC, "http://relay:8080", "https://proxy.example/relay"])
+async def test_a_webhook_is_found_at_any_host(
+    penpot: StandIn, tmp_path: Path, base: str, server: ServerSettings
+) -> None:
+    async with stage(penpot, tmp_path, server=server) as on:
+        on.hook().uri = f"{base}{on.config.hook_path('acme')}"
         assert await search(on) == on.acme
 
 
-async def test_a_hook_of_another_relay_or_with_another_secret_is_not_listed(
-    penpot: StandIn, tmp_path: Path
+@pytest.mark.parametrize("base", [PUBLIC, "http://relay:8080"])
+@pytest.mark.parametrize("other", [PUBLIC, "http://relay:8080", "https://relay.example.com:444"])
+async def test_no_host_or_spelling_hides_that_two_teams_list_the_hook(
+    penpot: StandIn, tmp_path: Path, base: str, other: str
 ) -> None:
+    """Otherwise whoever knows the address makes another team the only one that lists it."""
+    async with stage(penpot, tmp_path) as on:
+        path = on.config.hook_path("acme")
+        on.hook().uri = f"{base}{path}"
+        list_in_other_team(on, Webhook("", "", ""))
+        for spelled in (path, path.replace("secret", "%73ecret"), f"{path}?x=1#y"):
+            on.world.webhooks[OTHER].uri = f"{other}{spelled}"
+            on.start()
+            assert await search(on) == ""
+            assert len(on.directory.listed_in("acme")) == 2
+
+
+async def test_two_webhooks_of_one_team_are_no_conflict(penpot: StandIn, tmp_path: Path) -> None:
+    async with stage(penpot, tmp_path) as on:
+        new = Secret("the-current-secret-of-acme")
+        team = TeamSettings(secret=(new, Secret(SECRET)), channels=(LOG,))
+        hook = on.hook()
+        on.config = on.config.model_copy(update={"teams": {"acme": team}})
+        on.world.webhooks[OTHER] = Webhook(
+            OTHER, on.acme, PUBLIC + on.config.hook_path("acme"), profile=on.world.me
+        )
+        on.start()
+        assert await search(on) == on.acme
+        on.world.webhooks[OTHER].team = on.world.by_name("teams", "rnd")
+        await on.store.put_value("team/acme", "")
+        on.start()
+        assert await search(on) == ""
+        assert hook.uri != on.world.webhooks[OTHER].uri
+
+
+async def test_an_address_with_another_path_is_not_listed(penpot: StandIn, tmp_path: Path) -> None:
     async with stage(penpot, tmp_path) as on:
         hook = on.hook()
-        path = on.config.hook_path("acme")
-        for uri in (f"https://other.example{path}", f"{hook.uri}x", "https://[", "/acme/"):
+        for uri in (f"{hook.uri}x", f"{hook.uri}/", "https://[", "/acme/", PUBLIC, ""):
             hook.uri = uri
             on.start()
             assert await search(on) == ""
             assert on.directory.listed_in("acme") == []
+
+
+async def test_the_first_of_several_replicas_decides(penpot: StandIn, tmp_path: Path) -> None:
+    """The hook moves to another team while two replicas read the lists."""
+    async with stage(penpot, tmp_path) as on:
+        hook, first = on.hook(), on.directory
+        on.start()
+        assert await search(on, first) == on.acme
+        hook.team = on.world.by_name("teams", "rnd")
+        while not await on.directory.read(on.client):
+            pass
+        assert await on.directory.verified("acme") == on.acme
+
+
+async def test_what_was_read_of_another_team_is_forgotten_when_the_config_names_one(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with stage(penpot, tmp_path) as on:
+        hook = on.hook()
+        hook.team = on.world.by_name("teams", "rnd")
+        assert await search(on) == hook.team
+        cache = FactCache(on.store)
+        name = Fact.of("person", "0" * 8, "A name in the other team")
+        await cache.add("acme", [name])
+        facts = await cache.new_facts(Event("x"), "acme")
+        await on.store.save_fan_out([FanOutResult(1, "acme", "fanned-out", facts=facts)])
+        for team_id, count in ((hook.team, 1), (on.acme, 0)):
+            restart(on, team_id=team_id)
+            assert await on.directory.verified("acme") == team_id
+            assert len(await on.store.facts("acme", [name.key])) == count
+
+
+async def test_a_second_listing_is_reported_again_after_it_was_removed(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with stage(penpot, tmp_path) as on:
+        hook = on.hook()
+        assert await search(on) == on.acme
+        for count in (1, 1, 2):
+            if count > len(await on.messages()):
+                list_in_other_team(on, hook)
+            else:
+                del on.world.webhooks[OTHER]
+            on.clock.now += 7200
+            while not await on.directory.read(on.client):
+                pass
+            assert len(await on.messages()) == count
+
+
+async def test_a_list_that_can_not_be_read_for_a_while_repeats_no_report(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with stage(penpot, tmp_path) as on:
+        rnd = list_in_other_team(on, on.hook())
+        assert await search(on) == ""
+        fix = on.fails(404, teamId=rnd)
+        on.clock.now += 7200
+        with pytest.raises(PenpotUnexpected):
+            await search(on)
+        fix()
+        on.clock.now += 7200
+        assert await search(on) == ""
+        assert len(await on.messages()) == 1
+
+
+async def test_without_notices_nothing_is_stored(penpot: StandIn, tmp_path: Path) -> None:
+    """`relay doctor` must not take the place of the service's review."""
+    async with stage(penpot, tmp_path) as on:
+        on.hook()
+        directory = TeamDirectory(on.config, on.store, None, on.clock)
+        assert await search(on, directory) == on.acme
+        assert await on.directory.verified("acme") == ""
+        assert await on.store.get_value(REVIEW_KEY) is None
+
+
+async def test_a_webhook_that_appears_later_is_found_and_an_outage_verifies_none(
+    penpot: StandIn, tmp_path: Path
+) -> None:
+    async with stage(penpot, tmp_path) as on:
+        on.hook()
+        on.start(Direct)
+        client = on.client
+        assert isinstance(client, Direct)
+        client.is_down = True
+        with pytest.raises(PenpotBusy):
+            await search(on)
+        assert await on.directory.verified("acme") == ""
+        client.is_down = False
+        assert await search(on) == on.acme
 
 
 async def test_verified_teams_are_reviewed_once_a_day(

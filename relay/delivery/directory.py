@@ -1,25 +1,28 @@
 """Which team in Penpot each hook belongs to, so that no event decides whose data Relay reads.
 
 The config says it, or Penpot does: exactly one team of the token's user lists a webhook with the
-hook's address. Every member of any team can add one, so several may list it; then none of them is
-verified. The first verified id is stored, and only the config changes it.
+hook's path, which contains the secret. Its host is not compared: Penpot may call Relay at an inner
+address, while anybody can add the public one to another team. Every member of any team can add a
+webhook, so several may list it; then none of them is verified. The first verified id is stored, and
+only the config changes it.
 """
 
 import asyncio
 import logging
 import uuid
-from collections import defaultdict
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from relay.config.settings import Config
 from relay.delivery.notices import NoticeRenderer
-from relay.penpot.api import PenpotClient
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
-from relay.penpot.records import TeamRecord, WebhookRecord
+from relay.penpot.records import TeamRecord
 from relay.store.base import Store
 from relay.store.records import NewDelivery
-from relay.sync.webhooks import own_webhooks
+
+if TYPE_CHECKING:  # httpx is only loaded where there is a token
+    from relay.penpot.api import PenpotClient
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +50,8 @@ class TeamDirectory:
         notices: NoticeRenderer | None,
         clock: Callable[[], float],
     ) -> None:
-        """``store`` is None before it exists, ``notices`` where none are sent; ``clock`` returns
-        seconds since 1970."""
+        """``store`` is None before it exists. Without ``notices`` nothing is written to it, and
+        nothing reported. ``clock`` returns seconds since 1970."""
         self._config = config
         self._store = store
         self._notices = notices
@@ -56,8 +59,8 @@ class TeamDirectory:
         self._lock = asyncio.Lock()
         self._verified: dict[str, str] = {}
         self._unread: list[TeamRecord] = []
-        # By the part of the path that is the key of a team in the config.
-        self._webhooks: dict[str, dict[TeamRecord, list[WebhookRecord]]] = {}
+        self._hooks = {path: team for team in config.teams for path in config.hook_paths(team)}
+        self._listed: dict[str, dict[TeamRecord, None]] = {}
         self._is_concluded = False
         self._error = ""
         self._read_at = self._ttl = self._review_at = 0.0
@@ -70,22 +73,20 @@ class TeamDirectory:
         if team not in self._verified:
             entry = await self._store.get_value(_key(team)) if self._store else None
             stored = entry.value if entry else ""
-            if id_ := settings.team_id or stored:
-                await self._set_verified(team, id_, stored)
-        return self._verified.get(team, "")
+            if not (id_ := settings.team_id or stored):
+                return ""
+            if self._store and self._notices and id_ != stored:
+                if stored:  # an event may name what was read of another team
+                    await self._store.delete_facts(team)
+                await self._store.put_value(_key(team), id_)
+            self._verified[team] = id_
+        return self._verified[team]
 
-    async def _set_verified(self, team: str, id_: str, stored: str = "") -> None:
-        if self._store is not None and id_ != stored:
-            await self._store.put_value(_key(team), id_)
-        self._verified[team] = id_
-
-    async def search(self, team: str, penpot: PenpotClient) -> str | None:
+    async def search(self, team: str, penpot: "PenpotClient") -> str | None:
         """As ``verified``, after all lists were read. None if more of them has to be read: each
         call reads one. Raises ``PenpotUnexpected`` also if a list can't be read, so that no team
         can be the only one."""
-        if id_ := await self.verified(team):
-            return id_
-        if not await self.read(penpot):
+        if not await self.verified(team) and not await self.read(penpot):
             return None
         if self._error and not await self.verified(team):
             raise PenpotUnexpected(f"Penpot can't list the webhooks of all teams: {self._error}")
@@ -106,7 +107,7 @@ class TeamDirectory:
         self._review_at = entry.at + REVIEW_INTERVAL
         return False
 
-    async def read(self, penpot: PenpotClient) -> bool:
+    async def read(self, penpot: "PenpotClient") -> bool:
         """Read the next list that is unread or too old; whether all were read."""
         async with self._lock:
             if not self._unread and not self._is_fresh():
@@ -122,26 +123,24 @@ class TeamDirectory:
 
     def listed_in(self, team: str) -> list[TeamRecord]:
         """The Penpot teams that list the team's webhook, as far as their lists were read."""
-        url, paths = self._config.server.public_url, self._config.hook_paths(team)
-        listed = self._webhooks.get(team, {})
-        return [record for record, hooks in listed.items() if own_webhooks(hooks, url, *paths)]
+        return list(self._listed.get(team, ()))
 
     def _is_fresh(self) -> bool:
         return 0 <= self._clock() - self._read_at < self._ttl
 
-    async def _list_teams(self, penpot: PenpotClient) -> None:
+    async def _list_teams(self, penpot: "PenpotClient") -> None:
         self._unread = list(await penpot.teams() or ())
-        self._webhooks, self._error, self._is_concluded = {}, "", False
+        self._listed, self._error, self._is_concluded = {}, "", False
         # With few teams, a webhook that was just created is found by the next check.
         at_least = self._config.sync.webhooks_every.total_seconds() / 2
         self._ttl = max(at_least, min(len(self._unread) * TEAM_TTL, MAX_TTL))
         self._read_at = self._clock()
 
-    async def _read_webhooks(self, penpot: PenpotClient, team: TeamRecord) -> None:
+    async def _read_webhooks(self, penpot: "PenpotClient", team: TeamRecord) -> None:
         try:
             for webhook in await penpot.webhooks(team.id) or ():
-                listed = self._webhooks.setdefault(_team_in(webhook.uri), defaultdict(list))
-                listed[team].append(webhook)
+                if name := self._hooks.get(_hook_path(webhook.uri)):
+                    self._listed.setdefault(name, {})[team] = None
         except (PenpotUnexpected, PenpotBusy) as error:
             if isinstance(error, PenpotBusy) and not await penpot.still_responds(error):
                 raise
@@ -157,13 +156,22 @@ class TeamDirectory:
                 continue
             listed, id_ = self.listed_in(team), await self.verified(team)
             if not id_ and len(listed) == 1 and not self._error:
-                id_ = listed[0].id
-                await self._set_verified(team, id_)
-                log.info("team %s: the only Penpot team that lists its webhook is %s", team, id_)
-            if listed and any(record.id != id_ for record in listed) and (id_ or listed[1:]):
-                await self._report(team, listed, _ONE_IS_READ if id_ else _NOTHING_IS_READ)
-        if self._store is not None:
+                id_ = await self._verify(team, listed[0].id)
+            is_shared = any(record.id != id_ for record in listed) and (id_ or listed[1:])
+            detail = _ONE_IS_READ if id_ else _NOTHING_IS_READ
+            if is_shared or not self._error:
+                await self._report(team, listed if is_shared else [], detail)
+        if self._store is not None and self._notices is not None:
             await self._store.put_value(REVIEW_KEY, "")
+
+    async def _verify(self, team: str, id_: str) -> str:
+        """The verified id: another replica may have been first."""
+        if self._store and self._notices:
+            await self._store.put_new_value(_key(team), id_)
+            log.info("team %s: the only Penpot team that lists its webhook is %s", team, id_)
+        else:
+            self._verified[team] = id_
+        return await self.verified(team)
 
     async def _report(self, team: str, listed: list[TeamRecord], detail: str) -> None:
         """Once for the same teams. Only the log names them: members of one may read the notice."""
@@ -171,15 +179,16 @@ class TeamDirectory:
             return
         key, ids = f"listed-in/{team}", ",".join(sorted(record.id for record in listed))
         entry = await self._store.get_value(key)
-        if entry is not None and entry.value == ids:
+        if ids == (entry.value if entry else ""):
             return
-        names = ", ".join(f"{record.id} ({record.name})" for record in listed)
-        log.error(
-            "team %s: its webhook is listed by the Penpot teams %s. %s. Remove the webhook from "
-            "the others, or set teams.%s.team_id",
-            team, names, detail, team,
-        )  # fmt: skip
-        if (queue := self._config.notice_queue(team)) is not None:
+        if ids:
+            names = ", ".join(f"{record.id} ({record.name})" for record in listed)
+            log.error(
+                "team %s: its webhook is listed by the Penpot teams %s. %s. Remove the webhook "
+                "from the others, or set teams.%s.team_id",
+                team, names, detail, team,
+            )  # fmt: skip
+        if ids and (queue := self._config.notice_queue(team)) is not None:
             problem = {"detail": detail, "reason": ""}
             message = await self._notices.render(LISTED_TWICE, team, problem=problem)
             delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
@@ -191,9 +200,10 @@ def _key(team: str) -> str:
     return f"team/{team}"
 
 
-def _team_in(uri: str) -> str:
-    """The part of a hook's address that is the key of its team."""
+def _hook_path(uri: str) -> str:
+    """The part of a webhook's address to compare with a hook's path, read as the server reads it.
+    A proxy may remove what precedes it."""
     try:
-        return urlsplit(uri).path.rpartition("/")[0].rpartition("/")[2]
+        return "/" + "/".join(unquote(urlsplit(uri).path).split("/")[-3:])
     except ValueError:
         return ""
