@@ -7,18 +7,16 @@ verified. The first verified id is stored, and only the config changes it.
 
 import asyncio
 import logging
-import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from relay.config.settings import Config
-from relay.delivery.notices import NoticeRenderer
+from relay.delivery.alerts import Alerts
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
 from relay.penpot.records import TeamRecord, WebhookRecord
 from relay.store.base import Store
-from relay.store.records import NewDelivery
 from relay.sync.webhooks import own_webhooks
 
 log = logging.getLogger(__name__)
@@ -44,14 +42,14 @@ class TeamDirectory:
         self,
         config: Config,
         store: Store | None,
-        notices: NoticeRenderer | None,
+        alerts: Alerts | None,
         clock: Callable[[], float],
     ) -> None:
-        """``store`` is None before it exists, ``notices`` where none are sent; ``clock`` returns
+        """``store`` is None before it exists, ``alerts`` where none are sent; ``clock`` returns
         seconds since 1970."""
         self._config = config
         self._store = store
-        self._notices = notices
+        self._alerts = alerts
         self._clock = clock
         self._lock = asyncio.Lock()
         self._verified: dict[str, str] = {}
@@ -167,7 +165,7 @@ class TeamDirectory:
 
     async def _report(self, team: str, listed: list[TeamRecord], detail: str) -> None:
         """Once for the same teams. Only the log names them: members of one may read the notice."""
-        if self._store is None or self._notices is None:
+        if self._store is None or self._alerts is None:
             return
         key, ids = f"listed-in/{team}", ",".join(sorted(record.id for record in listed))
         entry = await self._store.get_value(key)
@@ -179,11 +177,8 @@ class TeamDirectory:
             "the others, or set teams.%s.team_id",
             team, names, detail, team,
         )  # fmt: skip
-        if (queue := self._config.notice_queue(team)) is not None:
-            problem = {"detail": detail, "reason": ""}
-            message = await self._notices.render(LISTED_TWICE, team, problem=problem)
-            delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
-            await self._store.announce(team, LISTED_TWICE, [delivery], message.title)
+        problem = {"detail": detail, "reason": ""}
+        await self._alerts.send(team, LISTED_TWICE, problem=problem)
         await self._store.put_value(key, ids)
 
 
