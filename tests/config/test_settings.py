@@ -143,8 +143,7 @@ def test_the_password_of_a_database_stays_hidden(tmp_path: Path) -> None:
 
 def test_alerts_go_to_the_named_channel_first_and_to_no_direct_one() -> None:
     one, two, three = ({"type": "stdout", "name": name} for name in ("one", "two", "three"))
-    token = {"token": "x", "channel": "#a"}
-    direct = {"type": "slack", "name": "direct", "direct": "mentioned"} | token
+    direct = {"type": "slack", "name": "direct", "direct": "mentioned", "token": "x"}
     secret = "a-secret-of-24-characters"
     teams = {
         "acme": {"secret": secret, "channels": [direct, one, two, three], "alerts_to": "two"},
