@@ -217,7 +217,7 @@ def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningS
         slack_channel(slack_server, "design", "C0DESIGN0") + LOG,
         environ={"SLACK": TOKEN},
     ) as service:
-        slack_server.slack.next.extend(["msg_too_long", "msg_too_long"])
+        slack_server.slack.next.extend(["msg_too_long"] * 4)  # blocks and text, twice
         assert service.post((PAYLOADS / "create-file" / "frontend.json").read_bytes()) == 204
         wait_until(lambda: "msg_too_long" in service.run("log", "--state", "dead").stdout, 30)
         line = next(
