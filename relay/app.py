@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.config.settings import Config, Role
+from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import Clock
 from relay.delivery.fanout import FanOut
 from relay.delivery.lookups import FactCache, Lookups
@@ -113,10 +114,11 @@ class _Service:
         )
         facts, clock, load = FactCache(self.store), Clock(), RequestLoad()
         notices = NoticeRenderer(self.templates, self.metrics)
+        alerts = Alerts(config.alert_queues(), self.store, notices)
         retention = config.store.retention.total_seconds()
         changed = self.feed.changed
         context = QueueContext(
-            self.store, self.metrics, notices, retention, clock.is_trusted, changed=changed
+            self.store, self.metrics, notices, alerts, retention, clock.is_trusted, changed=changed
         )
         penpot = directory = lookups = thumbnails = None
         if config.penpot.access_token is not None:  # otherwise httpx is not loaded
@@ -124,7 +126,7 @@ class _Service:
             from relay.penpot.api import PenpotClient
 
             penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
-            directory = TeamDirectory(config, self.store, notices, time.time)
+            directory = TeamDirectory(config, self.store, alerts, time.time)
             lookups = Lookups(penpot, facts, self.store, self.metrics, directory)
             thumbnails = Thumbnails(penpot, self.metrics)
             context = replace(context, pictures=thumbnails.get)
@@ -134,7 +136,7 @@ class _Service:
         self._fan_out = FanOut(
             self._preparer, planner, self.store, self._queues, self.metrics, load.is_high, changed
         )
-        self._quota = Quota(config, self.store, self.metrics, notices, self._poll_comments)
+        self._quota = Quota(config, self.store, self.metrics, alerts, self._poll_comments)
         self.hook = HookEndpoint(
             config,
             self.store,
@@ -150,7 +152,7 @@ class _Service:
             from relay.sync.sync import PenpotSync
 
             self._sync = PenpotSync(
-                config, penpot, directory, self.store, self.metrics, notices, self._stored
+                config, penpot, directory, self.store, self.metrics, alerts, self._stored
             )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -251,7 +253,6 @@ def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
             channel.pace,
             channel.in_threads,
             channel.digest_threshold,
-            config.alerts_to(name),
         )
         for name, channel in config.queues().items()
     }

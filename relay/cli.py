@@ -19,6 +19,7 @@ from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.listeners import local_url
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config, Role
+from relay.delivery.dead import describe
 from relay.delivery.health import stopped_queues
 from relay.errors import RelayError
 from relay.logs import configure_logging
@@ -242,9 +243,12 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
     async with _opened(config) as store:
         entries = await store.log(team=team, state=state, limit=limit)
         stopped = await stopped_queues(store, config.queues())
+        dead = await store.problems.dead(config.queues())
         off = await webhook_problems(store, config.teams) if config.penpot.access_token else {}
     for queue, (since, why) in stopped.items():
         click.echo(f"{queue} stopped at {_utc(since)}: {why}", err=True)
+    for queue, letters in dead.items():
+        click.echo(f"{queue}, at {_utc(letters.last_at)}: {describe(letters)}", err=True)
     for team, (since, why) in off.items():
         click.echo(f"{team}, since {_utc(since)}: {why}", err=True)
     if not entries:
@@ -268,23 +272,51 @@ def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+IDS = click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
+DEAD = click.option("--dead", is_flag=True, help="All dead letters.")
+
+
 @main.command()
 @CONFIG
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
-@click.option("--dead", is_flag=True, help="All dead letters.")
+@IDS
+@DEAD
 async def resend(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
     """Send deliveries again.
 
     ID is a delivery's number in `relay log`.
     """
-    if bool(ids) == dead:
-        raise click.UsageError("give either delivery IDs or --dead")
+    _require_choice(ids, dead)
     async with _opened(load(path, secrets=False)) as store:
         queued = await store.resend(ids) if ids else await store.resend_dead()
     click.echo(f"{len(queued)} queued again")
-    unknown = sorted(set(ids) - set(queued))
-    if unknown:
-        raise click.ClickException(f"no such delivery: {', '.join(map(str, unknown))}")
+    _report_unknown("delivery", ids, queued)
+
+
+@main.command()
+@CONFIG
+@IDS
+@DEAD
+async def dismiss(path: str | None, ids: tuple[int, ...], dead: bool) -> None:
+    """Report dead letters no longer.
+
+    They stay in the store, and can be sent again. ID is a delivery's number in `relay log`.
+    """
+    _require_choice(ids, dead)
+    async with _opened(load(path, secrets=False)) as store:
+        problems = store.problems
+        dismissed = await problems.dismiss(ids) if ids else await problems.dismiss_all()
+    click.echo(f"{len(dismissed)} dismissed")
+    _report_unknown("dead letter that is reported", ids, dismissed)
+
+
+def _require_choice(ids: tuple[int, ...], dead: bool) -> None:
+    if bool(ids) == dead:
+        raise click.UsageError("give either delivery IDs or --dead")
+
+
+def _report_unknown(noun: str, ids: tuple[int, ...], known: list[int]) -> None:
+    if unknown := sorted(set(ids) - set(known)):
+        raise click.ClickException(f"no such {noun}: {', '.join(map(str, unknown))}")
 
 
 @main.group("store")

@@ -14,6 +14,7 @@ from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding, KeyValueStore
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config
+from relay.delivery.dead import describe
 from relay.delivery.directory import TeamDirectory
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
@@ -130,12 +131,16 @@ async def _open_store(
 async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str, Finding]]:
     try:
         stopped = await stopped_queues(store, config.queues())
+        dead = await store.problems.dead(config.queues())
         state = await store.get_value(PENPOT_STATE_KEY) if config.penpot.access_token else None
     except StoreUnavailable as error:
         yield "store", Finding(False, f"can't be read: {error}")
         return
     for queue, (_, why) in stopped.items():
         yield queue, Finding(False, f"the queue is stopped: {why}")
+    for queue, letters in dead.items():
+        text = "fix the cause, then `relay resend --dead`, or `relay dismiss --dead`"
+        yield queue, Finding(False, f"{describe(letters)}: {text}")
     if state is not None and state.value:
         text = f"the service has paused its lookups since {_utc(state.at)}: {state.value}"
         yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")

@@ -18,20 +18,28 @@ MAX_REASONS = 200
 """Distinct failure reasons with a label of their own; the others share ``other``."""
 
 
-class _WaitingCollector(Collector):
-    """``relay_queue_waiting``, built per scrape: no gauge object for each of many idle queues."""
+class _DeliveriesCollector(Collector):
+    """``relay_queue_waiting`` and ``relay_queue_dead``, built per scrape: no gauge object for each
+    of many idle queues."""
 
     def __init__(self) -> None:
-        self.counts: Mapping[str, int] = {}
+        self.waiting: Mapping[str, int] = {}
+        self.dead: Mapping[str, int] = {}
         self.queues: Collection[str] = ()
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(
+        waiting = GaugeMetricFamily(
             "relay_queue_waiting", "Deliveries that wait", labels=["queue", "state"]
         )
+        dead = GaugeMetricFamily(
+            "relay_queue_dead",
+            "Dead letters of the last day that were neither resent nor dismissed",
+            labels=["queue"],
+        )
         for queue in self.queues:
-            family.add_metric([queue, "waiting"], self.counts.get(queue, 0))
-        yield family
+            waiting.add_metric([queue, "waiting"], self.waiting.get(queue, 0))
+            dead.add_metric([queue], self.dead.get(queue, 0))
+        yield from (waiting, dead)
 
 
 class Metrics:
@@ -64,6 +72,9 @@ class Metrics:
         self._dead = self._counter(
             "relay_deliveries_dead", "Deliveries that became dead letters", "queue", "reason"
         )
+        self._skipped = self._counter(
+            "relay_deliveries_skipped", "Deliveries without an address", "queue", "reason"
+        )
         self._failed = self._counter(
             "relay_send_failures", "Attempts that failed", "queue", "reason"
         )
@@ -73,8 +84,8 @@ class Metrics:
             ["queue"],
             registry=self._registry,
         )
-        self._waiting = _WaitingCollector()
-        self._registry.register(self._waiting)
+        self._deliveries = _DeliveriesCollector()
+        self._registry.register(self._deliveries)
         self._stopped = self._gauge(
             "relay_queue_stopped", "1 while a queue waits for a person", "queue"
         )
@@ -130,6 +141,9 @@ class Metrics:
     def dead(self, queue: str, reason: str) -> None:
         self._dead(queue, self._reason_label(reason))
 
+    def skipped(self, queue: str, reason: str) -> None:
+        self._skipped(queue, self._reason_label(reason))
+
     def stopped(self, queue: str, *, is_stopped: bool) -> None:
         self._stopped.labels(queue).set(is_stopped)
 
@@ -149,9 +163,12 @@ class Metrics:
         for team, size in teams.items():
             self._team_bytes.labels(team).set(size)
 
-    def set_waiting(self, counts: Mapping[str, int], queues: Collection[str]) -> None:
-        """Set how many deliveries wait: ``counts`` by queue, 0 for the rest of ``queues``."""
-        self._waiting.counts, self._waiting.queues = counts, queues
+    def set_deliveries(
+        self, waiting: Mapping[str, int], dead: Mapping[str, int], queues: Collection[str]
+    ) -> None:
+        """Set how many deliveries wait and are dead: by queue, 0 for the rest of ``queues``."""
+        counts = self._deliveries
+        counts.waiting, counts.dead, counts.queues = waiting, dead, queues
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format 0.0.4."""

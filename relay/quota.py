@@ -7,16 +7,15 @@ that has used up its share is refused.
 import asyncio
 import logging
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 
 from relay.config.settings import Config
+from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import pause
-from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.store.base import Store
-from relay.store.records import NewDelivery, NewEvent, StoreUnavailable
+from relay.store.records import NewEvent, StoreUnavailable
 from relay.store.usage import event_bytes
 
 log = logging.getLogger(__name__)
@@ -38,14 +37,14 @@ class Quota:
         config: Config,
         store: Store,
         metrics: Metrics,
-        notices: NoticeRenderer,
+        alerts: Alerts,
         poll_comments: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``poll_comments`` is called for a team whose comments may have been missed."""
         self._config = config
         self._store = store
         self._metrics = metrics
-        self._notices = notices
+        self._alerts = alerts
         self._poll_comments = poll_comments
         teams = config.teams.items()
         self._channels = {name: len(team.channels) for name, team in teams}
@@ -101,9 +100,9 @@ class Quota:
         if free < min(MIN_FREE_BYTES, total // 10) and await self._is_new("disk/free"):
             size = _in_megabytes(free)
             log.error("the disk of the store is almost full: %s are free", size)
-            for team, settings in self._config.teams.items():
-                if settings.alerts_to:
-                    await self._notify(team, "disk", size)
+            teams = self._config.teams
+            for team in [team for team in teams if teams[team].alerts_to] or teams:
+                await self._notify(team, "disk", size)
 
     async def _report_refused(self) -> None:
         for team in sorted(self._refused):
@@ -128,13 +127,8 @@ class Quota:
         return True
 
     async def _notify(self, team: str, reason: str, size: str) -> None:
-        queue = self._config.notice_queue(team)
-        if queue is None:
-            return
         problem = {"reason": reason, "detail": size}
-        message = await self._notices.render(DISK_FULL, team, problem=problem)
-        delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, DISK_FULL, [delivery], message.title)
+        await self._alerts.send(team, DISK_FULL, problem=problem)
 
 
 def _in_megabytes(size: int) -> str:

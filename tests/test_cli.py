@@ -226,7 +226,7 @@ def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningS
         assert "acme/design  dead" in line
         run = service.run("resend", line.split()[0])
         assert run.stdout == "1 queued again\n"
-        wait_until(lambda: "dead" in service.run("log").stdout, 30)
+        wait_until(lambda: "acme/design  dead" in service.run("log").stdout, 30)
         assert service.run("resend", "--dead").stdout == "1 queued again\n"
         wait_until(lambda: len(slack_server.slack.messages) == 1, 30)
         assert "no such delivery: 99" in service.run("resend", "99").stderr

@@ -17,6 +17,7 @@ import pytest
 from relay import intake, protocol
 from relay.config.secret import Secret
 from relay.config.settings import Config
+from relay.delivery.alerts import Alerts
 from relay.delivery.notices import NoticeRenderer
 from relay.intake import HookEndpoint, RequestLoad, use_key
 from relay.messages.templates import Templates
@@ -110,7 +111,8 @@ async def post(
 def endpoint(store: Store, *secrets: str, metrics: Metrics | None = None) -> HookEndpoint:
     config = Config.model_validate({"teams": {"acme": {"secret": list(secrets)}}})
     metrics = metrics or Metrics()
-    quota = Quota(config, store, metrics, NoticeRenderer(Templates(), metrics))
+    alerts = Alerts({}, store, NoticeRenderer(Templates(), metrics))
+    quota = Quota(config, store, metrics, alerts)
     return HookEndpoint(config, store, lambda: None, metrics, RequestLoad(), quota)
 
 

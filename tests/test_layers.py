@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 22_567
+MAX_PACKAGE_LINES = 23_134
 
 
 def imports(path: Path) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from relay import quota as quota_module
 from relay.config.settings import Config
+from relay.delivery.alerts import Alerts
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message
 from relay.messages.templates import Templates
@@ -33,7 +34,8 @@ class House:
         self.space = DiskSpace(20_000_000, 60_000_000_000, 200_000_000_000)
         self.polled: list[str] = []
         notices = NoticeRenderer(Templates(), self.metrics)
-        self.quota = Quota(config, store, self.metrics, notices, self.polled.append)
+        alerts = Alerts(config.alert_queues(), store, notices)
+        self.quota = Quota(config, store, self.metrics, alerts, self.polled.append)
 
         async def disk_space() -> DiskSpace:
             return self.space

@@ -375,6 +375,7 @@ def _metrics() -> dict[str, tuple[str, set[str]]]:
     metrics.sent("acme/room", 0.1)
     metrics.failed("acme/room", "timeout")
     metrics.dead("acme/room", "timeout")
+    metrics.skipped("acme/room", "no_address")
     metrics.stopped("acme/room", is_stopped=True)
     metrics.digest("acme/room")
     metrics.template_problem("create-file.md.j2")
@@ -383,7 +384,7 @@ def _metrics() -> dict[str, tuple[str, set[str]]]:
     metrics.sync_event("acme", "update-comment")
     metrics.webhook("acme", is_active=True)
     metrics.webhook_reactivated("acme")
-    metrics.set_waiting({}, ["acme/room"])
+    metrics.set_deliveries({}, {}, ["acme/room"])
     metrics.set_store_size(1, 2, {"acme": 3})
     by_name = {}
     for family in text_string_to_metric_families(metrics.text().decode()):

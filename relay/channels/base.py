@@ -75,7 +75,7 @@ class DeliveryError(RelayError):
     ``M_FORBIDDEN``, ``550``, ``connect``); ``detail`` is the server's own text for a person and
     never holds a secret; ``retry_after`` is the delay in seconds that the server asked for. A
     message that is retried becomes a dead letter ``give_up_after`` seconds after its first such
-    error; None: never.
+    error; None: never. ``answered`` is false where no answer came from the server.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class DeliveryError(RelayError):
         detail: str = "",
         retry_after: float | None = None,
         give_up_after: float | None = None,
+        *,
+        answered: bool = True,
     ) -> None:
         reason, detail = _storable(reason), _storable(detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -91,6 +93,7 @@ class DeliveryError(RelayError):
         self.detail = detail
         self.retry_after = retry_after
         self.give_up_after = give_up_after
+        self.answered = answered
 
 
 class RetryLater(DeliveryError):
@@ -104,6 +107,10 @@ class Misconfigured(DeliveryError):
 
 class Permanent(DeliveryError):
     """This message can never be delivered: the queue makes it a dead letter and goes on."""
+
+
+class NoAddress(DeliveryError):
+    """The person whom the message is for has no address in this channel: the queue skips it."""
 
 
 class ThreadNotFound(DeliveryError):

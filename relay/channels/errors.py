@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from math import isnan
 
 from relay.bounded_http import UnusableAnswer
@@ -19,6 +20,8 @@ ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 
 MAX_RETRY_DELAY = 24 * 3600.0  # seconds
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+# Values of one header that commas separate. A date has a comma after its weekday.
+_DELAY_PATTERN = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
 _CODE_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.]{1,59}")
 
 
@@ -64,18 +67,34 @@ def redact(text: str, secret: str) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def parse_retry_after(header: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header, a number or a date (RFC 9110 10.2.3), at most a day.
+def parse_retry_after(*headers: str | None) -> float | None:
+    """Seconds from ``Retry-After`` headers, each a number or a date (RFC 9110 10.2.3), at most a
+    day. Of several, also in one header, the longest counts.
 
-    None where the header is missing or malformed.
+    None where all headers are missing or malformed.
     """
-    if not header:
-        return None
+    delays = [
+        seconds
+        for header in headers
+        for value in _DELAY_PATTERN.findall(header or "")
+        if (seconds := _seconds_until(value.strip())) is not None
+    ]
+    return max(delays, default=None)
+
+
+def requested_delay(headers: Mapping[str, str], *more: str) -> float | None:
+    """From ``Retry-After``, which may be there several times, and ``more`` values like it."""
+    getall = getattr(headers, "getall", None)  # of aiohttp, whose ``get`` returns the first
+    values = getall("Retry-After", []) if getall else [headers.get("Retry-After")]
+    return parse_retry_after(*values, *more)
+
+
+def _seconds_until(value: str) -> float | None:
     try:
-        seconds = float(header)
+        seconds = float(value)
     except ValueError:
         try:
-            date = parsedate_to_datetime(header).astimezone(UTC)
+            date = parsedate_to_datetime(value).astimezone(UTC)
         except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
             return None
         seconds = (date - datetime.now(UTC)).total_seconds()
@@ -100,25 +119,26 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
 
 def error_from_exception(error: BaseException, server: str) -> DeliveryError:
     """For a connection that failed, or an answer that did not arrive."""
+    unreachable = partial(RetryLater, answered=False)
     causes = list(_causes(error))
     for cause in causes:
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 hint = "if a private authority signed it, set ca_file"
                 text = f"the certificate of {server} is not trusted ({why}): {hint}"
-                return RetryLater("tls", text)
+                return unreachable("tls", text)
             case ssl.SSLError(reason=str(why)):
                 why = why.replace("_", " ").lower()
-                return RetryLater("tls", f"no TLS with {server}: {why}")
+                return unreachable("tls", f"no TLS with {server}: {why}")
             case socket.gaierror():
-                return RetryLater("dns", f"the host name of {server} can't be resolved")
+                return unreachable("dns", f"the host name of {server} can't be resolved")
             case UnusableAnswer():
                 return RetryLater("answer", f"{server} sent an unexpected answer: {cause}")
             case ConnectionRefusedError():
-                return RetryLater("connect", f"{server} refuses connections")
+                return unreachable("connect", f"{server} refuses connections")
     if any(isinstance(cause, TimeoutError) for cause in causes):
-        return RetryLater("timeout", f"{server} did not answer in time")
-    return RetryLater("connect", f"the connection to {server} failed")
+        return unreachable("timeout", f"{server} did not answer in time")
+    return unreachable("connect", f"the connection to {server} failed")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

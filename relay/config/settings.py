@@ -212,7 +212,7 @@ class TeamSettings(SettingsModel):
     """The team's id in Penpot."""
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
     alerts_to: str = ""
-    """Channel that gets an alert when a queue stops."""
+    """Channel that gets the alerts; default: the first that is not direct."""
     inspector_password: InspectorPassword | None = None
     """Opens the inspector for this team only."""
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
@@ -334,19 +334,15 @@ class Config(SettingsModel):
         """The path with the current secret."""
         return self.hook_paths(team)[0]
 
-    def alerts_to(self, queue: str) -> str | None:
-        """The queue that gets an alert when ``queue`` stops."""
-        team = queue.partition("/")[0]
-        channel = self.teams[team].alerts_to
-        return f"{team}/{channel}" if channel else None
-
-    def notice_queue(self, team: str) -> str | None:
-        """The queue that gets notices about the whole team: that of ``alerts_to``, else the first
-        of a channel that is not direct."""
-        settings = self.teams[team]
-        shared = [channel.name for channel in settings.channels if not channel.is_direct]
-        name = settings.alerts_to or (shared[0] if shared else "")
-        return f"{team}/{name}" if name else None
+    def alert_queues(self) -> dict[str, list[str]]:
+        """By team the queues that may get alerts, the preferred one first: that of ``alerts_to``,
+        then those of the channels that are not direct."""
+        queues = {}
+        for team, settings in self.teams.items():
+            names = [channel.name for channel in settings.channels if not channel.is_direct]
+            names.sort(key=lambda name: name != settings.alerts_to)
+            queues[team] = [f"{team}/{name}" for name in names]
+        return queues
 
     def queues(self) -> dict[str, AnyChannel]:
         """All channels of all teams, by the queue's name ``team/channel``."""

@@ -18,7 +18,7 @@ which would then be counted as well."""
 
 
 def interruption_delay(interruptions: int) -> float:
-    """Seconds to wait after that many interruptions in a row: up to 4, 16 and 64 after the second,
+    """Seconds to wait after that many interruptions in a row: up to 4, 16 and 60 after the second,
     the third and the fourth. None after the first: another replica continues at once."""
     return retry_delay(2 * interruptions - 1) if 1 < interruptions < MAX_INTERRUPTIONS else 0.0
 

@@ -1,7 +1,10 @@
 """Digests: combines the waiting messages of a queue that is behind."""
 
+import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from relay.delivery.notices import notice_variables
@@ -9,7 +12,11 @@ from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blo
 from relay.messages.escape import Markdown, escape
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
+from relay.messages.turns import CONVERSIONS
+from relay.store.base import Store
+from relay.store.records import Delivery
 
+READ_BATCH_SIZE = 32  # deliveries
 MAX_DIGEST_SIZE = 20  # messages
 MAX_TEXT_LENGTH = 2400
 """Visible characters; chats allow about 3,000."""
@@ -17,6 +24,56 @@ MAX_MARKDOWN_LENGTH = 4500  # characters of Markdown, with the addresses of link
 MAX_STRUCTURE_LENGTH = 9500
 """Characters of text, addresses and markup; Slack's JSON may have about 11,000."""
 _BLOCK_LENGTH, _INLINE_LENGTH = 100, 75  # characters of JSON around each
+
+
+class DigestPlanner:
+    """Which waiting deliveries of one queue form its next digest."""
+
+    def __init__(self, queue: str, digest_after: int, store: Store) -> None:
+        self._team = queue.partition("/")[0]
+        self._digest_after = digest_after
+        self._store = store
+        self._unbundled: frozenset[int] = frozenset()
+
+    @property
+    def batch_size(self) -> int:
+        """Deliveries to read at once: one more than ``digest_after`` shows that a digest is due."""
+        after = self._digest_after
+        return READ_BATCH_SIZE if after == sys.maxsize else max(READ_BATCH_SIZE, after + 1)
+
+    async def members(
+        self, batch: Sequence[Delivery], *, is_first_uncertain: bool
+    ) -> list[Delivery]:
+        """The deliveries of the next digest, which is stored before it is sent, or the single
+        delivery that has to go before it; empty where no digest is due. ``is_first_uncertain``:
+        the first may have been sent."""
+        if not batch:
+            return []
+        if batch[0].digest:
+            return [delivery for delivery in batch if delivery.digest == batch[0].digest]
+        if len(batch) <= self._digest_after:
+            return []
+        # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
+        # may have arrived, and is repeated under its own key. Members of a digest that the server
+        # refused are sent one by one.
+        if is_first_uncertain or batch[0].attempts or batch[0].id in self._unbundled:
+            return [batch[0]]
+        members = batch[: await CONVERSIONS.run(self._team, partial(_first_size, batch))]
+        if len(members) == 1:
+            return [batch[0]]
+        key = uuid.uuid4().hex
+        await self._store.set_digest([member.id for member in members], key)
+        return [replace(member, digest=key) for member in members]
+
+    async def split(self, deliveries: Sequence[Delivery]) -> None:
+        """Send the members of a refused digest one by one."""
+        ids = [member.id for member in deliveries]
+        self._unbundled = frozenset(ids)
+        await self._store.set_digest(ids, "")
+
+
+def _first_size(batch: Sequence[Delivery]) -> int:
+    return digest_size([Message.loads(delivery.message) for delivery in batch[:MAX_DIGEST_SIZE]])
 
 
 def digest_size(messages: Sequence[Message]) -> int:

@@ -9,17 +9,15 @@ only the config changes it.
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from relay.config.settings import Config
-from relay.delivery.notices import NoticeRenderer
+from relay.delivery.alerts import Alerts
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
 from relay.penpot.records import TeamRecord
 from relay.store.base import Store
-from relay.store.records import NewDelivery
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient
@@ -47,14 +45,14 @@ class TeamDirectory:
         self,
         config: Config,
         store: Store | None,
-        notices: NoticeRenderer | None,
+        alerts: Alerts | None,
         clock: Callable[[], float],
     ) -> None:
-        """``store`` is None before it exists. Without ``notices`` nothing is written to it, and
+        """``store`` is None before it exists. Without ``alerts`` nothing is written to it, and
         nothing reported. ``clock`` returns seconds since 1970."""
         self._config = config
         self._store = store
-        self._notices = notices
+        self._alerts = alerts
         self._clock = clock
         self._lock = asyncio.Lock()
         self._verified: dict[str, str] = {}
@@ -75,7 +73,7 @@ class TeamDirectory:
             stored = entry.value if entry else ""
             if not (id_ := settings.team_id or stored):
                 return ""
-            if self._store and self._notices and id_ != stored:
+            if self._store and self._alerts and id_ != stored:
                 if stored:  # an event may name what was read of another team
                     await self._store.delete_facts(team)
                 await self._store.put_value(_key(team), id_)
@@ -161,12 +159,12 @@ class TeamDirectory:
             detail = _ONE_IS_READ if id_ else _NOTHING_IS_READ
             if is_shared or not self._error:
                 await self._report(team, listed if is_shared else [], detail)
-        if self._store is not None and self._notices is not None:
+        if self._store is not None and self._alerts is not None:
             await self._store.put_value(REVIEW_KEY, "")
 
     async def _verify(self, team: str, id_: str) -> str:
         """The verified id: another replica may have been first."""
-        if self._store and self._notices:
+        if self._store and self._alerts:
             await self._store.put_new_value(_key(team), id_)
             log.info("team %s: the only Penpot team that lists its webhook is %s", team, id_)
         else:
@@ -175,7 +173,7 @@ class TeamDirectory:
 
     async def _report(self, team: str, listed: list[TeamRecord], detail: str) -> None:
         """Once for the same teams. Only the log names them: members of one may read the notice."""
-        if self._store is None or self._notices is None:
+        if self._store is None or self._alerts is None:
             return
         key, ids = f"listed-in/{team}", ",".join(sorted(record.id for record in listed))
         entry = await self._store.get_value(key)
@@ -188,11 +186,8 @@ class TeamDirectory:
                 "from the others, or set teams.%s.team_id",
                 team, names, detail, team,
             )  # fmt: skip
-        if ids and (queue := self._config.notice_queue(team)) is not None:
             problem = {"detail": detail, "reason": ""}
-            message = await self._notices.render(LISTED_TWICE, team, problem=problem)
-            delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
-            await self._store.announce(team, LISTED_TWICE, [delivery], message.title)
+            await self._alerts.send(team, LISTED_TWICE, problem=problem)
         await self._store.put_value(key, ids)
 
 

@@ -40,6 +40,19 @@ NOTICES: Mapping[str, Notice] = {
     "queue-running": Notice(
         "a stopped queue runs again", {"queue": _QUEUE}, {"queue": {"name": "design"}}
     ),
+    "messages-dead": Notice(
+        "messages are dead: the first at once, later ones once an hour",
+        {
+            "queue": "their queue: queue.name (that of its channel)",
+            "messages": "messages.count, since the last such notice",
+            "problem": "why the last one is dead: problem.detail (may be empty), problem.reason",
+        },
+        {
+            "queue": {"name": "design"},
+            "messages": {"count": 2},
+            "problem": {"detail": "the message is too long", "reason": "msg_too_long"},
+        },
+    ),
     "webhook-switched-on": Notice(
         "Penpot's webhook was off, and Relay has switched it on again",
         {"problem": "why it was off: problem.detail (empty if Penpot recorded no failed call)"},

@@ -5,9 +5,8 @@ import contextlib
 import logging
 import sys
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -15,24 +14,33 @@ from relay.channels.base import (
     Channel,
     DeliveryError,
     Misconfigured,
+    NoAddress,
     Permanent,
     ReplyTo,
     RetryLater,
     ThreadNotFound,
 )
-from relay.delivery import digest
+from relay.delivery.alerts import Alerts
 from relay.delivery.attempts import (
     MAX_INTERRUPTIONS,
     MIN_ALONE_INTERRUPTIONS,
     AttemptCounter,
     interruption_delay,
 )
-from relay.delivery.backoff import MAX_RETRY_DELAY, RateLimiter, RetryTimer, pause, retry_delay
+from relay.delivery.backoff import (
+    MAX_RETRY_DELAY,
+    FailureCounter,
+    RateLimiter,
+    RetryTimer,
+    pause,
+    retry_delay,
+)
+from relay.delivery.dead import DeadLetterReports
+from relay.delivery.digest import DigestPlanner, combine
 from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message, Picture
-from relay.messages.turns import CONVERSIONS
 from relay.metrics import Metrics
 from relay.store.base import Store
 from relay.store.records import (
@@ -49,7 +57,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-READ_BATCH_SIZE = 32
 STORE_RETRY_DELAY = 1.0  # seconds
 
 
@@ -59,7 +66,6 @@ class QueueSettings:
     pace: float | None = None  # messages per minute; None: the server's documented rate
     has_threads: bool = False
     digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
-    alerts_to: str | None = None  # the queue that gets the alerts about this one
 
 
 class _Stopped(Exception):
@@ -77,6 +83,7 @@ class QueueContext:
     store: Store
     metrics: Metrics
     notices: NoticeRenderer
+    alerts: Alerts
     retention: float
     """Seconds after which a waiting message expires."""
     clock_is_trusted: Callable[[], bool] = lambda: True
@@ -90,11 +97,6 @@ class QueueContext:
     """Held during an attempt that may end the process, as those before it did."""
 
 
-def _digest_size(batch: Sequence[Delivery]) -> int:
-    first = batch[: digest.MAX_DIGEST_SIZE]
-    return digest.digest_size([Message.loads(delivery.message) for delivery in first])
-
-
 class ChannelQueue:
     """Sends the waiting deliveries of one channel. Every receipt is on disk before the next message
     is sent."""
@@ -104,23 +106,24 @@ class ChannelQueue:
         self._settings = settings
         self._context = context
         self._store, self._metrics, self._stop = context.store, context.metrics, context.stop
-        self._health = QueueHealth(
-            name, settings.alerts_to, context.store, context.metrics, context.notices
-        )
+        self._alerts = context.alerts
+        self._health = QueueHealth(name, context.alerts, context.store, context.metrics)
+        self._dead_letters = DeadLetterReports(context.store, context.alerts)
         self._attempts = AttemptCounter(name, context.store)
+        self._failures = FailureCounter()
         self._timer = RetryTimer()
         self._opened: tuple[Channel, RateLimiter] | None = None
+        self._digests = DigestPlanner(name, settings.digest_after, context.store)
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
-        self._unbundled: frozenset[int] = frozenset()
         self._edited: dict[int, set[str]] = {}
-        self._doubtful = (0, 0.0)  # a delivery that may be given up, and since when
         self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
     def lease_acquired(self) -> None:
         if self._store.shared:
             self._health.forget()
+            self._failures.forget()
             self._attempts.forget()
 
     def update_head(self, head: QueueHead | None) -> None:
@@ -147,11 +150,12 @@ class ChannelQueue:
     async def send_next(self) -> bool:
         """Send the next messages; False when there are none."""
         try:
-            limit = self._read_size()
+            limit = self._digests.batch_size
             batch = await self._store.waiting_deliveries(self.name, limit)
             if batch:
                 await self._read_interruptions(batch[0])
-            if members := await self._digest_members(batch):
+            uncertain = self._attempts.is_uncertain
+            if members := await self._digests.members(batch, is_first_uncertain=uncertain):
                 self._next = next(iter(batch[len(members) :]), None)
                 await self._deliver(members)
                 return True
@@ -166,11 +170,6 @@ class ChannelQueue:
             return True
         return bool(batch)
 
-    def _read_size(self) -> int:
-        """Deliveries to read at once: one more than ``digest_after`` shows that a digest is due."""
-        after = self._settings.digest_after
-        return READ_BATCH_SIZE if after == sys.maxsize else max(READ_BATCH_SIZE, after + 1)
-
     async def _read_interruptions(self, head: Delivery) -> None:
         if interruptions := await self._attempts.read(head):
             self._metrics.failed(self.name, "interrupted")
@@ -179,28 +178,6 @@ class ChannelQueue:
             text = "queue %s: the process ended during attempt %d in a row at delivery %d%s"
             hint = f", next in {wait:.0f} s" if wait else ""
             log.warning(text, self.name, interruptions, head.id, hint)
-
-    async def _digest_members(self, batch: Sequence[Delivery]) -> list[Delivery]:
-        """The deliveries of the next digest, which is stored before it is sent, or the single
-        delivery that has to go before it; empty where no digest is due."""
-        if not batch:
-            return []
-        if batch[0].digest:
-            return [delivery for delivery in batch if delivery.digest == batch[0].digest]
-        if len(batch) <= self._settings.digest_after:
-            return []
-        # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
-        # may have arrived, and is repeated under its own key. Members of a digest that the server
-        # refused are sent one by one.
-        if self._attempts.is_uncertain or batch[0].attempts or batch[0].id in self._unbundled:
-            return [batch[0]]
-        team = self.name.partition("/")[0]
-        members = batch[: await CONVERSIONS.run(team, partial(_digest_size, batch))]
-        if len(members) == 1:
-            return [batch[0]]
-        key = uuid.uuid4().hex
-        await self._store.set_digest([member.id for member in members], key)
-        return [replace(member, digest=key) for member in members]
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> bool:
         """Attempt one delivery, or a digest of several, when it is due; False when it stays
@@ -214,9 +191,15 @@ class ChannelQueue:
         if interruptions >= MAX_INTERRUPTIONS:
             text = f"the process ended during {interruptions} attempts in a row"
             return await self._fail(deliveries, Permanent("interrupted", text))
+        if not self._timer.is_restored(delivery):
+            times = await self._store.problems.attempt_times(delivery.id)
+            self._health.resumes(times)
+            self._timer.restore(delivery, times.last if times else None)
         wait = self._timer.remaining(delivery)
         if wait > 0:
             limit = expires_in if expires_in > 0 else MAX_RETRY_DELAY
+            await self._health.waits(delivery)
+            limit = min(limit, self._health.seconds_to_stop)
             await self._wait(delivery, min(wait, MAX_RETRY_DELAY, limit))
             return False
         is_risky = interruptions >= MIN_ALONE_INTERRUPTIONS
@@ -225,6 +208,8 @@ class ChannelQueue:
                 return await self._send(deliveries)
         except _Stopped:
             return False
+        except NoAddress as error:
+            return await self._skip(delivery, error)
         except DeliveryError as error:
             return await self._fail(deliveries, error)
         except (StoreUnavailable, LeaseLost):
@@ -274,8 +259,8 @@ class ChannelQueue:
         """Raises ``Permanent`` where a bug prevents it, so that its members are sent one by one."""
         try:
             messages = [Message.loads(delivery.message) for delivery in deliveries]
-            combine = partial(digest.combine, messages=messages)
-            return await self._context.notices.run(messages[-1].team, combine)
+            work = partial(combine, messages=messages)
+            return await self._context.notices.run(messages[-1].team, work)
         except Exception as error:  # a bug must not hold up the queue
             log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
             raise Permanent("bug", type(error).__name__) from error
@@ -338,6 +323,7 @@ class ChannelQueue:
             self._store.mark_sent, ids, receipt, **thread, seconds=took, next_id=next_id
         )
         self._attempts.ended(next_id)
+        self._failures.succeeded()
         self._context.changed(member.event_id for member in deliveries)
         self._metrics.sent(self.name, took)
         if delivery.digest:
@@ -352,20 +338,20 @@ class ChannelQueue:
     async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
         delivery = deliveries[0]
         self._metrics.failed(self.name, error.reason)
-        if not isinstance(error, RetryLater | Misconfigured) or self._gives_up(delivery, error):
+        is_final = not isinstance(error, RetryLater | Misconfigured)
+        if is_final or self._failures.gives_up(delivery, error):
             if delivery.digest:
                 log.warning("queue %s: digest failed, sent one by one: %s", self.name, error)
-                ids = [member.id for member in deliveries]
-                self._unbundled = frozenset(ids)
-                await self._write(self._store.set_digest, ids, "")
+                await self._write(self._digests.split, deliveries)
                 self._attempts.ended()
                 return False
             self._health.answered()
-            await self._mark_dead(delivery, error.reason, error.detail)
+            if not await self._hand_on(delivery, error):
+                await self._mark_dead(delivery, error.reason, error.detail)
             return True
         attempts = delivery.attempts + 1
-        wait = retry_delay(attempts, error.retry_after)
-        was_stopped = await self._write(self._health.failed, error)
+        wait = retry_delay(self._failures.failed(delivery, error), error.retry_after)
+        was_stopped = self._health.is_stopped
         level = logging.DEBUG if was_stopped else logging.WARNING
         text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
         log.log(level, text, self.name, delivery.id, error, attempts, wait)
@@ -375,19 +361,27 @@ class ChannelQueue:
         await self._write(self._store.mark_failed, delivery.id, str(error), next_at, seconds=took)
         self._attempts.ended()
         self._context.changed([delivery.event_id])
+        await self._write(self._health.failed, delivery, error)  # last: alerts may leave the queue
         return False
 
-    def _gives_up(self, delivery: Delivery, error: DeliveryError) -> bool:
-        now, (doubtful, since) = time.monotonic(), self._doubtful
-        if error.give_up_after is None:
+    async def _hand_on(self, delivery: Delivery, error: DeliveryError) -> bool:
+        """Move an alert that the server refuses to another queue; False for other messages, and
+        where no queue works."""
+        is_alert = await self._write(self._alerts.is_alert, delivery.event_id)
+        if not is_alert or error.reason == "interrupted":  # it would end the process there as well
             return False
-        if doubtful != delivery.id:
-            self._doubtful = delivery.id, now
-            return False
-        gives_up = now - since >= error.give_up_after
-        if gives_up:  # a person may resend it
-            self._doubtful = (0, 0.0)
-        return gives_up
+        took = self._elapsed()
+        await self._write(self._store.mark_failed, delivery.id, str(error), 0.0, seconds=took)
+        self._attempts.ended()
+        return await self._write(self._alerts.move_on, self.name, [delivery.id])
+
+    async def _skip(self, delivery: Delivery, error: DeliveryError) -> bool:
+        log.info("queue %s: delivery %d is skipped: %s", self.name, delivery.id, error)
+        await self._write(self._store.mark_skipped, delivery.id, str(error))
+        self._attempts.ended()
+        self._context.changed([delivery.event_id])
+        self._metrics.skipped(self.name, error.reason)
+        return True
 
     async def _mark_dead(self, delivery: Delivery, reason: str, detail: str) -> None:
         self._edited.pop(delivery.id, None)
@@ -398,6 +392,7 @@ class ChannelQueue:
         self._attempts.ended()
         self._context.changed([delivery.event_id])
         self._metrics.dead(self.name, reason)
+        await self._write(self._dead_letters.report, self.name)
 
     def _next_id(self) -> int:
         """The delivery whose attempt begins with the result of the current one, so that it costs no

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from relay.delivery.backoff import pause
+from relay.delivery.dead import DeadLetterReports
 from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
@@ -54,6 +55,7 @@ class QueueManager:
         self._settings = settings
         self._context = context
         self._store = context.store
+        self._dead_letters = DeadLetterReports(context.store, context.alerts)
         self._stop = context.stop
         self._queues: dict[str, ChannelQueue] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -84,13 +86,18 @@ class QueueManager:
             await pause(SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL, self._stop)
 
     async def _count(self) -> None:
-        """Update the metrics of waiting deliveries; less often where counting is slow."""
+        """Update the metrics of waiting and dead deliveries, and report dead ones that no queue has
+        reported; less often where counting is slow."""
         started = time.monotonic()
         if started < self._count_at:
             return
         waiting = await self._store.waiting_queues()
+        dead = await self._store.problems.dead()
         self._count_at = started + (time.monotonic() - started) / MAX_COUNT_RATIO
-        self._context.metrics.set_waiting(waiting, self._settings)
+        counts = {queue: letters.number for queue, letters in dead.items()}
+        self._context.metrics.set_deliveries(waiting, counts, self._settings)
+        for queue in dead.keys() & self._settings.keys():
+            await self._dead_letters.report(queue)
 
     async def stop(self, grace: float) -> None:
         """Give messages that are being sent ``grace`` seconds until their receipts are stored.

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from relay.delivery.dead import describe
 from relay.delivery.health import stopped_queues
 from relay.inspector.pages import PageNotFound, form, inspector_of, page, viewer_of
 from relay.penpot.selection import Selection
@@ -42,6 +43,17 @@ async def _test(request: Request) -> Response:
         raise PageNotFound
     ok, text = await send_test(config, key, channel, inspector_of(request).templates)
     return await _result(request, "test", text, ok=ok, channel=name)
+
+
+async def _dismiss(request: Request) -> Response:
+    """Report the dead letters of a channel no longer."""
+    key, inspector = _team_key(request), inspector_of(request)
+    name = form(request).get("channel", "")
+    if all(channel.name != name for channel in inspector.config.teams[key].channels):
+        raise PageNotFound
+    ids = await inspector.store.problems.dismiss_queue(f"{key}/{name}")
+    noun = "message" if len(ids) == 1 else "messages"
+    return await _result(request, "dismiss", f"{len(ids)} {noun} dismissed", channel=name)
 
 
 async def _doctor(request: Request) -> Response:
@@ -82,13 +94,26 @@ async def _page(
         channels = {f"{key}/{channel.name}": channel for channel in config.teams[key].channels}
         stats = await store.queries.queues(channels)
         stopped = await stopped_queues(store, channels)
+        dead = await store.problems.dead(channels)
         queues = [
-            (channel, Selection.of(channel.events).entries, stats[name], stopped.get(name))
+            (
+                channel,
+                Selection.of(channel.events).entries,
+                stats[name],
+                stopped.get(name),
+                dead.get(name),
+            )
             for name, channel in channels.items()
         ]
         teams.append((key, queues, await load_status(store, key) if is_synced else None))
     return page(
-        request, "teams.html", teams=teams, notice=notice, now=time.time(), limit=MAX_COUNTED
+        request,
+        "teams.html",
+        teams=teams,
+        notice=notice,
+        now=time.time(),
+        limit=MAX_COUNTED,
+        describe=describe,
     )
 
 
@@ -104,5 +129,6 @@ ROUTES = [
     Route("/inspector/teams/{team}", _team, methods=["GET"]),
     Route("/inspector/teams/{team}/hook", _hook, methods=["POST"]),
     Route("/inspector/teams/{team}/test", _test, methods=["POST"]),
+    Route("/inspector/teams/{team}/dismiss", _dismiss, methods=["POST"]),
     Route("/inspector/teams/{team}/doctor", _doctor, methods=["POST"]),
 ]

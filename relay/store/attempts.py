@@ -9,7 +9,7 @@ from relay.store.records import INTERRUPTED
 
 _END_ATTEMPT_SQL = (
     "UPDATE relay.deliveries SET state = $2, error = $3, receipt = $4, next_at = $5,"
-    " attempts = attempts + 1 WHERE id = ANY($1::int8[])"
+    " died_at = $6, attempts = attempts + 1 WHERE id = ANY($1::int8[])"
 )
 _INSERT_ATTEMPTS_SQL = (
     "INSERT INTO relay.attempts (delivery_id, at, seconds, outcome, detail, number)"
@@ -35,6 +35,7 @@ _SAVE_UNFINISHED_SQL = (
     " VALUES ($1, 0, 0, '', $2, $3) ON CONFLICT (queue) DO UPDATE SET"
     " sending = excluded.sending, unfinished = excluded.unfinished"
 )
+_FORGET_UNFINISHED_SQL = "UPDATE relay.queues SET sending = 0, unfinished = 0 WHERE sending = $1"
 _SAVE_THREAD_SQL = (
     "INSERT INTO relay.threads (queue, thread, root, last, title) VALUES ($1, $2, $3, $3, $4)"
     " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last"
@@ -47,7 +48,7 @@ def begins(
     """With ``interrupted`` the attempt before is recorded as failed."""
     if interrupted:
         rows = id_rows([delivery_id])
-        yield Statement(_END_ATTEMPT_SQL, ("waiting", INTERRUPTED, "", 0.0), rows)
+        yield Statement(_END_ATTEMPT_SQL, ("waiting", INTERRUPTED, "", 0.0, 0.0), rows)
         yield Statement(_INSERT_ATTEMPTS_SQL, (time.time(), 0.0, "failed", INTERRUPTED), rows)
     yield Statement(_SAVE_UNFINISHED_SQL, (queue, delivery_id, unfinished))
 
@@ -62,7 +63,7 @@ def succeeded(
     """The deliveries belong to one queue, ``next_id`` as well."""
     now, rows = time.time(), id_rows(delivery_ids)
     attempt = now, round(seconds, 3), "sent", receipt[:MAX_DETAIL_LENGTH]
-    yield Statement(_END_ATTEMPT_SQL, ("sent", "", receipt, 0.0), rows)
+    yield Statement(_END_ATTEMPT_SQL, ("sent", "", receipt, 0.0, 0.0), rows)
     yield Statement(_INSERT_ATTEMPTS_SQL, attempt, rows)
     yield Statement(_SAVE_QUEUE_SENT_SQL, (delivery_ids[0], now, 0.0, "", next_id))
     if thread_values:
@@ -72,13 +73,22 @@ def succeeded(
 def failed(
     delivery_id: int, outcome: str, next_at: float, error: str, seconds: float
 ) -> Steps[None]:
-    """``outcome`` is failed or dead."""
+    """``outcome`` is failed, dead or skipped, which says nothing about the queue."""
     now, rows, excerpt = time.time(), id_rows([delivery_id]), error[:MAX_DETAIL_LENGTH]
     state = "waiting" if outcome == "failed" else outcome
-    yield Statement(_END_ATTEMPT_SQL, (state, error, "", next_at), rows)
+    died_at = now if outcome == "dead" else 0.0
+    yield Statement(_END_ATTEMPT_SQL, (state, error, "", next_at, died_at), rows)
     yield Statement(_INSERT_ATTEMPTS_SQL, (now, round(seconds, 3), outcome, excerpt), rows)
     yield Statement(_PRUNE_ATTEMPTS_SQL, (delivery_id,))
-    yield Statement(_SAVE_QUEUE_FAILED_SQL, (delivery_id, 0.0, now, excerpt, 0))
+    if outcome == "skipped":
+        yield from forget(delivery_id)
+    else:
+        yield Statement(_SAVE_QUEUE_FAILED_SQL, (delivery_id, 0.0, now, excerpt, 0))
+
+
+def forget(delivery_id: int) -> Steps[None]:
+    """Its unfinished attempts do not count."""
+    yield Statement(_FORGET_UNFINISHED_SQL, (delivery_id,))
 
 
 def id_rows(ids: Iterable[int]) -> list[tuple[int]]:

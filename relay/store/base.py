@@ -16,6 +16,7 @@ from relay.store.engine import (
     Statement,
     Steps,
 )
+from relay.store.problems import Problems
 from relay.store.queries import EventQueries
 from relay.store.records import (
     EVENT_STATES,
@@ -31,6 +32,7 @@ from relay.store.records import (
     StoredEvent,
     StoredValue,
     ThreadReceipts,
+    ValueChange,
     queue_lease,
 )
 from relay.store.sync_threads import SyncThreads
@@ -68,6 +70,11 @@ _SAVE_FACTS_SQL = (
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (team, kind, id, fields)"
     " WHERE true ON CONFLICT (team, kind, id)"
     " DO UPDATE SET fields = excluded.fields, updated_at = excluded.updated_at"
+)
+_CHANGE_VALUE_SQL = (
+    "INSERT INTO relay.key_values (key, value, at) VALUES ($1, $3, $4) ON CONFLICT (key)"
+    " DO UPDATE SET value = excluded.value, at = excluded.at WHERE key_values.value = $2"
+    " RETURNING key"
 )
 _PRUNE_SQL = (
     "DELETE FROM relay.attempts WHERE delivery_id IN"
@@ -108,6 +115,7 @@ class Store(Backlog):
         self.queries = EventQueries(self)
         self.sync_threads = SyncThreads(self)
         self.usage = Usage(self)
+        self.problems = Problems(self)
 
     async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
         """Write the results of several events in one transaction. An earlier call may have
@@ -216,13 +224,12 @@ class Store(Backlog):
         """Send these deliveries of one queue together, as the digest with this key. Without a key
         they are sent one by one, and their unfinished attempts are forgotten."""
         sql = "UPDATE relay.deliveries SET digest = $2 WHERE id = ANY($1::int8[])"
-        forget_sql = "UPDATE relay.queues SET sending = 0, unfinished = 0 WHERE sending = $1"
 
         def work() -> Steps[None]:
             yield from self.require_queue_leases(delivery_ids)
             yield Statement(sql, (digest,), id_rows(delivery_ids))
             if not digest:
-                yield Statement(forget_sql, (delivery_ids[0],))
+                yield from attempts.forget(delivery_ids[0])
 
         await self.write(work)
 
@@ -261,6 +268,10 @@ class Store(Backlog):
         """The message can never be delivered."""
         await self._failed(delivery_id, "dead", 0.0, error, seconds)
 
+    async def mark_skipped(self, delivery_id: int, reason: str) -> None:
+        """The message is for a person who has no address in the channel."""
+        await self._failed(delivery_id, "skipped", 0.0, reason, 0.0)
+
     async def _failed(self, delivery_id: int, *result: Any) -> None:
         def work() -> Steps[None]:
             yield from self.require_queue_leases([delivery_id])
@@ -273,7 +284,7 @@ class Store(Backlog):
         # under a new key: a server that knows the old one would drop the message as a duplicate
         sql = (
             "UPDATE relay.deliveries SET state = 'waiting', key = new.next_key, digest = '',"
-            " attempts = 0, next_at = 0, created_at = $3"
+            " attempts = 0, next_at = 0, died_at = 0, created_at = $3"
             " FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
             " WHERE id = new.delivery RETURNING id, queue"
         )
@@ -348,9 +359,16 @@ class Store(Backlog):
         return await self.write(work)
 
     async def announce(
-        self, team: str, name: str, deliveries: Sequence[NewDelivery], about: str = ""
-    ) -> None:
-        """Store an event of Relay itself, in state fanned-out, with its deliveries."""
+        self,
+        team: str,
+        name: str,
+        deliveries: Sequence[NewDelivery],
+        about: str = "",
+        mark: ValueChange | None = None,
+    ) -> bool:
+        """Store an event of Relay itself, in state fanned-out, with its deliveries. With ``mark``
+        only together with this change of a value, which no other replica has made; whether it was
+        stored."""
         now = time.time()
         digest = uuid.uuid4().bytes
         sql = (
@@ -358,12 +376,15 @@ class Store(Backlog):
             " received_at) VALUES ($1, '', $2, $3, $4, 'fanned-out', '', $5) RETURNING id"
         )
 
-        def work() -> Steps[None]:
+        def work() -> Steps[bool]:
+            if mark is not None and not (yield Statement(_CHANGE_VALUE_SQL, (*mark, now))):
+                return False
             ((id_,),) = yield Statement(sql, (team, b"", digest, name, now))
             result = FanOutResult(id_, team, "fanned-out", "", deliveries, about=about)
             yield from self._insert_results([result], {id_: 0}, now)
+            return True
 
-        await self.write(work)
+        return await self.write(work)
 
     async def get_value(self, key: str) -> StoredValue | None:
         rows = await self.fetch("SELECT value, at FROM relay.key_values WHERE key = $1", key)

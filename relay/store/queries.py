@@ -89,7 +89,7 @@ class EventPage:
 
 
 class DeliveryAttempt(NamedTuple):
-    """``outcome`` is sent, failed or dead."""
+    """``outcome`` is sent, failed, dead or skipped."""
 
     delivery_id: int
     number: int
@@ -166,7 +166,7 @@ class EventSearch:
     @property
     def scan_limit(self) -> int:
         """The number of events that a filter without an index reads."""
-        by_delivery = self.filters.state in ("waiting", "sent")
+        by_delivery = self.filters.state in ("waiting", "sent", "skipped")
         return MAX_SCANNED_EVENTS_WITH_DELIVERIES if by_delivery else MAX_SCANNED_EVENTS
 
     @property
@@ -184,7 +184,7 @@ class EventSearch:
         where = [values.equal(team=self.team, name=filters.kind or None)]
         if filters.state == "ignored":
             where.append("state = 'ignored'")
-        elif filters.state in ("waiting", "sent"):
+        elif filters.state in ("waiting", "sent", "skipped"):
             state = values.add(filters.state)
             where.append(
                 f"EXISTS (SELECT 1 FROM relay.deliveries AS delivery"

@@ -15,7 +15,7 @@ FAN_OUT_LEASE = "fan-out"
 MAX_UNREADABLE_BYTES = 4096  # stored of an unreadable body
 INTERRUPTED = "interrupted: the process ended during the attempt"
 EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
-DELIVERY_STATES = ("waiting", "sent", "dead")
+DELIVERY_STATES = ("waiting", "sent", "dead", "skipped")
 
 
 class StoreUnavailable(RelayError):
@@ -176,6 +176,16 @@ class StoredValue(NamedTuple):
 
     value: str
     at: float
+
+
+class ValueChange(NamedTuple):
+    """Of a value of the key-value table; where it has another value than ``before``, it is not
+    changed."""
+
+    key: str
+    before: str
+    """Empty also for a key without a value."""
+    after: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,13 @@ _FIRST_STEP = """
         receipt text NOT NULL,
         created_at double precision NOT NULL,
         digest text NOT NULL DEFAULT '',
+        died_at double precision NOT NULL DEFAULT 0,
         thread text NOT NULL DEFAULT '',
         comment text NOT NULL DEFAULT ''
     );
     CREATE INDEX deliveries_waiting ON {schema}deliveries (queue, id) WHERE state = 'waiting';
     CREATE INDEX deliveries_dead ON {schema}deliveries (queue, id) WHERE state = 'dead';
+    CREATE INDEX deliveries_died ON {schema}deliveries (queue, died_at) WHERE state = 'dead';
     CREATE INDEX deliveries_dead_events ON {schema}deliveries (event_id) WHERE state = 'dead';
     CREATE INDEX deliveries_of_event ON {schema}deliveries (event_id);
     CREATE INDEX deliveries_of_thread ON {schema}deliveries (thread, queue) WHERE thread <> '';

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from relay.config.settings import Config
-from relay.delivery.notices import NoticeRenderer
+from relay.delivery.alerts import Alerts
 from relay.metrics import Metrics
 from relay.store.base import Store
 
@@ -55,7 +55,7 @@ class SyncContext:
     """Called after events were stored."""
     clock: Callable[[], float]
     """Returns seconds since 1970."""
-    notices: NoticeRenderer
+    alerts: Alerts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from itertools import starmap
 
 from relay.config.settings import Config
+from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import pause
 from relay.delivery.directory import TeamDirectory
-from relay.delivery.notices import NoticeRenderer
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import CallBudget, CallPolicy, PenpotBusy, PenpotError, PenpotRefused
@@ -41,7 +41,7 @@ class PenpotSync:
         directory: TeamDirectory,
         store: Store,
         metrics: Metrics,
-        notices: NoticeRenderer,
+        alerts: Alerts,
         stored: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -54,7 +54,7 @@ class PenpotSync:
         self._is_refused = False
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._context = SyncContext(config, penpot, store, metrics, stored, clock, notices)
+        self._context = SyncContext(config, penpot, store, metrics, stored, clock, alerts)
         self._directory = directory
         self._awaited_calls = 0  # since the last job that was chosen because it waited longest
         self._reset()

@@ -7,7 +7,6 @@ inspector. A webhook's address contains its secret and appears in no text.
 
 import json
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
@@ -19,7 +18,6 @@ from relay.penpot.api import PenpotClient
 from relay.penpot.client import PenpotError
 from relay.penpot.records import TeamRecord, WebhookRecord
 from relay.store.base import Store
-from relay.store.records import NewDelivery
 from relay.sync.state import SyncContext
 
 log = logging.getLogger(__name__)
@@ -181,13 +179,8 @@ class WebhookMonitor:
         await self._save("active", **changes)
 
     async def _notify(self, reason: str) -> None:
-        queue = self._context.config.notice_queue(self._team)
-        if queue is None:
-            return
         problem = {"detail": reason, "reason": ""}
-        message = await self._context.notices.render(SWITCHED_ON, self._team, problem=problem)
-        delivery = NewDelivery(queue, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(self._team, SWITCHED_ON, [delivery], message.title)
+        await self._context.alerts.send(self._team, SWITCHED_ON, problem=problem)
 
     async def _status(self) -> WebhookStatus:
         """At the last check; a state that no check results in before the first."""

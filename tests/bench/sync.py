@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from relay.delivery.alerts import Alerts
 from relay.delivery.directory import TeamDirectory
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.templates import Templates
@@ -42,11 +43,9 @@ async def _of(count: int, folder: Path) -> None:
     store, metrics = SqliteStore(folder / "relay.db"), Metrics()
     await store.open()
     client = Direct(penpot, TOKEN)
-    notices = NoticeRenderer(Templates(), metrics)
-    directory = TeamDirectory(config, store, notices, clock)
-    penpot_sync = PenpotSync(
-        config, client, directory, store, metrics, notices, lambda: None, clock
-    )
+    alerts = Alerts({}, store, NoticeRenderer(Templates(), metrics))
+    directory = TeamDirectory(config, store, alerts, clock)
+    penpot_sync = PenpotSync(config, client, directory, store, metrics, alerts, lambda: None, clock)
     try:
         begun = clock.now
         while await _first_scans(store, count):

@@ -1,14 +1,19 @@
 """Delivery errors that have the same cause in every channel."""
 
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import ModuleType
 
 import pytest
+from multidict import CIMultiDict
 
 from relay.channels.base import RetryLater
+from relay.channels.errors import error_from_exception, error_from_status
 from relay.channels.matrix import errors as matrix_errors
+from relay.channels.slack import errors as slack_errors
 from relay.config.settings import AnyChannel
 from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, opened
@@ -154,3 +159,36 @@ def test_a_retry_delay_may_be_a_date() -> None:
     assert matrix_errors.error_from_answer({}, 503, header, secret="x").retry_after == 86400.0
     past = {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}
     assert matrix_errors.error_from_answer({}, 503, past, secret="x").retry_after == 0.0
+
+
+@pytest.mark.parametrize("errors", [matrix_errors, slack_errors])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "2, 30, 4"},  # as httpx joins several
+        {"Retry-After": "2, Thu, 01 Jan 1970 00:00:00 GMT, 30, soon"},
+        CIMultiDict([("Retry-After", "2"), ("retry-after", "30"), ("Retry-After", "4")]),
+    ],
+)
+def test_of_several_retry_delays_the_longest_counts(
+    errors: ModuleType, headers: Mapping[str, str]
+) -> None:
+    assert errors.error_from_answer({}, 429, headers, secret="x").retry_after == 30.0
+
+
+@pytest.mark.parametrize(("milliseconds", "wait"), [(1, 5.0), (90_000, 90.0), (None, 5.0)])
+def test_of_header_and_body_the_longer_retry_delay_counts(
+    milliseconds: int | None, wait: float
+) -> None:
+    body = {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": milliseconds}
+    error = matrix_errors.error_from_answer(body, 429, {"Retry-After": "5"}, secret="x")
+    assert error.retry_after == wait
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [TimeoutError(), ConnectionRefusedError(), ssl.SSLError(1, "x"), socket.gaierror(), OSError()],
+)
+def test_a_connection_that_fails_is_no_answer(cause: Exception) -> None:
+    assert not error_from_exception(cause, "the server").answered
+    assert error_from_status(503, "the server").answered

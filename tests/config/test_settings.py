@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.load import ConfigError, load, warnings
+from relay.config.settings import Config
 from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SMTP, TEAM, problems_of, write
 
 CASES = {
@@ -138,3 +139,19 @@ def test_the_password_of_a_database_stays_hidden(tmp_path: Path) -> None:
     assert not any("store.url" in warning for warning in warnings(from_environment))
     with pytest.raises(ConfigError, match=r"store\.url: .* DATABASE_URL is not set"):
         load(named, {"OTHER": "x"}, secrets=False)
+
+
+def test_alerts_go_to_the_named_channel_first_and_to_no_direct_one() -> None:
+    one, two, three = ({"type": "stdout", "name": name} for name in ("one", "two", "three"))
+    direct = {"type": "slack", "name": "direct", "direct": "mentioned", "token": "x"}
+    secret = "a-secret-of-24-characters"
+    teams = {
+        "acme": {"secret": secret, "channels": [direct, one, two, three], "alerts_to": "two"},
+        "rnd": {"secret": secret, "channels": [direct, one, two]},
+        "none": {"secret": secret},
+    }
+    assert Config.model_validate({"teams": teams}).alert_queues() == {
+        "acme": ["acme/two", "acme/one", "acme/three"],
+        "rnd": ["rnd/one", "rnd/two"],
+        "none": [],
+    }

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 from relay.channels.base import DeliveryError, Finding, Receipt, ReplyTo
@@ -64,11 +65,14 @@ class Sink:
 class House:
     """A store with the queues of one team, one of which gets the alerts."""
 
+    alert_queues = ("acme/ops", "acme/next", "acme/a")
+
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.metrics = Metrics()
-        self.sinks = {"acme/a": Sink(), "acme/ops": Sink()}
+        self.sinks = {"acme/a": Sink(), "acme/ops": Sink(), "acme/next": Sink()}
         self.sinks["acme/ops"].open.set()
+        self.sinks["acme/next"].open.set()
         self.start()
 
     def start(self) -> None:
@@ -78,45 +82,45 @@ class House:
                     lambda: self.sinks["acme/a"],
                     has_threads=True,
                     digest_after=20,
-                    alerts_to="acme/ops",
                 ),
-                "acme/ops": QueueSettings(lambda: self.sinks["acme/ops"], alerts_to="acme/ops"),
+                **{
+                    name: QueueSettings(partial(self.sinks.__getitem__, name))
+                    for name in self.sinks.keys() - {"acme/a"}
+                },
             },
-            queue_context(self.store, self.metrics),
+            queue_context(self.store, self.metrics, alert_queues={"acme": self.alert_queues}),
         )
 
     @property
     def sink(self) -> Sink:
         return self.sinks["acme/a"]
 
-    async def put(self, messages: Iterable[Message]) -> None:
+    async def put(self, messages: Iterable[Message], queue: str = "acme/a") -> None:
         for number, message in enumerate(messages):
             fingerprint = f"{time.time()}{number}".encode()
             await self.store.accept(
                 NewEvent("acme", "c", b"{}", fingerprint, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored_events(1)
-            delivery = NewDelivery("acme/a", f"key {number}", message.dumps())
+            delivery = NewDelivery(queue, f"key {number}", message.dumps())
             plan = FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])
             await self.store.save_fan_out([plan])
 
     async def settled(self) -> None:
-        self.queues.wake(["acme/a", "acme/ops"])
+        self.queues.wake(self.sinks)
         async with asyncio.timeout(10):
             while await self.store.waiting_queues():
                 self.queues.wake(await self.store.waiting_queues())
                 await asyncio.sleep(0.002)
 
-    async def alerts(self, number: int) -> list[str]:
-        """All alerts, once there are ``number``."""
+    async def alerts(self, number: int, queue: str = "acme/ops") -> list[str]:
+        """All alerts in a queue, once there are ``number``."""
         async with asyncio.timeout(20):
-            while len(self.sinks["acme/ops"].taken) < number:
-                self.queues.wake(["acme/ops"])
+            while len(self.sinks[queue].taken) < number:
+                self.queues.wake(self.sinks)
                 await asyncio.sleep(0.002)
         await asyncio.sleep(0.05)  # and no more
-        return [
-            message.content.body.replace("\\", "") for _, message in self.sinks["acme/ops"].taken
-        ]
+        return [message.content.body.replace("\\", "") for _, message in self.sinks[queue].taken]
 
 
 def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Message:

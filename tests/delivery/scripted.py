@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
 from relay.channels.base import Finding, Receipt, ReplyTo
+from relay.delivery.alerts import Alerts
 from relay.delivery.notices import NoticeRenderer
 from relay.delivery.queue import QueueContext, QueueSettings
 from relay.delivery.queues import QueueManager
@@ -66,10 +67,12 @@ def queue_context(
     *,
     retention: float = 3600.0,
     clock_is_trusted: Callable[[], bool] = lambda: True,
+    alert_queues: Mapping[str, Sequence[str]] | None = None,
 ) -> QueueContext:
     metrics = metrics or Metrics()
     notices = NoticeRenderer(Templates(), metrics)
-    return QueueContext(store, metrics, notices, retention, clock_is_trusted)
+    alerts = Alerts(alert_queues or {}, store, notices)
+    return QueueContext(store, metrics, notices, alerts, retention, clock_is_trusted)
 
 
 class House:

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.channels.base import RetryLater
 from relay.delivery import backoff as clock_module
 from relay.delivery.backoff import (
     BURST_SIZE,
     MAX_RETRY_DELAY,
     SETTLE_SECONDS,
     Clock,
+    FailureCounter,
     RateLimiter,
     RetryTimer,
     retry_delay,
@@ -25,9 +27,46 @@ def test_delays_double_up_to_the_maximum_with_a_random_upper_half(attempts: int)
     assert ceiling / 2 <= retry_delay(attempts) <= ceiling
 
 
+def test_the_own_delay_ends_at_a_minute() -> None:
+    assert MAX_RETRY_DELAY == 60
+    assert 30 <= retry_delay(1000) <= 60
+
+
 @given(st.integers(1, 100), st.floats(0, 1e6))
-def test_no_delay_is_shorter_than_requested(attempts: int, requested: float) -> None:
-    assert retry_delay(attempts, requested) >= requested
+def test_a_requested_delay_is_used_as_it_is(failures: int, requested: float) -> None:
+    assert retry_delay(failures, requested) == min(max(requested, 1.0), 86400.0)
+
+
+def failing(attempts: int, id_: int = 7) -> Delivery:
+    return Delivery(id_, 1, "a", "key", "{}", "waiting", attempts, 0.0, "", "", 0.0)
+
+
+AWAY = RetryLater("connect", answered=False)
+BUSY = RetryLater("503")
+
+
+def test_the_backoff_restarts_after_a_sent_message() -> None:
+    counter = FailureCounter()
+    assert [counter.failed(failing(number), BUSY) for number in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert counter.failed(failing(0, 8), BUSY) == 7  # the one before is dead
+    counter.succeeded()
+    assert counter.failed(failing(0, 9), BUSY) == 1
+
+
+def test_the_backoff_restarts_once_when_a_server_is_reached_again() -> None:
+    counter = FailureCounter()
+    errors = [AWAY, AWAY, AWAY, BUSY, BUSY, AWAY, BUSY, BUSY]
+    counts = [counter.failed(failing(number), error) for number, error in enumerate(errors)]
+    assert counts == [1, 2, 3, 1, 2, 3, 4, 5]
+    counter.succeeded()
+    assert [counter.failed(failing(0), error) for error in (AWAY, AWAY, BUSY)] == [1, 2, 1]
+
+
+def test_the_backoff_continues_after_a_restart_and_a_lost_lease() -> None:
+    counter = FailureCounter()
+    assert counter.failed(failing(4), BUSY) == 5
+    counter.forget()
+    assert counter.failed(failing(8), BUSY) == 9
 
 
 class HandClock:
@@ -114,17 +153,27 @@ def test_a_retry_delay_does_not_change_when_the_clock_is_set(clocks: Clocks, jum
     assert timer.remaining(delivery(next_at)) <= 0
 
 
-def test_a_stored_retry_time_delays_a_queue_by_the_maximum_at_most(
-    clocks: Clocks,
-) -> None:
-    timer, waiting = RetryTimer(), delivery(clocks.wall + 20)
-    assert timer.remaining(waiting) == 20.0
-    late = delivery(clocks.wall + DAY)
+@pytest.mark.parametrize("asked", [20.0, DAY])
+def test_another_process_continues_a_retry_delay(clocks: Clocks, asked: float) -> None:
+    """It waits no longer than the delay was, though the clock was set back."""
+    failed_at = clocks.wall
+    waiting = delivery(failed_at + asked)
+    clocks.advance(5)
+    timer = RetryTimer()
+    assert not timer.is_restored(waiting)
+    timer.restore(waiting, failed_at)
+    assert timer.is_restored(waiting)
+    assert timer.remaining(waiting) == asked - 5
+    clocks.wall -= 30 * DAY
+    timer = RetryTimer()
+    timer.restore(waiting, failed_at)
+    assert timer.remaining(waiting) == asked
+
+
+def test_a_retry_delay_of_unknown_length_is_short(clocks: Clocks) -> None:
+    timer, late = RetryTimer(), delivery(clocks.wall + DAY)
+    timer.restore(late, None)
     assert timer.remaining(late) == MAX_RETRY_DELAY
-    clocks.advance(MAX_RETRY_DELAY - 1)
-    assert timer.remaining(late) == 1.0
-    clocks.advance(1)
-    assert timer.remaining(late) <= 0
 
 
 def test_a_resent_delivery_does_not_wait(clocks: Clocks) -> None:

@@ -9,9 +9,10 @@ import pytest
 from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
 from relay.delivery import health
 from relay.delivery import queue as queue_module
-from relay.delivery.health import stopped_queues
-from relay.messages.message import Content, Message
-from relay.store.records import NewDelivery, StoreUnavailable
+from relay.delivery.alerts import stop_key
+from relay.delivery.health import QueueHealth, stopped_queues
+from relay.metrics import Metrics
+from relay.store.records import StoreUnavailable
 from tests.delivery.floods import House, comment
 
 pytestmark = pytest.mark.anyio
@@ -92,12 +93,12 @@ async def test_an_unavailable_store_neither_loses_nor_repeats_an_alert(
     monkeypatch.setattr(queue_module, "STORE_RETRY_DELAY", 0.01)
     write, calls = getattr(house.store, method), 0
 
-    async def away(*given: Any) -> None:
+    async def away(*given: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls % 3:
             raise StoreUnavailable("disk full")
-        await write(*given)
+        return await write(*given)
 
     monkeypatch.setattr(house.store, method, away)
     house.sink.refusals = [Misconfigured("revoked")] * 3
@@ -124,14 +125,86 @@ async def test_a_refused_message_ends_the_time_of_failures(
     house.sink.refusals = [RetryLater("451")]
     await house.put([comment(1)])
     await house.settled()
-    assert await house.alerts(0) == []
+    (dead,) = await house.alerts(1)
+    assert dead.startswith("A message to **a** could not be delivered: 550.")
 
 
 async def test_the_channel_for_alerts_gets_none_about_itself(house: House) -> None:
     house.sinks["acme/ops"].refusals = [Misconfigured("revoked")] * 3
-    await house.store.announce(
-        "acme", "x", [NewDelivery("acme/ops", "k", Message("T", Content("")).dumps())]
-    )
+    await house.put([comment(0)], "acme/ops")
     await house.settled()
 
-    assert [message.title for _, message in house.sinks["acme/ops"].taken] == ["T"]
+    assert [message.title for _, message in house.sinks["acme/ops"].taken] == ["T0"]
+    assert len(await house.alerts(2, "acme/next")) == 2
+
+
+async def test_a_pause_that_the_server_asks_for_delays_no_alert(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt is an hour later; the queue stops by time alone, also after a restart."""
+    monkeypatch.setattr(health, "STOP_TIMEOUT", 0.4)
+    house.sink.refusals = [RetryLater("ratelimited", "slow down", retry_after=3600.0)]
+    house.sink.open.set()
+    await house.put([comment(0)])
+    house.queues.wake(["acme/a"])
+    async with asyncio.timeout(20):
+        while not await waiting_error(house):  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.002)
+    assert await house.alerts(0) == []
+    await house.queues.stop(1.0)
+    house.start()
+
+    assert await house.alerts(1) == [
+        "Messages to **a** have stopped: slow down (ratelimited). They wait and are sent once this "
+        "is fixed."
+    ]
+    assert (await stopped_queues(house.store, house.sinks))["acme/a"][1] == "ratelimited: slow down"
+    assert len(house.sink.attempted) == 1
+
+
+async def waiting_error(house: House) -> str:
+    waiting = await house.store.waiting_deliveries("acme/a", 1)
+    return waiting[0].error if waiting else ""
+
+
+async def test_failures_before_a_restart_count(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.sink.refusals = [RetryLater("connect", retry_after=0.05)]
+    house.sink.open.set()
+    await house.put([comment(0)])
+    house.queues.wake(["acme/a"])
+    async with asyncio.timeout(20):
+        while not await waiting_error(house):  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.002)
+    await house.queues.stop(1.0)
+    (delivery,) = await house.store.waiting_deliveries("acme/a", 1)
+    times = await house.store.problems.attempt_times(delivery.id)
+    assert times is not None
+    again = QueueHealth("acme/a", house.queues._context.alerts, house.store, Metrics())
+    again.resumes(times._replace(first=times.first - health.STOP_TIMEOUT))
+    assert again.seconds_to_stop == 0
+    again.forget()
+    again.resumes(None)
+    assert again.seconds_to_stop == health.STOP_TIMEOUT
+
+
+async def test_without_a_channel_that_works_the_alert_waits_for_one(house: House) -> None:
+    gone = Misconfigured("revoked", "the token was revoked")
+    for name in ("acme/ops", "acme/next"):
+        await house.store.put_value(stop_key(name), "revoked: all of them")
+    house.sink.refusals = [gone] * 100_000
+    house.sink.open.set()
+    await house.put([comment(0)])
+    house.queues.wake(["acme/a"])
+    async with asyncio.timeout(20):
+        while len(house.sink.attempted) < 3:  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.002)
+    assert await house.alerts(0, "acme/next") == []
+
+    await house.store.put_value(stop_key("acme/next"), "")
+    (alert,) = await house.alerts(1, "acme/next")
+    assert alert.startswith("Messages to **a** have stopped: the token was revoked (revoked).")
+    house.sink.refusals.clear()
+    assert (await house.alerts(2, "acme/next"))[1] == "Messages to **a** are sent again."
+    assert await house.alerts(0) == []

@@ -35,6 +35,13 @@ def rendered(name: str) -> Message:
             "Messages to **design** are sent again.",
         ),
         (
+            "messages-dead",
+            "2 messages to design could not be delivered",
+            "**2 messages** to **design** could not be delivered, the last one: the message is "
+            "too long (msg\\_too\\_long). `relay log --state dead` and the inspector list what is "
+            "dead: resend or dismiss it there.",
+        ),
+        (
             "webhook-switched-on",
             "Penpot's webhook was off and is on again",
             "Penpot's webhook for this team was **off**, because Relay did not answer in time. "

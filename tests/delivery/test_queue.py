@@ -114,6 +114,40 @@ async def test_a_retry_delay_survives_a_restart(house: House, tmp_path: Path) ->
     await again.queues.stop(1.0)
 
 
+async def test_a_requested_delay_is_kept_by_the_next_process(house: House) -> None:
+    house.scripts["a"] = [RetryLater("ratelimited", retry_after=5000.0)]
+    await house.put("a", "first")
+    async with asyncio.timeout(20):
+        while not (await house.deliveries())[0].attempts:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    await house.queues.stop(1.0)
+    again = House(house.store)
+    again.queues.wake(["a"])
+    queues = again.queues._queues
+    await again.until(lambda: "a" in queues and queues["a"]._waiting_for is not None)
+    (delivery,) = await again.deliveries()
+    remaining = queues["a"]._timer.remaining(delivery)
+    assert 4000 < remaining <= 5000
+    await again.queues.stop(1.0)
+
+
+async def test_delays_grow_with_the_failures_of_the_queue(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def delay(failures: int, requested: float | None = None) -> float:
+        counts.append(failures)
+        return 0.01
+
+    monkeypatch.setattr(queue_module, "retry_delay", delay)
+    away, busy = RetryLater("connect", answered=False), RetryLater("503")
+    house.scripts["a"] = [away, away, busy, "ok", busy, Permanent("550"), busy]
+    await house.put("a", "first", "second", "third")
+    await house.settled()
+    assert counts == [1, 2, 1, 1, 2]
+
+
 async def test_a_message_that_waits_longer_than_the_retention_expires(house: House) -> None:
     await house.put("b", "kept")
     await house.settled()

@@ -92,6 +92,29 @@ def test_doctor_findings_are_shown_with_the_channels(two_teams: Service, open_pa
     keep_picture(page, "doctor-dark")
 
 
+def test_dead_letters_are_red_until_they_are_dismissed(
+    two_teams: Service, slack_server: RunningSlack, open_page: Open
+) -> None:
+    slack_server.slack.next.extend(["msg_too_long", "msg_too_long"])
+    assert two_teams.post(sample("delete-file")) == 204  # the other channel excludes it
+    wait_until(lambda: "msg_too_long" in two_teams.run("log", "--state", "dead").stdout, 30)
+    page = open_page(f"{two_teams.admin}/inspector/teams/acme")
+    design = page.locator("#channel-design")
+    assert design.locator(".mark").inner_text() == "dead"
+    assert "a message is dead: msg_too_long" in design.locator(".notice.bad").inner_text()
+    assert accessibility_problems(page) == []
+    keep_picture(page, "teams-dead")
+
+    page.get_by_role("button", name="Dismiss design").click()
+    design.locator(".notice.good").wait_for()
+    assert design.locator(".notice.good").inner_text() == "1 message dismissed"
+    assert design.locator(".mark").inner_text() == "ready"
+    assert design.locator(".notice.bad").count() == 0
+    assert "msg_too_long" in two_teams.run("log", "--state", "dead").stdout
+    with client_of(two_teams) as client:
+        assert _post(client, "acme/dismiss", channel="none").status_code == 404
+
+
 def test_the_webhook_url_is_shown_only_on_request(two_teams: Service, open_page: Open) -> None:
     page = open_page(f"{two_teams.admin}/inspector/teams")
     assert SECRET not in page.content()
@@ -129,7 +152,7 @@ def test_a_teams_own_password_shows_only_that_team(tmp_path: Path) -> None:
         assert 'id="team-other"' in text
         assert "acme" not in text
         assert client.get("/inspector/teams/acme").status_code == 404
-        for action in ("hook", "test", "doctor"):
+        for action in ("hook", "test", "dismiss", "doctor"):
             assert _post(client, f"acme/{action}", channel="log").status_code == 404
         findings = _post(client, "other/doctor").text
         assert "acme" not in findings

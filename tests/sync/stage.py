@@ -19,6 +19,7 @@ from relay.config.settings import (
     SyncSettings,
     TeamSettings,
 )
+from relay.delivery.alerts import Alerts
 from relay.delivery.directory import TeamDirectory
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message
@@ -104,14 +105,15 @@ class Stage:
         first = self.penpot if kind is Direct else self.penpot.url
         self._clients.append(kind(first, token.reveal()))
         notices = NoticeRenderer(Templates(), self.metrics)
-        self.directory = TeamDirectory(self.config, self.store, notices, self.clock)
+        alerts = Alerts(self.config.alert_queues(), self.store, notices)
+        self.directory = TeamDirectory(self.config, self.store, alerts, self.clock)
         self.sync = PenpotSync(
             self.config,
             self._clients[-1],
             self.directory,
             self.store,
             self.metrics,
-            notices,
+            alerts,
             lambda: None,
             self.clock,
         )

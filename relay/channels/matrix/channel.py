@@ -12,8 +12,8 @@ from relay.channels.base import (
     Finding,
     KeyValueStore,
     MessageNotFound,
+    NoAddress,
     NotEditable,
-    Permanent,
     Receipt,
     ReplyTo,
     ThreadNotFound,
@@ -169,5 +169,5 @@ class MatrixChannel:
         if not person.address("matrix"):
             name = person.name or "a mentioned person"
             text = f"the Matrix id of {name} is not known: add them to [people] in the config"
-            raise Permanent("no_address", text)
+            raise NoAddress("no_address", text)
         return await self._direct.room(person.address("matrix"))

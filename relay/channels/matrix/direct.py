@@ -82,7 +82,7 @@ class DirectRooms:
             if error.reason not in _CANNOT_INVITE_ERRORS:
                 raise
             text = f"{user} can't be invited: {error.detail}"
-            raise Permanent("no_address", text) from error
+            raise Permanent(error.reason, f"{text}; check [people] in the config") from error
 
     async def _account_data(self) -> dict[str, Any]:
         try:

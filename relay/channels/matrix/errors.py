@@ -6,7 +6,7 @@ https://spec.matrix.org/latest/client-server-api/#standard-error-response
 from collections.abc import Mapping
 
 from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
-from relay.channels.errors import MAX_RETRY_DELAY, error_from_code, error_table, parse_retry_after
+from relay.channels.errors import MAX_RETRY_DELAY, error_from_code, error_table, requested_delay
 
 _TOKEN = "give Relay the access token of a logged-in user"  # noqa: S105 - no token
 _ADDRESS = "check homeserver in the config: it is the address of the client-server API"
@@ -64,12 +64,12 @@ def error_from_answer(
 ) -> DeliveryError:
     """``answer`` is the decoded JSON, of any type."""
     fields = answer if isinstance(answer, dict) else {}
-    retry_after = parse_retry_after(headers.get("Retry-After"))
-    milliseconds = fields.get("retry_after_ms")  # sent by servers that do not send the header
-    if retry_after is None and isinstance(milliseconds, int | float):
+    delays = []
+    milliseconds = fields.get("retry_after_ms")  # beside the header, or instead of it
+    if isinstance(milliseconds, int | float):
         # Bounded before the division: an integer of JSON may be too large for a float.
-        bounded = min(max(milliseconds, 0), MAX_RETRY_DELAY * 1000)
-        retry_after = parse_retry_after(str(bounded / 1000))
+        delays.append(str(min(max(milliseconds, 0), MAX_RETRY_DELAY * 1000) / 1000))
+    retry_after = requested_delay(headers, *delays)
     code, more = fields.get("errcode"), str(fields.get("error") or "")
     table, server = _NOT_FOUND_ERRORS if status == 404 else ERRORS, "the homeserver"
     return error_from_code(table, server, status, code, more, retry_after, secret=secret)

@@ -10,6 +10,7 @@ from relay.channels.base import (
     DeliveryError,
     Finding,
     KeyValueStore,
+    NoAddress,
     NotEditable,
     Permanent,
     Receipt,
@@ -114,18 +115,20 @@ class SlackChannel:
             except DeliveryError as error:
                 if error.reason != "channel_not_found":
                     raise
-        channel = await self._open_conversation(user, person.name)
+        channel = await self._open_conversation(user, person)
         await self._kv.put(key, channel)
         return await self._write(message, picture, partial(self._post, channel, None))
 
-    async def _open_conversation(self, user: str, name: str) -> str:
+    async def _open_conversation(self, user: str, person: Mention) -> str:
         try:
             answer = await self._api.call("conversations.open", json={"users": user})
         except DeliveryError as error:
             if error.reason not in _NO_DM_ERRORS:
                 raise
-            text = f"Slack opens no conversation with {name or user}: {error.reason}"
-            raise Permanent("no_address", text) from error
+            text = f"Slack opens no conversation with {person.name or user}: {error.reason}"
+            if not person.address("slack"):  # they have left since their id was looked up
+                raise NoAddress("no_address", text) from error
+            raise Permanent(error.reason, f"{text}; check [people] in the config") from error
         conversation = answer.get("channel")
         return str(conversation.get("id", "")) if isinstance(conversation, dict) else ""
 

@@ -16,7 +16,7 @@ from relay.channels.base import (
     RetryLater,
     ThreadNotFound,
 )
-from relay.channels.errors import error_from_code, error_table, parse_retry_after
+from relay.channels.errors import error_from_code, error_table, requested_delay
 
 _TOKEN = "give Relay a working bot token (xoxb-…) of the Slack app"  # noqa: S105 - no token
 _HOOK = "create a new webhook in the Slack app and put its URL into the config"
@@ -125,7 +125,7 @@ def error_from_answer(
     server: str = "Slack",
 ) -> DeliveryError:
     """``code`` is the answer's ``error``, of any type, and ``more`` is Slack's further text."""
-    retry_after = parse_retry_after(headers.get("Retry-After"))
+    retry_after = requested_delay(headers)
     return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret)
 
 

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from relay.channels.base import DeliveryError, KeyValueStore, Permanent, short_hash
+from relay.channels.base import DeliveryError, KeyValueStore, NoAddress, short_hash
 from relay.channels.slack.client import SlackApi
 from relay.messages.message import Mention
 
@@ -40,7 +40,7 @@ class SlackUsers:
         return ids
 
     async def user_id(self, person: Mention) -> str:
-        """Raises ``Permanent`` for a person who is not found, and other ``DeliveryError``s."""
+        """Raises ``NoAddress`` for a person who is not found, and other ``DeliveryError``s."""
         user = person.address("slack")
         if not user and person.email:
             user = await self._lookup(person.email)
@@ -49,7 +49,7 @@ class SlackUsers:
                 f"{person.name or 'a mentioned person'} is not known in Slack by the mail address "
                 "from Penpot: add them to [people] in the config"
             )
-            raise Permanent("no_address", text)
+            raise NoAddress("no_address", text)
         return user
 
     async def _try_lookup(self, email: str) -> str:

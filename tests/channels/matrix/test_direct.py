@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from relay.channels.base import MemoryKeyValueStore, Permanent, RetryLater
+from relay.channels.base import MemoryKeyValueStore, NoAddress, Permanent, RetryLater
 from relay.channels.matrix.channel import MatrixChannel
 from relay.messages.message import Content, Mention, Message
 from tests.channels.builders import findings
@@ -83,13 +83,13 @@ async def test_a_failed_invitation_creates_at_most_one_room(
         monkeypatch.setattr(channel._api, "call", refuses)
         with pytest.raises(Permanent, match="can't be invited: she takes no invitations") as caught:
             await channel.send(message, "4")
-        assert caught.value.reason == "no_address"
+        assert caught.value.reason == "M_INVITE_BLOCKED"
     assert len(get(house, house.bot, "v3/joined_rooms").json()["joined_rooms"]) == before + 1
 
 
 async def test_a_direct_message_needs_a_matrix_id(house: House) -> None:
     async with house.channel(direct="mentioned") as channel:
-        with pytest.raises(Permanent, match="the Matrix id of Bob is not known") as caught:
+        with pytest.raises(NoAddress, match="the Matrix id of Bob is not known") as caught:
             await channel.send(
                 Message("T", Content(BODY), to=Mention(BOB, "Bob", "bob@example.com")), "1"
             )

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from relay.channels import open_channel
-from relay.channels.base import DeliveryError, Permanent
+from relay.channels.base import DeliveryError, NoAddress, Permanent
 from relay.channels.slack import users as slack_people
 from relay.messages.message import Content, Mention, Message
 from tests.channels.builders import slack_hook
@@ -131,7 +131,7 @@ async def test_a_direct_message_goes_to_one_person(slack_server: RunningSlack) -
 async def test_a_direct_message_needs_a_slack_user(slack_server: RunningSlack) -> None:
     async with workplace(slack_server, direct="mentioned") as place:
         for person in (Mention(BOB, "Bob", email="bob@example.com"), Mention(BOB, "Bob")):
-            with pytest.raises(Permanent) as caught:
+            with pytest.raises(NoAddress) as caught:
                 await place.send(to=person)
             assert caught.value.reason == "no_address"
             assert "Bob is not known in Slack" in str(caught.value)
@@ -141,7 +141,15 @@ async def test_a_direct_message_needs_a_slack_user(slack_server: RunningSlack) -
             DeliveryError, match="opens no conversation with Bob: user_not_found"
         ) as caught:
             await place.send(to=Mention(BOB, "Bob", addresses={"slack": "U0GONE000"}))
-        assert (type(caught.value), caught.value.reason) == (Permanent, "no_address")
+        assert (type(caught.value), caught.value.reason) == (Permanent, "user_not_found")
+        assert "check [people]" in str(caught.value)
+
+        # as after they have left: their id is known from earlier
+        left = Mention(BOB, "Bob", email="bob@left.example")
+        users = place.channel._users
+        await users._kv.put(users._key(left.email), "U0GONE000")
+        with pytest.raises(NoAddress, match="opens no conversation with Bob: user_not_found"):
+            await place.send(to=left)
 
         place.server.scopes = SCOPES - {"users:read.email"}
         with pytest.raises(DeliveryError, match="missing_scope"):

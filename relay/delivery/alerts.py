@@ -1,0 +1,69 @@
+"""Alerts: notices that report a problem to a team, each in one of its channels.
+
+An alert goes to the team's first channel that does not fail itself: ``alerts_to``, then those that
+are not direct. If that one refuses it or stops, it moves on to the next. An alert never causes an
+alert; where no channel works, log, ``relay doctor`` and metrics report the problem.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from relay.delivery.notices import NoticeRenderer
+from relay.store.base import Store
+from relay.store.records import NewDelivery, ValueChange
+
+
+class Alerts:
+    """All methods raise ``StoreUnavailable``."""
+
+    def __init__(
+        self, queues: Mapping[str, Sequence[str]], store: Store, notices: NoticeRenderer
+    ) -> None:
+        """``queues``: by team those that may get its alerts, the preferred one first."""
+        self._queues = queues
+        self._store = store
+        self._notices = notices
+
+    async def send(
+        self, team: str, name: str, mark: ValueChange | None = None, *, but: str = "", **values: Any
+    ) -> bool:
+        """Send the notice with this name to a queue of the team other than ``but``; False where
+        none works. With ``mark`` it is sent only together with this change of a value."""
+        queues = [queue for queue in self._queues.get(team, ()) if queue != but]
+        target = await self._first_working(queues)
+        if target is None:
+            return False
+        message = await self._notices.render(name, team, **values)
+        delivery = NewDelivery(target, uuid.uuid4().hex, message.dumps())
+        await self._store.announce(team, name, [delivery], message.title, mark)
+        return True
+
+    async def is_alert(self, event_id: int) -> bool:
+        return await self._store.problems.is_alert(event_id)
+
+    async def move_on(self, queue: str, delivery_ids: Sequence[int] | None = None) -> bool:
+        """Move these waiting alerts, or all, from a queue that fails to a later one of the team;
+        False where none works. Raises ``LeaseLost``."""
+        queues = self._queues.get(queue.partition("/")[0], ())
+        later = queues[queues.index(queue) + 1 :] if queue in queues else queues
+        target = await self._first_working(later)
+        if target is None:
+            return False
+        if delivery_ids is None:
+            delivery_ids = await self._store.problems.waiting_alerts(queue)
+        await self._store.problems.move(delivery_ids, queue, target)
+        return True
+
+    async def _first_working(self, queues: Iterable[str]) -> str | None:
+        for queue in queues:
+            stored = await self._store.get_value(stop_key(queue))
+            is_stopped = stored is not None and stored.value
+            if not is_stopped and not await self._store.problems.is_failing(queue):
+                return queue
+        return None
+
+
+def stop_key(queue: str) -> str:
+    """The key of the value that says why a queue is stopped."""
+    return f"queue/{queue}"
