@@ -14,7 +14,7 @@ from relay.store.records import FanOutResult
 
 EVENT_OVERHEAD_BYTES = 600  # bytes of an event's other columns, its indexes and its summary
 DELIVERY_OVERHEAD_BYTES = 600  # bytes of a delivery's other columns, its indexes and its attempts
-SUMMED_EVENTS = 20_000  # bodies that one query sums up; a long one would exceed its timeout
+SUM_BATCH_SIZE = 20_000  # bodies that one query sums up; a long one would exceed its timeout
 
 # of a message that a built-in template makes of an event, measured
 _MESSAGE_BYTES = 1000  # without the event's words
@@ -70,7 +70,7 @@ class Usage:
             "SELECT team, count(*), sum(size), sum(CASE WHEN size > $2 THEN $2 ELSE size END),"
             " max(id) FROM (SELECT id, team, length(body) AS size"
             f" FROM relay.events{hint} WHERE state = '{state}' AND id > $1"
-            f" ORDER BY id LIMIT {SUMMED_EVENTS}) AS part GROUP BY team"
+            f" ORDER BY id LIMIT {SUM_BATCH_SIZE}) AS part GROUP BY team"
         )
         last, is_full = 0, True
         while is_full:
@@ -79,7 +79,7 @@ class Usage:
             for *sums, end in rows:
                 yield tuple(sums)
                 last = max(last, end)
-            is_full = sum(count for _, count, *_ in rows) == SUMMED_EVENTS
+            is_full = sum(count for _, count, *_ in rows) == SUM_BATCH_SIZE
 
     def add(self, results: Iterable[FanOutResult], bodies: Mapping[int, int]) -> Steps[None]:
         """Count events that were fanned out; ``bodies`` are the lengths of their bodies by id."""

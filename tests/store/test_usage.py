@@ -18,11 +18,11 @@ def fanned_out(event_id: int, team: str, *messages: str) -> FanOutResult:
     return FanOutResult(event_id, team, "fanned-out" if new else "ignored", "", new)
 
 
-@pytest.mark.parametrize("events", [1, 2, 3, usage.SUMMED_EVENTS])
+@pytest.mark.parametrize("events", [1, 2, 3, usage.SUM_BATCH_SIZE])
 async def test_a_team_uses_its_bodies_and_messages(
     store: Store, events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage, "SUMMED_EVENTS", events)
+    monkeypatch.setattr(usage, "SUM_BATCH_SIZE", events)
     assert await store.usage.by_team({}) == {}
     await store.accept(event(1, body=b"x" * 1000, received_at=1.0))
     await store.accept(event(1, body=b"x" * 1000, received_at=1.0))  # equal: stored once
