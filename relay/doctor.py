@@ -25,6 +25,7 @@ from relay.messages.templates import Templates, check
 from relay.penpot.api import CALL_TIMEOUT, PenpotClient
 from relay.penpot.client import PenpotError, PenpotRefused
 from relay.penpot.samples import SAMPLE_NAMES
+from relay.proxy_variables import through_proxy
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
@@ -149,12 +150,12 @@ async def _check_penpot(url: str) -> Finding:
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         return Finding(
             False,
-            f"{url} does not respond ({type(error).__name__}): set penpot.url to the address that "
-            "people open in the browser, since messages link there",
+            f"{url} does not respond{through_proxy(url)} ({type(error).__name__}): set penpot.url "
+            "to the address that people open in the browser, since messages link there",
         )
     if answer.status >= 400:
         return Finding(False, f"{url} responds with status {answer.status}: check penpot.url")
-    return Finding(True, f"{url} responds")
+    return Finding(True, f"{url} responds{through_proxy(url)}")
 
 
 async def _check_token(penpot: PenpotClient) -> Finding:

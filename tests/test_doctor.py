@@ -33,8 +33,10 @@ from tests.penpot.standin import TOKEN as STAND_IN_TOKEN
 from tests.penpot.standin import Fault, StandIn
 from tests.penpot.streams import hook as hook_server
 from tests.penpot.world import Webhook
+from tests.servers.fixtures import RunningSlack
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread
+from tests.servers.proxy import ForwardProxy
 
 pytestmark = pytest.mark.anyio
 
@@ -180,6 +182,33 @@ async def test_paused_lookups_are_reported(tmp_path: Path) -> None:
         await store.put_value(PENPOT_STATE_KEY, "")
         await store.close()
         assert "paused" not in await penpot_findings(STAND_IN_TOKEN, penpot.url, tmp_path)
+
+
+async def test_a_response_through_a_proxy_is_reported(
+    tmp_path: Path,
+    environment_without_proxies: pytest.MonkeyPatch,
+    slack_server: RunningSlack,
+) -> None:
+    for variable, value in {"ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "fd00::/8,*"}.items():
+        environment_without_proxies.setenv(variable, value)
+    with StandIn() as penpot, ForwardProxy() as proxy:
+        slack = builders.slack_bot(slack_server.api_url)
+        findings = await channel_findings(slack, penpot.url, tmp_path)
+        assert findings["penpot"] == [(True, f"{penpot.url} responds")]
+        for value in ("[::1],fd00::/8", ""):
+            environment_without_proxies.setenv("NO_PROXY", value)
+            environment_without_proxies.setenv("ALL_PROXY", proxy.address)
+            findings = await channel_findings(slack, penpot.url, tmp_path)
+            through = f"through the proxy {proxy.address} (ALL_PROXY)"
+            assert findings["penpot"] == [(True, f"{penpot.url} responds {through}")]
+            assert (True, f"Slack responds {through}.") in findings["acme/design"]
+        environment_without_proxies.setenv("NO_PROXY", "127.0.0.1")
+        findings = await channel_findings(slack, penpot.url, tmp_path)
+        assert "proxy" not in str(findings)
+    environment_without_proxies.setenv("NO_PROXY", "")
+    findings = await channel_findings(slack, penpot.url, tmp_path)  # the proxy is gone
+    assert f"does not respond {through}" in str(findings["penpot"])
+    assert f"Slack {through} refuses connections" in str(findings["acme/design"])
 
 
 HOOK = "https://relay.example.com/hooks/acme/a-secret-of-24-characters"

@@ -18,6 +18,7 @@ from relay.config.environment import add_to_file, from_environment
 from relay.config.secret import Secret, SecretSources
 from relay.config.settings import Config
 from relay.errors import RelayError
+from relay.proxy_variables import ProxyVariables
 
 _NO_CONFIG_RULE = (
     "does not exist: create it, name a file with --config or RELAY_CONFIG, or set RELAY_SECRET "
@@ -68,6 +69,8 @@ def load(
     # Secrets that can't be read come first, rules about several keys last.
     details.sort(key=lambda error: {"unread": 0, "rule": 2}.get(error["type"], 1))
     problems += [_problem(error, names, file) for error in details]
+    if secrets:  # the command may open connections
+        problems += [f"environment: {text}" for text in ProxyVariables(environ).problems]
     if problems:
         raise ConfigError(*problems)
     return config

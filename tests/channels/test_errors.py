@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import pytest
 
-from relay.channels.base import RetryLater
+from relay.channels.base import Misconfigured, RetryLater
 from relay.channels.matrix import errors as matrix_errors
 from relay.config.settings import AnyChannel
 from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, opened
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread, raw
+from tests.servers.proxy import ForwardProxy
 from tests.servers.slack import WEBHOOK_PATH
 
 pytestmark = pytest.mark.anyio
@@ -154,3 +155,35 @@ def test_a_retry_delay_may_be_a_date() -> None:
     assert matrix_errors.error_from_answer({}, 503, header, secret="x").retry_after == 86400.0
     past = {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}
     assert matrix_errors.error_from_answer({}, 503, past, secret="x").retry_after == 0.0
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("kind", HTTP)
+async def test_a_proxy_that_refuses_is_named(
+    kind: str, scheme: str, environment_without_proxies: pytest.MonkeyPatch
+) -> None:
+    variable = f"{scheme}_proxy"
+    for status, words in ((407, "the proxy needs a login: put it"), (502, "502"), (403, "403")):
+        with ForwardProxy(status=status) as proxy:
+            environment_without_proxies.setenv(variable, f"http://{proxy.address}")
+            error = await delivery_error(OPENERS[kind](f"{scheme}://relay.invalid"))
+            assert len(proxy.requests) == 1
+            assert words in error.detail
+            assert isinstance(error, Misconfigured if status == 407 else RetryLater)
+            if scheme == "https" and status != 407:
+                assert f"through the proxy {proxy.address} ({variable})" in error.detail
+    error = await delivery_error(OPENERS[kind](f"{scheme}://relay.invalid"))  # it is gone
+    assert f"through the proxy {proxy.address} ({variable}) refuses conn" in error.detail
+
+
+async def test_both_libraries_read_the_same_exclusions(
+    environment_without_proxies: pytest.MonkeyPatch,
+) -> None:
+    """The second one is that of Docker Desktop, on which httpx fails."""
+    with ForwardProxy(status=403) as proxy, in_thread(lambda _: Answer(status=500)) as server:
+        environment_without_proxies.setenv("HTTP_PROXY", proxy.address)
+        for no_proxy in ("127.0.0.0/8", "fd00::/8,[::1],127.0.0.1", f"127.0.0.1:{server.port}"):
+            environment_without_proxies.setenv("NO_PROXY", no_proxy)
+            for kind in HTTP:
+                assert "answered 500" in (await delivery_error(OPENERS[kind](server.url))).detail
+        assert proxy.requests == []

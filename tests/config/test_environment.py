@@ -132,3 +132,18 @@ def test_a_store_url_may_come_from_a_file(tmp_path: Path) -> None:
     config = load(None, environ | {"RELAY_STORE_URL_FILE": str(tmp_path / "url")})
 
     assert config.store.display_url == "postgresql://db/relay"
+
+
+def test_an_invalid_proxy_variable_is_a_problem_of_every_config(tmp_path: Path) -> None:
+    path = write(tmp_path, TEAM)
+    proxies = {"ALL_PROXY": "socks5://127.0.0.1:1080", "NO_PROXY": "fd00::/8,[::1],10.0.0.0/99"}
+    no_proxy, all_proxy = problems_of(path, proxies)
+    assert no_proxy.startswith('environment: NO_PROXY = "10.0.0.0/99": must be names, addresses')
+    assert all_proxy.startswith('environment: ALL_PROXY = "socks5://127.0.0.1:1080": is a SOCKS')
+    assert problems_of(None, proxies | {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}) == [
+        no_proxy,
+        all_proxy,
+    ]
+    # commands that open no connection may run in another environment
+    assert load(path, proxies, secrets=False).teams
+    assert load(path, {"NO_PROXY": "fd00::/8,[::1]", "HTTPS_PROXY": "proxy:3128"}).teams

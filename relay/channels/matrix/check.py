@@ -18,6 +18,8 @@ async def check(api: MatrixApi, named: str, *, removes: bool) -> AsyncIterator[F
     messages. ``named`` is the room's id or alias, or empty for direct messages."""
     user = await api.whoami()
     yield passed(f"The access token is that of {user}.")
+    if api.through_proxy:
+        yield passed(f"The homeserver responds{api.through_proxy}.")
     if not named:
         return  # direct messages: a room is created with the first message
     try:

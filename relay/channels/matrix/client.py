@@ -17,6 +17,7 @@ from relay.channels.errors import error_from_exception
 from relay.channels.matrix.errors import error_from_answer
 from relay.channels.matrix.settings import MatrixSettings
 from relay.messages.message import Picture
+from relay.proxy_variables import through_proxy
 
 _TIMEOUT = 15.0  # seconds per call
 _MAX_ANSWER_BYTES = 1024 * 1024
@@ -28,6 +29,7 @@ class MatrixApi:
     def __init__(self, settings: MatrixSettings) -> None:
         self._secret = settings.access_token.reveal()
         self._homeserver = settings.homeserver
+        self.through_proxy = through_proxy(settings.homeserver)
         self.account = short_hash(f"{settings.homeserver} {self._secret}")
         """A prefix for keys of values that belong to this user."""
         self._client = bounded_http.open_client(
@@ -70,7 +72,8 @@ class MatrixApi:
         try:
             response = await bounded_http.request(self._client, method, url, **limits, **arguments)
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
-            raise error_from_exception(error, "the homeserver") from None
+            server = f"the homeserver{self.through_proxy}"
+            raise error_from_exception(error, server) from None
         answer = _parse_json(response.body)
         if response.status == 200 and isinstance(answer, dict):
             return answer
