@@ -123,7 +123,7 @@ class _Service:
             from relay.penpot.api import PenpotClient
             from relay.sync.directory import TeamDirectory
 
-            penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+            penpot = PenpotClient(config.penpot.call_url, config.penpot.access_token.reveal())
             directory = TeamDirectory(config, self.store, notices, time.time)
             lookups = Lookups(penpot, facts, self.store, self.metrics, directory)
             thumbnails = Thumbnails(penpot, self.metrics)

@@ -184,6 +184,42 @@ async def test_paused_lookups_are_reported(tmp_path: Path) -> None:
         assert "paused" not in await penpot_findings(STAND_IN_TOKEN, penpot.url, tmp_path)
 
 
+async def test_the_addresses_of_penpot_are_checked(tmp_path: Path) -> None:
+    basic = Answer(b"", 401, headers={"WWW-Authenticate": "Basic"})
+    teams = {"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"))}
+
+    async def findings(url: str, api_url: str) -> list[tuple[bool, str]]:
+        penpot = PenpotSettings(url=url, access_token=Secret(STAND_IN_TOKEN))
+        if api_url:
+            penpot = penpot.model_copy(update={"api_url": api_url})
+        store = StoreSettings(url=f"sqlite:///{tmp_path}/relay.db")
+        config = Config(store=store, penpot=penpot, teams=teams)
+        return [
+            (finding.ok, finding.text)
+            async for subject, finding in examine(config, templates=False)
+            if subject == "penpot"
+        ]
+
+    closed = "http://127.0.0.1:9"
+    with StandIn() as penpot, in_thread(lambda _: basic) as behind:
+        public, inner, token = await findings(closed, penpot.url)
+        assert public[0]
+        assert public[1].endswith(f"no problem if people can: messages link to {closed}")
+        assert inner == (True, f"{penpot.url} responds")
+        assert token[0]
+        public, inner, token = await findings(penpot.url, closed)
+        assert public == (True, f"{penpot.url} responds")
+        assert not inner[0]
+        assert "set penpot.api_url to an address at which Relay reaches Penpot" in inner[1]
+        assert not token[0]
+        page, token = await findings(behind.url, "")
+        assert page[0]
+        assert page[1].endswith("a proxy in front of Penpot asks for a login (HTTP Basic)")
+        assert not token[0]
+        assert "can't check penpot.access_token: get-profile returned 401" in token[1]
+        assert "Create one under" not in token[1]
+
+
 async def test_a_response_through_a_proxy_is_reported(
     tmp_path: Path,
     environment_without_proxies: pytest.MonkeyPatch,

@@ -19,6 +19,7 @@ from cachetools import LRUCache, TTLCache
 
 from relay import bounded_http
 from relay.penpot.client import (
+    ADDRESS_KEY,
     BAD_TOKEN,
     CallPolicy,
     PenpotBusy,
@@ -203,7 +204,7 @@ class RpcClient:
             text = f"{method}: no answer{self._through} within {self._timeout:g} s"
             raise PenpotBusy(text) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise PenpotUnexpected("penpot.url is not a valid address") from None
+            raise PenpotUnexpected(f"{ADDRESS_KEY} is not a valid address") from None
         except httpx.HTTPError as error:
             kind = type(error).__name__
             raise PenpotBusy(f"{method}: no answer{self._through} ({kind})") from None
