@@ -125,7 +125,7 @@ class _Service:
             from relay.delivery.directory import TeamDirectory
             from relay.penpot.api import PenpotClient
 
-            penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+            penpot = PenpotClient(config.penpot.call_url, config.penpot.access_token.reveal())
             directory = TeamDirectory(config, self.store, alerts, time.time)
             lookups = Lookups(penpot, facts, self.store, self.metrics, directory)
             thumbnails = Thumbnails(penpot, self.metrics)

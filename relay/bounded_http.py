@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from relay.errors import RelayError
 
 if TYPE_CHECKING:  # loaded with the first client only
+    import ssl
+
     import httpx
 
 IDENTITY = {"accept-encoding": "identity"}  # the header of every request
@@ -30,12 +32,15 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def open_client(**arguments: Any) -> "httpx.AsyncClient":
-    """A client for ``request`` that keeps no cookies."""
+def open_client(*, verify: "ssl.SSLContext | bool" = True, **arguments: Any) -> "httpx.AsyncClient":
+    """A client for ``request`` that keeps no cookies, and uses the proxies of the environment.
+    Raises ``InvalidProxyVariable``."""
     import httpx
 
+    from relay.proxy_transport import ProxyTransport
+
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return httpx.AsyncClient(cookies=no_cookies, **arguments)
+    return httpx.AsyncClient(cookies=no_cookies, transport=ProxyTransport(verify), **arguments)
 
 
 async def read_bounded(

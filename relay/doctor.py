@@ -13,7 +13,7 @@ from relay.bounded_http import UnusableAnswer
 from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding, KeyValueStore
 from relay.config.load import warnings
-from relay.config.settings import AnyChannel, Config
+from relay.config.settings import AnyChannel, Config, PenpotSettings
 from relay.delivery.dead import describe
 from relay.delivery.directory import TeamDirectory
 from relay.delivery.health import stopped_queues
@@ -25,17 +25,23 @@ from relay.intake import use_key
 from relay.messages.lint import Problem
 from relay.messages.templates import Templates, check
 from relay.penpot.api import CALL_TIMEOUT, PenpotClient
-from relay.penpot.client import PenpotError, PenpotRefused
+from relay.penpot.client import PenpotBehindLogin, PenpotError, PenpotRefused, RpcResponse
 from relay.penpot.samples import SAMPLE_NAMES
+from relay.proxy_variables import through_proxy
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
+from relay.sync.silence import check_silence
 from relay.sync.webhooks import WebhookFix, check_listing, check_webhook, lists_old_secret
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
 """Subjects that belong to no team. Others are a team's key or a queue's name ``team/channel``."""
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of Penpot's start page, which has some ten thousand
 UNUSED_SECONDS = 24 * 3600.0  # without a call, after which an old secret counts as unused
+_ADDRESSES = {
+    "url": "the address that people open in the browser, since messages link there",
+    "api_url": "an address at which Relay reaches Penpot's frontend",
+}
 CHECK_TIMEOUT = 20.0  # seconds, for each channel
 _NOT_VERIFIED = "its team in Penpot is not known, so nothing is read there: `relay doctor` says why"
 
@@ -64,13 +70,14 @@ async def examine(
                 yield "templates", Finding(False, str(problem))
             if not problems:
                 yield "templates", Finding(True, "no problems")
-        yield "penpot", await _check_penpot(config.penpot.url)
+        async for finding in _check_addresses(config.penpot):
+            yield "penpot", finding
         if config.penpot.access_token is None and store is not None:
             for team in config.teams:
                 async for finding in _check_old_secret(config, store, team, None):
                     yield team, finding
         if config.penpot.access_token is not None:
-            penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+            penpot = PenpotClient(config.penpot.call_url, config.penpot.access_token.reveal())
             opened.push_async_callback(penpot.close)
             token = await _check_token(penpot)
             yield "penpot", token
@@ -91,7 +98,7 @@ async def examine(
 
 async def apply_fix(config: Config, fix: WebhookFix) -> Finding:
     assert config.penpot.access_token is not None  # noqa: S101 - fixes exist only with a token
-    penpot = PenpotClient(config.penpot.url, config.penpot.access_token.reveal())
+    penpot = PenpotClient(config.penpot.call_url, config.penpot.access_token.reveal())
     try:
         return await fix.apply(penpot)
     finally:
@@ -146,28 +153,41 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
         yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
 
 
-async def _check_penpot(url: str) -> Finding:
+async def _check_addresses(settings: PenpotSettings) -> AsyncIterator[Finding]:
+    """With ``api_url`` people may reach ``url`` although Relay does not."""
+    finding = await _check_penpot("url", settings.url)
+    if settings.api_url and not finding.ok:
+        text = "Relay can't reach penpot.url from here, which is no problem if people can"
+        finding = Finding(True, f"{text}: messages link to {settings.url}")
+    yield finding
+    if settings.api_url:
+        yield await _check_penpot("api_url", settings.api_url)
+
+
+async def _check_penpot(key: str, url: str) -> Finding:
     try:
         async with bounded_http.open_client(timeout=CALL_TIMEOUT) as client:
             answer = await bounded_http.request(
                 client, "GET", url, max_bytes=MAX_PAGE_BYTES, seconds=CALL_TIMEOUT
             )
     except UnusableAnswer as error:
-        return Finding(False, f"{url} responds with {error}: check penpot.url")
+        return Finding(False, f"{url} responds with {error}: check penpot.{key}")
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        return Finding(
-            False,
-            f"{url} does not respond ({type(error).__name__}): set penpot.url to the address that "
-            "people open in the browser, since messages link there",
-        )
-    if answer.status >= 400:
-        return Finding(False, f"{url} responds with status {answer.status}: check penpot.url")
-    return Finding(True, f"{url} responds")
+        problem = f"does not respond{through_proxy(url)} ({type(error).__name__})"
+        return Finding(False, f"{url} {problem}: set penpot.{key} to {_ADDRESSES[key]}")
+    login = RpcResponse(*answer).login
+    if answer.status >= 400 and not login:
+        return Finding(False, f"{url} responds with status {answer.status}: check penpot.{key}")
+    if login:
+        return Finding(True, f"{url} responds{through_proxy(url)}: {login}")
+    return Finding(True, f"{url} responds{through_proxy(url)}")
 
 
 async def _check_token(penpot: PenpotClient) -> Finding:
     try:
         user = await penpot.profile()
+    except PenpotBehindLogin as error:
+        return Finding(False, f"can't check penpot.access_token: {error}")
     except PenpotRefused as error:
         return Finding(
             False,
@@ -195,9 +215,12 @@ async def _check_webhooks(
                 yield team, Finding(False, _NOT_VERIFIED), None
                 continue
             listed = directory.listed_in(team)
-            if (finding := check_listing(config, team, id_, listed)) is not None:
-                yield "penpot", finding, None
-            yield team, *await check_webhook(config, penpot, team, id_, is_listed=bool(listed))
+            if (listing := check_listing(config, team, id_, listed)) is not None:
+                yield "penpot", listing, None
+            finding, fix = await check_webhook(config, penpot, team, id_, is_listed=bool(listed))
+            if finding.ok and store is not None:
+                finding = await check_silence(config, penpot, store, team, id_) or finding
+            yield team, finding, fix
             if store is not None and len(config.teams[team].secret) > 1:
                 is_listed = await lists_old_secret(config, penpot, team, id_)
                 async for finding in _check_old_secret(config, store, team, is_listed):

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 MAX_LENGTH_DIGITS = 18
 LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
-USE_INTERVAL = 600.0  # seconds between two notes of a secret's use
+USE_INTERVAL = 60.0  # seconds between two notes of a secret's use
 
 _DUMMY_SECRETS = ((Secret(secrets.token_urlsafe(24)), ""),) * MAX_HOOK_SECRETS
 """Compared in place of the secrets that a team lacks, so that each response takes as long."""

@@ -38,10 +38,12 @@ from tests.penpot.standin import TOKEN as STAND_IN_TOKEN
 from tests.penpot.standin import Fault, StandIn
 from tests.penpot.streams import hook as hook_server
 from tests.penpot.world import Webhook
+from tests.servers.fixtures import RunningSlack
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import Postgres
+from tests.servers.proxy import ForwardProxy
 
 pytestmark = pytest.mark.anyio
 
@@ -275,6 +277,69 @@ async def test_paused_lookups_are_reported(tmp_path: Path) -> None:
         await store.put_value(PENPOT_STATE_KEY, "")
         await store.close()
         assert "paused" not in await penpot_findings(STAND_IN_TOKEN, penpot.url, tmp_path)
+
+
+async def test_the_addresses_of_penpot_are_checked(tmp_path: Path) -> None:
+    basic = Answer(b"", 401, headers={"WWW-Authenticate": "Basic"})
+    teams = {"acme": TeamSettings(secret=Secret("a-secret-of-24-characters"))}
+
+    async def findings(url: str, api_url: str) -> list[tuple[bool, str]]:
+        penpot = PenpotSettings(url=url, access_token=Secret(STAND_IN_TOKEN))
+        if api_url:
+            penpot = penpot.model_copy(update={"api_url": api_url})
+        store = StoreSettings(url=f"sqlite:///{tmp_path}/relay.db")
+        config = Config(store=store, penpot=penpot, teams=teams)
+        return [
+            (finding.ok, finding.text)
+            async for subject, finding in examine(config, templates=False)
+            if subject == "penpot"
+        ]
+
+    closed = "http://127.0.0.1:9"
+    with StandIn() as penpot, in_thread(lambda _: basic) as behind:
+        public, inner, token = await findings(closed, penpot.url)
+        assert public[0]
+        assert public[1].endswith(f"no problem if people can: messages link to {closed}")
+        assert inner == (True, f"{penpot.url} responds")
+        assert token[0]
+        public, inner, token = await findings(penpot.url, closed)
+        assert public == (True, f"{penpot.url} responds")
+        assert not inner[0]
+        assert "set penpot.api_url to an address at which Relay reaches Penpot" in inner[1]
+        assert not token[0]
+        page, token = await findings(behind.url, "")
+        assert page[0]
+        assert page[1].endswith("a proxy in front of Penpot asks for a login (HTTP Basic)")
+        assert not token[0]
+        assert "can't check penpot.access_token: get-profile returned 401" in token[1]
+        assert "Create one under" not in token[1]
+
+
+async def test_a_response_through_a_proxy_is_reported(
+    tmp_path: Path,
+    environment_without_proxies: pytest.MonkeyPatch,
+    slack_server: RunningSlack,
+) -> None:
+    for variable, value in {"ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "fd00::/8,*"}.items():
+        environment_without_proxies.setenv(variable, value)
+    with StandIn() as penpot, ForwardProxy() as proxy:
+        slack = builders.slack_bot(slack_server.api_url)
+        findings = await channel_findings(slack, penpot.url, tmp_path)
+        assert findings["penpot"] == [(True, f"{penpot.url} responds")]
+        for value in ("[::1],fd00::/8", ""):
+            environment_without_proxies.setenv("NO_PROXY", value)
+            environment_without_proxies.setenv("ALL_PROXY", proxy.address)
+            findings = await channel_findings(slack, penpot.url, tmp_path)
+            through = f"through the proxy {proxy.address} (ALL_PROXY)"
+            assert findings["penpot"] == [(True, f"{penpot.url} responds {through}")]
+            assert (True, f"Slack responds {through}.") in findings["acme/design"]
+        environment_without_proxies.setenv("NO_PROXY", "127.0.0.1")
+        findings = await channel_findings(slack, penpot.url, tmp_path)
+        assert "proxy" not in str(findings)
+    environment_without_proxies.setenv("NO_PROXY", "")
+    findings = await channel_findings(slack, penpot.url, tmp_path)  # the proxy is gone
+    assert f"does not respond {through}" in str(findings["penpot"])
+    assert f"Slack {through} refuses connections" in str(findings["acme/design"])
 
 
 HOOK = "https://relay.example.com/hooks/acme/a-secret-of-24-characters"

@@ -14,12 +14,16 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "relay").rglob("*.py"))
 }
-EVERYBODY = {"relay", "relay.errors", "relay.bounded_http"}
+EVERYBODY = {
+    "relay", "relay.errors", "relay.bounded_http", "relay.proxy_variables", "relay.proxy_transport",
+}  # fmt: skip
 """What any module may import: they import nothing of the package but each other."""
 VALUES = {"relay.config.types", "relay.config.secret"}
 LAYERS: dict[str, set[str]] = {
     "relay.errors": set(),
     "relay.bounded_http": set(),
+    "relay.proxy_variables": set(),
+    "relay.proxy_transport": set(),
     "relay.config.types": {"relay.config.secret"},
     "relay.config.secret": set(),
     "relay.penpot": set(),
@@ -35,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 23_134
+MAX_PACKAGE_LINES = 23_760
 
 
 def imports(path: Path) -> set[str]:

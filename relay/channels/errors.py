@@ -13,7 +13,7 @@ from functools import partial
 from math import isnan
 
 from relay.bounded_http import UnusableAnswer
-from relay.channels.base import DeliveryError, RetryLater
+from relay.channels.base import DeliveryError, Misconfigured, RetryLater
 
 ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 """By a server's error code: the kind of error, and a sentence for a person."""
@@ -22,6 +22,9 @@ MAX_RETRY_DELAY = 24 * 3600.0  # seconds
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 # Values of one header that commas separate. A date has a comma after its weekday.
 _DELAY_PATTERN = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
+_PROXY_LOGIN = (
+    "the proxy needs a login: put it into its variable, such as http://user:password@proxy:3128"
+)
 _CODE_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.]{1,59}")
 
 
@@ -106,6 +109,8 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
     proxy, a wrong address or a failing server, and never from the message."""
     if status == 429:
         return RetryLater("ratelimited", f"{server} limits the rate of messages", retry_after)
+    if status == 407:
+        return Misconfigured("http-407", _PROXY_LOGIN)
     if 300 <= status < 400:
         meaning = "it redirects: put the redirect's target into the config"
     elif status >= 500:
@@ -122,6 +127,8 @@ def error_from_exception(error: BaseException, server: str) -> DeliveryError:
     unreachable = partial(RetryLater, answered=False)
     causes = list(_causes(error))
     for cause in causes:
+        if (status := _proxy_status(cause)) is not None:
+            return _error_from_proxy(status, server)
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 hint = "if a private authority signed it, set ca_file"
@@ -139,6 +146,30 @@ def error_from_exception(error: BaseException, server: str) -> DeliveryError:
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return unreachable("timeout", f"{server} did not answer in time")
     return unreachable("connect", f"the connection to {server} failed")
+
+
+def _proxy_status(error: BaseException) -> int | None:
+    """The status with which a proxy refused to connect, from httpx's or aiohttp's exception; 0 if
+    it is unknown. Both libraries load with their channels only."""
+    match type(error).__name__:
+        case "ProxyError":
+            code = str(error)[:3]
+            return int(code) if code.isdecimal() else 0
+        case "ClientHttpProxyError":
+            return int(getattr(error, "status", 0))
+    return None
+
+
+def _error_from_proxy(status: int, server: str) -> DeliveryError:
+    """``server`` names the proxy, too."""
+    if status == 407:
+        return Misconfigured("http-407", _PROXY_LOGIN)
+    text = f"no connection to {server}, which answered {status or 'something unexpected'}"
+    if status >= 500:
+        text = f"{text}: it can't reach the server"
+    else:
+        text = f"{text}: it may not allow this server; NO_PROXY bypasses it"
+    return RetryLater("proxy", text, answered=False)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,13 +1,14 @@
 """The config from ``RELAY_*`` variables: alone, for one team and its channels, or beside a file."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from relay.channels import CHANNEL_TYPES
-from relay.config.secret import Secret
+from relay.config.secret import SET_BUT_EMPTY, Secret, copying_error
 from relay.config.settings import DEFAULT_TEAM, Config, TeamSettings
 
 _BESIDE_FILE = {"RELAY_ADMIN_HOST": "admin.host", "RELAY_ADMIN_PORT": "admin.port"}
@@ -18,6 +19,7 @@ _GENERAL = _BESIDE_FILE | {
     "RELAY_STORE_URL": "store.url",
     "RELAY_RETENTION": "store.retention",
     "RELAY_PENPOT_URL": "penpot.url",
+    "RELAY_PENPOT_API_URL": "penpot.api_url",
     "RELAY_PENPOT_ACCESS_TOKEN": "penpot.access_token",
     "RELAY_TEMPLATES_PATH": "templates.path",
     "RELAY_TRUSTED_PROXIES": "proxies.trusted",
@@ -49,8 +51,11 @@ def from_environment(
 ) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     """Returns the raw tables, the variable of each key, and problems."""
     given = _given(environ)
+    links = {name: given.pop(name) for name in [*given] if is_service_link(name, given[name])}
+    problems = list(_link_problems(links))
+    problems += _copying_problems(given)
     names = {"teams": "RELAY_SECRET", f"{_TEAM_KEY}.secret": "RELAY_SECRET"}
-    problems = list(_name_problems(given))
+    problems += _name_problems(given)
     raw = _table(Config, _GENERAL, given, names)
     team = _table(TeamSettings, _TEAM, given, names, f"{_TEAM_KEY}.")
     if team:
@@ -63,20 +68,93 @@ def from_environment(
     return raw, names, problems
 
 
-def add_to_file(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+def add_to_file(
+    raw: dict[str, Any], environ: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
     """Replace the keys of a file's raw tables whose variables also apply beside a file, such as in
-    a container. Returns the variable of each such key."""
+    a container. Returns the variable of each such key, and problems."""
     names: dict[str, str] = {}
-    for table, keys in _table(Config, _BESIDE_FILE, _given(environ), names).items():
+    given = {name: value for name, value in _given(environ).items() if name in _BESIDE_FILE}
+    links = {name: given.pop(name) for name in [*given] if is_service_link(name, given[name])}
+    problems = [*_link_problems(links), *_copying_problems(given)]
+    for table, keys in _table(Config, _BESIDE_FILE, given, names).items():
         into = raw.setdefault(table, {})
         if isinstance(into, dict):  # otherwise reported later
             into |= keys
-    return names
+    return names, problems
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes sets the variable for a Service of the namespace whose name begins with
+    "relay": https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+    if not name.startswith("RELAY_") or name in known_variables():
+        return re.fullmatch(r"RELAY_(\w+_)?PORT", name) is not None and _is_link_url(value)
+    own = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+    return re.fullmatch(rf"RELAY_(\w+_)?({own})", name) is not None or (
+        name.endswith("_PORT") and _is_link_url(value)
+    )
+
+
+def _is_link_url(value: str) -> bool:
+    return re.match("(tcp|udp|sctp)://", value) is not None
+
+
+def _link_problems(links: Mapping[str, str]) -> Iterator[str]:
+    if links:
+        yield (
+            f"{', '.join(sorted(links))}: set by Kubernetes for a Service whose name begins with "
+            '"relay" (service links), not by you: set enableServiceLinks: false in the spec of the '
+            "pod, or rename the Service"
+        )
+
+
+def _copying_problems(given: dict[str, str]) -> Iterator[str]:
+    """Repairs the values, so that no other problem of theirs is reported."""
+    for name in sorted(given.keys() & known_variables()):
+        value = given[name]
+        rule = copying_error(value)
+        ends = copying_error(value[:1]) or copying_error(value[-1:])
+        if rule.startswith("has quotation marks"):
+            given[name] = value[1:-1]
+        elif ends:
+            given[name] = re.sub(r"^[^!-~]+|[^!-~]+$", "", value)
+        else:
+            continue  # characters inside of a name may be meant
+        yield f"{name}: {rule}"
+
+
+def empty_variables(environ: Mapping[str, str]) -> list[str]:
+    """The variables of Relay that are set but empty: they count as not set."""
+    return sorted(name for name in known_variables() & environ.keys() if not environ[name].strip())
+
+
+def explain_empty(problem: str, environ: Mapping[str, str]) -> str:
+    """The problem, and which variable in it is set but empty."""
+    empty = [
+        name
+        for name in empty_variables(environ)
+        if re.search(rf"\b{name.removesuffix('_FILE')}\b", problem)
+    ]
+    return "; ".join([problem, *(f"{name} {SET_BUT_EMPTY}" for name in empty)])
+
+
+def empty_secrets(environ: Mapping[str, str]) -> list[str]:
+    """Advice about secrets that are set but empty. Other variables may be, as an example in Compose
+    passes all of them."""
+    known = known_variables()
+    return [
+        f"{name} {SET_BUT_EMPTY}"
+        for name in empty_variables(environ)
+        if f"{name}_FILE" in known and not environ.get(f"{name}_FILE")
+    ]
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:
     return {
-        name: value for name, value in environ.items() if name.startswith("RELAY_") and value != ""
+        name: value.strip(" \t\r\n")
+        for name, value in environ.items()
+        if name.startswith("RELAY_") and value.strip()
     }
 
 

@@ -13,10 +13,17 @@ from pydantic_core import ErrorDetails
 
 from relay.channels import CHANNEL_TYPES
 from relay.channels.base import ChannelSettings
-from relay.config.environment import add_to_file, from_environment
-from relay.config.secret import Secret, SecretSources
+from relay.config.environment import (
+    add_to_file,
+    empty_secrets,
+    explain_empty,
+    from_environment,
+    is_service_link,
+)
+from relay.config.secret import Secret, SecretSources, copying_error
 from relay.config.settings import Config
 from relay.errors import RelayError
+from relay.proxy_variables import ProxyVariables
 
 _NO_CONFIG_RULE = (
     "does not exist: create it, name a file with --config or RELAY_CONFIG, or set RELAY_SECRET "
@@ -50,15 +57,20 @@ def load(
         file = "relay.toml"
     names: dict[str, str] = {}  # the variable of each key
     problems: list[str] = []
+    advice: list[str] = []
     if file:
         raw = _read(file)
-        names = add_to_file(raw, environ)
-    elif any(name.startswith("RELAY_") for name in environ):
+        names, problems = add_to_file(raw, environ)
+    elif any(
+        name.startswith("RELAY_") and not is_service_link(name, value)
+        for name, value in environ.items()
+    ):
         raw, names, problems = from_environment(environ)
+        advice = empty_secrets(environ)
         file = "environment"
     else:
         raise ConfigError(f"relay.toml: file: {_NO_CONFIG_RULE}")
-    problems = [f"{file}: {problem}" for problem in problems]
+    problems = [f"environment: {problem}" for problem in problems]
     details: list[ErrorDetails] = []
     try:
         config = Config.model_validate(raw, context=SecretSources(environ, is_read=secrets))
@@ -67,9 +79,13 @@ def load(
     # Secrets that can't be read come first, rules about several keys last.
     details.sort(key=lambda error: {"unread": 0, "rule": 2}.get(error["type"], 1))
     problems += [_problem(error, names, file) for error in details]
+    if secrets:  # the command may open connections
+        problems += [f"environment: {text}" for text in ProxyVariables(environ).problems]
     if problems:
+        if file == "environment":
+            problems = [explain_empty(problem, environ) for problem in problems]
         raise ConfigError(*problems)
-    return config
+    return config.with_advice(advice)
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -77,6 +93,8 @@ def _read(file: str) -> dict[str, Any]:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         rule = f"can't be read ({error.strerror}); name a file with --config or RELAY_CONFIG"
+        if copied := copying_error(file):
+            rule = f"can't be read: its name {copied}"
         raise ConfigError(f"{file}: file: {rule}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: file: is not TOML: {error}") from error
@@ -84,7 +102,7 @@ def _read(file: str) -> dict[str, Any]:
 
 def warnings(config: Config) -> list[str]:
     """Advice about a valid config."""
-    advice = []
+    advice = list(config.advice)
     for name, team in config.teams.items():
         if not team.channels:
             advice.append(f"teams.{name} has no channels: its events are stored but not sent")
@@ -149,6 +167,8 @@ def _problem(details: ErrorDetails, names: Mapping[str, str], file: str) -> str:
             rule = str(details["ctx"]["error"])
         case "tuple_type":
             rule = 'must be a list, such as ["…"]'
+    if isinstance(details["input"], str):
+        rule = copying_error(details["input"]) or rule
     rule = rule.replace("Input should", "must")
     shown = "" if details["input"] is None else f" = {_show(details['input'])}"
     return f"{key}{shown}: {rule[:1].lower()}{rule[1:]}"

@@ -2,6 +2,7 @@
 
 import hmac
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,34 @@ from typing import Any
 
 from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+SET_BUT_EMPTY = (
+    "is set but empty: Compose cuts a value at a # that begins it or follows a space, so put it "
+    "between single quotation marks in the .env file"
+)
+_QUOTES = {tuple(pair) for pair in ('""', "''", "``", "“”", "„“", "\u2018\u2019", "«»")}
+_BLANKS = " \t\r\n"
+
+
+def copying_error(text: str) -> str:
+    """What the way into the config left in a value: quotation marks around it, or a character that
+    nobody sees. Empty if there is nothing."""
+    if len(text) > 1 and (text[0], text[-1]) in _QUOTES:
+        return (
+            "has quotation marks around it, and they count as part of the value: remove them "
+            "(Docker's --env-file and Kubernetes keep them, unlike a shell)"
+        )
+    for position, character in enumerate(text, 1):
+        kind = unicodedata.category(character)
+        if kind in ("Cf", "Zl", "Zp") or (kind == "Zs" and character != " "):
+            name = unicodedata.name(character).lower()
+            if character == "\ufeff":
+                name = "byte order mark (BOM)"
+            return (
+                f"contains an invisible character, the {name} (U+{ord(character):04X}), at "
+                f"position {position}: type that part again"
+            )
+    return ""
 
 
 def broken(kind: str, rule: str) -> PydanticCustomError:
@@ -27,14 +56,15 @@ class SecretSources:
     def read(self, source: str, name: str) -> str:
         text = ""
         if source == "env":
-            text = self.environ.get(name, "")
+            text = self.environ.get(name, "").strip(_BLANKS)
             # anything but a usual name may be the secret itself
             shown = f" {name}" if re.fullmatch("[A-Z0-9_]+", name) else ""
-            rule = f"the environment variable{shown} is not set"
+            state = SET_BUT_EMPTY if name in self.environ else "is not set"
+            rule = f"the environment variable{shown} {state}"
         else:
             rule = f"the file {name} is empty"
             try:
-                text = Path(name).read_text(encoding="utf-8").strip()
+                text = Path(name).read_text(encoding="utf-8").strip(_BLANKS)
             except (OSError, UnicodeDecodeError) as error:
                 rule = f"the file {name} can't be read ({getattr(error, 'strerror', 'not UTF-8')})"
         if not text:
@@ -58,6 +88,11 @@ class Secret:
     def matches(self, other: str) -> bool:
         """Whether ``other`` is the same text, compared in constant time."""
         return hmac.compare_digest(self._text.encode(), other.encode("utf-8", "replace"))
+
+    def _checked(self) -> "Secret":
+        if rule := copying_error(self._text):
+            raise broken("secret", rule)
+        return self
 
     def __repr__(self) -> str:
         return "***"
@@ -83,12 +118,12 @@ class Secret:
         """``is_needed``: also read for a command that needs no secrets."""
         match value:
             case Secret():
-                return value
+                return value._checked()
             case str() if value:
-                return cls(value, plain=True)
+                return cls(value, plain=True)._checked()
             case {"env": str(name)} | {"file": str(name)} if len(value) == 1 and info.context:
                 is_read = is_needed or info.context.is_read
-                return cls(info.context.read(*value, name)) if is_read else UNREAD
+                return cls(info.context.read(*value, name))._checked() if is_read else UNREAD
         rule = 'must be { env = "NAME" }, { file = "/run/secrets/name" } or a non-empty string'
         raise broken("secret", rule)
 

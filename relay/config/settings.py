@@ -4,12 +4,12 @@ The settings of a kind of channel are in its folder.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     ByteSize,
     Field,
     PlainValidator,
+    PrivateAttr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -101,8 +102,15 @@ class StoreSettings(SettingsModel):
 class PenpotSettings(SettingsModel):
     url: HttpUrl = "https://design.penpot.app"
     """Where people open Penpot, for links."""
+    api_url: HttpUrl = ""
+    """Where Relay reaches it."""
     access_token: Token | None = None
     """For names, thumbnails and the sync."""
+
+    @property
+    def call_url(self) -> str:
+        """The address that Relay calls."""
+        return self.api_url or self.url
 
 
 class SyncSettings(SettingsModel):
@@ -298,6 +306,17 @@ class Config(SettingsModel):
                 if channel.get("thumbnails") is True and not has_token:
                     rule = "needs penpot.access_token, to get the pictures from Penpot"
                     yield (*key, "thumbnails"), True, rule
+
+    _advice: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """About the source of these valid settings."""
+        return self._advice
+
+    def with_advice(self, advice: Iterable[str]) -> Self:
+        self._advice = tuple(advice)
+        return self
 
     def team_name(self, team: str) -> str:
         """The team's ``name``, else its key. ``DEFAULT_TEAM`` is no key that a person chose."""

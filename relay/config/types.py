@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails
 
-from relay.config.secret import UNREAD, Secret, broken
+from relay.config.secret import UNREAD, Secret, broken, copying_error
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -103,6 +103,8 @@ def matching(pattern: str, rule: str) -> AfterValidator:
         text = value.reveal() if isinstance(value, Secret) else value
         if value is not UNREAD and not re.fullmatch(pattern, text):
             raise broken("secret" if is_secret else "value", rule)
+        if not is_secret and (copied := copying_error(text)):
+            raise broken("value", copied)
         return value
 
     return AfterValidator(validate)
@@ -130,9 +132,11 @@ def http_url(value: str) -> str:
     parts = web_address(value)
     if parts is None:
         raise ValueError('must be a web address such as "https://design.example.com"')
+    if copied := copying_error(value):
+        raise ValueError(copied)
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("must be a plain web address, without user, query or #fragment")
-    return value.rstrip("/")
+    return re.sub("(?<!:)//+", "/", value).rstrip("/")
 
 
 def _path(value: object) -> Path:

@@ -19,6 +19,7 @@ from cachetools import LRUCache, TTLCache
 
 from relay import bounded_http
 from relay.penpot.client import (
+    ADDRESS_KEY,
     BAD_TOKEN,
     CallPolicy,
     PenpotBusy,
@@ -45,6 +46,7 @@ from relay.penpot.records import (
     thread,
 )
 from relay.penpot.text import uuid
+from relay.proxy_variables import through_proxy
 
 CALL_TIMEOUT = 5.0  # seconds, from the first byte sent to the last one read
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -89,6 +91,7 @@ class RpcClient:
         """``url`` is Penpot's public address. ``timeout`` is in seconds and covers a whole call.
         ``tls`` replaces the default certificate authorities."""
         self._url = url.rstrip("/")
+        self._through = through_proxy(self._url)
         self._timeout = timeout
         self._path = _PATHS[0]
         # httpx shows an invalid header value in its error, so an invalid token is never sent.
@@ -199,11 +202,13 @@ class RpcClient:
             async with self._slots, asyncio.timeout(self._timeout):
                 return await request()
         except (TimeoutError, httpx.TimeoutException):
-            raise PenpotBusy(f"{method}: no answer within {self._timeout:g} s") from None
+            text = f"{method}: no answer{self._through} within {self._timeout:g} s"
+            raise PenpotBusy(text) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise PenpotUnexpected("penpot.url is not a valid address") from None
+            raise PenpotUnexpected(f"{ADDRESS_KEY} is not a valid address") from None
         except httpx.HTTPError as error:
-            raise PenpotBusy(f"{method}: no answer ({type(error).__name__})") from None
+            kind = type(error).__name__
+            raise PenpotBusy(f"{method}: no answer{self._through} ({kind})") from None
 
     async def _post(self, method: str, params: Mapping[str, Any]) -> RpcResponse:
         """The response of the first path that has the method; later calls try that path first."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from relay.bounded_http import Answer
 from relay.errors import RelayError
@@ -20,6 +20,13 @@ from relay.penpot.wire import replace_lone_surrogates
 
 MAX_RETRY_AFTER_SECONDS = 3600.0  # Penpot's clock may differ from ours
 BAD_TOKEN = "the access token is unknown to Penpot, expired or revoked"  # noqa: S105 - a sentence
+ADDRESS_KEY = "penpot.api_url (by default penpot.url)"
+_LOGIN_PAGE = "probably the login of a proxy in front of Penpot"
+_PAST_LOGIN = (
+    "The token is not the cause: let /api/ and /assets/ pass without that login, or set "
+    "penpot.api_url to an address behind the proxy"
+)
+_WRONG_ADDRESS = f"{ADDRESS_KEY} is not the address of Penpot itself"
 MIN_BURST_SIZE = 10  # calls that may go out at once after a pause
 ALL: Final = ""  # in place of a method
 
@@ -27,6 +34,8 @@ T = TypeVar("T")
 
 _MAX_PAUSES = 1000
 _MAX_ERROR_BYTES = 64 * 1024
+_SCHEME_PATTERN = re.compile("(basic|digest|negotiate|ntlm|bearer)\\b", re.IGNORECASE)
+_LOGIN_PATTERN = re.compile("log-?in|sign-?in|auth|sso|saml|oidc|/cdn-cgi/access", re.IGNORECASE)
 _CODE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,60}")
 
 
@@ -45,6 +54,10 @@ class PenpotRefused(PenpotError):
     outcome = "refused"
     delay = 300.0
     affects_all = True
+
+
+class PenpotBehindLogin(PenpotRefused):
+    """A proxy in front of Penpot denies access. The token may be valid."""
 
 
 class PenpotBusy(PenpotError):
@@ -100,11 +113,41 @@ class RpcResponse(Answer):
         # The code is logged, and the server that sent it has seen the token: accept words only.
         return code if isinstance(code, str) and _CODE_PATTERN.fullmatch(code) else ""
 
+    @property
+    def is_page(self) -> bool:
+        """Whether the body is HTML, which Penpot's API never returns."""
+        return "html" in self.headers.get("content-type", "").lower()
+
+    @property
+    def login(self) -> str:
+        """Which login in front of Penpot responded in its place, in words; empty for none."""
+        if self.status not in (401, 403):
+            return ""
+        if self.headers.get("cf-mitigated"):
+            return "Cloudflare's bot check in front of Penpot denies access"
+        if asked := self.headers.get("www-authenticate"):
+            scheme = _SCHEME_PATTERN.match(asked)
+            how = f" (HTTP {scheme[0].capitalize()})" if scheme else ""
+            return f"a proxy in front of Penpot asks for a login{how}"
+        return _LOGIN_PAGE if self.is_page else ""
+
+    @property
+    def _leads_to_login(self) -> bool:
+        """Whether the redirect's target is a login or a start page, rather than the same call."""
+        try:
+            target = urlsplit(self.headers.get("location", ""))
+        except ValueError:
+            return False
+        is_start = target.path in ("", "/") and bool(target.query)
+        return is_start or _LOGIN_PATTERN.search(target.netloc + target.path) is not None
+
     def values(self) -> Any:
         """The values of a JSON body. Raises ``ValueError`` with the reason."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise ValueError("not JSON; is penpot.url the address of Penpot itself?")
+            if self.is_page:
+                raise ValueError(f"an HTML page: {_LOGIN_PAGE}, or {_WRONG_ADDRESS}")
+            raise ValueError(f"not JSON: {_WRONG_ADDRESS}")
         try:
             return replace_lone_surrogates(json.loads(self.body), self.body)
         except UnicodeDecodeError:
@@ -125,6 +168,10 @@ class RpcResponse(Answer):
 
     def _error(self, method: str) -> PenpotError:
         text = f"{method} returned {self.status}" + (f" {self.code}" if self.code else "")
+        if self.status == 407:
+            return PenpotBehindLogin("the proxy in HTTP_PROXY or ALL_PROXY needs a login")
+        if self.login:
+            return PenpotBehindLogin(f"{text}: {self.login}. {_PAST_LOGIN}")
         if self.status == 401:
             return PenpotRefused(BAD_TOKEN)
         if self.status == 403:
@@ -134,9 +181,11 @@ class RpcResponse(Answer):
             is_specific = self.status == 500 and pause is None
             return PenpotBusy(text, pause, affects_all=not is_specific)
         if self.status == 404:
-            return PenpotUnexpected(f"{text}: is penpot.url the address of a Penpot?")
+            return PenpotUnexpected(f"{text}: {_WRONG_ADDRESS}")
         if 300 <= self.status < 400:
-            return PenpotUnexpected(f"{text}: penpot.url should be the target of the redirect")
+            if self._leads_to_login:
+                return PenpotUnexpected(f"{text}, a redirect: {_LOGIN_PAGE}. {_PAST_LOGIN}")
+            return PenpotUnexpected(f"{text}: {ADDRESS_KEY} should be the target of the redirect")
         return PenpotUnexpected(text)
 
 

@@ -117,6 +117,7 @@ class FileRecord(Record):
     team_id: _Id = ""
     thumbnail_id: _Id = ""  # for ``/assets/by-id/…``; empty if there is no up-to-date thumbnail
     created_at: _Time = None
+    modified_at: _Time = None
 
 
 @dataclass(frozen=True, slots=True)

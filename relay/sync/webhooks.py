@@ -275,6 +275,9 @@ async def check_webhook(
     text = "Penpot has no webhook for it"
     if state == "active" and webhook is not None:
         if own_webhooks([webhook], "", config.hook_path(team)):
+            if reason := off_reason(webhook):
+                text = f"its webhook in Penpot is on, but its last call failed: {reason}"
+                return Finding(False, f"{text}. Penpot switches it off after three"), None
             return Finding(True, "its webhook in Penpot exists and is on"), None
         text = "its webhook in Penpot has the old secret, and none has the current one"
     if state == "off" and webhook is not None:

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from multidict import CIMultiDict
 
-from relay.channels.base import RetryLater
+from relay.channels.base import Misconfigured, RetryLater
 from relay.channels.errors import error_from_exception, error_from_status
 from relay.channels.matrix import errors as matrix_errors
 from relay.channels.slack import errors as slack_errors
@@ -19,6 +19,7 @@ from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, opened
 from tests.servers.hostile import ATTACKS, MAX_MEMORY, Hostile, MemoryGrowth
 from tests.servers.loopback import Answer, Request, in_thread, raw
+from tests.servers.proxy import ForwardProxy
 from tests.servers.slack import WEBHOOK_PATH
 
 pytestmark = pytest.mark.anyio
@@ -192,3 +193,35 @@ def test_of_header_and_body_the_longer_retry_delay_counts(
 def test_a_connection_that_fails_is_no_answer(cause: Exception) -> None:
     assert not error_from_exception(cause, "the server").answered
     assert error_from_status(503, "the server").answered
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("kind", HTTP)
+async def test_a_proxy_that_refuses_is_named(
+    kind: str, scheme: str, environment_without_proxies: pytest.MonkeyPatch
+) -> None:
+    variable = f"{scheme}_proxy"
+    for status, words in ((407, "the proxy needs a login: put it"), (502, "502"), (403, "403")):
+        with ForwardProxy(status=status) as proxy:
+            environment_without_proxies.setenv(variable, f"http://{proxy.address}")
+            error = await delivery_error(OPENERS[kind](f"{scheme}://relay.invalid"))
+            assert len(proxy.requests) == 1
+            assert words in error.detail
+            assert isinstance(error, Misconfigured if status == 407 else RetryLater)
+            if scheme == "https" and status != 407:
+                assert f"through the proxy {proxy.address} ({variable})" in error.detail
+    error = await delivery_error(OPENERS[kind](f"{scheme}://relay.invalid"))  # it is gone
+    assert f"through the proxy {proxy.address} ({variable}) refuses conn" in error.detail
+
+
+async def test_both_libraries_read_the_same_exclusions(
+    environment_without_proxies: pytest.MonkeyPatch,
+) -> None:
+    """The second one is that of Docker Desktop, on which httpx fails."""
+    with ForwardProxy(status=403) as proxy, in_thread(lambda _: Answer(status=500)) as server:
+        environment_without_proxies.setenv("HTTP_PROXY", proxy.address)
+        for no_proxy in ("127.0.0.0/8", "fd00::/8,[::1],127.0.0.1", f"127.0.0.1:{server.port}"):
+            environment_without_proxies.setenv("NO_PROXY", no_proxy)
+            for kind in HTTP:
+                assert "answered 500" in (await delivery_error(OPENERS[kind](server.url))).detail
+        assert proxy.requests == []

@@ -117,9 +117,9 @@ def test_the_admin_listeners_variables_replace_the_keys_of_a_file(tmp_path: Path
 
 def test_problems_of_a_variable_beside_a_file_name_it(tmp_path: Path) -> None:
     path = write(tmp_path, TEAM + "[server]\nport = 70000\n")
-    assert problems_of(path, {"RELAY_ADMIN_PORT": "tcp://10.0.0.1:80"}) == [
+    assert problems_of(path, {"RELAY_ADMIN_PORT": "eighty"}) == [
         "server.port = 70000: must be less than or equal to 65535",
-        'environment: RELAY_ADMIN_PORT = "tcp://10.0.0.1:80": must be a valid integer',
+        'environment: RELAY_ADMIN_PORT = "eighty": must be a valid integer',
     ]
     path = write(tmp_path, "admin = 5\n" + TEAM)
     assert problems_of(path, {"RELAY_ADMIN_PORT": "8000"}) == ["admin: must be a table"]
@@ -132,3 +132,125 @@ def test_a_store_url_may_come_from_a_file(tmp_path: Path) -> None:
     config = load(None, environ | {"RELAY_STORE_URL_FILE": str(tmp_path / "url")})
 
     assert config.store.display_url == "postgresql://db/relay"
+
+
+def test_an_invalid_proxy_variable_is_a_problem_of_every_config(tmp_path: Path) -> None:
+    path = write(tmp_path, TEAM)
+    proxies = {"ALL_PROXY": "socks5://127.0.0.1:1080", "NO_PROXY": "fd00::/8,[::1],10.0.0.0/99"}
+    no_proxy, all_proxy = problems_of(path, proxies)
+    assert no_proxy.startswith('environment: NO_PROXY = "10.0.0.0/99": must be names, addresses')
+    assert all_proxy.startswith('environment: ALL_PROXY = "socks5://127.0.0.1:1080": is a SOCKS')
+    assert problems_of(None, proxies | {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}) == [
+        no_proxy,
+        all_proxy,
+    ]
+    # commands that open no connection may run in another environment
+    assert load(path, proxies, secrets=False).teams
+    assert load(path, {"NO_PROXY": "fd00::/8,[::1]", "HTTPS_PROXY": "proxy:3128"}).teams
+
+
+BASE = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}
+QUOTED = "has quotation marks around it, and they count as part of the value"
+
+
+@pytest.mark.parametrize("quotes", ['""', "''", "“”", "„“"])
+def test_quotation_marks_around_a_variable_are_named(quotes: str, tmp_path: Path) -> None:
+    for name, value in (
+        ("RELAY_SECRET", SECRET),
+        ("RELAY_SECRET", f"{SECRET},another-{SECRET}"),
+        ("RELAY_PUBLIC_URL", "https://relay.example.com"),
+        ("RELAY_PORT", "8080"),
+        ("RELAY_TEAM_NAME", "Acme"),  # valid with them, too
+        ("RELAY_PENPOT_ACCESS_TOKEN", "token"),
+    ):
+        (problem,) = problems_of(None, BASE | {name: f"{quotes[0]}{value}{quotes[1]}"})
+        assert problem.startswith(f"environment: {name}: {QUOTED}")
+        assert SECRET not in problem
+    path = write(tmp_path, TEAM)
+    (problem,) = problems_of(path, {"RELAY_ADMIN_PORT": f"{quotes[0]}8081{quotes[1]}"})
+    assert problem.startswith(f"environment: RELAY_ADMIN_PORT: {QUOTED}")
+
+
+@pytest.mark.parametrize(
+    ("character", "words"),
+    [
+        ("\u00a0", "the no-break space (U+00A0)"),
+        ("\ufeff", "the byte order mark (BOM) (U+FEFF)"),
+        ("\u200b", "the zero width space (U+200B)"),
+        ("\u202f", "the narrow no-break space (U+202F)"),
+    ],
+)
+def test_an_invisible_character_in_a_variable_is_named(character: str, words: str) -> None:
+    for position in (1, 9, 26):
+        value = f"{SECRET[: position - 1]}{character}{SECRET[position - 1 :]}"
+        (problem,) = problems_of(None, BASE | {"RELAY_SECRET": value})
+        assert problem.startswith("environment: RELAY_SECRET")
+        assert f"contains an invisible character, {words}, at position {position}:" in problem
+        assert SECRET[:8] not in problem
+    (problem,) = problems_of(None, BASE | {"RELAY_PUBLIC_URL": f"https://a{character}.org"})
+    assert words in problem
+    (problem,) = problems_of(None, BASE | {"RELAY_PORT": f"{character}8080"})
+    assert words in problem
+    # a name may have one inside
+    name = f"Équipe{character}: Acme"
+    assert load(None, BASE | {"RELAY_TEAM_NAME": name}).team_name("default") == name
+
+
+def test_line_ends_around_a_value_are_removed() -> None:
+    config = load(None, {name: f"{value}\r\n" for name, value in BASE.items()})
+    assert config.hook_path("default") == f"/hooks/default/{SECRET}"
+
+
+def test_a_variable_that_is_set_but_empty_is_named() -> None:
+    mail = {
+        "RELAY_EMAIL_TO": "a@example.com",
+        "RELAY_EMAIL_SENDER": "p@example.com",
+        "RELAY_EMAIL_SMTP_HOST": "h",
+        "RELAY_EMAIL_SMTP_USERNAME": "u",
+    }
+    for name, others in (
+        ("RELAY_SECRET", {}),
+        ("RELAY_SECRET_FILE", {"RELAY_SECRET": ""}),
+        ("RELAY_SLACK_CHANNEL", {"RELAY_SLACK_TOKEN": "xoxb-1"}),
+        ("RELAY_SLACK_TOKEN", {"RELAY_SLACK_CHANNEL": "#design"}),
+        ("RELAY_EMAIL_SMTP_PASSWORD", mail),
+    ):
+        (problem,) = problems_of(None, BASE | others | {name: ""})
+        assert f"{name} is set but empty: Compose cuts a value at a #" in problem
+    # nothing is missing, but an optional secret was meant
+    config = load(None, BASE | {"RELAY_INSPECTOR_PASSWORD": " ", "RELAY_TEAM_NAME": ""})
+    about = [text for text in warnings(config) if "empty" in text]
+    assert len(about) == 1
+    assert about[0].startswith("RELAY_INSPECTOR_PASSWORD is set but empty")
+
+
+def test_the_service_links_of_kubernetes_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    links = {
+        "RELAY_SERVICE_HOST": "10.0.0.1",
+        "RELAY_SERVICE_PORT": "8080",
+        "RELAY_SERVICE_PORT_HTTP": "8080",
+        "RELAY_PORT": "tcp://10.0.0.1:8080",
+        "RELAY_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "RELAY_PORT_8080_TCP_PROTO": "tcp",
+        "RELAY_PORT_8080_TCP_PORT": "8080",
+        "RELAY_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "RELAY_ADMIN_PORT": "tcp://10.0.0.2:8081",
+        "RELAY_POSTGRES_RW_SERVICE_HOST": "10.0.0.3",
+        "RELAY_POSTGRES_RW_PORT": "tcp://10.0.0.3:5432",
+    }
+    (problem,) = problems_of(None, BASE | links)
+    assert all(name in problem for name in links)
+    assert "set by Kubernetes for a Service" in problem
+    assert "enableServiceLinks: false" in problem
+    (problem,) = problems_of(None, BASE | links | {"RELAY_PORT": "80", "RELAY_ADMIN_PORT": "81"})
+    assert "RELAY_PORT," not in problem
+    (problem,) = problems_of(None, BASE | {"RELAY_SERVICE": "1"})
+    assert problem.startswith("environment: RELAY_SERVICE: unknown variable")
+    (problem,) = problems_of(None, links)  # no other variable: the file is missing
+    assert "does not exist: create it" in problem
+    path = write(tmp_path, TEAM)
+    (problem,) = problems_of(path, links)
+    assert problem.startswith("environment: RELAY_ADMIN_PORT: set by Kubernetes")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from relay.config.settings import PenpotSettings
 from relay.penpot import api
 from relay.penpot.api import (
     MAX_ANSWER_BYTES,
@@ -73,7 +74,7 @@ async def test_an_unreachable_penpot_is_not_mistaken_for_an_older_one(
     ids = Ids(newer.world)
     newer.faults["*"] = Fault(answer=Answer(b"404 page not found", 404, "text/plain"), times=2)
     async with client(newer) as rpc_client:
-        with pytest.raises(PenpotUnexpected, match=r"is penpot\.url the address of a Penpot"):
+        with pytest.raises(PenpotUnexpected, match="is not the address of Penpot itself"):
             await rpc_client.project(ids.web)
         assert await rpc_client.project(ids.web) is not None
     assert [call.path for call in newer.calls] == [NEWER, OLDER, NEWER]
@@ -243,7 +244,7 @@ async def test_a_redirect_is_not_followed_with_the_token(newer: StandIn) -> None
     with in_thread(answer) as other:
         newer.faults["*"] = Fault(answer=Answer(b"", 307, headers={"Location": other.url}))
         async with client(newer) as rpc_client:
-            with pytest.raises(PenpotUnexpected, match=r"307: penpot\.url should be"):
+            with pytest.raises(PenpotUnexpected, match=r"307: penpot\.api_url .* should be"):
                 await rpc_client.profile()
     assert elsewhere == []
 
@@ -448,7 +449,7 @@ PICTURE_FAULTS: list[tuple[Fault, type[PenpotError], str]] = [
     (
         Fault(answer=Answer(b"", 302, headers={"location": "/"})),
         PenpotUnexpected,
-        "penpot.url should be",
+        "should be the target of the redirect",
     ),
     (
         Fault(answer=Answer(b"<html>Log in</html>", 200, "image/png")),
@@ -660,3 +661,24 @@ async def test_what_does_not_exist_is_none(penpot: StandIn) -> None:
         assert await rpc_client.project("") is None
         assert await rpc_client.comment_thread(ids.landing, "../get-file") is None
     assert len(penpot.calls) == calls
+
+
+@pytest.mark.parametrize("path", ["", "/", "//", "/design", "/design/", "//design//", "/a//b/"])
+async def test_slashes_and_a_sub_path_of_the_address_work(path: str) -> None:
+    calls: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        calls.append(request.path)
+        asset = request.path.endswith(PICTURE)
+        return Answer(board()) if asset else Answer(b"[]", 200, JSON)
+
+    with in_thread(answer) as server:
+        settings = PenpotSettings(url="https://design.example.com", api_url=server.url + path)
+        called = PenpotClient(settings.call_url, TOKEN)
+        assert await called.teams() == ()
+        assert await called.asset(PICTURE) is not None
+        await called.close()
+    base = "/a/b" if "a//b" in path else path.strip("/") and "/design"
+    assert calls == [f"{base}/api/main/methods/get-teams", f"{base}/assets/by-id/{PICTURE}"]
+    settings = PenpotSettings(url=f"https://design.example.com{path}")
+    assert settings.call_url == f"https://design.example.com{base}"

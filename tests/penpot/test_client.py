@@ -1,6 +1,7 @@
 """What applies to each call: budget, circuit breaker, and views that share one client."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from relay.penpot.client import (
     CallBudget,
     CallPolicy,
     CircuitBreaker,
+    PenpotBehindLogin,
     PenpotBusy,
     PenpotError,
     PenpotPaused,
@@ -20,6 +22,7 @@ from relay.penpot.client import (
     SharedTasks,
 )
 from tests.penpot.standin import TOKEN, Fault, StandIn
+from tests.servers.loopback import Answer, in_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -242,4 +245,57 @@ async def test_an_answer_is_as_fresh_as_its_reader_asks(penpot: StandIn) -> None
         assert await client.project_files(web, 0.1) is not files
         assert penpot.count("get-project-files") == 2
     finally:
+        await client.close()
+
+
+# A login in front of Penpot
+
+PAGE = b"<html>Please log in</html>"
+LOGINS = {
+    "Basic": Answer(b"", 401, "text/plain", {"WWW-Authenticate": 'Basic realm="staging"'}),
+    "Basic with a page": Answer(PAGE, 401, "text/html", {"WWW-Authenticate": "basic"}),
+    "unknown scheme": Answer(b"", 401, headers={"WWW-Authenticate": TOKEN}),
+    "page": Answer(PAGE, 401, "text/html; charset=utf-8"),
+    "forbidding page": Answer(PAGE, 403, "text/html"),
+    "Cloudflare": Answer(PAGE, 403, "text/html", {"cf-mitigated": "challenge"}),
+    "page with 200": Answer(PAGE, 200, "text/html"),
+    "single sign-on": Answer(b"", 302, headers={"Location": "https://auth.example.com/?rd=x"}),
+    "path": Answer(b"", 302, headers={"Location": "/oauth2/start?rd=%2Fapi"}),
+    "start page": Answer(b"", 303, headers={"Location": "https://portal.example.com/?to=x"}),
+}
+
+
+@pytest.mark.parametrize("answer", LOGINS.values(), ids=LOGINS)
+async def test_a_login_in_front_of_penpot_is_not_blamed_on_the_token(answer: Answer) -> None:
+    with in_thread(lambda _: answer) as server:
+        client = PenpotClient(server.url, TOKEN)
+        with pytest.raises(PenpotError) as caught:
+            await client.profile()
+        await client.close()
+    text = str(caught.value)
+    assert "a proxy in front of Penpot" in text or "Cloudflare's bot check" in text
+    assert "is unknown to Penpot, expired" not in text
+    assert "penpot.api_url" in text
+    assert TOKEN not in text
+    assert isinstance(caught.value, PenpotBehindLogin) == (answer.status in (401, 403))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer.of({"code": "authentication-required"}, 401), "the access token is unknown"),
+        (Answer(b"", 401), "the access token is unknown"),
+        (Answer(b"", 403), "Penpot, or a proxy in front of it, denies access"),
+        (
+            Answer(b"", 308, headers={"Location": "https://new.example.com/api/get-profile"}),
+            "penpot.api_url (by default penpot.url) should be the target of the redirect",
+        ),
+        (Answer(b"", 407), "the proxy in HTTP_PROXY or ALL_PROXY needs a login"),
+    ],
+)
+async def test_other_refusals_keep_their_cause(answer: Answer, words: str) -> None:
+    with in_thread(lambda _: answer) as server:
+        client = PenpotClient(server.url, TOKEN)
+        with pytest.raises(PenpotError, match=re.escape(words)):
+            await client.profile()
         await client.close()

@@ -31,6 +31,8 @@ async def check(
     if (base := await api.base_url()) != api.homeserver:
         yield passed(f"The homeserver of {api.homeserver} is {base}.")
     yield passed(f"The access token is that of {user}.")
+    if api.through_proxy:
+        yield passed(f"The homeserver responds{api.through_proxy}.")
     if not named:
         return  # direct messages: a room is created with the first message
     start = await resolve(api, named)

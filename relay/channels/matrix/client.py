@@ -19,6 +19,7 @@ from relay.channels.matrix import discovery
 from relay.channels.matrix.errors import error_from_answer
 from relay.channels.matrix.settings import MatrixSettings, is_server_name
 from relay.messages.message import Picture
+from relay.proxy_variables import through_proxy
 
 _TIMEOUT = 15.0  # seconds per call
 _LIMITS: dict[str, int] = {"max_bytes": 1024 * 1024, "max_values": 50_000}
@@ -32,6 +33,7 @@ class MatrixApi:
         self.homeserver = settings.homeserver
         self._base = "" if is_server_name(settings.homeserver) else settings.homeserver
         self._base_is_fresh = bool(self._base)
+        self.through_proxy = through_proxy(self._base or f"https://{settings.homeserver}")
         self.account = short_hash(f"{settings.homeserver} {self._secret}")
         """A prefix for keys of values that belong to this user."""
         # Not the token, which is for the homeserver only: the client also reads its address.
@@ -107,7 +109,8 @@ class MatrixApi:
             )
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
             self._doubt_address()
-            raise error_from_exception(error, "the homeserver") from None
+            server = f"the homeserver{self.through_proxy}"
+            raise error_from_exception(error, server) from None
         answer = _parse_json(response.body)
         if response.status == 200 and isinstance(answer, dict):
             return answer

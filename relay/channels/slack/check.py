@@ -20,6 +20,8 @@ async def check(api: SlackApi, settings: SlackSettings) -> AsyncIterator[Finding
     identity = await api.call("auth.test")
     name, scopes = str(identity.get("user", "?")), set(str(identity["scopes"]).split(","))
     yield passed(f'The token is that of @{name} in "{identity.get("team", "?")}".')
+    if api.proxy:
+        yield passed(f"Slack responds through {api.proxy}.")
     if identity["scopes"]:
         for finding in _scopes(scopes, settings):
             yield finding

@@ -2,8 +2,6 @@
 
 import logging
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -21,6 +19,7 @@ from relay.channels.slack.errors import (
 )
 from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Picture
+from relay.proxy_variables import read_proxies
 
 _TIMEOUT = 15.0  # seconds per call
 _LIMITS = 1024 * 1024, 50_000  # bytes and values of an answer
@@ -59,7 +58,11 @@ class SlackApi:
         self.secret = secret.reveal() if secret else ""  # the token, or the webhook's URL
         self.by_bot = settings.token is not None
         self._is_slack = not settings.other_host
-        self._server = settings.other_host or "Slack"
+        self._proxies = read_proxies()
+        url = settings.api_url if self.by_bot else self.secret
+        self.proxy = self._proxies.for_url(url)
+        through = f" through {self.proxy}" if self.proxy else ""
+        self._server = (settings.other_host or "Slack") + through
         self.workspace = short_hash(settings.api_url + self.secret)
         """A prefix for keys of values that belong to this token."""
         self._tls = tls.context(settings.ca_file)
@@ -70,7 +73,8 @@ class SlackApi:
             logger=_sdk_log,
             retry_handlers=[],  # the queue retries, in order
         )
-        self._client.proxy = _proxy(settings.api_url if self.by_bot else self.secret)
+        # The SDK also reads the environment, but ignores NO_PROXY.
+        self._client.proxy = self.proxy.url if self.proxy else None
 
     async def close(self) -> None:
         if self._client.session is not None:
@@ -87,7 +91,7 @@ class SlackApi:
         except Exception as error:  # noqa: BLE001 - see _other_error
             raise self._other_error(error) from None
         if not isinstance(response.data, dict):
-            raise error_from_status(response.status_code, "Slack")
+            raise error_from_status(response.status_code, self._server)
         return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
 
     async def upload(self, picture: Picture) -> str:
@@ -103,7 +107,9 @@ class SlackApi:
         url, file = answer.get("upload_url"), answer.get("file_id")
         if not isinstance(url, str) or not isinstance(file, str):
             raise RetryLater("answer", "Slack returned no URL to upload a picture to")
-        status, _, _ = await self._post(url, _proxy(url), data=picture.content)
+        proxy = self._proxies.for_url(url)
+        route = proxy.url if proxy else None
+        status, _, _ = await self._post(url, route, data=picture.content)
         if status != 200:
             raise error_from_status(status, "Slack's file storage")
         files = [{"id": file, "title": name}]
@@ -172,7 +178,8 @@ class SlackApi:
         if isinstance(data.get("needed"), str):
             more = f"needed: {data['needed']}"
         code = data.get("error")
-        return error_from_answer(code, status, response.headers, more, secret=self.secret)
+        headers, server = response.headers, self._server
+        return error_from_answer(code, status, headers, more, secret=self.secret, server=server)
 
     def _other_error(self, error: Exception) -> DeliveryError:
         """The SDK passes aiohttp's exceptions through, and raises AttributeError and the like on
@@ -186,9 +193,3 @@ class SlackApi:
 
 def _is_success(status: int) -> bool:
     return 200 <= status < 300
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy from the environment. The SDK also reads it there, but ignores NO_PROXY."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)

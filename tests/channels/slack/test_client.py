@@ -41,10 +41,9 @@ async def test_the_sdk_logs_neither_webhook_nor_message(
 
 
 async def test_the_proxy_of_the_environment_respects_no_proxy(
-    slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
+    slack_server: RunningSlack, environment_without_proxies: pytest.MonkeyPatch
 ) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch = environment_without_proxies
     with in_thread(slack_server.slack.handle) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         async with opened(slack_bot("http://slack.invalid/api")) as channel:
