@@ -60,8 +60,8 @@ def test_check_prints_every_problem_and_exits_with_1(tmp_path: Path) -> None:
     problems = run.stderr.splitlines()
     assert len(problems) == 2
     assert all(line.startswith("FAIL  ") for line in problems)
-    assert "teams.acme.channels[0].pace = 0: must be greater than 0" in run.stderr
-    assert "teams.acme.channels[0].events" in run.stderr
+    assert "teams.acme.channels.log.pace = 0: must be greater than 0" in run.stderr
+    assert "teams.acme.channels.log.events" in run.stderr
 
 
 def test_a_stopped_queue_is_reported(tmp_path: Path) -> None:

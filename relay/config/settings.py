@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ByteSize,
     Field,
     PlainValidator,
     StringConstraints,
@@ -45,6 +44,7 @@ from relay.config.types import (
     Name,
     Rule,
     SettingsModel,
+    Size,
     Token,
     key_error,
     matching,
@@ -205,7 +205,7 @@ class TeamSettings(SettingsModel):
     """Channel that gets an alert when a queue stops."""
     inspector_password: InspectorPassword | None = None
     """Opens the inspector for this team only."""
-    max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
+    max_disk: Size | None = None
     """Share of the disk, beyond which events are refused."""
 
     @classmethod

@@ -71,7 +71,7 @@ def test_problems_of_the_inspector(tmp_path: Path) -> None:
         '"10.1.0.0/16"',
         "teams.acme.inspector_password = ***: must have at least 12 characters, or be an argon2 "
         "hash",
-        "inspector.write_templates = True: needs templates.path, the folder to write to",
+        "inspector.write_templates = true: needs templates.path, the folder to write to",
     ]
 
 

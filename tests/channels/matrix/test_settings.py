@@ -10,19 +10,19 @@ CASES = {
     "direct to all": (
         MATRIX + 'direct = "all"\nroom = "!a:m"',
         [
-            "teams.acme.channels[0].direct = \"all\": must be '' or 'mentioned'",
-            'teams.acme.channels[0].room = "!a:m": does not work with direct: '
+            'teams.acme.channels.a.direct = "all": must be "" or "mentioned"',
+            'teams.acme.channels.a.room = "!a:m": does not work with direct: '
             "each person gets a room",
         ],
     ),
     "no room": (
         MATRIX,
-        ['teams.acme.channels[0].room: is required: "!id:server" or "#alias:server"'],
+        ['teams.acme.channels.a.room: is required: "!id:server" or "#alias:server"'],
     ),
     "matrix room": (
         MATRIX + 'room = "design"',
         [
-            'teams.acme.channels[0].room = "design": must be a room\'s id such as '
+            'teams.acme.channels.a.room = "design": must be a room\'s id such as '
             '"!abc:example.org" or "#alias:example.org"'
         ],
     ),
