@@ -17,6 +17,10 @@ ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 """By a server's error code: the kind of error, and a sentence for a person."""
 
 MAX_RETRY_DELAY = 24 * 3600.0  # seconds
+# OpenSSL's, for bytes that are no TLS record. It has no name for "not TLS".
+_PLAIN_PORT_REASONS = frozenset(
+    {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
+)
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _CODE_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.]{1,59}")
 
@@ -97,14 +101,20 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
     return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
 
 
-def error_from_exception(error: BaseException, server: str) -> DeliveryError:
-    """For a connection that failed, or an answer that did not arrive."""
+def error_from_exception(
+    error: BaseException, server: str, *, plain: str = "or write http:// instead of https://"
+) -> DeliveryError:
+    """For a connection that failed, or an answer that did not arrive. ``plain``: how the config
+    says that the server has no TLS."""
     causes = list(_causes(error))
     for cause in causes:
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 hint = "if a private authority signed it, set ca_file"
                 text = f"the certificate of {server} is not trusted ({why}): {hint}"
+                return RetryLater("tls", text)
+            case ssl.SSLError(reason=str(why)) if why in _PLAIN_PORT_REASONS:
+                text = f"{server} does not speak TLS at this port: check the port, {plain}"
                 return RetryLater("tls", text)
             case ssl.SSLError(reason=str(why)):
                 why = why.replace("_", " ").lower()
