@@ -13,8 +13,9 @@ from relay import bounded_http
 from relay.bounded_http import UnusableAnswer
 from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding
+from relay.channels.errors import error_from_exception
 from relay.config.load import warnings
-from relay.config.settings import AnyChannel, Config
+from relay.config.settings import AnyChannel, Config, PenpotSettings
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
 from relay.delivery.notices import notice_samples
@@ -62,7 +63,7 @@ async def examine(
                 yield "templates", Finding(False, str(problem))
             if not problems:
                 yield "templates", Finding(True, "no problems")
-        yield "penpot", await _check_penpot(config.penpot.url)
+        yield "penpot", await _check_penpot(config.penpot)
         if config.penpot.access_token is None and store is not None:
             for team in config.teams:
                 async for finding in _check_old_secret(config, store, team, None):
@@ -138,7 +139,15 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
         yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
 
 
-async def _check_penpot(url: str) -> Finding:
+async def _check_penpot(penpot: PenpotSettings) -> Finding:
+    """Who has set nothing of Penpot yet has no problem: links lead to Penpot's public server."""
+    finding = await _check_address(penpot.url)
+    if finding.ok or penpot.model_fields_set:
+        return finding
+    return Finding(True, f"warning: {finding.text}")
+
+
+async def _check_address(url: str) -> Finding:
     try:
         async with bounded_http.open_client(timeout=CALL_TIMEOUT) as client:
             answer = await bounded_http.request(
@@ -149,8 +158,8 @@ async def _check_penpot(url: str) -> Finding:
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         return Finding(
             False,
-            f"{url} does not respond ({type(error).__name__}): set penpot.url to the address that "
-            "people open in the browser, since messages link there",
+            f"{error_from_exception(error, url).detail}: set penpot.url to the address that people "
+            "open in the browser, since messages link there",
         )
     if answer.status >= 400:
         return Finding(False, f"{url} responds with status {answer.status}: check penpot.url")

@@ -46,9 +46,7 @@ def load(
     without the service's environment.
     """
     environ = os.environ if environ is None else environ
-    file = path or environ.get("RELAY_CONFIG") or ""
-    if not file and Path("relay.toml").is_file():
-        file = "relay.toml"
+    file = config_file(path, environ)
     names: dict[str, str] = {}  # the variable of each key
     problems: list[str] = []
     if file:
@@ -71,6 +69,12 @@ def load(
     if problems:
         raise ConfigError(*problems)
     return config
+
+
+def config_file(path: str | None, environ: Mapping[str, str]) -> str:
+    """The file that ``load`` reads; empty for the environment alone."""
+    default = "relay.toml" if Path("relay.toml").is_file() else ""
+    return path or environ.get("RELAY_CONFIG") or default
 
 
 def _read(file: str) -> dict[str, Any]:

@@ -317,7 +317,7 @@ class Config(SettingsModel):
                 return f"{url}, with a login"
         return (
             f'off: admin.host = "{self.admin.host}" needs a login: set inspector.password '
-            "(RELAY_INSPECTOR_PASSWORD without a config file) or inspector.trusted_header"
+            "or inspector.trusted_header"
         )
 
     def hook_path(self, team: str) -> str:

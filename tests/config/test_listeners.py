@@ -92,8 +92,8 @@ def test_beyond_loopback_the_inspector_needs_a_login(tmp_path: Path, host: str, 
     text = config.describe_inspector()
     if expected == "off":
         assert text == (
-            f'off: admin.host = "{host}" needs a login: set inspector.password '
-            "(RELAY_INSPECTOR_PASSWORD without a config file) or inspector.trusted_header"
+            f'off: admin.host = "{host}" needs a login: set inspector.password or '
+            "inspector.trusted_header"
         )
     else:
         assert text.startswith(f"{local_url(config.admin)}/inspector, with")
