@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -16,8 +17,9 @@ import click
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
+from relay.config.environment import in_variables
 from relay.config.listeners import local_url
-from relay.config.load import ConfigError, load, warnings
+from relay.config.load import ConfigError, config_file, load, warnings
 from relay.config.settings import Config, Role
 from relay.delivery.dead import describe
 from relay.delivery.health import stopped_queues
@@ -36,24 +38,41 @@ CONFIG = click.option(
 )
 
 
+_OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
 class _Command(click.Command):
     """Runs its callback, which may be a coroutine function, and prints what it raises."""
 
     def invoke(self, context: click.Context) -> Any:
+        has_file = config_file(context.params.get("path"), os.environ)
+        context.obj = in_user_terms = str if has_file else in_variables
         try:
             result = super().invoke(context)
             return asyncio.run(result) if asyncio.iscoroutine(result) else result
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(f"FAIL  {problem}", err=True)
+                click.echo(f"FAIL  {in_user_terms(problem)}", err=True)
             sys.exit(1)
         except RelayError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(in_user_terms(str(error))) from error
 
 
 class _Commands(click.Group):
     command_class = _Command
     group_class = type  # groups in it are of this class too
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+                raise
+            # for Python's last flush
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with contextlib.suppress(OSError):
+                click.echo(f"Error: can't write the output: {error.strerror}", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,8 +85,13 @@ def _store(config: Config) -> Store:
     return store_at(config.store.url.reveal())
 
 
+def _echo(text: str, *, err: bool = False) -> None:
+    """Print a text that may name keys of the config."""
+    click.echo(click.get_current_context().obj(text), err=err)
+
+
 def _report(is_ok: bool, subject: str, text: str, *, err: bool = False) -> None:
-    click.echo(f"{'ok' if is_ok else 'FAIL':<4}  {subject}: {text}", err=err)
+    _echo(f"{'ok' if is_ok else 'FAIL':<4}  {subject}: {text}", err=err)
 
 
 @main.command()
@@ -87,7 +111,8 @@ def serve(path: str | None, name: str) -> None:
 
     deny_tracing()
     config = load(path)
-    configure_logging(config.log.level, config.log.format)
+    in_user_terms = click.get_current_context().obj
+    configure_logging(config.log.level, config.log.format, in_user_terms)
     store = _store(config)
     role = Role(name)
     if role is not Role.ALL and not store.shared:
@@ -96,8 +121,9 @@ def serve(path: str | None, name: str) -> None:
             f'{config.store.display_url}: use a PostgreSQL ("postgresql://…") or role "all"',
             param_hint="--role",
         )
-    asyncio.run(_open_and_close(store))
-    server(config, role).run()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: raised after the graceful stop
+        asyncio.run(_open_and_close(store))
+        server(config, role).run()
 
 
 @contextlib.asynccontextmanager
@@ -195,15 +221,20 @@ def preview(
 
 @main.command()
 @CONFIG
-@click.argument("team")
+@click.argument("team", required=False)
 @click.option("--channel", "only", help="Only this channel. Default: all channels of the team.")
-async def send(path: str | None, team: str, only: str | None) -> None:
-    """Send a test message to a team's channels."""
+async def send(path: str | None, team: str | None, only: str | None) -> None:
+    """Send a test message to a team's channels.
+
+    TEAM may be left out if there is only one.
+    """
     from relay.preview import send_test
 
     config = load(path)
+    if team is None and len(config.teams) == 1:
+        team = next(iter(config.teams))
     if team not in config.teams:
-        raise click.BadParameter(f"{team} is none of: {', '.join(config.teams)}")
+        raise click.BadParameter(f"{team or 'TEAM'} is none of: {', '.join(config.teams)}")
     channels = [item for item in config.teams[team].channels if only in (None, item.name)]
     if not channels:
         known = ", ".join(item.name for item in config.teams[team].channels)
@@ -211,7 +242,7 @@ async def send(path: str | None, team: str, only: str | None) -> None:
     failures = 0
     for settings in channels:
         is_sent, text = await send_test(config, team, settings)
-        click.echo(f"{team}/{settings.name}: {text}", err=not is_sent)
+        _echo(f"{team}/{settings.name}: {text}", err=not is_sent)
         failures += not is_sent
     if failures:
         sys.exit(1)
@@ -246,11 +277,11 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
         dead = await store.problems.dead(config.queues())
         off = await webhook_problems(store, config.teams) if config.penpot.access_token else {}
     for queue, (since, why) in stopped.items():
-        click.echo(f"{queue} stopped at {_utc(since)}: {why}", err=True)
+        _echo(f"{queue} stopped at {_utc(since)}: {why}", err=True)
     for queue, letters in dead.items():
-        click.echo(f"{queue}, at {_utc(letters.last_at)}: {describe(letters)}", err=True)
+        _echo(f"{queue}, at {_utc(letters.last_at)}: {describe(letters)}", err=True)
     for team, (since, why) in off.items():
-        click.echo(f"{team}, since {_utc(since)}: {why}", err=True)
+        _echo(f"{team}, since {_utc(since)}: {why}", err=True)
     if not entries:
         click.echo("no such events" if team or state else "no events yet", err=True)
     for entry in entries:
@@ -265,7 +296,7 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
             if delivery.state == "waiting" and delivery.next_at > time.time():
                 details += f", next attempt {_utc(delivery.next_at)}"
             attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-            click.echo(f"  {delivery.id:>6}  {delivery.queue}  {delivery.state}{attempts}{details}")
+            _echo(f"  {delivery.id:>6}  {delivery.queue}  {delivery.state}{attempts}{details}")
 
 
 def _utc(seconds: float) -> str:

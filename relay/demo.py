@@ -2,8 +2,11 @@
 
 import asyncio
 import secrets
+import shutil
 import socket
+import sys
 import tempfile
+from pathlib import Path
 
 import click
 import httpx
@@ -11,10 +14,11 @@ import httpx
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.settings import Config
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.samples import SAMPLE_NAMES, sample
+from relay.penpot.samples import SAMPLE_NAMES, sample, sample_facts
 from relay.server import server
 from relay.store import store_at
 from relay.store.base import Store
+from relay.store.records import FanOutResult
 
 SAMPLE_TIMEOUT = 10.0  # seconds from the POST to the message
 
@@ -41,6 +45,7 @@ async def run(*, stay: bool) -> None:
                 if serving.done():
                     return  # ``finally`` raises its error
             await store.open(service=False)
+            await _store_names(store)
             url = _url(hook) + config.hook_path("acme")
             await _post_samples(url, store)
             _print_next_steps(url, f"{_url(admin)}/inspector", stay=stay)
@@ -54,6 +59,14 @@ async def run(*, stay: bool) -> None:
 
 def _url(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def _store_names(store: Store) -> None:
+    """Of people, files and projects, as a Relay knows them that has run for some days: the first
+    event of the story contains only the id of its file."""
+    facts = {key: fact.dumps() for key, fact in sample_facts().items()}
+    no_event = 0
+    await store.save_fan_out([FanOutResult(no_event, "acme", "", facts=facts)])
 
 
 async def _post_samples(hook: str, store: Store) -> None:
@@ -80,18 +93,29 @@ async def _wait_until_sent(store: Store, name: str) -> None:
         raise click.ClickException(f"{name} was not sent within {SAMPLE_TIMEOUT:.0f} s") from error
 
 
+def _command() -> str:
+    """How the user calls Relay again: `make demo` leaves it outside of ``PATH``."""
+    called = Path(sys.argv[0]).absolute()
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m relay"
+    found = shutil.which("relay")
+    if found and Path(found).resolve() == called.resolve():
+        return "relay"
+    here = Path.cwd()
+    return str(called.relative_to(here) if called.is_relative_to(here) else called)
+
+
 def _print_next_steps(hook: str, inspector: str, *, stay: bool) -> None:
     click.secho(f"── {len(SAMPLE_NAMES)} events passed HTTP, store and queue.", dim=True)
     click.echo(
         "Try next:\n"
-        "  relay events                        the events that Penpot sends\n"
-        f"  relay preview create-comment --channel {next(iter(CHANNEL_TYPES))}\n"
-        "  relay check                         check your own relay.toml"
+        f"  {_command()} events            lists the events that Penpot sends\n"
+        f"  {_command()} preview create-comment --channel {next(iter(CHANNEL_TYPES))}"
     )
     if not stay:
         click.echo(
             "The demo ends. In a terminal, or with --stay, it keeps running, with the inspector:\n"
-            "  relay demo --stay"
+            f"  {_command()} demo --stay"
         )
         return
     click.echo("The inspector shows the events and can send them again:")

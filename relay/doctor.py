@@ -12,6 +12,7 @@ from relay import bounded_http
 from relay.bounded_http import UnusableAnswer
 from relay.channels import open_channel, override_formats
 from relay.channels.base import Finding, KeyValueStore
+from relay.channels.errors import error_from_exception
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config, PenpotSettings
 from relay.delivery.dead import describe
@@ -154,11 +155,14 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
 
 
 async def _check_addresses(settings: PenpotSettings) -> AsyncIterator[Finding]:
-    """With ``api_url`` people may reach ``url`` although Relay does not."""
+    """With ``api_url`` people may reach ``url`` although Relay does not. Who has set nothing of
+    Penpot yet has no problem: links lead to Penpot's public server."""
     finding = await _check_penpot("url", settings.url)
     if settings.api_url and not finding.ok:
         text = "Relay can't reach penpot.url from here, which is no problem if people can"
         finding = Finding(True, f"{text}: messages link to {settings.url}")
+    elif not finding.ok and not settings.model_fields_set:
+        finding = Finding(True, f"warning: {finding.text}")
     yield finding
     if settings.api_url:
         yield await _check_penpot("api_url", settings.api_url)
@@ -173,8 +177,8 @@ async def _check_penpot(key: str, url: str) -> Finding:
     except UnusableAnswer as error:
         return Finding(False, f"{url} responds with {error}: check penpot.{key}")
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        problem = f"does not respond{through_proxy(url)} ({type(error).__name__})"
-        return Finding(False, f"{url} {problem}: set penpot.{key} to {_ADDRESSES[key]}")
+        problem = error_from_exception(error, f"{url}{through_proxy(url)}").detail
+        return Finding(False, f"{problem}: set penpot.{key} to {_ADDRESSES[key]}")
     login = RpcResponse(*answer).login
     if answer.status >= 400 and not login:
         return Finding(False, f"{url} responds with status {answer.status}: check penpot.{key}")

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from textwrap import indent
 from typing import Any
@@ -56,8 +57,15 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def configure_logging(level: str, form: str) -> None:
+def configure_logging(level: str, form: str, in_user_terms: Callable[[str], str] = str) -> None:
+    """``in_user_terms`` is applied to each message."""
+
+    def rewrite(record: logging.LogRecord) -> bool:
+        record.msg, record.args = in_user_terms(record.getMessage()), None
+        return True
+
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(rewrite)
     text = _TextFormatter("%(asctime)s %(levelname)-7s %(message)s")
     handler.setFormatter(_JsonFormatter() if form == "json" else text)
     root = logging.getLogger()

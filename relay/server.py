@@ -3,9 +3,11 @@
 import asyncio
 import ctypes
 import logging
+import os
 import resource
 import socket
 import sys
+from errno import EADDRINUSE
 from functools import partial
 from typing import Any, cast
 
@@ -69,7 +71,10 @@ class Server(uvicorn.Server):
             except OSError as error:
                 await self.shutdown()
                 address = f'{table}.host = "{listener.host}", {table}.port = {listener.port}'
-                text = f"{address}: Relay can't listen there: {error.strerror or error}"
+                # not asyncio's text, which shows Python's tuples
+                is_unknown = isinstance(error, socket.gaierror)
+                reason = "no such host" if is_unknown else os.strerror(error.errno or EADDRINUSE)
+                text = f"{address}: Relay can't listen there: {reason.lower()}"
                 raise AddressUnavailable(text) from error
         for table, listener in self._listeners.items():
             log.info("%s: listening on %s:%d", table, listener.host, listener.port)

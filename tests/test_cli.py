@@ -1,7 +1,11 @@
 """The commands of the command line, run as subprocesses."""
 
+import os
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +18,7 @@ from relay.store.sqlite import upgrade
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
-from tests.service import SECRET, Service, relay, running, wait_until
+from tests.service import SECRET, Service, free_port, relay, running, wait_until
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
 LOG = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\n'
@@ -60,8 +64,8 @@ def test_check_prints_every_problem_and_exits_with_1(tmp_path: Path) -> None:
     problems = run.stderr.splitlines()
     assert len(problems) == 2
     assert all(line.startswith("FAIL  ") for line in problems)
-    assert "teams.acme.channels[0].pace = 0: must be greater than 0" in run.stderr
-    assert "teams.acme.channels[0].events" in run.stderr
+    assert "teams.acme.channels.log.pace = 0: must be greater than 0" in run.stderr
+    assert "teams.acme.channels.log.events" in run.stderr
 
 
 def test_a_stopped_queue_is_reported(tmp_path: Path) -> None:
@@ -144,6 +148,62 @@ def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
     assert f"/hooks/default/{SECRET}" in run.stdout
 
 
+ENVIRONMENT = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}
+
+
+def test_without_a_file_texts_name_variables_instead_of_keys(tmp_path: Path) -> None:
+    environ = ENVIRONMENT | {"RELAY_ADMIN_HOST": "0.0.0.0", "RELAY_PENPOT_URL": "http://[::1]:1"}
+    checked = relay("check", folder=tmp_path, **environ)
+    assert checked.stderr == (
+        "ok    config: warning: RELAY_PUBLIC_URL is not set: hook URLs are shown with localhost\n"
+    )
+    assert 'RELAY_ADMIN_HOST = "0.0.0.0" needs a login: set RELAY_INSPECTOR' in checked.stdout
+    failed = relay("doctor", folder=tmp_path, **environ).stdout
+    assert "FAIL  penpot: http://[::1]:1 refuses connections: set RELAY_PENPOT_URL to" in failed
+    port = relay("check", folder=tmp_path, **ENVIRONMENT, RELAY_ADMIN_PORT="8080")
+    assert "must differ from RELAY_PORT" in port.stderr
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        listening = {"RELAY_PORT": str(occupied.getsockname()[1]), "RELAY_HOST": "127.0.0.1"}
+        listening["RELAY_ADMIN_PORT"] = str(free_port())
+        run = relay("serve", folder=tmp_path, **ENVIRONMENT, **listening)
+    assert 'Error: RELAY_HOST = "127.0.0.1", RELAY_PORT = ' in run.stderr
+
+
+def test_doctor_finds_no_problem_where_only_the_quick_start_was_followed(tmp_path: Path) -> None:
+    """Also where Penpot's public server can't be reached."""
+    run = relay("doctor", folder=tmp_path, **ENVIRONMENT)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "FAIL" not in run.stdout
+
+
+def test_output_that_can_not_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
+    lines = ["--version", "--help", "events", "preview", "check", "doctor", "demo --once"]
+    for line in lines:
+        with Path("/dev/full").open("w") as full:
+            run = subprocess.run(
+                [sys.executable, "-m", "relay", *line.split()],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=tmp_path,
+                env=os.environ | ENVIRONMENT,
+            )
+        assert run.returncode == 1, line
+        assert run.stderr.endswith("Error: can't write the output: No space left on device\n"), line
+        assert "Traceback" not in run.stderr
+
+
+def test_ctrl_c_ends_the_service_without_an_error(tmp_path: Path) -> None:
+    with running(tmp_path, LOG) as service:
+        assert service.process is not None
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(20) == 0
+    output = service.log.read_text()
+    assert "stopping" in output
+    for word in ("Aborted", "Traceback", "KeyboardInterrupt"):
+        assert word not in output
+
+
 def test_events_lists_the_catalogue(tmp_path: Path) -> None:
     run = relay("events", folder=tmp_path)
     for name in CATALOGUE:
@@ -180,7 +240,7 @@ def test_send_posts_a_test_message_and_prints_the_result(
     assert "acme/design: sent (" in run.stdout
     assert "acme/mail: sent (<" in run.stdout
     assert "acme/general: not sent: not_in_channel" in run.stderr
-    assert service.run("send", "acme", "--channel", "mail").returncode == 0
+    assert service.run("send", "--channel", "mail").returncode == 0  # the only team
     assert len(mail.mails) == 2
     assert mail.mails[0].parsed()["subject"] == "A test from Relay"
     assert len(slack_server.slack.messages) == 1
@@ -206,7 +266,8 @@ def test_doctor_prints_problems_and_fixes(tmp_path: Path, slack_server: RunningS
     assert (
         "ok    config: warning: teams.acme.secret is in the config file as plain text" in run.stdout
     )
-    assert "FAIL  penpot: http://penpot.example does not respond" in run.stdout
+    words = "FAIL  penpot: the host name of http://penpot.example can't be resolved: set penpot.url"
+    assert words in run.stdout
     assert slack_server.slack.messages == []
     assert TOKEN not in run.stdout + run.stderr
 
@@ -283,7 +344,8 @@ def test_an_address_in_use_is_named(tmp_path: Path, table: str) -> None:
         run = service.run("serve")
     assert run.returncode == 1
     assert f'{table}.host = "127.0.0.1", {table}.port = {taken}: Relay can\'t' in run.stderr
-    assert "address already in use" in run.stderr
+    assert run.stderr.endswith("Relay can't listen there: address already in use\n")
+    assert run.stderr.count("address already in use") == run.stderr.count("Error") == 1
     assert "listening" not in run.stdout + run.stderr
     assert "Traceback" not in run.stderr
 

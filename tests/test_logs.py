@@ -101,6 +101,13 @@ def test_a_long_text_is_truncated(form: str, capsys: pytest.CaptureFixture[str])
     assert sum(map(len, output)) < 50_000
 
 
+def test_each_message_may_be_put_in_the_users_terms(capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("text", "json"):
+        configure_logging("info", form, lambda text: text.replace("penpot.url", "RELAY_PENPOT_URL"))
+        logging.getLogger("relay.x").warning("set %s to %d", "penpot.url", 1)
+        assert "set RELAY_PENPOT_URL to 1" in capsys.readouterr().err
+
+
 def test_an_exceptions_text_starts_no_record(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "text")
     try:

@@ -3,6 +3,8 @@
 import inspect
 import re
 import shlex
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -11,23 +13,28 @@ from urllib.parse import unquote
 import click
 import pytest
 import yaml
+from aiosmtplib import SMTPResponseException, SMTPSenderRefused
 from prometheus_client.parser import text_string_to_metric_families
 
+from relay.channels.email.errors import error_from_smtp
+from relay.channels.errors import error_from_exception, error_from_status
 from relay.channels.matrix.errors import ERRORS as MATRIX_ERRORS
 from relay.channels.slack.errors import ERRORS as SLACK_ERRORS
 from relay.cli import main
 from relay.config.environment import known_variables
-from relay.config.load import ConfigError, load
+from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config
 from relay.doctor import template_problems
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
-from relay.messages.templates import builtin_folder
+from relay.messages.templates import Templates, builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
+from relay.penpot.events import Subject
 from relay.penpot.selection import DEFAULT
-from relay.reference import VARIABLES
+from relay.reference import VARIABLES, UnknownEvent
 from tests.bench.__main__ import BENCHES
+from tests.service import Service, running
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = {
@@ -415,7 +422,106 @@ def test_the_named_error_codes_are_in_the_tables_of_the_channels() -> None:
         assert set(codes) <= errors.keys()
 
 
+# Troubleshooting
+
+
+def _load_problems(text: str | None, folder: Path) -> Iterator[str]:
+    """What the config in ``relay.toml`` has; None: there is no file."""
+    (folder / "relay.toml").unlink(missing_ok=True)
+    if text is not None:
+        encoding = "utf-16" if "UTF-16" in text else "utf-8"
+        (folder / "relay.toml").write_text(text, encoding=encoding)
+    try:
+        config = load(None, {})
+    except ConfigError as error:
+        yield from error.problems
+    else:
+        yield from (*warnings(config), config.describe_inspector())
+
+
+def _printed(folder: Path) -> Iterator[str]:
+    """Texts that Relay prints, each from the code that makes it."""
+    team = f'[teams.acme]\nsecret = "{SECRET}"\n'
+    for text in (
+        None,
+        "# UTF-16",
+        "port = x",
+        f"{team}[server]\nprot = 1",
+        '[teams.acme]\nsecret = { env = "NOT_SET" }',
+        f'{team}[server]\nhost = "a:1"',
+        f"{team}[admin]\nport = 8080",
+        f'{team}[admin]\nhost = "0.0.0.0"',
+    ):
+        yield from _load_problems(text, folder)
+    for error in (
+        ConnectionRefusedError(),
+        TimeoutError(),
+        socket.gaierror(),
+        _tls_error(ssl.SSLError, reason="WRONG_VERSION_NUMBER"),
+        _tls_error(ssl.SSLCertVerificationError, verify_message="expired"),
+    ):
+        yield str(error_from_exception(error, "the server"))
+    yield str(error_from_status(404, "the server"))
+    for code, reply in ((530, "5.7.0 Authentication required"), (535, "5.7.8 bad credentials")):
+        yield str(error_from_smtp(SMTPResponseException(code, reply), secret=""))
+    refused = SMTPSenderRefused(550, "Sender not allowed", "p@example.com")
+    yield str(error_from_smtp(refused, secret=""))
+    yield str(UnknownEvent("create-fil"))
+    (folder / "templates").mkdir()
+    for name, text in (
+        ("create-fil", ""),
+        ("create-file", "{{ fil }}"),
+        ("rename-file", "{{ file.nam() }}"),
+    ):
+        (folder / "templates" / f"{name}.md.j2").write_text(text)
+    yield from _problems(folder)
+    rendered = Templates(folder / "templates").render(
+        "rename-file", {"file": Subject(name="x")}, team="acme", channel_kind=""
+    )
+    yield from map(str, rendered.problems)
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        service = Service(folder, "")
+        text = service.config.read_text()
+        port = occupied.getsockname()[1]
+        service.config.write_text(text.replace(f"port = {service.port}\n", f"port = {port}\n"))
+        yield service.run("serve").stderr
+    with running(folder, ""):
+        yield service.run("serve").stderr
+
+
+SHOWN_ELSEWHERE = {
+    "can't write the output: No space left on device": "tests/test_cli.py",
+    "waiting up to 10 s for … message": "tests/scenarios/test_stop.py",
+}
+"""Texts that take long to produce: another test does."""
+
+
+def test_every_text_in_the_table_of_troubleshooting_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = list(_printed(tmp_path))
+    rows = _rows(OPERATOR, "| symptom | cause | remedy |")
+    assert len(rows) > 20
+    for symptom, cause, remedy in rows:
+        (text,) = _code(symptom)
+        assert cause
+        assert remedy
+        pattern = re.escape(text).replace("…", ".+")
+        texts = printed
+        if text in SHOWN_ELSEWHERE:
+            texts = [(ROOT / SHOWN_ELSEWHERE[text]).read_text(encoding="utf-8")]
+        assert any(re.search(pattern, each) for each in texts), text
+
+
 # Links
+
+
+def _tls_error(kind: type[ssl.SSLError], **attributes: str) -> ssl.SSLError:
+    error = kind()
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error
 
 
 def _slug(heading: str) -> str:

@@ -19,6 +19,10 @@ ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 """By a server's error code: the kind of error, and a sentence for a person."""
 
 MAX_RETRY_DELAY = 24 * 3600.0  # seconds
+# OpenSSL's, for bytes that are no TLS record. It has no name for "not TLS".
+_PLAIN_PORT_REASONS = frozenset(
+    {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
+)
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 # Values of one header that commas separate. A date has a comma after its weekday.
 _DELAY_PATTERN = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
@@ -122,8 +126,11 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
     return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
 
 
-def error_from_exception(error: BaseException, server: str) -> DeliveryError:
-    """For a connection that failed, or an answer that did not arrive."""
+def error_from_exception(
+    error: BaseException, server: str, *, plain: str = "or write http:// instead of https://"
+) -> DeliveryError:
+    """For a connection that failed, or an answer that did not arrive. ``plain``: how the config
+    says that the server has no TLS."""
     unreachable = partial(RetryLater, answered=False)
     causes = list(_causes(error))
     for cause in causes:
@@ -133,6 +140,9 @@ def error_from_exception(error: BaseException, server: str) -> DeliveryError:
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 hint = "if a private authority signed it, set ca_file"
                 text = f"the certificate of {server} is not trusted ({why}): {hint}"
+                return unreachable("tls", text)
+            case ssl.SSLError(reason=str(why)) if why in _PLAIN_PORT_REASONS:
+                text = f"{server} does not speak TLS at this port: check the port, {plain}"
                 return unreachable("tls", text)
             case ssl.SSLError(reason=str(why)):
                 why = why.replace("_", " ").lower()

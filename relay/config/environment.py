@@ -34,6 +34,15 @@ _UNMAPPED = frozenset({"RELAY_CONFIG", "RELAY_EVENTS", "RELAY_ROLE"})
 _TEAM_KEY = f"teams.{DEFAULT_TEAM}"
 
 
+_VARIABLES = {
+    key: name
+    for keys in (_GENERAL, *(kind.variables.keys for kind in CHANNEL_TYPES.values()))
+    for name, key in keys.items()
+    if "." in key
+} | {f"{_TEAM_KEY}.{key}": name for name, key in _TEAM.items()}
+_KEYS_PATTERN = re.compile(rf"(?<![\w.])({'|'.join(map(re.escape, _VARIABLES))})(?![\w.]*\w)")
+
+
 def known_variables() -> frozenset[str]:
     """All variables that Relay reads. ``…_FILE`` names a file that holds the secret."""
     tables: list[tuple[type[BaseModel], Mapping[str, str]]]
@@ -44,6 +53,13 @@ def known_variables() -> frozenset[str]:
         names |= keys.keys()
         names |= {f"{name}_FILE" for name, key in keys.items() if Secret in _types(model, key)}
     return frozenset(names)
+
+
+def in_variables(text: str) -> str:
+    """A text for a person without a config file: each key with a variable, such as ``penpot.url``,
+    is replaced by its name. A channel's key is replaced where it has a table, such as
+    ``smtp.host``."""
+    return _KEYS_PATTERN.sub(lambda match: _VARIABLES[match[0]], text)
 
 
 def from_environment(

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ByteSize, Field, StringConstraints
+from pydantic import AfterValidator, ByteSize, StringConstraints
 
 from relay.config.types import (
     AsTuple,
@@ -14,6 +14,8 @@ from relay.config.types import (
     Port,
     Rule,
     SettingsModel,
+    Size,
+    host_name,
     matching,
     secret_rule,
 )
@@ -25,19 +27,23 @@ def _public_url(value: str) -> str:
     return value
 
 
+ListenHost = Annotated[str, AfterValidator(lambda value: value and host_name(value))]
+"""Empty: all addresses."""
+
+
 class ServerSettings(SettingsModel):
-    host: str = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
+    host: ListenHost = "0.0.0.0"  # noqa: S104 - Penpot calls from another container
     """Address to listen on."""
     port: Port = 8080
     """Port to listen on."""
     public_url: Annotated[HttpUrl, AfterValidator(_public_url)] = ""
     """Where Penpot reaches Relay; no underscore in the host name."""
-    max_body: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 1024 * 1024)
+    max_body: Size = ByteSize(16 * 1024 * 1024)
     """Largest body that the hook accepts."""
 
 
 class AdminSettings(SettingsModel):
-    host: str = "127.0.0.1"
+    host: ListenHost = "127.0.0.1"
     """Address to listen on for inspector, metrics and readiness."""
     port: Port = 8081
     """Port of the second listener; never public."""

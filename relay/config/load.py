@@ -52,9 +52,7 @@ def load(
     without the service's environment.
     """
     environ = os.environ if environ is None else environ
-    file = path or environ.get("RELAY_CONFIG") or ""
-    if not file and Path("relay.toml").is_file():
-        file = "relay.toml"
+    file = config_file(path, environ)
     names: dict[str, str] = {}  # the variable of each key
     problems: list[str] = []
     advice: list[str] = []
@@ -78,7 +76,7 @@ def load(
         details = error.errors(include_url=False)
     # Secrets that can't be read come first, rules about several keys last.
     details.sort(key=lambda error: {"unread": 0, "rule": 2}.get(error["type"], 1))
-    problems += [_problem(error, names, file) for error in details]
+    problems += [_problem(error, names, file, raw) for error in details]
     if secrets:  # the command may open connections
         problems += [f"environment: {text}" for text in ProxyVariables(environ).problems]
     if problems:
@@ -88,15 +86,24 @@ def load(
     return config.with_advice(advice)
 
 
+def config_file(path: str | None, environ: Mapping[str, str]) -> str:
+    """The file that ``load`` reads; empty for the environment alone."""
+    default = "relay.toml" if Path("relay.toml").is_file() else ""
+    return path or environ.get("RELAY_CONFIG") or default
+
+
 def _read(file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        # Windows editors write a byte order mark
+        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
     except OSError as error:
         rule = f"can't be read ({error.strerror}); name a file with --config or RELAY_CONFIG"
         if copied := copying_error(file):
             rule = f"can't be read: its name {copied}"
         raise ConfigError(f"{file}: file: {rule}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: file: is not UTF-8: save it in that encoding") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: file: is not TOML: {error}") from error
 
 
@@ -148,11 +155,13 @@ def _plain_secrets(value: object, key: str = "") -> Iterator[str]:
             yield from _plain_secrets(item, f"{key}.{name}".removeprefix("."))
 
 
-def _problem(details: ErrorDetails, names: Mapping[str, str], file: str) -> str:
+def _problem(
+    details: ErrorDetails, names: Mapping[str, str], file: str, raw: Mapping[str, Any]
+) -> str:
     path = _path(details["loc"])
     list_path = re.sub(r"\[\d+\]$", "", path)  # one variable holds the whole list
     variable = names.get(path) or names.get(list_path)
-    key = f"environment: {variable}" if variable else f"{file}: {path}"
+    key = f"environment: {variable}" if variable else f"{file}: {_path(details['loc'], raw)}"
     kind, rule = details["type"], details["msg"]
     match kind:
         case "missing":
@@ -167,6 +176,12 @@ def _problem(details: ErrorDetails, names: Mapping[str, str], file: str) -> str:
             rule = str(details["ctx"]["error"])
         case "tuple_type":
             rule = 'must be a list, such as ["…"]'
+        case "too_short":
+            rule = "must not be empty"
+        case "bool_type":
+            rule = "must be true or false"
+        case "literal_error":
+            rule = rule.replace("'", '"')
     if isinstance(details["input"], str):
         rule = copying_error(details["input"]) or rule
     rule = rule.replace("Input should", "must")
@@ -174,16 +189,33 @@ def _problem(details: ErrorDetails, names: Mapping[str, str], file: str) -> str:
     return f"{key}{shown}: {rule[:1].lower()}{rule[1:]}"
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
-    """An error's path in the file, from pydantic's ``loc``."""
+def _path(loc: tuple[int | str, ...], raw: object = None) -> str:
+    """An error's path in the file, from pydantic's ``loc``. With the ``raw`` tables, the name of a
+    channel is in place of its number."""
     path = ""
     for part in loc:
+        tables, raw = raw, _item(raw, part)
+        if isinstance(part, int) and (name := _own_name(raw, tables)):
+            part = name
         if isinstance(part, int):
             path += f"[{part}]"
         elif part != "[key]":
             key = part if re.fullmatch(r"[\w-]+", part, re.ASCII) else f'"{part}"'
             path += f".{key}" if path else key
     return path
+
+
+def _item(value: object, key: int | str) -> object:
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and isinstance(key, int) else None
+
+
+def _own_name(table: object, tables: object) -> str:
+    """The name that only this one of the tables has; empty if there is none."""
+    names = [_item(each, "name") for each in tables] if isinstance(tables, list) else []
+    name = _item(table, "name")
+    return name if isinstance(name, str) and names.count(name) == 1 else ""
 
 
 def _show(value: object) -> str:
@@ -193,5 +225,7 @@ def _show(value: object) -> str:
     secrets.append(":.*@|password=")  # of an address
     if re.search("|".join(secrets), str(value), re.IGNORECASE | re.DOTALL):
         return "***"
+    if isinstance(value, bool):
+        return str(value).lower()
     text = f'"{value}"' if isinstance(value, str | Path) else str(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ByteSize,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -46,6 +45,7 @@ from relay.config.types import (
     Name,
     Rule,
     SettingsModel,
+    Size,
     Token,
     key_error,
     matching,
@@ -223,7 +223,7 @@ class TeamSettings(SettingsModel):
     """Channel that gets the alerts; default: the first that is not direct."""
     inspector_password: InspectorPassword | None = None
     """Opens the inspector for this team only."""
-    max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
+    max_disk: Size | None = None
     """Share of the disk, beyond which events are refused."""
 
     @classmethod
@@ -346,7 +346,7 @@ class Config(SettingsModel):
                 return f"{url}, with a login"
         return (
             f'off: admin.host = "{self.admin.host}" needs a login: set inspector.password '
-            "(RELAY_INSPECTOR_PASSWORD without a config file) or inspector.trusted_header"
+            "or inspector.trusted_header"
         )
 
     def hook_path(self, team: str) -> str:

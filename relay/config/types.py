@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -14,10 +15,12 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -25,6 +28,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from relay.config.secret import UNREAD, Secret, broken, copying_error
 
+_BYTES = TypeAdapter[ByteSize](Annotated[ByteSize, Field(gt=0)])
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Rule: TypeAlias = tuple[tuple[int | str, ...], object, str]
@@ -139,8 +143,16 @@ def http_url(value: str) -> str:
     return re.sub("(?<!:)//+", "/", value).rstrip("/")
 
 
+def _size(value: object) -> int:
+    try:
+        return _BYTES.validate_python(None if isinstance(value, bool) else value)
+    except ValidationError:  # pydantic-core can't raise it again with others
+        rule = 'must be a number of bytes, or a size such as "500KB", "16MiB" or "20GB"'
+        raise ValueError(rule) from None
+
+
 def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("must be a path")
     return Path(value)
 
@@ -156,11 +168,26 @@ def _authority(value: Path) -> Path:
     return value
 
 
+def host_name(value: str) -> str:
+    """Raises ``ValueError`` for anything but a host's name or IP address alone."""
+    try:
+        ip_address(value)  # IPv6 has colons
+    except ValueError:
+        if not re.fullmatch(r"[\w.-]*\w[\w.-]*", value):
+            raise ValueError(
+                'must be a host\'s name or IP address alone, such as "relay.example.com" or "::1"; '
+                "a port has a key of its own"
+            ) from None
+    return value
+
+
 AsTuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 """TOML has lists."""
 Texts = Annotated[tuple[str, ...], AsTuple]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Size = Annotated[ByteSize, BeforeValidator(_size)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, AfterValidator(host_name)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 CaFile = Annotated[FilePath, AfterValidator(_authority)]

@@ -120,6 +120,11 @@ class ChannelQueue:
         self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a server was asked to take a message and has not answered."""
+        return self._send_started is not None
+
     def lease_acquired(self) -> None:
         if self._store.shared:
             self._health.forget()

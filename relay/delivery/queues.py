@@ -109,6 +109,9 @@ class QueueManager:
         for queue in self._queues.values():
             queue.wake()
         tasks = list(self._tasks.values())
+        if sending := sum(queue.is_sending for queue in self._queues.values()):
+            messages = "message" if sending == 1 else "messages"
+            log.info("waiting up to %.0f s for %d %s", grace, sending, messages)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:

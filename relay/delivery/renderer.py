@@ -28,6 +28,12 @@ def mentions_to_ping(event: Event, people: Mapping[str, Mapping[str, str]]) -> t
     return tuple(mentions)
 
 
+def notified_people(event: Event, people: Sequence[Mention]) -> tuple[Mention, ...]:
+    """Of the mentioned ``people``, those whom a message about the event itself pings: of an edit
+    those whom only the new text mentions, of a deletion or a state nobody."""
+    return _new_mentions(event, people) if is_synthetic(event) else tuple(people)
+
+
 def render(
     templates: Templates,
     event: Event,

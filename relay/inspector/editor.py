@@ -18,7 +18,7 @@ from relay.channels.preview import MessagePreview
 from relay.config.settings import Config
 from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import mentions_to_ping
+from relay.delivery.renderer import mentions_to_ping, notified_people
 from relay.inspector import files, pages
 from relay.messages.budget import SandboxBudget
 from relay.messages.document import shorten
@@ -102,7 +102,7 @@ class Drafts:
         )
         message = replace(
             rendered.message,
-            mentions=mentions_to_ping(event, self._config.people),
+            mentions=notified_people(event, mentions_to_ping(event, self._config.people)),
             picture="thumbnail" if any(c.has_thumbnails for c in channels) else "",
         )
         problems = list(rendered.problems)

@@ -28,7 +28,9 @@ from jinja2 import (
 )
 from jinja2 import nodes as ast
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 from markupsafe import Markup
 from markupsafe import escape as html_escape
 
@@ -36,6 +38,7 @@ from relay.messages import filters
 from relay.messages.document import Document, Paragraph, parse, shorten, to_text
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
+from relay.messages.lint import hint
 
 MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its output
 BUILTIN = "builtin"
@@ -155,6 +158,27 @@ class _TextCodeGenerator(_CodeGenerator):
         self.write("))")
 
 
+class _Undefined(StrictUndefined):
+    """Its error names a value in a template as the guide does, not by its Python class."""
+
+    @property
+    def _undefined_message(self) -> str:
+        value, name = self._undefined_obj, self._undefined_name
+        if self._undefined_hint or value is missing:
+            return super()._undefined_message
+        names = value if isinstance(value, Mapping) else dir(value)
+        public = [each for each in names if isinstance(each, str) and each[:1] != "_"]
+        return f"a {_kind(value)} has no '{name}'{hint(str(name), public)}"
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "text", tuple: "list", Mapping: "mapping", TemplateReference: "template"}
+    return next(
+        (name for kind, name in kinds.items() if isinstance(value, kind)),
+        "missing value" if value is None else type(value).__name__.lower(),
+    )
+
+
 class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
     code_generator_class = _CodeGenerator
 
@@ -165,7 +189,7 @@ class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
             loader=loader,
             optimized=False,  # no constant folding, as in the code generator
             finalize=escape,
-            undefined=StrictUndefined,
+            undefined=_Undefined,
             autoescape=autoescape,
             trim_blocks=True,
             lstrip_blocks=True,

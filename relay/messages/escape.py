@@ -1,9 +1,11 @@
 """Markdown input: text from outside becomes literal text on one line."""
 
+import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from numbers import Number
 from string import punctuation
 from typing import TypeAlias
 from urllib.parse import quote as percent_encoded
@@ -117,13 +119,24 @@ def without_surrogates(text: str) -> str:
 
 
 def as_text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return value.isoformat(" ", "seconds")
-    return value if isinstance(value, str) else str(value)
+    """A value in a template as its reader expects it. Raises ``TypeError`` for what only Python
+    could name, such as a function."""
+    match value:
+        case str():
+            return value
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.isoformat(" ", "seconds")
+        case list() | tuple() | Iterator():
+            return ", ".join(map(as_text, value))
+        case Mapping():
+            return json.dumps(dict(value), ensure_ascii=False, default=as_text)
+    if type(value).__str__ is object.__str__ and not isinstance(value, Number):
+        raise TypeError(f"a {type(value).__name__} can't be printed")
+    return str(value)
 
 
 def safe_url(url: str, schemes: tuple[str, ...] = ("http://", "https://")) -> str:

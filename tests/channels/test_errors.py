@@ -130,11 +130,14 @@ async def test_an_answer_in_another_protocol_is_retried(
     assert error.reason in ("answer", "connect")
 
 
-@pytest.mark.parametrize("kind", HTTP)
-async def test_a_server_without_tls_at_an_https_url_is_retried(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_without_tls_at_a_port_that_needs_it_is_retried(kind: str) -> None:
+    openers = OPENERS | {"email": lambda url: builders.email(int(url.rpartition(":")[2]), "tls")}
     with raw(b"HTTP/1.1 400 plain\r\n\r\n") as server:
-        error = await delivery_error(OPENERS[kind](server.url.replace("http:", "https:")))
+        error = await delivery_error(openers[kind](server.url.replace("http:", "https:")))
     assert (type(error), error.reason) == (RetryLater, "tls")
+    assert "does not speak TLS at this port: check the port, or " in error.detail
+    assert ("smtp.tls" if kind == "email" else "http://") in error.detail
 
 
 @pytest.mark.parametrize(

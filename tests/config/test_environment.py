@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.channels.email.settings import EmailSettings
-from relay.config.environment import known_variables
+from relay.config.environment import in_variables, known_variables
 from relay.config.load import load, warnings
 from relay.config.secret import Secret
 from tests.config.files import SECRET, TEAM, problems_of, slips, write
@@ -254,3 +254,22 @@ def test_the_service_links_of_kubernetes_are_named(
     path = write(tmp_path, TEAM)
     (problem,) = problems_of(path, links)
     assert problem.startswith("environment: RELAY_ADMIN_PORT: set by Kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("set penpot.url to it", "set RELAY_PENPOT_URL to it"),
+        ('admin.host = "x", admin.port = 1', 'RELAY_ADMIN_HOST = "x", RELAY_ADMIN_PORT = 1'),
+        ("check smtp.tls.", "check RELAY_EMAIL_SMTP_TLS."),
+        ("remove it from teams.default.secret", "remove it from RELAY_SECRET"),
+        ("inspector.trusted_header", "inspector.trusted_header"),  # has no variable
+        (
+            "www.server.host.example, server.host.example",
+            "www.server.host.example, server.host.example",
+        ),
+        ("store.urls", "store.urls"),
+    ],
+)
+def test_keys_in_texts_are_named_by_their_variables(text: str, shown: str) -> None:
+    assert in_variables(text) == shown

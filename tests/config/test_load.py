@@ -1,15 +1,19 @@
 """Config files: problems with their key and line, warnings, no secret in any text."""
 
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from relay.channels.email.settings import EmailSettings
+from relay.channels import CHANNEL_TYPES
+from relay.channels.email.settings import EmailSettings, SmtpSettings
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.slack.settings import SlackSettings
 from relay.config.load import ConfigError, load, warnings
 from relay.config.secret import Secret
+from relay.config.settings import Config, TeamSettings
 from relay.penpot.selection import Selection
 from tests.config.files import (
     CHANNEL,
@@ -111,11 +115,11 @@ CASES = {
     ),
     "kind of channel": (
         CHANNEL + 'type = "slak"',
-        ['teams.acme.channels[0].type = "slak": must be one of slack, matrix, email, stdout'],
+        ['teams.acme.channels.a.type = "slak": must be one of slack, matrix, email, stdout'],
     ),
     "channel without type": (
         CHANNEL,
-        ["teams.acme.channels[0].type: is required: one of slack, matrix, email, stdout"],
+        ["teams.acme.channels.a.type: is required: one of slack, matrix, email, stdout"],
     ),
     "several at once": (
         '[server]\nport = 0\n[teams.acme]\nsecret = { env = "NOT_SET" }\n[store]\nretention = "x"',
@@ -235,3 +239,60 @@ def test_a_password_hash_in_the_file_is_no_warning(tmp_path: Path) -> None:
     assert [
         advice for advice in warnings(load(path, {})) if advice.startswith("inspector.password")
     ]
+
+
+def test_a_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(TEAM, encoding="utf-8-sig")
+    assert list(load(str(path), {}).teams) == ["acme"]
+    path.write_text(TEAM, encoding="utf-16")
+    assert problems_of(str(path), {}) == ["file: is not UTF-8: save it in that encoding"]
+
+
+def test_a_channel_is_named_as_long_as_its_name_is_its_own(tmp_path: Path) -> None:
+    channel = '[[teams.acme.channels]]\nname = "{}"\ntype = "stdout"\npace = 0\n'
+    text = TEAM + "".join(map(channel.format, ("log", "twice", "twice", "with.dot")))
+    rule = "pace = 0: must be greater than 0"
+    assert problems_of(write(tmp_path, text), {}) == [
+        f"teams.acme.channels.log.{rule}",
+        f"teams.acme.channels[1].{rule}",
+        f"teams.acme.channels[2].{rule}",
+        f'teams.acme.channels."with.dot".{rule}',
+        'teams.acme.channels[2].name = "twice": must be unique in teams.acme',
+    ]
+
+
+VALUES = [
+    *('"x"', '""', '"\\u0000"', "5", "-1", "1.5", "nan", "true", "1979-05-27", "07:32:00"),
+    *("[]", "[1]", "[[1]]", "[{}]", "{}", "{ a = 1 }"),
+]
+
+
+def _places() -> Iterator[str]:
+    """A config for each key, in which a value of it is missing."""
+    for table, field in Config.model_fields.items():
+        yield f"{table} = VALUE\n{TEAM}"
+        for key in getattr(field.annotation, "model_fields", ()):
+            yield f"{TEAM}[{table}]\n{key} = VALUE"
+    for key in TeamSettings.model_fields:
+        yield f"[teams.acme]\n{key} = VALUE"
+    for kind, channel_type in CHANNEL_TYPES.items():
+        for key in channel_type.settings.model_fields:
+            yield f'{TEAM}[[teams.acme.channels]]\ntype = "{kind}"\n{key} = VALUE'
+    for key in SmtpSettings.model_fields:
+        yield f"{MAIL}smtp = {{ {key} = VALUE }}"
+    yield f'{TEAM}[people]\n"a@example.com" = VALUE'
+
+
+def test_no_value_of_any_type_ends_the_load_or_shows_python(tmp_path: Path) -> None:
+    """Neither a traceback, nor the name or the representation of a Python object."""
+    texts = set()
+    for place in _places():
+        for value in VALUES:
+            try:
+                load(write(tmp_path, place.replace("VALUE", value)), {})
+            except ConfigError as error:
+                texts.update(error.problems)
+    assert len(texts) > 200
+    python = re.compile(r"\b(True|False|None|tuple|dict|dictionary|null byte|datetime|object at)\b")
+    assert [text for text in texts if python.search(text)] == []

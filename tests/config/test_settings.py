@@ -37,21 +37,21 @@ CASES = {
     "pictures without a token": (
         MAIL + SMTP + "thumbnails = true",
         [
-            "teams.acme.channels[0].thumbnails = True: needs penpot.access_token, to "
+            "teams.acme.channels.a.thumbnails = true: needs penpot.access_token, to "
             "get the pictures from Penpot"
         ],
     ),
     "edits by mail": (
         MAIL + SMTP + 'edits = "in-place"',
         [
-            'teams.acme.channels[0].edits = "in-place": works only for Slack with token and '
+            'teams.acme.channels.a.edits = "in-place": works only for Slack with token and '
             'for Matrix: use "messages" or "none"'
         ],
     ),
     "edits of direct messages": (
         MATRIX + 'direct = "mentioned"\nedits = "in-place"',
         [
-            'teams.acme.channels[0].edits = "in-place": does not work with direct: '
+            'teams.acme.channels.a.edits = "in-place": does not work with direct: '
             'use "messages" or "none"'
         ],
     ),

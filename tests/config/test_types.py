@@ -14,7 +14,7 @@ CASES = {
     ),
     "no list": (
         CHANNEL + 'type = "stdout"\nevents = "comments"',
-        ['teams.acme.channels[0].events = "comments": must be a list, such as ["…"]'],
+        ['teams.acme.channels.a.events = "comments": must be a list, such as ["…"]'],
     ),
     "wrong type": (
         TEAM + '[server]\nport = "8080"',
@@ -68,7 +68,7 @@ CASES = {
     "events": (
         CHANNEL + 'type = "stdout"\nevents = ["comment"]',
         [
-            'teams.acme.channels[0].events[0] = "comment": matches no event: use a group '
+            'teams.acme.channels.a.events[0] = "comment": matches no event: use a group '
             "(comments, files, projects, libraries, fonts, transfers), "
             'a name from `relay events` or a glob; "!" in front excludes'
         ],
@@ -76,14 +76,14 @@ CASES = {
     "mail address": (
         MAIL.replace("d@example.com", "design") + SMTP,
         [
-            'teams.acme.channels[0].to[0] = "design": must be one mail address such as '
+            'teams.acme.channels.a.to[0] = "design": must be one mail address such as '
             '"design@example.com" or "Penpot <penpot@example.com>"'
         ],
     ),
     "mail address that is not ASCII": (
         MAIL.replace("d@example.com", "d@exämple.com").replace("p@", "pö@") + SMTP,
         [
-            f'teams.acme.channels[0].{key} = "{value}": must be in ASCII: write a domain such '
+            f'teams.acme.channels.a.{key} = "{value}": must be in ASCII: write a domain such '
             'as "exämple.com" as xn--…; the part before the @ has no such form'
             for key, value in (("to[0]", "d@exämple.com"), ("sender", "pö@example.com"))
         ],
@@ -91,7 +91,7 @@ CASES = {
     "token that fits into no header": (
         SLACK + 'token = "xoxb-é"\nchannel = "#c"',
         [
-            "teams.acme.channels[0].token = ***: must be printable ASCII without spaces: "
+            "teams.acme.channels.a.token = ***: must be printable ASCII without spaces: "
             "check that it was copied completely"
         ],
     ),
@@ -100,28 +100,28 @@ CASES = {
         [
             f"{key} = ***: must be printable ASCII without spaces: "
             "check that it was copied completely"
-            for key in ("penpot.access_token", "teams.acme.channels[0].access_token")
+            for key in ("penpot.access_token", "teams.acme.channels.a.access_token")
         ],
     ),
     "webhook without address": (
         SLACK + 'webhook_url = "T000/B000/hunter2"',
         [
-            "teams.acme.channels[0].webhook_url = ***: must be the URL of an incoming webhook, "
+            "teams.acme.channels.a.webhook_url = ***: must be the URL of an incoming webhook, "
             '"https://hooks.slack.com/services/…", in ASCII without spaces'
         ],
     ),
     "password of two lines": (
         MAIL + 'smtp = { host = "h", username = "u", password = "hunter2\\nx" }',
         [
-            "teams.acme.channels[0].smtp.password = ***: must be UTF-8 text on one line, "
+            "teams.acme.channels.a.smtp.password = ***: must be UTF-8 text on one line, "
             "without control characters"
         ],
     ),
     "mail server with a scheme": (
         MAIL + 'smtp = { host = "smtp://example.com" }',
         [
-            'teams.acme.channels[0].smtp.host = "smtp://example.com": must be a host\'s name or IP '
-            'address alone, such as "smtp.example.com"'
+            'teams.acme.channels.a.smtp.host = "smtp://example.com": must be a host\'s name or IP '
+            'address alone, such as "relay.example.com" or "::1"; a port has a key of its own'
         ],
     ),
     "port that is none": (
@@ -134,7 +134,7 @@ CASES = {
     "authority that can't be read": (
         MAIL + 'ca_file = "/does/not/exist"' + SMTP,
         [
-            'teams.acme.channels[0].ca_file = "/does/not/exist": must be a '
+            'teams.acme.channels.a.ca_file = "/does/not/exist": must be a '
             "readable file (No such file or directory)"
         ],
     ),
@@ -153,7 +153,7 @@ def test_a_ca_file_without_a_certificate_is_a_problem(
     Path("ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     text = f'{CHANNEL}type = "stdout"\nca_file = "ca.pem"'
     assert problems_of(write(tmp_path, text), {}) == [
-        'teams.acme.channels[0].ca_file = "ca.pem": must hold certificates in PEM form'
+        'teams.acme.channels.a.ca_file = "ca.pem": must hold certificates in PEM form'
     ]
 
 
@@ -186,3 +186,42 @@ def test_parameters_of_a_database_are_checked_and_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             load(write(tmp_path, f'{TEAM}[store]\nurl = "{bad}"'))
         assert "hunter" not in str(caught.value)
+
+
+SIZE = 'must be a number of bytes, or a size such as "500KB", "16MiB" or "20GB"'
+
+
+@pytest.mark.parametrize("value", ['"much"', "0", "-1", '"5 dogs"', "true"])
+def test_a_size_that_is_none_is_reported(tmp_path: Path, value: str) -> None:
+    text = f"{TEAM}max_disk = {value}\n[server]\nmax_body = {value}\n"
+    problems = problems_of(write(tmp_path, text), {})
+    assert problems == [
+        f"server.max_body = {value}: {SIZE}",
+        f"teams.acme.max_disk = {value}: {SIZE}",
+    ]
+
+
+HOSTS = {
+    "server.host": TEAM + '[server]\nhost = "HOST"',
+    "admin.host": TEAM + '[admin]\nhost = "HOST"',
+    "teams.acme.channels.a.smtp.host": MAIL + 'smtp = { host = "HOST" }',
+}
+
+
+@pytest.mark.parametrize("key", HOSTS)
+@pytest.mark.parametrize(
+    "value",
+    ["mail:1025", "http://mail", "mail/", "a b", "[::1]", "127.0.0.1:25", "::1:x", "u@mail", "-"],
+)
+def test_a_host_with_more_than_a_name_is_reported(tmp_path: Path, key: str, value: str) -> None:
+    (problem,) = problems_of(write(tmp_path, HOSTS[key].replace("HOST", value)), {})
+    assert problem.startswith(f'{key} = "{value}": must be a host\'s name or IP address alone')
+    assert problem.endswith("a port has a key of its own")
+
+
+@pytest.mark.parametrize("key", HOSTS)
+@pytest.mark.parametrize(
+    "value", ["mail", "my_mail.local", "127.0.0.1", "::1", "fe80::1%eth0", "köln.de"]
+)
+def test_names_and_addresses_are_hosts(tmp_path: Path, key: str, value: str) -> None:
+    load(write(tmp_path, HOSTS[key].replace("HOST", value)), {})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import sample
 from tests.inspector.conftest import (
     STDOUT,
@@ -84,6 +85,27 @@ def test_a_mail_is_shown_in_a_frame_with_its_own_styles(service: Service, open_p
     expect(frame).to_have_count(1)
     page.get_by_text("Slack", exact=True).click()
     expect(frame).to_have_count(0)
+
+
+PINGED = {"create-comment-thread", "update-comment"}  # of the samples that mention somebody
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_a_preview_pings_whom_the_message_pings(service: Service, name: str) -> None:
+    """Not who is mentioned in a comment that was deleted or resolved."""
+    with client_of(service) as client:
+        page = client.get(f"/inspector/templates/{name}?kind=slack").text
+    assert ("preview-mention" in page) == (name in PINGED)
+
+
+def test_the_page_does_not_say_saved_before_it_is(writing: Service, folder: Path) -> None:
+    with client_of(writing) as client:
+        page = client.get(EDITOR).text
+        assert "Saved" not in page
+        assert f"<em>Save</em> writes it to <code>{folder}/rename-file.md.j2</code>" in page
+        form = {"token": form_token(page), "file": "rename-file.md.j2", "text": OWN}
+        saved = client.post(f"{EDITOR}/save", data=form | {"digest": ""}, follow_redirects=True)
+        assert "Saved to <code>" in saved.text
 
 
 def test_an_error_marks_its_line_and_keeps_the_last_preview(

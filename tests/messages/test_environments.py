@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from jinja2 import BaseLoader, TemplateNotFound, TemplateSyntaxError, UndefinedError
+from jinja2 import BaseLoader, DictLoader, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SecurityError
 
 from relay.channels.slack.blocks import FORMAT
@@ -14,6 +14,7 @@ from relay.messages.environments import (
     TemplateFiles,
 )
 from relay.messages.escape import Markdown
+from relay.penpot.events import Person
 
 
 class SlackJson(JsonEnvironment):
@@ -280,3 +281,25 @@ def test_html_escapes_the_arguments_of_format(use: str) -> None:
     text = template.render(n="<i>")
     assert "<b>&lt;i&gt;</b>" in text
     assert "<i>" not in text
+
+
+@pytest.mark.parametrize(
+    ("use", "text"),
+    [
+        ("actor.nmae", "a person has no 'nmae'; did you mean \"name\"?"),
+        ("actor[0]", "a person has no '0'"),
+        ("actor.name.foo", "a text has no 'foo'"),
+        ("[actor].foo", "a list has no 'foo'"),
+        ("props.nam", "a mapping has no 'nam'; did you mean \"name\"?"),
+        ("none.foo", "a missing value has no 'foo'"),
+        ("self.foo()", "a template has no 'foo'"),
+        ("range", "a function can't be printed"),
+    ],
+)
+def test_an_error_in_a_template_shows_no_python_object(use: str, text: str) -> None:
+    environment = MarkdownEnvironment(DictLoader({}))
+    with pytest.raises((UndefinedError, TypeError)) as caught:
+        environment.from_string(f"{{{{ {use} }}}}").render(
+            actor=Person(name="Ada"), props={"name": "x"}
+        )
+    assert str(caught.value) == text

@@ -1,10 +1,11 @@
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 
 from relay.messages.document import Paragraph, Text, parse
-from relay.messages.escape import Markdown, clean, escape, one_line
+from relay.messages.escape import Markdown, as_text, clean, escape, one_line
 from tests.messages.texts import NASTY, any_text
 
 
@@ -61,3 +62,23 @@ def test_joining_markdown_with_text_escapes_the_text() -> None:
 @pytest.mark.parametrize("part", [Markdown("\\*")[1:], Markdown("\\*").strip("\\")])
 def test_a_part_of_markdown_is_plain_text(part: str) -> None:
     assert not isinstance(part, Markdown)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (["Ada", None, 1], "Ada, , 1"),
+        (("a", ["b", "c"]), "a, b, c"),
+        ((name for name in "xy"), "x, y"),
+        ({"at": datetime(2026, 3, 9, tzinfo=UTC)}, '{"at": "2026-03-09 00:00:00+00:00"}'),
+        (Decimal("1.5"), "1.5"),
+    ],
+)
+def test_lists_and_tables_are_text_without_python(value: object, text: str) -> None:
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize("value", [len, object(), [as_text], {"a": print}])
+def test_what_only_python_can_name_is_an_error(value: object) -> None:
+    with pytest.raises(TypeError, match="can't be printed"):
+        as_text(value)

@@ -27,7 +27,7 @@ SAMPLES = [
             2,
             "'file' has no 'nam'",
         ),
-        ("create-file.md.j2", "{{ event.props.nonsense }}", 1, "has no attribute 'nonsense'"),
+        ("create-file.md.j2", "{{ event.props.nonsense }}", 1, "a mapping has no 'nonsense'"),
         ("create-file.md.j2", "\n{% if %}", 2, "Expected an expression"),
         ("create-file.md.j2", "\n{{ file | lnk }}", 2, "No filter named 'lnk'"),
         ("_words.md.j2", "\n{% macro who() %}", 2, "Unexpected end of template"),

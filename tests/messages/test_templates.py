@@ -90,7 +90,7 @@ def test_an_event_without_a_template_uses_the_generic_one(user: User) -> None:
     [
         ("{% if %}", 1, "Expected an expression, got 'end of statement block'"),
         ("a\n{{ fil }}", 2, "'fil' is undefined"),
-        ("a\n\n{{ file.nam }}", 3, "has no attribute 'nam'"),
+        ("a\n\n{{ file.nam }}", 3, "a subject has no 'nam'; did you mean \"name\"?"),
         ("{{ file | lnk }}", 1, "No filter named 'lnk'."),
         ("{{ 1 / 0 }}", 1, "division by zero"),
         ('a\n{% extends "bas.md.j2" %}', 2, 'there is no template "bas.md.j2"'),

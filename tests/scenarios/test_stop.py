@@ -67,6 +67,8 @@ def test_a_send_in_progress_finishes_and_the_others_wait_for_the_next_start(
             took = time.monotonic() - started + service.stop()
 
             assert len(there.texts) == 1
+            if posted > 1:
+                assert "waiting up to 10 s for 1 message\n" in service.log.read_text()
             assert took < (LONGER + 2 if posted > 1 else 3)
             waits = service.run("log", "--state", "waiting").stdout
             assert waits.count("create-project") == posted - 1

@@ -25,6 +25,7 @@ from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLa
 from relay.channels.errors import error_from_exception, redact
 
 _SERVER = "the mail server"
+_PLAIN = 'or set smtp.tls to "starttls" (port 587) or, in a network that is safe, "none"'
 _DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
 _MAX_REPLY_LENGTH = 2000  # characters that are searched
 
@@ -192,7 +193,7 @@ def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
         errors = [_error_from_reply(refusal, secret, "") for refusal in error.recipients]
         return min(errors, key=_despair)
     if not isinstance(error, SMTPResponseException):
-        return error_from_exception(error, _SERVER)
+        return error_from_exception(error, _SERVER, plain=_PLAIN)
     if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
         return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
     is_recipient = isinstance(error, SMTPRecipientRefused)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from relay.channels.base import ChannelSettings
-from relay.config.types import AsTuple, Password, Port, Rule, SettingsModel, matching
+from relay.config.types import AsTuple, Host, Password, Port, Rule, SettingsModel, matching
 
 
 def _address(value: str) -> str:
@@ -33,13 +33,6 @@ def person_address(value: str) -> str:
     return value
 
 
-Host = Annotated[
-    str,
-    matching(
-        r"[^\s/@\x00-\x1f\x7f-\x9f]+",
-        'must be a host\'s name or IP address alone, such as "smtp.example.com"',
-    ),
-]
 HelloName = Annotated[
     str,
     matching(

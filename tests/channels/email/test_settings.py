@@ -9,18 +9,18 @@ from tests.config.files import MAIL, problems_of, write
 CASES = {
     "kind of TLS": (
         MAIL + 'smtp = { host = "h", tls = "ssl" }',
-        ["teams.acme.channels[0].smtp.tls = \"ssl\": must be 'starttls', 'tls' or 'none'"],
+        ['teams.acme.channels.a.smtp.tls = "ssl": must be "starttls", "tls" or "none"'],
     ),
     "name in EHLO": (
         MAIL + 'smtp = { host = "h", hello = "my relay" }',
         [
-            'teams.acme.channels[0].smtp.hello = "my relay": must be a host\'s full name such as '
+            'teams.acme.channels.a.smtp.hello = "my relay": must be a host\'s full name such as '
             '"relay.example.com", or its address as "[192.0.2.1]"'
         ],
     ),
     "user without password": (
         MAIL + 'smtp = { host = "h", username = "u" }',
-        ["teams.acme.channels[0].smtp.password: goes together with the other one"],
+        ["teams.acme.channels.a.smtp.password: goes together with the other one"],
     ),
 }
 

@@ -12,14 +12,14 @@ CASES = {
     "direct to all": (
         MATRIX + 'direct = "all"\nroom = "!a:m"',
         [
-            "teams.acme.channels[0].direct = \"all\": must be '' or 'mentioned'",
-            'teams.acme.channels[0].room = "!a:m": does not work with direct: '
+            'teams.acme.channels.a.direct = "all": must be "" or "mentioned"',
+            'teams.acme.channels.a.room = "!a:m": does not work with direct: '
             "each person gets a room",
         ],
     ),
     "no room": (
         MATRIX,
-        ['teams.acme.channels[0].room: is required: "!id:server" or "#alias:server"'],
+        ['teams.acme.channels.a.room: is required: "!id:server" or "#alias:server"'],
     ),
     "path": (
         MATRIX.replace("m.example.org", "m.example.org/_matrix/client/v3") + 'room = "#a:b"',
@@ -48,7 +48,7 @@ CASES = {
     "matrix room": (
         MATRIX + 'room = "design"',
         [
-            'teams.acme.channels[0].room = "design": must be a room\'s id such as '
+            'teams.acme.channels.a.room = "design": must be a room\'s id such as '
             '"!abc:example.org" or "#alias:example.org"'
         ],
     ),

@@ -11,41 +11,41 @@ CASES = {
     "direct in a channel": (
         SLACK + 'token = "t"\nchannel = "#a"\ndirect = "mentioned"\nbroadcast = true',
         [
-            'teams.acme.channels[0].channel = "#a": does not work with direct: each '
+            'teams.acme.channels.a.channel = "#a": does not work with direct: each '
             "person gets a direct message",
-            "teams.acme.channels[0].broadcast = True: does not work with direct",
+            "teams.acme.channels.a.broadcast = true: does not work with direct",
         ],
     ),
     "direct by webhook": (
         SLACK + 'webhook_url = "https://h/x"\ndirect = "mentioned"',
         [
-            'teams.acme.channels[0].direct = "mentioned": needs a token: an incoming webhook '
+            'teams.acme.channels.a.direct = "mentioned": needs a token: an incoming webhook '
             "can only post to its channel"
         ],
     ),
     "slack without credentials": (
         SLACK,
-        ["teams.acme.channels[0].token: one of token and webhook_url is required"],
+        ["teams.acme.channels.a.token: one of token and webhook_url is required"],
     ),
     "slack with both": (
         SLACK + 'token = "a"\nchannel = "#c"\nwebhook_url = "https://h"',
-        ["teams.acme.channels[0].webhook_url: only one of token and webhook_url is allowed"],
+        ["teams.acme.channels.a.webhook_url: only one of token and webhook_url is allowed"],
     ),
     "slack without channel": (
         SLACK + 'token = "a"',
-        ['teams.acme.channels[0].channel: is required with token: an id or "#name"'],
+        ['teams.acme.channels.a.channel: is required with token: an id or "#name"'],
     ),
     "slack's channel": (
         SLACK + 'token = "a"\nchannel = "design"',
         [
-            'teams.acme.channels[0].channel = "design": must be a channel\'s id such as '
+            'teams.acme.channels.a.channel = "design": must be a channel\'s id such as '
             '"C0123456789" or its name such as "#design"'
         ],
     ),
     "the webhook of a workflow": (
         SLACK + 'webhook_url = "https://hooks.slack.com/workflows/T0/A0/1/x"',
         [
-            "teams.acme.channels[0].webhook_url = ***: is the URL of a workflow (Slack's Workflow "
+            "teams.acme.channels.a.webhook_url = ***: is the URL of a workflow (Slack's Workflow "
             "Builder), which posts no messages of Relay: it must be the URL of an incoming "
             'webhook, "https://hooks.slack.com/services/…"'
         ],
@@ -53,7 +53,7 @@ CASES = {
     "the newer webhook of a workflow": (
         SLACK + 'webhook_url = "https://Hooks.Slack-Gov.com/triggers/T0/1/x"',
         [
-            "teams.acme.channels[0].webhook_url = ***: is the URL of a workflow (Slack's Workflow "
+            "teams.acme.channels.a.webhook_url = ***: is the URL of a workflow (Slack's Workflow "
             "Builder), which posts no messages of Relay: it must be the URL of an incoming "
             'webhook, "https://hooks.slack.com/services/…"'
         ],
@@ -61,7 +61,7 @@ CASES = {
     "slack's webhook with a channel": (
         SLACK + 'webhook_url = "https://h"\nchannel = "#c"',
         [
-            'teams.acme.channels[0].channel = "#c": needs a token: an incoming '
+            'teams.acme.channels.a.channel = "#c": needs a token: an incoming '
             "webhook has a fixed channel"
         ],
     ),
