@@ -338,7 +338,7 @@ async def test_a_response_through_a_proxy_is_reported(
         assert "proxy" not in str(findings)
     environment_without_proxies.setenv("NO_PROXY", "")
     findings = await channel_findings(slack, penpot.url, tmp_path)  # the proxy is gone
-    assert f"does not respond {through}" in str(findings["penpot"])
+    assert f"{penpot.url} {through} refuses connections" in str(findings["penpot"])
     assert f"Slack {through} refuses connections" in str(findings["acme/design"])
 
 

@@ -220,7 +220,7 @@ class TeamSettings(SettingsModel):
     """The team's id in Penpot."""
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
     alerts_to: str = ""
-    """Channel that gets the alerts; default: the first that is not direct."""
+    """Channel that gets the alerts."""
     inspector_password: InspectorPassword | None = None
     """Opens the inspector for this team only."""
     max_disk: Size | None = None

@@ -110,7 +110,8 @@ async def test_no_cookie_is_kept(kind: str) -> None:
             for number in range(2):
                 with suppress(RetryLater):
                     await channel.send(builders.MESSAGE, f"delivery-{number}")
-    assert cookies == [None, None]
+    assert len(cookies) >= 2
+    assert set(cookies) == {None}
 
 
 @pytest.mark.parametrize("kind", KINDS)

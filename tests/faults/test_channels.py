@@ -196,5 +196,5 @@ def test_relay_resend_delivers_dead_messages_after_the_repair(
 
 
 def answer(body: bytes, status: bytes = b"200 OK") -> bytes:
-    head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    return head % (status, len(body)) + body
+    head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    return head % (status, len(body)) + b"Connection: close\r\n\r\n" + body

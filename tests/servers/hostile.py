@@ -14,8 +14,9 @@ from tests.servers.loopback import Threaded, close_at_end
 
 MAX_MEMORY = 48 * 1024 * 1024
 """Bytes by which the process may grow while it reads an answer of any of these servers."""
-_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-_PUNYCODE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=punycode\r\n"
+_CLOSE = b"Connection: close\r\n"  # each connection has one answer
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + _CLOSE
+_PUNYCODE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=punycode\r\n" + _CLOSE
 
 Chunks = AsyncIterator[bytes]
 
@@ -39,7 +40,7 @@ async def _gzip_answer() -> Chunks:
 
 
 async def _redirect() -> Chunks:
-    yield b"HTTP/1.1 307 X\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"
+    yield b"HTTP/1.1 307 X\r\nLocation: /again\r\nContent-Length: 0\r\n" + _CLOSE + b"\r\n"
 
 
 async def _endless_body() -> Chunks:
