@@ -29,6 +29,7 @@ from relay.delivery.attempts import (
 )
 from relay.delivery.backoff import (
     MAX_RETRY_DELAY,
+    STORE_RETRY_DELAY,
     FailureCounter,
     RateLimiter,
     RetryTimer,
@@ -56,8 +57,6 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-STORE_RETRY_DELAY = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,9 @@ class ChannelQueue:
         delivery = deliveries[0]
         expires_in = delivery.created_at + self._context.retention - time.time()
         if expires_in < 0 and self._context.clock_is_trusted():
-            await self._mark_dead(delivery, "expired", "waited longer than the retention")
+            await self._mark_dead(
+                delivery, Permanent("expired", "waited longer than the retention")
+            )
             return True
         interruptions = self._attempts.interruptions(delivery)
         if interruptions >= MAX_INTERRUPTIONS:
@@ -222,6 +223,8 @@ class ChannelQueue:
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("queue %s: delivery %d", self.name, delivery.id)
             return await self._fail(deliveries, RetryLater("bug", type(error).__name__))
+        finally:
+            self._send_started = None
 
     async def _wait(self, delivery: Delivery, seconds: float) -> None:
         """Wait without polling the store: ``update_head`` reports changes of the delivery."""
@@ -352,14 +355,12 @@ class ChannelQueue:
                 return False
             self._health.answered()
             if not await self._hand_on(delivery, error):
-                await self._mark_dead(delivery, error.reason, error.detail)
+                await self._mark_dead(delivery, error)
             return True
-        attempts = delivery.attempts + 1
         wait = retry_delay(self._failures.failed(delivery, error), error.retry_after)
-        was_stopped = self._health.is_stopped
-        level = logging.DEBUG if was_stopped else logging.WARNING
+        level = logging.DEBUG if self._health.is_stopped else logging.WARNING
         text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
-        log.log(level, text, self.name, delivery.id, error, attempts, wait)
+        log.log(level, text, self.name, delivery.id, error, delivery.attempts + 1, wait)
         next_at = time.time() + wait
         self._timer.start(delivery.id, next_at, wait)
         took = self._elapsed()
@@ -375,10 +376,16 @@ class ChannelQueue:
         is_alert = await self._write(self._alerts.is_alert, delivery.event_id)
         if not is_alert or error.reason == "interrupted":  # it would end the process there as well
             return False
+        target = await self._write(self._alerts.next_queue, self.name)
+        if target is None:
+            return False
+        log.warning("queue %s: alert %d goes to %s: %s", self.name, delivery.id, target, error)
         took = self._elapsed()
         await self._write(self._store.mark_failed, delivery.id, str(error), 0.0, seconds=took)
         self._attempts.ended()
-        return await self._write(self._alerts.move_on, self.name, [delivery.id])
+        await self._write(self._store.problems.move, [delivery.id], self.name, target)
+        self._context.changed([delivery.event_id])
+        return True
 
     async def _skip(self, delivery: Delivery, error: DeliveryError) -> bool:
         log.info("queue %s: delivery %d is skipped: %s", self.name, delivery.id, error)
@@ -388,15 +395,14 @@ class ChannelQueue:
         self._metrics.skipped(self.name, error.reason)
         return True
 
-    async def _mark_dead(self, delivery: Delivery, reason: str, detail: str) -> None:
+    async def _mark_dead(self, delivery: Delivery, error: DeliveryError) -> None:
         self._edited.pop(delivery.id, None)
-        error = f"{reason}: {detail}" if detail else reason
         log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
         took = self._elapsed()
-        await self._write(self._store.mark_dead, delivery.id, error, seconds=took)
+        await self._write(self._store.mark_dead, delivery.id, str(error), seconds=took)
         self._attempts.ended()
         self._context.changed([delivery.event_id])
-        self._metrics.dead(self.name, reason)
+        self._metrics.dead(self.name, error.reason)
         await self._write(self._dead_letters.report, self.name)
 
     def _next_id(self) -> int:
@@ -423,8 +429,7 @@ class ChannelQueue:
 
     def _elapsed(self) -> float:
         """Seconds since the current send started; 0 where none did."""
-        started, self._send_started = self._send_started, None
-        return 0.0 if started is None else time.monotonic() - started
+        return 0.0 if self._send_started is None else time.monotonic() - self._send_started
 
     async def _write(
         self, write: Callable[P, Awaitable[T]], *values: P.args, **named: P.kwargs

@@ -22,11 +22,10 @@ from aiosmtplib import (
 )
 
 from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
-from relay.channels.errors import error_from_exception, redact
+from relay.channels.errors import DOUBT_TIMEOUT, error_from_exception, redact
 
 _SERVER = "the mail server"
 _PLAIN = 'or set smtp.tls to "starttls" (port 587) or, in a network that is safe, "none"'
-_DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
 _MAX_REPLY_LENGTH = 2000  # characters that are searched
 
 # Not a part of an IP address or a longer number.
@@ -210,7 +209,7 @@ def _error_from_reply(error: SMTPResponseException, secret: str, state: str) -> 
     kind, sentence = _meaning(error)
     about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
     detail = f"{_SERVER} {sentence}{state} ({redact(f'{about}{error.message}', secret)})"
-    give_up_after = _DOUBT_TIMEOUT if sentence in (_UNKNOWN, _FOR_NOW) else None
+    give_up_after = DOUBT_TIMEOUT if sentence in (_UNKNOWN, _FOR_NOW) else None
     return kind(str(error.code), detail, give_up_after=give_up_after)
 
 

@@ -16,7 +16,7 @@ from relay.channels.base import (
     RetryLater,
     ThreadNotFound,
 )
-from relay.channels.errors import error_from_code, error_table, requested_delay
+from relay.channels.errors import DOUBT_TIMEOUT, error_from_code, error_table, requested_delay
 
 _TOKEN = "give Relay a working bot token (xoxb-…) of the Slack app"  # noqa: S105 - no token
 _HOOK = "create a new webhook in the Slack app and put its URL into the config"
@@ -100,7 +100,6 @@ ERRORS = error_table(
 )
 CONTENT_STATUSES = frozenset({400, 413, 422})
 """What hosts other than Slack answer to a message that they do not accept, and to a wrong URL."""
-_DOUBT_TIMEOUT = 3600.0  # seconds
 REFUSED_CONTENT_ERRORS = frozenset(
     {
         *(f"http-{status}" for status in CONTENT_STATUSES),
@@ -135,4 +134,4 @@ def error_from_other_host(status: int, server: str) -> DeliveryError:
     if status == 413:
         return Permanent(reason, f"{server} refuses a message of this size")
     text = f"{server} answered {status}: it refuses the message, or does not know the webhook"
-    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=_DOUBT_TIMEOUT)
+    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=DOUBT_TIMEOUT)
