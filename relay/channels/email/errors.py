@@ -59,7 +59,7 @@ _ENCRYPTION = _Meaning.of(
 )
 _LOGIN_REFUSED = _Meaning.of(
     Misconfigured,
-    "refuses username or password",
+    "refuses username or password: check smtp.username and smtp.password",
     r"auth\w*.{0,20} (?:fail|unsuccessful|credentials invalid|rejected|data\b)"
     r"|(?:invalid|bad|incorrect|wrong) (?:login|credential|user ?name|password|auth)"
     r"|(?:username|password).{0,25} (?:not accepted|incorrect|wrong|expired|required|invalid)"
@@ -248,4 +248,4 @@ def _meaning(error: SMTPResponseException) -> tuple[type[DeliveryError], str]:
             return _LOGIN_REFUSED[:2]
         case SMTPSenderRefused():
             return _SENDER[:2]
-    return Misconfigured, "refuses the connection"
+    return Misconfigured, "refuses the connection: check smtp.host and smtp.port"

@@ -41,11 +41,11 @@ ERRORS = error_table(
             ),
             "M_GUEST_ACCESS_FORBIDDEN": f"a guest can't post: {_TOKEN}",
             "M_CONSENT_NOT_GIVEN M_TERMS_NOT_SIGNED": (
-                "the user must accept the homeserver's terms first"
+                "the user must accept the homeserver's terms first: log in with a client"
             ),
             "M_FORBIDDEN": "the user is not in the room or may not post there: invite it",
             "M_NOT_FOUND": f"the homeserver does not know the room: {ROOM_HINT}",
-            "M_BAD_ALIAS": "the room's alias points to no room",
+            "M_BAD_ALIAS": f"the room's alias points to no room: {ROOM_HINT}",
             "M_INCOMPATIBLE_ROOM_VERSION M_UNSUPPORTED_ROOM_VERSION": (
                 "the homeserver does not support the room's version: upgrade it"
             ),

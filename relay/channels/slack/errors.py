@@ -42,11 +42,11 @@ _TOKEN_OR_APP = {
     "no_permission": "the token may not post here: add chat:write, invite the bot",
     "access_denied app_access_restricted enterprise_is_restricted send_on_behalf_not_allowed "
     "two_factor_setup_required ekm_access_denied": f"the app may not post: {_POLICY}",
-    "team_access_not_granted team_not_found": "the app is not installed in this workspace",
+    "team_access_not_granted team_not_found": "install the app in this workspace",
     "method_deprecated deprecated_endpoint": "Slack removed this method: update Relay",
 }
 _CHANNEL = {
-    "channel_not_found": "Slack has no such channel, or it is private and the bot is not in it",
+    "channel_not_found": "Slack has no such channel, or it is private: check it, invite the bot",
     "not_in_channel": "the bot is not in the channel: invite it with /invite",
     "is_archived channel_is_archived is_inactive": (
         "the channel is archived: unarchive it or configure another one"
@@ -62,8 +62,8 @@ _WEBHOOK = {
     "no_service no_service_id no_active_hooks invalid_token no_team": (
         f"the webhook is disabled, removed or wrong: {_HOOK}"
     ),
-    "team_disabled": "the workspace is no longer active",
-    "user_not_found": "the webhook's recipient does not exist",
+    "team_disabled": f"the workspace is no longer active: {_HOOK}",
+    "user_not_found": f"the webhook's recipient does not exist: {_HOOK}",
 }
 _MESSAGE = {
     "msg_too_long": "the message is too long",
