@@ -135,5 +135,7 @@ class QueueManager:
         except StoreUnavailable as error:
             log.warning("queue %s waits for the store: %s", name, error)
             await pause(STORE_RETRY_DELAY, self._stop)
+        except Exception:  # a bug; ``run`` starts the queue again
+            log.exception("queue %s", name)
         finally:
             del self._tasks[name]
