@@ -156,12 +156,11 @@ def check(path: str | None) -> None:
     for warning in warnings(config):
         _report(True, "config", f"warning: {warning}", err=True)
     _report(True, "inspector", config.describe_inspector())
-    base = config.server.public_url or f"http://localhost:{config.server.port}"
     for name, team in config.teams.items():
         path, *old_paths = config.hook_paths(name)
-        _report(True, name, f"hook {base}{path}")
+        _report(True, name, f"hook {config.server.shown_url}{path}")
         for old in old_paths:
-            _report(True, name, f"old hook, accepted too: {base}{old}")
+            _report(True, name, f"old hook, accepted too: {config.server.shown_url}{old}")
         for channel in team.channels:
             events = ", ".join(Selection.of(channel.events).entries)
             _report(True, f"{name}/{channel.name}", f"{channel.type}, events: {events}")

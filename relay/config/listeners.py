@@ -41,6 +41,10 @@ class ServerSettings(SettingsModel):
     max_body: Size = ByteSize(16 * 1024 * 1024)
     """Largest body that the hook accepts."""
 
+    @property
+    def shown_url(self) -> str:
+        return self.public_url or f"http://localhost:{self.port}"
+
 
 class AdminSettings(SettingsModel):
     host: ListenHost = "127.0.0.1"

@@ -39,9 +39,6 @@ class Alerts:
         await self._store.announce(team, name, [delivery], message.title, mark)
         return True
 
-    async def is_alert(self, event_id: int) -> bool:
-        return await self._store.problems.is_alert(event_id)
-
     async def move_on(self, queue: str) -> None:
         """Move the waiting alerts of a queue that fails to the next one. Raises ``LeaseLost``."""
         if target := await self.next_queue(queue):

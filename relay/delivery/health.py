@@ -81,7 +81,7 @@ class QueueHealth:
             if not isinstance(error, Misconfigured) and self.seconds_to_stop:
                 return
             log.error("queue %s has stopped, its messages wait: %s", self._queue, error)
-        is_alert = await self._alerts.is_alert(delivery.event_id)
+        is_alert = await self._store.problems.is_alert(delivery.event_id)
         if is_alert or not was_stopped:
             await self._alerts.move_on(self._queue)
         if not was_stopped:

@@ -373,7 +373,7 @@ class ChannelQueue:
     async def _hand_on(self, delivery: Delivery, error: DeliveryError) -> bool:
         """Move an alert that the server refuses to another queue; False for other messages, and
         where no queue works."""
-        is_alert = await self._write(self._alerts.is_alert, delivery.event_id)
+        is_alert = await self._write(self._store.problems.is_alert, delivery.event_id)
         if not is_alert or error.reason == "interrupted":  # it would end the process there as well
             return False
         target = await self._write(self._alerts.next_queue, self.name)

@@ -147,8 +147,7 @@ def _dump(value: Any) -> str:
 
 def _curl(inspector: pages.InspectorContext, stored: StoredEvent) -> str:
     """The command that posts the body again; the secret stays a variable."""
-    server, raw = inspector.config.server, stored.body
-    base = server.public_url or f"http://localhost:{server.port}"
+    base, raw = inspector.config.server.shown_url, stored.body
     body = f"--data-binary @{_file_name(stored)}"
     text = raw[: MAX_CURL_BYTES + 1].decode("utf-8", "replace")
     # A pasted command must not contain a terminal's control characters.

@@ -29,8 +29,7 @@ async def _team(request: Request) -> Response:
 async def _hook(request: Request) -> Response:
     """The webhook's URL, which contains the secret: only on request."""
     key, config = _team_key(request), inspector_of(request).config
-    base = config.server.public_url or f"http://localhost:{config.server.port}"
-    return await _result(request, "hook", base + config.hook_path(key))
+    return await _result(request, "hook", config.server.shown_url + config.hook_path(key))
 
 
 async def _test(request: Request) -> Response:

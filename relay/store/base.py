@@ -17,7 +17,7 @@ from relay.store.engine import (
     Steps,
 )
 from relay.store.problems import Problems
-from relay.store.queries import EventQueries
+from relay.store.queries import EventQueries, queues_sql
 from relay.store.records import (
     EVENT_STATES,
     FAN_OUT_LEASE,
@@ -83,21 +83,11 @@ _PRUNE_SQL = (
     "DELETE FROM relay.summaries WHERE event_id = ANY($1::int8[])",
     "DELETE FROM relay.events WHERE id = ANY($1::int8[])",
 )
-_BUSY_QUEUES_SQL = """
-    WITH RECURSIVE busy (queue) AS (
-        SELECT min(queue) FROM relay.deliveries WHERE state = 'waiting'
-        UNION ALL
-        SELECT (SELECT min(queue) FROM relay.deliveries
-            WHERE state = 'waiting' AND queue > busy.queue)
-        FROM busy WHERE queue IS NOT NULL
-    )
-    SELECT busy.queue, first.id, first.next_at FROM busy JOIN relay.deliveries AS first
-        ON first.id = (
-            SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND queue = busy.queue
-        )
-    WHERE
-"""
-"""One index lookup for each queue, which skips the queue's other deliveries."""
+_BUSY_QUEUES_SQL = (
+    f"{queues_sql('waiting')} SELECT busy.queue, first.id, first.next_at FROM found AS busy"
+    " JOIN relay.deliveries AS first ON first.id ="
+    " (SELECT min(id) FROM relay.deliveries WHERE state = 'waiting' AND queue = busy.queue) WHERE "
+)
 
 
 class Store(Backlog):

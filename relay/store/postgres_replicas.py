@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from relay.store.attempts import id_rows
 from relay.store.engine import Statement, Steps
 from relay.store.postgres_errors import sentence
 from relay.store.postgres_pool import PostgresPool
@@ -125,7 +126,7 @@ class PostgresLeases:
 
     def require_of_deliveries(self, ids: Sequence[int]) -> Steps[None]:
         """The same for the queues of these deliveries."""
-        for queue, owner in (yield Statement(_QUEUE_OWNERS_SQL, rows=[(id_,) for id_ in ids])):
+        for queue, owner in (yield Statement(_QUEUE_OWNERS_SQL, rows=id_rows(ids))):
             if owner != self.owner:
                 raise LeaseLost(queue_lease(queue))
 

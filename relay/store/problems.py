@@ -8,23 +8,15 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from relay.store.attempts import id_rows
 from relay.store.engine import Engine, Statement, Steps
-from relay.store.queries import MAX_COUNTED
+from relay.store.queries import MAX_COUNTED, queues_sql
 from relay.store.records import RESEND_BATCH_SIZE, queue_lease
 
 OPEN_SECONDS = 24 * 3600.0
 MAX_MOVED_COUNT = 100  # alerts that leave a queue at a time
 
-_DEAD_QUEUES_SQL = """
-    WITH RECURSIVE known (queue) AS (
-        SELECT min(queue) FROM relay.deliveries WHERE state = 'dead'
-        UNION ALL
-        SELECT (SELECT min(queue) FROM relay.deliveries
-            WHERE state = 'dead' AND queue > known.queue)
-        FROM known WHERE queue IS NOT NULL
-    )
-    SELECT queue FROM known WHERE queue IS NOT NULL
-"""
+_DEAD_QUEUES_SQL = f"{queues_sql('dead')} SELECT queue FROM found WHERE queue IS NOT NULL"
 _OPEN_SQL = "relay.deliveries WHERE state = 'dead' AND queue = $1 AND died_at > $2"
 _UNREPORTED_SQL = (
     "relay.deliveries AS dead JOIN relay.events ON events.id = dead.event_id WHERE"
@@ -99,7 +91,7 @@ class Problems:
         """A person knows of these dead letters; returns the ids of those that were open."""
 
         def work() -> Steps[list[int]]:
-            rows = yield Statement(_DISMISS_SQL, rows=[(id_,) for id_ in delivery_ids])
+            rows = yield Statement(_DISMISS_SQL, rows=id_rows(delivery_ids))
             return sorted(id_ for (id_,) in rows)
 
         return await self._engine.write(work)

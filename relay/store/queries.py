@@ -130,6 +130,16 @@ class QueueStats(NamedTuple):
     """Of the last failed attempt."""
 
 
+def queues_sql(state: str) -> str:
+    """``found``, the queues with deliveries in this state: one index lookup for each queue, which
+    skips the queue's other deliveries."""
+    of_state = f"SELECT min(queue) FROM relay.deliveries WHERE state = '{state}'"
+    return (
+        f"WITH RECURSIVE found (queue) AS ({of_state} UNION ALL"
+        f" SELECT ({of_state} AND queue > found.queue) FROM found WHERE queue IS NOT NULL)"
+    )
+
+
 def _in_state(state: str, columns: str, limit: int) -> str:
     return (
         f"(SELECT {columns} FROM relay.deliveries WHERE state = '{state}' AND queue = $1"

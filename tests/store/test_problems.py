@@ -132,9 +132,10 @@ async def test_alerts_move_to_another_queue(store: Store) -> None:
     await store.problems.move([alert.id], "a", "b")
     assert await store.waiting_deliveries("a", 9) == [first]
     (moved,) = await store.waiting_deliveries("b", 9)
-    expected = replace(alert, queue="b", key=moved.key, error="550")
+    expected = replace(alert, queue="b", key=moved.key, error="550", created_at=moved.created_at)
     assert moved == expected
     assert moved.key != "alert"
+    assert await store.problems.attempt_times(alert.id) is None  # those in the other queue
 
     await store.mark_sent([alert.id], "r")
     await store.problems.move([alert.id], "b", "a")

@@ -23,6 +23,7 @@ from relay.channels.matrix.check import check
 from relay.channels.matrix.client import MatrixApi
 from relay.channels.matrix.content import Image, relation, render, replacement
 from relay.channels.matrix.direct import DirectRooms
+from relay.channels.matrix.errors import NO_ACCESS_ERRORS
 from relay.channels.matrix.rooms import ConfiguredRoom, RoomUpgrades
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.pictures import PictureUploads
@@ -32,7 +33,6 @@ from relay.messages.turns import convert
 T = TypeVar("T")
 
 _PICTURE_TTL = 30 * 24 * 3600.0  # seconds
-_REFUSALS = ("M_FORBIDDEN", "M_NOT_FOUND")
 # Synapse (1.163) answers M_UNKNOWN with these texts if the thread's first message or the message to
 # edit does not exist, or is in another room. The spec defines no error code for it.
 _UNKNOWN_EVENT_PATTERN = re.compile("Can't send relation to unknown event|Unknown parent event")
@@ -140,7 +140,7 @@ class MatrixChannel:
         try:
             return await call(room)
         except DeliveryError as error:
-            if error.reason not in _REFUSALS:
+            if error.reason not in NO_ACCESS_ERRORS:
                 raise
             room = await self._room.rejoin(error)
         return await call(room)

@@ -61,7 +61,7 @@ async def _room(
     else:
         async for finding in _power(api, room, user, named, removes):
             yield finding
-        if await _state(api, room, "m.room.encryption", ""):
+        if await api.state(room, "m.room.encryption"):
             yield passed(f"{named} is encrypted. Relay posts unencrypted, which clients show.")
 
 
@@ -82,7 +82,7 @@ async def _joins_by_itself(api: MatrixApi, place: Place) -> bool:
 
 async def _membership(api: MatrixApi, room: str, user: str) -> str:
     """One of join, invite, leave, ban; empty where the user can't see it."""
-    member = await _state(api, room, "m.room.member", user)
+    member = await api.state(room, "m.room.member", user)
     if member:
         return str(member.get("membership", ""))
     # An invited user may not read the room's state, but gets the invitation with a sync. Synapse
@@ -93,21 +93,11 @@ async def _membership(api: MatrixApi, room: str, user: str) -> str:
     return "invite" if room in _map(_map(sync.get("rooms")).get("invite")) else ""
 
 
-async def _state(api: MatrixApi, room: str, kind: str, key: str, **query: str) -> dict[str, Any]:
-    """A state event's content; empty where it does not exist or is not visible."""
-    try:
-        return await api.call("GET", "rooms", room, "state", kind, key, **query)
-    except DeliveryError as error:
-        if error.reason not in ("M_FORBIDDEN", "M_NOT_FOUND"):
-            raise
-        return {}
-
-
 async def _power(
     api: MatrixApi, room: str, user: str, named: str, removes: bool
 ) -> AsyncIterator[Finding]:
-    create = await _state(api, room, "m.room.create", "", format="event")
-    levels = await _state(api, room, "m.room.power_levels", "")
+    create = await api.state(room, "m.room.create", format="event") or {}
+    levels = await api.state(room, "m.room.power_levels") or {}
     content = _map(create.get("content"))
     additional = content.get("additional_creators")
     creators = [create.get("sender"), *(additional if isinstance(additional, list) else ())]

@@ -16,7 +16,7 @@ from relay.channels import tls
 from relay.channels.base import DeliveryError, RetryLater, short_hash
 from relay.channels.errors import error_from_exception
 from relay.channels.matrix import discovery
-from relay.channels.matrix.errors import error_from_answer
+from relay.channels.matrix.errors import NO_ACCESS_ERRORS, error_from_answer
 from relay.channels.matrix.settings import MatrixSettings, is_server_name
 from relay.messages.message import Picture
 from relay.proxy_variables import through_proxy
@@ -58,6 +58,18 @@ class MatrixApi:
         names = "/".join(quote(name, safe="") for name in path)
         url = f"/_matrix/client/{version}/{names}"
         return await self._answer(method, url, json=body, params=query or None)
+
+    async def state(
+        self, room: str, kind: str, key: str = "", **query: str
+    ) -> dict[str, Any] | None:
+        """The content of a state event, or with ``format="event"`` all of it. Empty where there is
+        none; None where the user may not read it."""
+        try:
+            return await self.call("GET", "rooms", room, "state", kind, key, **query)
+        except DeliveryError as error:
+            if error.reason not in NO_ACCESS_ERRORS:
+                raise
+            return None if error.reason == "M_FORBIDDEN" else {}
 
     async def whoami(self) -> str:
         return str((await self.call("GET", "account", "whoami")).get("user_id", ""))

@@ -7,14 +7,11 @@ from typing import Any
 
 from relay.channels.base import DeliveryError, KeyValueStore, Permanent
 from relay.channels.matrix.client import MatrixApi
+from relay.channels.matrix.errors import NO_ACCESS_ERRORS
 from relay.channels.matrix.rooms import Place, RoomReplaced, RoomUpgrades
 
 _ROOM_TTL = 10 * 365 * 24 * 3600.0  # seconds
-# The bot is not in the room, or the room does not exist.
-_NO_ROOM_ERRORS = frozenset({"M_FORBIDDEN", "M_NOT_FOUND"})
-_CANNOT_INVITE_ERRORS = frozenset(
-    {"M_FORBIDDEN", "M_INVITE_BLOCKED", "M_INVALID_PARAM", "M_NOT_FOUND"}
-)
+_CANNOT_INVITE_ERRORS = frozenset({*NO_ACCESS_ERRORS, "M_INVITE_BLOCKED", "M_INVALID_PARAM"})
 
 
 class DirectRooms:
@@ -55,20 +52,16 @@ class DirectRooms:
 
     async def _ensure_member(self, room: str, user: str) -> bool:
         """Invite the user if necessary; False if the room can't be used."""
-        is_member = False
         try:
             members = await self._api.call("GET", "rooms", room, "joined_members")  # members only
-            if user in (members.get("joined") or {}):
-                return True
-            is_member = True
-            state = await self._api.call("GET", "rooms", room, "state", "m.room.member", user)
         except DeliveryError as error:
-            if error.reason not in _NO_ROOM_ERRORS:
+            if error.reason not in NO_ACCESS_ERRORS:
                 raise
-            if not is_member:
-                return False
-            state = {}
-        if state.get("membership") != "invite":
+            return False
+        if user in (members.get("joined") or {}):
+            return True
+        state = await self._api.state(room, "m.room.member", user)
+        if not state or state.get("membership") != "invite":
             await self._invite(room, user)
         return True
 

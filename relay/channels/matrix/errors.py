@@ -16,6 +16,8 @@ from relay.channels.errors import error_from_code, error_table, requested_delay
 
 _TOKEN = "give Relay the access token of a logged-in user"  # noqa: S105 - no token
 _ADDRESS = "check homeserver in the config: it is the address of the client-server API"
+NO_ACCESS_ERRORS = ("M_FORBIDDEN", "M_NOT_FOUND")
+"""The user is not in the room or may not do this there, or there is no such room or thing."""
 ROOM_HINT = "invite the bot, or check the id (room settings, Advanced)"
 
 ERRORS = error_table(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from relay.channels.base import DeliveryError, KeyValueStore, Misconfigured, RetryLater
 from relay.channels.matrix.client import MatrixApi
-from relay.channels.matrix.errors import ROOM_HINT
+from relay.channels.matrix.errors import NO_ACCESS_ERRORS, ROOM_HINT
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _ALIAS_RETRY_DELAY = 300.0  # seconds, after an alias could not be resolved
 _UPGRADE_TTL = 10 * 365 * 24 * 3600.0  # seconds
 _MAX_UPGRADES = 20  # of one room
 _MAX_SERVERS = 10  # to join a room through
-_CANNOT_JOIN_ERRORS = ("M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN")
+_CANNOT_JOIN_ERRORS = (*NO_ACCESS_ERRORS, "M_UNKNOWN")
 _ROOM_ID_PATTERN = re.compile(r"![^\s\x00-\x1f\x7f-\x9f]{1,254}")
 _NEW_ROOM = "put the id of the room to post to into the config"
 
@@ -64,7 +64,7 @@ class RoomUpgrades:
         return place
 
     async def _replacement(self, place: Place) -> Place | None:
-        event = await _state_event(self._api, place.id, "m.room.tombstone")
+        event = await self._api.state(place.id, "m.room.tombstone", format="event")
         if event is None:
             match await self._stored(place):
                 case ["valid", str(known), *servers]:
@@ -85,13 +85,13 @@ class RoomUpgrades:
     async def _verify(self, old: Place, new: Place, *, joins: bool) -> None:
         is_valid = await self._verdict(old, new)
         if is_valid is None:
-            create = await _state_event(self._api, new.id, "m.room.create")
+            create = await self._api.state(new.id, "m.room.create", format="event")
             if not create and not joins:
                 return
             is_new_member = not create
             if is_new_member:
                 await self._join_replacement(old, new)
-                create = await _state_event(self._api, new.id, "m.room.create")
+                create = await self._api.state(new.id, "m.room.create", format="event")
             if not create:
                 raise RetryLater("answer", f"the homeserver returned no first event of {new.id}")
             is_valid = _predecessor(create) == old.id  # for ever: a room's first event
@@ -213,16 +213,6 @@ async def join(api: MatrixApi, place: Place) -> None:
             raise
         text = f"the homeserver can't join {place.id} through its servers: {ROOM_HINT}"
         raise RetryLater(error.reason, f"{text} ({error.detail})", error.retry_after) from None
-
-
-async def _state_event(api: MatrixApi, room: str, kind: str) -> dict[str, Any] | None:
-    """Empty where there is none; None where the bot may not read the room's state."""
-    try:
-        return await api.call("GET", "rooms", room, "state", kind, "", format="event")
-    except DeliveryError as error:
-        if error.reason not in ("M_FORBIDDEN", "M_NOT_FOUND"):
-            raise
-        return None if error.reason == "M_FORBIDDEN" else {}
 
 
 def _predecessor(create: dict[str, Any]) -> object:
