@@ -39,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 23_970
+MAX_PACKAGE_LINES = 23_979
 
 
 def imports(path: Path) -> set[str]:

@@ -175,7 +175,10 @@ def _problem(
         case "value_error":
             rule = str(details["ctx"]["error"])
         case "tuple_type":
-            rule = 'must be a list, such as ["…"]'
+            is_table = isinstance(details["input"], dict)
+            rule = (
+                f"must be a list: write [[{path}]]" if is_table else 'must be a list, such as ["…"]'
+            )
         case "too_short":
             rule = "must not be empty"
         case "bool_type":

@@ -129,7 +129,8 @@ class EmailChannel:
         return [address for key, address in addresses.items() if key not in known]
 
     async def check(self) -> list[Finding]:
-        return await collect(self._check(), f"Mail through {self._smtp.host}")
+        server = f"{self._smtp.host}, port {self._smtp.server_port}"
+        return await collect(self._check(), f"Mail through {server}")
 
     async def _check(self) -> AsyncIterator[Finding]:
         """Start a mail up to its recipients, then reset the session."""
