@@ -28,6 +28,7 @@ from relay.logs import configure_logging
 from relay.penpot.selection import Selection
 from relay.store import store_at
 from relay.store.base import Store
+from relay.store.records import DELIVERY_STATES, EVENT_STATES
 from relay.sync.webhooks import WebhookFix, webhook_problems
 
 CONFIG = click.option(
@@ -262,7 +263,7 @@ def events(event: str | None) -> None:
 @click.option("--team", help="Only events of this team.")
 @click.option(
     "--state",
-    type=click.Choice(["stored", "fanned-out", "ignored", "unreadable", "waiting", "sent", "dead"]),
+    type=click.Choice([*EVENT_STATES, *DELIVERY_STATES]),
     help="Only events in this state, or with a delivery in this state.",
 )
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
@@ -280,8 +281,8 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
         _echo(f"{queue} stopped at {_utc(since)}: {why}", err=True)
     for queue, letters in dead.items():
         _echo(f"{queue}, at {_utc(letters.last_at)}: {describe(letters)}", err=True)
-    for team, (since, why) in off.items():
-        _echo(f"{team}, since {_utc(since)}: {why}", err=True)
+    for key, (since, why) in off.items():
+        _echo(f"{key}, since {_utc(since)}: {why}", err=True)
     if not entries:
         click.echo("no such events" if team or state else "no events yet", err=True)
     for entry in entries:

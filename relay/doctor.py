@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Collection
-from datetime import UTC, datetime
 
 import httpx
 
@@ -32,7 +31,7 @@ from relay.proxy_variables import through_proxy
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
-from relay.sync.silence import check_silence
+from relay.sync.silence import check_silence, utc
 from relay.sync.webhooks import WebhookFix, check_listing, check_webhook, lists_old_secret
 
 GENERAL_SUBJECTS = frozenset({"config", "store", "templates", "penpot"})
@@ -73,11 +72,11 @@ async def examine(
                 yield "templates", Finding(True, "no problems")
         async for finding in _check_addresses(config.penpot):
             yield "penpot", finding
-        if config.penpot.access_token is None and store is not None:
+        if config.penpot.access_token is None:
             for team in config.teams:
                 async for finding in _check_old_secret(config, store, team, None):
                     yield team, finding
-        if config.penpot.access_token is not None:
+        else:
             penpot = PenpotClient(config.penpot.call_url, config.penpot.access_token.reveal())
             opened.push_async_callback(penpot.close)
             token = await _check_token(penpot)
@@ -150,7 +149,7 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
         text = "fix the cause, then `relay resend --dead`, or `relay dismiss --dead`"
         yield queue, Finding(False, f"{describe(letters)}: {text}")
     if state is not None and state.value:
-        text = f"the service has paused its lookups since {_utc(state.at)}: {state.value}"
+        text = f"the service has paused its lookups since {utc(state.at)}: {state.value}"
         yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
 
 
@@ -225,7 +224,7 @@ async def _check_webhooks(
             if finding.ok and store is not None:
                 finding = await check_silence(config, penpot, store, team, id_) or finding
             yield team, finding, fix
-            if store is not None and len(config.teams[team].secret) > 1:
+            if len(config.teams[team].secret) > 1:
                 is_listed = await lists_old_secret(config, penpot, team, id_)
                 async for finding in _check_old_secret(config, store, team, is_listed):
                     yield team, finding, None
@@ -234,12 +233,18 @@ async def _check_webhooks(
 
 
 async def _check_old_secret(
-    config: Config, store: Store, team: str, is_listed: bool | None
+    config: Config, store: Store | None, team: str, is_listed: bool | None
 ) -> AsyncIterator[Finding]:
     """``is_listed``: whether Penpot lists a webhook with it; None if that is not known."""
+    if store is None:
+        return
     for secret in config.teams[team].secret[1:]:
-        use = await store.get_value(use_key(team, secret))
-        last = f"last call: {_utc(use.at)}" if use else "never called"
+        try:
+            use = await store.get_value(use_key(team, secret))
+        except StoreUnavailable as error:
+            yield Finding(False, f"can't read when its old secret was used: {error}")
+            continue
+        last = f"last call: {utc(use.at)}" if use else "never called"
         if is_listed:
             advice = "delete it there as soon as the webhook with the current secret is on"
             yield Finding(True, f"Penpot lists a webhook with the old secret ({last}): {advice}")
@@ -249,10 +254,6 @@ async def _check_old_secret(
             check = "" if is_listed is False else ", if Penpot lists no webhook with it"
             advice = f"remove it from teams.{team}.secret{check}"
             yield Finding(True, f"warning: the old secret is unused ({last}): {advice}")
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 async def _check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list[Finding]:

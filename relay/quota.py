@@ -99,7 +99,8 @@ class Quota:
     async def _report_free(self, free: int, total: int) -> None:
         if free < min(MIN_FREE_BYTES, total // 10) and await self._is_new("disk/free"):
             size = _in_megabytes(free)
-            log.error("the disk of the store is almost full: %s are free", size)
+            advice = "free some of it, or set a shorter store.retention"
+            log.error("the disk of the store is almost full, %s are free: %s", size, advice)
             teams = self._config.teams
             for team in [team for team in teams if teams[team].alerts_to] or teams:
                 await self._notify(team, "disk", size)
@@ -112,7 +113,10 @@ class Quota:
                 log.warning("team %s: its events are accepted again", team)
             size = _in_megabytes(self._limits[team])
             if is_new := await self._is_new(f"disk/share/{team}"):
-                log.error("team %s: events are refused, its share of %s is used up", team, size)
+                text = (
+                    "team %s: events are refused, its share of %s is used up: set a larger max_disk"
+                )
+                log.error(text, team, size)
                 await self._notify(team, "share", size)
             if is_new or not is_used_up:
                 self._poll_comments(team)

@@ -31,6 +31,7 @@ from relay.doctor import apply_fix, examine
 from relay.intake import use_key
 from relay.penpot.api import PenpotClient
 from relay.store.postgres import PostgresStore
+from relay.store.records import StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from relay.sync.webhooks import WebhookFix
 from tests.channels import builders
@@ -484,6 +485,27 @@ async def test_a_secret_is_changed_step_by_step(tmp_path: Path) -> None:
         assert found[0].endswith("teams.acme.secret, if Penpot lists no webhook with it")
         found, _ = await team_findings(before)
         assert not any("old secret" in text for text in found)
+
+
+async def test_a_store_that_fails_meanwhile_ends_no_other_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_store: SqliteStore, _key: str) -> None:
+        raise StoreUnavailable("disk I/O error")
+
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    await store.close()
+    with StandIn() as penpot:
+        config = team_config(penpot, tmp_path)
+        secrets = (Secret(NEW_SECRET), Secret("a-secret-of-24-characters"))
+        team = config.teams["acme"].model_copy(update={"secret": secrets})
+        settings = PenpotSettings(url=penpot.url)
+        config = config.model_copy(update={"penpot": settings, "teams": {"acme": team}})
+        monkeypatch.setattr(SqliteStore, "get_value", fail)
+        findings = [item async for item in examine(config)]
+    text = "can't read when its old secret was used: disk I/O error"
+    assert ("acme", Finding(False, text)) in findings
 
 
 async def test_a_webhook_that_two_teams_list_is_a_problem_until_team_id_decides(

@@ -74,7 +74,8 @@ async def test_only_a_team_over_its_share_is_refused(
     assert await house.notices("rnd") == []
     assert house.polled == ["acme"]
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert lines == ["team acme: events are refused, its share of 1 MB is used up"]
+    advice = "set a larger max_disk"
+    assert lines == [f"team acme: events are refused, its share of 1 MB is used up: {advice}"]
     text = house.metrics.text().decode()
     assert "relay_store_bytes 2e+07" in text
     assert "relay_store_free_bytes 6e+10" in text

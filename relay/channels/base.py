@@ -63,6 +63,9 @@ class MemoryKeyValueStore:
         self._values[key] = value
 
 
+MAX_REQUESTED_DELAY = 24 * 3600.0  # seconds; a server that asks for more is called then
+
+
 def short_hash(text: str) -> str:
     """For a key, so that the store does not hold the text itself."""
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -13,12 +13,12 @@ from functools import partial
 from math import isnan
 
 from relay.bounded_http import UnusableAnswer
-from relay.channels.base import DeliveryError, Misconfigured, RetryLater
+from relay.channels.base import MAX_REQUESTED_DELAY, DeliveryError, Misconfigured, RetryLater
 
 ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 """By a server's error code: the kind of error, and a sentence for a person."""
 
-MAX_RETRY_DELAY = 24 * 3600.0  # seconds
+DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
 # OpenSSL's, for bytes that are no TLS record. It has no name for "not TLS".
 _PLAIN_PORT_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
@@ -68,9 +68,14 @@ def error_from_code(
     return kind(code, f"{sentence} ({more})" if more else sentence, retry_after)
 
 
+def one_line(text: str) -> str:
+    """Without what a reader may take for a line end, and without other control characters."""
+    return _BLANKS_PATTERN.sub(" ", text).strip()
+
+
 def redact(text: str, secret: str) -> str:
     """A server's text on one line of at most 300 characters, without the secret."""
-    text = _BLANKS_PATTERN.sub(" ", text.replace(secret, "***") if secret else text).strip()
+    text = one_line(text.replace(secret, "***") if secret else text)
     return text if len(text) <= 300 else text[:299] + "…"
 
 
@@ -105,7 +110,7 @@ def _seconds_until(value: str) -> float | None:
         except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
             return None
         seconds = (date - datetime.now(UTC)).total_seconds()
-    return None if isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_DELAY)
+    return None if isnan(seconds) else min(max(seconds, 0.0), MAX_REQUESTED_DELAY)
 
 
 def error_from_status(status: int, server: str, retry_after: float | None = None) -> DeliveryError:

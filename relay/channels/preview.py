@@ -6,18 +6,17 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from relay.messages.document import parse, to_text
+from relay.messages.document import SCHEMES, parse, to_text
 from relay.messages.escape import safe_url
 from relay.messages.message import Message
 
 # A terminal executes control characters; a message needs only its line ends.
 _CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-_SCHEMES = ("http://", "https://", "mailto:")
 
 
 def link(url: object, inner: str) -> Markup:
     """A link to a new window; only its text if channels would not follow the URL's scheme."""
-    address = safe_url(url, _SCHEMES) if isinstance(url, str) else ""
+    address = safe_url(url, SCHEMES) if isinstance(url, str) else ""
     if not address:
         return Markup("{}").format(inner)
     return Markup('<a href="{}" target="_blank" rel="noopener noreferrer nofollow">{}</a>').format(

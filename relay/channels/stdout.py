@@ -48,7 +48,9 @@ class StdoutChannel:
         try:
             await _in_thread(lambda: _print(text))
         except (OSError, ValueError) as error:
-            raise RetryLater("output", "standard output is closed or full") from error
+            raise RetryLater(
+                "output", "standard output is closed or full: free it, or restart Relay"
+            ) from error
         return Receipt(key)
 
     async def check(self) -> list[Finding]:

@@ -42,18 +42,18 @@ class Alerts:
     async def is_alert(self, event_id: int) -> bool:
         return await self._store.problems.is_alert(event_id)
 
-    async def move_on(self, queue: str, delivery_ids: Sequence[int] | None = None) -> bool:
-        """Move these waiting alerts, or all, from a queue that fails to a later one of the team;
-        False where none works. Raises ``LeaseLost``."""
+    async def move_on(self, queue: str) -> None:
+        """Move the waiting alerts of a queue that fails to the next one. Raises ``LeaseLost``."""
+        if target := await self.next_queue(queue):
+            alerts = await self._store.problems.waiting_alerts(queue)
+            await self._store.problems.move(alerts, queue, target)
+
+    async def next_queue(self, queue: str) -> str | None:
+        """The queue of the team to which alerts go that ``queue`` does not send: a later one, so
+        that none comes back; None where none works."""
         queues = self._queues.get(queue.partition("/")[0], ())
         later = queues[queues.index(queue) + 1 :] if queue in queues else queues
-        target = await self._first_working(later)
-        if target is None:
-            return False
-        if delivery_ids is None:
-            delivery_ids = await self._store.problems.waiting_alerts(queue)
-        await self._store.problems.move(delivery_ids, queue, target)
-        return True
+        return await self._first_working(later)
 
     async def _first_working(self, queues: Iterable[str]) -> str | None:
         for queue in queues:

@@ -5,12 +5,15 @@ import random
 import time
 from collections.abc import Callable
 
-from relay.channels.base import DeliveryError
+from relay.channels.base import MAX_REQUESTED_DELAY, DeliveryError
 from relay.store.records import Delivery
 
 FIRST_RETRY_DELAY = 1.0  # seconds
 MAX_RETRY_DELAY = 60.0  # seconds, unless a server asks for more
-MIN_REQUESTED_DELAY, MAX_REQUESTED_DELAY = 1.0, 24 * 3600.0  # seconds
+MIN_REQUESTED_DELAY = 1.0  # seconds
+STORE_RETRY_DELAY = 1.0  # seconds
+SHARED_POLL_INTERVAL = 2.0
+"""Seconds between two polls where replicas share the store, and another may have lost a lease."""
 
 
 def retry_delay(failures: int, requested: float | None = None) -> float:

@@ -1,5 +1,6 @@
 """Digests: combines the waiting messages of a queue that is behind."""
 
+import logging
 import sys
 import uuid
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from relay.delivery.notices import notice_variables
+from relay.channels.base import Permanent
+from relay.delivery.notices import NoticeRenderer, notice_variables
 from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blocks, length, parse
 from relay.messages.escape import Markdown, escape
 from relay.messages.message import Message
@@ -15,6 +17,8 @@ from relay.messages.templates import RenderResult, Templates
 from relay.messages.turns import CONVERSIONS
 from relay.store.base import Store
 from relay.store.records import Delivery
+
+log = logging.getLogger(__name__)
 
 READ_BATCH_SIZE = 32  # deliveries
 MAX_DIGEST_SIZE = 20  # messages
@@ -100,6 +104,17 @@ def _structure(document: Document) -> int:
     inlines = [part for block in paragraphs for part in block.inlines]
     texts = sum(len(part.text) + len(part.url) for part in inlines if isinstance(part, Text))
     return texts + _BLOCK_LENGTH * len(blocks) + _INLINE_LENGTH * len(inlines)
+
+
+async def build(notices: NoticeRenderer, deliveries: Sequence[Delivery]) -> Message:
+    """The digest of these deliveries. Raises ``Permanent`` where a bug prevents it, so that they
+    are sent one by one."""
+    try:
+        messages = [Message.loads(delivery.message) for delivery in deliveries]
+        return await notices.run(messages[-1].team, partial(combine, messages=messages))
+    except Exception as error:
+        log.exception("a digest of %d deliveries of %s", len(deliveries), deliveries[0].queue)
+        raise Permanent("bug", type(error).__name__) from error
 
 
 def combine(templates: Templates, messages: Sequence[Message]) -> RenderResult:

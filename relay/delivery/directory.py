@@ -18,6 +18,7 @@ from relay.delivery.alerts import Alerts
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
 from relay.penpot.records import TeamRecord
 from relay.store.base import Store
+from relay.store.records import ValueChange
 
 if TYPE_CHECKING:  # httpx is only loaded where there is a token
     from relay.penpot.api import PenpotClient
@@ -172,12 +173,14 @@ class TeamDirectory:
         return await self.verified(team)
 
     async def _report(self, team: str, listed: list[TeamRecord], detail: str) -> None:
-        """Once for the same teams. Only the log names them: members of one may read the notice."""
+        """Once for the same teams, as soon as a channel works. Only the log names them: members of
+        one may read the notice."""
         if self._store is None or self._alerts is None:
             return
         key, ids = f"listed-in/{team}", ",".join(sorted(record.id for record in listed))
         entry = await self._store.get_value(key)
-        if ids == (entry.value if entry else ""):
+        change = ValueChange(key, entry.value if entry else "", ids)
+        if ids == change.before:
             return
         if ids:
             names = ", ".join(f"{record.id} ({record.name})" for record in listed)
@@ -187,8 +190,9 @@ class TeamDirectory:
                 team, names, detail, team,
             )  # fmt: skip
             problem = {"detail": detail, "reason": ""}
-            await self._alerts.send(team, LISTED_TWICE, problem=problem)
-        await self._store.put_value(key, ids)
+            await self._alerts.send(team, LISTED_TWICE, change, problem=problem)
+        else:
+            await self._store.put_value(key, ids)
 
 
 def _key(team: str) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from relay.delivery.backoff import pause
+from relay.delivery.backoff import SHARED_POLL_INTERVAL, STORE_RETRY_DELAY, pause
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queues import QueueManager
 from relay.delivery.routing import Planner
@@ -38,11 +38,9 @@ LOAD_DELAY = 0.02  # seconds between two events while intake is under load
 LOOK_DELAY = 0.01  # seconds between two searches for teams, while others are processed
 LOOKUPS_DELAY = 0.05
 """Seconds between two reads of a team's new events, while it waits for the lookups of others."""
-SHARED_POLL_INTERVAL = 2.0  # seconds between two polls where replicas share the store
 POLL_INTERVAL = 30.0
 """Seconds where no other replica stores events: intake may report an error for an event that was
 stored after all."""
-STORE_RETRY_DELAY = 1.0  # seconds
 
 
 class FanOut:

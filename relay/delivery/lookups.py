@@ -18,12 +18,14 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
 
+from relay.delivery.backoff import STORE_RETRY_DELAY
 from relay.metrics import Metrics
 from relay.penpot.client import (
     ALL,
     CallBudget,
     CallPolicy,
     CircuitBreaker,
+    PenpotBehindLogin,
     PenpotBusy,
     PenpotError,
     PenpotRefused,
@@ -70,6 +72,10 @@ NAMES_TTL = 24 * 3600.0
 """Seconds after which a team's people and projects are looked up again: no event reports that a
 person was renamed, and an event of a project may have been missed."""
 _DAILY = (MEMBERS, PROJECTS)
+_REFUSED_ADVICE = (
+    ". Create an access token in Penpot (Your account, Access tokens), set penpot.access_token and "
+    "restart Relay; `relay doctor` checks the token"
+)
 PENPOT_STATE_KEY = "penpot"
 """Key of the stored value from which `relay doctor` reports whether Penpot answers."""
 
@@ -368,13 +374,12 @@ class Lookups:
         if method == ALL:
             self._set_state(str(error))
         if isinstance(error, PenpotRefused):
+            is_token = not isinstance(error, PenpotBehindLogin)
+            text = (
+                f"Penpot refuses the access token: {error}{_REFUSED_ADVICE}" if is_token else error
+            )
             if not self._is_refused:
-                log.error(
-                    "Penpot refuses the access token: %s. Create an access token in Penpot (Your "
-                    "account, Access tokens), set penpot.access_token and restart Relay; "
-                    "`relay doctor` checks the token. Until then messages have the known names.",
-                    error,
-                )
+                log.error("%s. Until then messages have the known names.", text)
             self._is_refused = True
         elif is_first:
             log.warning("lookup failed, messages are sent with the known names: %s", error)
@@ -397,7 +402,9 @@ class Lookups:
                 await self._store.put_value(PENPOT_STATE_KEY, state)
             except StoreUnavailable as error:
                 log.warning("the store can't write Penpot's state: %s", error)
-            self._stored_state = state
+                await asyncio.sleep(STORE_RETRY_DELAY)
+            else:
+                self._stored_state = state
 
 
 async def _results(

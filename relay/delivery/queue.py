@@ -29,6 +29,7 @@ from relay.delivery.attempts import (
 )
 from relay.delivery.backoff import (
     MAX_RETRY_DELAY,
+    STORE_RETRY_DELAY,
     FailureCounter,
     RateLimiter,
     RetryTimer,
@@ -36,7 +37,7 @@ from relay.delivery.backoff import (
     retry_delay,
 )
 from relay.delivery.dead import DeadLetterReports
-from relay.delivery.digest import DigestPlanner, combine
+from relay.delivery.digest import DigestPlanner, build
 from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
@@ -57,8 +58,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-STORE_RETRY_DELAY = 1.0  # seconds
-
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
@@ -66,6 +65,16 @@ class QueueSettings:
     pace: float | None = None  # messages per minute; None: the server's documented rate
     has_threads: bool = False
     digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message that the server has accepted."""
+
+    receipt: str = ""
+    thread: str = ""  # in Penpot, if it is a thread in the channel too
+    title: str = ""
+    reached: bool = True  # whether the server was called, which shows that the queue works
 
 
 class _Stopped(Exception):
@@ -190,7 +199,8 @@ class ChannelQueue:
         delivery = deliveries[0]
         expires_in = delivery.created_at + self._context.retention - time.time()
         if expires_in < 0 and self._context.clock_is_trusted():
-            await self._mark_dead(delivery, "expired", "waited longer than the retention")
+            error = Permanent("expired", "waited longer than the retention")
+            await self._mark_dead(delivery, error)
             return True
         interruptions = self._attempts.interruptions(delivery)
         if interruptions >= MAX_INTERRUPTIONS:
@@ -210,7 +220,16 @@ class ChannelQueue:
         is_risky = interruptions >= MIN_ALONE_INTERRUPTIONS
         try:
             async with self._context.alone if is_risky else contextlib.nullcontext():
-                return await self._send(deliveries)
+                return await self._attempt(deliveries)
+        finally:
+            self._send_started = None
+
+    async def _attempt(self, deliveries: Sequence[Delivery]) -> bool:
+        """As ``_deliver``. What the server has accepted never counts as failed, whatever follows:
+        it would be sent again."""
+        delivery = deliveries[0]
+        try:
+            sent = await self._send(deliveries)
         except _Stopped:
             return False
         except NoAddress as error:
@@ -222,6 +241,9 @@ class ChannelQueue:
         except Exception as error:  # a bug in a channel must not cost the message
             log.exception("queue %s: delivery %d", self.name, delivery.id)
             return await self._fail(deliveries, RetryLater("bug", type(error).__name__))
+        if sent is not None:
+            await self._mark_sent(deliveries, sent)
+        return sent is not None
 
     async def _wait(self, delivery: Delivery, seconds: float) -> None:
         """Wait without polling the store: ``update_head`` reports changes of the delivery."""
@@ -231,15 +253,14 @@ class ChannelQueue:
             await pause(seconds, self._woken)
         self._waiting_for = None
 
-    async def _send(self, deliveries: Sequence[Delivery]) -> bool:
-        """Send a message and store its receipt; False when it stays waiting. Raises what the
-        channel raises."""
+    async def _send(self, deliveries: Sequence[Delivery]) -> _Sent | None:
+        """None when the message stays waiting. Raises what the channel raises."""
         delivery = deliveries[0]
         await self._throttle()
         await self._attempts.begin(delivery)
         message = Message.loads(delivery.message)
         if delivery.digest:
-            message = await self._build_digest(deliveries)
+            message = await build(self._context.notices, deliveries)
         thread_id = self._thread_id(message)
         thread = await self._store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None:
@@ -248,50 +269,37 @@ class ChannelQueue:
         self._require_may_send()
         self._send_started = time.monotonic()
         if message.change is None:
-            return await self._post(deliveries, message, thread, picture)
+            return await self._post(delivery, message, thread, picture)
         outcome = await self._edit(delivery, message, thread, picture)
         if outcome.fallback is None:
-            await self._mark_sent(deliveries, reached=outcome.reached)
-            return True
+            return _Sent(reached=outcome.reached)
         message = outcome.fallback if thread is None else outcome.fallback.in_thread()
-        return await self._post(deliveries, message, thread, None)
+        return await self._post(delivery, message, thread, None)
 
     def _thread_id(self, message: Message) -> str:
         """The message's comment thread, if it is a thread in the channel too."""
         return message.thread if self._settings.has_threads and message.to is None else ""
 
-    async def _build_digest(self, deliveries: Sequence[Delivery]) -> Message:
-        """Raises ``Permanent`` where a bug prevents it, so that its members are sent one by one."""
-        try:
-            messages = [Message.loads(delivery.message) for delivery in deliveries]
-            work = partial(combine, messages=messages)
-            return await self._context.notices.run(messages[-1].team, work)
-        except Exception as error:  # a bug must not hold up the queue
-            log.exception("queue %s: a digest of %d deliveries", self.name, len(deliveries))
-            raise Permanent("bug", type(error).__name__) from error
-
     async def _post(
         self,
-        deliveries: Sequence[Delivery],
+        delivery: Delivery,
         message: Message,
         thread: ThreadReceipts | None,
         picture: Picture | None,
-    ) -> bool:
-        delivery, (channel, _) = deliveries[0], self._open()
+    ) -> _Sent | None:
+        channel, _ = self._open()
         reply_to = ReplyTo(thread.root, thread.last, thread.title) if thread else None
+        key = delivery.digest or delivery.key
         try:
-            receipt = await channel.send(
-                message, delivery.digest or delivery.key, reply_to, picture
-            )
+            receipt = await channel.send(message, key, reply_to, picture)
         except ThreadNotFound as error:
             if thread is None:
                 raise
             text = "queue %s: delivery %d starts its thread again: %s"
             log.warning(text, self.name, delivery.id, error)
             await self._store.delete_thread(self.name, message.thread)
-            return False
-        await self._mark_sent(deliveries, receipt.id, self._thread_id(message), message.title)
-        return True
+            return None
+        return _Sent(receipt.id, self._thread_id(message), message.title)
 
     async def _edit(
         self,
@@ -310,23 +318,18 @@ class ChannelQueue:
         self._edited.pop(delivery.id)
         return outcome
 
-    async def _mark_sent(
-        self,
-        deliveries: Sequence[Delivery],
-        receipt: str = "",
-        thread_id: str = "",
-        title: str = "",
-        *,
-        reached: bool = True,
-    ) -> None:
-        """``reached``: whether the server was called, which shows that the queue works."""
-        delivery, took = deliveries[0], self._elapsed()
+    async def _mark_sent(self, deliveries: Sequence[Delivery], sent: _Sent) -> None:
+        delivery, took, next_id = deliveries[0], self._elapsed(), self._next_id()
         ids = [member.id for member in deliveries]
-        thread = {"queue": self.name, "thread": thread_id, "title": title}
-        next_id = self._next_id()
-        await self._write(
-            self._store.mark_sent, ids, receipt, **thread, seconds=took, next_id=next_id
-        )
+        mark = partial(self._store.mark_sent, ids, seconds=took, next_id=next_id)
+        try:
+            thread = {"queue": self.name, "thread": sent.thread, "title": sent.title}
+            await self._write(mark, sent.receipt, **thread)
+        except LeaseLost:
+            raise
+        except Exception:  # a receipt that can't be stored must not cause a second message
+            log.exception("queue %s: the receipt of delivery %d", self.name, delivery.id)
+            await self._write(mark, "")
         self._attempts.ended(next_id)
         self._failures.succeeded()
         self._context.changed(member.event_id for member in deliveries)
@@ -337,7 +340,7 @@ class ChannelQueue:
         else:
             text = "queue %s: delivery %d of event %d sent"
             log.info(text, self.name, delivery.id, delivery.event_id)
-        if reached:
+        if sent.reached:
             await self._write(self._health.succeeded)
 
     async def _fail(self, deliveries: Sequence[Delivery], error: DeliveryError) -> bool:
@@ -352,14 +355,12 @@ class ChannelQueue:
                 return False
             self._health.answered()
             if not await self._hand_on(delivery, error):
-                await self._mark_dead(delivery, error.reason, error.detail)
+                await self._mark_dead(delivery, error)
             return True
-        attempts = delivery.attempts + 1
         wait = retry_delay(self._failures.failed(delivery, error), error.retry_after)
-        was_stopped = self._health.is_stopped
-        level = logging.DEBUG if was_stopped else logging.WARNING
+        level = logging.DEBUG if self._health.is_stopped else logging.WARNING
         text = "queue %s: delivery %d failed (%s), attempt %d, next in %.0f s"
-        log.log(level, text, self.name, delivery.id, error, attempts, wait)
+        log.log(level, text, self.name, delivery.id, error, delivery.attempts + 1, wait)
         next_at = time.time() + wait
         self._timer.start(delivery.id, next_at, wait)
         took = self._elapsed()
@@ -375,10 +376,16 @@ class ChannelQueue:
         is_alert = await self._write(self._alerts.is_alert, delivery.event_id)
         if not is_alert or error.reason == "interrupted":  # it would end the process there as well
             return False
+        target = await self._write(self._alerts.next_queue, self.name)
+        if target is None:
+            return False
+        log.warning("queue %s: alert %d goes to %s: %s", self.name, delivery.id, target, error)
         took = self._elapsed()
         await self._write(self._store.mark_failed, delivery.id, str(error), 0.0, seconds=took)
         self._attempts.ended()
-        return await self._write(self._alerts.move_on, self.name, [delivery.id])
+        await self._write(self._store.problems.move, [delivery.id], self.name, target)
+        self._context.changed([delivery.event_id])
+        return True
 
     async def _skip(self, delivery: Delivery, error: DeliveryError) -> bool:
         log.info("queue %s: delivery %d is skipped: %s", self.name, delivery.id, error)
@@ -388,15 +395,14 @@ class ChannelQueue:
         self._metrics.skipped(self.name, error.reason)
         return True
 
-    async def _mark_dead(self, delivery: Delivery, reason: str, detail: str) -> None:
+    async def _mark_dead(self, delivery: Delivery, error: DeliveryError) -> None:
         self._edited.pop(delivery.id, None)
-        error = f"{reason}: {detail}" if detail else reason
         log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
         took = self._elapsed()
-        await self._write(self._store.mark_dead, delivery.id, error, seconds=took)
+        await self._write(self._store.mark_dead, delivery.id, str(error), seconds=took)
         self._attempts.ended()
         self._context.changed([delivery.event_id])
-        self._metrics.dead(self.name, reason)
+        self._metrics.dead(self.name, error.reason)
         await self._write(self._dead_letters.report, self.name)
 
     def _next_id(self) -> int:
@@ -423,8 +429,7 @@ class ChannelQueue:
 
     def _elapsed(self) -> float:
         """Seconds since the current send started; 0 where none did."""
-        started, self._send_started = self._send_started, None
-        return 0.0 if started is None else time.monotonic() - started
+        return 0.0 if self._send_started is None else time.monotonic() - self._send_started
 
     async def _write(
         self, write: Callable[P, Awaitable[T]], *values: P.args, **named: P.kwargs

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from relay.delivery.backoff import pause
+from relay.delivery.backoff import SHARED_POLL_INTERVAL, STORE_RETRY_DELAY, pause
 from relay.delivery.dead import DeadLetterReports
 from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
 from relay.store.base import Store
@@ -37,10 +37,7 @@ class StoredKeyValues:
 
 
 POLL_INTERVAL = 5.0  # seconds between two polls for deliveries that another process put back
-SHARED_POLL_INTERVAL = 2.0
-"""Seconds, where several replicas share the store and one may have lost its queues."""
 MAX_COUNT_RATIO = 0.01  # of the time may be spent on counting waiting deliveries
-STORE_RETRY_DELAY = 1.0  # seconds
 
 
 class QueueManager:
@@ -138,5 +135,7 @@ class QueueManager:
         except StoreUnavailable as error:
             log.warning("queue %s waits for the store: %s", name, error)
             await pause(STORE_RETRY_DELAY, self._stop)
+        except Exception:  # a bug; ``run`` starts the queue again
+            log.exception("queue %s", name)
         finally:
             del self._tasks[name]

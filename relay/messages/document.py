@@ -90,7 +90,7 @@ Document: TypeAlias = tuple[Block, ...]
 LeafBlock: TypeAlias = Paragraph | Heading | CodeBlock | Rule
 
 _MAX_CACHED_LENGTH = 16_384  # characters
-_SCHEMES = ("http://", "https://", "mailto:")
+SCHEMES = ("http://", "https://", "mailto:")
 _MAX_NESTING_DEPTH = 50  # of quotes, lists and links; the parser drops deeper content
 ELLIPSIS = "…"
 _MAX_CLUSTER_LENGTH = 64  # code points; longer sequences of marks occur only in hostile text
@@ -187,7 +187,7 @@ def _parts(tokens: Sequence[Token]) -> Iterator[Inline]:
                 address = str(token.attrGet("href") or "")
                 is_mention = address.startswith(PROFILE_SCHEME)
                 profile = address.removeprefix(PROFILE_SCHEME) if is_mention else ""
-                style = replace(style, url=safe_url(address, _SCHEMES), profile=profile)
+                style = replace(style, url=safe_url(address, SCHEMES), profile=profile)
             case "link_close":
                 style = replace(style, url="", profile="")
             case "hardbreak":
@@ -199,7 +199,7 @@ def _parts(tokens: Sequence[Token]) -> Iterator[Inline]:
                     yield replace(style, text=text, code=True)
             case "image":
                 alt = "".join(child.content for child in token.children or ())
-                url = style.url or safe_url(str(token.attrGet("src") or ""), _SCHEMES)
+                url = style.url or safe_url(str(token.attrGet("src") or ""), SCHEMES)
                 if alt or url:
                     yield replace(style, text=alt or url, url=url)
             case _ if token.content:

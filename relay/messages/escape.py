@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 _ESCAPES = str.maketrans({character: f"\\{character}" for character in punctuation})
 _ESCAPED_PATTERN = re.compile(r"\\([!-/:-@\[-`{-~])")
+ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")  # a character that Markdown would read as another
 _SPACES_PATTERN = re.compile("[ \x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 # Overrides and isolates reorder the text around them; marks (U+200E, U+200F, U+061C) do not.

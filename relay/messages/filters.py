@@ -7,6 +7,7 @@ from itertools import groupby
 
 from relay.messages.document import ELLIPSIS, parse, shorten, to_text
 from relay.messages.escape import (
+    ENTITY_PATTERN,
     Markdown,
     Run,
     as_text,
@@ -22,7 +23,6 @@ MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
 _MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
 _LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")
 
 
 def link(text: object, url: object = None) -> Markdown:
@@ -36,7 +36,7 @@ def link(text: object, url: object = None) -> Markdown:
     target = safe_url(readable(getattr(text, "url", "") if url is None else url))
     if not (label and target):
         return label
-    return Markdown(f"[{label}](<{_ENTITY_PATTERN.sub('&amp;', target)}>)")
+    return Markdown(f"[{label}](<{ENTITY_PATTERN.sub('&amp;', target)}>)")
 
 
 def quote(text: object, length: int = 10_000) -> Markdown:

@@ -44,7 +44,8 @@ _WAITING_ALERTS_SQL = (
     " AND queue = $1 AND waiting.digest = '' AND content_type = '' ORDER BY waiting.id LIMIT $2"
 )
 _MOVE_SQL = (
-    "UPDATE relay.deliveries SET queue = $3, key = new.next_key, attempts = 0, next_at = 0"
+    "UPDATE relay.deliveries SET queue = $3, key = new.next_key, attempts = 0, next_at = 0,"
+    " created_at = $4"
     " FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
     " WHERE id = new.delivery AND state = 'waiting'"
 )
@@ -146,7 +147,7 @@ class Problems:
 
         def work() -> Steps[None]:
             yield from self._engine.require_lease(queue_lease(queue))
-            yield Statement(_MOVE_SQL, (target,), rows)
+            yield Statement(_MOVE_SQL, (target, time.time()), rows)
             yield from self._engine.notify_queues({target})
 
         await self._engine.write(work)

@@ -37,7 +37,7 @@ async def check_silence(
     activity = await _comment(penpot, team_id, since) or await _file(penpot, team_id, since)
     if not activity:
         return None
-    last = f"its last call ({_utc(called_at)})" if called_at else "the beginning, without any call"
+    last = f"its last call ({utc(called_at)})" if called_at else "the beginning, without any call"
     causes = _causes(config)
     if not since:
         text = "its webhook in Penpot exists and is on, but has not called yet"
@@ -83,7 +83,7 @@ async def _comment(penpot: PenpotClient, team_id: str, since: float) -> str:
         if _newest([instant(row.modified_at)], since, 0.0):
             times += [comment.created_at for comment in await penpot.comments(row.id) or ()]
     at = _newest(times, since, COMMENT_DELAY)
-    return f"a comment ({_utc(at)})" if at else ""
+    return f"a comment ({utc(at)})" if at else ""
 
 
 async def _file(penpot: PenpotClient, team_id: str, since: float) -> str:
@@ -94,7 +94,7 @@ async def _file(penpot: PenpotClient, team_id: str, since: float) -> str:
     for project in projects[-MAX_PROJECT_COUNT:]:
         times += [file.modified_at for file in await penpot.project_files(project.id) or ()]
     at = _newest(times, since, FILE_DELAY)
-    return f"a changed file ({_utc(at)})" if at else ""
+    return f"a changed file ({utc(at)})" if at else ""
 
 
 def _newest(times: Iterable[datetime | None], since: float, delay: float) -> float:
@@ -104,5 +104,6 @@ def _newest(times: Iterable[datetime | None], since: float, delay: float) -> flo
     return max((at for at in seconds if since < at <= until), default=0.0)
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """``seconds`` since 1970."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,5 +1,6 @@
 """Delivery errors that have the same cause in every channel."""
 
+import re
 import socket
 import ssl
 import time
@@ -11,7 +12,8 @@ import pytest
 from multidict import CIMultiDict
 
 from relay.channels.base import Misconfigured, RetryLater
-from relay.channels.errors import error_from_exception, error_from_status
+from relay.channels.email import errors as email_errors
+from relay.channels.errors import ErrorTable, error_from_exception, error_from_status
 from relay.channels.matrix import errors as matrix_errors
 from relay.channels.slack import errors as slack_errors
 from relay.config.settings import AnyChannel
@@ -33,6 +35,22 @@ OPENERS: dict[str, Callable[[str], AnyChannel]] = {
 }
 KINDS = sorted(OPENERS)
 HTTP = ["hook", "matrix", "slack"]
+
+
+NEXT_STEP_PATTERN = re.compile(
+    r"\b(?:add|allow|ask|check|configure|create|enable|give|install|invite|log in|set|update"
+    r"|upgrade)\b"
+)
+
+
+@pytest.mark.parametrize("table", [slack_errors.ERRORS, matrix_errors.ERRORS])
+def test_what_a_person_can_fix_names_the_next_step(table: ErrorTable) -> None:
+    sentences = {sentence for kind, sentence in table.values() if kind is Misconfigured}
+    sentences |= {
+        meaning.sentence for meaning in email_errors._MEANINGS if meaning.kind is Misconfigured
+    }
+    assert len(sentences) >= 20
+    assert [each for each in sentences if not NEXT_STEP_PATTERN.search(each)] == []
 
 
 def short_waits(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:

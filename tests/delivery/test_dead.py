@@ -157,6 +157,11 @@ async def test_a_person_without_an_address_is_skipped_and_not_dead(house: House)
     assert skipped in metrics
     assert "relay_send_failures_total{" not in metrics
 
+    house.sink.refusals = [missing]
+    await house.put([comment(3)])
+    await house.settled()
+    assert not house.queues._queues["acme/a"].is_sending
+
     await house.store.resend([deliveries[1].id])
     await house.settled()
     assert house.sink.taken[-1][1].title == "T1"

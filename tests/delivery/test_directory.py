@@ -8,6 +8,7 @@ import pytest
 
 from relay.config.secret import Secret
 from relay.config.settings import ServerSettings, TeamSettings
+from relay.delivery.alerts import stop_key
 from relay.delivery.directory import REVIEW_KEY, TeamDirectory
 from relay.delivery.lookups import FactCache
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
@@ -274,6 +275,18 @@ async def test_a_list_that_can_not_be_read_for_a_while_repeats_no_report(
         with pytest.raises(PenpotUnexpected):
             await search(on)
         fix()
+        on.clock.now += 7200
+        assert await search(on) == ""
+        assert len(await on.messages()) == 1
+
+
+async def test_a_report_waits_for_a_channel_that_works(penpot: StandIn, tmp_path: Path) -> None:
+    async with stage(penpot, tmp_path) as on:
+        list_in_other_team(on, on.hook())
+        await on.store.put_value(stop_key("acme/log"), "not_in_channel")
+        assert await search(on) == ""
+        assert await on.messages() == []
+        await on.store.put_value(stop_key("acme/log"), "")
         on.clock.now += 7200
         assert await search(on) == ""
         assert len(await on.messages()) == 1

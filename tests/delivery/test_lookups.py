@@ -38,6 +38,7 @@ from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import queue_context
 from tests.penpot.standin import TOKEN, Fault, StandIn
 from tests.penpot.world import Comment, File, Project, Thread, Webhook
+from tests.servers.loopback import Answer
 from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -592,6 +593,19 @@ async def test_a_refused_token_is_logged_once_and_so_is_the_recovery(
     assert again[0].levelno == logging.INFO
 
 
+async def test_a_login_in_front_of_penpot_is_not_logged_as_a_refused_token(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = Answer(b"<html>Please log in</html>", 401, "text/html")
+    house.penpot.faults["*"] = Fault(answer=page)
+    house.start()
+    await house.render(body("create-comment/plain"))
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "The token is not the cause" in error.getMessage()
+    assert "refuses the access token" not in error.getMessage()
+    assert "Create an access token" not in error.getMessage()
+
+
 async def test_retry_after_is_respected(house: House) -> None:
     house.penpot.faults["*"] = Fault(status=429, times=1)  # with Retry-After: 30
     house.start()
@@ -671,6 +685,26 @@ async def test_the_store_has_the_state_of_penpot(house: House) -> None:
     house.start()
     await house.render(body("create-comment/plain", id=NEW))
     await wait_for_state(house, "")
+
+
+async def test_the_state_of_penpot_is_stored_once_the_store_can_be_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise `relay doctor` would report an outage that is over."""
+    monkeypatch.setattr(lookups, "STORE_RETRY_DELAY", 0.05)
+    refusals = [StoreUnavailable("disk full")] * 3
+    put_value = house.store.put_value
+
+    async def refuse(key: str, value: str) -> None:
+        if key == lookups.PENPOT_STATE_KEY and refusals:
+            raise refusals.pop()
+        await put_value(key, value)
+
+    monkeypatch.setattr(house.store, "put_value", refuse)
+    house.start()
+    await house.render(body("create-comment/plain"))
+    await wait_for_state(house, "")
+    assert refusals == []
 
 
 async def wait_for_state(house: House, value: str) -> None:

@@ -16,6 +16,7 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.delivery import queue as queue_module
+from relay.delivery.health import QueueHealth
 from relay.messages.message import Picture
 from relay.store.records import StoreUnavailable
 from tests.delivery.scripted import House
@@ -223,6 +224,41 @@ async def test_an_unavailable_store_does_not_repeat_a_send(
     await house.settled()
     assert house.titles("a") == ["first", "second"]
     assert failures == []
+
+
+async def test_a_receipt_that_can_not_be_stored_does_not_repeat_a_send(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = house.store.mark_sent
+
+    async def failing(delivery_ids: list[int], receipt: str, **where: str) -> None:
+        if receipt:
+            raise ValueError("a bug")
+        await sent(delivery_ids, receipt, **where)
+
+    monkeypatch.setattr(house.store, "mark_sent", failing)
+    await house.put("a", "first", "second")
+    await house.settled()
+    assert house.titles("a") == ["first", "second"]
+    assert [delivery.state for delivery in await house.deliveries()] == ["sent", "sent"]
+
+
+async def test_a_bug_after_a_send_does_not_repeat_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def failing(_health: QueueHealth) -> None:
+        monkeypatch.undo()
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(QueueHealth, "succeeded", failing)
+    await house.put("a", "first", "second")
+    house.queues.wake(["a"])
+    await house.until(lambda: "a bug" in caplog.text)
+    house.queues.wake(["a"])  # as ``QueueManager.run`` does every few seconds
+    await house.settled()
+    assert house.titles("a") == ["first", "second"]
+    states = [(delivery.state, delivery.attempts) for delivery in await house.deliveries()]
+    assert states == [("sent", 1), ("sent", 1)]
 
 
 async def test_a_receipt_is_stored_during_stop_though_the_store_was_unavailable(

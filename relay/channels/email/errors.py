@@ -22,11 +22,10 @@ from aiosmtplib import (
 )
 
 from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
-from relay.channels.errors import error_from_exception, redact
+from relay.channels.errors import DOUBT_TIMEOUT, error_from_exception, redact
 
 _SERVER = "the mail server"
 _PLAIN = 'or set smtp.tls to "starttls" (port 587) or, in a network that is safe, "none"'
-_DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
 _MAX_REPLY_LENGTH = 2000  # characters that are searched
 
 # Not a part of an IP address or a longer number.
@@ -60,7 +59,7 @@ _ENCRYPTION = _Meaning.of(
 )
 _LOGIN_REFUSED = _Meaning.of(
     Misconfigured,
-    "refuses username or password",
+    "refuses username or password: check smtp.username and smtp.password",
     r"auth\w*.{0,20} (?:fail|unsuccessful|credentials invalid|rejected|data\b)"
     r"|(?:invalid|bad|incorrect|wrong) (?:login|credential|user ?name|password|auth)"
     r"|(?:username|password).{0,25} (?:not accepted|incorrect|wrong|expired|required|invalid)"
@@ -210,7 +209,7 @@ def _error_from_reply(error: SMTPResponseException, secret: str, state: str) -> 
     kind, sentence = _meaning(error)
     about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
     detail = f"{_SERVER} {sentence}{state} ({redact(f'{about}{error.message}', secret)})"
-    give_up_after = _DOUBT_TIMEOUT if sentence in (_UNKNOWN, _FOR_NOW) else None
+    give_up_after = DOUBT_TIMEOUT if sentence in (_UNKNOWN, _FOR_NOW) else None
     return kind(str(error.code), detail, give_up_after=give_up_after)
 
 
@@ -249,4 +248,4 @@ def _meaning(error: SMTPResponseException) -> tuple[type[DeliveryError], str]:
             return _LOGIN_REFUSED[:2]
         case SMTPSenderRefused():
             return _SENDER[:2]
-    return Misconfigured, "refuses the connection"
+    return Misconfigured, "refuses the connection: check smtp.host and smtp.port"

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
 from relay.channels.email.headers import address_header, fold, text_header
+from relay.channels.errors import one_line
 from relay.messages.document import (
     Block,
     Document,
@@ -36,8 +37,6 @@ _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
 _MAX_NAME_LENGTH = 100
 _MAX_TEXT_LENGTH = 100_000
 
-# A header is one line; this is everything that a mail program may read as a line end.
-_BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _CONTROLS_PATTERN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # The ASCII forms that every server accepts (RFC 5321, 4.1.2: Dot-string and Domain).
 _LOCAL_PART_PATTERN = re.compile(
@@ -132,7 +131,7 @@ def _hash(key: str) -> str:
 
 def _line(text: str) -> str:
     """Text for a header."""
-    return _BLANKS_PATTERN.sub(" ", _clean(text)).strip()
+    return one_line(_clean(text))
 
 
 def _clean(text: str) -> str:

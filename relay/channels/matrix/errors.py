@@ -5,8 +5,14 @@ https://spec.matrix.org/latest/client-server-api/#standard-error-response
 
 from collections.abc import Mapping
 
-from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
-from relay.channels.errors import MAX_RETRY_DELAY, error_from_code, error_table, requested_delay
+from relay.channels.base import (
+    MAX_REQUESTED_DELAY,
+    DeliveryError,
+    Misconfigured,
+    Permanent,
+    RetryLater,
+)
+from relay.channels.errors import error_from_code, error_table, requested_delay
 
 _TOKEN = "give Relay the access token of a logged-in user"  # noqa: S105 - no token
 _ADDRESS = "check homeserver in the config: it is the address of the client-server API"
@@ -35,11 +41,11 @@ ERRORS = error_table(
             ),
             "M_GUEST_ACCESS_FORBIDDEN": f"a guest can't post: {_TOKEN}",
             "M_CONSENT_NOT_GIVEN M_TERMS_NOT_SIGNED": (
-                "the user must accept the homeserver's terms first"
+                "the user must accept the homeserver's terms first: log in with a client"
             ),
             "M_FORBIDDEN": "the user is not in the room or may not post there: invite it",
             "M_NOT_FOUND": f"the homeserver does not know the room: {ROOM_HINT}",
-            "M_BAD_ALIAS": "the room's alias points to no room",
+            "M_BAD_ALIAS": f"the room's alias points to no room: {ROOM_HINT}",
             "M_INCOMPATIBLE_ROOM_VERSION M_UNSUPPORTED_ROOM_VERSION": (
                 "the homeserver does not support the room's version: upgrade it"
             ),
@@ -68,7 +74,7 @@ def error_from_answer(
     milliseconds = fields.get("retry_after_ms")  # beside the header, or instead of it
     if isinstance(milliseconds, int | float):
         # Bounded before the division: an integer of JSON may be too large for a float.
-        delays.append(str(min(max(milliseconds, 0), MAX_RETRY_DELAY * 1000) / 1000))
+        delays.append(str(min(max(milliseconds, 0), MAX_REQUESTED_DELAY * 1000) / 1000))
     retry_after = requested_delay(headers, *delays)
     code, more = fields.get("errcode"), str(fields.get("error") or "")
     table, server = _NOT_FOUND_ERRORS if status == 404 else ERRORS, "the homeserver"

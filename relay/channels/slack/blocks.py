@@ -40,7 +40,7 @@ from relay.messages.document import (
     to_text,
 )
 from relay.messages.environments import OverrideFormat
-from relay.messages.escape import collapse, without_surrogates
+from relay.messages.escape import ENTITY_PATTERN, collapse, without_surrogates
 from relay.messages.message import Message
 
 Json: TypeAlias = dict[str, Any]
@@ -74,7 +74,6 @@ _CLOSING_PUNCTUATION = "?!.,:;*_~'"  # as GitHub's Markdown, which leaves it out
 
 # What has a meaning in the Markdown of Mattermost, Rocket.Chat and the like: emphasis, code,
 # headings, and the lines that make a heading or a table of the line before.
-_ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")
 _MARKDOWN_PATTERN = re.compile(
     r"[`*]|~(?=~)|(?<=~)~|(?<![^\W_])_|_(?![^\W_])|\\(?=[!-/:-@\[-`{-~])|^#(?=[# ])"
     r"|(?<=[^\n]\n)[-=|:](?=[-=|: ]*$)",
@@ -205,7 +204,7 @@ def defused(text: str) -> str:
         parts += [_defused_words(text[position:start]), text[start:end].replace("@", "%40")]
         position = end
     parts.append(_defused_words(text[position:]))
-    text = _ENTITY_PATTERN.sub("&amp;", "".join(parts))
+    text = ENTITY_PATTERN.sub("&amp;", "".join(parts))
     return text.replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -16,7 +16,7 @@ from relay.channels.base import (
     RetryLater,
     ThreadNotFound,
 )
-from relay.channels.errors import error_from_code, error_table, requested_delay
+from relay.channels.errors import DOUBT_TIMEOUT, error_from_code, error_table, requested_delay
 
 _TOKEN = "give Relay a working bot token (xoxb-…) of the Slack app"  # noqa: S105 - no token
 _HOOK = "create a new webhook in the Slack app and put its URL into the config"
@@ -42,11 +42,11 @@ _TOKEN_OR_APP = {
     "no_permission": "the token may not post here: add chat:write, invite the bot",
     "access_denied app_access_restricted enterprise_is_restricted send_on_behalf_not_allowed "
     "two_factor_setup_required ekm_access_denied": f"the app may not post: {_POLICY}",
-    "team_access_not_granted team_not_found": "the app is not installed in this workspace",
+    "team_access_not_granted team_not_found": "install the app in this workspace",
     "method_deprecated deprecated_endpoint": "Slack removed this method: update Relay",
 }
 _CHANNEL = {
-    "channel_not_found": "Slack has no such channel, or it is private and the bot is not in it",
+    "channel_not_found": "Slack has no such channel, or it is private: check it, invite the bot",
     "not_in_channel": "the bot is not in the channel: invite it with /invite",
     "is_archived channel_is_archived is_inactive": (
         "the channel is archived: unarchive it or configure another one"
@@ -62,8 +62,8 @@ _WEBHOOK = {
     "no_service no_service_id no_active_hooks invalid_token no_team": (
         f"the webhook is disabled, removed or wrong: {_HOOK}"
     ),
-    "team_disabled": "the workspace is no longer active",
-    "user_not_found": "the webhook's recipient does not exist",
+    "team_disabled": f"the workspace is no longer active: {_HOOK}",
+    "user_not_found": f"the webhook's recipient does not exist: {_HOOK}",
 }
 _MESSAGE = {
     "msg_too_long": "the message is too long",
@@ -100,7 +100,6 @@ ERRORS = error_table(
 )
 CONTENT_STATUSES = frozenset({400, 413, 422})
 """What hosts other than Slack answer to a message that they do not accept, and to a wrong URL."""
-_DOUBT_TIMEOUT = 3600.0  # seconds
 REFUSED_CONTENT_ERRORS = frozenset(
     {
         *(f"http-{status}" for status in CONTENT_STATUSES),
@@ -135,4 +134,4 @@ def error_from_other_host(status: int, server: str) -> DeliveryError:
     if status == 413:
         return Permanent(reason, f"{server} refuses a message of this size")
     text = f"{server} answered {status}: it refuses the message, or does not know the webhook"
-    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=_DOUBT_TIMEOUT)
+    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=DOUBT_TIMEOUT)
