@@ -34,7 +34,12 @@ async def run(*, stay: bool) -> None:
         channel = {"name": "demo", "type": DEFAULT_KIND, "events": ["*"]}
         team = {"secret": secrets.token_urlsafe(24), "channels": [channel]}
         config = Config.model_validate(
-            {"store": {"url": f"sqlite:///{folder}/relay.db"}, "teams": {"acme": team}}
+            {
+                "server": {"port": hook.getsockname()[1]},  # for the inspector's commands
+                "admin": {"port": admin.getsockname()[1]},
+                "store": {"url": f"sqlite:///{folder}/relay.db"},
+                "teams": {"acme": team},
+            }
         )
         listening = server(config)
         serving = asyncio.create_task(listening.serve(sockets=[admin, hook]))

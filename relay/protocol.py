@@ -15,6 +15,12 @@ log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 16 * 1024  # also of a chunked body's trailers
 MAX_HEADER_COUNT = 100
+_FOREIGN_STARTS = {  # of what is no HTTP, but a proxy or a URL that is set up wrongly
+    b"\x16\x03": "TLS at a port for plain HTTP: call http://, or the proxy that ends TLS.",
+    b"PROXY ": "The PROXY protocol is not supported: disable it in the proxy.",
+    b"\r\n\r\n\0\r\nQUIT\n": "The PROXY protocol is not supported: disable it in the proxy.",
+    b"PRI * HTTP/2.0": "HTTP/2 is not supported: let the proxy call HTTP/1.1.",
+}
 MAX_PIPELINED_COUNT = 16  # requests that wait for the response of the one before
 FEED_BYTES = 4096  # parsed at once, so that few requests are built ahead
 HEAD_TIMEOUT = 10.0  # seconds
@@ -239,7 +245,8 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._parse_without_upgrade(piece[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(400, "Invalid HTTP request received.")
+            reasons = (text for start, text in _FOREIGN_STARTS.items() if piece.startswith(start))
+            self._refuse(400, next(reasons, "Invalid HTTP request received."))
         else:
             if self._stalled_bytes > MAX_HEAD_BYTES:
                 self._refuse(400, "The request's head or trailer is too large.")

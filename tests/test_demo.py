@@ -73,6 +73,9 @@ def test_the_demo_runs_in_a_terminal_until_ctrl_c(tmp_path: Path) -> None:
         page = httpx.get(address).text
         assert "Landing page, autumn" in page
         assert page.count("mark sent") >= len(CATALOGUE)
+        (port,) = set(re.findall(r"http://127\.0\.0\.1:(\d+)/hooks/", output))
+        event = httpx.get(f"{address.removesuffix('/inspector')}/inspector/events/1").text
+        assert f"http://localhost:{port}/hooks/acme/$SECRET" in event
         demo.send_signal(signal.SIGINT)
         assert demo.wait(10) == 0
         with contextlib.suppress(OSError):  # Linux raises it once no process has the terminal open

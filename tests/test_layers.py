@@ -16,6 +16,7 @@ MODULES = {
 }
 EVERYBODY = {
     "relay", "relay.errors", "relay.bounded_http", "relay.proxy_variables", "relay.proxy_transport",
+    "relay.tls_variables",
 }  # fmt: skip
 """What any module may import: they import nothing of the package but each other."""
 VALUES = {"relay.config.types", "relay.config.secret"}
@@ -23,6 +24,7 @@ LAYERS: dict[str, set[str]] = {
     "relay.errors": set(),
     "relay.bounded_http": set(),
     "relay.proxy_variables": set(),
+    "relay.tls_variables": set(),
     "relay.proxy_transport": set(),
     "relay.config.types": {"relay.config.secret"},
     "relay.config.secret": set(),
@@ -39,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 23_999
+MAX_PACKAGE_LINES = 24_090
 
 
 def imports(path: Path) -> set[str]:

@@ -484,6 +484,22 @@ def test_a_new_connection_replaces_the_oldest_without_an_accepted_request() -> N
         assert refusals == {"all connections in use": 2}
 
 
+@pytest.mark.parametrize(
+    ("start", "text"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"TLS at a port for plain HTTP"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"The PROXY protocol is not supported"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", b"The PROXY protocol is not supported"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HTTP/2 is not supported"),
+    ],
+)
+def test_what_a_wrong_setup_sends_is_named(start: bytes, text: bytes) -> None:
+    with serving(Echo()) as port:
+        answer = exchange(port, start + b"POST / HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert text in answer
+
+
 def test_refusals_are_logged_together(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -491,7 +507,7 @@ def test_refusals_are_logged_together(
     with serving(Echo()) as port:
         for _ in range(50):
             with contextlib.suppress(ConnectionError):
-                exchange(port, b"\x16\x03\x01\r\n\r\n")
+                exchange(port, b"\x16\x02\x01\r\n\r\n")
         wait_until(lambda: "refused" in caplog.text, 10)
         time.sleep(0.2)
     lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]

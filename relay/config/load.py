@@ -24,6 +24,7 @@ from relay.config.secret import Secret, SecretSources, copying_error
 from relay.config.settings import Config
 from relay.errors import RelayError
 from relay.proxy_variables import ProxyVariables
+from relay.tls_variables import tls_problems
 
 _NO_CONFIG_RULE = (
     "does not exist: create it, name a file with --config or RELAY_CONFIG, or set RELAY_SECRET "
@@ -78,7 +79,8 @@ def load(
     details.sort(key=lambda error: {"unread": 0, "rule": 2}.get(error["type"], 1))
     problems += [_problem(error, names, file, raw) for error in details]
     if secrets:  # the command may open connections
-        problems += [f"environment: {text}" for text in ProxyVariables(environ).problems]
+        found = [*ProxyVariables(environ).problems, *tls_problems(environ)]
+        problems += [f"environment: {text}" for text in found]
     if problems:
         if file == "environment":
             problems = [explain_empty(problem, environ) for problem in problems]
@@ -175,7 +177,10 @@ def _problem(
         case "value_error":
             rule = str(details["ctx"]["error"])
         case "tuple_type":
-            rule = 'must be a list, such as ["…"]'
+            is_table = isinstance(details["input"], dict)
+            rule = (
+                f"must be a list: write [[{path}]]" if is_table else 'must be a list, such as ["…"]'
+            )
         case "too_short":
             rule = "must not be empty"
         case "bool_type":

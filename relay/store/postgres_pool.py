@@ -29,6 +29,7 @@ CONNECTION_TIMEOUT = 2.5
 """Seconds to get a connection, and for each statement; Penpot's timeout is 4."""
 STEP_TIMEOUT = 3600.0  # seconds; a step of the schema can rewrite a large table
 MODE_PROBES_COUNT = 5
+_ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})  # the second stores all bytes as they are
 _LOCK_SCHEMA_SQL = "SELECT pg_advisory_xact_lock(7305884302)"  # an arbitrary number of Relay's own
 _SETTINGS = {
     # the answer 204 promises that an event is on disk, whatever the database's own setting
@@ -58,8 +59,8 @@ class PostgresPool:
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def prepare(self, *, service: bool) -> None:
-        """Check the pooler's mode and the schema; the service creates or upgrades it. Raises
-        ``StoreUnusable``."""
+        """Check the pooler's mode, the encoding, and the schema, which the service creates or
+        upgrades. Raises ``StoreUnusable``."""
         schema, place = postgres_schema(), f"the schema relay in {self.place}"
         with self._usable():
             if not self._url.transaction_mode:
@@ -67,6 +68,12 @@ class PostgresPool:
             async with self._connected(STEP_TIMEOUT) as connection, connection.transaction():
                 await connection.execute(f"SET LOCAL statement_timeout = '{STEP_TIMEOUT:.0f}s'")
                 await connection.execute(_LOCK_SCHEMA_SQL)
+                encoding = await connection.fetchval("SHOW server_encoding")
+                if encoding not in _ENCODINGS:
+                    raise StoreUnusable(
+                        f"{self.place} has the encoding {encoding}, which lacks most characters: "
+                        "create a database with ENCODING 'UTF8' TEMPLATE template0"
+                    )
                 steps = schema.upgrade(place) if service else schema.require(place)
                 await run(connection, steps)
 
@@ -170,12 +177,24 @@ class PostgresPool:
             raise StoreUnavailable("PostgreSQL: the store is closed")
         with available(self._url.secrets):
             async with self._pool.acquire(timeout=CONNECTION_TIMEOUT) as connection:
-                if not self._url.transaction_mode:
-                    yield connection
-                    return
-                async with connection.transaction():
-                    await connection.execute(_set_sql("LOCAL"))
-                    yield connection
+                try:
+                    async with self._set_up_again(connection):
+                        yield connection
+                except asyncpg.ReadOnlySQLTransactionError:
+                    # The server is now a standby, or was one when the connection began. Only a new
+                    # connection reaches its successor.
+                    await self._pool.expire_connections()
+                    raise
+
+    @contextlib.asynccontextmanager
+    async def _set_up_again(self, connection: "PoolConnectionProxy[Any]") -> AsyncIterator[None]:
+        """In transaction mode, where settings last for a transaction."""
+        if not self._url.transaction_mode:
+            yield
+            return
+        async with connection.transaction():
+            await connection.execute(_set_sql("LOCAL"))
+            yield
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:

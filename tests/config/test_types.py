@@ -16,6 +16,10 @@ CASES = {
         CHANNEL + 'type = "stdout"\nevents = "comments"',
         ['teams.acme.channels.a.events = "comments": must be a list, such as ["…"]'],
     ),
+    "a table in place of a list of tables": (
+        TEAM + '[teams.acme.channels]\nname = "a"',
+        ["teams.acme.channels = {…}: must be a list: write [[teams.acme.channels]]"],
+    ),
     "wrong type": (
         TEAM + '[server]\nport = "8080"',
         ['server.port = "8080": must be a valid integer'],

@@ -67,9 +67,9 @@ def test_the_config_validates_its_keys_and_rules(tmp_path: Path) -> None:
 
     assert isinstance(settings, FileSettings)
     assert settings.edit_mode == "in-place"
-    key = "teams.acme.channels[0]"
+    key = "teams.acme.channels.file"
     assert problems(tmp_path, team + broken) == [
-        f"{key}.edits = \"x\": must be '', 'in-place', 'messages' or 'none'",
+        f'{key}.edits = "x": must be "", "in-place", "messages" or "none"',
         f"{key}.key = ***: must be printable ASCII without spaces: check that it was copied "
         "completely",
         f"{key}.pth: unknown key; did you mean path?",

@@ -77,6 +77,46 @@ async def test_a_read_only_database_is_unavailable(
         await store.accept(event(2))
 
 
+async def test_connections_that_stay_read_only_are_replaced(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover, with sessions of the former primary that nobody ends."""
+    monkeypatch.setattr("relay.store.postgres.ACCEPT_TIMEOUT", 0.5)
+    async with replica(url) as store:
+        for pool in (store.pool, store.intake_pool):
+            async with pool.connection() as connection:
+                await connection.execute("SET default_transaction_read_only = on")
+        with pytest.raises(StoreUnavailable, match="in a read-only transaction"):
+            await store.put_value("key", "value")
+        await store.put_value("key", "value")
+        await store.accept(event(1))
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_an_encoding_that_lacks_characters_is_refused(url: str, encoding: str) -> None:
+    admin = await asyncpg.connect(url)
+    database = await admin.fetchval("SELECT current_database()")
+    other = f"{database}_{encoding.lower()}"
+    await admin.execute(
+        f"CREATE DATABASE {other} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    )
+    store = store_at(url.replace(database, other, 1))
+    try:
+        if encoding == "SQL_ASCII":
+            await store.open()
+            await store.put_value("key", "\N{CHEESE WEDGE} \u0395\u03bb")
+            stored = await store.get_value("key")
+            assert stored is not None
+            assert stored.value == "\N{CHEESE WEDGE} \u0395\u03bb"
+        else:
+            with pytest.raises(StoreUnusable, match=r"has the encoding LATIN1, .* ENCODING 'UTF8'"):
+                await store.open()
+    finally:
+        await store.close()
+        await admin.execute(f"DROP DATABASE {other} WITH (FORCE)")
+        await admin.close()
+
+
 async def test_missing_privileges_are_unavailable(url: str) -> None:
     async with replica(url) as store:
         with pytest.raises(StoreUnavailable, match="permission denied for schema relay"):

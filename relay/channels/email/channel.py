@@ -129,7 +129,8 @@ class EmailChannel:
         return [address for key, address in addresses.items() if key not in known]
 
     async def check(self) -> list[Finding]:
-        return await collect(self._check(), f"Mail through {self._smtp.host}")
+        server = f"{self._smtp.host}, port {self._smtp.server_port}"
+        return await collect(self._check(), f"Mail through {server}")
 
     async def _check(self) -> AsyncIterator[Finding]:
         """Start a mail up to its recipients, then reset the session."""
@@ -196,9 +197,19 @@ class EmailChannel:
             await smtp.ehlo()
         if self._smtp.username:
             if not smtp.supported_auth_methods:
-                text = "the mail server does not offer a login: remove username, or use TLS"
-                raise Misconfigured("auth", text)
+                raise Misconfigured("auth", self._no_login(smtp))
             await smtp.login(self._smtp.username, self._secret)
+
+    def _no_login(self, smtp: SMTP) -> str:
+        """Why there is no method to log in, and what to do."""
+        if smtp.server_auth_methods:
+            offered = redact(" ".join(smtp.server_auth_methods), self._secret)
+            return (
+                f"the mail server offers only logins that Relay does not have ({offered}): enable "
+                "SMTP AUTH with a password there, or send through another server"
+            )
+        hint = "" if self._tls else ", or use TLS"
+        return f"the mail server does not offer a login: remove username{hint}"
 
     async def _add_recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
         """Return the refusals that the mail does not wait for. Raises one that it waits for, or

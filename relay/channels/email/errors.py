@@ -121,6 +121,13 @@ _MEANINGS = (
         r"|you are not allowed to send|too many recipients this",
         "1.90 4.5 7.13 7.501 7.502 7.503 7.705",
     ),
+    _Meaning.of(
+        Misconfigured,  # sent in parts, a mail whose second part fails would be sent again
+        "accepts fewer recipients per mail: use the address of a mailing list, or several channels",
+        r"too many recipients(?! (?:this|per|from|received|attempts|in))"
+        r"|(?:maximum|limit)\b.{0,25}\brecipients\b.{0,15}\b(?:reached|exceed)",
+        "5.3",
+    ),
     _LOGIN_REFUSED,
     _LOGIN_REQUIRED,
     _Meaning.of(

@@ -267,6 +267,14 @@ async def test_check_reports_a_wrong_password_and_a_refused_sender(mail_server: 
     assert "check sender in the config" in await findings(builders.email(picky.port))
 
 
+async def test_a_server_without_a_login_that_relay_has_is_named(mail_server: Start) -> None:
+    modern = mail_server(replies={"EHLO": "250-relay.test\r\n250 AUTH XOAUTH2 OAUTHBEARER"})
+    found = await findings(builders.email(modern.port, login=True))
+    assert "only logins that Relay does not have (xoauth2 oauthbearer): enable" in found
+    without = await findings(builders.email(mail_server().port, login=True))
+    assert "does not offer a login: remove username, or use TLS" in without
+
+
 async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -> None:
     server = mail_server()
     body = "\r\n.\r\nMAIL FROM:<evil@example.com>\r\n.\n.\r.\n"

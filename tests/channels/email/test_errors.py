@@ -121,6 +121,13 @@ RCPT 550 "You are not allowed to send email"
 RCPT 550 5.1.1 <a@example.net>... penpot@example.com has sent to too many recipients this hour
 DATA 550 5.1.90 Your message can't be sent because you've reached your daily limit
 """
+RECIPIENTS = """
+RCPT 452 4.5.3 Error: too many recipients
+RCPT 452 4.5.3 Your message has too many recipients. For more information regarding Google's limits
+RCPT 452 too many recipients
+RCPT 552 5.5.3 Maximum limit of 50 recipients reached
+RCPT 550 5.5.3 RESOLVER.ADR.RecipLimit; too many recipients
+"""
 HOST = """
 RCPT 554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org
 MAIL 550 that IP address is not allowed to send
@@ -147,6 +154,8 @@ DATA 554 5.2.2 mailbox full
 AUTH 454 4.7.0 Temporary authentication failure: Connection lost to authentication server
 DATA 454 Throttling failure: Maximum sending rate exceeded.
 RCPT 450 4.1.1 <a@example.net>: Recipient address rejected: unverified address
+RCPT 450 Too many recipient attempts
+RCPT 452 4.5.3 Recipients belong to multiple regions ATTR38
 DATA 451 4.3.0 Error: queue file write error
 EHLO 421 4.3.2 System shutting down
 """
@@ -200,6 +209,7 @@ MEANINGS = [
     (SENDER, Misconfigured, "refuses the sender: check sender"),
     (HELO, Misconfigured, "refuses the name in EHLO: set smtp.hello"),
     (ACCOUNT, Misconfigured, "paused or over its quota"),
+    (RECIPIENTS, Misconfigured, "accepts fewer recipients per mail"),
     (HOST, Misconfigured, "refuses this host's IP address"),
     (ENCRYPTION, Misconfigured, "requires encryption: set smtp.tls"),
     (LATER, RetryLater, ""),

@@ -24,14 +24,14 @@ CASES = {
     "path": (
         MATRIX.replace("m.example.org", "m.example.org/_matrix/client/v3") + 'room = "#a:b"',
         [
-            'teams.acme.channels[0].homeserver = "https://m.example.org/_matrix/client/v3": '
+            'teams.acme.channels.a.homeserver = "https://m.example.org/_matrix/client/v3": '
             'must end before "/_matrix", such as "https://matrix.example.org"'
         ],
     ),
     "path with a slash": (
         MATRIX.replace("https://m.example.org", "m.example.org/_matrix/") + 'room = "#a:b"',
         [
-            'teams.acme.channels[0].homeserver = "m.example.org/_matrix/": '
+            'teams.acme.channels.a.homeserver = "m.example.org/_matrix/": '
             'must end before "/_matrix", such as "https://matrix.example.org"'
         ],
     ),
@@ -39,7 +39,7 @@ CASES = {
         f"homeserver {value}": (
             MATRIX.replace("https://m.example.org", value) + 'room = "#a:b"',
             [
-                f'teams.acme.channels[0].homeserver = "{value}": must be a web address such as '
+                f'teams.acme.channels.a.homeserver = "{value}": must be a web address such as '
                 '"https://matrix.example.org", or a server name such as "example.org"'
             ],
         )
