@@ -101,11 +101,9 @@ NOTICES: Mapping[str, Notice] = {
 }
 
 
-def notice_variables(
-    name: str, values: Variables, *, team: str = "", url: str = "", at: datetime | None = None
-) -> Variables:
+def notice_variables(name: str, values: Variables, *, team: str = "", url: str = "") -> Variables:
     """``team`` is the team's name in the messages; ``url`` a place in Penpot."""
-    event = Event(name, at=at or datetime.now(UTC), url=url, team=Subject(name=team))
+    event = Event(name, at=datetime.now(UTC), url=url, team=Subject(name=team))
     return event.variables() | dict(values)
 
 

@@ -173,17 +173,17 @@ class PostgresPool:
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[Any]"]:
         """Each statement is a transaction; in transaction mode all of them are one. Raises
         ``StoreUnavailable``."""
-        if self._pool is None:
+        if (pool := self._pool) is None:
             raise StoreUnavailable("PostgreSQL: the store is closed")
         with available(self._url.secrets):
-            async with self._pool.acquire(timeout=CONNECTION_TIMEOUT) as connection:
+            async with pool.acquire(timeout=CONNECTION_TIMEOUT) as connection:
                 try:
                     async with self._set_up_again(connection):
                         yield connection
                 except asyncpg.ReadOnlySQLTransactionError:
                     # The server is now a standby, or was one when the connection began. Only a new
                     # connection reaches its successor.
-                    await self._pool.expire_connections()
+                    await pool.expire_connections()
                     raise
 
     @contextlib.asynccontextmanager
