@@ -50,7 +50,9 @@ class QueueHealth:
     async def waits(self, delivery: Delivery) -> None:
         """The queue waits for the next attempt at this delivery, maybe for hours, because its
         server asked for it."""
-        if self._failing_since is not None and not self.seconds_to_stop:
+        is_due = self._failing_since is not None and not self.seconds_to_stop
+        await self._reason()  # the metric shows a stopped queue also after a restart
+        if is_due:
             await self._stop_if_due(delivery, parsed_error(delivery.error))
 
     def resumes(self, times: AttemptTimes | None) -> None:

@@ -162,6 +162,23 @@ async def test_a_pause_that_the_server_asks_for_delays_no_alert(
     assert len(house.sink.attempted) == 1
 
 
+async def test_a_stopped_queue_that_waits_is_in_the_metric_after_a_restart(house: House) -> None:
+    house.sink.refusals = [Misconfigured("revoked", retry_after=3600.0)]
+    house.sink.open.set()
+    await house.put([comment(0)])
+    house.queues.wake(["acme/a"])
+    await house.alerts(1)
+    await house.queues.stop(1.0)
+    house.metrics = Metrics()
+    house.start()
+    house.queues.wake(["acme/a"])
+    async with asyncio.timeout(20):
+        while 'relay_queue_stopped{queue="acme/a"} 1.0' not in house.metrics.text().decode():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert len(house.sink.attempted) == 1
+    assert len(await house.alerts(1)) == 1
+
+
 async def waiting_error(house: House) -> str:
     waiting = await house.store.waiting_deliveries("acme/a", 1)
     return waiting[0].error if waiting else ""
