@@ -16,33 +16,25 @@ DEAD = "messages-dead"  # name of Relay's own event
 REPORT_INTERVAL = 3600.0  # seconds between two reports about a queue
 
 
-class DeadLetterReports:
-    def __init__(self, store: Store, alerts: Alerts) -> None:
-        self._store = store
-        self._alerts = alerts
-
-    async def report(self, queue: str) -> None:
-        """Report the dead letters that are not reported yet, if a report is due. If no channel of
-        the team works, a later call does. Raises ``StoreUnavailable``."""
-        last = await self._store.get_value(_key(queue))
-        now = time.time()
-        if last is not None and 0 <= now - last.at < REPORT_INTERVAL:
-            return
-        reported_until = float(last.value) if last is not None else 0.0
-        # the clock may have been set back
-        letters = await self._store.problems.unreported(
-            queue, reported_until if reported_until <= now else 0.0
-        )
-        if letters is None:
-            return
-        team, _, name = queue.partition("/")
-        error = parsed_error(letters.last_error)
-        mark = ValueChange(_key(queue), last.value if last else "", repr(letters.last_at))
-        problem = {"detail": error.detail, "reason": error.reason}
-        messages = {"count": letters.number}
-        await self._alerts.send(
-            team, DEAD, mark, queue={"name": name}, messages=messages, problem=problem
-        )
+async def report_dead_letters(queue: str, store: Store, alerts: Alerts) -> None:
+    """Report the dead letters that are not reported yet, if a report is due. If no channel of the
+    team works, a later call does. Raises ``StoreUnavailable``."""
+    last = await store.get_value(_key(queue))
+    now = time.time()
+    if last is not None and 0 <= now - last.at < REPORT_INTERVAL:
+        return
+    reported_until = float(last.value) if last is not None else 0.0
+    # the clock may have been set back
+    since = reported_until if reported_until <= now else 0.0
+    letters = await store.problems.unreported(queue, since)
+    if letters is None:
+        return
+    team, _, name = queue.partition("/")
+    error = parsed_error(letters.last_error)
+    mark = ValueChange(_key(queue), last.value if last else "", repr(letters.last_at))
+    problem = {"detail": error.detail, "reason": error.reason}
+    messages = {"count": letters.number}
+    await alerts.send(team, DEAD, mark, queue={"name": name}, messages=messages, problem=problem)
 
 
 def parsed_error(text: str) -> Permanent:

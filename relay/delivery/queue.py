@@ -36,7 +36,7 @@ from relay.delivery.backoff import (
     pause,
     retry_delay,
 )
-from relay.delivery.dead import DeadLetterReports
+from relay.delivery.dead import report_dead_letters
 from relay.delivery.digest import DigestPlanner, build
 from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
@@ -117,7 +117,6 @@ class ChannelQueue:
         self._store, self._metrics, self._stop = context.store, context.metrics, context.stop
         self._alerts = context.alerts
         self._health = QueueHealth(name, context.alerts, context.store, context.metrics)
-        self._dead_letters = DeadLetterReports(context.store, context.alerts)
         self._attempts = AttemptCounter(name, context.store)
         self._failures = FailureCounter()
         self._timer = RetryTimer()
@@ -403,7 +402,7 @@ class ChannelQueue:
         self._attempts.ended()
         self._context.changed([delivery.event_id])
         self._metrics.dead(self.name, error.reason)
-        await self._write(self._dead_letters.report, self.name)
+        await self._write(report_dead_letters, self.name, self._store, self._alerts)
 
     def _next_id(self) -> int:
         """The delivery whose attempt begins with the result of the current one, so that it costs no

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from relay.delivery.backoff import SHARED_POLL_INTERVAL, STORE_RETRY_DELAY, pause
-from relay.delivery.dead import DeadLetterReports
+from relay.delivery.dead import report_dead_letters
 from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
@@ -52,7 +52,6 @@ class QueueManager:
         self._settings = settings
         self._context = context
         self._store = context.store
-        self._dead_letters = DeadLetterReports(context.store, context.alerts)
         self._stop = context.stop
         self._queues: dict[str, ChannelQueue] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -94,7 +93,7 @@ class QueueManager:
         counts = {queue: letters.number for queue, letters in dead.items()}
         self._context.metrics.set_deliveries(waiting, counts, self._settings)
         for queue in dead.keys() & self._settings.keys():
-            await self._dead_letters.report(queue)
+            await report_dead_letters(queue, self._store, self._context.alerts)
 
     async def stop(self, grace: float) -> None:
         """Give messages that are being sent ``grace`` seconds until their receipts are stored.

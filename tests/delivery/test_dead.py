@@ -7,7 +7,8 @@ import pytest
 
 from relay.channels.base import NoAddress, Permanent
 from relay.delivery import dead as dead_module
-from relay.delivery.dead import DEAD, DeadLetterReports, describe, parsed_error
+from relay.delivery import queue as queue_module
+from relay.delivery.dead import DEAD, describe, parsed_error, report_dead_letters
 from relay.store.problems import DeadLetters
 from relay.store.records import StoreUnavailable
 from tests.delivery.floods import House, comment
@@ -36,8 +37,8 @@ async def age(house: House, seconds: float) -> None:
     )
 
 
-def reports(house: House) -> DeadLetterReports:
-    return DeadLetterReports(house.store, house.queues._context.alerts)
+async def report(house: House) -> None:
+    await report_dead_letters("acme/a", house.store, house.queues._context.alerts)
 
 
 async def test_the_first_dead_letter_is_reported_at_once_and_later_ones_hourly(
@@ -46,19 +47,19 @@ async def test_the_first_dead_letter_is_reported_at_once_and_later_ones_hourly(
     await die(house, 0)
     assert await house.alerts(1) == [ONE]
     await die(house, 1, 2, 3)
-    await reports(house).report("acme/a")
+    await report(house)
     assert len(await house.alerts(1)) == 1
 
     await age(house, dead_module.REPORT_INTERVAL)
-    await reports(house).report("acme/a")
-    await reports(house).report("acme/a")
+    await report(house)
+    await report(house)
     assert await house.alerts(2) == [
         ONE,
         "**3 messages** to **a** could not be delivered, the last one: the mail server refuses "
         f"*spam* (554). {END}",
     ]
     await age(house, dead_module.REPORT_INTERVAL)
-    await reports(house).report("acme/a")
+    await report(house)
     assert len(await house.alerts(2)) == 2
 
 
@@ -71,7 +72,7 @@ async def test_the_service_reports_what_no_queue_has_reported(
         return
 
     await die(house)
-    monkeypatch.setattr(DeadLetterReports, "report", interrupted)
+    monkeypatch.setattr(queue_module, "report_dead_letters", interrupted)
     await die(house, 0, 1)
     monkeypatch.undo()
     assert await house.alerts(0) == []
@@ -90,7 +91,7 @@ async def test_two_replicas_send_one_report(house: House) -> None:
     await house.alerts(1)
     await die(house, 1)
     await age(house, dead_module.REPORT_INTERVAL)
-    await asyncio.gather(*(reports(house).report("acme/a") for _ in range(5)))
+    await asyncio.gather(*(report(house) for _ in range(5)))
     assert len(await house.alerts(2)) == 2
 
 
@@ -130,7 +131,7 @@ async def test_the_only_channel_reports_its_dead_letter_once_it_works(house: Hou
     await die(house)
     await house.put([comment(1)])
     await house.settled()
-    await reports(house).report("acme/a")
+    await report(house)
     await house.settled()
     assert [message.event or message.title for _, message in house.sink.taken] == ["T1", DEAD]
 
