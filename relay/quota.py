@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from relay.config.settings import Config
 from relay.delivery.alerts import Alerts
@@ -97,42 +97,41 @@ class Quota:
         await self._report_refused()
 
     async def _report_free(self, free: int, total: int) -> None:
-        if free < min(MIN_FREE_BYTES, total // 10) and await self._is_new("disk/free"):
-            size = _in_megabytes(free)
-            advice = "free some of it, or set a shorter store.retention"
-            log.error("the disk of the store is almost full, %s are free: %s", size, advice)
-            teams = self._config.teams
-            for team in [team for team in teams if teams[team].alerts_to] or teams:
-                await self._notify(team, "disk", size)
+        if free < min(MIN_FREE_BYTES, total // 10):
+            size, teams = _in_megabytes(free), self._config.teams
+            text = f"the disk of the store is almost full, {size} are free: free some of it, or set"
+            informed = [team for team in teams if teams[team].alerts_to] or teams
+            await self._report(
+                "disk/free", f"{text} a shorter store.retention", informed, "disk", size
+            )
 
     async def _report_refused(self) -> None:
         for team in sorted(self._refused):
             is_used_up = self.is_used_up(team)
+            size = _in_megabytes(self._limits[team])
+            text = f"team {team}: events are refused, its share of {size} is used up: set a larger"
+            key = f"disk/share/{team}"
+            is_new = await self._report(key, f"{text} max_disk", [team], "share", size)
             if not is_used_up:
                 self._refused.discard(team)
                 log.warning("team %s: its events are accepted again", team)
-            size = _in_megabytes(self._limits[team])
-            if is_new := await self._is_new(f"disk/share/{team}"):
-                text = (
-                    "team %s: events are refused, its share of %s is used up: set a larger max_disk"
-                )
-                log.error(text, team, size)
-                await self._notify(team, "share", size)
             if is_new or not is_used_up:
                 self._poll_comments(team)
 
-    async def _is_new(self, key: str) -> bool:
+    async def _report(
+        self, key: str, text: str, teams: Iterable[str], reason: str, size: str
+    ) -> bool:
         """False if the same was reported a short time ago, before a restart or by another replica
-        too."""
+        too. After an error of the store it is reported with the next measurement."""
         last = await self._store.get_value(key)
         if last is not None and 0 <= time.time() - last.at < NOTICE_INTERVAL:
             return False
+        log.error("%s", text)
+        for team in teams:
+            problem = {"reason": reason, "detail": size}
+            await self._alerts.send(team, DISK_FULL, problem=problem)
         await self._store.put_value(key, "")
         return True
-
-    async def _notify(self, team: str, reason: str, size: str) -> None:
-        problem = {"reason": reason, "detail": size}
-        await self._alerts.send(team, DISK_FULL, problem=problem)
 
 
 def _in_megabytes(size: int) -> str:

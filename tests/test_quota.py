@@ -160,6 +160,25 @@ async def test_without_a_known_disk_only_a_set_share_counts(
     assert "relay_store_free_bytes NaN" in house.metrics.text().decode()
 
 
+async def test_a_report_that_can_not_be_stored_is_made_with_the_next_measurement(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(store, monkeypatch, max_disk="1MB", alerts_to="log")
+    await house.measure()
+    assert not all([await house.take(number, 100_000) for number in range(20)])
+
+    async def fail(*_: object) -> None:
+        raise StoreUnavailable("disk full")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(store, "announce", fail)
+        with pytest.raises(StoreUnavailable):
+            await house.measure()
+    for _ in range(2):
+        await house.measure()
+    assert await house.notices() == ["Relay refuses events of this team"]
+
+
 @pytest.mark.parametrize(
     ("free", "total", "is_low"),
     [
