@@ -131,7 +131,7 @@ async def _open_store(
     except StoreUnavailable as error:
         return None, Finding(False, f"can't be written: {error}")
     return store, Finding(
-        True, f"{config.store.display_url} is writable; {waiting} deliveries wait"
+        True, f"{config.store.display_url} is writable; deliveries that wait: {waiting}"
     )
 
 

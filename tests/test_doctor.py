@@ -122,7 +122,7 @@ async def test_a_postgresql_is_checked(
     with pgbouncer(postgres, tmp_path, "session") as session:
         for good in (url, pooled, session(url)):
             assert re.fullmatch(
-                r"postgresql://.*/relay_\w+ is writable; 0 deliveries wait",
+                r"postgresql://.*/relay_\w+ is writable; deliveries that wait: 0",
                 (await store_finding(good)).text,
             )
     without_flag = await store_finding(pooled.replace("pgbouncer=true&", ""))

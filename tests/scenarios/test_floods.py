@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from relay.channels.base import Permanent, RetryLater
-from relay.delivery import queue
+from relay.delivery import digest
 from relay.messages.message import Content, Mention, Message
 from tests.delivery.floods import House, combine, comment, words
 
@@ -70,7 +70,7 @@ async def test_the_messages_of_a_failed_digest_are_sent_one_by_one(
     def fails(*_: object, **__: object) -> Message:
         raise IndexError
 
-    monkeypatch.setattr(queue, "combine", fails)
+    monkeypatch.setattr(digest, "combine", fails)
     await house.put(comment(number) for number in range(22))
     house.sink.open.set()
     await house.settled()

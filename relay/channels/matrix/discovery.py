@@ -22,7 +22,10 @@ PATH = "/.well-known/matrix/client"
 _MAX_REDIRECTS = 5
 _MAX_BYTES = 64 * 1024
 _TIMEOUT = 10.0  # seconds, for all redirects together
-_HINT = 'put the base URL of its client-server API ("https://…") into homeserver'
+_HINT = (
+    'put the base URL of its client-server API, such as "https://matrix.example.com" or '
+    '"http://localhost:8008", into homeserver'
+)
 
 
 async def base_url(client: "httpx.AsyncClient", name: str) -> str:

@@ -17,7 +17,7 @@ from tests.servers.loopback import Answer, Handler, Request, Threaded, listen
 pytestmark = pytest.mark.anyio
 
 PATH = "/.well-known/matrix/client"
-HINT = 'put the base URL of its client-server API ("https://…") into homeserver'
+HINT = "put the base URL of its client-server API, such as"
 
 
 def document(url: object) -> Answer:
