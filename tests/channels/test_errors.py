@@ -39,7 +39,7 @@ HTTP = ["hook", "matrix", "slack"]
 
 NEXT_STEP_PATTERN = re.compile(
     r"\b(?:add|allow|ask|check|configure|create|enable|give|install|invite|log in|set|update"
-    r"|upgrade)\b"
+    r"|upgrade|use)\b"
 )
 
 
