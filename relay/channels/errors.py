@@ -23,9 +23,16 @@ MAX_RETRY_DELAY = 24 * 3600.0  # seconds
 _PLAIN_PORT_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
 )
+_CERTIFICATE_HINTS = {  # by OpenSSL's number of the reason
+    9: "it is not valid yet: check this machine's clock",
+    10: "its server needs a new one",
+    62: "write the host as the certificate does",
+    64: "write the host as the certificate does",
+}
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 # Values of one header that commas separate. A date has a comma after its weekday.
 _DELAY_PATTERN = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
+_ADDRESS = "check the address in the config"
 _PROXY_LOGIN = (
     "the proxy needs a login: put it into its variable, such as http://user:password@proxy:3128"
 )
@@ -120,9 +127,10 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
     elif status >= 500:
         meaning = "the server has a problem"
     elif status >= 400:
-        meaning = "it does not know this address or refuses it: check the address in the config"
+        meaning = f"it does not know this address or refuses it: {_ADDRESS}"
     else:
-        return RetryLater("answer", f"{server} sent an unexpected answer", retry_after)
+        text = f"{server} sent an unexpected answer: {_ADDRESS}, and what answers in its place"
+        return RetryLater("answer", text, retry_after)
     return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
 
 
@@ -139,6 +147,7 @@ def error_from_exception(
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 hint = "if a private authority signed it, set ca_file"
+                hint = _CERTIFICATE_HINTS.get(getattr(cause, "verify_code", 0), hint)
                 text = f"the certificate of {server} is not trusted ({why}): {hint}"
                 return unreachable("tls", text)
             case ssl.SSLError(reason=str(why)) if why in _PLAIN_PORT_REASONS:

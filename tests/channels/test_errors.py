@@ -54,6 +54,15 @@ async def test_an_unreachable_server_is_retried(kind: str) -> None:
     assert "refuses connections" in error.detail
 
 
+@pytest.mark.parametrize("kind", ["matrix", "slack"])
+async def test_a_web_page_instead_of_an_answer_is_named(kind: str) -> None:
+    page = Answer(b"<!doctype html><title>A web client</title>", 200, "text/html")
+    with in_thread(lambda request: page) as server:
+        error = await delivery_error(OPENERS[kind](server.url))
+    assert (type(error), error.reason) == (RetryLater, "answer")
+    assert "sent an unexpected answer: check the address in the config" in error.detail
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_server_that_does_not_answer_is_retried(
     kind: str, monkeypatch: pytest.MonkeyPatch
