@@ -81,17 +81,19 @@ def redact(text: str, secret: str) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def parse_retry_after(*headers: str | None) -> float | None:
+def parse_retry_after(*headers: str | None, date: str = "") -> float | None:
     """Seconds from ``Retry-After`` headers, each a number or a date (RFC 9110 10.2.3), at most a
-    day. Of several, also in one header, the longest counts.
+    day. Of several, also in one header, the longest counts. ``date`` is the server's time, which
+    may differ from this machine's.
 
     None where all headers are missing or malformed.
     """
+    now = _parse_date(date) or datetime.now(UTC)
     delays = [
         seconds
         for header in headers
         for value in _DELAY_PATTERN.findall(header or "")
-        if (seconds := _seconds_until(value.strip())) is not None
+        if (seconds := _seconds_until(value.strip(), now)) is not None
     ]
     return max(delays, default=None)
 
@@ -100,19 +102,24 @@ def requested_delay(headers: Mapping[str, str], *more: str) -> float | None:
     """From ``Retry-After``, which may be there several times, and ``more`` values like it."""
     getall = getattr(headers, "getall", None)  # of aiohttp, whose ``get`` returns the first
     values = getall("Retry-After", []) if getall else [headers.get("Retry-After")]
-    return parse_retry_after(*values, *more)
+    return parse_retry_after(*values, *more, date=headers.get("Date", ""))
 
 
-def _seconds_until(value: str) -> float | None:
+def _seconds_until(value: str, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            date = parsedate_to_datetime(value).astimezone(UTC)
-        except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
+        if (date := _parse_date(value)) is None:
             return None
-        seconds = (date - datetime.now(UTC)).total_seconds()
+        seconds = (date - now).total_seconds()
     return None if isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_DELAY)
+
+
+def _parse_date(value: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(value).astimezone(UTC)
+    except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
+        return None
 
 
 def error_from_status(status: int, server: str, retry_after: float | None = None) -> DeliveryError:

@@ -176,6 +176,18 @@ def test_a_retry_delay_may_be_a_date() -> None:
 
 
 @pytest.mark.parametrize("errors", [matrix_errors, slack_errors])
+@pytest.mark.parametrize("kind", [dict, CIMultiDict])
+def test_a_date_counts_from_the_servers_time(
+    errors: ModuleType, kind: Callable[[Mapping[str, str]], Mapping[str, str]]
+) -> None:
+    server = "Fri, 01 Jan 2100 00:00:00 GMT"
+    headers = kind({"Date": server, "Retry-After": "Fri, 01 Jan 2100 00:00:03 GMT"})
+    assert errors.error_from_answer({}, 503, headers, secret="x").retry_after == 3.0
+    headers = kind({"Date": "soon", "Retry-After": server})
+    assert errors.error_from_answer({}, 503, headers, secret="x").retry_after == 86400.0
+
+
+@pytest.mark.parametrize("errors", [matrix_errors, slack_errors])
 @pytest.mark.parametrize(
     "headers",
     [
