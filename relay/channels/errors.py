@@ -23,9 +23,16 @@ DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
 _PLAIN_PORT_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
 )
+_CERTIFICATE_HINTS = {  # by OpenSSL's number of the reason
+    9: "it is not valid yet: check this machine's clock",
+    10: "its server needs a new one",
+    62: "write the host as the certificate does",
+    64: "write the host as the certificate does",
+}
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 # Values of one header that commas separate. A date has a comma after its weekday.
 _DELAY_PATTERN = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
+_ADDRESS = "check the address in the config"
 _PROXY_LOGIN = (
     "the proxy needs a login: put it into its variable, such as http://user:password@proxy:3128"
 )
@@ -79,17 +86,19 @@ def redact(text: str, secret: str) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def parse_retry_after(*headers: str | None) -> float | None:
+def parse_retry_after(*headers: str | None, date: str = "") -> float | None:
     """Seconds from ``Retry-After`` headers, each a number or a date (RFC 9110 10.2.3), at most a
-    day. Of several, also in one header, the longest counts.
+    day. Of several, also in one header, the longest counts. ``date`` is the server's time, which
+    may differ from this machine's.
 
     None where all headers are missing or malformed.
     """
+    now = _parse_date(date) or datetime.now(UTC)
     delays = [
         seconds
         for header in headers
         for value in _DELAY_PATTERN.findall(header or "")
-        if (seconds := _seconds_until(value.strip())) is not None
+        if (seconds := _seconds_until(value.strip(), now)) is not None
     ]
     return max(delays, default=None)
 
@@ -98,19 +107,24 @@ def requested_delay(headers: Mapping[str, str], *more: str) -> float | None:
     """From ``Retry-After``, which may be there several times, and ``more`` values like it."""
     getall = getattr(headers, "getall", None)  # of aiohttp, whose ``get`` returns the first
     values = getall("Retry-After", []) if getall else [headers.get("Retry-After")]
-    return parse_retry_after(*values, *more)
+    return parse_retry_after(*values, *more, date=headers.get("Date", ""))
 
 
-def _seconds_until(value: str) -> float | None:
+def _seconds_until(value: str, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            date = parsedate_to_datetime(value).astimezone(UTC)
-        except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
+        if (date := _parse_date(value)) is None:
             return None
-        seconds = (date - datetime.now(UTC)).total_seconds()
+        seconds = (date - now).total_seconds()
     return None if isnan(seconds) else min(max(seconds, 0.0), MAX_REQUESTED_DELAY)
+
+
+def _parse_date(value: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(value).astimezone(UTC)
+    except (ValueError, OverflowError):  # not a date, or outside of the years 1 to 9999
+        return None
 
 
 def error_from_status(status: int, server: str, retry_after: float | None = None) -> DeliveryError:
@@ -125,9 +139,10 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
     elif status >= 500:
         meaning = "the server has a problem"
     elif status >= 400:
-        meaning = "it does not know this address or refuses it: check the address in the config"
+        meaning = f"it does not know this address or refuses it: {_ADDRESS}"
     else:
-        return RetryLater("answer", f"{server} sent an unexpected answer", retry_after)
+        text = f"{server} sent an unexpected answer: {_ADDRESS}, and what answers in its place"
+        return RetryLater("answer", text, retry_after)
     return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
 
 
@@ -144,6 +159,7 @@ def error_from_exception(
         match cause:  # aiohttp's errors have these types too, but not always the attributes
             case ssl.SSLCertVerificationError(verify_message=str(why)):
                 hint = "if a private authority signed it, set ca_file"
+                hint = _CERTIFICATE_HINTS.get(getattr(cause, "verify_code", 0), hint)
                 text = f"the certificate of {server} is not trusted ({why}): {hint}"
                 return unreachable("tls", text)
             case ssl.SSLError(reason=str(why)) if why in _PLAIN_PORT_REASONS:

@@ -34,6 +34,10 @@ SHRINK_PAGES_COUNT = 200  # pages of 4 KB in one step, which takes some millisec
 MAX_FREE_SHARE = 10
 """A tenth of the file may be free: events to come fill it, and moving pages costs writes."""
 PREPARED_STATEMENTS_COUNT = 256  # of one connection
+_REMEDIES = {
+    sqlite3.SQLITE_CORRUPT: ": move it away, and restore a backup",
+    sqlite3.SQLITE_NOTADB: ": store.url names another file, or its content is lost",
+}
 
 _UNNEST_PATTERN = re.compile(r"(?: FROM|,) unnest\([^()]*\) AS new \((?P<columns>[^()]*)\)")
 _INSERT_PATTERN = re.compile(
@@ -75,7 +79,8 @@ class SqliteStore(Store):
                     resources.callback(connection.close)
                     connections.append(connection)
             except (OSError, sqlite3.Error) as error:
-                raise StoreUnusable(f"{self._path} can't be opened: {error}") from error
+                remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0), "")
+                raise StoreUnusable(f"{self._path} can't be opened: {error}{remedy}") from error
             wal = f"{self._path.resolve()}-wal"  # beside the target of a symbolic link
             self._opened = {path: _inode(path) for path in (str(self._path.absolute()), wal)}
             self._writer = SqliteWriter(connections[0], self._require_in_place)

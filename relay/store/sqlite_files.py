@@ -26,6 +26,11 @@ def require_usable(path: Path) -> None:
         )
     if not os.access(folder, os.W_OK, effective_ids=True):
         raise StoreUnusable(_problem(folder, missing=target.parent))
+    if target.is_dir():
+        raise StoreUnusable(
+            f"{path} is a folder: name a file in it (Docker creates a folder where the file to "
+            "mount is missing)"
+        )
     for name in (target, *(Path(f"{target}{suffix}") for suffix in ("-wal", "-shm")), _lock(path)):
         if name.exists() and not os.access(name, os.R_OK | os.W_OK, effective_ids=True):
             raise StoreUnusable(_problem(name))

@@ -72,6 +72,15 @@ async def test_an_unreachable_server_is_retried(kind: str) -> None:
     assert "refuses connections" in error.detail
 
 
+@pytest.mark.parametrize("kind", ["matrix", "slack"])
+async def test_a_web_page_instead_of_an_answer_is_named(kind: str) -> None:
+    page = Answer(b"<!doctype html><title>A web client</title>", 200, "text/html")
+    with in_thread(lambda request: page) as server:
+        error = await delivery_error(OPENERS[kind](server.url))
+    assert (type(error), error.reason) == (RetryLater, "answer")
+    assert "sent an unexpected answer: check the address in the config" in error.detail
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_server_that_does_not_answer_is_retried(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -182,6 +191,18 @@ def test_a_retry_delay_may_be_a_date() -> None:
     assert matrix_errors.error_from_answer({}, 503, header, secret="x").retry_after == 86400.0
     past = {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}
     assert matrix_errors.error_from_answer({}, 503, past, secret="x").retry_after == 0.0
+
+
+@pytest.mark.parametrize("errors", [matrix_errors, slack_errors])
+@pytest.mark.parametrize("kind", [dict, CIMultiDict])
+def test_a_date_counts_from_the_servers_time(
+    errors: ModuleType, kind: Callable[[Mapping[str, str]], Mapping[str, str]]
+) -> None:
+    server = "Fri, 01 Jan 2100 00:00:00 GMT"
+    headers = kind({"Date": server, "Retry-After": "Fri, 01 Jan 2100 00:00:03 GMT"})
+    assert errors.error_from_answer({}, 503, headers, secret="x").retry_after == 3.0
+    headers = kind({"Date": "soon", "Retry-After": server})
+    assert errors.error_from_answer({}, 503, headers, secret="x").retry_after == 86400.0
 
 
 @pytest.mark.parametrize("errors", [matrix_errors, slack_errors])

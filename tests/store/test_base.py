@@ -391,7 +391,7 @@ async def test_a_second_service_is_refused(store: Store, path: Path) -> None:
 async def test_a_file_that_is_not_a_database_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is not a database" * 100)
-    with pytest.raises(StoreUnusable, match="can't be opened"):
+    with pytest.raises(StoreUnusable, match=r"not a database: store\.url names another file"):
         await SqliteStore(path).open()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.store.records import NewEvent, StoreUnavailable
+from relay.store.records import NewEvent, StoreUnavailable, StoreUnusable
 from relay.store.sqlite import WAL_SIZE_LIMIT, SqliteStore, translated
 from relay.store.sync_threads import SyncThread
 
@@ -156,3 +156,15 @@ async def test_more_rows_than_fit_into_one_statement_are_inserted(store: SqliteS
     threads = [SyncThread(f"t{number}", "f", "a", 0.0, "") for number in range(300)]
     await store.sync_threads.save("acme", [], threads)
     assert len(await store.sync_threads.fingerprints("acme")) == 300
+
+
+async def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(StoreUnusable, match="malformed: move it away, and restore a backup"):
+        await SqliteStore(path).open()

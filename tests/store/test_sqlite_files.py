@@ -131,6 +131,11 @@ async def test_a_network_file_system_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.db", "mountinfo"]
 
 
+async def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="is a folder: name a file in it"):
+        await store_at(f"sqlite:///{tmp_path}").open()
+
+
 def test_the_kind_of_a_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert file_system(Path("/proc")) == "proc"
     assert file_system(Path("/dev/shm")) == "tmpfs"

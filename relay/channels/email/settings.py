@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field
 from relay.channels.base import ChannelSettings
 from relay.config.types import AsTuple, Host, Password, Port, Rule, SettingsModel, matching
 
+_TLS_PORT = 465  # there a server waits for the client's first byte, as the client for its greeting
+
 
 def _address(value: str) -> str:
     header: Any = None if re.search(r"[\r\n]", value) else policy.header_factory("to", value)
@@ -65,7 +67,7 @@ class SmtpSettings(SettingsModel):
 
     @property
     def server_port(self) -> int:
-        return self.port or {"starttls": 587, "tls": 465, "none": 25}[self.tls]
+        return self.port or {"starttls": 587, "tls": _TLS_PORT, "none": 25}[self.tls]
 
 
 class EmailSettings(ChannelSettings):
@@ -80,3 +82,9 @@ class EmailSettings(ChannelSettings):
     """Whether mentioned people get the mail in Cc."""
     thumbnails: bool = False
     """Whether messages show the board or file; needs penpot.access_token."""
+
+    @property
+    def advice(self) -> str:
+        if self.smtp.port == _TLS_PORT and self.smtp.tls != "tls":
+            return f'servers speak TLS at once at port {_TLS_PORT}: set smtp.tls to "tls"'
+        return ""

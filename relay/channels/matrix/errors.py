@@ -46,6 +46,7 @@ ERRORS = error_table(
                 "the user must accept the homeserver's terms first: log in with a client"
             ),
             "M_FORBIDDEN": "the user is not in the room or may not post there: invite it",
+            "M_BAD_STATE": "the user can't join, such as after a ban: let a moderator invite it",
             "M_NOT_FOUND": f"the homeserver does not know the room: {ROOM_HINT}",
             "M_BAD_ALIAS": f"the room's alias points to no room: {ROOM_HINT}",
             "M_INCOMPATIBLE_ROOM_VERSION M_UNSUPPORTED_ROOM_VERSION": (

@@ -14,6 +14,8 @@ WEBHOOK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 # Slack Workflow Builder's webhooks, the older and the newer kind, take the variables of a workflow:
 # github.com/caronc/apprise/issues/891, github.com/slackapi/node-slack-sdk/pull/2615
 _WORKFLOW_PATHS = ("/workflows/", "/triggers/")
+# https://docs.discord.com/developers/resources/webhook#execute-slackcompatible-webhook
+_DISCORD_HOSTS = frozenset({"discord.com", "discordapp.com"})
 
 # Why a key does not work with a webhook, or with direct messages.
 _ONE_CHANNEL = "needs a token: an incoming webhook can only post to its channel"
@@ -39,6 +41,8 @@ def _webhook_url(address: str) -> None:
             "is the URL of a workflow (Slack's Workflow Builder), which posts no messages of "
             f"Relay: it {rule}"
         )
+    if parts.hostname in _DISCORD_HOSTS and not parts.path.endswith("/slack"):
+        raise ValueError("is Discord's own webhook: add \"/slack\" to its path, for Slack's format")
 
 
 WebhookUrl = Annotated[Secret, secret_rule(_webhook_url)]

@@ -2,9 +2,10 @@
 
 import logging
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -113,6 +114,28 @@ async def test_an_unknown_authority_is_refused(tls: str, mail_server: Start) -> 
     assert "ca_file" in error.detail
     assert "is not trusted" in await findings(settings)
     assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    ("host", "begins_in", "ends_in", "hint"),
+    [
+        ("other.example", -1, 1, "write the host as the certificate does"),
+        ("127.0.0.1", -2, -1, "its server needs a new one"),
+        ("127.0.0.1", 1, 2, "it is not valid yet: check this machine's clock"),
+    ],
+)
+async def test_what_is_wrong_with_a_certificate_is_named(
+    host: str, begins_in: int, ends_in: int, hint: str, authority: Authority
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    now = datetime.now(UTC)
+    dates = [now + timedelta(days=days) for days in (begins_in, ends_in)]
+    issued = authority.ca.issue_cert(host, not_before=dates[0], not_after=dates[1])
+    issued.configure_cert(context)
+    with MailServer(tls="tls", certificate=context) as server:
+        error = await delivery_error(builders.email(server.port, "tls", ca_file=authority.ca_file))
+    assert error.reason == "tls"
+    assert error.detail.endswith(f"): {hint}")
 
 
 async def test_no_password_is_sent_without_starttls(mail_server: Start) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.config.load import load, warnings
 from tests.config.files import MAIL, problems_of, write
 
 CASES = {
@@ -28,3 +29,11 @@ CASES = {
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
 def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems_of(write(tmp_path, text), {}) == expected
+
+
+@pytest.mark.parametrize(("tls", "is_wrong"), [("starttls", True), ("none", True), ("tls", False)])
+def test_a_port_for_tls_at_once_is_named(tmp_path: Path, tls: str, is_wrong: bool) -> None:
+    text = MAIL + f'smtp = {{ host = "h", port = 465, tls = "{tls}" }}'
+    advice = [text for text in warnings(load(write(tmp_path, text), {})) if "465" in text]
+    rule = 'servers speak TLS at once at port 465: set smtp.tls to "tls"'
+    assert advice == [f"teams.acme.channels.a: {rule}"] * is_wrong

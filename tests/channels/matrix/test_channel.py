@@ -146,6 +146,16 @@ async def test_a_room_that_refuses_the_bot_is_retried(synapse: Synapse) -> None:
     assert f"no {room.bot.id} is not in {room.id}: invite it there" in text
 
 
+async def test_a_ban_is_what_a_person_can_fix(synapse: Synapse) -> None:
+    room = Room(synapse)
+    body = {"user_id": room.bot.id}
+    room.ada.call("POST", f"/_matrix/client/v3/rooms/{room.id}/ban", body)
+    error = await delivery_error(room.settings())
+    assert isinstance(error, Misconfigured)
+    assert "ban" in error.detail
+    assert "unknown reason" not in error.detail
+
+
 @pytest.mark.parametrize(
     ("named", "reason", "hint"),
     [

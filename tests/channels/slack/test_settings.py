@@ -42,6 +42,13 @@ CASES = {
             '"C0123456789" or its name such as "#design"'
         ],
     ),
+    "Discord's own webhook": (
+        SLACK + 'webhook_url = "https://Discord.com/api/webhooks/1/x"',
+        [
+            'teams.acme.channels.a.webhook_url = ***: is Discord\'s own webhook: add "/slack" to '
+            "its path, for Slack's format"
+        ],
+    ),
     "the webhook of a workflow": (
         SLACK + 'webhook_url = "https://hooks.slack.com/workflows/T0/A0/1/x"',
         [
@@ -79,6 +86,7 @@ def test_a_problem_names_key_value_and_rule(tmp_path: Path, text: str, expected:
         ("https://hooks.slack.com/services/T0/B0/x", ""),
         ("https://HOOKS.slack-gov.com/services/T0/B0/x", ""),
         ("https://chat.example/hooks/workflows/x", "chat.example"),
+        ("https://discord.com/api/webhooks/1/x/slack", "discord.com"),
         ("https://hooks.slack.com.evil.example/services/T0/B0/x", "hooks.slack.com.evil.example"),
         ("http://[fd00::1]:8065/hooks/x", "fd00::1"),
     ],
