@@ -30,6 +30,7 @@ CONNECTION_TIMEOUT = 2.5
 STEP_TIMEOUT = 3600.0  # seconds; a step of the schema can rewrite a large table
 MODE_PROBES_COUNT = 5
 _ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})  # the second stores all bytes as they are
+_GRANT = "GRANT CREATE ON DATABASE … TO …, or use the role that owns the schema relay"
 _LOCK_SCHEMA_SQL = "SELECT pg_advisory_xact_lock(7305884302)"  # an arbitrary number of Relay's own
 _SETTINGS = {
     # the answer 204 promises that an event is on disk, whatever the database's own setting
@@ -160,6 +161,8 @@ class PostgresPool:
             yield
         except (*DRIVER_ERRORS, ValueError) as error:
             text = without(self._url.secrets, sentence(error))
+            if isinstance(error, asyncpg.InsufficientPrivilegeError):
+                text += f": {_GRANT}"
             raise StoreUnusable(f"{self.place} can't be opened: {text}") from None
 
     @contextlib.asynccontextmanager

@@ -117,6 +117,22 @@ async def test_an_encoding_that_lacks_characters_is_refused(url: str, encoding: 
         await admin.close()
 
 
+async def test_a_role_that_may_not_create_the_schema_is_named(url: str) -> None:
+    admin = await asyncpg.connect(url)
+    role = f"role_{await admin.fetchval('SELECT current_database()')}"
+    await admin.execute(f"CREATE ROLE {role} LOGIN")
+    store = store_at(url.replace("//postgres:", f"//{role}:", 1))
+    try:
+        with pytest.raises(
+            StoreUnusable, match=r"denied for database .*: GRANT CREATE ON DATABASE"
+        ):
+            await store.open()
+    finally:
+        await store.close()
+        await admin.execute(f"DROP ROLE {role}")
+        await admin.close()
+
+
 async def test_missing_privileges_are_unavailable(url: str) -> None:
     async with replica(url) as store:
         with pytest.raises(StoreUnavailable, match="permission denied for schema relay"):
