@@ -380,7 +380,9 @@ class _Cutter:
     def _inline(self, inline: Inline) -> Inline:
         text = self._text(inline.text)
         if isinstance(inline, Text):
-            return replace(inline, text=text)
+            # the beginning of an address may look like another one
+            is_cut_address = text != inline.text and "://" in inline.text
+            return replace(inline, text=text, url="" if is_cut_address else inline.url)
         return inline if text == inline.text else Text(text)
 
     def _text(self, text: str) -> str:

@@ -327,6 +327,16 @@ def test_the_ellipsis_counts_towards_the_length(text: str, length: int, short: s
     assert shorten(text, length) == short
 
 
+def test_a_cut_address_is_no_link() -> None:
+    """Its beginning may show another host than the one that it opens."""
+    address = "https://penpot.example.evil.example/path"
+    for markdown in (f"<{address}>", f"[{address}]({address})"):
+        (block,) = cut(parse(markdown), len("https://penpot.example…"))
+        assert block == Paragraph((Text("https://penpot.example…"),))
+    (block,) = cut(parse(f"[Landing page]({address})"), 8)
+    assert block == Paragraph((Text("Landing…", url=address),))
+
+
 def test_a_long_sequence_of_marks_is_cut() -> None:
     assert len(shorten("a" + "\u0301" * 10_000, 5_000)) > 4_900
 
