@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import statistics
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
 from tests.service import JSON
 
+ROOT = Path(__file__).parents[2]
 UPGRADE = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
 """As short as it can be: one read has many of them."""
 
@@ -122,26 +125,30 @@ async def everything(target: Target) -> None:
 
 @contextlib.contextmanager
 def attacking(attack: Attack, target: Target) -> Iterator[None]:
-    """Run the attack in a thread of its own meanwhile."""
-    started, loop = threading.Event(), asyncio.new_event_loop()
-
-    async def run() -> None:
-        task = asyncio.ensure_future(attack(target))
-        tasks.append(task)
-        started.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    tasks: list[asyncio.Future[None]] = []
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
-    thread.start()
-    started.wait()
+    """Run the attack in a process of its own: what it costs must not delay the measured posts."""
+    code = (
+        "import asyncio, sys; from tests.faults import attacks; asyncio.run(attacks.run(sys.argv))"
+    )
+    arguments = (attack.__name__, str(target.port), target.hostile_hook)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
     try:
+        assert process.stdout.readline() == b"started\n"
         yield
+        assert process.poll() is None  # else it has ended with an error
     finally:
-        loop.call_soon_threadsafe(tasks[0].cancel)
-        thread.join()
-        loop.close()
+        process.kill()
+        process.communicate()
+
+
+async def run(arguments: Sequence[str]) -> None:
+    """``arguments``: a program's name, the attack's, the port and the hook's path."""
+    _, name, port, hook = arguments
+    attack = {**ATTACKS, everything.__name__: everything}[name]
+    print("started", flush=True)
+    await attack(Target(int(port), hook))
 
 
 @dataclass
