@@ -124,8 +124,8 @@ def warnings(config: Config) -> list[str]:
         f'{key} is in the config file as plain text: use {{ env = "NAME" }} or {{ file = "…" }}'
         for key in _plain_secrets(config)
     ]
-    if config.store.postgres is not None:
-        advice += [f"store.url: {text}" for text in config.store.postgres.advice]
+    if (postgres := config.store.postgres) is not None:
+        advice += [f"store.url: {text}" for text in postgres.advice]
     secrets = Counter(secret for team in config.teams.values() for secret in team.secret)
     shared = [
         name

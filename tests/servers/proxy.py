@@ -3,15 +3,13 @@
 import asyncio
 import base64
 import contextlib
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from tests.servers.loopback import Threaded, close_at_end
 
 
-class ForwardProxy:
-    """A context manager. ``requests`` has the first line of each request, such as
+class ForwardProxy(Threaded):
+    """``requests`` has the first line of each request, such as
     ``CONNECT example.org:443 HTTP/1.1``."""
 
     def __init__(self, login: str = "", status: int = 0, to: int = 0) -> None:
@@ -20,23 +18,11 @@ class ForwardProxy:
         self._credentials = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
         self._status, self._to = status, to
         self.requests: list[str] = []
-        self._server = Threaded(lambda: asyncio.start_server(self._talk, "127.0.0.1", 0))
+        super().__init__(lambda: asyncio.start_server(self._talk, "127.0.0.1", 0))
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self._server.port}"
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
+        return f"127.0.0.1:{self.port}"
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         close_at_end(writer)
