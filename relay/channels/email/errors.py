@@ -9,17 +9,9 @@ https://www.iana.org/assignments/smtp-enhanced-status-codes/
 """
 
 import re
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from aiosmtplib import (
-    SMTPAuthenticationError,
-    SMTPDataError,
-    SMTPHeloError,
-    SMTPRecipientRefused,
-    SMTPRecipientsRefused,
-    SMTPResponseException,
-    SMTPSenderRefused,
-)
+import aiosmtplib
 
 from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
 from relay.channels.errors import DOUBT_TIMEOUT, error_from_exception, redact
@@ -31,33 +23,24 @@ _MAX_REPLY_LENGTH = 2000  # characters that are searched
 # Not a part of an IP address or a longer number.
 _STATUS_PATTERN = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?!\.?\d)")
 _ADDRESS_PATTERN = re.compile(r"<?\S{1,255}@\S{1,255}")  # its words mean nothing
-_LATER_PATTERN = re.compile(r"gr[ae]y-?list|later\b|temporary \w+ failure|rate.?limit")
-# Some servers refuse for good, by their code, what they ask to be sent again.
-_FOR_NOW_PATTERN = re.compile(
-    r"gr[ae]y-?list|(?:again|retry|try|tried|come back)\b.{0,20}\blater\b|try again|rate.?limit"
-    r"|\b(?:this|per|next|last) (?:minute|hour|day)\b|temporar"
-)
 
 
 class _Meaning(NamedTuple):
     kind: type[DeliveryError]
     sentence: str  # after "the mail server"
-    words: re.Pattern[str]  # in the reply, in lower case and on one line
-    statuses: frozenset[str] = frozenset()  # enhanced status codes without the class
-
-    @classmethod
-    def of(cls, kind: type[DeliveryError], sentence: str, words: str, statuses: str = "") -> Self:
-        return cls(kind, sentence, re.compile(words), frozenset(statuses.split()))
+    words: str = "(?!)"  # a pattern, searched in the reply in lower case and on one line
+    statuses: str = ""  # enhanced status codes without the class
+    give_up_after: float | None = None  # seconds
 
 
-_ENCRYPTION = _Meaning.of(
+_ENCRYPTION = _Meaning(
     Misconfigured,
     'requires encryption: set smtp.tls to "starttls" or "tls"',
     r"starttls|(?:tls|ssl|encryption|secure connection)\b.{0,15} (?:required|needed)"
     r"|require\w* (?:the use of )?(?:an? )?(?:tls|ssl|encrypt|secure)",
     "7.10 7.11",
 )
-_LOGIN_REFUSED = _Meaning.of(
+_LOGIN_REFUSED = _Meaning(
     Misconfigured,
     "refuses username or password: check smtp.username and smtp.password",
     r"auth\w*.{0,20} (?:fail|unsuccessful|credentials invalid|rejected|data\b)"
@@ -66,13 +49,13 @@ _LOGIN_REFUSED = _Meaning.of(
     r"|log.?in (?:fail|denied|incorrect|via)",
     "7.3 7.8 7.9 7.14 7.139",
 )
-_LOGIN_REQUIRED = _Meaning.of(
+_LOGIN_REQUIRED = _Meaning(
     Misconfigured,
     "requires a login: set smtp.username and smtp.password",
     r"\bauth(?:\b|enticat|ori[sz]ation required)|unauthenticated sender|\blog ?in\b|not logged",
     "7.57",
 )
-_SENDER = _Meaning.of(
+_SENDER = _Meaning(
     Misconfigured,
     "refuses the sender: check sender in the config, and SPF, DKIM and DMARC of its domain",
     r"\bsender\b.{0,60}\b(?:reject|den[iy]|not|fail|invalid|refus|unverified|block|must|signature)"
@@ -84,7 +67,7 @@ _SENDER = _Meaning.of(
     r"|spoof|incorrect sender|sender (?:doesn.?t|does not) match",
     "1.7 1.8 2.252 7.20 7.21 7.22 7.23 7.24 7.26 7.27 7.29 7.30 7.60 7.509 7.515 7.750",
 )
-_SIZE = _Meaning.of(
+_SIZE = _Meaning(
     Permanent,
     "refuses a mail of this size",
     r"(?:message|mail|content|data|attachment)\b.{0,20} (?:too (?:big|large|long)|larger than)"
@@ -97,15 +80,15 @@ _SPAM_SENTENCE = "refuses the mail's content, or considers it spam"
 # The first that fits; what is more specific comes first. All patterns run in linear time, as the
 # reply may come from a hostile server.
 _MEANINGS = (
-    _SENDER._replace(words=re.compile(r"\b(?:dmarc|spf|dkim)\b")),
-    _Meaning.of(
+    _SENDER._replace(words=r"\b(?:dmarc|spf|dkim)\b"),
+    _Meaning(
         Misconfigured,
         "refuses the name in EHLO: set smtp.hello to this host's full name",
         r"\b(?:helo|ehlo)\b.{0,60}\b(?:reject|invalid|den[iy]|not|need|mismatch|must|should|argument|first)"
         r"|\b(?:invalid|bad|illegal|forged|reject\w*|valid|send)\b.{0,30}\b(?:helo|ehlo)\b",
     ),
     _ENCRYPTION,
-    _Meaning.of(
+    _Meaning(
         Misconfigured,
         "reports that the account is paused or over its quota: ask its provider",
         r"\byour (?:\w+ )?account\b.{0,50}\b(?:suspend|disabl|block|lock|paus|inactiv|restrict|clos"
@@ -121,7 +104,7 @@ _MEANINGS = (
         r"|you are not allowed to send|too many recipients this",
         "1.90 4.5 7.13 7.501 7.502 7.503 7.705",
     ),
-    _Meaning.of(
+    _Meaning(
         Misconfigured,  # sent in parts, a mail whose second part fails would be sent again
         "accepts fewer recipients per mail: use the address of a mailing list, or several channels",
         r"too many recipients(?! (?:this|per|from|received|attempts|in))"
@@ -130,12 +113,12 @@ _MEANINGS = (
     ),
     _LOGIN_REFUSED,
     _LOGIN_REQUIRED,
-    _Meaning.of(
+    _Meaning(
         Permanent,  # Exchange Online's words for a recipient that does not exist
         "does not know the recipient",
         r"5\.4\.1 recipient address rejected: access denied",
     ),
-    _Meaning.of(
+    _Meaning(
         Misconfigured,
         "does not relay this mail: set smtp.username and smtp.password, or allow this host there",
         r"\brelay(?:ing)?\b.{0,30} (?:denied|not (?:permitted|allowed)|prohibited|rejected"
@@ -143,8 +126,8 @@ _MEANINGS = (
         r"|rcpthosts|recipient address rejected: access denied|delivery is not allowed to this",
         "7.64",
     ),
-    _Meaning.of(Permanent, _SPAM_SENTENCE, r"\bur[il]s?\b.{0,40}list|surbl|uribl"),
-    _Meaning.of(
+    _Meaning(Permanent, _SPAM_SENTENCE, r"\bur[il]s?\b.{0,40}list|surbl|uribl"),
+    _Meaning(
         Misconfigured,
         "refuses this host's IP address: allow it there, or send through another server",
         r"b(?:lock|lack).?list|dnsbl|\brbl\b|spamhaus|spamcop|barracudacentral|reputation"
@@ -156,7 +139,7 @@ _MEANINGS = (
         "7.25 7.511 7.708",
     ),
     _SENDER,
-    _Meaning.of(
+    _Meaning(
         RetryLater,
         "reports a full mailbox",
         r"(?:mailbox|inbox|recipient|user|storage|quota|disk)\b.{0,40}(?:\bfull\b|over ?quota"
@@ -165,7 +148,7 @@ _MEANINGS = (
         "2.2",
     ),
     _SIZE,
-    _Meaning.of(
+    _Meaning(
         Permanent,
         "does not know the recipient",
         r"\b(?:user|recipient|mailbox|address|account|addressee)\b.{0,40}\b(?:unknown|not (?:found"
@@ -178,7 +161,7 @@ _MEANINGS = (
         r"|not our user",
         "1.1 1.2 1.3 1.6 1.10 2.1",
     ),
-    _Meaning.of(
+    _Meaning(
         Permanent,
         _SPAM_SENTENCE,
         r"\bspam\b|message filtered|unsolicited|\bjunk\b|virus|malware|phish|\bbulk\b|suspicious"
@@ -188,21 +171,45 @@ _MEANINGS = (
         "6.0 6.1 6.2 6.3 6.5 6.6 6.7",
     ),
 )
-_UNKNOWN = "refuses the mail for a reason that Relay does not know; Relay retries it for an hour"
-_FOR_NOW = "refuses the mail for now; Relay retries it for an hour"
+_LATER = _Meaning(  # of a 4xx reply
+    RetryLater,
+    "asks for a later attempt",
+    r"gr[ae]y-?list|later\b|temporary \w+ failure|rate.?limit",
+)
+_FOR_NOW = _Meaning(  # of a 5xx reply that asks for a later attempt all the same
+    RetryLater,
+    "refuses the mail for now; Relay retries it for an hour",
+    r"gr[ae]y-?list|(?:again|retry|try|tried|come back)\b.{0,20}\blater\b|try again|rate.?limit"
+    r"|\b(?:this|per|next|last) (?:minute|hour|day)\b|temporar",
+    give_up_after=DOUBT_TIMEOUT,
+)
+_UNKNOWN = _Meaning(
+    Misconfigured,
+    "refuses the mail for a reason that Relay does not know; Relay retries it for an hour",
+    give_up_after=DOUBT_TIMEOUT,
+)
+# Where neither words nor an enhanced status code decide.
 _BY_CODE = {530: _LOGIN_REQUIRED, 534: _LOGIN_REFUSED, 535: _LOGIN_REFUSED, 538: _ENCRYPTION}
+_BY_COMMAND: dict[type[Exception], _Meaning] = {
+    aiosmtplib.SMTPHeloError: _Meaning(Misconfigured, "refuses the name in EHLO: set smtp.hello"),
+    aiosmtplib.SMTPAuthenticationError: _LOGIN_REFUSED,
+    aiosmtplib.SMTPSenderRefused: _SENDER,
+    aiosmtplib.SMTPRecipientRefused: _UNKNOWN,
+    aiosmtplib.SMTPDataError: _UNKNOWN,
+}
+_REFUSED = _Meaning(Misconfigured, "refuses the connection: check smtp.host and smtp.port")
 
 
 def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
     """``error`` comes from aiosmtplib or from the network."""
-    if isinstance(error, SMTPRecipientsRefused):
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         errors = [_error_from_reply(refusal, secret, "") for refusal in error.recipients]
         return min(errors, key=_despair)
-    if not isinstance(error, SMTPResponseException):
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
         return error_from_exception(error, _SERVER, plain=_PLAIN)
     if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
         return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
-    is_recipient = isinstance(error, SMTPRecipientRefused)
+    is_recipient = isinstance(error, aiosmtplib.SMTPRecipientRefused)
     return _error_from_reply(error, secret, "; nobody has the mail yet" if is_recipient else "")
 
 
@@ -212,47 +219,36 @@ def _despair(error: DeliveryError) -> tuple[bool, bool, bool]:
     return isinstance(error, Permanent), gives_up, not isinstance(error, Misconfigured)
 
 
-def _error_from_reply(error: SMTPResponseException, secret: str, state: str) -> DeliveryError:
-    kind, sentence = _meaning(error)
-    about = f"{error.recipient}: " if isinstance(error, SMTPRecipientRefused) else ""
+def _error_from_reply(
+    error: aiosmtplib.SMTPResponseException, secret: str, state: str
+) -> DeliveryError:
+    kind, sentence, *_, give_up_after = _meaning(error)
+    about = f"{error.recipient}: " if isinstance(error, aiosmtplib.SMTPRecipientRefused) else ""
     detail = f"{_SERVER} {sentence}{state} ({redact(f'{about}{error.message}', secret)})"
-    give_up_after = DOUBT_TIMEOUT if sentence in (_UNKNOWN, _FOR_NOW) else None
     return kind(str(error.code), detail, give_up_after=give_up_after)
 
 
-def _meaning(error: SMTPResponseException) -> tuple[type[DeliveryError], str]:
+def _meaning(error: aiosmtplib.SMTPResponseException) -> _Meaning:
     code, text = error.code, str(error.message)[:_MAX_REPLY_LENGTH].lower()
     reply = " ".join(_ADDRESS_PATTERN.sub(" ", text).split())
-    is_about_mail = isinstance(error, SMTPRecipientRefused | SMTPDataError)
     is_final = code >= 500
+    if code == 421 or (not is_final and re.search(_LATER.words, reply)):
+        return _LATER
+    is_about_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
     meanings = [
         meaning
         for meaning in _MEANINGS
         if (meaning.kind is Misconfigured or is_final)
         and (meaning.kind is not Permanent or is_about_mail or meaning is _SIZE)
     ]
-    if code == 421 or (not is_final and _LATER_PATTERN.search(reply)):
-        meanings = []
     statuses = set(_STATUS_PATTERN.findall(reply)) if is_final else set()
-    by_words = (meaning for meaning in meanings if meaning.words.search(reply))
-    by_status = (meaning for meaning in meanings if meaning.statuses & statuses)
+    by_words = (meaning for meaning in meanings if re.search(meaning.words, reply))
+    by_status = (meaning for meaning in meanings if statuses & set(meaning.statuses.split()))
     if meaning := next(by_words, None) or next(by_status, None):
-        if meaning.kind is Permanent and _FOR_NOW_PATTERN.search(reply):
-            return RetryLater, _FOR_NOW
-        return meaning[:2]
+        is_for_now = meaning.kind is Permanent and re.search(_FOR_NOW.words, reply)
+        return _FOR_NOW if is_for_now else meaning
     if not is_final:
-        return RetryLater, "asks for a later attempt"
-    if code in _BY_CODE:
-        return _BY_CODE[code][:2]
-    if code == 552 and not isinstance(error, SMTPRecipientRefused):
-        return _SIZE[:2]
-    match error:
-        case SMTPRecipientRefused() | SMTPDataError():
-            return Misconfigured, _UNKNOWN
-        case SMTPHeloError():
-            return Misconfigured, "refuses the name in EHLO: set smtp.hello"
-        case SMTPAuthenticationError():
-            return _LOGIN_REFUSED[:2]
-        case SMTPSenderRefused():
-            return _SENDER[:2]
-    return Misconfigured, "refuses the connection: check smtp.host and smtp.port"
+        return _LATER
+    if code == 552 and not isinstance(error, aiosmtplib.SMTPRecipientRefused):
+        return _SIZE
+    return _BY_CODE.get(code) or _BY_COMMAND.get(type(error), _REFUSED)
