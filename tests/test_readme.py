@@ -462,7 +462,12 @@ def _printed(folder: Path) -> Iterator[str]:
     ):
         yield str(error_from_exception(error, "the server"))
     yield str(error_from_status(404, "the server"))
-    for code, reply in ((530, "5.7.0 Authentication required"), (535, "5.7.8 bad credentials")):
+    for code, reply in (
+        (530, "5.7.0 Authentication required"),
+        (535, "5.7.8 bad credentials"),
+        (554, "Sending suspended for this account"),
+        (550, "5.7.133 no"),
+    ):
         yield str(error_from_smtp(SMTPResponseException(code, reply), secret=""))
     refused = SMTPSenderRefused(550, "Sender not allowed", "p@example.com")
     yield str(error_from_smtp(refused, secret=""))

@@ -22,7 +22,7 @@ _MAX_REPLY_LENGTH = 2000  # characters that are searched
 
 # Not a part of an IP address or a longer number.
 _STATUS_PATTERN = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?!\.?\d)")
-_ADDRESS_PATTERN = re.compile(r"<?\S{1,255}@\S{1,255}")  # its words mean nothing
+_ADDRESS_PATTERN = re.compile(r"<?\S{1,255}@\S{1,255}|https?://\S+")  # its words mean nothing
 
 
 class _Meaning(NamedTuple):
@@ -44,7 +44,8 @@ _LOGIN_REFUSED = _Meaning(
     Misconfigured,
     "refuses username or password: check smtp.username and smtp.password",
     r"auth\w*.{0,20} (?:fail|unsuccessful|credentials invalid|rejected|data\b)"
-    r"|(?:invalid|bad|incorrect|wrong) (?:login|credential|user ?name|password|auth)"
+    r"|(?:invalid|bad|incorrect|wrong) (?:login|user ?name|password|auth)"
+    r"|(?:invalid|bad|incorrect|wrong) credentials?\b(?! for relay)"
     r"|(?:username|password).{0,25} (?:not accepted|incorrect|wrong|expired|required|invalid)"
     r"|log.?in (?:fail|denied|incorrect|via)",
     "7.3 7.8 7.9 7.14 7.139",
@@ -67,6 +68,17 @@ _SENDER = _Meaning(
     r"|spoof|incorrect sender|sender (?:doesn.?t|does not) match",
     "1.7 1.8 2.252 7.20 7.21 7.22 7.23 7.24 7.26 7.27 7.29 7.30 7.60 7.509 7.515 7.750",
 )
+_ACCOUNT = _Meaning(
+    Misconfigured,
+    "reports that the account is paused or over its quota: ask its provider",
+    r"\byour (?:\w+ )?account\b.{0,50}\b(?:suspend|disabl|block|lock|paus|inactiv|restrict|clos"
+    r"|not)|account (?:is )?not (?:yet )?activ|activate your"
+    r"|sending (?:has been |is )?(?:suspend|paus|disabl|block|denied)"
+    r"|domain \S+ (?:is not allowed to send|has exceeded)|outboundspam|wascl|free accounts are"
+    r"|sandbox (?:sub)?domains?|subscription .{0,20}expired|not authorized to perform"
+    r"|bad outbound sender|you are not allowed to send",
+    "1.90 4.5 7.13 7.501 7.502 7.503 7.705",
+)
 _SIZE = _Meaning(
     Permanent,
     "refuses a mail of this size",
@@ -77,10 +89,35 @@ _SIZE = _Meaning(
 )
 _SPAM_SENTENCE = "refuses the mail's content, or considers it spam"
 
+_LATER = _Meaning(  # of a 4xx reply
+    RetryLater,
+    "asks for a later attempt",
+    r"gr[ae]y-?list|\blater\b|rate.?limit|temporar|at present",
+)
+_FOR_NOW = _Meaning(  # of a 5xx reply that asks for a later attempt all the same
+    RetryLater,
+    "refuses the mail for now; Relay retries it for an hour",
+    _LATER.words + r"|try again|too (?:fast|quick)|\b(?:this|per|next|last) (?:minute|hour|day)\b",
+    give_up_after=DOUBT_TIMEOUT,
+)
+_UNKNOWN = _Meaning(
+    Misconfigured,
+    "refuses the mail for a reason that Relay does not know; Relay retries it for an hour",
+    give_up_after=DOUBT_TIMEOUT,
+)
+
 # The first that fits; what is more specific comes first. All patterns run in linear time, as the
 # reply may come from a hostile server.
 _MEANINGS = (
-    _SENDER._replace(words=r"\b(?:dmarc|spf|dkim)\b"),
+    _SENDER._replace(
+        words=r"\b(?:dmarc|spf|dkim)\b|sender verify failed|callback setup failed|\bheader from\b"
+    ),
+    _Meaning(
+        RetryLater,
+        "reports that the recipient gets too many mails",
+        r"receiving (?:e-?)?mails? (?:too|at a rate)|messages they can (?:send|receive)",
+        "2.121 2.122",
+    ),
     _Meaning(
         Misconfigured,
         "refuses the name in EHLO: set smtp.hello to this host's full name",
@@ -90,19 +127,19 @@ _MEANINGS = (
     _ENCRYPTION,
     _Meaning(
         Misconfigured,
-        "reports that the account is paused or over its quota: ask its provider",
-        r"\byour (?:\w+ )?account\b.{0,50}\b(?:suspend|disabl|block|lock|paus|inactiv|restrict|clos"
-        r"|not)|account (?:is )?not (?:yet )?activ|activate your"
-        r"|sending (?:has been |is )?(?:suspend|paus|disabl|block)"
-        r"|domain \S+ (?:is not allowed to send|has exceeded)|credits exceeded|insufficient credit"
+        "accepts mail for this recipient from certain senders only: allow the sender there",
+        r"resolver\.rst\.\w*(?:auth|restricted)|delivery restriction",
+        "7.124 7.129 7.133 7.134 7.135 7.136",
+    ),
+    _ACCOUNT,
+    _ACCOUNT._replace(
+        words=r"credits exceeded|insufficient credit"
         r"|(?:daily|hourly|monthly|24-hour|sending|outgoing|outbound|smtp) (?:\w+ ){0,4}"
-        r"(?:limit|quota)|(?:limit|quota)\b.{0,40}\bper (?:day|hour|month)"
+        r"(?:limit|quota)|\bsend (?:limit|quota)|(?:limit|quota)\b.{0,40}\bper (?:day|hour|month)"
         r"|exceeded .{0,60}\bper (?:day|hour|minute|month)|only \d+ (?:messages|e?mails) per"
-        r"|too many e?mails|unusual sending activity|outboundspam|wascl|free accounts are"
-        r"|sandbox (?:sub)?domains?|subscription .{0,20}expired|tenant has exceeded"
-        r"|not authorized to perform|bad outbound sender|frequency (?:is )?limited"
-        r"|you are not allowed to send|too many recipients this",
-        "1.90 4.5 7.13 7.501 7.502 7.503 7.705",
+        r"|you(?: have|'ve) (?:exceeded|reached) your .{0,30}(?:limit|quota)|too many e?mails"
+        r"|unusual sending activity|originating from your (?:address|account|mailbox)"
+        r"|tenant has exceeded|frequency (?:is )?limited|too many recipients this"
     ),
     _Meaning(
         Misconfigured,  # sent in parts, a mail whose second part fails would be sent again
@@ -121,12 +158,14 @@ _MEANINGS = (
     _Meaning(
         Misconfigured,
         "does not relay this mail: set smtp.username and smtp.password, or allow this host there",
-        r"\brelay(?:ing)?\b.{0,30} (?:denied|not (?:permitted|allowed)|prohibited|rejected"
-        r"|forbidden|refused)|\b(?:not|to|cannot|can't) relay\b"
-        r"|rcpthosts|recipient address rejected: access denied|delivery is not allowed to this",
+        r"(?<![\w.-])relay(?:ing)?\b(?![.-]\w).{0,30} (?:denied|not (?:permitted|allowed)|rejected"
+        r"|prohibited|forbidden|refused)|\b(?:not|to|cannot|can't|for) relay\b"
+        r"|\bas a relay\b|rcpthosts|recipient address rejected: access denied"
+        r"|delivery is not allowed to this",
         "7.64",
     ),
     _Meaning(Permanent, _SPAM_SENTENCE, r"\bur[il]s?\b.{0,40}list|surbl|uribl"),
+    _UNKNOWN._replace(words=r"\bdbl\b"),  # a domain in the mail, or the sender's
     _Meaning(
         Misconfigured,
         "refuses this host's IP address: allow it there, or send through another server",
@@ -134,17 +173,20 @@ _MEANINGS = (
         r"|\b(?:client|sending|your|source|connecting)(?: mail)? (?:host|ip|server|network)\b"
         r".{0,60}\b(?:block|reject|denied|banned|not (?:allowed|permitted|authorized))"
         r"|\bip\b.{0,60}\b(?:block|banned|not (?:allowed|permitted|authorized)|listed)"
+        r"|\b(?:from|host|client) \W?\d{1,3}(?:\.\d{1,3}){3}\b.{0,60}\b(?:block|defer|denied|reject"
+        r"|not (?:be )?(?:accept|allow|permit))"
         r"|unauthori[sz]ed ip|banned sending ip|traffic not accepted from"
         r"|reverse (?:dns|host|lookup)|\b(?:ptr|rdns)\b",
         "7.25 7.511 7.708",
     ),
     _SENDER,
+    _UNKNOWN._replace(words=r"local policy|policy\b.{0,12}\b(?:reason|reject|restrict|violat)"),
     _Meaning(
         RetryLater,
         "reports a full mailbox",
-        r"(?:mailbox|inbox|recipient|user|storage|quota|disk)\b.{0,40}(?:\bfull\b|over ?quota"
-        r"|quota exceeded|out of (?:storage|space)|size limit)|over ?quota|quota .{0,12}exceeded"
-        r"|exceed\w* .{0,20}(?:storage|quota)|insufficient (?:\w+ )?storage|mailbox is full",
+        r"(?:mailbox|inbox|recipient|user|storage|quota|disk)\b.{0,40}(?:\bfull\b|size limit"
+        r"|out of (?:storage|space))|over ?quota|quota .{0,12}(?:exceeded|violat)"
+        r"|exceed\w* .{0,20}(?:storage|quota)|insufficient (?:\w+ )?storage",
         "2.2",
     ),
     _SIZE,
@@ -158,7 +200,8 @@ _MEANINGS = (
         r"|bad destination) (?:\w+ )?(?:user|recipient|mailbox|address|account|domain|person)"
         r"|no mailbox|recip(?:ient)?notfound|does not exist|doesn't exist|host unknown|null mx"
         r"|(?<!recipient )(?<!sender )address rejected|all recipient addresses rejected"
-        r"|not our user",
+        r"|not our (?:user|customer)|not (?:in|on) (?:\w+ )?(?:recipient|user) (?:list|table)"
+        r"|characters? in (?:\w+ )?(?:address|local.?part)|mx records? point|no longer valid",
         "1.1 1.2 1.3 1.6 1.10 2.1",
     ),
     _Meaning(
@@ -166,27 +209,11 @@ _MEANINGS = (
         _SPAM_SENTENCE,
         r"\bspam\b|message filtered|unsolicited|\bjunk\b|virus|malware|phish|\bbulk\b|suspicious"
         r"|unacceptable|content\b.{0,30}\b(?:reject|filter|restrict|policy|denied|block|potential)"
-        r"|\b(?:invalid|illegal|missing|malformed|duplicate|bad)\b.{0,20} header|header\b.{0,20}"
-        r"\b(?:invalid|illegal|missing|malformed|rejected)|banned (?:file|attachment)|attachment",
+        r"|\b(?:invalid|illegal|missing|duplicate|bad)\b.{0,20} header|malformed|headers?\b.{0,20}"
+        r"\b(?:invalid|illegal|missing|rejected|syntax|not)|attachment|banned (?:file|content)"
+        r"|line length|lines? (?:is |are )?too long|\b(?:bare|lone) (?:cr|lf|line)",
         "6.0 6.1 6.2 6.3 6.5 6.6 6.7",
     ),
-)
-_LATER = _Meaning(  # of a 4xx reply
-    RetryLater,
-    "asks for a later attempt",
-    r"gr[ae]y-?list|later\b|temporary \w+ failure|rate.?limit",
-)
-_FOR_NOW = _Meaning(  # of a 5xx reply that asks for a later attempt all the same
-    RetryLater,
-    "refuses the mail for now; Relay retries it for an hour",
-    r"gr[ae]y-?list|(?:again|retry|try|tried|come back)\b.{0,20}\blater\b|try again|rate.?limit"
-    r"|\b(?:this|per|next|last) (?:minute|hour|day)\b|temporar",
-    give_up_after=DOUBT_TIMEOUT,
-)
-_UNKNOWN = _Meaning(
-    Misconfigured,
-    "refuses the mail for a reason that Relay does not know; Relay retries it for an hour",
-    give_up_after=DOUBT_TIMEOUT,
 )
 # Where neither words nor an enhanced status code decide.
 _BY_CODE = {530: _LOGIN_REQUIRED, 534: _LOGIN_REFUSED, 535: _LOGIN_REFUSED, 538: _ENCRYPTION}
@@ -231,24 +258,36 @@ def _error_from_reply(
 def _meaning(error: aiosmtplib.SMTPResponseException) -> _Meaning:
     code, text = error.code, str(error.message)[:_MAX_REPLY_LENGTH].lower()
     reply = " ".join(_ADDRESS_PATTERN.sub(" ", text).split())
+    if isinstance(error, aiosmtplib.SMTPDataError):
+        # RFC 5321's text for 550. The recipients were accepted before.
+        reply = reply.replace("mailbox unavailable", "")
     is_final = code >= 500
-    if code == 421 or (not is_final and re.search(_LATER.words, reply)):
+    if not is_final and re.search(_LATER.words, reply):
         return _LATER
-    is_about_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
-    meanings = [
-        meaning
-        for meaning in _MEANINGS
-        if (meaning.kind is Misconfigured or is_final)
-        and (meaning.kind is not Permanent or is_about_mail or meaning is _SIZE)
-    ]
+    # 421 asks for a pause, whatever its words are. Mailgun says so of an account that is stopped.
+    candidates = (_ACCOUNT,) if code == 421 else _MEANINGS
+    meanings = [meaning for meaning in candidates if _can_mean(error, meaning)]
     statuses = set(_STATUS_PATTERN.findall(reply)) if is_final else set()
     by_words = (meaning for meaning in meanings if re.search(meaning.words, reply))
     by_status = (meaning for meaning in meanings if statuses & set(meaning.statuses.split()))
     if meaning := next(by_words, None) or next(by_status, None):
-        is_for_now = meaning.kind is Permanent and re.search(_FOR_NOW.words, reply)
-        return _FOR_NOW if is_for_now else meaning
+        return _doubted(meaning, reply)
     if not is_final:
         return _LATER
     if code == 552 and not isinstance(error, aiosmtplib.SMTPRecipientRefused):
         return _SIZE
-    return _BY_CODE.get(code) or _BY_COMMAND.get(type(error), _REFUSED)
+    return _doubted(_BY_CODE.get(code) or _BY_COMMAND.get(type(error), _REFUSED), reply)
+
+
+def _can_mean(error: aiosmtplib.SMTPResponseException, meaning: _Meaning) -> bool:
+    if meaning is _LOGIN_REQUIRED:
+        return not isinstance(error, aiosmtplib.SMTPAuthenticationError)
+    if meaning.kind is Misconfigured and not meaning.give_up_after:
+        return True
+    is_about_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
+    return error.code >= 500 and (is_about_mail or meaning.kind is RetryLater or meaning is _SIZE)
+
+
+def _doubted(meaning: _Meaning, reply: str) -> _Meaning:
+    is_doubtful = meaning.kind is Permanent or meaning.give_up_after
+    return _FOR_NOW if is_doubtful and re.search(_FOR_NOW.words, reply) else meaning

@@ -1,15 +1,18 @@
 """The delivery error for each answer of a mail server."""
 
 import asyncio
+import csv
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtplib import (
     SMTPAuthenticationError,
+    SMTPConnectResponseError,
     SMTPDataError,
     SMTPHeloError,
     SMTPRecipientRefused,
@@ -202,32 +205,45 @@ DATA 554 5.7.1 Message rejected
 RCPT 550 see 5.1.1.1 and 15.1.1
 DATA 571 not here
 """
-MEANINGS = [
-    (LOGIN, Misconfigured, "requires a login: set smtp.username"),
-    (REFUSED_LOGIN, Misconfigured, "refuses username or password"),
-    (RELAY, Misconfigured, "does not relay this mail"),
-    (SENDER, Misconfigured, "refuses the sender: check sender"),
-    (HELO, Misconfigured, "refuses the name in EHLO: set smtp.hello"),
-    (ACCOUNT, Misconfigured, "paused or over its quota"),
-    (RECIPIENTS, Misconfigured, "accepts fewer recipients per mail"),
-    (HOST, Misconfigured, "refuses this host's IP address"),
-    (ENCRYPTION, Misconfigured, "requires encryption: set smtp.tls"),
-    (LATER, RetryLater, ""),
-    (USER, Permanent, "does not know the recipient"),
-    (SIZE, Permanent, "refuses a mail of this size"),
-    (SPAM, Permanent, "content, or considers it spam"),
-    (FOR_NOW, RetryLater, "refuses the mail for now; Relay retries it for an hour"),
-    (UNKNOWN, Misconfigured, "a reason that Relay does not know"),
-]
+MEANINGS = {
+    "login": (LOGIN, Misconfigured, "requires a login: set smtp.username"),
+    "password": (REFUSED_LOGIN, Misconfigured, "refuses username or password"),
+    "relay": (RELAY, Misconfigured, "does not relay this mail"),
+    "sender": (SENDER, Misconfigured, "refuses the sender: check sender"),
+    "helo": (HELO, Misconfigured, "refuses the name in EHLO: set smtp.hello"),
+    "account": (ACCOUNT, Misconfigured, "paused or over its quota"),
+    "recipients": (RECIPIENTS, Misconfigured, "accepts fewer recipients per mail"),
+    "restricted": ("", Misconfigured, "from certain senders only: allow the sender there"),
+    "host": (HOST, Misconfigured, "refuses this host's IP address"),
+    "encryption": (ENCRYPTION, Misconfigured, "requires encryption: set smtp.tls"),
+    "later": (LATER, RetryLater, ""),
+    "full": ("", RetryLater, "reports a full mailbox"),
+    "too many": ("", RetryLater, "the recipient gets too many mails"),
+    "user": (USER, Permanent, "does not know the recipient"),
+    "size": (SIZE, Permanent, "refuses a mail of this size"),
+    "content": (SPAM, Permanent, "content, or considers it spam"),
+    "for now": (FOR_NOW, RetryLater, "refuses the mail for now; Relay retries it for an hour"),
+    "unknown": (UNKNOWN, Misconfigured, "a reason that Relay does not know"),
+}
 REPLIES = [
-    (line, kind, words) for lines, kind, words in MEANINGS for line in lines.strip().splitlines()
+    (line, kind, words)
+    for lines, kind, words in MEANINGS.values()
+    for line in lines.strip().splitlines()
 ]
+# What servers said in public reports and in their documentation, with example addresses.
+with Path(__file__).with_name("replies.tsv").open(encoding="utf-8") as table:
+    REPLIES += [
+        (row["reply"], *MEANINGS[row["meaning"]][1:])
+        for row in csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+    ]
 
 
 def reply_of(line: str) -> SMTPResponseException:
     """aiosmtplib's exception for "COMMAND CODE TEXT"."""
     command, code, text = line.split(" ", 2)
     match command:
+        case "CONN":
+            return SMTPConnectResponseError(int(code), text)
         case "EHLO":
             return SMTPHeloError(int(code), text)
         case "AUTH":
@@ -253,7 +269,7 @@ def test_a_reply_is_classified_by_its_meaning(
     error = of_reply(line)
     assert (type(error), error.reason) == (kind, line.split()[1])
     assert words in error.detail
-    is_doubtful = line in (UNKNOWN + FOR_NOW).splitlines()
+    is_doubtful = words in (MEANINGS["unknown"][2], MEANINGS["for now"][2])
     assert error.give_up_after == (3600.0 if is_doubtful else None)
 
 
@@ -298,6 +314,11 @@ def test_a_hostile_reply_is_classified_in_linear_time() -> None:
         "domain ",
         "5.1.1.",
         "smtp a ",
+        "relay-",
+        "https://",
+        "header ",
+        "from 1.1.1.1 ",
+        "you have exceeded your ",
     ):
         assert of_reply(f"DATA 550 {piece * (32_000 // len(piece))}")
     assert time.monotonic() - started < 5
