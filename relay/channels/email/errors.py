@@ -170,7 +170,7 @@ _MEANINGS = (
         Misconfigured,
         "refuses this host's IP address: allow it there, or send through another server",
         r"b(?:lock|lack).?list|dnsbl|\brbl\b|spamhaus|spamcop|barracudacentral|reputation"
-        r"|\b(?:client|sending|your|source|connecting)(?: mail)? (?:host|ip|server|network)\b"
+        r"|\b(?:client|sending|your|source|connecting|host)(?: mail)? (?:host|ip|server|network)\b"
         r".{0,60}\b(?:block|reject|denied|banned|not (?:allowed|permitted|authorized))"
         r"|\bip\b.{0,60}\b(?:block|banned|not (?:allowed|permitted|authorized)|listed)"
         r"|\b(?:from|host|client) \W?\d{1,3}(?:\.\d{1,3}){3}\b.{0,60}\b(?:block|defer|denied|reject"
