@@ -73,7 +73,7 @@ class PostgresPool:
                 if encoding not in _ENCODINGS:
                     raise StoreUnusable(
                         f"{self.place} has the encoding {encoding}, which lacks most characters: "
-                        "create a database with ENCODING 'UTF8' TEMPLATE template0"
+                        "create a database with ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
                     )
                 steps = schema.upgrade(place) if service else schema.require(place)
                 await run(connection, steps)
