@@ -12,8 +12,8 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 SET_BUT_EMPTY = (
-    "is set but empty: Compose cuts a value at a # that begins it or follows a space, so put it "
-    "between single quotation marks in the .env file"
+    "is set but empty: give it a value, in a file that Compose reads between single quotation "
+    "marks, as some versions cut it at a #"
 )
 _QUOTES = {tuple(pair) for pair in ('""', "''", "``", "“”", "„“", "\u2018\u2019", "«»")}
 _BLANKS = " \t\r\n"

@@ -216,7 +216,7 @@ def test_a_variable_that_is_set_but_empty_is_named() -> None:
         ("RELAY_EMAIL_SMTP_PASSWORD", mail),
     ):
         (problem,) = problems_of(None, BASE | others | {name: ""})
-        assert f"{name} is set but empty: Compose cuts a value at a #" in problem
+        assert f"{name} is set but empty: give it a value, in a file that Compose" in problem
     # nothing is missing, but an optional secret was meant
     config = load(None, BASE | {"RELAY_INSPECTOR_PASSWORD": " ", "RELAY_TEAM_NAME": ""})
     about = [text for text in warnings(config) if "empty" in text]

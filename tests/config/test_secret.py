@@ -91,5 +91,5 @@ def test_an_environment_variable_that_is_empty_differs_from_a_missing_one(tmp_pa
     ]
     for empty in ("", " \n"):
         (problem,) = problems_of(path, {"TOKEN": empty})
-        assert "the environment variable TOKEN is set but empty: Compose cuts" in problem
+        assert "the environment variable TOKEN is set but empty: give it a value" in problem
     assert load(path, {"TOKEN": "the-token\n"}).penpot.access_token == Secret("the-token")
