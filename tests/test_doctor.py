@@ -408,7 +408,7 @@ async def test_a_missing_webhook_can_be_created(tmp_path: Path) -> None:
         assert finding == Finding(False, "Penpot has no webhook for it")
         refused = await apply_fix(config, fix)  # Penpot can't resolve relay.example.com
         assert not refused.ok
-        assert "is `relay serve` running" in refused.text
+        assert "Penpot sends a HEAD request to the address first: is" in refused.text
         there = config.model_copy(update={"server": ServerSettings(public_url=url)})
         _, fix = await webhook_finding(there)
         assert fix is not None

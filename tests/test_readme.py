@@ -3,8 +3,6 @@
 import inspect
 import re
 import shlex
-import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -13,35 +11,23 @@ from urllib.parse import unquote
 import click
 import pytest
 import yaml
-from aiosmtplib import SMTPResponseException, SMTPSenderRefused
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.channels.email.errors import error_from_smtp
-from relay.channels.errors import error_from_exception, error_from_status
-from relay.channels.matrix.errors import ERRORS as MATRIX_ERRORS
-from relay.channels.slack.errors import ERRORS as SLACK_ERRORS
 from relay.cli import main
 from relay.config.environment import known_variables
-from relay.config.load import ConfigError, load, warnings
+from relay.config.load import ConfigError, load
 from relay.config.settings import Config
 from relay.doctor import template_problems
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
-from relay.messages.templates import Templates, builtin_folder
+from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
-from relay.penpot.events import Subject
 from relay.penpot.selection import DEFAULT
-from relay.reference import VARIABLES, UnknownEvent
+from relay.reference import VARIABLES
 from tests.bench.__main__ import BENCHES
-from tests.service import Service, running
+from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = {
-    name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "deploy/README.md", "templates/README.md", "tests/bench/README.md")
-}
-README, OPERATOR, TEMPLATES, BENCH = DOCUMENTS.values()
 ALL = "\n".join(DOCUMENTS.values())
 SECRET = "x" * 24
 
@@ -58,22 +44,6 @@ def _section(document: str, heading: str) -> str:
     level = heading.partition(" ")[0]
     text = document.split(f"\n{heading}\n")[1]
     return re.split(rf"^#{{2,{len(level)}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def _rows(text: str, head: str) -> list[list[str]]:
-    """The cells of the table that begins with this line."""
-    lines = iter(text[text.index(head) :].splitlines()[2:])
-    rows = []
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))])
-    assert rows
-    return rows
-
-
-def _code(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell)
 
 
 def test_the_readme_is_short() -> None:
@@ -142,7 +112,7 @@ smtp = { host = "localhost" }""",
 
 
 @pytest.mark.parametrize("name", CHANNELS)
-def test_the_capabilities_of_a_channel_are_those_of_the_code(name: str, tmp_path: Path) -> None:
+def test_the_capabilities_of_a_channel_are_those_of_thein_code(name: str, tmp_path: Path) -> None:
     def is_accepted(key: str) -> bool:
         place = re.compile("^(channel|room) = .*$" if key.startswith("direct") else "^$", re.M)
         try:
@@ -151,7 +121,7 @@ def test_the_capabilities_of_a_channel_are_those_of_the_code(name: str, tmp_path
             return False
         return True
 
-    rows = _rows(README, "| | threads | edits in place | pings | pictures | direct messages |")
+    rows = table_rows(README, "| | threads | edits in place | pings | pictures | direct messages |")
     assert {row[0] for row in rows} == CHANNELS.keys()
     _, threads, edits, _, pictures, direct, _ = next(row for row in rows if row[0] == name)
     begin = f'[penpot]\naccess_token = "token"\n[teams.acme]\nsecret = "{SECRET}"\n'
@@ -164,8 +134,8 @@ def test_the_capabilities_of_a_channel_are_those_of_the_code(name: str, tmp_path
 
 
 def test_every_variable_has_its_row_and_secret_mark() -> None:
-    rows = _rows(OPERATOR, "| variable | secret | meaning |")
-    documented = {name: row[1] for row in rows for name in _code(row[0])}
+    rows = table_rows(OPERATOR, "| variable | secret | meaning |")
+    documented = {name: row[1] for row in rows for name in in_code(row[0])}
     twins = {name.removesuffix("_FILE") for name in known_variables() if name.endswith("_FILE")}
     assert documented.keys() == known_variables() - {f"{name}_FILE" for name in twins}
     assert {name for name, secret in documented.items() if secret == "yes"} == twins
@@ -187,14 +157,14 @@ def test_every_named_key_is_in_the_example_config() -> None:
         assert re.search(rf"^#?{key} = ", rest, re.MULTILINE), f"{table}.{key}"
 
 
-def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:
+def test_the_default_events_and_the_groups_are_those_of_thein_code() -> None:
     text = _section(OPERATOR, "### Choosing events")
     (default,) = re.findall(r"^By default (.*?)\. ", text, re.MULTILINE | re.DOTALL)
-    assert ["*", *(f"!{name}" for name in _code(default))] == list(DEFAULT)
+    assert ["*", *(f"!{name}" for name in in_code(default))] == list(DEFAULT)
     (groups,) = re.findall(r"contains groups \((.*?)\)", text, re.DOTALL)
-    assert _code(groups) == list(GROUPS)
+    assert in_code(groups) == list(GROUPS)
     own = [name for name, kind in CATALOGUE.items() if kind.synthetic]
-    assert set(own) <= set(_code(text))
+    assert set(own) <= set(in_code(text))
     assert len(own) == 5
     assert "five more" in text
     count = len(CATALOGUE) - len(own)
@@ -206,11 +176,22 @@ def test_the_default_events_and_the_groups_are_those_of_the_code() -> None:
 
 
 def _commands() -> Iterator[str]:
-    shown = re.findall(
-        r"^\$ (relay .*?)(?: +#.*)?$", "\n".join(_blocks(ALL, "console")), re.MULTILINE
-    )
-    yield from shown
-    yield from re.findall(r"`(relay [a-z][^`]*)`", _prose(ALL))
+    """Those in the documents, the files of ``deploy/`` and the texts of the package; also after
+    ``docker exec``, a folder or a variable."""
+    shown = "\n".join(_blocks(ALL, "console")).replace("\\\n", " ").splitlines()
+    files = (ROOT / "relay").rglob("*.py")
+    texts = [_prose(ALL), *(path.read_text(encoding="utf-8") for path in files)]
+    for text in texts:
+        shown += [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
+    shown += [
+        line
+        for path in (ROOT / "deploy").iterdir()
+        if path.suffix != ".md"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"#  |ExecStart=", line)
+    ]
+    for line in shown:
+        yield from re.findall(r"(?:^|[\s/=])(relay (?!relay\b)[a-z].*?)(?: +#.*)?$", line)
 
 
 @pytest.mark.parametrize("line", sorted(set(_commands())))
@@ -220,15 +201,38 @@ def test_every_shown_command_line_is_valid(
     monkeypatch.chdir(tmp_path)
     Path("body.json").write_text("{}")
     _, name, *arguments = shlex.split(line)
-    parsed = main.commands[name].make_context(name, arguments).params  # refuses what is not known
-    assert parsed.get("event") in {None, *CATALOGUE}
-    if "ids" in parsed and arguments:
+    command = main.commands[name]
+    if isinstance(command, click.Group):
+        name, *arguments = arguments
+        command = command.commands[name]
+    if not arguments:  # the command's name
+        return
+    parsed = command.make_context(name, arguments).params  # refuses what is not known
+    assert parsed.get("event") in {None, "NAME", *CATALOGUE}
+    if "ids" in parsed:
         assert parsed["ids"] or parsed["dead"]
 
 
+def test_every_named_file_exists() -> None:
+    for name in ("README.md", "deploy/README.md"):
+        text = re.sub(r"kubectl exec \S+", "", DOCUMENTS[name])
+        named = re.findall(
+            r"(?<![\w./~:-])(?:deploy|relay|tests|templates)/[\w./-]+(?![\w<])", text
+        )
+        assert named
+        for path in named:
+            assert (ROOT / path.rstrip(".")).exists(), path
+    installed = re.findall(
+        r"[\w.]+\.(?:yaml|toml|service|txt)\b", "\n".join(_blocks(OPERATOR, "console"))
+    )
+    assert len(installed) >= 5
+    for file in installed:
+        assert (ROOT / "deploy" / file).is_file(), file
+
+
 def test_the_table_of_commands_is_complete() -> None:
-    rows = _rows(_section(OPERATOR, "## Commands"), "| command | does |")
-    documented = [_code(row[0])[0].split()[1] for row in rows]
+    rows = table_rows(_section(OPERATOR, "## Commands"), "| command | does |")
+    documented = [in_code(row[0])[0].split()[1] for row in rows]
     assert sorted(documented) == sorted(main.commands)
 
 
@@ -240,7 +244,7 @@ def test_the_commands_without_a_config_are_named() -> None:
         if "path" not in {parameter.name for parameter in command.params}
     }
     (said,) = re.findall(r"^All but (.*?) take `--config FILE`", OPERATOR, re.MULTILINE)
-    assert set(_code(said)) == without
+    assert set(in_code(said)) == without
 
 
 def test_the_commands_without_secrets_are_named() -> None:
@@ -253,7 +257,7 @@ def test_the_commands_without_secrets_are_named() -> None:
         if command.callback and "secrets=False" in inspect.getsource(command.callback)
     }
     (said,) = re.findall(r"FILE`\. (.*?) read none of\s+the secrets", OPERATOR, re.DOTALL)
-    assert set(_code(said)) == without
+    assert set(in_code(said)) == without
 
 
 def test_every_named_make_target_exists() -> None:
@@ -265,7 +269,7 @@ def test_every_named_make_target_exists() -> None:
 
 def test_the_table_of_benchmarks_is_complete() -> None:
     rows = [line for line in BENCH.splitlines() if line.startswith("| ")]
-    named = {name for line in rows for name in _code(line.split("|")[-2])}
+    named = {name for line in rows for name in in_code(line.split("|")[-2])}
     named |= set(re.findall(r"ARGS=([a-z-]+)", BENCH)) | {"inspector-postgres"}
     assert named - {"make bench ARGS=…"} == BENCHES.keys()
     assert "`inspector-postgres`" in BENCH
@@ -295,35 +299,37 @@ def _problems(folder: Path) -> list[str]:
 
 
 def test_the_filters_exist() -> None:
-    rows = _rows(TEMPLATES, "| filter | gives |")
-    expressions = [code.replace("\\|", "|") for row in rows for code in _code(row[0])]
+    rows = table_rows(TEMPLATES, "| filter | gives |")
+    expressions = [code.replace("\\|", "|") for row in rows for code in in_code(row[0])]
     expressions += re.findall(r"\{\{.*?\}\}", rows[0][1].replace("\\|", "|"))
     assert len(expressions) == 5
     environment = MarkdownEnvironment(TemplateFiles((), builtin_folder()))
     for expression in expressions:
         environment.from_string(expression)  # a filter that is not known is an error
     (without,) = re.findall(r"exist too, except\s(.*?)\. ", TEMPLATES, re.DOTALL)
-    assert len(_code(without)) == 5
-    assert not environment.filters.keys() & set(_code(without))
+    assert len(in_code(without)) == 5
+    assert not environment.filters.keys() & set(in_code(without))
 
 
 def test_the_named_builtin_templates_exist() -> None:
     files = TemplateFiles((), builtin_folder())
-    named = [name for name in _code(_prose(TEMPLATES)) if re.fullmatch(r"[\w/-]+\.md\.j2", name)]
+    named = [name for name in in_code(_prose(TEMPLATES)) if re.fullmatch(r"[\w/-]+\.md\.j2", name)]
     assert {"base.md.j2", "_words.md.j2", "event.md.j2"} <= set(named)
     for name in named:
         assert files.find(Path(name).name), name
 
 
 def test_the_table_of_blocks_is_complete() -> None:
-    documented = {_code(row[0])[0] for row in _rows(TEMPLATES, "| block | contains | default |")}
+    documented = {
+        in_code(row[0])[0] for row in table_rows(TEMPLATES, "| block | contains | default |")
+    }
     base = (builtin_folder() / "base.md.j2").read_text(encoding="utf-8")
     assert documented == set(re.findall(r"\{% block (\w+) ", base))
 
 
 def test_the_table_of_variables_is_complete() -> None:
-    rows = _rows(TEMPLATES, "| variable | is |")
-    assert sorted(name for row in rows for name in _code(row[0])) == sorted(VARIABLES)
+    rows = table_rows(TEMPLATES, "| variable | is |")
+    assert sorted(name for row in rows for name in in_code(row[0])) == sorted(VARIABLES)
 
 
 def test_the_suffixes_of_overrides_are_complete(tmp_path: Path) -> None:
@@ -331,12 +337,12 @@ def test_the_suffixes_of_overrides_are_complete(tmp_path: Path) -> None:
     (tmp_path / "templates" / "create-file.txt.j2").touch()
     (problem,) = _problems(tmp_path)
     suffixes = problem.rpartition(": ")[2].split(", ")
-    rows = _rows(TEMPLATES, "| file | output |")
-    documented = [_code(row[0])[0].removeprefix("<event>") for row in rows]
+    rows = table_rows(TEMPLATES, "| file | output |")
+    documented = [in_code(row[0])[0].removeprefix("<event>") for row in rows]
     assert sorted([".md.j2", *documented]) == sorted(suffixes)
 
 
-def test_the_limits_of_the_sandbox_are_those_of_the_code() -> None:
+def test_the_limits_of_the_sandbox_are_those_of_thein_code() -> None:
     text = _section(TEMPLATES, "## Limits of the sandbox")
     assert ("one second" in text) == (TEMPLATE_TIMEOUT == 1)
     assert f"{MAX_GROWTH_BYTES >> 20} MB" in text
@@ -348,7 +354,7 @@ def test_the_limits_of_the_sandbox_are_those_of_the_code() -> None:
 
 
 def test_the_responses_of_the_hook_are_complete() -> None:
-    rows = _rows(OPERATOR, "| request | response |")
+    rows = table_rows(OPERATOR, "| request | response |")
     documented = {int(status) for row in rows for status in re.findall(r"`(\d{3})`", row[1])}
     modules = ("intake", "bodies", "protocol")
     source = "".join((ROOT / f"relay/{name}.py").read_text(encoding="utf-8") for name in modules)
@@ -361,13 +367,13 @@ def test_the_responses_of_the_hook_are_complete() -> None:
 
 def test_every_cannot_is_shown_by_tests_that_exist() -> None:
     text = _section(OPERATOR, "## Who can do what")
-    actors = {row[0] for row in _rows(text, "| who | has | can |")}
+    actors = {row[0] for row in table_rows(text, "| who | has | can |")}
     assert actors == {"stranger", "hook holder", "server", "template author", "viewer"}
-    rows = _rows(text, "| who | cannot | shown by |")
+    rows = table_rows(text, "| who | cannot | shown by |")
     assert actors <= {who for who, _, _ in rows}
     for _, cannot, shown_by in rows:
-        assert _code(shown_by), cannot
-        for test in _code(shown_by):
+        assert in_code(shown_by), cannot
+        for test in in_code(shown_by):
             path, _, function = test.partition("::")
             source = (ROOT / path).read_text(encoding="utf-8")
             assert re.search(rf"^(?:async )?def {function}\(", source, re.MULTILINE), test
@@ -402,8 +408,8 @@ def _metrics() -> dict[str, tuple[str, set[str]]]:
 
 
 def test_the_table_of_metrics_is_complete() -> None:
-    rows = _rows(OPERATOR, "| metric | type | labels | meaning |")
-    documented = {_code(row[0])[0]: (row[1], set(_code(row[2]))) for row in rows}
+    rows = table_rows(OPERATOR, "| metric | type | labels | meaning |")
+    documented = {in_code(row[0])[0]: (row[1], set(in_code(row[2]))) for row in rows}
     assert documented == _metrics()
     assert all(row[3] for row in rows)
 
@@ -414,120 +420,7 @@ def test_every_named_metric_exists() -> None:
         assert yaml.safe_load(block)
 
 
-def test_the_named_error_codes_are_in_the_tables_of_the_channels() -> None:
-    rows = _rows(OPERATOR, "| symptom | cause and fix |")
-    for service, errors in (("Slack", SLACK_ERRORS), ("Matrix", MATRIX_ERRORS)):
-        codes = [code for row in rows if row[0].startswith(f"{service}:") for code in _code(row[0])]
-        assert codes
-        assert set(codes) <= errors.keys()
-
-
-# Troubleshooting
-
-
-def _load_problems(text: str | None, folder: Path) -> Iterator[str]:
-    """What the config in ``relay.toml`` has; None: there is no file."""
-    (folder / "relay.toml").unlink(missing_ok=True)
-    if text is not None:
-        encoding = "utf-16" if "UTF-16" in text else "utf-8"
-        (folder / "relay.toml").write_text(text, encoding=encoding)
-    try:
-        config = load(None, {})
-    except ConfigError as error:
-        yield from error.problems
-    else:
-        yield from (*warnings(config), config.describe_inspector())
-
-
-def _printed(folder: Path) -> Iterator[str]:
-    """Texts that Relay prints, each from the code that makes it."""
-    team = f'[teams.acme]\nsecret = "{SECRET}"\n'
-    for text in (
-        None,
-        "# UTF-16",
-        "port = x",
-        f"{team}[server]\nprot = 1",
-        '[teams.acme]\nsecret = { env = "NOT_SET" }',
-        f'{team}[server]\nhost = "a:1"',
-        f"{team}[admin]\nport = 8080",
-        f'{team}[admin]\nhost = "0.0.0.0"',
-    ):
-        yield from _load_problems(text, folder)
-    for error in (
-        ConnectionRefusedError(),
-        TimeoutError(),
-        socket.gaierror(),
-        _tls_error(ssl.SSLError, reason="WRONG_VERSION_NUMBER"),
-        _tls_error(ssl.SSLCertVerificationError, verify_message="expired"),
-    ):
-        yield str(error_from_exception(error, "the server"))
-    yield str(error_from_status(404, "the server"))
-    for code, reply in (
-        (530, "5.7.0 Authentication required"),
-        (535, "5.7.8 bad credentials"),
-        (554, "Sending suspended for this account"),
-        (550, "5.7.133 no"),
-    ):
-        yield str(error_from_smtp(SMTPResponseException(code, reply), secret=""))
-    refused = SMTPSenderRefused(550, "Sender not allowed", "p@example.com")
-    yield str(error_from_smtp(refused, secret=""))
-    yield str(UnknownEvent("create-fil"))
-    (folder / "templates").mkdir()
-    for name, text in (
-        ("create-fil", ""),
-        ("create-file", "{{ fil }}"),
-        ("rename-file", "{{ file.nam() }}"),
-    ):
-        (folder / "templates" / f"{name}.md.j2").write_text(text)
-    yield from _problems(folder)
-    rendered = Templates(folder / "templates").render(
-        "rename-file", {"file": Subject(name="x")}, team="acme", channel_kind=""
-    )
-    yield from map(str, rendered.problems)
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        service = Service(folder, "")
-        text = service.config.read_text()
-        port = occupied.getsockname()[1]
-        service.config.write_text(text.replace(f"port = {service.port}\n", f"port = {port}\n"))
-        yield service.run("serve").stderr
-    with running(folder, ""):
-        yield service.run("serve").stderr
-
-
-SHOWN_ELSEWHERE = {
-    "can't write the output: No space left on device": "tests/test_cli.py",
-    "waiting up to 10 s for … message": "tests/scenarios/test_stop.py",
-    "servers speak TLS at once at port 465": "tests/channels/email/test_settings.py",
-}
-"""Texts that another test produces."""
-
-
-def test_every_text_in_the_table_of_troubleshooting_is_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    printed = list(_printed(tmp_path))
-    rows = _rows(OPERATOR, "| symptom | cause | remedy |")
-    assert len(rows) > 20
-    for symptom, cause, remedy in rows:
-        (text,) = _code(symptom)
-        assert cause
-        assert remedy
-        pattern = re.escape(text).replace("…", ".+")
-        texts = printed
-        if text in SHOWN_ELSEWHERE:
-            texts = [(ROOT / SHOWN_ELSEWHERE[text]).read_text(encoding="utf-8")]
-        assert any(re.search(pattern, each) for each in texts), text
-
-
 # Links
-
-
-def _tls_error(kind: type[ssl.SSLError], **attributes: str) -> ssl.SSLError:
-    error = kind()
-    for name, value in attributes.items():
-        setattr(error, name, value)
-    return error
 
 
 def _slug(heading: str) -> str:
