@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 TEAM_SECONDS = 5.0  # of the sandbox's processor time, for one team in a period
 PERIOD_SECONDS = 60.0  # seconds
-SLOW_RATIO = 0.1  # of the budget: a team that spends more runs in the process for slow teams
+SHORT_JOB_SECONDS = 0.02  # of processor time: nobody notices that such a job runs first
+SLOW_RATIO = 0.06
+"""Of the budget. A team whose longer jobs exceed that time by more, in all, runs in the process for
+slow teams. One with many short jobs would wait there for the long ones of others."""
 SLOW_TTL = 600.0  # seconds after which it may run in the other one again
 
 
@@ -14,6 +17,7 @@ SLOW_TTL = 600.0  # seconds after which it may run in the other one again
 class _Use:
     since: float
     seconds: float = 0.0
+    excess: float = 0.0  # seconds, of jobs that were not short
     is_reported: bool = False
     slow_until: float = 0.0
 
@@ -30,9 +34,11 @@ class SandboxBudget:
         self._uses: dict[str, _Use] = {}  # by team, of which the config has a limited number
 
     def spend(self, team: str, seconds: float) -> None:
+        """``seconds``: of one job."""
         use = self._use(team)
         use.seconds += seconds
-        if use.seconds > SLOW_RATIO * self.team_seconds:
+        use.excess += max(0.0, seconds - SHORT_JOB_SECONDS)
+        if use.excess > SLOW_RATIO * self.team_seconds:
             use.slow_until = self._clock() + SLOW_TTL
 
     def is_slow(self, team: str) -> bool:
@@ -51,5 +57,5 @@ class SandboxBudget:
         now = self._clock()
         use = self._uses.setdefault(team, _Use(now))
         if now - use.since >= PERIOD_SECONDS:
-            use.since, use.seconds, use.is_reported = now, 0.0, False
+            use.since, use.seconds, use.excess, use.is_reported = now, 0.0, 0.0, False
         return use

@@ -6,6 +6,7 @@ import resource
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -446,12 +447,22 @@ def test_a_draft_whose_team_has_spent_its_budget_says_so_each_time(budgeted: Tem
 
 
 def test_nobody_waits_for_a_slow_team(budgeted: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its job has not ended, another team's has."""
+    """While its job has not ended, another team's has: also that of a team with many short jobs."""
+    spent, spend = Counter[str](), SandboxBudget.spend
+
+    def counted(budget: SandboxBudget, team: str, seconds: float) -> None:
+        spent[team] += seconds
+        spend(budget, team, seconds)
+
+    monkeypatch.setattr(SandboxBudget, "spend", counted)
     assert rendered(budgeted, "slow").message.content.body == "slow"
-    gate, read = threading.Event(), cell._loaded
+    while spent["other"] < min(0.2, spent["slow"]):
+        assert rendered(budgeted, "other").message.content.body == "quick"
+    is_held, gate, read = threading.Event(), threading.Event(), cell._loaded
 
     def held(files: TemplateFiles, template: str) -> bytes:
         if any(folder.endswith("slow") for folder in files.folders):
+            is_held.set()
             gate.wait(20)
         return read(files, template)
 
@@ -459,6 +470,7 @@ def test_nobody_waits_for_a_slow_team(budgeted: Templates, monkeypatch: pytest.M
     slow = threading.Thread(target=rendered, args=(budgeted, "slow"))
     slow.start()
     try:
+        assert is_held.wait(20)
         assert rendered(budgeted, "other").message.content.body == "quick"
         assert slow.is_alive()
     finally:
