@@ -173,4 +173,4 @@ class Engine(ABC):
 
     @abstractmethod
     async def probe(self) -> None:
-        """Write and read back, for ``/readyz``."""
+        """Write what an event may need, and read back, for ``/readyz``."""

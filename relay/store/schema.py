@@ -122,8 +122,8 @@ _FIRST_STEP = """
         team text NOT NULL PRIMARY KEY,
         bytes bigint NOT NULL
     ) {without_rowid};
-    CREATE TABLE {schema}probe (at double precision NOT NULL);
-    INSERT INTO {schema}probe VALUES (0);
+    CREATE TABLE {schema}probe (at double precision NOT NULL, filler text NOT NULL DEFAULT '');
+    INSERT INTO {schema}probe (at) VALUES (0);
 """
 SQLITE_STEPS = (
     _FIRST_STEP.format(

@@ -29,6 +29,8 @@ LOCK_TIMEOUT = 3.0  # seconds to wait for another process's write; Penpot's time
 WAL_SIZE_LIMIT = 32 * 1024 * 1024
 """Bytes to which SQLite truncates the write-ahead log; a long read makes it grow beyond."""
 ACCEPT_TIMEOUT = 3.5  # seconds until ``accept`` gives up; Penpot's timeout is 4
+PROBE_LENGTH = 50_000
+"""Bytes of a probe, more than of most events: a full disk may have room for a few pages."""
 INSERT_BATCH_SIZE = 64  # rows in one statement, of which there is one for each number of rows
 SHRINK_PAGES_COUNT = 200  # pages of 4 KB in one step, which takes some milliseconds
 MAX_FREE_SHARE = 10
@@ -182,7 +184,8 @@ class SqliteStore(Store):
 
     async def probe(self) -> None:
         now = time.time()
-        await self.execute("UPDATE probe SET at = $1", now)
+        filler = f"{now:<20}" * (PROBE_LENGTH // 20)  # SQLite does not write equal pages
+        await self.execute("UPDATE probe SET at = $1, filler = $2", now, filler)
         ((at,),) = await self.fetch("SELECT at FROM probe")
         if at < now:
             raise StoreUnavailable("the file does not contain what was written to it")

@@ -42,6 +42,22 @@ async def test_the_write_ahead_log_is_truncated_after_a_long_read(
     assert wal.stat().st_size <= WAL_SIZE_LIMIT
 
 
+async def test_a_probe_writes_more_than_an_event(store: SqliteStore, tmp_path: Path) -> None:
+    """Otherwise a full disk, on which no event has room, looks writable."""
+
+    def written() -> int:
+        return (tmp_path / "relay.db-wal").stat().st_size
+
+    for number in range(20):
+        before = written()
+        await store.accept(
+            event(number)._replace(body=b"x" * 4000, digest=bytes([9 * number] * 24))
+        )
+        between = written()
+        await store.probe()
+        assert written() - between > between - before > 0
+
+
 async def test_the_file_shrinks_after_pruning(store: SqliteStore, tmp_path: Path) -> None:
     file = tmp_path / "relay.db"
     for number in range(20):
