@@ -118,7 +118,8 @@ class _Service:
         )
         facts, clock, load = FactCache(self.store), Clock(), RequestLoad()
         notices = NoticeRenderer(self.templates, self.metrics)
-        alerts = Alerts(config.alert_queues(), self.store, notices)
+        plain = {queue for queue, channel in config.queues().items() if not channel.emoji}
+        alerts = Alerts(config.alert_queues(), self.store, notices, plain)
         retention = config.store.retention.total_seconds()
         changed = self.feed.changed
         context = QueueContext(

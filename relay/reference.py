@@ -11,12 +11,12 @@ from relay.penpot.selection import Selection
 
 VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most specific "
-    "place in Penpot), event.props (all that Penpot sent, with long texts and lists cut), "
+    "place in Penpot), event.opens (what that is: comment, file, project, library, fonts or team), "
+    "event.props (all that Penpot sent, with long texts and lists cut), "
     "event.file_count (the number of its files), event.missed (whether the webhook was lost and "
     "the message is late)",
     "actor": "who did it, if Penpot sends that: actor.name, actor.id, actor.email (only if the "
-    "channel has share_emails = true), actor.repeated (whether the entry before in a digest names "
-    "the same person)",
+    "channel has share_emails = true)",
     "team": "the Penpot team: team.name, team.id, team.url",
     "project": "the project: project.name, project.id, project.url",
     "file": "the file: file.name, file.id, file.url, file.thumbnail (the address of its picture in "
@@ -25,7 +25,7 @@ VARIABLES = {
     "page": "the page of a comment: page.name, page.id, page.url",
     "thread": "the comment thread: thread.number, thread.name (#15), thread.url, thread.first (its "
     "first comment), thread.begun (whether the message is a reply to the thread's first message in "
-    "the channel, or follows an entry of the same thread in a digest), thread.resolved (true, "
+    "the channel), thread.resolved (true, "
     "false, or none if unknown), thread.board (id), "
     "thread.id",
     "comment": "the comment: comment.text, comment.url, comment.author and comment.mentions (the "
@@ -40,13 +40,23 @@ VARIABLES = {
 
 
 BLOCKS = {
-    "title": "one line of plain text: the notification on a phone, the subject of a mail",
+    "title": "one line of plain text: what happened",
+    "notice": "one line of plain text with the words themselves: what a phone, a screen reader and "
+    "the list of mails show; by default the title",
+    "subject": "the subject of a mail that starts a thread; by default team and title",
     "body": "the message; by default the title",
     "footer": "shown in small type",
-    "digest": "the message as an entry of a digest, under the name of its file; by default the "
-    "body, with digest true, actor.repeated true after an entry of the same person, and "
-    "thread.begun true after an entry of the same thread",
+    "digest": "the message as an entry of a digest, under its file and thread; by default the "
+    "title",
 }
+OPTIONS = {
+    "direct": "whether the message is for a person whom the event mentions",
+    "emoji": "that of the event's kind, ✅ for a resolved thread; empty for other comments, and "
+    "with emoji = false",
+    "several_teams": "whether another team of the config posts to the same place",
+    "as_sender": "whether the channel shows the person as the message's sender",
+}
+"""What templates get about their channel."""
 
 
 def list_events() -> str:
@@ -96,12 +106,12 @@ def describe_event(name: str) -> str:
         raise UnknownEvent(name)
     lines += ["", f"Template: {name}.md.j2, with", *_table(described)]
     if name != "digest":
-        lines += ["", "Blocks:", *_table(BLOCKS)]
+        lines += ["", "About the channel:", *_table(OPTIONS), "", "Blocks:", *_table(BLOCKS)]
     return "\n".join(lines)
 
 
 def _table(rows: Mapping[str, str]) -> Iterator[str]:
-    width = max(map(len, VARIABLES)) + 2
+    width = max(map(len, [*VARIABLES, *rows])) + 2
     for name, text in rows.items():
         first, *others = textwrap.wrap(text, 76 - width)
         yield f"  {name:<{width}}{first}"

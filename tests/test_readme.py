@@ -24,7 +24,7 @@ from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import DEFAULT
-from relay.reference import VARIABLES
+from relay.reference import OPTIONS, VARIABLES
 from tests.bench.__main__ import BENCHES
 from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
 
@@ -329,7 +329,7 @@ def test_the_table_of_blocks_is_complete() -> None:
 
 def test_the_table_of_variables_is_complete() -> None:
     rows = table_rows(TEMPLATES, "| variable | is |")
-    assert sorted(name for row in rows for name in in_code(row[0])) == sorted(VARIABLES)
+    assert sorted(name for row in rows for name in in_code(row[0])) == sorted(VARIABLES | OPTIONS)
 
 
 def test_the_suffixes_of_overrides_are_complete(tmp_path: Path) -> None:

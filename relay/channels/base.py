@@ -228,6 +228,8 @@ class ChannelSettings(SettingsModel):
     """Whether templates get people's email addresses."""
     edits: Literal["", "in-place", "messages", "none"] = ""
     """Edited and deleted comments: "in-place", "messages" or "none"."""
+    emoji: bool = True
+    """Whether messages that are no comments begin with an emoji."""
     ca_file: CaFile | None = None
     """Certificates of a private authority."""
 
@@ -235,6 +237,11 @@ class ChannelSettings(SettingsModel):
     def advice(self) -> str:
         """What ``relay check`` says about these valid settings; empty for nothing."""
         return ""
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Where the messages go, one text for each place; empty for direct messages."""
+        return frozenset()
 
     # What a type can do follows from its keys: some types have no ``threads``, ``direct`` or
     # ``thumbnails``.

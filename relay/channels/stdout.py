@@ -25,6 +25,10 @@ from relay.messages.turns import convert
 
 class StdoutSettings(ChannelSettings):
     @property
+    def places(self) -> frozenset[str]:
+        return frozenset({"stdout"})
+
+    @property
     def edit_mode(self) -> str:
         return self.edits or "messages"
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -362,6 +362,22 @@ class Config(SettingsModel):
             names.sort(key=lambda name: name != settings.alerts_to)
             queues[team] = [f"{team}/{name}" for name in names]
         return queues
+
+    def shared_channels(self, team: str) -> frozenset[str]:
+        """The names of the team's channels to whose places another team posts too."""
+        return self._shared_channels.get(team, frozenset())
+
+    @cached_property
+    def _shared_channels(self) -> dict[str, frozenset[str]]:
+        teams: dict[str, set[str]] = {}
+        for queue, channel in self.queues().items():
+            for place in channel.places:
+                teams.setdefault(place, set()).add(queue.partition("/")[0])
+        shared = {place for place, names in teams.items() if len(names) > 1}
+        return {
+            team: frozenset(one.name for one in settings.channels if one.places & shared)
+            for team, settings in self.teams.items()
+        }
 
     def queues(self) -> dict[str, AnyChannel]:
         """All channels of all teams, by the queue's name ``team/channel``."""

@@ -6,7 +6,7 @@ alert; where no channel works, log, ``relay doctor`` and metrics report the prob
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from relay.delivery.notices import NoticeRenderer
@@ -18,12 +18,18 @@ class Alerts:
     """All methods raise ``StoreUnavailable``."""
 
     def __init__(
-        self, queues: Mapping[str, Sequence[str]], store: Store, notices: NoticeRenderer
+        self,
+        queues: Mapping[str, Sequence[str]],
+        store: Store,
+        notices: NoticeRenderer,
+        without_emoji: Collection[str] = (),
     ) -> None:
-        """``queues``: by team those that may get its alerts, the preferred one first."""
+        """``queues``: by team those that may get its alerts, the preferred one first.
+        ``without_emoji``: the queues whose messages have none."""
         self._queues = queues
         self._store = store
         self._notices = notices
+        self._without_emoji = without_emoji
 
     async def send(
         self, team: str, name: str, mark: ValueChange | None = None, *, but: str = "", **values: Any
@@ -34,6 +40,8 @@ class Alerts:
         target = await self._first_working(queues)
         if target is None:
             return False
+        if target in self._without_emoji:
+            values["emoji"] = ""
         message = await self._notices.render(name, team, **values)
         delivery = NewDelivery(target, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, name, [delivery], message.title, mark)

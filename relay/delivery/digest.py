@@ -81,11 +81,11 @@ def _first_size(batch: Sequence[Delivery]) -> int:
 
 
 def digest_size(messages: Sequence[Message]) -> int:
-    """How many of the first messages fit into one digest, each in its longest form; 1 where the
-    first is too long, goes to a person, or edits another message."""
+    """How many of the first messages fit into one digest; 1 where the first is too long, goes to a
+    person, or edits another message."""
     text = markdown = structure = 0
     for number, message in enumerate(messages[:MAX_DIGEST_SIZE]):
-        entry = message.entry.longest if message.entry else _whole(message)
+        entry = message.entry or _whole(message)
         markdown += len(entry) + 2 * len(escape(message.file)) + len(message.file_url) + 20
         if markdown <= MAX_MARKDOWN_LENGTH:  # parsing takes time
             document = parse(entry)
@@ -120,8 +120,7 @@ async def build(notices: NoticeRenderer, deliveries: Sequence[Delivery]) -> Mess
 def combine(templates: Templates, messages: Sequence[Message]) -> RenderResult:
     """One message with the entries of ``messages``, grouped by file, in their order.
 
-    An entry names the person unless the entry before does, and the place of a comment unless the
-    entry before is in the same thread. Blocks if the user has templates.
+    Blocks if the user has templates.
     """
     by_file: dict[str, list[Message]] = {}
     for message in messages:
@@ -145,20 +144,8 @@ def _group(messages: Sequence[Message]) -> dict[str, Any]:
     return {
         "file": messages[-1].file,  # it may have been renamed
         "url": next((message.file_url for message in messages if message.file_url), ""),
-        "entries": [
-            Markdown(_entry(message, before))
-            for message, before in zip(messages, (None, *messages), strict=False)
-        ],
+        "entries": [Markdown(message.entry or _whole(message)) for message in messages],
     }
-
-
-def _entry(message: Message, before: Message | None) -> str:
-    if message.entry is None:
-        return _whole(message)
-    return message.entry.text(
-        same_actor=before is not None and message.actor == before.actor != "",
-        same_thread=before is not None and message.thread == before.thread != "",
-    )
 
 
 def _whole(message: Message) -> str:

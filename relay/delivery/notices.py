@@ -22,6 +22,7 @@ class Notice:
     variables: Mapping[str, str] = field(default_factory=dict)
     """Descriptions of the template variables that it has besides ``event`` and ``team``."""
     sample: Variables = field(default_factory=dict)
+    emoji: str = ""
 
 
 _QUEUE = "the stopped queue: queue.name (that of its channel)"
@@ -36,9 +37,10 @@ NOTICES: Mapping[str, Notice] = {
             "queue": {"name": "design"},
             "problem": {"detail": "the bot is not in #design", "reason": "not_in_channel"},
         },
+        emoji="⚠️",
     ),
     "queue-running": Notice(
-        "a stopped queue runs again", {"queue": _QUEUE}, {"queue": {"name": "design"}}
+        "a stopped queue runs again", {"queue": _QUEUE}, {"queue": {"name": "design"}}, emoji="✅"
     ),
     "messages-dead": Notice(
         "messages are dead: the first at once, later ones once an hour",
@@ -52,11 +54,13 @@ NOTICES: Mapping[str, Notice] = {
             "messages": {"count": 2},
             "problem": {"detail": "the message is too long", "reason": "msg_too_long"},
         },
+        emoji="⚠️",
     ),
     "webhook-switched-on": Notice(
         "Penpot's webhook was off, and Relay has switched it on again",
         {"problem": "why it was off: problem.detail (empty if Penpot recorded no failed call)"},
         {"problem": {"detail": "Relay did not answer in time", "reason": ""}},
+        emoji="🔌",
     ),
     "webhook-listed-twice": Notice(
         "more than one Penpot team lists the webhook",
@@ -67,6 +71,7 @@ NOTICES: Mapping[str, Notice] = {
                 "reason": "",
             }
         },
+        emoji="⚠️",
     ),
     "disk-full": Notice(
         "the team has used up its share of the disk, or the disk is almost full",
@@ -75,6 +80,7 @@ NOTICES: Mapping[str, Notice] = {
             "whole disk is almost full), problem.detail (the share, or what is free)"
         },
         {"problem": {"detail": "500 MB", "reason": "share"}},
+        emoji="⚠️",
     ),
     "test": Notice("`relay send` or the inspector sends a test message"),
     "digest": Notice(
@@ -104,7 +110,7 @@ NOTICES: Mapping[str, Notice] = {
 def notice_variables(name: str, values: Variables, *, team: str = "", url: str = "") -> Variables:
     """``team`` is the team's name in the messages; ``url`` a place in Penpot."""
     event = Event(name, at=datetime.now(UTC), url=url, team=Subject(name=team))
-    return event.variables() | dict(values)
+    return event.variables() | {"emoji": NOTICES[name].emoji} | dict(values)
 
 
 def notice_samples() -> list[Variables]:

@@ -298,7 +298,7 @@ class ChannelQueue:
             log.warning(text, self.name, delivery.id, error)
             await self._store.delete_thread(self.name, message.thread)
             return None
-        return _Sent(receipt.id, self._thread_id(message), message.title)
+        return _Sent(receipt.id, self._thread_id(message), message.subject)
 
     async def _edit(
         self,

@@ -1,14 +1,14 @@
 """From an event to its messages: one for each variant that its channels need."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel
-from relay.messages.lint import Problem
+from relay.messages.lint import Problem, Variables
 from relay.messages.message import Change, Mention, Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
@@ -34,20 +34,53 @@ def notified_people(event: Event, people: Sequence[Mention]) -> tuple[Mention, .
     return _new_mentions(event, people) if is_synthetic(event) else tuple(people)
 
 
+class MessageOptions(NamedTuple):
+    """What the text of an event's message depends on, besides the event and the kind of channel."""
+
+    share_emails: bool = False  # whether templates get people's mail addresses
+    in_digests: bool = False  # whether the message can go into a digest
+    emoji: bool = True
+    several_teams: bool = False  # whether another team of the config posts to the same place
+    direct: bool = False  # whether the message is for a person whom the event mentions
+
+    @classmethod
+    def of(cls, channel: AnyChannel, *, several_teams: bool = False) -> "MessageOptions":
+        return cls(
+            channel.share_emails,
+            channel.digest_threshold != sys.maxsize,
+            channel.emoji,
+            several_teams,
+            channel.is_direct,
+        )
+
+    def variables(self, event: Event) -> Variables:
+        """The variables of the templates of ``event``, which is enriched and linked."""
+        visible = event if self.share_emails else event.without_emails()
+        return visible.variables() | {
+            "direct": self.direct,
+            "emoji": event.emoji if self.emoji else "",
+            "several_teams": self.several_teams,
+        }
+
+
 def render(
     templates: Templates,
     event: Event,
     team: str,
     kind: str,
-    *,
-    emails: bool = False,
-    digest: bool = False,
+    options: MessageOptions = MessageOptions(),  # noqa: B008 - immutable
+    drafts: Mapping[str, str] | None = None,
 ) -> RenderResult:
-    """Render an enriched and linked event for one kind of channel; with ``emails`` templates get
-    people's mail addresses, with ``digest`` the message can go into a digest."""
-    visible = event if emails else event.without_emails()
-    variables = visible.variables()
-    return templates.render(event.name, variables, team=team, channel_kind=kind, digest=digest)
+    """Render an enriched and linked event for one kind of channel; ``drafts`` are as for
+    ``Templates.render``."""
+    return templates.render(
+        event.name,
+        options.variables(event),
+        team=team,
+        channel_kind=kind,
+        drafts=drafts,
+        digest=options.in_digests,
+    )
 
 
 class RenderedMessage(NamedTuple):
@@ -60,27 +93,34 @@ class RenderedMessage(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """What the text of an event's message depends on."""
-
     kind: str
-    share_emails: bool
     in_thread: bool
-    in_digests: bool
+    options: MessageOptions
 
 
 class EventRenderer:
     """Renders one event for every channel that accepts it."""
 
     def __init__(
-        self, templates: Templates, event: Event, team: str, people: Sequence[Mention], picture: str
+        self,
+        templates: Templates,
+        event: Event,
+        team: str,
+        people: Sequence[Mention],
+        picture: str,
+        shared: Collection[str] = (),
     ) -> None:
-        """``people`` are pinged; ``picture`` is the id of the thumbnail."""
+        """``people`` are pinged; ``picture`` is the id of the thumbnail; ``shared`` are the names
+        of the team's channels that post to the same place as another team's."""
         self.problems: set[Problem] = set()
         self._templates = templates
         self._event = event
         self._team = team
         self._people = tuple(people)
-        self._picture = picture
+        # The first message of a resolved thread is short.
+        is_resolved = event.name == "create-comment-thread" and event.thread.resolved
+        self._picture = "" if is_resolved else picture
+        self._shared = shared
         self._rendered: dict[_Variant, Message] = {}
         self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
 
@@ -103,7 +143,10 @@ class EventRenderer:
         variant = self._variant(channel)
         if variant not in self._rendered:
             self._rendered[variant] = await self._render_variant(variant)
-        picture = self._picture if channel.has_thumbnails else ""
+        has_picture = channel.has_thumbnails and (
+            channel.in_threads or self._event.name != "create-comment"  # one for each thread
+        )
+        picture = self._picture if has_picture else ""
         return replace(self._rendered[variant], picture=picture)
 
     def _variant(self, channel: AnyChannel) -> _Variant:
@@ -114,8 +157,8 @@ class EventRenderer:
             # The first message of a thread has no other before it.
             and self._event.name != "create-comment-thread"
         )
-        digests = channel.digest_threshold != sys.maxsize
-        return _Variant(channel.type, channel.share_emails, in_thread, digests)
+        options = MessageOptions.of(channel, several_teams=channel.name in self._shared)
+        return _Variant(channel.type, in_thread, options)
 
     def _shown_ids(self) -> tuple[str, str]:
         """The thread and the comment that the message shows, so that an edit finds it."""
@@ -127,17 +170,18 @@ class EventRenderer:
         return "", ""
 
     async def _render_variant(self, variant: _Variant) -> Message:
-        message = await self._render(self._event, variant, digest=variant.in_digests)
+        message = await self._render(self._event, variant)
         if variant.in_thread:
             in_thread = replace(self._event, thread=replace(self._event.thread, begun=True))
-            reply = await self._render(in_thread, variant, digest=False)
+            options = variant.options._replace(in_digests=False)
+            reply = await self._render(in_thread, variant._replace(options=options))
             if reply.full != message.full:
                 message = replace(message, reply=reply.full)
         return message
 
-    async def _render(self, event: Event, variant: _Variant, *, digest: bool) -> Message:
-        templates, team, emails = self._templates, self._team, variant.share_emails
-        work = partial(render, templates, event, team, variant.kind, emails=emails, digest=digest)
+    async def _render(self, event: Event, variant: _Variant) -> Message:
+        templates, team = self._templates, self._team
+        work = partial(render, templates, event, team, variant.kind, variant.options)
         result = await templates.turns.run(team, work)
         self.problems.update(result.problems)
         return result.message
@@ -151,17 +195,25 @@ class ChangeRenderer:
     the comment's message, or as both. The edit uses the template of the original message."""
 
     def __init__(
-        self, templates: Templates, event: Event, team: str, people: Sequence[Mention], picture: str
+        self,
+        templates: Templates,
+        event: Event,
+        team: str,
+        people: Sequence[Mention],
+        picture: str,
+        shared: Collection[str] = (),
     ) -> None:
         """As for ``EventRenderer``; ``people`` are those whom the current text mentions."""
         self._event = event
         self._new_mentions = _new_mentions(event, people)
-        self._line = EventRenderer(templates, event, team, self._new_mentions, "")
+        self._line = EventRenderer(templates, event, team, self._new_mentions, "", shared)
         self._edits: dict[str, EventRenderer] = {}
         for kind, channel_type in CHANNEL_TYPES.items():
             if channel_type.editor:
                 original = original_comment_event(event, kind)
-                self._edits[kind] = EventRenderer(templates, original, team, people, picture)
+                self._edits[kind] = EventRenderer(
+                    templates, original, team, people, picture, shared
+                )
 
     @property
     def problems(self) -> set[Problem]:

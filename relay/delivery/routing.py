@@ -61,7 +61,8 @@ class Planner:
         linked = prepared.linked
         people = mentions_to_ping(linked, self._config.people)
         kind = ChangeRenderer if is_synthetic(linked) else EventRenderer
-        return kind(self._templates, linked, team, people, prepared.event.file.thumbnail)
+        picture, shared = prepared.event.file.thumbnail, self._config.shared_channels(team)
+        return kind(self._templates, linked, team, people, picture, shared)
 
 
 @dataclass(frozen=True, slots=True)

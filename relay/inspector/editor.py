@@ -18,7 +18,12 @@ from relay.channels.preview import MessagePreview
 from relay.config.settings import Config
 from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import mentions_to_ping, notified_people
+from relay.delivery.renderer import (
+    MessageOptions,
+    mentions_to_ping,
+    notified_people,
+    render,
+)
 from relay.inspector import files, pages
 from relay.messages.budget import SandboxBudget
 from relay.messages.document import shorten
@@ -95,11 +100,11 @@ class Drafts:
 
     def _render(self, event: Event, team: str, kind: str, typed: Mapping[str, str]) -> DraftPreview:
         channels = [c for c in self._config.teams[team].channels if c.type == kind]
-        shares_emails = any(channel.share_emails for channel in channels)
-        variables = (event if shares_emails else event.without_emails()).variables()
-        rendered = self._templates.render(
-            event.name, variables, team=team, channel_kind=kind, drafts=typed
-        )
+        options = MessageOptions()
+        if channels:
+            shared = channels[0].name in self._config.shared_channels(team)
+            options = MessageOptions.of(channels[0], several_teams=shared)
+        rendered = render(self._templates, event, team, kind, options, typed)
         message = replace(
             rendered.message,
             mentions=notified_people(event, mentions_to_ping(event, self._config.people)),
@@ -108,7 +113,9 @@ class Drafts:
         problems = list(rendered.problems)
         known = {*CATALOGUE, event.name, "base", GENERIC_TEMPLATE}
         for name in typed:
-            linted = self._templates.lint(name, known, [variables], team=team, drafts=typed)
+            linted = self._templates.lint(
+                name, known, [options.variables(event)], team=team, drafts=typed
+            )
             lines = {(problem.file, problem.line) for problem in linted}
             problems = linted + [p for p in problems if (p.file, p.line) not in lines]
         thread = ReplyTo("", "", message.title) if event.thread.begun else None

@@ -47,6 +47,9 @@ MARKDOWN_SUFFIX = ".md.j2"
 TEMPLATE_SUFFIXES = (MARKDOWN_SUFFIX, ".html.j2", ".json.j2")
 """Of the names that can be loaded: the folder may hold other files, such as a ``.env``."""
 
+OPTION_DEFAULTS = {"direct": False, "emoji": "", "several_teams": False, "as_sender": False}
+"""Of the variables about a channel, which ``relay.reference`` describes."""
+
 _MAX_FILES = 10_000
 _MAX_NAME_LENGTH = 300  # characters, with the folder
 _HTML_FILTERS = ("forceescape", "urlize", "xmlattr", "striptags")
@@ -200,6 +203,7 @@ class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
             "truncate": _via(_text, filters.truncate),
             "when": _via(_text, filters.when),
         }
+        self.globals |= OPTION_DEFAULTS
         for name in ("safe",) if autoescape else ("safe", *_HTML_FILTERS):
             del self.filters[name]
 
@@ -228,7 +232,6 @@ class MarkdownEnvironment(_TextEnvironment):
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(loader, escape)
-        self.globals["digest"] = False
         self.filters |= filters.FILTERS
 
 

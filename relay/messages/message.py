@@ -1,8 +1,7 @@
 """Message: the rendered content that a channel sends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from os.path import commonprefix
 
 from pydantic import TypeAdapter
 
@@ -47,33 +46,6 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A message as an entry of a digest: Markdown that has several forms, depending on the entry
-    before."""
-
-    starts: tuple[str, ...]
-    """The first form; the form after an entry of the same person; for a comment also both forms
-    after an entry of the same thread."""
-    end: str = ""  # of all forms
-
-    @classmethod
-    def of(cls, forms: Sequence[str]) -> "Entry":
-        length = len(commonprefix([form[::-1] for form in forms]))  # noqa: RUF071 - of texts
-        return cls(
-            tuple(form[: len(form) - length] for form in forms),
-            forms[0][len(forms[0]) - length :],
-        )
-
-    def text(self, *, same_actor: bool = False, same_thread: bool = False) -> str:
-        index = same_actor + 2 * same_thread
-        return self.starts[index if index < len(self.starts) else 0] + self.end
-
-    @property
-    def longest(self) -> str:
-        return max(self.starts, key=len) + self.end
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """Marks a message as a new version of one that was sent before."""
 
@@ -88,13 +60,22 @@ class Change:
 class Message:
     """One rendered message, stored with its delivery."""
 
-    title: str  # one line of plain text: a notification's text, a mail's subject
+    title: str  # one line of plain text: what happened
     full: Content = Content()
     reply: Content | None = None
     """Under the first message of its thread in a channel, which shows the file, the page and the
     first comment; None where the same as ``full``."""
     is_reply: bool = False  # whether the channel shows ``reply``
+    notice: str = ""
+    """One line of plain text with the words themselves: what a phone's notification, a screen
+    reader and the list of mails show. By default the title."""
+    subject: str = ""
+    """One line of plain text: the subject of the mail that starts the message's thread. By default
+    the title."""
     url: str = ""  # the message's subject in Penpot; empty if unknown
+    opens: str = ""
+    """What ``url`` leads to: ``comment``, ``file``, ``project``, ``library``, ``fonts`` or
+    ``team``; empty if it leads to Penpot itself, or nowhere."""
     event: str = ""  # Penpot's name of the event, such as ``create-comment``
     team: str = ""  # the team's key in the config
     at: str = ""  # the event's time, ISO 8601 in UTC; empty if unknown
@@ -104,12 +85,26 @@ class Message:
     names are links to ``penpot-profile:<id>``."""
     to: Mention | None = None  # recipient of a direct message; None: the channel's destination
     picture: str = ""  # id of the picture in Penpot to attach; may be empty
-    file: str = ""  # name of the event's file; empty if it has none or the name is unknown
+    team_name: str = ""  # the Penpot team's; empty if unknown, as the names that follow
+    project: str = ""
+    file: str = ""
+    page: str = ""
+    number: str = ""  # of the thread, such as ``#15``
     file_id: str = ""  # the file's id in Penpot, by which digests are grouped
     file_url: str = ""
-    actor: str = ""  # name; empty if unknown. Digests name it once for consecutive entries
-    entry: Entry | None = None  # None for a message that no digest can contain, or without a form
+    actor: str = ""  # name; empty if unknown
+    entry: str = ""  # Markdown: the message in a digest; empty if no digest can contain it
     change: Change | None = None  # None for a message that replaces no other
+
+    def __post_init__(self) -> None:
+        for name in ("notice", "subject"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, self.title)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The known names from the project to the thread's number."""
+        return tuple(filter(None, (self.project, self.file, self.page, self.number)))
 
     @property
     def content(self) -> Content:

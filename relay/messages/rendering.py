@@ -3,12 +3,10 @@
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import is_dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from jinja2 import Template
-from jinja2.runtime import Context
 
 from relay.messages.document import Document, first_line, parse, shorten, size, to_text
 from relay.messages.environments import (
@@ -20,29 +18,31 @@ from relay.messages.environments import (
 )
 from relay.messages.lint import OutputError, Problem, Variables, lint_template
 
-MAX_TITLE_LENGTH = 300  # characters
+MAX_TITLE_LENGTH = 400  # characters, of notice and subject as well
 MAX_JSON_DEPTH = 50  # lists and objects; what a chat accepts has about ten
 MAX_JSON_VALUES = 5000
 MAX_OVERRIDE_LENGTH = 200_000  # characters; mail programs show about half of it
 
-# Of a user template's title, body and footer, and of each form of its entry in a digest. Penpot's
-# longest comment needs half of the characters.
+# Of all parts of a user template's output, and of its entry in a digest. Penpot's longest comment
+# needs half of the characters.
 MAX_MARKDOWN_LENGTH = 50_000  # characters
 MAX_PARTS = 2000  # blocks and inlines
 MAX_DEPTH = 20  # of nested quotes and lists
 MAX_CHARACTERS = 100_000  # of text and addresses: one definition may give many links its address
 
 # A name from Penpot can't contain such a line: every < in it is escaped.
-_SECTION_PATTERN = re.compile(r"^<!-- (title|body|footer) -->[ \t]*$", re.MULTILINE)
+_SECTION_PATTERN = re.compile(r"^<!-- (title|notice|subject|body|footer) -->[ \t]*$", re.MULTILINE)
 
 
 class Sections(NamedTuple):
     """The parts of a template's output."""
 
-    title: str  # one line of plain text
-    body: str  # Markdown, as the footer is
+    title: str  # one line of plain text, as notice and subject are
+    body: str  # Markdown, as footer and digest are
     footer: str = ""
-    digest: Sequence[str] = ()  # Markdown: the forms of the digest entry, see ``digest_forms``
+    notice: str = ""
+    subject: str = ""
+    digest: str = ""
 
 
 class InProcessTemplates:
@@ -73,35 +73,39 @@ class InProcessTemplates:
 
     def sections(self, name: str, variables: Variables, digest: bool = False) -> Sections:
         """Render a template for all channels; output without section marks is all body. With
-        ``digest`` also the forms of an entry in a digest."""
+        ``digest`` also the entry in a digest."""
         template = self._template(name)
         context = template.new_context(dict(variables))
         unmarked, *marked = _SECTION_PATTERN.split(_output(template.root_render_func(context)))
         parts = {"body": unmarked} | dict(zip(marked[::2], marked[1::2], strict=True))
         title, body, footer = (parts.get(part, "").strip() for part in ("title", "body", "footer"))
+        lines = (title, *(parts.get(part, "").strip() for part in ("notice", "subject")))
         body = body or title
         if not body:
             raise OutputError("gives no text")
-        forms: list[str] = []
+        entry = ""
         if digest and "digest" in context.blocks:
-            forms = [_digest_form(context, form) for form in digest_forms(variables)]
-            if not all(forms):
+            # Blocks run in the context of the whole template, which imports only once.
+            entry = _output(context.blocks["digest"][0](context)).strip()
+            if not entry:
                 raise OutputError("gives no text for a digest")
-        return Sections(self._parsed_title(title, body, footer, forms), body, footer, forms)
+        title, notice, subject = self._parsed(lines, body, footer, entry)
+        return Sections(title, body, footer, notice or title, subject or title, entry)
 
-    def _parsed_title(self, title: str, body: str, footer: str, forms: Sequence[str]) -> str:
-        """The title as plain text. Fills the parser's cache for the channels, and fails here if a
-        channel could not parse a part."""
+    def _parsed(self, lines: Sequence[str], body: str, footer: str, entry: str) -> Sequence[str]:
+        """The lines as plain text; the first one is by default that of the body. Fills the parser's
+        cache for the channels, and fails here if a channel could not parse a part."""
         started = time.thread_time()
         if self._max_parse_seconds is not None:
-            # A digest has short entries only, so that their forms need no further check.
-            _check_length(len(title) + len(body) + len(footer), *map(len, forms))
-        title_document, document, small = map(parse, (title, body, footer))
+            # A digest has short entries only, so that they need no further check.
+            _check_length(sum(map(len, lines)) + len(body) + len(footer), len(entry))
+        document, small, *parsed = map(parse, (body, footer, *lines))
         if self._max_parse_seconds is not None:
-            _check_size(title_document + document + small)
+            _check_size(sum(parsed, document + small))
             if time.thread_time() - started > self._max_parse_seconds:
                 raise OutputError("gives Markdown that takes too long to read")
-        return _one_line(to_text(title_document, links=False)) or _one_line(first_line(document))
+        title, *others = (_one_line(to_text(line, links=False)) for line in parsed)
+        return title or _one_line(first_line(document)), *others
 
     def override(self, name: str, variables: Variables) -> str:
         """Render a template for one kind of channel."""
@@ -118,29 +122,6 @@ class InProcessTemplates:
         """The problems of the template file at ``path``, see ``lint_template``."""
         suffix = self._suffix(path)
         return list(lint_template(path, self._environments[suffix], suffix, known, samples))
-
-
-def digest_forms(variables: Variables) -> Iterator[Variables]:
-    """What changes in a digest, for each form of an entry: the first form, one that follows an
-    entry of the same person, and, for comments, both in the same thread as the entry before."""
-    actor, thread = variables.get("actor"), variables.get("thread")
-    for begun in (False, True) if getattr(thread, "id", "") else (False,):
-        for repeated in (False, True):
-            yield {
-                "digest": True,
-                "actor": _replaced(actor, repeated=repeated),
-                "thread": _replaced(thread, begun=begun),
-            }
-
-
-def _replaced(record: Any, **values: bool) -> Any:
-    is_record = is_dataclass(record) and not isinstance(record, type)
-    return replace(record, **values) if is_record else record
-
-
-def _digest_form(context: Context, form: Variables) -> str:
-    # Blocks run in the context of the whole template, which the imports are made in only once.
-    return _output(context.blocks["digest"][0](context.derived(dict(form)))).strip()
 
 
 def _output(chunks: Iterable[str]) -> str:

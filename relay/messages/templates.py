@@ -16,7 +16,7 @@ from relay.messages.document import shorten
 from relay.messages.environments import BUILTIN, MARKDOWN_SUFFIX, OverrideFormat, TemplateFiles
 from relay.messages.escape import escape, one_line
 from relay.messages.lint import Problem, RenderError, Variables, hint, to_problem
-from relay.messages.message import Content, Entry, Message
+from relay.messages.message import Content, Message
 from relay.messages.rendering import MAX_TITLE_LENGTH, InProcessTemplates, Sections
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
 from relay.messages.turns import TeamTurns
@@ -25,6 +25,7 @@ TemplateSet: TypeAlias = InProcessTemplates | SandboxedTemplates
 """The templates that apply to a team."""
 _Output = TypeVar("_Output", Sections, str)
 
+MAX_NAME_LENGTH = 60  # characters of a file, a project or a page in a message
 GENERIC_TEMPLATE = "event"  # for events without a template of their own
 _MAX_THREADS, _MAX_USER_THREADS = 2, 64  # of the latter all but one or two wait for the sandbox
 EVENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
@@ -187,22 +188,33 @@ def _plain_line(event_name: str, variables: Variables) -> Sections:
 def _message(
     event_name: str, variables: Variables, team: str, sections: Sections, override: str
 ) -> Message:
-    event, file = variables.get("event"), variables.get("file")
+    event, file, page = (variables.get(name) for name in ("event", "file", "page"))
     at = _field(event, "at")
     return Message(
         title=sections.title,
+        notice=sections.notice,
+        subject=sections.subject,
         full=Content(sections.body, sections.footer, override),
         url=str(_field(event, "url") or ""),
         event=event_name,
         team=team,
         at=_iso(at) if isinstance(at, datetime) else str(at or ""),
         thread=str(_field(variables.get("thread"), "id") or ""),
-        file=str(file or ""),
+        opens=str(_field(event, "opens") or ""),
+        team_name=str(variables.get("team") or ""),
+        project=_name(variables.get("project")),
+        file=_name(file),
+        page=_name(page),
+        number=str(variables.get("thread") or ""),
         file_id=str(_field(file, "id") or ""),
         file_url=str(_field(file, "url") or ""),
         actor=str(variables.get("actor") or ""),
-        entry=Entry.of(sections.digest) if sections.digest else None,
+        entry=sections.digest,
     )
+
+
+def _name(subject: object) -> str:
+    return shorten(str(subject or ""), MAX_NAME_LENGTH)
 
 
 def _iso(moment: datetime) -> str:

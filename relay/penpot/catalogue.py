@@ -21,6 +21,7 @@ class EventKind:
     variables: tuple[str, ...]  # that can have a value, besides ``event``; all others are falsy
     note: str  # for authors of templates
     synthetic: bool
+    emoji: str = ""  # empty for comments
 
 
 _EARLY = "Penpot sends it when the work begins, even if it fails later."
@@ -120,6 +121,32 @@ _MORE_VARIABLES = {
     "import-binfile": ("file", "files"),
     "export-binfile": ("file",),
 }
+_EMOJI = {
+    "resolve-comment-thread": "✅",
+    "reopen-comment-thread": "🔄",
+    "create-file": "📄",
+    "rename-file": "🏷️",
+    "delete-file": "🗑️",
+    "update-file": "✏️",
+    "create-project": "📁",
+    "rename-project": "🏷️",
+    "delete-project": "🗑️",
+    "update-project-pin": "📌",
+    "set-file-shared": "📚",
+    "link-file-to-library": "🔗",
+    "unlink-file-from-library": "✂️",
+    "create-font-variant": "🔤",
+    "update-font": "🏷️",
+    "delete-font": "🗑️",
+    "delete-font-variant": "🗑️",
+    "duplicate-file": "📑",
+    "duplicate-project": "📑",
+    "move-files": "📦",
+    "move-project": "📦",
+    "clone-template": "🧩",
+    "import-binfile": "📥",
+    "export-binfile": "📤",
+}
 
 
 def _kinds() -> Iterator[EventKind]:
@@ -127,10 +154,12 @@ def _kinds() -> Iterator[EventKind]:
         for name, text in texts.items():
             when, _, note = text.partition(". ")
             variables = (*_GROUP_VARIABLES[group], *_MORE_VARIABLES.get(name, ()))
-            yield EventKind(name, group, f"{when.removesuffix('.')}.", variables, note, False)
+            when = f"{when.removesuffix('.')}."
+            yield EventKind(name, group, when, variables, note, False, _EMOJI.get(name, ""))
     for name, text in _SYNTHETIC_TEXTS.items():
         when, _, note = f"{text} {_NO_ACTOR}".partition(". ")
-        yield EventKind(name, "comments", f"{when}.", _COMMENT[1:], note, True)
+        emoji = _EMOJI.get(name, "")
+        yield EventKind(name, "comments", f"{when}.", _COMMENT[1:], note, True, emoji)
 
 
 # By name, group by group, synthetic ones at the end.

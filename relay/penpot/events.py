@@ -46,7 +46,6 @@ class File(Subject):
 @dataclass(frozen=True, slots=True)
 class Person(Subject):
     email: str = ""
-    repeated: bool = False  # whether the entry before in a digest names the same person
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +140,31 @@ class Event:
             props={key: value for key, value in self.props.items() if key != "ownerEmail"},
         )
 
+    @property
+    def emoji(self) -> str:
+        """Of its kind; for a comment of a resolved thread that of the state, otherwise empty."""
+        is_resolved = self.group == "comments" and self.thread.resolved
+        kind = CATALOGUE.get("resolve-comment-thread" if is_resolved else self.name)
+        return kind.emoji if kind else ""
+
+    @property
+    def opens(self) -> str:
+        """What ``url`` leads to; see ``Message.opens``."""
+        urls = (
+            ("comment", self.thread.url),
+            ("file", self.page.url),
+            ("file", self.file.url),
+            ("project", self.project.url),
+            ("library", self.library.url),
+            ("fonts", self.font.url),
+            ("team", self.team.url),
+        )
+        return next((name for name, url in urls if self.url == url != ""), "")
+
     def variables(self) -> dict[str, Any]:
         """The variables of templates."""
-        event = {name: getattr(self, name) for name in ("name", "group", "at", "missed", "url")}
+        names = ("name", "group", "at", "missed", "url", "opens")
+        event = {name: getattr(self, name) for name in names}
         event |= {"file_count": len(self.files) + self.more_files, "props": self.props}
         return {"event": event, **{name: getattr(self, name) for name in _VARIABLES}}
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 GONE = Misconfigured("not_in_channel", "the bot is not in the channel")
 SPAM = Permanent("554", "refuses the mail's content")
-ABOUT_A = "Messages to **a** have stopped"
+ABOUT_A = "⚠️ Messages to **a** have stopped"
 
 
 async def fail(house: House, error: Misconfigured | Permanent, number: int = 0) -> None:
@@ -38,7 +38,7 @@ async def test_an_alert_passes_over_a_channel_that_refused_its_last_message(hous
     house.start()
     await fail(house, SPAM)
     (alert,) = await house.alerts(1)
-    assert alert.startswith("A message to **a** could not be delivered")
+    assert alert.startswith("⚠️ A message to **a** could not be delivered")
 
     assert await house.store.problems.is_failing("acme/a")
     await house.store.problems.dismiss_queue("acme/a")
@@ -75,7 +75,7 @@ async def test_waiting_alerts_leave_a_channel_that_stops_with_a_message_before_t
     alerts = await house.alerts(2, "acme/next")
     assert sorted(alert.partition(":")[0] for alert in alerts) == [
         ABOUT_A,
-        "Messages to **ops** have stopped",
+        "⚠️ Messages to **ops** have stopped",
     ]
     (waiting,) = await house.store.waiting_deliveries("acme/ops", 9)
     assert waiting.key == "key 0"
@@ -127,4 +127,4 @@ async def test_a_channel_for_alerts_that_stopped_with_an_alert_is_reported_with_
     assert len(await house.alerts(1, "acme/next")) == 1
     await house.put([comment(1)], "acme/ops")
     alerts = await house.alerts(2, "acme/next")
-    assert alerts[1].startswith("Messages to **ops** have stopped")
+    assert alerts[1].startswith("⚠️ Messages to **ops** have stopped")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 SPAM = Permanent("554", "the mail server refuses *spam*")
 END = "`relay log --state dead` and the inspector list what is dead: resend or dismiss it there."
-ONE = f"A message to **a** could not be delivered: the mail server refuses *spam* (554). {END}"
+ONE = f"⚠️ A message to **a** could not be delivered: the mail server refuses *spam* (554). {END}"
 
 
 async def die(house: House, *numbers: int) -> None:
@@ -55,7 +55,7 @@ async def test_the_first_dead_letter_is_reported_at_once_and_later_ones_hourly(
     await report(house)
     assert await house.alerts(2) == [
         ONE,
-        "**3 messages** to **a** could not be delivered, the last one: the mail server refuses "
+        "⚠️ **3 messages** to **a** could not be delivered, the last one: the mail server refuses "
         f"*spam* (554). {END}",
     ]
     await age(house, dead_module.REPORT_INTERVAL)
@@ -78,7 +78,7 @@ async def test_the_service_reports_what_no_queue_has_reported(
     assert await house.alerts(0) == []
     running = asyncio.create_task(house.queues.run())
     (alert,) = await house.alerts(1)
-    assert alert.startswith("**2 messages** to **a**")
+    assert alert.startswith("⚠️ **2 messages** to **a**")
     text = house.metrics.text().decode()
     assert 'relay_queue_dead{queue="acme/a"} 2.0' in text
     assert 'relay_queue_dead{queue="acme/ops"} 0.0' in text

@@ -36,9 +36,9 @@ async def test_one_alert_when_a_queue_stops_and_one_when_it_runs_again(
     await house.settled()
 
     assert await house.alerts(2) == [
-        "Messages to **a** have stopped: the bot is not in *#a*: invite it with /invite "
+        "⚠️ Messages to **a** have stopped: the bot is not in *#a*: invite it with /invite "
         "(not_in_channel). They wait and are sent once this is fixed.",
-        "Messages to **a** are sent again.",
+        "✅ Messages to **a** are sent again.",
     ]
     assert await stopped_queues(house.store, house.sinks) == {}
     assert 'relay_queue_stopped{queue="acme/a"} 0.0' in house.metrics.text().decode()
@@ -65,8 +65,8 @@ async def test_a_restart_neither_loses_nor_repeats_an_alert(house: House) -> Non
     await house.settled()
 
     assert [alert.partition(":")[0] for alert in await house.alerts(2)] == [
-        "Messages to **a** have stopped",
-        "Messages to **a** are sent again.",
+        "⚠️ Messages to **a** have stopped",
+        "✅ Messages to **a** are sent again.",
     ]
 
 
@@ -106,8 +106,8 @@ async def test_an_unavailable_store_neither_loses_nor_repeats_an_alert(
     await house.put([comment(0)])
     await house.settled()
     assert [alert.partition(":")[0] for alert in await house.alerts(2)] == [
-        "Messages to **a** have stopped",
-        "Messages to **a** are sent again.",
+        "⚠️ Messages to **a** have stopped",
+        "✅ Messages to **a** are sent again.",
     ]
     assert calls == 6
 
@@ -126,7 +126,7 @@ async def test_a_refused_message_ends_the_time_of_failures(
     await house.put([comment(1)])
     await house.settled()
     (dead,) = await house.alerts(1)
-    assert dead.startswith("A message to **a** could not be delivered: 550.")
+    assert dead.startswith("⚠️ A message to **a** could not be delivered: 550.")
 
 
 async def test_the_channel_for_alerts_gets_none_about_itself(house: House) -> None:
@@ -155,8 +155,8 @@ async def test_a_pause_that_the_server_asks_for_delays_no_alert(
     house.start()
 
     assert await house.alerts(1) == [
-        "Messages to **a** have stopped: slow down (ratelimited). They wait and are sent once this "
-        "is fixed."
+        "⚠️ Messages to **a** have stopped: slow down (ratelimited). They wait and are sent once "
+        "this is fixed."
     ]
     assert (await stopped_queues(house.store, house.sinks))["acme/a"][1] == "ratelimited: slow down"
     assert len(house.sink.attempted) == 1
@@ -221,7 +221,7 @@ async def test_without_a_channel_that_works_the_alert_waits_for_one(house: House
 
     await house.store.put_value(stop_key("acme/next"), "")
     (alert,) = await house.alerts(1, "acme/next")
-    assert alert.startswith("Messages to **a** have stopped: the token was revoked (revoked).")
+    assert alert.startswith("⚠️ Messages to **a** have stopped: the token was revoked (revoked).")
     house.sink.refusals.clear()
-    assert (await house.alerts(2, "acme/next"))[1] == "Messages to **a** are sent again."
+    assert (await house.alerts(2, "acme/next"))[1] == "✅ Messages to **a** are sent again."
     assert await house.alerts(0) == []

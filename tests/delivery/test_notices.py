@@ -26,38 +26,38 @@ def rendered(name: str) -> Message:
         (
             "queue-stopped",
             "Messages to design have stopped",
-            "Messages to **design** have stopped: the bot is not in \\#design "
+            "⚠️ Messages to **design** have stopped: the bot is not in \\#design "
             "(not\\_in\\_channel). They wait and are sent once this is fixed.",
         ),
         (
             "queue-running",
             "Messages to design are sent again",
-            "Messages to **design** are sent again.",
+            "✅ Messages to **design** are sent again.",
         ),
         (
             "messages-dead",
             "2 messages to design could not be delivered",
-            "**2 messages** to **design** could not be delivered, the last one: the message is "
+            "⚠️ **2 messages** to **design** could not be delivered, the last one: the message is "
             "too long (msg\\_too\\_long). `relay log --state dead` and the inspector list what is "
             "dead: resend or dismiss it there.",
         ),
         (
             "webhook-switched-on",
             "Penpot's webhook was off and is on again",
-            "Penpot's webhook for this team was **off**, because Relay did not answer in time. "
+            "🔌 Penpot's webhook for this team was **off**, because Relay did not answer in time. "
             "It is **on** again, and comments that were missed follow.",
         ),
         (
             "webhook-listed-twice",
             "More than one Penpot team has this team's webhook",
-            "More than one team in Penpot lists **this team's webhook**, so events of the others "
+            "⚠️ More than one team in Penpot lists **this team's webhook**, so events of the others "
             "arrive here too. Relay reads only the team that it found first. `relay doctor` names "
             "the teams: remove the webhook from the others, or set `team_id`.",
         ),
         (
             "disk-full",
             "Relay refuses events of this team",
-            "Relay **refuses events** of this team: they have used up its share of the disk "
+            "⚠️ Relay **refuses events** of this team: they have used up its share of the disk "
             "(500 MB). Set a larger `max_disk`, or a shorter retention. Comments that were missed "
             "follow if Relay has an access token; other events are lost.",
         ),
@@ -99,7 +99,7 @@ async def test_a_failing_user_template_costs_no_notice(
     )
     templates.close()
 
-    assert notice.full.body == "Messages to **a** are sent again."
+    assert notice.full.body == "✅ Messages to **a** are sent again."
     assert "queue-running.md.j2:1" in caplog.text
     assert b"queue-running.md.j2" in metrics.text()
 

@@ -146,9 +146,11 @@ async def test_a_resolved_thread_is_marked() -> None:
 
     (message,) = await rendered(resolved, **MATRIX)
 
-    assert "✓ resolved" in message.content.body
-    assert "✓ resolved" in message.in_thread().content.body
-    assert "✓" not in (await rendered(event, **MATRIX))[0].content.body
+    assert "✅ resolved" in message.content.body
+    assert "✅ resolved" in message.in_thread().content.body
+    assert "✅" not in (await rendered(event, **MATRIX))[0].content.body
+    (plain,) = await rendered(resolved, **MATRIX, emoji=False)
+    assert "✓ resolved" in plain.content.body
 
 
 async def test_mail_addresses_are_shown_only_with_share_emails(tmp_path: Path) -> None:
@@ -285,14 +287,16 @@ async def test_a_resolved_thread_gets_a_line_and_an_edit_of_its_first_message(
     line, first = await rendered_change(event, **settings)
     _, reopened = await rendered_change(example("reopen-comment-thread"), **settings)
 
-    assert (line.change, line.in_thread().content.body, line.mentions) == (None, "✓ Resolved", ())
+    body = line.in_thread().content.body
+    assert (line.change, body, line.mentions) == (None, "✅ **Resolved**", ())
     assert first.change == Change()
     assert first.event == "create-comment-thread"
-    assert first.content.body.startswith("**Ada Lovelace** commented on")
-    assert "· ✓ resolved" in first.content.body
+    assert first.content.body.startswith("✅ **Resolved** · [Landing page")
+    assert "> **Ada Lovelace**\\: " in first.content.body
+    assert first.content.body.count("\n> ") == 1
     assert [person.name for person in first.mentions] == ["Grace Hopper"]
-    assert "✓" not in reopened.content.body
-    assert reopened.content.body == first.content.body.replace("\n· ✓ resolved", "")
+    assert reopened.content.body.startswith("**Ada Lovelace** commented on [Landing page")
+    assert "✅" not in reopened.content.body
 
 
 async def test_a_thread_without_its_first_comment_is_resolved_in_a_line() -> None:
@@ -300,7 +304,7 @@ async def test_a_thread_without_its_first_comment_is_resolved_in_a_line() -> Non
     event = example("resolve-comment-thread")
     rest = replace(event.comment, text="", is_first=False)
     (line,) = await rendered_change(replace(event, comment=rest), **SLACK)
-    assert (line.change, line.in_thread().content.body) == (None, "✓ Resolved")
+    assert (line.change, line.in_thread().content.body) == (None, "✅ **Resolved**")
 
 
 async def test_only_the_edit_is_stored_with_the_ids_of_thread_and_comment() -> None:
@@ -386,7 +390,9 @@ async def test_a_deleted_comment_or_thread_is_removed() -> None:
         assert whole is not None
         assert (single.comment, single.removes, single.whole_thread) == (comment, True, False)
         assert (whole.comment, whole.removes, whole.whole_thread) == ("", True, True)
-        assert single.fallback.in_thread().content.body.endswith("was deleted")
+        reply = single.fallback.in_thread().content.body
+        assert reply == "*Grace Hopper deleted this comment*"
+        assert "deleted a comment on" in single.fallback.content.body
     (message,) = await rendered_change(example("delete-comment"), **SLACK)
     assert "Good catch" not in message.dumps()
 
@@ -421,15 +427,40 @@ async def test_a_comment_without_an_id_gets_a_line() -> None:
     assert message.change is None
 
 
-async def test_the_first_message_keeps_its_picture() -> None:
-    _, first = await rendered_change(
-        example("resolve-comment-thread"), picture="m1", **SLACK, thumbnails=True
-    )
-    (gone,) = await rendered_change(
-        example("delete-comment"), picture="m1", **SLACK, thumbnails=True
-    )
+async def test_the_first_message_has_its_picture_unless_it_is_resolved() -> None:
+    settings: dict[str, Any] = SLACK | {"thumbnails": True, "picture": "m1"}
+    _, resolved = await rendered_change(example("resolve-comment-thread"), **settings)
+    _, reopened = await rendered_change(example("reopen-comment-thread"), **settings)
+    (gone,) = await rendered_change(example("delete-comment"), **settings)
 
-    assert (first.picture, gone.picture) == ("m1", "")
+    assert (resolved.picture, reopened.picture, gone.picture) == ("", "m1", "")
+
+
+async def test_a_thread_has_one_picture_also_where_messages_form_no_threads() -> None:
+    settings = SLACK | {"thumbnails": True, "threads": False}
+    for name, picture in (("create-comment-thread", "m1"), ("create-comment", "")):
+        renderer = EventRenderer(Templates(), example(name), "acme", (), "m1")
+        (message,) = await renderer.messages(channel(**settings))
+        assert Message.loads(message.message).picture == picture
+
+
+async def test_a_direct_message_says_who_mentioned_the_person() -> None:
+    event = example("create-comment-thread")
+    people = mentions_to_ping(event, {})
+    renderer = EventRenderer(Templates(), event, "acme", people, "")
+    direct = {key: value for key, value in SLACK.items() if key != "channel"}
+    (message,) = await renderer.messages(channel(**direct, direct="mentioned"))
+    assert Message.loads(message.message).title == "Ada Lovelace mentioned you on Landing page"
+
+
+async def test_the_teams_name_is_shown_where_another_team_posts_to_the_same_place() -> None:
+    event = example("create-comment-thread")
+    renderer = EventRenderer(Templates(), event, "acme", (), "", {"shared"})
+    footers = {
+        name: (await renderer.compose(channel(**SLACK | {"name": name}))).content.footer
+        for name in ("shared", "own")
+    }
+    assert footers == {"shared": "Website Redesign · acme", "own": "Website Redesign"}
 
 
 def test_synthetic_events() -> None:

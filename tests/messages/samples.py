@@ -16,10 +16,11 @@ def subject(name: str, place: str = "") -> Subject:
 def known(name: str, **other: Any) -> dict[str, Any]:
     """The variables of an event with all names."""
     landing = subject("Landing page", "file")
+    group = CATALOGUE[name].group if name in CATALOGUE else ""
     values: dict[str, Any] = {
-        "group": CATALOGUE[name].group if name in CATALOGUE else "",
+        "group": group,
         "at": datetime(2026, 7, 25, 8, 17, 2, 555000, UTC),
-        "url": "https://p.example/place",
+        "url": f"https://p.example/{'thread' if group == 'comments' else 'file'}",
         "actor": Person(ID, "Ada Lovelace", email="ada@p.example"),
         "team": subject("Acme", "team"),
         "project": subject("Website", "project"),

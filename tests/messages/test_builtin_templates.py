@@ -49,13 +49,115 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
         assert not re.search(r"\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
     assert "\n" not in title
     if name in CATALOGUE and CATALOGUE[name].synthetic:  # Penpot does not say who did it
-        assert title.startswith(("Thread #15 on", "A comment by Ada Lovelace on", "A "))
+        assert title.startswith(("Thread #15 on", "Ada Lovelace ", "A "))
         assert "Someone" not in body
         assert body.startswith((title.split()[0], "✓", "↺"))
     else:
         assert title.startswith("Ada Lovelace" if variables is known else "Someone")
         assert body.startswith(title.split()[0])
-    assert footer == "" if variables is unknown else footer.endswith("(https://p.example/place)")
+    # What the event is about is a link in the body, so that only a comment needs one below it.
+    is_comment = name in CATALOGUE and CATALOGUE[name].group == "comments"
+    has_footer = variables is known and is_comment
+    assert footer == ("Website · Open comment (https://p.example/thread)" if has_footer else "")
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("variables", [known, unknown])
+def test_notice_and_subject_read_as_a_sentence(name: str, variables: Any) -> None:
+    rendered = TEMPLATES.render(name, variables(name), team="acme", channel_kind="stdout").message
+    for text in (rendered.notice, rendered.subject):
+        assert text
+        assert not re.search(r"  |\(\)|\*\*|None|Undefined|“”| ,|\\|: :|^[·:]|[·:]$", text)
+        assert ID not in text
+    assert rendered.subject.startswith("[Acme] ") is (variables is known)
+
+
+@pytest.mark.parametrize(
+    ("name", "notice", "subject"),
+    [
+        (
+            "create-comment-thread",
+            "Ada Lovelace on Landing page: Please *lighten* it by 10%. Thanks @Grace",
+            "[Acme] Landing page #15: Please *lighten* it by 10%. Thanks @Grace",
+        ),
+        (
+            "create-comment",
+            "Ada Lovelace on Landing page #15: Please *lighten* it by 10%. Thanks @Grace",
+            "[Acme] Landing page #15: Is the hero too dark?",
+        ),
+        (
+            "resolve-comment-thread",
+            "Resolved on Landing page #15",
+            "[Acme] Landing page #15: Is the hero too dark?",
+        ),
+        (
+            "update-comment",
+            "Ada Lovelace edited a comment on Landing page: Please *lighten* it by 10%. Thanks @Grace",  # noqa: E501
+            "[Acme] Landing page #15: Is the hero too dark?",
+        ),
+        (
+            "create-file",
+            "Ada Lovelace created the file Landing page in Website",
+            "[Acme] Ada Lovelace created the file Landing page in Website",
+        ),
+    ],
+)
+def test_the_notice_has_the_words_and_the_subject_those_of_the_first_comment(
+    name: str, notice: str, subject: str
+) -> None:
+    message = TEMPLATES.render(name, known(name), team="acme", channel_kind="email").message
+    assert (message.notice, message.subject) == (notice, subject)
+
+
+def test_a_notice_is_cut_between_visible_characters() -> None:
+    family = "👩‍👩‍👧‍👦"
+    variables = known(
+        "create-comment-thread",
+        file=subject(family * 50, "file"),
+        comment=Comment(ID, family * 300, author=Person(ID, "Ada")),
+    )
+    message = TEMPLATES.render(
+        "create-comment-thread", variables, team="acme", channel_kind="slack"
+    ).message
+    start, file, words = re.split(r" on |: ", message.notice)
+    assert start == "Ada Lovelace"
+    assert file == family * (39 // len(family)) + "…"
+    assert words == family * (199 // len(family)) + "…"
+    assert message.file == message.place[1] == family * (59 // len(family)) + "…"
+
+
+@pytest.mark.parametrize("name", ["create-comment-thread", "create-comment", "update-comment"])
+def test_a_direct_message_says_who_mentioned_you(name: str) -> None:
+    variables = known(name) | {"direct": True}
+    message = TEMPLATES.render(name, variables, team="acme", channel_kind="slack").message
+    begin = "Ada Lovelace mentioned you on Landing page"
+    assert message.title == begin
+    assert re.match(rf"{begin}( #15)?: Please", message.notice)
+    assert to_text(parse(message.content.body), links=False).startswith(f"{begin} · Page 1 · #15\n")
+
+
+def test_emoji_and_the_teams_name_depend_on_the_channel() -> None:
+    def text(**options: Any) -> str:
+        variables = known("create-file") | options
+        message = TEMPLATES.render("create-file", variables, team="acme", channel_kind="slack")
+        content = message.message.content
+        return " | ".join(
+            to_text(parse(part), links=False) for part in (content.body, content.footer)
+        )
+
+    words = "Ada Lovelace created the file Landing page in Website"
+    assert text() == f"{words} | "
+    assert text(emoji="📄", several_teams=True) == f"📄 {words} | Acme"
+
+
+def test_every_kind_but_a_comment_has_an_emoji() -> None:
+    assert {name for name, kind in CATALOGUE.items() if not kind.emoji} == {
+        "create-comment-thread",
+        "create-comment",
+        "update-comment",
+        "delete-comment",
+        "delete-comment-thread",
+    }
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -65,15 +167,11 @@ def test_every_entry_of_a_digest_reads_as_a_sentence(name: str, variables: Any) 
         name, variables(name), team="acme", channel_kind="stdout", digest=True
     )
     entry = rendered.message.entry
-    assert entry is not None
-    first, *others = (to_text(parse(start + entry.end), links=False) for start in entry.starts)
-    assert len(others) == 3
-    for text in (first, *others):
-        assert text
-        assert not re.search(r"  |\(\)|\*\*|None|Undefined|“”| ,|\[|· ·|^[·:]|·$", text)
-        assert not re.search(r"^ | (on|to) · | ?\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
-    if first.startswith("Ada Lovelace "):
-        assert not others[0].startswith("Ada Lovelace")
+    text = to_text(parse(entry), links=False)
+    assert text
+    assert "\n" not in text
+    assert not re.search(r"  |\(\)|\*\*|None|Undefined|“”| ,|\[|· ·|^[·:]|·$", text)
+    assert not re.search(r"^ | (on|to) · | ?\b(in|on|to|from|as|the|a|of|and|into|with)$", text)
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -99,27 +197,27 @@ def test_a_base_template_can_put_the_title_into_a_heading(
 @pytest.mark.parametrize(
     ("name", "title"),
     [
-        ("create-file", "Ada Lovelace created the file Landing page"),
-        ("rename-file", "Ada Lovelace renamed the file Old name to Landing page"),
-        ("delete-file", "Ada Lovelace deleted the file Landing page"),
-        ("update-file", "Ada Lovelace worked on Landing page"),
-        ("set-file-shared", "Ada Lovelace stopped sharing the file Landing page as a library"),
+        ("create-file", "Ada Lovelace created the file Landing page in Website"),
+        ("rename-file", "Ada Lovelace renamed the file Old name to Landing page in Website"),
+        ("delete-file", "Ada Lovelace deleted the file Landing page in Website"),
+        ("update-file", "Ada Lovelace worked on Landing page in Website"),
+        ("set-file-shared", "Ada Lovelace stopped sharing the file Landing page as a library in Website"),  # noqa: E501
         ("link-file-to-library", "Ada Lovelace connected the file Landing page to the library UI kit"),  # noqa: E501
         ("create-project", "Ada Lovelace created the project Website"),
         ("update-project-pin", "Ada Lovelace pinned the project Website"),
         ("move-project", "Ada Lovelace moved the project Website to Acme"),
-        ("duplicate-file", "Ada Lovelace duplicated the file Old name as Landing page"),
-        ("clone-template", "Ada Lovelace started adding the template Old name to the project Website"),  # noqa: E501
-        ("import-binfile", "Ada Lovelace started importing 3 files into the project Website"),
-        ("export-binfile", "Ada Lovelace started exporting the file Landing page"),
-        ("create-font-variant", "Ada Lovelace uploaded the font Inter · 700 · italic"),
+        ("duplicate-file", "Ada Lovelace duplicated the file Old name as Landing page in Website"),
+        ("clone-template", "Ada Lovelace is adding the template Old name to the project Website"),
+        ("import-binfile", "Ada Lovelace is importing 3 files into the project Website"),
+        ("export-binfile", "Ada Lovelace is exporting the file Landing page in Website"),
+        ("create-font-variant", "Ada Lovelace uploaded the font Inter Bold Italic"),
         ("delete-font-variant", "Ada Lovelace deleted a variant of the font Inter"),
         ("publish-file-version", "Ada Lovelace: publish file version · Landing page"),
         ("resolve-comment-thread", "Thread #15 on Landing page was resolved"),
         ("reopen-comment-thread", "Thread #15 on Landing page was reopened"),
-        ("delete-comment-thread", "Thread #15 on Landing page was deleted"),
-        ("update-comment", "A comment by Ada Lovelace on Landing page was edited"),
-        ("delete-comment", "A comment by Ada Lovelace on Landing page was deleted"),
+        ("delete-comment-thread", "Ada Lovelace deleted the thread #15 on Landing page"),
+        ("update-comment", "Ada Lovelace edited a comment on Landing page"),
+        ("delete-comment", "Ada Lovelace deleted a comment on Landing page"),
     ],
 )  # fmt: skip
 def test_title_with_everything_known(name: str, title: str) -> None:
@@ -138,11 +236,12 @@ def test_title_with_everything_known(name: str, title: str) -> None:
         ("set-file-shared", {"props": {"isShared": True}}, "Someone shared a file as a library"),
         ("update-project-pin", {"props": {"isPinned": False}}, "Someone unpinned a project"),
         ("update-project-pin", {}, "Someone pinned or unpinned a project"),
-        ("clone-template", {"props": {"templateId": 3}}, "Someone started adding the template 3 to a project"),  # noqa: E501
-        ("clone-template", {"props": {"templateId": "a-kit"}}, "Someone started adding the template a kit to a project"),  # noqa: E501
+        ("clone-template", {"props": {"templateId": 3}}, "Someone is adding the template 3 to a project"),  # noqa: E501
+        ("clone-template", {"props": {"templateId": "a-kit"}}, "Someone is adding the template a kit to a project"),  # noqa: E501
         ("create-comment", {"actor": Person(ID, "Ada")}, "Ada replied on a file"),
         ("resolve-comment-thread", {}, "A thread on a file was resolved"),
-        ("delete-comment", {}, "A comment on a file was deleted"),
+        ("delete-comment", {}, "A comment was deleted on a file"),
+        ("delete-comment-thread", {}, "A thread on a file was deleted"),
         ("", {}, "Someone: something new"),
     ],
 )  # fmt: skip
@@ -153,10 +252,9 @@ def test_title_with_unknown_names(name: str, known_part: dict[str, Any], title: 
 def test_a_new_comment_shows_place_and_text() -> None:
     assert read("create-comment-thread", known("create-comment-thread")) == (
         "Ada Lovelace commented on Landing page",
-        "Ada Lovelace commented on Landing page (https://p.example/file) · Page 1"
-        " · #15 (https://p.example/thread)\n\n"
+        "Ada Lovelace commented on Landing page (https://p.example/file) · Page 1 · #15\n\n"
         "> Please *lighten* it\n> by 10%.\n>\n> Thanks @Grace",
-        "Website · Acme · Open in Penpot (https://p.example/place)",
+        "Website · Open comment (https://p.example/thread)",
     )
 
 
@@ -164,26 +262,35 @@ def test_a_reply_shows_the_first_comment() -> None:
     assert read("create-comment", known("create-comment")) == (
         "Ada Lovelace replied on Landing page",
         "Ada Lovelace replied to “Is the hero too dark?”"
-        " on Landing page (https://p.example/file) · Page 1 · #15 (https://p.example/thread)\n\n"
+        " on Landing page (https://p.example/file) · Page 1 · #15\n\n"
         "> Please *lighten* it\n> by 10%.\n>\n> Thanks @Grace",
-        "Website · Acme · Open in Penpot (https://p.example/place)",
+        "Website · Open comment (https://p.example/thread)",
     )
 
 
 RESOLVED = Thread(ID, 15, "https://p.example/thread", "Is the hero too dark?", resolved=True)
 
 
-def test_a_message_shows_resolved_threads_and_edited_comments() -> None:
+def test_a_resolved_thread_shows_its_state_first_and_its_words_in_one_line() -> None:
+    name, text = "create-comment-thread", "Please\n\nlighten it " + "very " * 50
+    variables = known(name, thread=RESOLVED, comment=Comment(ID, text))
+    _, body, _ = read(name, variables)
+    state, quote = body.split("\n\n")
+    assert state == "✓ Resolved · Landing page (https://p.example/file) · Page 1 · #15"
+    assert quote.startswith("> Ada Lovelace: Please lighten it very")
+    assert quote.endswith("…")
+    assert len(quote) <= len("> Ada Lovelace: ") + 200
+    _, body, _ = read(name, variables | {"emoji": "✅"})
+    assert body.startswith("✅ Resolved · ")
+
+
+def test_a_reply_shows_that_it_was_edited_and_its_thread_resolved() -> None:
     comment = Comment(ID, "Please lighten it", edited=True)
-    for name, begins in (
-        ("create-comment-thread", "Ada Lovelace commented on Landing page"),
-        ("create-comment", "Ada Lovelace replied to “Is the hero too dark?” on Landing page"),
-    ):
-        _, body, _ = read(name, known(name, thread=RESOLVED, comment=comment))
-        assert body == (
-            f"{begins} (https://p.example/file) · Page 1 · #15 (https://p.example/thread)"
-            " · edited · ✓ resolved\n\n> Please lighten it"
-        )
+    _, body, _ = read("create-comment", known("create-comment", thread=RESOLVED, comment=comment))
+    assert body == (
+        "Ada Lovelace replied to “Is the hero too dark?” on Landing page (https://p.example/file)"
+        " · Page 1 · #15 · edited · ✓ resolved\n\n> Please lighten it"
+    )
 
 
 @pytest.mark.parametrize("name", ["create-comment-thread", "create-comment"])
@@ -197,28 +304,27 @@ def test_a_missed_comment_shows_its_date(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "by_itself", "in_its_thread"),
     [
-        ("resolve-comment-thread", "✓ Resolved · “Is the hero too dark?” on {}", "✓ Resolved"),
-        ("reopen-comment-thread", "↺ Reopened · “Is the hero too dark?” on {}", "↺ Reopened"),
+        ("resolve-comment-thread", "✓ Resolved · {}\n\n> Is the hero too dark?", "✓ Resolved"),
+        ("reopen-comment-thread", "↺ Reopened · {}\n\n> Is the hero too dark?", "↺ Reopened"),
         (
             "update-comment",
-            "A comment by Ada Lovelace on {} was edited\n\n> Lighten it",
-            "A comment by Ada Lovelace was edited\n\n> Lighten it",
+            "Ada Lovelace edited a comment on {}\n\n> Lighten it",
+            "Ada Lovelace edited a comment\n\n> Lighten it",
         ),
         (
             "delete-comment",
-            "A comment by Ada Lovelace on {} was deleted",
-            "A comment by Ada Lovelace was deleted",
+            "Ada Lovelace deleted a comment on {}",
+            "Ada Lovelace deleted this comment",
         ),
         (
             "delete-comment-thread",
-            "Thread #15 (https://p.example/thread) on Landing page (https://p.example/file)"
-            " · Page 1 was deleted",
-            "Deleted",
+            "Ada Lovelace deleted the thread #15 on Landing page (https://p.example/file) · Page 1",
+            "Ada Lovelace deleted this thread",
         ),
     ],
 )
-def test_changes_of_a_comment_take_one_line(name: str, by_itself: str, in_its_thread: str) -> None:
-    place = "Landing page (https://p.example/file) · Page 1 · #15 (https://p.example/thread)"
+def test_changes_of_a_comment_take_few_lines(name: str, by_itself: str, in_its_thread: str) -> None:
+    place = "Landing page (https://p.example/file) · Page 1 · #15"
     comment = Comment(ID, "Lighten it", author=Person(ID, "Ada Lovelace"))
     for begun, words in ((False, by_itself.format(place)), (True, in_its_thread)):
         _, body, footer = read(
@@ -239,7 +345,7 @@ def test_unlisted_files_are_counted() -> None:
     assert title == "Ada Lovelace moved 29000 files to Website"
     assert body.endswith("- and 28995 more")
     title, _, _ = read("import-binfile", known("import-binfile", files=files, more_files=28_900))
-    assert title == "Ada Lovelace started importing 29000 files into the project Website"
+    assert title == "Ada Lovelace is importing 29000 files into the project Website"
 
 
 def test_moved_files_are_listed_up_to_five() -> None:
@@ -249,7 +355,7 @@ def test_moved_files_are_listed_up_to_five() -> None:
         "Ada Lovelace moved 8 files to Website (https://p.example/project)\n\n"
         "- File 0\n- File 1\n- File 2\n- File 3\n- File 4\n- and 3 more"
     )
-    assert footer == "Acme · Open in Penpot (https://p.example/place)"
+    assert footer == ""
 
 
 def test_a_message_has_the_fields_of_its_event() -> None:
@@ -259,8 +365,10 @@ def test_a_message_has_the_fields_of_its_event() -> None:
     assert (message.event, message.team, message.url) == (
         "create-comment",
         "acme",
-        "https://p.example/place",
+        "https://p.example/thread",
     )
+    assert (message.opens, message.team_name) == ("comment", "Acme")
+    assert message.place == ("Website", "Landing page", "Page 1", "#15")
     assert (message.at, message.thread) == ("2026-07-25T08:17:02.555Z", ID)
     assert message.content.override == ""
 
@@ -297,4 +405,4 @@ def test_no_name_changes_the_structure_of_a_message(name: str, text: str) -> Non
 
     hostile = documents(text)
     assert shape(tuple(hostile)) == shape(tuple(documents("Ada")))
-    assert clean(text) in to_text(hostile[0], links=False)
+    assert text.strip("\u2068\u2069")[:40] in to_text(hostile[0], links=False)

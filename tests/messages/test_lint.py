@@ -63,7 +63,7 @@ SAMPLES = [
         (
             "create-comment.md.j2",
             '{% extends "base.md.j2" %}{% block title %}x{% endblock %}{% block digest %}\n'
-            "{% if actor.repeated %}{{ 1 / 0 }}{% endif %}{% endblock %}",
+            "{% if thread.number %}{{ 1 / 0 }}{% endif %}x{% endblock %}",
             2,
             "division by zero",
         ),

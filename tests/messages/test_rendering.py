@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.messages.lint import Problem
-from relay.messages.rendering import MAX_MARKDOWN_LENGTH
+from relay.messages.rendering import MAX_MARKDOWN_LENGTH, MAX_TITLE_LENGTH
 from tests.messages.samples import known, subject
 from tests.messages.user import User
 
@@ -35,8 +35,9 @@ def test_without_section_marks_the_title_is_the_first_visible_line(
 
 
 def test_the_title_has_a_maximum_length(user: User) -> None:
+    user.write("create-file.md.j2", "<!-- title -->\n{{ file }}\n<!-- body -->\n{{ file }}")
     message = user.render(file=subject("x" * 5_000)).message
-    assert len(message.title) == 300
+    assert len(message.title) == len(message.notice) == len(message.subject) == MAX_TITLE_LENGTH
     assert message.title.endswith("…")
     assert "x" * 5_000 in message.content.body
 

@@ -84,10 +84,10 @@ def test_one_worker_answers_several_jobs(tmp_path: Path) -> None:
         ("sections", folder, {"x.md.j2": "typed"}, "x.md.j2"),
         ("sections", folder, {"x.md.j2": "typed again"}, "x.md.j2"),
     ) == [
-        [{"result": ["T", "\\<b\\>", "", []]}, False],
+        [{"result": ["T", "\\<b\\>", "", "T", "T", ""]}, False],
         [{"result": "<p>&lt;b&gt;</p>"}, False],
-        [{"result": ["typed", "typed", "", []]}, False],
-        [{"result": ["typed again", "typed again", "", []]}, False],
+        [{"result": ["typed", "typed", "", "typed", "typed", ""]}, False],
+        [{"result": ["typed again", "typed again", "", *["typed again"] * 2, ""]}, False],
     ]
 
 

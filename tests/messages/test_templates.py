@@ -71,9 +71,8 @@ def test_a_user_base_template_changes_all_messages(user: User, folder: str) -> N
 def test_the_shared_phrases_can_be_changed(user: User) -> None:
     words = (builtin_folder() / "_words.md.j2").read_text()
     user.write("_words.md.j2", words.replace("Someone", "A colleague"))
-    assert (
-        user.render(actor=subject("")).message.title == "A colleague created the file Landing page"
-    )
+    title = user.render(actor=subject("")).message.title
+    assert title == "A colleague created the file Landing page in Website"
 
 
 def test_an_event_without_a_template_uses_the_generic_one(user: User) -> None:

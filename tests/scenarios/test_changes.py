@@ -58,7 +58,7 @@ class Team:
 
     def in_matrix(self) -> list[str]:
         texts = self.ada.sees(self.room).values()
-        return [re.sub(r"\n\n[^\n]*Open in Penpot.*", "", text) for text in texts]
+        return [re.sub(r"\n\n[^\n]*Open comment.*", "", text) for text in texts]
 
     def subjects(self) -> list[str]:
         return [message.parsed()["Subject"] for message in self.mail.mails]
@@ -93,6 +93,7 @@ def team(
 
 
 HEAD = "Ada Lovelace commented on Landing page · Page 1 · #15"
+RESOLVED = "✅ Resolved · Landing page · Page 1 · #15"
 LATER = f"@[Ada Lovelace]({own.ADA}), fixed for all sizes."
 
 
@@ -110,22 +111,21 @@ def test_readers_see_the_current_state(team: Team) -> None:
     )
 
     assert team.in_slack() == [
-        f"{HEAD} · ✓ resolvedThe hero spacing looks off on mobile.",
+        f"{RESOLVED}Ada Lovelace: The hero spacing looks off on mobile.",
         "Zoë Müller-O'Neill replied · edited<U0ADA0000>, fixed for all sizes.",
-        "A comment by Zoë Müller-O'Neill was edited<U0ADA0000>, fixed for all sizes.",
-        "✓ Resolved",
+        "Zoë Müller-O'Neill edited a comment<U0ADA0000>, fixed for all sizes.",
+        "✅ Resolved",
     ]
     assert {message.get("thread_ts") for message in list(team.slack.shown.values())[1:]} == {root}
     first, second, line = team.in_matrix()
-    assert "· ✓ resolved" in first
+    assert first.startswith("✅ Resolved · Landing page")
     assert second.endswith("> @Ada Lovelace, fixed for all sizes.")
     assert "edited" not in second  # clients say so themselves
-    assert line == "✓ Resolved"
+    assert line == "✅ Resolved"
     assert len(team.ada.pings()) == 1
     assert team.subjects() == [
-        "Ada Lovelace commented on a file",
-        "Re: Ada Lovelace commented on a file",
-        "Re: Ada Lovelace commented on a file",
+        "[acme] #15: The hero spacing looks off on mobile.",
+        *["Re: [acme] #15: The hero spacing looks off on mobile."] * 2,
     ]
 
     team.service.stop()
@@ -134,22 +134,25 @@ def test_readers_see_the_current_state(team: Team) -> None:
 
     assert team.in_slack() == [
         f"{HEAD}The hero spacing looks off on mobile.",
-        "A comment by Zoë Müller-O'Neill was deleted",
-        "A comment by Zoë Müller-O'Neill was deleted",
-        "✓ Resolved",
-        "↺ Reopened",
+        "Zoë Müller-O'Neill deleted this comment",
+        "Zoë Müller-O'Neill deleted this comment",
+        "✅ Resolved",
+        "🔄 Reopened",
     ]
     first, *others = team.in_matrix()
-    assert "✓" not in first
-    assert others == ["", "", "✓ Resolved", "↺ Reopened"]  # the message and its change
+    assert "✅" not in first
+    assert others == ["", "", "✅ Resolved", "🔄 Reopened"]  # the message and its change
     assert "fixed for all sizes" not in str(team.ada.messages(team.room))
 
     team.post(own.thread("delete-comment-thread"))
 
-    assert team.in_slack()[:2] == ["Thread #15 on Landing page · Page 1 was deleted", "Deleted"]
+    assert team.in_slack()[:2] == [
+        "Ada Lovelace deleted the thread #15 on Landing page · Page 1",
+        "Ada Lovelace deleted this thread",
+    ]
     assert "hero spacing" not in str(team.slack.shown)
     assert "hero spacing" not in str(team.ada.messages(team.room))
-    assert set(team.in_matrix()) == {"", "✓ Resolved", "↺ Reopened"}
+    assert set(team.in_matrix()) == {"", "✅ Resolved", "🔄 Reopened"}
     assert len(team.mail.mails) == 4
     assert answer in team.slack.posted
 
@@ -169,9 +172,12 @@ def test_an_edit_that_a_kill_interrupts_is_made_after_the_restart(team: Team) ->
     team.post(own.thread("resolve-comment-thread", content="Version 7", isResolved=True))
 
     (first, line) = team.in_slack()
-    assert first == f"{HEAD} · edited · ✓ resolvedVersion 7"
-    assert line == "✓ Resolved"
-    assert [text.splitlines()[-1] for text in team.in_matrix()] == ["> Version 7", "✓ Resolved"]
+    assert first == f"{RESOLVED}Ada Lovelace: Version 7"
+    assert line == "✅ Resolved"
+    assert [text.splitlines()[-1] for text in team.in_matrix()] == [
+        "> Ada Lovelace: Version 7",
+        "✅ Resolved",
+    ]
     assert len(team.mail.mails) == 2
 
 
@@ -200,7 +206,7 @@ def test_changes_in_penpot_show_within_half_a_minute(
             wait_until(lambda: len(slack.shown) == len(ada.messages(room)) == 2, 20)
             people.edit(thread, 1, "Better by now?")
             people.resolve(thread)
-            wait_until(lambda: "✓ Resolved" in words(slack), 30)
+            wait_until(lambda: "✅ Resolved" in words(slack), 30)
             wait_until(lambda: len(ada.messages(room)) == 5, 30)
             first, answer, _ = ada.sees(room).values()
             service.kill()
@@ -208,14 +214,14 @@ def test_changes_in_penpot_show_within_half_a_minute(
             people.delete(thread, 1)
             service.start()
             wait_until(lambda: "" in ada.sees(room).values(), 30)
-            wait_until(lambda: "↺ Reopened" in words(slack), 30)
+            wait_until(lambda: "🔄 Reopened" in words(slack), 30)
         finally:
             service.stop()
 
-    assert "✓ resolved" in first
+    assert "✅ Resolved" in first
     assert answer.endswith("> Better by now?")
     shown = words(slack)
-    assert "✓" not in shown[0]
-    assert shown[1] == "A comment by Ada Lovelace was deleted"
-    assert sorted(shown[2:]) == ["↺ Reopened", "✓ Resolved"]
+    assert "✅" not in shown[0]
+    assert shown[1] == "Ada Lovelace deleted this comment"
+    assert sorted(shown[2:]) == ["✅ Resolved", "🔄 Reopened"]
     assert "Better by now?" not in str(ada.messages(room))

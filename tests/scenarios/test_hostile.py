@@ -229,12 +229,12 @@ RENDERED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a long template": (
         "clone-template",
         {"templateId": "a-" * 7_900_000},
-        "Someone started adding the template a a a",
+        "Someone is adding the template a a a",
     ),
     "a template of what is not seen": (
         "clone-template",
         {"templateId": "-" * 15_800_000},
-        "Someone started adding a template",
+        "Someone is adding a template",
     ),
     "many files": (
         "move-files",
@@ -244,7 +244,7 @@ RENDERED: dict[str, tuple[str, dict[str, Any], str]] = {
     "many names": (
         "import-binfile",
         {"name": dict.fromkeys(_MANY_IDS, "n" * 480)},
-        "Someone started importing 29000 files into a project",
+        "Someone is importing 29000 files into a project",
     ),
     "many mentioned": (
         "create-comment",

@@ -64,11 +64,11 @@ def test_a_comment_thread_in_each_channel(
     posted = [message for message in slack.messages if message not in directly]
     first, *later = [rich_words(message["blocks"]) for message in posted]
     assert f"Zoë Müller-O'Neill replied to “{FIRST}” on Landing page · Home · #15" in first
-    assert "✓ resolved" in first
+    assert "✅ resolved" in first
     assert "<U0ADA0000>, please look again." in first
     assert later == [
-        "Ada Lovelace replied · ✓ resolvedMuch better, thank you!",
-        "Guest Reviewer replied · ✓ resolvedGood, I take it over into the mobile page.",
+        "Ada Lovelace replied · ✅ resolvedMuch better, thank you!",
+        "Guest Reviewer replied · ✅ resolvedGood, I take it over into the mobile page.",
     ]
     roots = [message.get("thread_ts") for message in posted]
     assert roots[0] is None

@@ -25,7 +25,7 @@ def comment(number: int) -> bytes:
 
 
 def numbers(slack: RunningSlack) -> list[int]:
-    text = json.dumps(slack.slack.messages)
+    text = json.dumps([message["blocks"] for message in slack.slack.messages])
     return [int(digits) for digits in re.findall(r"number (\d+)", text)]
 
 

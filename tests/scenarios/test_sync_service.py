@@ -57,7 +57,7 @@ def test_the_running_service_syncs(penpot: StandIn, relay: Relay) -> None:
     relay.has_sent("The first comment.", 10)
     relay.people().resolve(thread)
     resolved = time.monotonic()
-    relay.has_sent("✓ Resolved", 30)
+    relay.has_sent("✅ Resolved", 30)
     assert time.monotonic() - resolved < 30
 
     relay.kill()

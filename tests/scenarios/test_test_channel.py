@@ -120,7 +120,7 @@ def test_the_commands_know_it(tmp_path: Path) -> None:
     assert "acme/file: sent (" in command(service, "send", "acme")
     assert lines(tmp_path)[0]["text"].startswith("This is a test from Relay")
     shown = command(service, "preview", "create-file", "--channel", NAME)
-    assert shown.startswith("Grace Hopper created the file Pricing page")
+    assert shown.startswith("📄 Grace Hopper created the file Pricing page")
 
 
 def test_queue_threads_retry_and_digest(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def compose(
     for name, addresses in (("From", [sender]), ("To", to), ("Cc", copies)):
         if addresses:
             mail.set_raw(name, address_header(name, addresses))
-    title = message.title if thread is None else f"Re: {thread.title}"
+    title = message.subject if thread is None else f"Re: {thread.title}"
     subject = shorten(_line(title), _MAX_SUBJECT_LENGTH) or "Penpot"
     mail.set_raw("Subject", text_header("Subject", subject))
     mail["Date"] = _date(message.at)

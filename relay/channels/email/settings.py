@@ -84,6 +84,10 @@ class EmailSettings(ChannelSettings):
     """Whether messages show the board or file; needs penpot.access_token."""
 
     @property
+    def places(self) -> frozenset[str]:
+        return frozenset(address.rpartition("<")[2].strip("> ").lower() for address in self.to)
+
+    @property
     def advice(self) -> str:
         if self.smtp.port == _TLS_PORT and self.smtp.tls != "tls":
             return f'servers speak TLS at once at port {_TLS_PORT}: set smtp.tls to "tls"'

@@ -63,3 +63,7 @@ class MatrixSettings(ChatSettings):
                 yield ("room",), raw["room"], rule
         elif "room" not in raw:
             yield ("room",), None, 'is required: "!id:server" or "#alias:server"'
+
+    @property
+    def places(self) -> frozenset[str]:
+        return frozenset() if self.is_direct else frozenset({f"{self.homeserver} {self.room}"})

@@ -52,6 +52,7 @@ Json: TypeAlias = dict[str, Any]
 _MAX_TEXT_LENGTH = 3000
 _MAX_FOOTER_LENGTH = 300
 _MAX_TITLE_LENGTH = 300
+_MAX_NOTICE_LENGTH = 400
 _MAX_ALT_TEXT_LENGTH = 2000
 _MAX_BLOCK_COUNT = 50
 _MAX_JSON_LENGTH = 11_000
@@ -232,7 +233,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _notification(message: Message) -> str:
-    return escape(shorten(message.title.strip(), _MAX_TITLE_LENGTH)) or "Penpot"
+    return escape(shorten(message.notice.strip(), _MAX_NOTICE_LENGTH)) or "Penpot"
 
 
 def _fit(blocks: list[Json]) -> bool:

@@ -117,5 +117,10 @@ class SlackSettings(ChatSettings):
         )
 
     @property
+    def places(self) -> frozenset[str]:
+        target = self.webhook_url.reveal() if self.webhook_url else f"{self.api_url} {self.channel}"
+        return frozenset() if self.is_direct else frozenset({target})
+
+    @property
     def in_threads(self) -> bool:
         return self.token is not None and super().in_threads

@@ -76,7 +76,7 @@ def test_no_text_adds_headers_breaks_lines_or_becomes_markup(message: Message) -
 
 
 def test_a_subject_with_line_ends_and_headers_is_one_line() -> None:
-    message = replace(MESSAGE, title="Hi\r\nBcc: evil@example.com\r\n\r\n<b>\x85\u2028x")
+    message = replace(MESSAGE, subject="Hi\r\nBcc: evil@example.com\r\n\r\n<b>\x85\u2028x")
     mail = compose(message, "k", SENDER, TO)
     parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
     assert parsed["Subject"] == "Hi Bcc: evil@example.com <b> x"
@@ -84,20 +84,20 @@ def test_a_subject_with_line_ends_and_headers_is_one_line() -> None:
 
 
 def test_an_encoded_word_in_a_title_is_not_decoded() -> None:
-    message = replace(MESSAGE, title="=?utf-8?q?x=0D=0ABcc:_evil@example.com?=")
+    message = replace(MESSAGE, subject="=?utf-8?q?x=0D=0ABcc:_evil@example.com?=")
     mail = compose(message, "k", SENDER, TO)
     parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
     assert parsed["Bcc"] is None
-    assert parsed["Subject"] == message.title
+    assert parsed["Subject"] == message.subject
 
 
 def test_a_long_subject_is_cut_and_survives_folding() -> None:
-    message = replace(MESSAGE, title="Größe👩‍👩‍👧‍👦" * 100)
+    message = replace(MESSAGE, subject="Größe👩‍👩‍👧‍👦" * 100)
     mail = compose(message, "k", SENDER, TO)
     parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
     assert len(parsed["Subject"]) <= 200
     assert parsed["Subject"].endswith("…")
-    assert message.title.startswith(parsed["Subject"][:-1])
+    assert message.subject.startswith(parsed["Subject"][:-1])
 
 
 def test_a_comment_arrives_letter_by_letter_in_both_parts() -> None:

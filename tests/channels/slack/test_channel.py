@@ -375,6 +375,7 @@ LATER = replace(
     MESSAGE,
     full=replace(MESSAGE.full, body="**Ada** says something else\n\n> Better"),
     title="Later",
+    notice="Later",
 )
 PICTURE = Picture(board(), "image/png", 8, 8)
 
