@@ -11,8 +11,8 @@ from relay.penpot.selection import Selection
 
 VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most specific "
-    "place in Penpot), event.opens (what that is: comment, file, project, library, fonts or team), "
-    "event.props (all that Penpot sent, with long texts and lists cut), "
+    "place in Penpot), event.opens (what that is: comment, thread, file, project, library, "
+    "fonts or team), event.props (all that Penpot sent, with long texts and lists cut), "
     "event.file_count (the number of its files), event.missed (whether the webhook was lost and "
     "the message is late)",
     "actor": "who did it, if Penpot sends that: actor.name, actor.id, actor.email (only if the "

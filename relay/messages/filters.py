@@ -19,6 +19,7 @@ from relay.messages.escape import (
     safe_url,
 )
 
+_MAX_CUT_WORD_LENGTH = 20  # characters of a word that is left out whole
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
 _MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
@@ -73,7 +74,8 @@ def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - the name 
 
 
 def truncate(value: object, length: int = 80) -> Markdown:
-    """One line of at most ``length`` characters, without styles, ending in "…" if it was cut."""
+    """One line of at most ``length`` characters, without styles, ending in "…" if it was cut: after
+    a word, unless that is long."""
     if isinstance(value, Markdown):
         value = to_text(parse(value), links=False)
     return inline(_shorten(_one_line(_prefix(value, length)), length))
@@ -101,13 +103,16 @@ def _prefix(value: object, length: int) -> list[Run]:
 
 
 def _shorten(parts: list[Run], length: int) -> list[Run]:
-    """As ``shorten``."""
+    """As ``shorten``, but after a word, unless that is long."""
     text = "".join(part for part, _ in parts)
     shortened = shorten(text, length)
     if shortened == text:
         return parts
-    kept = _slice(parts, 0, len(shortened) - len(ELLIPSIS))
-    return [*kept, (ELLIPSIS, "")] if shortened else []
+    end = len(shortened) - len(ELLIPSIS)
+    if not text[end : end + 1].isspace():
+        space = text.rfind(" ", max(1, end - _MAX_CUT_WORD_LENGTH), end)
+        end = len(text[:space].rstrip()) if space > 0 else end
+    return [*_slice(parts, 0, end), (ELLIPSIS, "")] if shortened else []
 
 
 def _slice(parts: Iterable[Run], start: int, end: int) -> list[Run]:

@@ -74,8 +74,8 @@ class Message:
     the title."""
     url: str = ""  # the message's subject in Penpot; empty if unknown
     opens: str = ""
-    """What ``url`` leads to: ``comment``, ``file``, ``project``, ``library``, ``fonts`` or
-    ``team``; empty if it leads to Penpot itself, or nowhere."""
+    """What ``url`` leads to: ``comment``, ``thread``, ``file``, ``project``, ``library``, ``fonts``
+    or ``team``; empty if it leads to Penpot itself, or nowhere."""
     event: str = ""  # Penpot's name of the event, such as ``create-comment``
     team: str = ""  # the team's key in the config
     at: str = ""  # the event's time, ISO 8601 in UTC; empty if unknown

@@ -151,7 +151,7 @@ class Event:
     def opens(self) -> str:
         """What ``url`` leads to; see ``Message.opens``."""
         urls = (
-            ("comment", self.thread.url),
+            ("thread" if self.name == "delete-comment" else "comment", self.thread.url),
             ("file", self.page.url),
             ("file", self.file.url),
             ("project", self.project.url),

@@ -55,7 +55,7 @@ async def test_the_first_dead_letter_is_reported_at_once_and_later_ones_hourly(
     await report(house)
     assert await house.alerts(2) == [
         ONE,
-        "⚠️ **3 messages** to **a** could not be delivered, the last one: the mail server refuses "
+        "⚠️ **3 messages** to **a** could not be delivered. The last one: the mail server refuses "
         f"*spam* (554). {END}",
     ]
     await age(house, dead_module.REPORT_INTERVAL)

@@ -37,7 +37,7 @@ def rendered(name: str) -> Message:
         (
             "messages-dead",
             "2 messages to design could not be delivered",
-            "⚠️ **2 messages** to **design** could not be delivered, the last one: the message is "
+            "⚠️ **2 messages** to **design** could not be delivered. The last one: the message is "
             "too long (msg\\_too\\_long). `relay log --state dead` and the inspector list what is "
             "dead: resend or dismiss it there.",
         ),

@@ -58,7 +58,9 @@ def test_every_event_reads_as_a_sentence(name: str, variables: Any) -> None:
     # What the event is about is a link in the body, so that only a comment needs one below it.
     is_comment = name in CATALOGUE and CATALOGUE[name].group == "comments"
     has_footer = variables is known and is_comment
-    assert footer == ("Website · Open comment (https://p.example/thread)" if has_footer else "")
+    target = "thread" if name == "delete-comment" else "comment"
+    link = f"Website · Open {target} (https://p.example/thread)"
+    assert footer == (link if has_footer else "")
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -92,7 +94,7 @@ def test_notice_and_subject_read_as_a_sentence(name: str, variables: Any) -> Non
         ),
         (
             "update-comment",
-            "Ada Lovelace edited a comment on Landing page: Please *lighten* it by 10%. Thanks @Grace",  # noqa: E501
+            "Ada Lovelace edited a comment on Landing page #15: Please *lighten* it by 10%. Thanks @Grace",  # noqa: E501
             "[Acme] Landing page #15: Is the hero too dark?",
         ),
         (
@@ -201,14 +203,14 @@ def test_a_base_template_can_put_the_title_into_a_heading(
         ("rename-file", "Ada Lovelace renamed the file Old name to Landing page in Website"),
         ("delete-file", "Ada Lovelace deleted the file Landing page in Website"),
         ("update-file", "Ada Lovelace worked on Landing page in Website"),
-        ("set-file-shared", "Ada Lovelace stopped sharing the file Landing page as a library in Website"),  # noqa: E501
+        ("set-file-shared", "Ada Lovelace stopped sharing the file Landing page in Website as a library"),  # noqa: E501
         ("link-file-to-library", "Ada Lovelace connected the file Landing page to the library UI kit"),  # noqa: E501
         ("create-project", "Ada Lovelace created the project Website"),
         ("update-project-pin", "Ada Lovelace pinned the project Website"),
         ("move-project", "Ada Lovelace moved the project Website to Acme"),
         ("duplicate-file", "Ada Lovelace duplicated the file Old name as Landing page in Website"),
-        ("clone-template", "Ada Lovelace is adding the template Old name to the project Website"),
-        ("import-binfile", "Ada Lovelace is importing 3 files into the project Website"),
+        ("clone-template", "Ada Lovelace is adding the template Old name to Website"),
+        ("import-binfile", "Ada Lovelace is importing 3 files into Website"),
         ("export-binfile", "Ada Lovelace is exporting the file Landing page in Website"),
         ("create-font-variant", "Ada Lovelace uploaded the font Inter Bold Italic"),
         ("delete-font-variant", "Ada Lovelace deleted a variant of the font Inter"),
@@ -304,8 +306,16 @@ def test_a_missed_comment_shows_its_date(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "by_itself", "in_its_thread"),
     [
-        ("resolve-comment-thread", "✓ Resolved · {}\n\n> Is the hero too dark?", "✓ Resolved"),
-        ("reopen-comment-thread", "↺ Reopened · {}\n\n> Is the hero too dark?", "↺ Reopened"),
+        (
+            "resolve-comment-thread",
+            "✓ Resolved · {}\n\n> Ada Lovelace: Is the hero too dark?",
+            "✓ Resolved",
+        ),
+        (
+            "reopen-comment-thread",
+            "↺ Reopened · {}\n\n> Ada Lovelace: Is the hero too dark?",
+            "↺ Reopened",
+        ),
         (
             "update-comment",
             "Ada Lovelace edited a comment on {}\n\n> Lighten it",
@@ -345,7 +355,7 @@ def test_unlisted_files_are_counted() -> None:
     assert title == "Ada Lovelace moved 29000 files to Website"
     assert body.endswith("- and 28995 more")
     title, _, _ = read("import-binfile", known("import-binfile", files=files, more_files=28_900))
-    assert title == "Ada Lovelace is importing 29000 files into the project Website"
+    assert title == "Ada Lovelace is importing 29000 files into Website"
 
 
 def test_moved_files_are_listed_up_to_five() -> None:
@@ -405,4 +415,4 @@ def test_no_name_changes_the_structure_of_a_message(name: str, text: str) -> Non
 
     hostile = documents(text)
     assert shape(tuple(hostile)) == shape(tuple(documents("Ada")))
-    assert text.strip("\u2068\u2069")[:40] in to_text(hostile[0], links=False)
+    assert text.strip("\u2068\u2069")[:39].strip() in to_text(hostile[0], links=False)
