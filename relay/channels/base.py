@@ -174,9 +174,12 @@ class EditableChannel(Protocol):
         """
         ...
 
-    async def remove(self, receipt: str, message: Message, key: str) -> None:
+    async def remove(
+        self, receipt: str, message: Message, key: str, *, is_further: bool = False
+    ) -> None:
         """Delete the message, or replace it by ``message`` where it can't be deleted, because it
-        starts a thread or would leave a gap. Otherwise as ``update``."""
+        starts a thread or would leave a gap. ``is_further``: another message reports the deletion,
+        so that no gap is left. Otherwise as ``update``."""
         ...
 
 

@@ -73,6 +73,10 @@ class Edit:
         affected = sent if self.change.removes else sent[:1]
         return [message.receipt for message in sorted(affected, key=_is_root)]
 
+    def _reported_in(self) -> str:
+        """The receipt of the message that reports the deletion: the oldest one."""
+        return next((message.receipt for message in self._sent() if message.receipt), "")
+
     def _is_superseded(self) -> bool:
         """Whether a later edit of the same message was sent: an older one that is put back must not
         undo it."""
@@ -96,7 +100,7 @@ class Edit:
         is_reply = self.thread is not None and receipt != self.thread.root
         message = self.message.in_thread() if is_reply else self.message
         if self.change.removes:
-            await channel.remove(receipt, message, key)
+            await channel.remove(receipt, message, key, is_further=receipt != self._reported_in())
         else:
             await channel.update(receipt, message, key, picture if message.picture else None)
 

@@ -63,8 +63,10 @@ class Wall:
             raise MessageNotFound("message_not_found")
         self._show(receipt, message, key)
 
-    async def remove(self, receipt: str, message: Message, key: str) -> None:
-        placeholder = Content(f"({message.content.body})")
+    async def remove(
+        self, receipt: str, message: Message, key: str, *, is_further: bool = False
+    ) -> None:
+        placeholder = Content("(removed)" if is_further else f"({message.content.body})")
         await self.update(receipt, replace(message, full=placeholder, reply=None), key)
 
     async def check(self) -> list[Finding]:
@@ -268,8 +270,8 @@ async def test_one_message_that_can_t_be_removed_does_not_keep_the_others(house:
     await house.put(edit("deleted", removes=True, whole_thread=True, fallback="it was deleted"))
 
     assert sorted(house.texts) == [
-        "(deleted (in thread))",
         "(deleted)",
+        "(removed)",
         "it was deleted",
         "one (in thread)",
     ]
@@ -313,7 +315,7 @@ async def test_a_deleted_comment_removes_all_its_messages(house: House) -> None:
         edit("deleted", "c", removes=True),
     )
 
-    assert house.texts == ["first", "(deleted (in thread))", "(deleted (in thread))"]
+    assert house.texts == ["first", "(deleted (in thread))", "(removed)"]
 
 
 async def test_a_deleted_thread_is_removed_from_its_end(house: House) -> None:
@@ -322,7 +324,7 @@ async def test_a_deleted_thread_is_removed_from_its_end(house: House) -> None:
 
     await house.put(edit("deleted", removes=True, whole_thread=True))
 
-    assert house.texts == ["(deleted)", "(deleted (in thread))", "(deleted (in thread))"]
+    assert house.texts == ["(deleted)", "(removed)", "(removed)"]
     assert isinstance(house.wall, Wall)
     assert [key.rpartition(".")[2] for key in house.wall.keys[done:]] == ["0", "1", "2"]
 
@@ -386,5 +388,5 @@ async def test_an_interrupted_deletion_is_completed(house: House) -> None:
 
     await house.settle()
 
-    assert house.texts == ["(deleted)", "(deleted (in thread))"]
+    assert house.texts == ["(deleted)", "(removed)"]
     assert len(house.wall.keys) == done + 2  # each once, as servers limit the rate

@@ -135,7 +135,6 @@ def test_readers_see_the_current_state(team: Team) -> None:
     assert team.in_slack() == [
         f"{HEAD}The hero spacing looks off on mobile.",
         "Zoë Müller-O'Neill deleted this comment",
-        "Zoë Müller-O'Neill deleted this comment",
         "✅ Resolved",
         "🔄 Reopened",
     ]
@@ -146,9 +145,10 @@ def test_readers_see_the_current_state(team: Team) -> None:
 
     team.post(own.thread("delete-comment-thread"))
 
-    assert team.in_slack()[:2] == [
+    assert team.in_slack() == [
         "Ada Lovelace deleted the thread #15 on Landing page · Page 1",
-        "Ada Lovelace deleted this thread",
+        "✅ Resolved",
+        "🔄 Reopened",
     ]
     assert "hero spacing" not in str(team.slack.shown)
     assert "hero spacing" not in str(team.ada.messages(team.room))

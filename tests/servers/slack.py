@@ -134,6 +134,7 @@ class Slack:
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The last version of each message, by its id."""
     uneditable: set[str] = field(default_factory=set)
+    undeletable: set[str] = field(default_factory=set)
     """Ids of messages whose time for edits is over."""
 
     @property
@@ -182,6 +183,7 @@ class Slack:
         methods = {
             "/api/chat.postMessage": self._post_message,
             "/api/chat.update": self._update,
+            "/api/chat.delete": self._delete,
             "/api/auth.test": self._auth_test,
             "/api/conversations.info": self._conversations_info,
             "/api/conversations.list": self._conversations_list,
@@ -229,7 +231,7 @@ class Slack:
         if room.is_archived:
             raise Refused("is_inactive")
         ts = arguments.get("ts")
-        if ts not in self.posted:
+        if ts not in self.shown:
             raise Refused("message_not_found")
         if ts in self.uneditable:
             raise Refused("edit_window_closed")
@@ -242,6 +244,18 @@ class Slack:
             raise Refused("block_mismatch")
         self.shown[ts] = before | arguments
         return Answer.of({"ok": True, "channel": room.id, "ts": ts, "text": arguments["text"]})
+
+    def _delete(self, _request: Request, arguments: dict[str, Any]) -> Answer:
+        """https://docs.slack.dev/reference/methods/chat.delete"""
+        self._needs("chat:write")
+        room = self._room(arguments.get("channel"), by_name=False)
+        ts = arguments.get("ts")
+        if ts not in self.shown:
+            raise Refused("message_not_found")
+        if ts in self.undeletable:
+            raise Refused("cant_delete_message")
+        del self.shown[ts]
+        return Answer.of({"ok": True, "channel": room.id, "ts": ts})
 
     def _webhook(self, request: Request) -> Answer:
         if request.path != WEBHOOK_PATH:

@@ -99,7 +99,9 @@ class MatrixChannel:
                 raise NotEditable(error.reason, text) from None
             raise
 
-    async def remove(self, receipt: str, message: Message, key: str) -> None:
+    async def remove(
+        self, receipt: str, message: Message, key: str, *, is_further: bool = False
+    ) -> None:
         """Redacts the message and its edits, which would otherwise stay in the room. The first
         message of a thread with replies is edited instead, since some clients do not show a thread
         whose first message was redacted (github.com/element-hq/element-web/issues/24639).

@@ -92,10 +92,26 @@ class SlackChannel:
         # https://docs.slack.dev/reference/methods/chat.update
         await self._write(message, picture, partial(self._edit, receipt))
 
-    async def remove(self, receipt: str, message: Message, key: str) -> None:
-        # Edited and not deleted: people whom it notified, or who replied, see why it is gone, and
-        # a workspace may forbid deleting.
-        await self.update(receipt, message, key)
+    async def remove(
+        self, receipt: str, message: Message, key: str, *, is_further: bool = False
+    ) -> None:
+        # Edited and not deleted: people whom it notified, or who replied, see why it is gone.
+        if not (is_further and await self._delete(receipt)):
+            await self.update(receipt, message, key)
+
+    async def _delete(self, receipt: str) -> bool:
+        """False where the workspace forbids it.
+
+        https://docs.slack.dev/reference/methods/chat.delete
+        """
+        body = {"channel": await self._known_id(), "ts": receipt}
+        try:
+            await self._api.call("chat.delete", json=body)
+        except DeliveryError as error:
+            if error.reason not in ("cant_delete_message", "compliance_exports_prevent_deletion"):
+                raise
+            return False
+        return True
 
     async def check(self) -> list[Finding]:
         return await collect(check(self._api, self._settings), "Slack")

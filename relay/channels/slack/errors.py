@@ -93,6 +93,9 @@ ERRORS = error_table(
         MessageNotFound: {"message_not_found": "the message does not exist"},
         NotEditable: {
             "cant_update_message": "the bot may only edit its own messages",
+            "cant_delete_message compliance_exports_prevent_deletion": (
+                "the workspace does not let the bot delete its messages"
+            ),
             "edit_window_closed": "the workspace does not allow edits after this time",
             "block_mismatch": "Slack can't replace the message's blocks by these",
         },

@@ -423,6 +423,24 @@ async def test_remove_edits_the_message(slack_server: RunningSlack) -> None:
     assert "too" not in str(shown["blocks"])
 
 
+async def test_a_further_message_is_deleted_unless_the_workspace_forbids_it(
+    slack_server: RunningSlack,
+) -> None:
+    settings, slack = slack_bot(slack_server.api_url), slack_server.slack
+    one, other = [await posted(settings) for _ in range(2)]
+    async with opened(settings) as channel:
+        assert isinstance(channel, EditableChannel)
+        await channel.remove(one, MESSAGE, "k", is_further=True)
+        with pytest.raises(MessageNotFound):
+            await channel.remove(one, MESSAGE, "k", is_further=True)
+        slack.undeletable.add(other)
+        gone = replace(MESSAGE, full=Content("*Deleted*"))
+        await channel.remove(other, gone, "k", is_further=True)
+
+    (shown,) = slack.shown.values()
+    assert words(shown) == "Deleted"
+
+
 async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
     slack_server: RunningSlack,
 ) -> None:
@@ -478,7 +496,7 @@ async def test_an_edit_of_a_deleted_message_raises_message_not_found(
 ) -> None:
     settings = slack_bot(slack_server.api_url)
     ts = await posted(settings)
-    slack_server.slack.posted.discard(ts)
+    del slack_server.slack.shown[ts]
 
     with pytest.raises(MessageNotFound):
         await change(settings, ts)
