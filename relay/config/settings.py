@@ -10,7 +10,6 @@ from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -88,9 +87,8 @@ class StoreSettings(SettingsModel):
 
     @property
     def display_url(self) -> str:
-        """The URL without user, password and query, for logs."""
-        parts = urlsplit(self.url.reveal())
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        """The URL without user, password and parameters, for texts."""
+        return self.postgres.place if self.postgres else self.url.reveal()
 
     @property
     def postgres(self) -> PostgresUrl | None:

@@ -138,7 +138,7 @@ class TeamDirectory:
     async def _read_webhooks(self, penpot: "PenpotClient", team: TeamRecord) -> None:
         try:
             for webhook in await penpot.webhooks(team.id) or ():
-                if name := self._hooks.get(_hook_path(webhook.uri)):
+                if name := self._hooks.get(hook_address(webhook.uri)[2]):
                     self._listed.setdefault(name, {})[team] = None
         except (PenpotUnexpected, PenpotBusy) as error:
             if isinstance(error, PenpotBusy) and not await penpot.still_responds(error):
@@ -199,10 +199,13 @@ def _key(team: str) -> str:
     return f"team/{team}"
 
 
-def _hook_path(uri: str) -> str:
-    """The part of a webhook's address to compare with a hook's path, read as the server reads it.
-    A proxy may remove what precedes it."""
+def hook_address(uri: str) -> tuple[str, str, str]:
+    """A webhook's address as the server reads it: host, what of the path a proxy may remove, and
+    the part to compare with a hook's path. All are empty for an invalid address."""
     try:
-        return "/" + "/".join(unquote(urlsplit(uri).path).split("/")[-3:])
+        parts = urlsplit(uri)
+        host = parts.hostname or ""
     except ValueError:
-        return ""
+        return "", "", ""
+    segments = unquote(parts.path).split("/")
+    return host, "/".join(segments[:-3]), "/" + "/".join(segments[-3:])

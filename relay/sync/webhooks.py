@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from relay.channels.base import Finding
 from relay.config.settings import Config
+from relay.delivery.directory import hook_address
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import PenpotError
 from relay.penpot.records import TeamRecord, WebhookRecord
@@ -85,17 +86,13 @@ def off_reason(webhook: WebhookRecord) -> str:
 def own_webhooks(
     webhooks: Iterable[WebhookRecord], public_url: str, *paths: str
 ) -> list[WebhookRecord]:
-    """The webhooks with this Relay's host and one of the paths; without ``public_url`` compared by
-    path only. ``paths`` are those of the team's hook, with its secrets."""
-    host, own_paths = urlsplit(public_url).hostname, {urlsplit(public_url + p).path for p in paths}
+    """The webhooks with the host and the path of ``public_url`` and one of the ``paths``, which are
+    those of the team's hook, with its secrets; without ``public_url`` at any host."""
+    own = hook_address(f"{public_url}/hooks/team/secret")[:2]
     matches = []
     for webhook in webhooks:
-        try:
-            parts = urlsplit(webhook.uri)
-            same_host = parts.hostname == host
-        except ValueError:
-            continue
-        if (same_host and parts.path in own_paths) if public_url else parts.path.endswith(paths):
+        *base, path = hook_address(webhook.uri)
+        if path in paths and (not public_url or tuple(base) == own):
             matches.append(webhook)
     return matches
 
