@@ -77,6 +77,7 @@ def build(config: Config, role: Role = Role.ALL) -> Applications:
         routes=[Route("/hooks/{team}/{secret}", service.hook), Route("/healthz", _health)],
         lifespan=service.lifespan,
     )
+    hook.router.default = service.hook.other_path
     routes = [
         Route("/healthz", _health),
         Route("/readyz", service.ready),

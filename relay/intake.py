@@ -29,6 +29,14 @@ MAX_LENGTH_DIGITS = 18
 LOAD_THRESHOLD = 8  # concurrent requests; one Penpot sends one at a time
 USE_INTERVAL = 60.0  # seconds between two notes of a secret's use
 
+_COMPARE = "compare the webhook's URL in Penpot with the one that `relay check` prints"
+_WRONG_SECRET = f"404: the URL has another secret than the config: {_COMPARE}"
+_UNKNOWN_TEAM = f"404: the URL names a team that the config does not have: {_COMPARE}"
+_WRONG_PATH = (
+    f"404: the URL is not of the form /hooks/<team>/<secret>: {_COMPARE}, and check whether a "
+    "proxy changes the path"
+)
+
 _DUMMY_SECRETS = ((Secret(secrets.token_urlsafe(24)), ""),) * MAX_HOOK_SECRETS
 """Compared in place of the secrets that a team lacks, so that each response takes as long."""
 
@@ -77,6 +85,7 @@ class HookEndpoint:
             self._secrets[name] = (*own, *_DUMMY_SECRETS)[:MAX_HOOK_SECRETS]
         self._next_use_at: defaultdict[str, float] = defaultdict(float)  # by key; monotonic
         self._refusals = {name: RefusalLog(f"team {name}") for name in config.teams}
+        self._unknown = RefusalLog("hook")
         self._max_body = int(config.server.max_body)
         self._bodies = BodyReader(self._max_body)
         self._store = store
@@ -98,9 +107,12 @@ class HookEndpoint:
             scope["extensions"][AUTHENTICATED](team)
         status, reason = 204, ""
         if not is_known:
-            team = ""
-            status, reason = 404, "Not Found"
-        elif not self._is_open:
+            await self._respond_not_found(send)
+            # after the response, whose time depends neither on the log nor on the team
+            refusals = self._refusals.get(team)
+            (refusals or self._unknown).add(_WRONG_SECRET if refusals else _UNKNOWN_TEAM)
+            return
+        if not self._is_open:
             status, reason = 503, "This replica only delivers: route hooks to the others"
             self._refusals[team].add(f"{status}: {reason}")
         elif scope["method"] == "HEAD":
@@ -119,8 +131,18 @@ class HookEndpoint:
                 self._load.requests -= 1
         self._metrics.request(team, status)
         await _respond(send, status, reason)
-        if is_known and status != 503:
+        if status != 503:
             await self._note_use(use_keys[0])
+
+    async def other_path(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application at any path that the listener does not have."""
+        await self._respond_not_found(send)
+        if "hooks/" in scope["path"]:  # no scanner's
+            self._unknown.add(_WRONG_PATH)
+
+    async def _respond_not_found(self, send: Send) -> None:
+        self._metrics.request("", 404)
+        await _respond(send, 404, "Not Found")
 
     async def _note_use(self, key: str) -> None:
         """After the response, which does not wait for it."""
@@ -138,6 +160,10 @@ class HookEndpoint:
         if media_type(content_type) is None:
             raise RequestRefused(
                 415, "The content type must be application/json or application/transit+json"
+            )
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+            raise RequestRefused(
+                415, "Content-Encoding is not supported: send the body uncompressed"
             )
         length = headers.get(b"content-length", b"").lstrip(b"0")
         # Python refuses to convert thousands of digits

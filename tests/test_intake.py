@@ -1,5 +1,6 @@
 """The hook endpoint, case by case, on the running service."""
 
+import gzip
 import json
 import re
 import socket
@@ -233,6 +234,75 @@ async def test_refusals_of_a_team_share_a_line_of_the_log(
     text = metrics.text().decode()
     assert 'relay_requests_total{status="400",team="acme"} 30.0' in text
     assert 'relay_requests_total{status="415",team="acme"} 30.0' in text
+
+
+@pytest.mark.anyio
+async def test_each_kind_of_404_shares_a_line_of_the_log_without_the_url(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = endpoint(store, SECRET)
+    given = "what-somebody-sent"
+    for team in ("acme", "nobody", "acme", "somebody"):
+        for method in ("HEAD", "POST"):
+            params = {"team": team, "secret": given}
+            await hook({"method": method, "path_params": params}, pytest.fail, send_nothing)
+    for path in (f"/relay/hooks/acme/{SECRET}", f"/hooks/acme/{given}/", "/.env", f"/{given}"):
+        await hook.other_path({"path": path}, pytest.fail, send_nothing)
+    assert caplog.messages == [
+        "team acme: refused recently: 404: the URL has another secret than the config: compare the "
+        "webhook's URL in Penpot with the one that `relay check` prints (1)",
+        "hook: refused recently: 404: the URL names a team that the config does not have: compare "
+        "the webhook's URL in Penpot with the one that `relay check` prints (1)",
+    ]
+    hook._unknown._report()
+    hook._refusals["acme"]._report()
+    team, acme = caplog.messages[2:]
+    assert team.startswith("hook: refused recently: 404: the URL names a team that")
+    assert "(3); 404: the URL is not of the form /hooks/<team>/<secret>: " in team
+    assert team.endswith("check whether a proxy changes the path (2)")
+    assert acme.endswith("prints (3)")
+    assert SECRET not in caplog.text
+    assert given not in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_404_is_logged_after_its_response(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that its time does not say whether there is such a team."""
+    sent: list[int] = []
+
+    async def send(message: object) -> None:
+        sent.append(len(caplog.messages))
+
+    hook = endpoint(store, SECRET)
+    for team in ("acme", "nobody"):
+        params = {"team": team, "secret": "wrong"}
+        await hook({"method": "HEAD", "path_params": params}, pytest.fail, send)
+    assert sent == [0, 0, 1, 1]
+
+
+def test_a_path_around_the_hooks_gets_the_response_of_a_wrong_secret(service: Service) -> None:
+    paths = (f"acme/{SECRET}x", f"acme/{SECRET}/", "", "acme")
+    answers = [httpx.post(f"{service.url}/hooks/{path}", content=b"x") for path in paths]
+    answers += [httpx.post(f"{service.url}/x", content=b"x")]
+    for answer in answers:
+        answer.headers.pop("date")
+    assert {(answer.status_code, answer.content) for answer in answers} == {(404, b"Not Found")}
+    assert all(answer.headers == answers[0].headers for answer in answers)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "deflate, gzip"])
+def test_a_compressed_body_is_415(service: Service, coding: str) -> None:
+    headers = JSON | {"content-encoding": coding}
+    answer = httpx.post(service.hook, content=gzip.compress(body()), headers=headers)
+    assert answer.status_code == 415
+    assert answer.text == "Content-Encoding is not supported: send the body uncompressed"
+
+
+def test_the_coding_identity_is_none(service: Service) -> None:
+    headers = JSON | {"content-encoding": "Identity"}
+    assert httpx.post(service.hook, content=body(), headers=headers).status_code == 204
 
 
 def test_other_methods_are_refused(service: Service) -> None:

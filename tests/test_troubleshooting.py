@@ -40,6 +40,16 @@ SHOWN_ELSEWHERE = {
     "can't write the output: No space left on device": (
         "tests/test_cli.py::test_output_that_can_not_be_written_is_an_error_in_one_line"
     ),
+    "404: the URL has another secret than the config": (
+        "tests/test_intake.py::test_each_kind_of_404_shares_a_line_of_the_log_without_the_url"
+    ),
+    "404: the URL names a team that the config does not have": (
+        "tests/test_intake.py::test_each_kind_of_404_shares_a_line_of_the_log_without_the_url"
+    ),
+    "404: the URL is not of the form /hooks/<team>/<secret>": (
+        "tests/test_intake.py::test_each_kind_of_404_shares_a_line_of_the_log_without_the_url"
+    ),
+    "Content-Encoding is not supported": "tests/test_intake.py::test_a_compressed_body_is_415",
     "waiting up to 10 s for … message": (
         "tests/scenarios/test_stop.py::"
         "test_a_send_in_progress_finishes_and_the_others_wait_for_the_next_start"
