@@ -1,12 +1,14 @@
 """The HTTP server: uvicorn with Relay's protocol and bounds, on two listeners."""
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
 import resource
 import socket
 import sys
+from collections.abc import Iterator
 from errno import EADDRINUSE
 from functools import partial
 from typing import Any, cast
@@ -59,28 +61,44 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Instead of uvicorn's, which opens one listener. ``sockets``, if any, are bound: the admin
-        listener's, then the hook's. Raises ``AddressUnavailable``."""
+        listener's, then the hook's. Raises ``AddressUnavailable``, before anything starts."""
+        self.servers = []
+        for table, bound in zip(self._listeners, sockets or (None, None), strict=True):
+            with self._reported(table):
+                self.servers.append(await self._bind(self._listeners[table], bound))
         await self.lifespan.startup()
         if self.lifespan.should_exit:  # uvicorn has logged the reason
             sys.exit(1)
-        self.servers = []
-        opened = zip(self._listeners.items(), sockets or (None, None), strict=True)
-        for (table, listener), bound in opened:
+        for table, opened in zip(self._listeners, self.servers, strict=True):
             try:
-                await self._open(listener, bound)
-            except OSError as error:
+                with self._reported(table):  # another process may have bound the address, too
+                    await opened.start_serving()
+            except AddressUnavailable:
                 await self.shutdown()
-                address = f'{table}.host = "{listener.host}", {table}.port = {listener.port}'
-                # not asyncio's text, which shows Python's tuples
-                is_unknown = isinstance(error, socket.gaierror)
-                reason = "no such host" if is_unknown else os.strerror(error.errno or EADDRINUSE)
-                text = f"{address}: Relay can't listen there: {reason.lower()}"
-                raise AddressUnavailable(text) from error
+                raise
         for table, listener in self._listeners.items():
             log.info("%s: listening on %s:%d", table, listener.host, listener.port)
         self.started = True
 
-    async def _open(self, listener: uvicorn.Config, bound: socket.socket | None) -> None:
+    @contextlib.contextmanager
+    def _reported(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            for opened in self.servers:
+                opened.close()
+            listener = self._listeners[table]
+            address = f'{table}.host = "{listener.host}", {table}.port = {listener.port}'
+            # not asyncio's text, which shows Python's tuples
+            is_unknown = isinstance(error, socket.gaierror)
+            reason = "no such host" if is_unknown else os.strerror(error.errno or EADDRINUSE)
+            text = f"{address}: Relay can't listen there: {reason.lower()}"
+            raise AddressUnavailable(text) from error
+
+    async def _bind(
+        self, listener: uvicorn.Config, bound: socket.socket | None
+    ) -> asyncio.Server:
+        """A server that does not listen yet."""
         if not listener.loaded:
             listener.load()
         protocol = partial(
@@ -90,11 +108,9 @@ class Server(uvicorn.Server):
             app_state=self.lifespan.state,
         )
         create_server = asyncio.get_running_loop().create_server
-        self.servers.append(
-            await create_server(protocol, sock=bound)
-            if bound
-            else await create_server(protocol, listener.host, listener.port)
-        )
+        if bound:
+            return await create_server(protocol, sock=bound, start_serving=False)
+        return await create_server(protocol, listener.host, listener.port, start_serving=False)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._feed.close()  # ends the event streams: uvicorn would wait for them until its timeout

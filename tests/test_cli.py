@@ -347,8 +347,7 @@ def test_an_address_in_use_is_named(tmp_path: Path, table: str) -> None:
     assert f'{table}.host = "127.0.0.1", {table}.port = {taken}: Relay can\'t' in run.stderr
     assert run.stderr.endswith("Relay can't listen there: address already in use\n")
     assert run.stderr.count("address already in use") == run.stderr.count("Error") == 1
-    assert "listening" not in run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
+    assert len(run.stderr.splitlines()) == 1  # nothing has started or stopped
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "log", "resend --dead"])

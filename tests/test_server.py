@@ -1,13 +1,15 @@
 """How many connections the listener takes, and that no other process reads the service."""
 
 import resource
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from relay import server
-from relay.server import max_connections
+from relay.config.settings import Config
+from relay.server import AddressUnavailable, max_connections
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,46 @@ def test_connections_leave_descriptors_for_the_rest(
 ) -> None:
     monkeypatch.setattr(server.resource, "getrlimit", lambda _: (descriptors, descriptors))
     assert max_connections() == expected
+
+
+class Lifespan:
+    """Another process listens at the address while the application starts."""
+
+    should_exit = False
+
+    def __init__(self, other: socket.socket) -> None:
+        self.state: dict[str, object] = {}
+        self.is_started = False
+        self._other = other
+
+    async def startup(self) -> None:
+        self._other.listen()
+        self.is_started = True
+
+    async def shutdown(self) -> None:
+        self.is_started = False
+
+
+@pytest.mark.anyio
+async def test_an_address_that_is_lost_while_the_application_starts_stops_it() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            admin_port = free.getsockname()[1]
+        listeners = {
+            "server": {"host": "127.0.0.1", "port": port},
+            "admin": {"port": admin_port},
+        }
+        teams = {"acme": {"secret": "a-secret-of-24-characters"}}
+        config = Config.model_validate({"teams": teams, **listeners})
+        started = server.server(config)
+        started.lifespan = Lifespan(other)  # type: ignore[assignment]
+        with pytest.raises(AddressUnavailable, match=f"server.port = {port}: .* already in use"):
+            await started.startup()
+        assert not started.lifespan.is_started  # type: ignore[attr-defined]
+        assert not any(opened.sockets for opened in started.servers)
 
 
 TRACING = """
