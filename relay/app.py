@@ -93,15 +93,18 @@ def build(config: Config, role: Role = Role.ALL) -> Applications:
 
 
 def _refuse_foreign_methods(app: ASGIApp) -> ASGIApp:
-    """Penpot's allow-list opens every port of a host: here its ``HEAD``, with which it tries a new
-    webhook, and its ``POST`` find nothing. The inspector's pages send ``GET`` and ``POST``."""
+    """The inspector's pages send ``GET`` and ``POST``. Penpot's allow-list opens every port of a
+    host: here it finds no place for a webhook, since it saves one only if ``HEAD`` gets 200 or 204,
+    and none that accepts its ``POST``."""
+    no_path = PlainTextResponse("Not Found", 404, {"connection": "close"})
+    no_method = PlainTextResponse("Use GET", 405, {"allow": "GET", "connection": "close"})
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        is_known = scope["method"] == "GET" or (
-            scope["method"] == "POST" and scope["path"].startswith("/inspector/")
-        )
-        refusal = PlainTextResponse("Not Found", 404, headers={"connection": "close"})
-        await (app if is_known else refusal)(scope, receive, send)
+        if scope["method"] == "POST":
+            target = app if scope["path"].startswith("/inspector/") else no_path
+        else:
+            target = app if scope["method"] == "GET" else no_method
+        await target(scope, receive, send)
 
     return answer
 
