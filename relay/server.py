@@ -95,9 +95,7 @@ class Server(uvicorn.Server):
             text = f"{address}: Relay can't listen there: {reason.lower()}"
             raise AddressUnavailable(text) from error
 
-    async def _bind(
-        self, listener: uvicorn.Config, bound: socket.socket | None
-    ) -> asyncio.Server:
+    async def _bind(self, listener: uvicorn.Config, bound: socket.socket | None) -> asyncio.Server:
         """A server that does not listen yet."""
         if not listener.loaded:
             listener.load()

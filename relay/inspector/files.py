@@ -87,7 +87,8 @@ def own_template(user: Path | None, event: str, team: str, kind: str) -> Templat
 def save(user: Path, template: TemplatePath, text: str, digest: str, *, fails: bool) -> None:
     """Write a template atomically. Raises ``NotSaved``, also for one that ``fails``.
 
-    ``digest`` is that of the file that the text was made from, to detect concurrent changes.
+    ``digest`` is that of the file that the text was made from, to detect concurrent changes. The
+    same save again is none: a browser repeats a request whose connection ended.
     """
     if fails:
         raise NotSaved("the template fails, see below")
@@ -99,6 +100,8 @@ def save(user: Path, template: TemplatePath, text: str, digest: str, *, fails: b
         raise NotSaved("the text is larger than 1 MB")
     try:
         current = _file(target, "own")
+        if current and current.text == text:
+            return
         if (current.digest if current else "") != digest:
             raise NotSaved(f"{target} has changed since you opened it: download yours, then reload")
         target.parent.mkdir(exist_ok=True)

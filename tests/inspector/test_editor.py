@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import sample
@@ -201,6 +201,42 @@ def test_a_template_is_saved_if_the_config_allows_it(
     assert (folder / "acme" / "rename-file.md.j2").read_text() == "ours\n"
     page.goto(f"{writing.admin}/inspector/templates")
     expect(page.locator(".sample", has_text="rename-file").locator(".mark")).to_have_text("yours")
+
+
+def test_a_delayed_preview_is_no_second_save(
+    writing: Service, open_page: Open, folder: Path
+) -> None:
+    """htmx posts to the ``formaction`` of the button that was clicked last."""
+    page = open_page(writing.admin + EDITOR)
+    held: list[Route] = []
+    page.route(
+        "**/save", lambda route: held.append(route)
+    )  # under load the page lives on for a while
+    page.evaluate(
+        """typed => {
+            text.value = typed;
+            text.dispatchEvent(new Event("input", { bubbles: true }));
+            draft.querySelector("[formaction$=save]").click();
+        }""",
+        OWN,
+    )
+    page.wait_for_timeout(500)
+    assert [route.request.headers.get("hx-request") for route in held] == [None]
+    held[0].continue_()
+    expect(page.locator(".notice.good")).to_be_visible()
+    assert (folder / "rename-file.md.j2").read_text() == OWN + "\n"
+
+
+def test_the_same_save_again_is_no_conflict(writing: Service, folder: Path) -> None:
+    """A browser repeats a request whose connection ended, and a person may click twice."""
+    with client_of(writing) as client:
+        form = {"token": form_token(client.get(EDITOR).text), "file": "rename-file.md.j2"}
+        form |= {"digest": "", "text": OWN}
+        answers = [client.post(f"{EDITOR}/save", data=form) for _ in range(2)]
+        other = client.post(f"{EDITOR}/save", data=form | {"text": "mine"})
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert "has changed since you opened it" in other.text
+    assert (folder / "rename-file.md.j2").read_text() == OWN + "\n"
 
 
 def test_a_failing_or_concurrently_changed_template_is_not_saved(

@@ -86,6 +86,8 @@ if (text) {
   text.addEventListener("scroll", () => { draft.querySelector(".lines").scrollTop = text.scrollTop; });
   text.addEventListener("keydown", onKey);
   text.addEventListener("blur", () => { leaving = false; });
+  // htmx prefers the formaction of the button that was clicked last, such as Save.
+  draft.addEventListener("htmx:configRequest", (event) => { event.detail.path = draft.getAttribute("hx-post"); });
   draft.addEventListener("htmx:afterSettle", () => { markProblems(); showMail(); });
   document.addEventListener("click", (event) => {
     const name = event.target.closest("[data-insert]");
