@@ -198,6 +198,8 @@ class _Service:
             self._config.store.display_url,
         )
         log.info("inspector: %s", self._config.describe_inspector())
+        for advice in self._config.advice:
+            log.warning("config: %s", advice)
         try:
             yield
         finally:

@@ -100,6 +100,29 @@ def add_to_file(
     return names, problems
 
 
+def ignored_beside_file(raw: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Advice about the variables of Relay that a file's raw tables do not name."""
+    names = known_variables() - _BESIDE_FILE.keys() - {"RELAY_CONFIG", "RELAY_ROLE"}
+    given = _given(environ)
+    ignored = [
+        name
+        for name in sorted(names & given.keys() - set(_named_variables(raw)))
+        if not is_service_link(name, given[name])
+    ]
+    verb = "is" if len(ignored) == 1 else "are"
+    text = f"{', '.join(ignored)} {verb} ignored, since there is a config file: use its keys"
+    return [text] if ignored else []
+
+
+def _named_variables(value: object) -> Iterator[str]:
+    """Of each ``{ env = "NAME" }``."""
+    if isinstance(value, dict) and isinstance(name := value.get("env"), str):
+        yield name
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _named_variables(item)
+
+
 def is_service_link(name: str, value: str) -> bool:
     """Whether Kubernetes sets the variable for a Service of the namespace whose name begins with
     "relay": https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables

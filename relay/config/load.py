@@ -18,6 +18,7 @@ from relay.config.environment import (
     empty_secrets,
     explain_empty,
     from_environment,
+    ignored_beside_file,
     is_service_link,
 )
 from relay.config.secret import Secret, SecretSources, copying_error
@@ -60,6 +61,7 @@ def load(
     if file:
         raw = _read(file)
         names, problems = add_to_file(raw, environ)
+        advice = ignored_beside_file(raw, environ)
     elif any(
         name.startswith("RELAY_") and not is_service_link(name, value)
         for name, value in environ.items()

@@ -115,6 +115,24 @@ def test_the_admin_listeners_variables_replace_the_keys_of_a_file(tmp_path: Path
         assert load(write(tmp_path, own + TEAM), empty).admin.port == (9000 if own else 8081)
 
 
+def test_variables_that_are_ignored_beside_a_file_are_named(tmp_path: Path) -> None:
+    text = TEAM.replace(f'"{SECRET}"', '{ env = "RELAY_SECRET" }')
+    path = write(tmp_path, text)
+    read = {"RELAY_SECRET": SECRET, "RELAY_ADMIN_PORT": "9001", "RELAY_ROLE": "all"}
+    read |= {"RELAY_CONFIG": path, "RELAY_OF_SOMETHING_ELSE": "x", "RELAY_HOST": ""}
+    read |= {"RELAY_PORT": "tcp://10.0.0.1:8080"}  # of Kubernetes
+    assert load(path, read).advice == ()
+    ignored = {"RELAY_STDOUT": "1", "RELAY_PENPOT_ACCESS_TOKEN_FILE": "/x", "RELAY_EVENTS": "*"}
+    config = load(path, read | ignored)
+    assert config.advice == (
+        "RELAY_EVENTS, RELAY_PENPOT_ACCESS_TOKEN_FILE, RELAY_STDOUT are ignored, since there is a "
+        "config file: use its keys",
+    )
+    assert warnings(config)[0] == config.advice[0]
+    (advice,) = load(path, read | {"RELAY_STDOUT": "1"}).advice
+    assert advice == "RELAY_STDOUT is ignored, since there is a config file: use its keys"
+
+
 def test_problems_of_a_variable_beside_a_file_name_it(tmp_path: Path) -> None:
     path = write(tmp_path, TEAM + "[server]\nport = 70000\n")
     assert problems_of(path, {"RELAY_ADMIN_PORT": "eighty"}) == [
