@@ -91,8 +91,9 @@ def _echo(text: str, *, err: bool = False) -> None:
     click.echo(click.get_current_context().obj(text), err=err)
 
 
-def _report(is_ok: bool, subject: str, text: str, *, err: bool = False) -> None:
-    _echo(f"{'ok' if is_ok else 'FAIL':<4}  {subject}: {text}", err=err)
+def _report(status: str, subject: str, text: str, *, err: bool = False) -> None:
+    """``status`` is that of a ``Finding``."""
+    _echo(f"{status:<4}  {subject}: {text}", err=err)
 
 
 @main.command()
@@ -152,18 +153,19 @@ def check(path: str | None) -> None:
     _store(config)
     problems = template_problems(config, config.teams)
     for problem in problems:
-        _report(False, "templates", str(problem), err=True)
+        _report("FAIL", "templates", str(problem), err=True)
     for warning in warnings(config):
-        _report(True, "config", f"warning: {warning}", err=True)
-    _report(True, "inspector", config.describe_inspector())
+        _report("note", "config", warning, err=True)
+    is_off = config.inspector_access == "off"
+    _report("note" if is_off else "ok", "inspector", config.describe_inspector())
     for name, team in config.teams.items():
         path, *old_paths = config.hook_paths(name)
-        _report(True, name, f"hook {config.server.shown_url}{path}")
+        _report("ok", name, f"hook {config.server.shown_url}{path}")
         for old in old_paths:
-            _report(True, name, f"old hook, accepted too: {config.server.shown_url}{old}")
+            _report("ok", name, f"old hook, accepted too: {config.server.shown_url}{old}")
         for channel in team.channels:
             events = ", ".join(Selection.of(channel.events).entries)
-            _report(True, f"{name}/{channel.name}", f"{channel.type}, events: {events}")
+            _report("ok", f"{name}/{channel.name}", f"{channel.type}, events: {events}")
     if problems:
         sys.exit(1)
 
@@ -377,14 +379,14 @@ async def doctor(path: str | None, fix: bool) -> None:
     problems = 0
     fixes: list[WebhookFix] = []
     async for subject, finding in examine(config, fixes):
-        _report(finding.ok, subject, finding.text)
+        _report(finding.status, subject, finding.text)
         problems += not finding.ok
     if fixes and not fix:
         click.echo("`relay doctor --fix` can fix some of these problems", err=True)
     for offered in fixes if fix else ():
         if click.confirm(offered.question):
             finding = await apply_fix(config, offered)
-            _report(finding.ok, offered.team, finding.text)
+            _report(finding.status, offered.team, finding.text)
             problems -= finding.ok
     if problems:
         sys.exit(1)

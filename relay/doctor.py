@@ -10,7 +10,7 @@ import httpx
 from relay import bounded_http
 from relay.bounded_http import UnusableAnswer
 from relay.channels import open_channel, override_formats
-from relay.channels.base import Finding, KeyValueStore
+from relay.channels.base import Finding, KeyValueStore, noted
 from relay.channels.errors import error_from_exception
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config, PenpotSettings
@@ -57,7 +57,7 @@ async def examine(
     fixes to ``fixes``. ``known``: the keys of all teams when ``config`` holds only some of them.
     ``templates``: also those of all teams, which may take minutes."""
     for warning in warnings(config):
-        yield "config", Finding(True, f"warning: {warning}")
+        yield "config", noted(warning)
     async with contextlib.AsyncExitStack() as opened:
         store, finding = await _open_store(config, opened)
         yield "store", finding
@@ -121,7 +121,7 @@ async def _open_store(
         store = store_at(config.store.url.reveal())
         await store.open(service=False)
     except StoreMissing as error:
-        return None, Finding(True, f"{error}; `relay serve` creates it")
+        return None, noted(f"{error}; `relay serve` creates it")
     except StoreUnusable as error:
         return None, Finding(False, str(error))
     opened.push_async_callback(store.close)
@@ -159,9 +159,9 @@ async def _check_addresses(settings: PenpotSettings) -> AsyncIterator[Finding]:
     finding = await _check_penpot("url", settings.url)
     if settings.api_url and not finding.ok:
         text = "Relay can't reach penpot.url from here, which is no problem if people can"
-        finding = Finding(True, f"{text}: messages link to {settings.url}")
+        finding = noted(f"{text}: messages link to {settings.url}")
     elif not finding.ok and not settings.model_fields_set:
-        finding = Finding(True, f"warning: {finding.text}")
+        finding = noted(finding.text)
     yield finding
     if settings.api_url:
         yield await _check_penpot("api_url", settings.api_url)
@@ -247,13 +247,13 @@ async def _check_old_secret(
         last = f"last call: {utc(use.at)}" if use else "never called"
         if is_listed:
             advice = "delete it there as soon as the webhook with the current secret is on"
-            yield Finding(True, f"Penpot lists a webhook with the old secret ({last}): {advice}")
+            yield noted(f"Penpot lists a webhook with the old secret ({last}): {advice}")
         elif use is not None and time.time() - use.at < UNUSED_SECONDS:
-            yield Finding(True, f"the old secret is in use ({last}): keep it for a day after that")
+            yield noted(f"the old secret is in use ({last}): keep it for a day after that")
         else:
             check = "" if is_listed is False else ", if Penpot lists no webhook with it"
             advice = f"remove it from teams.{team}.secret{check}"
-            yield Finding(True, f"warning: the old secret is unused ({last}): {advice}")
+            yield noted(f"the old secret is unused ({last}): {advice}")
 
 
 async def _check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list[Finding]:

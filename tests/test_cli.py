@@ -155,7 +155,7 @@ def test_without_a_file_texts_name_variables_instead_of_keys(tmp_path: Path) -> 
     environ = ENVIRONMENT | {"RELAY_ADMIN_HOST": "0.0.0.0", "RELAY_PENPOT_URL": "http://[::1]:1"}
     checked = relay("check", folder=tmp_path, **environ)
     assert checked.stderr == (
-        "ok    config: warning: RELAY_PUBLIC_URL is not set: hook URLs are shown with localhost\n"
+        "note  config: RELAY_PUBLIC_URL is not set: hook URLs are shown with localhost\n"
     )
     assert 'RELAY_ADMIN_HOST = "0.0.0.0" needs a login: set RELAY_INSPECTOR' in checked.stdout
     failed = relay("doctor", folder=tmp_path, **environ).stdout
@@ -262,10 +262,8 @@ def test_doctor_prints_problems_and_fixes(tmp_path: Path, slack_server: RunningS
     assert run.returncode == 1
     assert "FAIL  acme/general: The bot is not in #general: invite it with /invite @" in run.stdout
     assert "ok    acme/design: " in run.stdout
-    assert "ok    store: there is no store at" in run.stdout
-    assert (
-        "ok    config: warning: teams.acme.secret is in the config file as plain text" in run.stdout
-    )
+    assert "note  store: there is no store at" in run.stdout
+    assert "note  config: teams.acme.secret is in the config file as plain text" in run.stdout
     words = "FAIL  penpot: the host name of http://penpot.example can't be resolved: set penpot.url"
     assert words in run.stdout
     assert slack_server.slack.messages == []

@@ -437,7 +437,7 @@ NEW_SECRET = "the-current-secret-of-acme"
 async def team_findings(config: Config) -> tuple[list[str], list[WebhookFix]]:
     fixes: list[WebhookFix] = []
     found = [item async for subject, item in examine(config, fixes) if subject == "acme"]
-    return [f"{'ok' if item.ok else 'FAIL'} {item.text}" for item in found], fixes
+    return [f"{item.status} {item.text}" for item in found], fixes
 
 
 async def test_a_secret_is_changed_step_by_step(tmp_path: Path) -> None:
@@ -461,7 +461,7 @@ async def test_a_secret_is_changed_step_by_step(tmp_path: Path) -> None:
         assert found[0] == (
             "FAIL its webhook in Penpot has the old secret, and none has the current one"
         )
-        assert found[1].startswith("ok Penpot lists a webhook with the old secret (last call: 20")
+        assert found[1].startswith("note Penpot lists a webhook with the old secret (last call: 20")
         assert await apply_fix(config, fix) == Finding(True, "its webhook was created and is on")
         assert [hook.uri for hook in world.webhooks.values()] == [
             old_uri,
@@ -472,13 +472,13 @@ async def test_a_secret_is_changed_step_by_step(tmp_path: Path) -> None:
         assert "delete it there" in found[1]
         del world.webhooks[ID]
         found, _ = await team_findings(config)
-        assert found[1].startswith("ok the old secret is in use (last call: 20")
+        assert found[1].startswith("note the old secret is in use (last call: 20")
         connection = sqlite3.connect(tmp_path / "relay.db")
         connection.execute("UPDATE key_values SET at = at - 86400")
         connection.commit()
         connection.close()
         found, _ = await team_findings(config)
-        assert found[1].startswith("ok warning: the old secret is unused (last call: 20")
+        assert found[1].startswith("note the old secret is unused (last call: 20")
         assert found[1].endswith("remove it from teams.acme.secret")
         without_token = config.model_copy(update={"penpot": PenpotSettings(url=penpot.url)})
         found, _ = await team_findings(without_token)

@@ -135,10 +135,19 @@ class Finding:
 
     ok: bool
     text: str  # the result, and where it is not ok, how to fix it
+    is_note: bool = False  # not a problem, but something to know or to do
+
+    @property
+    def status(self) -> str:
+        return "FAIL" if not self.ok else "note" if self.is_note else "ok"
 
 
 def passed(text: str) -> Finding:
     return Finding(ok=True, text=text)
+
+
+def noted(text: str) -> Finding:
+    return Finding(ok=True, text=text, is_note=True)
 
 
 def failed(text: str) -> Finding:

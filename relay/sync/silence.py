@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from relay.channels.base import Finding
+from relay.channels.base import Finding, noted
 from relay.config.settings import Config
 from relay.intake import USE_INTERVAL, use_key
 from relay.penpot.api import PenpotClient
@@ -41,9 +41,7 @@ async def check_silence(
     causes = _causes(config)
     if not since:
         text = "its webhook in Penpot exists and is on, but has not called yet"
-        return Finding(
-            True, f"warning: {text}. Write a comment in Penpot; if nothing comes: {causes}"
-        )
+        return noted(f"{text}. Write a comment in Penpot; if nothing comes: {causes}")
     text = f"its webhook in Penpot is on but silent: {activity} is newer than {last}"
     return Finding(False, f"{text}. Usual causes, in this order: {causes}")
 

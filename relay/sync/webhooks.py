@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from relay.channels.base import Finding
+from relay.channels.base import Finding, noted
 from relay.config.settings import Config
 from relay.delivery.directory import hook_address
 from relay.penpot.api import PenpotClient
@@ -253,7 +253,7 @@ def check_listing(
     names = " and ".join(f"“{record.name}” ({record.id})" for record in listed)
     text = f"the webhook of {team} is listed by {names}: their events come to this hook"
     if config.teams[team].team_id:
-        return Finding(True, f"warning: {text}; Relay reads only teams.{team}.team_id")
+        return noted(f"{text}; Relay reads only teams.{team}.team_id")
     return Finding(False, f"{text}. Remove it from the others, or set teams.{team}.team_id")
 
 

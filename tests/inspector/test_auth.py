@@ -132,7 +132,7 @@ def test_beyond_loopback_the_inspector_is_off_without_a_login(tmp_path: Path) ->
         checked = service.run("check").stdout
     notice = 'off: admin.host = "0.0.0.0" needs a login: set inspector.password'
     assert f"inspector: {notice}" in service.log.read_text()
-    assert f"ok    inspector: {notice}" in checked
+    assert f"note  inspector: {notice}" in checked
 
 
 def test_with_a_login_the_inspector_is_on_at_any_host(tmp_path: Path) -> None:

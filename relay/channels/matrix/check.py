@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-from relay.channels.base import DeliveryError, Finding, failed, passed
+from relay.channels.base import DeliveryError, Finding, failed, noted, passed
 from relay.channels.matrix.client import MatrixApi
 from relay.channels.matrix.rooms import Place, RoomUpgrades, resolve
 
@@ -38,7 +38,7 @@ async def check(
     start = await resolve(api, named)
     place = await upgrades.follow(start, joins=False)
     if place.id != start.id:
-        yield passed(f"{named} was replaced by {place.id}: put this id into the config.")
+        yield noted(f"{named} was replaced by {place.id}: put this id into the config.")
         named = place.id
     async for finding in _room(api, place, user, named, removes):
         yield finding
@@ -62,7 +62,7 @@ async def _room(
         async for finding in _power(api, room, user, named, removes):
             yield finding
         if await api.state(room, "m.room.encryption"):
-            yield passed(f"{named} is encrypted. Relay posts unencrypted, which clients show.")
+            yield noted(f"{named} is encrypted. Relay posts unencrypted, which clients show.")
 
 
 async def _joins_by_itself(api: MatrixApi, place: Place) -> bool:
@@ -116,7 +116,7 @@ async def _power(
     # A user who may send this event may redact their own messages.
     required = _level(events.get("m.room.redaction", default))
     if removes and not unlimited and level < required:
-        yield passed(
+        yield noted(
             f"{user} may not remove its messages from {named}, which requires the power level "
             f"{required}: Relay edits the message of a deleted comment instead."
         )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Set
 from typing import Any
 from urllib.parse import urlsplit
 
-from relay.channels.base import DeliveryError, Finding, failed, passed
+from relay.channels.base import DeliveryError, Finding, failed, noted, passed
 from relay.channels.slack.client import SlackApi
 from relay.channels.slack.settings import SlackSettings
 
@@ -64,7 +64,7 @@ def _scopes(scopes: Set[str], settings: SlackSettings) -> Iterator[Finding]:
             text = f"The Slack app lacks the scope {scope} to {purpose}: add it and reinstall"
             yield failed(f"{text} the app.")
     if missing := sorted({"users:read", "users:read.email"} - scopes):
-        yield passed(
+        yield noted(
             "Only people in [people] are found in Slack. To find others by their mail address from "
             f"Penpot, add the scope{'s' * (len(missing) > 1)} {' and '.join(missing)} and "
             "reinstall the app."
