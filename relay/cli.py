@@ -191,9 +191,8 @@ def demo(stay: bool | None) -> None:
 @click.argument("event", required=False)
 @click.option(
     "--channel",
-    "kind",
     default=DEFAULT_KIND,
-    help=f"{', '.join(CHANNEL_TYPES)}. Default: {DEFAULT_KIND}.",
+    help=f"A channel's name, or a type: {', '.join(CHANNEL_TYPES)}. Default: {DEFAULT_KIND}.",
 )
 @click.option("--team", help="Team whose templates are used. Default: the first team.")
 @click.option(
@@ -202,7 +201,7 @@ def demo(stay: bool | None) -> None:
     help="File with a webhook body, JSON or Transit, instead of a sample.",
 )
 def preview(
-    path: str | None, event: str | None, kind: str, team: str | None, payload: Path | None
+    path: str | None, event: str | None, channel: str, team: str | None, payload: Path | None
 ) -> None:
     """Print the message for EVENT, or for one event of each kind.
 
@@ -217,14 +216,14 @@ def preview(
         or Path("relay.toml").is_file()
         else None
     )
-    for text in render_previews(config, event, kind, team, payload):
+    for text in render_previews(config, event, channel, team, payload):
         click.echo(f"{text}\n")
 
 
 @main.command()
 @CONFIG
 @click.argument("team", required=False)
-@click.option("--channel", "only", help="Only this channel. Default: all channels of the team.")
+@click.option("--channel", "only", help="A channel's name, or a type. Default: all channels.")
 async def send(path: str | None, team: str | None, only: str | None) -> None:
     """Send a test message to a team's channels.
 
@@ -237,9 +236,11 @@ async def send(path: str | None, team: str | None, only: str | None) -> None:
         team = next(iter(config.teams))
     if team not in config.teams:
         raise click.BadParameter(f"{team or 'TEAM'} is none of: {', '.join(config.teams)}")
-    channels = [item for item in config.teams[team].channels if only in (None, item.name)]
+    own = config.teams[team].channels
+    channels = [item for item in own if only in (None, item.name)]
+    channels = channels or [item for item in own if item.type == only]
     if not channels:
-        known = ", ".join(item.name for item in config.teams[team].channels)
+        known = ", ".join(item.name for item in own)
         raise click.BadParameter(f"team {team} has no channel {only or 'at all'}; it has: {known}")
     failures = 0
     for settings in channels:

@@ -28,22 +28,26 @@ class PreviewError(RelayError):
 
 
 def render_previews(
-    config: Config | None, name: str | None, kind: str, team: str | None, payload: Path | None
+    config: Config | None, name: str | None, channel: str, team: str | None, payload: Path | None
 ) -> Iterator[str]:
-    """The messages of the event or notice ``name``, or of all events, in a channel of ``kind``; for
-    an event that edits an earlier message, also the edited message.
+    """The messages of the event or notice ``name``, or of all events, in ``channel``: one of the
+    team, by name, or any of a type. For an event that edits an earlier message, also the edited
+    message.
 
     Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
     to use instead of the samples. Raises ``PreviewError`` and ``UnknownEvent``.
     """
     config = config or Config.model_construct(teams={})
-    if kind not in CHANNEL_TYPES:
-        raise PreviewError(f"--channel {kind} is none of: {', '.join(CHANNEL_TYPES)}")
     if name is not None and name not in {*CATALOGUE, *NOTICES} and payload is None:
         raise UnknownEvent(name)
     if config.teams and team is not None and team not in config.teams:
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
-    source = EventSource.of(config, team or next(iter(config.teams), "acme"))
+    team = team or next(iter(config.teams), "acme")
+    channels = config.teams[team].channels if team in config.teams else ()
+    kinds = {kind: kind for kind in CHANNEL_TYPES} | {each.name: each.type for each in channels}
+    if (kind := kinds.get(channel)) is None:
+        raise PreviewError(f"--channel {channel} is none of: {', '.join(kinds)}")
+    source = EventSource.of(config, team)
     templates = Templates(config.templates.path, override_formats())
     for rendered in _results(templates, name, kind, source, payload):
         if rendered.problems:

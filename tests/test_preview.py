@@ -81,6 +81,24 @@ def test_the_options_are_those_of_the_config(tmp_path: Path) -> None:
     assert next(render_previews(None, "create-file", "stdout", "any", None))
 
 
+def test_a_channel_is_named_or_one_of_a_type(tmp_path: Path) -> None:
+    channels = [{"name": "design", "type": "slack", "webhook_url": "https://hooks.slack.com/x"}]
+    channels.append({"name": "email", "type": "stdout"})
+    teams = {"acme": {"secret": SECRET, "channels": channels}, "rnd": {"secret": SECRET}}
+    config = Config.model_validate({"teams": teams})
+
+    def shown(channel: str, team: str | None = None) -> str:
+        return next(render_previews(config, "create-file", channel, team, None))
+
+    assert shown("design") == shown("slack")
+    assert '"blocks"' in shown("slack", "rnd")
+    assert '"blocks"' in shown("design")
+    assert shown("email") == shown("stdout")
+    assert shown("email", "rnd") != shown("stdout")
+    with pytest.raises(PreviewError, match=r"design is none of: slack, matrix, email, stdout$"):
+        shown("design", "rnd")
+
+
 def test_a_failing_template_is_an_error_with_its_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "create-file.md.j2").write_text("{% block title %}{{ autor }}{% endblock %}")
     config = Config.model_validate(
