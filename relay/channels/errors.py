@@ -32,7 +32,7 @@ _CERTIFICATE_HINTS = {  # by OpenSSL's number of the reason
 _BLANKS_PATTERN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 # Values of one header that commas separate. A date has a comma after its weekday.
 _DELAY_PATTERN = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
-_ADDRESS = "check the address in the config"
+ADDRESS = "the address in the config"  # where the caller names no key
 _PROXY_LOGIN = (
     "the proxy needs a login: put it into its variable, such as http://user:password@proxy:3128"
 )
@@ -58,16 +58,18 @@ def error_from_code(
     retry_after: float | None,
     *,
     secret: str,
+    key: str = ADDRESS,
 ) -> DeliveryError:
     """For an answer with the ``code`` of an error, of any type, and ``more`` text of the server.
+    ``key`` is that of the server's address in the config.
 
     An answer without a code comes from a proxy. An unknown code is retried, as is each error of a
     failing server (5xx).
     """
     if not isinstance(code, str) or not _CODE_PATTERN.fullmatch(code) or code in secret:
-        return error_from_status(status, server, retry_after)
+        return error_from_status(status, server, retry_after, key=key)
     if status == 429 and code not in table:
-        return error_from_status(status, server, retry_after)
+        return error_from_status(status, server, retry_after, key=key)
     kind, sentence = table.get(code, (RetryLater, f"{server} refuses, for an unknown reason"))
     if status >= 500:
         kind, sentence = RetryLater, f"{server} has a problem"
@@ -127,7 +129,9 @@ def _parse_date(value: str) -> datetime | None:
         return None
 
 
-def error_from_status(status: int, server: str, retry_after: float | None = None) -> DeliveryError:
+def error_from_status(
+    status: int, server: str, retry_after: float | None = None, *, key: str = ADDRESS
+) -> DeliveryError:
     """For an answer without an error code of the server. It is always retried: it comes from a
     proxy, a wrong address or a failing server, and never from the message."""
     if status == 429:
@@ -135,22 +139,28 @@ def error_from_status(status: int, server: str, retry_after: float | None = None
     if status == 407:
         return Misconfigured("http-407", _PROXY_LOGIN)
     if 300 <= status < 400:
-        meaning = "it redirects: put the redirect's target into the config"
+        meaning = f"it redirects: set {key} to the redirect's target"
     elif status >= 500:
         meaning = "the server has a problem"
     elif status >= 400:
-        meaning = f"it does not know this address or refuses it: {_ADDRESS}"
+        meaning = f"it does not know this address or refuses it: check {key}"
     else:
-        text = f"{server} sent an unexpected answer: {_ADDRESS}, and what answers in its place"
+        text = f"{server} sent an unexpected answer: check {key}, and what answers in its place"
         return RetryLater("answer", text, retry_after)
     return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
 
 
 def error_from_exception(
-    error: BaseException, server: str, *, plain: str = "or write http:// instead of https://"
+    error: BaseException,
+    server: str,
+    *,
+    plain: str = "or write http:// instead of https://",
+    key: str = "",
 ) -> DeliveryError:
     """For a connection that failed, or an answer that did not arrive. ``plain``: how the config
-    says that the server has no TLS."""
+    says that the server has no TLS. ``key``: that of the address in the config, if the text is to
+    name it."""
+    check = f": check {key}" if key else ""
     unreachable = partial(RetryLater, answered=False)
     causes = list(_causes(error))
     for cause in causes:
@@ -169,11 +179,11 @@ def error_from_exception(
                 why = why.replace("_", " ").lower()
                 return unreachable("tls", f"no TLS with {server}: {why}")
             case socket.gaierror():
-                return unreachable("dns", f"the host name of {server} can't be resolved")
+                return unreachable("dns", f"the host name of {server} can't be resolved{check}")
             case UnusableAnswer():
                 return RetryLater("answer", f"{server} sent an unexpected answer: {cause}")
             case ConnectionRefusedError():
-                return unreachable("connect", f"{server} refuses connections")
+                return unreachable("connect", f"{server} refuses connections{check}")
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return unreachable("timeout", f"{server} did not answer in time")
     return unreachable("connect", f"the connection to {server} failed")

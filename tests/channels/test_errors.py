@@ -11,8 +11,10 @@ from types import ModuleType
 import pytest
 from multidict import CIMultiDict
 
+from relay.channels import CHANNEL_TYPES
 from relay.channels.base import Misconfigured, RetryLater
 from relay.channels.email import errors as email_errors
+from relay.channels.email.settings import SmtpSettings
 from relay.channels.errors import ErrorTable, error_from_exception, error_from_status
 from relay.channels.matrix import errors as matrix_errors
 from relay.channels.slack import errors as slack_errors
@@ -38,9 +40,10 @@ HTTP = ["hook", "matrix", "slack"]
 
 
 NEXT_STEP_PATTERN = re.compile(
-    r"\b(?:add|allow|ask|check|configure|create|enable|give|install|invite|log in|set|update"
-    r"|upgrade|use)\b"
+    r"\b(?:add|allow|ask|check|create|enable|install|invite|log in|set|update|upgrade|use)\b"
 )
+CONFIG_KEY_PATTERN = re.compile(r"\b[\w.]+ in the config")
+CONFIG_STEP_PATTERN = re.compile(r"\b(?:set|check) ([\w.]+)(?: (?:or|and) ([\w.]+\b(?! \w)))?")
 
 
 @pytest.mark.parametrize("table", [slack_errors.ERRORS, matrix_errors.ERRORS])
@@ -51,6 +54,14 @@ def test_what_a_person_can_fix_names_the_next_step(table: ErrorTable) -> None:
     }
     assert len(sentences) >= 20
     assert [each for each in sentences if not NEXT_STEP_PATTERN.search(each)] == []
+    keys = {key for kind in CHANNEL_TYPES.values() for key in kind.settings.model_fields}
+    keys |= {f"smtp.{key}" for key in SmtpSettings.model_fields}
+    steps = {
+        key for each in sentences for keys in CONFIG_STEP_PATTERN.findall(each) for key in keys
+    }
+    assert len(steps) > 8
+    assert steps - keys - {""} == set()
+    assert not any("the config" in CONFIG_KEY_PATTERN.sub("", each) for each in sentences)
 
 
 def short_waits(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
@@ -78,7 +89,8 @@ async def test_a_web_page_instead_of_an_answer_is_named(kind: str) -> None:
     with in_thread(lambda request: page) as server:
         error = await delivery_error(OPENERS[kind](server.url))
     assert (type(error), error.reason) == (RetryLater, "answer")
-    assert "sent an unexpected answer: check the address in the config" in error.detail
+    key = {"matrix": "homeserver", "slack": "api_url"}[kind]
+    assert f"sent an unexpected answer: check {key} in the config" in error.detail
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -189,7 +189,7 @@ class EmailChannel:
         if self._smtp.tls == "starttls":
             if not smtp.supports_extension("starttls"):
                 text = (
-                    'the mail server does not offer STARTTLS: set tls = "tls" (port 465), or '
+                    'the mail server does not offer STARTTLS: set smtp.tls to "tls" (port 465), or '
                     '"none" if the network itself is safe'
                 )
                 raise Misconfigured("starttls", text)
@@ -209,7 +209,7 @@ class EmailChannel:
                 "SMTP AUTH with a password there, or send through another server"
             )
         hint = "" if self._tls else ", or use TLS"
-        return f"the mail server does not offer a login: remove username{hint}"
+        return f"the mail server does not offer a login: remove smtp.username{hint}"
 
     async def _add_recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
         """Return the refusals that the mail does not wait for. Raises one that it waits for, or

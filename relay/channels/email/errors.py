@@ -143,7 +143,8 @@ _MEANINGS = (
     ),
     _Meaning(
         Misconfigured,  # sent in parts, a mail whose second part fails would be sent again
-        "accepts fewer recipients per mail: use the address of a mailing list, or several channels",
+        "accepts fewer recipients per mail: set to in the config to a mailing list's address, "
+        "or use several channels",
         r"too many recipients(?! (?:this|per|from|received|attempts|in))"
         r"|(?:maximum|limit)\b.{0,25}\brecipients\b.{0,15}\b(?:reached|exceed)",
         "5.3",
@@ -233,7 +234,7 @@ def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
         errors = [_error_from_reply(refusal, secret, "") for refusal in error.recipients]
         return min(errors, key=_despair)
     if not isinstance(error, aiosmtplib.SMTPResponseException):
-        return error_from_exception(error, _SERVER, plain=_PLAIN)
+        return error_from_exception(error, _SERVER, plain=_PLAIN, key="smtp.host and smtp.port")
     if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
         return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
     is_recipient = isinstance(error, aiosmtplib.SMTPRecipientRefused)

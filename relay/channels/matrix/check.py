@@ -38,7 +38,7 @@ async def check(
     start = await resolve(api, named)
     place = await upgrades.follow(start, joins=False)
     if place.id != start.id:
-        yield noted(f"{named} was replaced by {place.id}: put this id into the config.")
+        yield noted(f"{named} was replaced by {place.id}: set room in the config to this id.")
         named = place.id
     async for finding in _room(api, place, user, named, removes):
         yield finding
@@ -56,7 +56,7 @@ async def _room(
     elif membership != "join":
         yield failed(
             f"{user} is not in {named}: invite it there (/invite {user}), and Relay joins with the "
-            "next message. Or check the id (room settings, Advanced)."
+            "next message. Or check room in the config (its id: room settings, Advanced)."
         )
     else:
         async for finding in _power(api, room, user, named, removes):

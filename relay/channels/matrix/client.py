@@ -16,7 +16,7 @@ from relay.channels import tls
 from relay.channels.base import DeliveryError, RetryLater, short_hash
 from relay.channels.errors import error_from_exception
 from relay.channels.matrix import discovery
-from relay.channels.matrix.errors import NO_ACCESS_ERRORS, error_from_answer
+from relay.channels.matrix.errors import ADDRESS_KEY, NO_ACCESS_ERRORS, error_from_answer
 from relay.channels.matrix.settings import MatrixSettings, is_server_name
 from relay.messages.message import Picture
 from relay.proxy_variables import through_proxy
@@ -122,7 +122,7 @@ class MatrixApi:
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
             self._doubt_address()
             server = f"the homeserver{self.through_proxy}"
-            raise error_from_exception(error, server) from None
+            raise error_from_exception(error, server, key=ADDRESS_KEY) from None
         answer = _parse_json(response.body)
         if response.status == 200 and isinstance(answer, dict):
             return answer

@@ -14,11 +14,12 @@ from relay.channels.base import (
 )
 from relay.channels.errors import error_from_code, error_table, requested_delay
 
-_TOKEN = "give Relay the access token of a logged-in user"  # noqa: S105 - no token
-_ADDRESS = "check homeserver in the config: it is the address of the client-server API"
+ADDRESS_KEY = "homeserver in the config"
+_TOKEN = "set access_token to that of a logged-in user"  # noqa: S105 - no token
+_ADDRESS = f"check {ADDRESS_KEY}: it is the address of the client-server API"
 NO_ACCESS_ERRORS = ("M_FORBIDDEN", "M_NOT_FOUND")
 """The user is not in the room or may not do this there, or there is no such room or thing."""
-ROOM_HINT = "invite the bot, or check the id (room settings, Advanced)"
+ROOM_HINT = "invite the bot, or check room in the config (its id: room settings, Advanced)"
 
 ERRORS = error_table(
     {
@@ -81,4 +82,6 @@ def error_from_answer(
     retry_after = requested_delay(headers, *delays)
     code, more = fields.get("errcode"), str(fields.get("error") or "")
     table, server = _NOT_FOUND_ERRORS if status == 404 else ERRORS, "the homeserver"
-    return error_from_code(table, server, status, code, more, retry_after, secret=secret)
+    return error_from_code(
+        table, server, status, code, more, retry_after, secret=secret, key=ADDRESS_KEY
+    )

@@ -22,7 +22,7 @@ _MAX_UPGRADES = 20  # of one room
 _MAX_SERVERS = 10  # to join a room through
 _CANNOT_JOIN_ERRORS = (*NO_ACCESS_ERRORS, "M_UNKNOWN")
 _ROOM_ID_PATTERN = re.compile(r"![^\s\x00-\x1f\x7f-\x9f]{1,254}")
-_NEW_ROOM = "put the id of the room to post to into the config"
+_NEW_ROOM = "set room in the config to the id of the room to post to"
 
 
 class RoomReplaced(Misconfigured):
@@ -192,7 +192,7 @@ async def resolve(api: MatrixApi, named: str) -> Place:
     except DeliveryError as error:
         if error.reason != "M_NOT_FOUND":
             raise
-        text = f"the homeserver knows no room {named}: check the alias"
+        text = f"the homeserver knows no room {named}: check the alias in room"
         raise Misconfigured("M_NOT_FOUND", text) from None
     servers = answer.get("servers")
     known = servers if isinstance(servers, list) else []

@@ -218,8 +218,8 @@ class SlackChannel:
                     raise
             self._is_renamed = True
             _log.warning(
-                "Slack has no channel %s: messages go to %s, the channel that had this name. Put "
-                "its new name or this id into the config",
+                "Slack has no channel %s: messages go to %s, the channel that had this name. Set "
+                "channel in the config to its new name or this id",
                 self._channel,
                 self._id,
             )

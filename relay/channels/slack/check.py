@@ -74,12 +74,14 @@ def _scopes(scopes: Set[str], settings: SlackSettings) -> Iterator[Finding]:
 def _membership(room: dict[str, Any] | None, named: str, bot: str, *, anywhere: bool) -> Finding:
     if room is None:
         return failed(
-            f"Slack has no channel {named} that @{bot} can see: check the name, and if the channel "
-            f"is private, invite the bot with /invite @{bot}."
+            f"Slack has no channel {named} that @{bot} can see: check channel in the config, "
+            f"and if it is private, invite the bot with /invite @{bot}."
         )
     name = f"#{room['name']}" if room.get("name") else named
     if room.get("is_archived"):
-        return failed(f"The channel {name} is archived: unarchive it or configure another one.")
+        return failed(
+            f"The channel {name} is archived: unarchive it, or set channel to another one."
+        )
     # A direct conversation has no is_member.
     member = room.get("is_member", True) or (anywhere and not room.get("is_private"))
     if not member:

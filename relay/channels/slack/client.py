@@ -62,6 +62,7 @@ class SlackApi:
         url = settings.api_url if self.by_bot else self.secret
         self.proxy = self._proxies.for_url(url)
         through = f" through {self.proxy}" if self.proxy else ""
+        self._key = "api_url in the config" if self.by_bot else "webhook_url in the config"
         self._server = (settings.other_host or "Slack") + through
         self.workspace = short_hash(settings.api_url + self.secret)
         """A prefix for keys of values that belong to this token."""
@@ -91,7 +92,7 @@ class SlackApi:
         except Exception as error:  # noqa: BLE001 - see _other_error
             raise self._other_error(error) from None
         if not isinstance(response.data, dict):
-            raise error_from_status(response.status_code, self._server)
+            raise error_from_status(response.status_code, self._server, key=self._key)
         return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
 
     async def upload(self, picture: Picture) -> str:
@@ -124,10 +125,10 @@ class SlackApi:
         status, headers, content = await self._post(self.secret, self._client.proxy, json=body)
         code = content.decode(errors="replace").strip() if self._is_slack else ""
         if not _is_success(status) or code in ERRORS:
-            secret, server = self.secret, self._server
+            secret, server, key = self.secret, self._server, self._key
             if not self._is_slack and status in CONTENT_STATUSES:
                 raise error_from_other_host(status, server)
-            raise error_from_answer(code, status, headers, secret=secret, server=server)
+            raise error_from_answer(code, status, headers, secret=secret, server=server, key=key)
 
     async def _post(self, url: str, proxy: str | None, **content: Any) -> Answer:
         request = self._connect().post(url, ssl=self._tls, proxy=proxy, **content)
@@ -164,7 +165,7 @@ class SlackApi:
         response = await handler(request)
         if 300 <= response.status < 400:
             response.close()
-            raise error_from_status(response.status, self._server)
+            raise error_from_status(response.status, self._server, key=self._key)
         return response
 
     def _api_error(self, response: Any) -> DeliveryError:
@@ -178,8 +179,9 @@ class SlackApi:
         if isinstance(data.get("needed"), str):
             more = f"needed: {data['needed']}"
         code = data.get("error")
-        headers, server = response.headers, self._server
-        return error_from_answer(code, status, headers, more, secret=self.secret, server=server)
+        headers, server, key = response.headers, self._server, self._key
+        secret = self.secret
+        return error_from_answer(code, status, headers, more, secret=secret, server=server, key=key)
 
     def _other_error(self, error: Exception) -> DeliveryError:
         """The SDK passes aiohttp's exceptions through, and raises AttributeError and the like on
@@ -187,8 +189,8 @@ class SlackApi:
         if isinstance(error, DeliveryError):
             return error
         if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
-            return error_from_exception(error, self._server)
-        return error_from_status(200, self._server)
+            return error_from_exception(error, self._server, key=self._key)
+        return error_from_status(200, self._server, key=self._key)
 
 
 def _is_success(status: int) -> bool:

@@ -16,10 +16,16 @@ from relay.channels.base import (
     RetryLater,
     ThreadNotFound,
 )
-from relay.channels.errors import DOUBT_TIMEOUT, error_from_code, error_table, requested_delay
+from relay.channels.errors import (
+    ADDRESS,
+    DOUBT_TIMEOUT,
+    error_from_code,
+    error_table,
+    requested_delay,
+)
 
-_TOKEN = "give Relay a working bot token (xoxb-…) of the Slack app"  # noqa: S105 - no token
-_HOOK = "create a new webhook in the Slack app and put its URL into the config"
+_TOKEN = "set token to a working bot token (xoxb-…) of the Slack app"  # noqa: S105 - no token
+_HOOK = "create a new webhook in the Slack app and set webhook_url to its URL"
 _POLICY = "ask an administrator of the workspace to allow it"
 
 _TEMPORARY = {
@@ -46,15 +52,19 @@ _TOKEN_OR_APP = {
     "method_deprecated deprecated_endpoint": "Slack removed this method: update Relay",
 }
 _CHANNEL = {
-    "channel_not_found": "Slack has no such channel, or it is private: check it, invite the bot",
+    "channel_not_found": (
+        "Slack has no such channel, or it is private: check channel in the config, invite the bot"
+    ),
     "not_in_channel": "the bot is not in the channel: invite it with /invite",
     "is_archived channel_is_archived is_inactive": (
-        "the channel is archived: unarchive it or configure another one"
+        "the channel is archived: unarchive it, or set channel or webhook_url to another"
     ),
     "restricted_action restricted_action_read_only_channel action_prohibited": (
         f"a restriction of the channel or the workspace forbids posting: {_POLICY}"
     ),
-    "restricted_action_thread_only_channel": "the channel accepts only replies: configure another",
+    "restricted_action_thread_only_channel": (
+        "the channel accepts only replies: set channel to another"
+    ),
     "posting_to_general_channel_denied": f"#general is restricted: {_POLICY}",
     "messages_tab_disabled": "enable the messages tab in the Slack app's home",
 }
@@ -125,10 +135,11 @@ def error_from_answer(
     *,
     secret: str,
     server: str = "Slack",
+    key: str = ADDRESS,
 ) -> DeliveryError:
     """``code`` is the answer's ``error``, of any type, and ``more`` is Slack's further text."""
     retry_after = requested_delay(headers)
-    return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret)
+    return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret, key=key)
 
 
 def error_from_other_host(status: int, server: str) -> DeliveryError:
@@ -136,5 +147,5 @@ def error_from_other_host(status: int, server: str) -> DeliveryError:
     reason = f"http-{status}"
     if status == 413:
         return Permanent(reason, f"{server} refuses a message of this size")
-    text = f"{server} answered {status}: it refuses the message, or does not know the webhook"
+    text = f"{server} answered {status}: it refuses the message, or does not know webhook_url"
     return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=DOUBT_TIMEOUT)

@@ -148,7 +148,7 @@ async def test_a_server_without_login_is_an_error(mail_server: Start) -> None:
     server = mail_server()
     error = await delivery_error(builders.email(server.port, login=True))
     assert (type(error), error.reason) == (Misconfigured, "auth")
-    assert "remove username" in error.detail
+    assert "remove smtp.username" in error.detail
 
 
 # Recipients
@@ -295,7 +295,7 @@ async def test_a_server_without_a_login_that_relay_has_is_named(mail_server: Sta
     found = await findings(builders.email(modern.port, login=True))
     assert "only logins that Relay does not have (xoauth2 oauthbearer): enable" in found
     without = await findings(builders.email(mail_server().port, login=True))
-    assert "does not offer a login: remove username, or use TLS" in without
+    assert "does not offer a login: remove smtp.username, or use TLS" in without
 
 
 async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -> None:

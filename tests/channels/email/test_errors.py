@@ -349,7 +349,7 @@ CASES = [
     smtp({"DATA": "553 Relaying disallowed as x"}, Misconfigured, "553", "sender"),
     smtp({"DATA": "554 no"}, Misconfigured, "554", "does not know"),
     smtp({}, Misconfigured, "535", "username or password", login=True, password="wrong-password"),
-    smtp({}, Misconfigured, "starttls", 'tls = "tls"', tls="starttls"),
+    smtp({}, Misconfigured, "starttls", 'set smtp.tls to "tls"', tls="starttls"),
 ]
 
 

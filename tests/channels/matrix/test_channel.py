@@ -160,8 +160,8 @@ async def test_a_ban_is_what_a_person_can_fix(synapse: Synapse) -> None:
     ("named", "reason", "hint"),
     [
         ("#nowhere:relay.test", "M_NOT_FOUND", "check the alias"),
-        ("!nowhere:relay.test", "M_UNKNOWN", "invite the bot, or check the id"),
-        ("!" + "x" * 43, "M_UNKNOWN", "invite the bot, or check the id"),
+        ("!nowhere:relay.test", "M_UNKNOWN", "invite the bot, or check room"),
+        ("!" + "x" * 43, "M_UNKNOWN", "invite the bot, or check room"),
     ],
 )
 async def test_a_wrong_room_is_named_by_the_queue_and_the_doctor(

@@ -23,7 +23,7 @@ CASES = [
     matrix(403, "M_USER_DEACTIVATED", Misconfigured, "deactivated"),
     matrix(403, "M_CONSENT_NOT_GIVEN", Misconfigured, "terms"),
     matrix(404, "M_UNRECOGNIZED", Misconfigured, "homeserver in the config"),
-    matrix(404, "M_UNKNOWN", Misconfigured, "invite the bot, or check the id"),
+    matrix(404, "M_UNKNOWN", Misconfigured, "invite the bot, or check room"),
     matrix(500, "M_UNKNOWN", RetryLater),
     matrix(400, "M_NEXT_YEARS_CODE", RetryLater),
     matrix(413, "M_TOO_LARGE", Permanent),

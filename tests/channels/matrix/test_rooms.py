@@ -100,7 +100,7 @@ async def test_an_upgraded_room_is_followed_at_once(public: Room) -> None:
     assert ":" not in third
     assert counts(public, public.id, second, third) == [1, 1, 1]
     text = await findings(public.settings())
-    assert f"ok {public.id} was replaced by {third}: put this id into the config." in text
+    assert f"ok {public.id} was replaced by {third}: set room in the config to this id." in text
     assert f"ok {public.bot.id} can post to {third}." in text
     async with opened(public.settings()) as restarted:
         await restarted.send(MESSAGE, "4")
@@ -143,7 +143,7 @@ async def test_a_room_without_the_predecessor_is_reported_and_gets_nothing(room:
         text = "\n".join(finding.text for finding in await channel.check())
         await channel.close()
         assert (error.reason, isinstance(error, Misconfigured)) == ("room-replaced", True)
-        assert "does not name it as its predecessor: put the id" in error.detail
+        assert "does not name it as its predecessor: set room in the config" in error.detail
         assert error.detail in text
     assert counts(room, room.id, elsewhere) == [0, 0]
     path = f"/_matrix/client/v3/rooms/{quote(elsewhere)}/messages?dir=b&limit=100"
@@ -160,7 +160,7 @@ async def test_a_closed_room_is_reported(room: Room, new: object) -> None:
     replace_by_hand(room, new)
     error = await delivery_error(room.settings())
     assert (error.reason, isinstance(error, Misconfigured)) == ("room-replaced", True)
-    assert "was closed, and names no new room: put the id" in error.detail
+    assert "was closed, and names no new room: set room in the config" in error.detail
     assert error.detail in await findings(room.settings())
     path = f"/_matrix/client/v3/rooms/{quote(room.id)}"
     tombstone = room.ada.call("GET", f"{path}/state/m.room.tombstone/?format=event")["event_id"]
@@ -238,7 +238,7 @@ async def test_a_deleted_alias_is_reported_by_the_queue_as_by_the_doctor(
         room.ada.call("DELETE", f"/_matrix/client/v3/directory/room/{quote(alias, safe='')}")
         clock.now = 3601
         error = await error_of(channel)
-        text = f"the homeserver knows no room {alias}: check the alias"
+        text = f"the homeserver knows no room {alias}: check the alias in room"
         assert (type(error), error.detail) == (Misconfigured, text)
         assert text in await findings(room.settings(alias))
         path = f"/_matrix/client/v3/directory/room/{quote(alias, safe='')}"
@@ -353,7 +353,10 @@ async def test_a_replacement_is_joined_through_the_server_of_the_upgrade() -> No
 )
 async def test_a_wrong_id_on_another_server_has_a_hint(answer: Answer) -> None:
     _, error = await joins_of("!wrong:b.test", {"/join/": answer})
-    assert "invite the bot, or check the id (room settings, Advanced)" in error.detail
+    assert (
+        "invite the bot, or check room in the config (its id: room settings, Advanced)"
+        in error.detail
+    )
 
 
 async def test_a_rate_limit_of_joins_keeps_its_delay() -> None:

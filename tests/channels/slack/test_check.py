@@ -31,9 +31,9 @@ async def test_check_finds_a_good_channel_by_id_and_by_name(slack_server: Runnin
     [
         ("#general", "no The bot is not in #general: invite it with /invite @relay."),
         ("C0GENERAL", "no The bot is not in #general: invite it with /invite @relay."),
-        ("#old-ones", "no The channel #old-ones is archived: unarchive it or configure"),
-        ("#nowhere", "no Slack has no channel #nowhere that @relay can see: check the name"),
-        ("C0NOWHERE", "no Slack has no channel C0NOWHERE that @relay can see: check the name"),
+        ("#old-ones", "no The channel #old-ones is archived: unarchive it, or set channel"),
+        ("#nowhere", "no Slack has no channel #nowhere that @relay can see: check channel"),
+        ("C0NOWHERE", "no Slack has no channel C0NOWHERE that @relay can see: check channel"),
     ],
 )
 async def test_check_reports_a_wrong_channel_and_how_to_fix_it(
