@@ -16,7 +16,7 @@ from relay.store.postgres_errors import (
     without,
 )
 from relay.store.postgres_url import PostgresUrl
-from relay.store.records import StoreUnavailable, StoreUnusable
+from relay.store.records import StoreMissing, StoreUnavailable, StoreUnusable
 from relay.store.schema import postgres_schema
 
 if TYPE_CHECKING:
@@ -30,7 +30,15 @@ CONNECTION_TIMEOUT = 2.5
 STEP_TIMEOUT = 3600.0  # seconds; a step of the schema can rewrite a large table
 MODE_PROBES_COUNT = 5
 _ENCODINGS = frozenset({"UTF8", "SQL_ASCII"})  # the second stores all bytes as they are
-_GRANT = "GRANT CREATE ON DATABASE … TO …, or use the role that owns the schema relay"
+_RIGHTS_SQL = """
+    SELECT has_schema,
+        CASE WHEN has_schema THEN
+            has_schema_privilege('relay', 'USAGE') AND has_schema_privilege('relay', 'CREATE')
+        ELSE has_database_privilege(current_database(), 'CREATE') END,
+        CASE WHEN has_schema THEN format('GRANT CREATE, USAGE ON SCHEMA relay TO %I', current_user)
+        ELSE format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user) END
+    FROM (SELECT to_regnamespace('relay') IS NOT NULL AS has_schema) AS found
+"""
 _LOCK_SCHEMA_SQL = "SELECT pg_advisory_xact_lock(7305884302)"  # an arbitrary number of Relay's own
 _SETTINGS = {
     # the answer 204 promises that an event is on disk, whatever the database's own setting
@@ -75,8 +83,25 @@ class PostgresPool:
                         f"{self.place} has the encoding {encoding}, which lacks most characters: "
                         "create a database with ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
                     )
-                steps = schema.upgrade(place) if service else schema.require(place)
-                await run(connection, steps)
+                try:
+                    await run(connection, schema.require(place))
+                except StoreMissing:
+                    # before the service, which needs them, for those who ask first
+                    has_schema = await self._require_rights(connection)
+                    if not service:
+                        raise
+                    if not has_schema:  # PostgreSQL asks for the right even with IF NOT EXISTS
+                        await connection.execute("CREATE SCHEMA relay")
+                    await run(connection, schema.upgrade(place))
+
+    async def _require_rights(self, connection: "asyncpg.Connection[Any]") -> bool:
+        """Whether the schema relay exists. Raises ``StoreUnusable`` if the role may not create the
+        schema, or nothing in it."""
+        has_schema, may_create, grant = await connection.fetchrow(_RIGHTS_SQL) or (False, False, "")
+        if not may_create:
+            what = "tables in the schema relay" if has_schema else "the schema relay"
+            raise StoreUnusable(f"{self.place}: Relay's role may not create {what}: {grant}")
+        return bool(has_schema)
 
     async def _require_session_mode(self) -> None:
         """Raises ``StoreUnusable`` if transactions of one connection reach several connections of
@@ -162,7 +187,7 @@ class PostgresPool:
         except (*DRIVER_ERRORS, ValueError) as error:
             text = without(self._url.secrets, sentence(error))
             if isinstance(error, asyncpg.InsufficientPrivilegeError):
-                text += f": {_GRANT}"
+                text += ": use the role that owns the schema relay"
             raise StoreUnusable(f"{self.place} can't be opened: {text}") from None
 
     @contextlib.asynccontextmanager

@@ -157,7 +157,6 @@ class Schema:
 
     steps: tuple[str, ...]
     tables_sql: str
-    create_sql: str
     kind: str
     """Of the place of a store."""
     deletion: str
@@ -197,7 +196,6 @@ class Schema:
         """Apply the missing steps. Raises ``StoreUnusable``."""
         version = yield from self.read_version(place)
         if not version:
-            yield from _script(self.create_sql)
             yield Statement(
                 "CREATE TABLE relay.schema_steps (number integer PRIMARY KEY, hash text)"
             )
@@ -208,15 +206,15 @@ class Schema:
 
 def sqlite_schema() -> Schema:
     tables_sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    return Schema(SQLITE_STEPS, tables_sql, "", "file", "delete the file")
+    return Schema(SQLITE_STEPS, tables_sql, "file", "delete the file")
 
 
 def postgres_schema() -> Schema:
-    """All tables are in a schema of their own, so that the database can hold other applications."""
+    """All tables are in a schema of their own, so that the database can hold other applications. It
+    must exist."""
     tables_sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'relay'"
     deletion = "drop the schema (DROP SCHEMA relay CASCADE)"
-    create_sql = "CREATE SCHEMA IF NOT EXISTS relay"
-    return Schema(POSTGRES_STEPS, tables_sql, create_sql, "database", deletion)
+    return Schema(POSTGRES_STEPS, tables_sql, "database", deletion)
 
 
 def _script(text: str) -> Steps[None]:

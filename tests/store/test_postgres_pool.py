@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from relay.store import postgres_pool, store_at
 from relay.store.postgres import PostgresStore
 from relay.store.records import (
+    StoreMissing,
     StoreUnavailable,
     StoreUnusable,
 )
@@ -124,19 +126,39 @@ async def test_an_encoding_that_lacks_characters_is_refused(url: str, encoding: 
         await admin.close()
 
 
-async def test_a_role_that_may_not_create_the_schema_is_named(url: str) -> None:
+async def test_the_service_and_the_commands_name_a_right_that_is_missing(url: str) -> None:
     admin = await asyncpg.connect(url)
-    role = f"role_{await admin.fetchval('SELECT current_database()')}"
-    await admin.execute(f"CREATE ROLE {role} LOGIN")
-    store = store_at(url.replace("//postgres:", f"//{role}:", 1))
+    database = await admin.fetchval("SELECT current_database()")
+    role = f"Role of {database}"
+    await admin.execute(f'CREATE ROLE "{role}" LOGIN')
+    store = store_at(url.replace("//postgres:", f"//{quote(role)}:", 1))
+
+    async def refusals() -> set[str]:
+        """Of the service, and of a command such as doctor."""
+        texts = set()
+        for service in (True, False):
+            with pytest.raises(StoreUnusable) as caught:
+                await store.open(service=service)
+            texts.add(str(caught.value).partition(": Relay's role ")[2])
+        return texts
+
     try:
-        with pytest.raises(
-            StoreUnusable, match=r"denied for database .*: GRANT CREATE ON DATABASE"
-        ):
-            await store.open()
+        grant = f'GRANT CREATE ON DATABASE {database} TO "{role}"'
+        assert await refusals() == {f"may not create the schema relay: {grant}"}
+        await admin.execute("CREATE SCHEMA relay")
+        grant = f'GRANT CREATE, USAGE ON SCHEMA relay TO "{role}"'
+        assert await refusals() == {f"may not create tables in the schema relay: {grant}"}
+        await admin.execute(grant)
+        with pytest.raises(StoreMissing):
+            await store.open(service=False)
+        await store.open()
+        await store.put_value("key", "value")
+        await store.close()
+        await store.open(service=False)
     finally:
         await store.close()
-        await admin.execute(f"DROP ROLE {role}")
+        await admin.execute("DROP SCHEMA relay CASCADE")
+        await admin.execute(f'DROP ROLE "{role}"')
         await admin.close()
 
 
