@@ -112,8 +112,8 @@ def test_a_failing_template_is_an_error_with_its_file_and_line(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({}, "messages about your Penpot team will"),
-        ({"RELAY_TEAM_NAME": "Acme *1*"}, "messages about the Penpot team Acme *1* will"),
+        ({}, "Messages about your Penpot team will"),
+        ({"RELAY_TEAM_NAME": "Acme *1*"}, "Messages about the Penpot team Acme *1* will"),
     ],
 )
 async def test_the_test_message_names_a_team_that_has_a_name(

@@ -87,7 +87,7 @@ async def test_a_hook_that_two_teams_list_belongs_to_none_until_the_config_decid
         assert why.startswith("its webhook in Penpot is ambiguous: more than one Penpot team")
 
         (message,) = await on.messages()
-        assert message.title == "More than one Penpot team has this team's webhook"
+        assert message.title == "More than one Penpot team lists this team's webhook"
         assert "Relay reads nothing from Penpot" in message.content.body
         assert on.world.teams[rnd].name not in message.dumps()
         (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]

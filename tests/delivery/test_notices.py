@@ -1,9 +1,14 @@
 """Messages about Relay itself, from templates that users can replace."""
 
+import re
+from email.headerregistry import Address
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from relay.channels.email.message import compose
+from relay.channels.slack.blocks import full_text
 from relay.delivery.notices import NOTICES, NoticeRenderer, notice_samples
 from relay.messages.message import Message
 from relay.messages.templates import Templates
@@ -11,6 +16,8 @@ from relay.metrics import Metrics
 from relay.reference import describe_event, list_events
 
 pytestmark = pytest.mark.anyio
+
+SENDER = Address(addr_spec="penpot@example.com")
 
 
 def rendered(name: str) -> Message:
@@ -44,13 +51,13 @@ def rendered(name: str) -> Message:
         (
             "webhook-switched-on",
             "Penpot's webhook was off and is on again",
-            "🔌 Penpot's webhook for this team was **off**, because Relay did not answer in time. "
-            "It is **on** again, and comments that were missed follow.",
+            "🔌 Penpot's webhook was **off** and is **on** again: Relay did not answer in time. "
+            "Comments that were missed follow.",
         ),
         (
             "webhook-listed-twice",
-            "More than one Penpot team has this team's webhook",
-            "⚠️ More than one team in Penpot lists **this team's webhook**, so events of the others "
+            "More than one Penpot team lists this team's webhook",
+            "⚠️ More than one Penpot team lists **this team's webhook**: events of the others "
             "arrive here too. Relay reads only the team that it found first. `relay doctor` names "
             "the teams: remove the webhook from the others, or set `team_id`.",
         ),
@@ -64,7 +71,7 @@ def rendered(name: str) -> Message:
         (
             "test",
             "A test from Relay",
-            "This is a test from **Relay**: messages about the Penpot team **Acme** will look like "
+            "A test from **Relay**\n\nMessages about the Penpot team **Acme** will look like "
             "this one.\n\n> A comment would be quoted here.",
         ),
     ],
@@ -75,6 +82,21 @@ def test_the_built_in_texts(name: str, title: str, body: str) -> None:
 
     assert (message.title, message.full.body, message.full.footer) == (title, body, footer)
     assert (message.event, message.team, message.at[-1:]) == (name, "acme", "Z")
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_where_only_text_is_shown_it_says_its_title_once(name: str) -> None:
+    message = rendered(name)
+    text = full_text(message)
+    title, _, words = text.partition("\n\n")
+    assert title == message.title
+    assert title not in words
+    assert bool(words) == (name != "queue-running")
+    mail = compose(message, "key", SENDER, [SENDER])
+    _, html = mail.iter_parts()
+    shown = re.search("<div hidden[^>]*>(.*?)</div>", html.get_content())
+    assert " ".join(words.split()).startswith(unescape(shown[1])[:100] if shown else "")
+    assert bool(shown) == (name not in ("queue-running", "digest"))
 
 
 async def test_a_user_template_replaces_the_text(tmp_path: Path) -> None:

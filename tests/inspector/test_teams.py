@@ -79,6 +79,9 @@ def test_a_test_message_is_sent_by_keyboard(
     refused.wait_for()
     assert "channel_not_found" in refused.inner_text()
     assert [message["text"] for message in slack_server.slack.messages] == ["A test from Relay"]
+    page.reload()
+    facts = page.locator("#channel-design .facts").inner_text()
+    assert "nothing yet; test messages do not count" in facts
 
 
 def test_doctor_findings_are_shown_with_the_channels(two_teams: Service, open_page: Open) -> None:

@@ -38,6 +38,7 @@ from relay.messages.document import (
     replace_mentions,
     shorten,
     to_text,
+    words_after_title,
 )
 from relay.messages.environments import OverrideFormat
 from relay.messages.escape import ENTITY_PATTERN, collapse, without_surrogates
@@ -173,24 +174,13 @@ def full_text(message: Message, literal: Callable[[str], str] = escape) -> str:
     """The message as plain text: title, empty line, words, link. ``literal`` makes a text harmless
     where it is shown."""
     title = shorten(collapse(message.title).strip(), _MAX_TITLE_LENGTH) or "Penpot"
-    words = to_text(_without_title(message), links=not message.url, quoted="").strip()
+    body = parse(message.content.body)
+    words = words_after_title(body, message.title, links=not message.url)
     limit = _MAX_TEXT_LENGTH
     while len(text := literal(shorten(words, limit))) > _MAX_TEXT_LENGTH:
         limit //= 2
     rest = "\n".join(filter(None, (text, literal(message.url))))
     return "\n\n".join(filter(None, (literal(title), rest)))
-
-
-def _without_title(message: Message) -> Document:
-    """The body without a first paragraph that says what the title does: the same, or in other words
-    who wrote the quotation that follows."""
-    document = parse(message.content.body)
-    match document:
-        case (Paragraph(), Quote(), *_):
-            return document[1:]
-        case (Paragraph(), *_) if to_text(document[:1], links=False) == message.title:
-            return document[1:]
-    return document
 
 
 def defused(text: str) -> str:

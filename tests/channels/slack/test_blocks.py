@@ -105,6 +105,12 @@ def test_the_full_text_is_title_words_and_link() -> None:
     assert full_text("2 files moved", "2 files moved\n\n- One\n- Two") == (
         "2 files moved\n\n- One\n- Two\nhttps://p.example/"
     )
+    stopped = "Messages to a have stopped"
+    assert full_text(stopped, "Messages to **a** have stopped: the bot left. Invite it.", "") == (
+        f"{stopped}\n\nThe bot left. Invite it."
+    )
+    assert full_text(stopped, "Messages to **a** have stopped.", "") == stopped
+    assert full_text("A", "And so on", "") == "A\n\nAnd so on"
     replied = full_text("Ada replied on X", "Ada replied to “a” on X\n\n> One\\\n> two\n>\n> Three")
     assert replied == "Ada replied on X\n\nOne\ntwo\n\nThree\nhttps://p.example/"
     assert full_text("Resolved", "✓ Resolved · on [X](https://p.example/x)", "") == (
