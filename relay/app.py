@@ -96,7 +96,8 @@ def _refuse_foreign_methods(app: ASGIApp) -> ASGIApp:
     """The inspector's pages send ``GET`` and ``POST``. Penpot's allow-list opens every port of a
     host: here it finds no place for a webhook, since it saves one only if ``HEAD`` gets 200 or 204,
     and none that accepts its ``POST``."""
-    no_path = PlainTextResponse("Not Found", 404, {"connection": "close"})
+    hint = "Not Found: the hooks are at server.port, this is admin.port"
+    no_path = PlainTextResponse(hint, 404, {"connection": "close"})
     no_method = PlainTextResponse("Use GET", 405, {"allow": "GET", "connection": "close"})
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:

@@ -240,8 +240,9 @@ async def send(path: str | None, team: str | None, only: str | None) -> None:
     channels = [item for item in own if only in (None, item.name)]
     channels = channels or [item for item in own if item.type == only]
     if not channels:
-        known = ", ".join(item.name for item in own)
-        raise click.BadParameter(f"team {team} has no channel {only or 'at all'}; it has: {known}")
+        names = ", ".join(item.name for item in own)
+        what = f"channel {only}, by name or type; it has: {names}" if own else "channels"
+        raise click.BadParameter(f"team {team} has no {what}")
     failures = 0
     for settings in channels:
         is_sent, text = await send_test(config, team, settings)

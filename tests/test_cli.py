@@ -247,7 +247,7 @@ def test_send_posts_a_test_message_and_prints_the_result(
     assert len(slack_server.slack.messages) == 1
     assert "none of: acme" in service.run("send", "nobody").stderr
     assert (
-        "has no channel nope; it has: design"
+        "has no channel nope, by name or type; it has: design"
         in service.run("send", "acme", "--channel", "nope").stderr
     )
 

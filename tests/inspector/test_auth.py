@@ -107,6 +107,8 @@ def test_penpot_finds_no_webhook_at_the_admin_listener(local: Service) -> None:
         answer = httpx.head(local.admin + path)
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET"), path
     assert httpx.get(f"{local.admin}/hooks/acme/{SECRET}").status_code == 404
+    answer = httpx.post(f"{local.admin}/hooks/acme/{SECRET}", content=b"{}")
+    assert answer.text == "Not Found: the hooks are at server.port, this is admin.port"
 
 
 def test_prometheus_reads_the_metrics_by_any_name(local: Service) -> None:
