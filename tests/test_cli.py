@@ -243,7 +243,7 @@ def test_send_posts_a_test_message_and_prints_the_result(
     assert service.run("send", "--channel", "mail").returncode == 0  # the only team
     assert service.run("send", "--channel", "email").stdout.startswith("acme/mail: sent (<")
     assert len(mail.mails) == 3
-    assert mail.mails[0].parsed()["subject"] == "A test from Relay"
+    assert mail.mails[0].parsed()["subject"] == "[Acme *Design*] A test from Relay"
     assert len(slack_server.slack.messages) == 1
     assert "none of: acme" in service.run("send", "nobody").stderr
     assert (

@@ -286,9 +286,9 @@ def to_text(document: Document, *, links: bool, quoted: str = "> ") -> str:
 def words_after_title(document: Document, title: str, *, links: bool) -> str:
     """The text of a body below its title, without what its beginning says again: the title itself,
     or in other words who wrote the quotation that follows. ``links`` as for ``to_text``."""
-    if document and _follows(title, to_text(document[:1], links=False)) == "":
-        document = document[1:]
-    elif isinstance(next(iter(document[1:2]), None), Quote):
+    first = to_text(document[:1], links=False)
+    has_quote = isinstance(next(iter(document[1:2]), None), Quote)
+    if has_quote or _follows(title, first) == "":
         document = document[1:]
     text = to_text(document, links=links, quoted="").strip()
     rest = _follows(title, text)

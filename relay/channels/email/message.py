@@ -29,13 +29,11 @@ from relay.messages.document import (
     replace_mentions,
     shorten,
     to_text,
-    words_after_title,
 )
 from relay.messages.html import to_html
 from relay.messages.message import Mention, Message, Picture
 
 _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
-_MAX_WORDS_LENGTH = 150  # characters beside the subject in a list of mails
 _MAX_NAME_LENGTH = 100
 _MAX_TEXT_LENGTH = 100_000
 
@@ -93,9 +91,7 @@ def compose(
     body, footer = cut(parse(message.content.body), _MAX_TEXT_LENGTH), parse(message.content.footer)
     mail.set_content(_clean(_plain(message, body, footer)))
     picture = None if message.content.override else picture
-    words = words_after_title(body, title, links=False) if thread is None else ""
-    words = "" if words == to_text(body, links=False) else shorten(_line(words), _MAX_WORDS_LENGTH)
-    html = message.content.override or _html(message, body, footer, picture, key, words)
+    html = message.content.override or _html(message, body, footer, picture, key)
     mail.add_alternative(_clean(html), subtype="html")
     if picture is not None:
         _, part = mail.iter_parts()
@@ -157,15 +153,8 @@ def _plain(message: Message, body: Document, footer: Document) -> str:
 
 
 def _html(
-    message: Message,
-    body: Document,
-    footer: Document,
-    picture: Picture | None,
-    key: str,
-    words: str,
+    message: Message, body: Document, footer: Document, picture: Picture | None, key: str
 ) -> str:
-    """``words`` are what a list of mails shows after the subject, instead of the body's beginning,
-    which says the same."""
     pinged = {one.id for one in message.mentions}
     body = replace_mentions(
         body, lambda part: replace(part, bold=part.bold or part.profile in pinged)
@@ -179,12 +168,7 @@ def _html(
     parts = {"body": Markup(html), "footer": Markup(to_html(footer))}  # noqa: S704 - escaped
     alt_text = Markup(escape(_line(message.file) or "Thumbnail"))  # noqa: S704 - escaped
     return _template().render(
-        parts,
-        words=words,
-        url=url,
-        picture=picture,
-        content_id=f"{_hash(key)}@thumbnail",
-        alt_text=alt_text,
+        parts, url=url, picture=picture, content_id=f"{_hash(key)}@thumbnail", alt_text=alt_text
     )
 
 
