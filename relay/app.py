@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats
-from relay.config.settings import Config, Role
+from relay.config.settings import AnyChannel, Config, Role
 from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import Clock
 from relay.delivery.fanout import FanOut
@@ -38,6 +38,7 @@ from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext
 from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.budget import SandboxBudget
+from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
@@ -265,9 +266,14 @@ def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
             channel.pace,
             channel.in_threads,
             channel.digest_threshold,
+            partial(_fits, channel),
         )
         for name, channel in config.queues().items()
     }
+
+
+def _fits(channel: AnyChannel, message: Message) -> bool:
+    return CHANNEL_TYPES[channel.type].fits(message, channel)
 
 
 def _plural(items: Sized, name: str) -> str:

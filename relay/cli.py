@@ -147,13 +147,15 @@ async def _open_and_close(store: Store) -> None:
 @CONFIG
 def check(path: str | None) -> None:
     """Check config and templates, and print the hook URLs."""
-    from relay.doctor import template_problems
+    from relay.doctor import template_notes, template_problems
 
     config = load(path)
     _store(config)
     problems = template_problems(config, config.teams)
     for problem in problems:
         _report("FAIL", "templates", str(problem), err=True)
+    for note in template_notes(config):
+        _report("note", "templates", note, err=True)
     for warning in warnings(config):
         _report("note", "config", warning, err=True)
     is_off = config.inspector_access == "off"

@@ -23,7 +23,7 @@ from relay.delivery.pipeline import EventSource, examples
 from relay.delivery.queues import StoredKeyValues
 from relay.intake import use_key
 from relay.messages.lint import Problem
-from relay.messages.templates import Templates, check
+from relay.messages.templates import Templates, check, notes
 from relay.penpot.api import CALL_TIMEOUT, PenpotClient
 from relay.penpot.client import PenpotBehindLogin, PenpotError, PenpotRefused, RpcResponse
 from relay.penpot.samples import SAMPLE_NAMES
@@ -112,6 +112,11 @@ def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
     templates = Templates(config.templates.path, override_formats())
     samples = [*(event.variables() for event in events), *notice_samples()]
     return check(templates, samples, teams)
+
+
+def template_notes(config: Config) -> list[str]:
+    """What these templates lack without being wrong."""
+    return notes(Templates(config.templates.path))
 
 
 async def _open_store(

@@ -46,8 +46,8 @@ BLOCKS = {
     "subject": "the subject of a mail that starts a thread; by default team and title",
     "body": "the message; by default the title",
     "footer": "shown in small type",
-    "digest": "the message as an entry of a digest, under its file and thread; by default the "
-    "title",
+    "digest": "the message as an entry of a digest, under its file and thread; best on one line, "
+    "as the entries of a thread form one quotation; by default the title with its first link",
 }
 OPTIONS = {
     "direct": "whether the message is for a person whom the event mentions",

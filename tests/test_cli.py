@@ -142,6 +142,29 @@ def test_check_prints_template_problems_with_file_and_line(tmp_path: Path) -> No
     assert "create-comment" in run.stderr
 
 
+def test_check_notes_templates_without_the_blocks_that_came_later(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    (folder / "acme").mkdir(parents=True)
+    older = "<!-- title -->\n{% block title %}{% endblock %}\n\n<!-- notice -->\nx\n\n"
+    texts = {
+        "base.md.j2": older + "<!-- body -->\n{% block body %}{{ self.title() }}{% endblock %}",
+        "create-file.md.j2": '{% extends "base.md.j2" %}{% block title %}A file{% endblock %}',
+        "_parts.md.j2": "{% macro x() %}{% endmacro %}",
+        "acme/create-project.md.j2": "A project",
+        "acme/event.md.j2": '{% include "create-file.md.j2" %}',
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    run = Service(tmp_path, LOG, extra=f'[templates]\npath = "{folder}"').run("check")
+    assert run.returncode == 0
+    notes = [line for line in run.stderr.splitlines() if "has no block" in line]
+    assert [line.partition("own/")[2] for line in notes] == [
+        "acme/create-project.md.j2: has no block notice, subject, digest: its messages use the "
+        "title instead",
+        "base.md.j2: has no block subject, digest: its messages use the title instead",
+    ]
+
+
 def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
     run = relay("check", folder=tmp_path, RELAY_SECRET=SECRET, RELAY_STDOUT="1")
     assert run.returncode == 0

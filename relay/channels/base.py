@@ -351,6 +351,9 @@ class ChannelType:
     """What the channel sends, for ``relay preview``. Raises ``ValueError`` for an invalid
     override."""
     variables: ChannelVariables
+    fits: Callable[[Message, Any], bool] = lambda message, settings: True
+    """Whether a channel with these settings, or None, sends all of the message's text in one
+    message. Slow: not for the event loop."""
     people: PeopleKey | None = None
     override: OverrideFormat | None = None
     starter: str = ""  # initial text of such a template

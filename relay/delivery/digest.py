@@ -3,14 +3,15 @@
 import logging
 import sys
 import uuid
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import Any
 
 from relay.channels.base import Permanent
 from relay.delivery.notices import NoticeRenderer, notice_variables
-from relay.messages.document import Document, Heading, Paragraph, Text, leaf_blocks, length, parse
 from relay.messages.escape import Markdown, escape
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
@@ -22,22 +23,34 @@ log = logging.getLogger(__name__)
 
 READ_BATCH_SIZE = 32  # deliveries
 MAX_DIGEST_SIZE = 20  # messages
-MAX_TEXT_LENGTH = 2400
-"""Visible characters; chats allow about 3,000."""
-MAX_MARKDOWN_LENGTH = 4500  # characters of Markdown, with the addresses of links
-MAX_STRUCTURE_LENGTH = 9500
-"""Characters of text, addresses and markup; Slack's JSON may have about 11,000."""
-_BLOCK_LENGTH, _INLINE_LENGTH = 100, 75  # characters of JSON around each
+MAX_MARKDOWN_LENGTH = 40_000
+"""Characters of the messages in a digest, with the addresses of links: a template's output may have
+50,000, and parsing takes time."""
+TYPICAL_MARKDOWN_LENGTH = 8000
+"""Characters of the first attempt: what a chat takes. Each further attempt costs some 10 ms."""
+_COMMENTS = frozenset({"create-comment-thread", "create-comment"})
 
 
 class DigestPlanner:
-    """Which waiting deliveries of one queue form its next digest."""
+    """Which waiting deliveries of one queue form its next digest, and the digest itself."""
 
-    def __init__(self, queue: str, digest_after: int, store: Store) -> None:
+    def __init__(
+        self,
+        queue: str,
+        digest_after: int,
+        fits: Callable[[Message], bool],
+        store: Store,
+        notices: NoticeRenderer,
+    ) -> None:
+        """``fits``: whether the channel sends all of a message's text. It may take long."""
         self._team = queue.partition("/")[0]
         self._digest_after = digest_after
+        self._fits = fits
         self._store = store
+        self._notices = notices
         self._unbundled: frozenset[int] = frozenset()
+        self._planned: tuple[str, RenderResult] | None = None
+        self._expected_length = TYPICAL_MARKDOWN_LENGTH
 
     @property
     def batch_size(self) -> int:
@@ -62,10 +75,12 @@ class DigestPlanner:
         # refused are sent one by one.
         if is_first_uncertain or batch[0].attempts or batch[0].id in self._unbundled:
             return [batch[0]]
-        members = batch[: await CONVERSIONS.run(self._team, partial(_first_size, batch))]
-        if len(members) == 1:
+        size, result = await self._largest(batch)
+        if result is None:
             return [batch[0]]
         key = uuid.uuid4().hex
+        self._planned = key, result
+        members = batch[:size]
         await self._store.set_digest([member.id for member in members], key)
         return [replace(member, digest=key) for member in members]
 
@@ -75,78 +90,150 @@ class DigestPlanner:
         self._unbundled = frozenset(ids)
         await self._store.set_digest(ids, "")
 
+    async def message(self, deliveries: Sequence[Delivery]) -> Message:
+        """The message of a single delivery, or the digest of several. Raises ``Permanent`` where
+        these no longer fit into one, or a bug prevents it, so that they are sent one by one."""
+        if not deliveries[0].digest:
+            return Message.loads(deliveries[0].message)
+        if self._planned and self._planned[0] == deliveries[0].digest:
+            return self._notices.message(self._planned[1])
+        try:  # planned by another process, maybe with other templates
+            messages = await CONVERSIONS.run(self._team, partial(_messages, deliveries))
+            result, is_short = await self._combine(messages)
+        except Exception as error:
+            log.exception("a digest of %d deliveries of %s", len(deliveries), deliveries[0].queue)
+            raise Permanent("bug", type(error).__name__) from error
+        if not is_short:
+            raise Permanent("too_long", "its messages do not fit into one")
+        return self._notices.message(result)
 
-def _first_size(batch: Sequence[Delivery]) -> int:
-    return digest_size([Message.loads(delivery.message) for delivery in batch[:MAX_DIGEST_SIZE]])
+    async def _largest(self, batch: Sequence[Delivery]) -> tuple[int, RenderResult | None]:
+        """How many of the first deliveries fit into one digest, and that digest; None where there
+        are not two that do."""
+        largest = None
+        try:
+            messages = await CONVERSIONS.run(self._team, partial(_candidates, batch))
+            lengths = list(accumulate(map(_markdown_length, messages)))
+            size, too_many, step = 1, len(messages) + 1, 1
+            attempt = max(2, bisect_right(lengths, self._expected_length))
+            while too_many - size > 1:
+                if not size < attempt < too_many:
+                    attempt = (size + too_many) // 2
+                result, is_short = await self._combine(messages[:attempt])
+                if is_short:
+                    size, largest, attempt = attempt, result, attempt + step
+                else:
+                    too_many, attempt = attempt, attempt - step
+                step *= 2
+        except Exception:  # a bug must not cost the messages
+            log.exception("a digest of %s", batch[0].queue)
+            self._unbundled = frozenset(delivery.id for delivery in batch)
+            return 1, None
+        if too_many <= len(messages):
+            self._expected_length = lengths[size - 1]
+        elif lengths:
+            self._expected_length = max(self._expected_length, lengths[-1])
+        return size, largest
+
+    async def _combine(self, messages: Sequence[Message]) -> tuple[RenderResult, bool]:
+        """The digest, and whether the channel sends all of its text."""
+        work = partial(combine, messages=messages, digest_after=self._digest_after)
+        result = await self._notices.run(self._team, work)
+        return result, await CONVERSIONS.run(self._team, partial(self._fits, result.message))
 
 
-def digest_size(messages: Sequence[Message]) -> int:
-    """How many of the first messages fit into one digest; 1 where the first is too long, goes to a
-    person, or edits another message."""
-    text = markdown = structure = 0
-    for number, message in enumerate(messages[:MAX_DIGEST_SIZE]):
-        entry = message.entry or _whole(message)
-        markdown += len(entry) + 2 * len(escape(message.file)) + len(message.file_url) + 20
-        if markdown <= MAX_MARKDOWN_LENGTH:  # parsing takes time
-            document = parse(entry)
-            text += length(document) + len(message.file) + 5
-            structure += _structure(document)
-        is_single = message.to is not None or message.change is not None
-        is_long = text > MAX_TEXT_LENGTH or markdown > MAX_MARKDOWN_LENGTH
-        if is_long or structure > MAX_STRUCTURE_LENGTH or is_single:
-            return max(number, 1)
-    return min(len(messages), MAX_DIGEST_SIZE)
+def _messages(deliveries: Iterable[Delivery]) -> list[Message]:
+    return [Message.loads(delivery.message) for delivery in deliveries]
 
 
-def _structure(document: Document) -> int:
-    blocks = list(leaf_blocks(document))
-    paragraphs = [block for block in blocks if isinstance(block, Paragraph | Heading)]
-    inlines = [part for block in paragraphs for part in block.inlines]
-    texts = sum(len(part.text) + len(part.url) for part in inlines if isinstance(part, Text))
-    return texts + _BLOCK_LENGTH * len(blocks) + _INLINE_LENGTH * len(inlines)
+def _candidates(batch: Sequence[Delivery]) -> list[Message]:
+    """The first messages that a digest can contain: those to the channel that edit no other, and
+    whose Markdown is not too long for any channel."""
+    messages = list(
+        takewhile(
+            lambda message: message.to is None and message.change is None,
+            _messages(batch[:MAX_DIGEST_SIZE]),
+        )
+    )
+    lengths = accumulate(map(_markdown_length, messages))
+    return messages[: sum(length <= MAX_MARKDOWN_LENGTH for length in lengths)]
 
 
-async def build(notices: NoticeRenderer, deliveries: Sequence[Delivery]) -> Message:
-    """The digest of these deliveries. Raises ``Permanent`` where a bug prevents it, so that they
-    are sent one by one."""
-    try:
-        messages = [Message.loads(delivery.message) for delivery in deliveries]
-        return await notices.run(messages[-1].team, partial(combine, messages=messages))
-    except Exception as error:
-        log.exception("a digest of %d deliveries of %s", len(deliveries), deliveries[0].queue)
-        raise Permanent("bug", type(error).__name__) from error
+def _markdown_length(message: Message) -> int:
+    return sum(map(len, (_entry(message), message.file, message.page, message.url)))
 
 
-def combine(templates: Templates, messages: Sequence[Message]) -> RenderResult:
-    """One message with the entries of ``messages``, grouped by file, in their order.
+def combine(
+    templates: Templates, messages: Sequence[Message], digest_after: int = MAX_DIGEST_SIZE
+) -> RenderResult:
+    """One message with the entries of ``messages``, by file and thread, in their order.
 
-    Blocks if the user has templates.
+    Blocks if the user has templates. ``digest_after``: more messages than these waited.
     """
     by_file: dict[str, list[Message]] = {}
     for message in messages:
         by_file.setdefault(message.file_id or message.file, []).append(message)
-    groups = list(map(_group, by_file.values()))
-    files = [group["file"] for group in groups if group["file"]]
-    summary = {"count": len(messages), "files": files, "groups": groups}
+    groups = {key: _group(members) for key, members in by_file.items()}
+    summary = {
+        "count": len(messages),
+        "comments": sum(message.event in _COMMENTS for message in messages),
+        "people": list(dict.fromkeys(message.actor for message in messages if message.actor)),
+        "files": [group["file"] or "a file" for key, group in groups.items() if key],
+        "digest_after": digest_after,
+        "groups": list(groups.values()),
+    }
     last = messages[-1]
-    variables = notice_variables("digest", {"messages": summary})
+    variables = notice_variables("digest", {"messages": summary}, team=last.team_name)
     result = templates.render("digest", variables, team=last.team, channel_kind="")
     # Each mentioned person once.
     mentions = {person.id: person for message in messages for person in message.mentions}
     message = replace(result.message, at=last.at, mentions=tuple(mentions.values()))
-    if len(by_file) == 1:
-        message = replace(message, url=last.url, file=last.file, file_id=last.file_id)
+    if len(groups) == 1:
+        message = replace(message, **_place(messages, *groups.values()))
     return replace(result, message=message)
+
+
+def _place(messages: Sequence[Message], group: dict[str, Any]) -> dict[str, Any]:
+    """Of a digest about one file: the fields of its message."""
+    last = messages[-1]
+    fields = {"project": last.project, "file": last.file, "file_id": last.file_id}
+    threads = {message.thread for message in messages}
+    if len(threads) == 1 and last.thread:
+        source = next((message for message in reversed(messages) if message.url), last)
+        fields |= {"page": last.page, "number": last.number}
+        return fields | {"url": source.url, "opens": source.opens, "file_url": group["url"]}
+    opens = "file" if group["url"] else ""
+    return fields | {"url": group["url"], "opens": opens, "file_url": group["url"]}
 
 
 def _group(messages: Sequence[Message]) -> dict[str, Any]:
     """The entries of one file, or of events without a file."""
+    threads: dict[str, list[Message]] = {}
+    for message in messages:
+        threads.setdefault(message.thread, []).append(message)
+    others = threads.pop("", [])
     return {
         "file": messages[-1].file,  # it may have been renamed
-        "url": next((message.file_url for message in messages if message.file_url), ""),
-        "entries": [Markdown(message.entry or _whole(message)) for message in messages],
+        "url": _last(message.file_url for message in messages),
+        "threads": [_thread(members) for members in threads.values()],
+        "entries": list(map(_entry, others)),
     }
 
 
-def _whole(message: Message) -> str:
-    return (message.full.body or str(escape(message.title))).strip()
+def _thread(messages: Sequence[Message]) -> dict[str, Any]:
+    return {
+        "name": _last(message.number for message in messages),
+        "url": _last(message.url for message in messages),
+        "page": _last(message.page for message in messages),
+        "entries": list(map(_entry, messages)),
+    }
+
+
+def _last(values: Iterable[str]) -> str:
+    """The last one that is known."""
+    return next(filter(None, reversed(list(values))), "")
+
+
+def _entry(message: Message) -> Markdown:
+    whole = message.full.body or str(escape(message.title))
+    return Markdown((message.entry or whole).strip())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from relay.messages.escape import Markdown
 from relay.messages.lint import Problem, Variables
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
@@ -86,19 +87,38 @@ NOTICES: Mapping[str, Notice] = {
     "digest": Notice(
         "many messages wait for a channel and are sent as one",
         {
-            "messages": "messages.count, messages.files (their names), messages.groups (one "
-            "for each file, with group.file, group.url and group.entries: each the block digest "
-            "of its event's template)"
+            "messages": "messages.count, messages.comments (the number of comments among them), "
+            "messages.people and messages.files (names), messages.digest_after (more than so many "
+            "messages waited), messages.groups (one for each file, and one for what concerns no "
+            "file): group.file (its name), group.url, group.threads, group.entries (of events "
+            "outside of threads); of a thread thread.name (#15), thread.url, thread.page (a name) "
+            "and thread.entries. Each entry is the block digest of its event's template"
         },
         {
             "messages": {
-                "count": 2,
+                "count": 3,
+                "comments": 2,
+                "people": ["Ada Lovelace", "Grace Hopper"],
                 "files": ["Landing page"],
+                "digest_after": 20,
                 "groups": [
                     {
                         "file": "Landing page",
                         "url": "https://penpot.example.com",
-                        "entries": ["Ada commented", "Grace replied"],
+                        "threads": [
+                            {
+                                "name": "#15",
+                                "url": "https://penpot.example.com",
+                                "page": "Page 1",
+                                "entries": [
+                                    Markdown("**Ada Lovelace** Which grid is this?"),
+                                    Markdown("**Grace Hopper** The twelve columns."),
+                                ],
+                            }
+                        ],
+                        "entries": [
+                            Markdown("✏️ **Grace Hopper** worked on **Landing page**"),
+                        ],
                     }
                 ],
             }
@@ -131,11 +151,17 @@ class NoticeRenderer:
     async def render(self, name: str, team: str, **values: Any) -> Message:
         """The notice for the team with this key."""
         variables = notice_variables(name, values)
-        return await self.run(
-            team, lambda templates: templates.render(name, variables, team=team, channel_kind="")
+        return self.message(
+            await self.run(
+                team,
+                lambda templates: templates.render(name, variables, team=team, channel_kind=""),
+            )
         )
 
-    async def run(self, team: str, work: Callable[[Templates], RenderResult]) -> Message:
-        result = await self._templates.turns.run(team, partial(work, self._templates))
+    async def run(self, team: str, work: Callable[[Templates], RenderResult]) -> RenderResult:
+        return await self._templates.turns.run(team, partial(work, self._templates))
+
+    def message(self, result: RenderResult) -> Message:
+        """The message, after its templates' problems are reported."""
         report_problems(result.problems, self._metrics)
         return result.message

@@ -37,7 +37,7 @@ from relay.delivery.backoff import (
     retry_delay,
 )
 from relay.delivery.dead import report_dead_letters
-from relay.delivery.digest import DigestPlanner, build
+from relay.delivery.digest import DigestPlanner
 from relay.delivery.edits import Edit, EditOutcome
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
@@ -65,6 +65,7 @@ class QueueSettings:
     pace: float | None = None  # messages per minute; None: the server's documented rate
     has_threads: bool = False
     digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
+    fits: Callable[[Message], bool] = lambda _: True  # whether the channel sends all of its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,9 @@ class ChannelQueue:
         self._failures = FailureCounter()
         self._timer = RetryTimer()
         self._opened: tuple[Channel, RateLimiter] | None = None
-        self._digests = DigestPlanner(name, settings.digest_after, context.store)
+        self._digests = DigestPlanner(
+            name, settings.digest_after, settings.fits, context.store, context.notices
+        )
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
         self._edited: dict[int, set[str]] = {}
@@ -257,9 +260,7 @@ class ChannelQueue:
         delivery = deliveries[0]
         await self._throttle()
         await self._attempts.begin(delivery)
-        message = Message.loads(delivery.message)
-        if delivery.digest:
-            message = await build(self._context.notices, deliveries)
+        message = await self._digests.message(deliveries)
         thread_id = self._thread_id(message)
         thread = await self._store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None:

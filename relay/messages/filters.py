@@ -8,6 +8,7 @@ from itertools import groupby
 from relay.messages.document import ELLIPSIS, parse, shorten, to_text
 from relay.messages.escape import (
     ENTITY_PATTERN,
+    PROFILE_SCHEME,
     Markdown,
     Run,
     as_text,
@@ -21,6 +22,7 @@ from relay.messages.escape import (
 
 _MAX_CUT_WORD_LENGTH = 20  # characters of a word that is left out whole
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
+_LINK_PATTERN = re.compile(r"\[((?:[^\]\[\\]|\\.)*)\]\(<([^<>]*)>\)")
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
 _MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
 _LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -38,6 +40,19 @@ def link(text: object, url: object = None) -> Markdown:
     if not (label and target):
         return label
     return Markdown(f"[{label}](<{ENTITY_PATTERN.sub('&amp;', target)}>)")
+
+
+def first_link(text: object) -> Markdown:
+    """``text`` with its first link; each other one becomes its text. Mentions stay."""
+    text = escape(text)
+    links = [
+        match for match in _LINK_PATTERN.finditer(text) if not match[2].startswith(PROFILE_SCHEME)
+    ]
+    parts, end = [], 0
+    for match in links[1:]:
+        parts += [text[end : match.start()], match[1]]
+        end = match.end()
+    return Markdown("".join([*parts, text[end:]]))
 
 
 def quote(text: object, length: int = 10_000) -> Markdown:
@@ -86,7 +101,9 @@ def join(values: Iterable[object], separator: object = "") -> Markdown:
     return escape(separator).join(values)
 
 
-FILTERS = {function.__name__: function for function in (join, link, quote, truncate, when)}
+FILTERS = {
+    function.__name__: function for function in (first_link, join, link, quote, truncate, when)
+}
 
 
 # Runs of text and mentions

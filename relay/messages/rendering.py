@@ -83,7 +83,7 @@ class InProcessTemplates:
         body = body or title
         if not body:
             raise OutputError("gives no text")
-        entry = ""
+        entry = title or body if digest else ""  # where an older base has no such block
         if digest and "digest" in context.blocks:
             # Blocks run in the context of the whole template, which imports only once.
             entry = _output(context.blocks["digest"][0](context)).strip()

@@ -27,6 +27,10 @@ _Output = TypeVar("_Output", Sections, str)
 
 MAX_NAME_LENGTH = 60  # characters of a file, a project or a page in a message
 GENERIC_TEMPLATE = "event"  # for events without a template of their own
+_LATER_BLOCKS = ("notice", "subject", "digest")
+_BLOCK_PATTERN = re.compile(r"\{%[-+]?\s*block\s+(\w+)")
+_SECTION_PATTERN = re.compile(r"<!-- (\w+) -->")
+_OTHER_TEMPLATE_PATTERN = re.compile(r"\{%[-+]?\s*(?:extends|include)\b")
 _MAX_THREADS, _MAX_USER_THREADS = 2, 64  # of the latter all but one or two wait for the sandbox
 EVENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 """Event names that can have a template of their own."""
@@ -256,6 +260,23 @@ def check(
     places = {(problem.file, problem.line) for problem in problems}
     problems += [problem for problem in rendered if (problem.file, problem.line) not in places]
     return list(dict.fromkeys(problems))
+
+
+def notes(templates: Templates) -> list[str]:
+    """For ``relay check``: what is no problem, but shows less than it could. A user's template that
+    extends no other, such as a ``base.md.j2`` of an older version, may lack blocks that channels
+    use."""
+    found = []
+    user, names = templates.user, f"*{MARKDOWN_SUFFIX}"
+    for path in sorted([*user.glob(names), *user.glob(f"*/{names}")]) if user else ():
+        source = path.read_text(encoding="utf-8", errors="replace")
+        if path.name.startswith("_") or _OTHER_TEMPLATE_PATTERN.search(source):
+            continue
+        present = set(_BLOCK_PATTERN.findall(source)) | set(_SECTION_PATTERN.findall(source))
+        if lacking := [name for name in _LATER_BLOCKS if name not in present]:
+            text = f"has no block {', '.join(lacking)}: its messages use the title instead"
+            found.append(f"{path}: {text}")
+    return found
 
 
 def _folders(

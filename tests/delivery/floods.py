@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from relay.channels.base import DeliveryError, Finding, Receipt, ReplyTo
 from relay.channels.slack import blocks as slack_blocks
 from relay.delivery import digest
 from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
-from relay.delivery.renderer import render
+from relay.delivery.renderer import MessageOptions, render
 from relay.messages.document import parse, to_text
 from relay.messages.escape import escape
 from relay.messages.filters import quote
@@ -82,6 +82,7 @@ class House:
                     lambda: self.sinks["acme/a"],
                     has_threads=True,
                     digest_after=20,
+                    fits=slack_blocks.fits,
                 ),
                 **{
                     name: QueueSettings(partial(self.sinks.__getitem__, name))
@@ -131,7 +132,7 @@ def comment(number: int, *, files: int = 3, text: str = "", **more: str) -> Mess
     body = f"**{escape(person)}** commented on {link}\n\n{said}"
     return Message(
         f"T{number}",
-        Content(body),
+        full=Content(body),
         team="acme",
         file=name,
         file_id=f"f{number % files}",
@@ -149,25 +150,39 @@ def words(message: Message) -> str:
 
 
 TEMPLATES = Templates()
+TEAM = Subject("t", "Acme", "https://p.example/t")
 ADA, GRACE = Person("a", "Ada Lovelace"), Person("g", "Grace *H*")
 LANDING = File("l", "Landing page", "https://p.example/l")
 CHECKOUT = File("c", "Checkout [v2]", "https://p.example/c")
 
 
+IN_DIGESTS = MessageOptions(in_digests=True)
+
+
 def said(who: Person, file: File, number: int, text: str, *, replies: bool = True) -> Message:
     """The built-in template's message for a comment in the thread of that number."""
+    url = f"{file.url}#{number}"
     event = Event(
         "create-comment" if replies else "create-comment-thread",
         "comments",
+        url=url,
         actor=who,
+        team=TEAM,
         file=file,
         page=Subject("p", "Home"),
-        thread=Discussion(
-            f"t{number}", number, f"{file.url}#{number}", "Too dark?" if replies else ""
-        ),
-        comment=Comment("", text),
+        thread=Discussion(f"t{number}", number, url, "Too dark?" if replies else ""),
+        comment=Comment("", text, author=who),
     )
-    result = render(TEMPLATES, event, "acme", "slack", digest=True)
+    return rendered(event)
+
+
+def happened(name: str, **fields: Any) -> Message:
+    """The built-in template's message for an event outside of threads, by Ada."""
+    return rendered(Event(name, actor=ADA, team=TEAM, **fields))
+
+
+def rendered(event: Event) -> Message:
+    result = render(TEMPLATES, event, "acme", "slack", IN_DIGESTS)
     assert result.problems == ()
     return result.message
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse, to_text
-from relay.messages.escape import Markdown, clean, one_line
-from relay.messages.filters import join, link, quote, truncate, when
+from relay.messages.escape import Markdown, clean, escape, one_line
+from relay.messages.filters import first_link, join, link, quote, truncate, when
 from relay.penpot.text import CommentText
 from tests.messages.texts import any_text, lines
 
@@ -52,6 +52,30 @@ def test_a_link_contains_no_other_link() -> None:
         (run,) = paragraph.inlines
         assert run.url == "http://x"
         assert run.text.endswith("Hi @Grace, *look*")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (link("a", "https://a.example") + " in " + link("b]", "https://b.example/)"),
+         link("a", "https://a.example") + " in b]"),
+        (Markdown("**[a](<https://a.example>)** [b](<https://b.example>) [c](<mailto:c>)"),
+         Markdown("**[a](<https://a.example>)** b c")),
+        (Markdown("[@Zoë](<penpot-profile:z>) [a](<https://a.example>) [@Z](<penpot-profile:z>)"),
+         None),
+        ("[a](<https://a.example>) [b](<https://b.example>)", None),
+        (Markdown("**no** link"), None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_first_link_stays(before: str, after: str | None) -> None:
+    assert first_link(before) == escape(before if after is None else after)
+
+
+def test_links_that_do_not_end_take_little_time() -> None:
+    started = time.perf_counter()
+    first_link(Markdown("[](<" * 50_000))
+    assert time.perf_counter() - started < 1
 
 
 def test_a_link_defaults_to_the_address_of_its_subject() -> None:

@@ -1,6 +1,7 @@
 """Mail, through an SMTP server."""
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
+from relay.channels.email.message import fits
 from relay.channels.email.preview import preview, source
 from relay.channels.email.settings import EmailSettings, person_address
 from relay.messages.environments import OverrideFormat
@@ -29,6 +30,7 @@ TYPE = ChannelType(
     load=_load,
     preview=preview,
     text=source,
+    fits=lambda message, settings: fits(message),
     variables=ChannelVariables(
         keys={
             "RELAY_EMAIL_TO": "to",

@@ -25,6 +25,7 @@ from relay.messages.document import (
     Paragraph,
     Text,
     cut,
+    length,
     parse,
     replace_mentions,
     shorten,
@@ -104,6 +105,11 @@ def compose(
             filename=f"thumbnail.{picture.extension}",
         )
     return mail
+
+
+def fits(message: Message) -> bool:
+    """Whether the mail has all text."""
+    return length(parse(message.content.body)) <= _MAX_TEXT_LENGTH
 
 
 def address(text: str) -> Address:

@@ -3,7 +3,7 @@
 import json
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
-from relay.channels.matrix.content import check_override, render
+from relay.channels.matrix.content import check_override, fits, render
 from relay.channels.matrix.preview import preview
 from relay.channels.matrix.settings import MatrixSettings, user_id
 from relay.messages.environments import OverrideFormat
@@ -32,6 +32,7 @@ TYPE = ChannelType(
     load=_load,
     preview=preview,
     text=_text,
+    fits=lambda message, settings: fits(message),
     variables=ChannelVariables(
         keys={
             "RELAY_MATRIX_HOMESERVER": "homeserver",

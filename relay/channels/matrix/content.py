@@ -27,6 +27,7 @@ from relay.messages.message import Mention, Message
 _MAX_CONTENT_BYTES = 48 * 1024
 _MAX_TEXT_LENGTH = 12_000  # characters; nobody reads more in a chat
 _MAX_OVERRIDE_LENGTH = 40_000  # characters: a longer one has no room in an event
+_MAX_FOOTER_LENGTH = 300
 _MAX_ALT_TEXT_LENGTH = 200
 _MAX_IMAGE_WIDTH = 400  # pixels
 
@@ -48,14 +49,12 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
     """
     mentions = [person for person in message.mentions if person.address("matrix")]
     body = add_missing_mentions(parse(message.content.body), mentions)
-    footer = cut(parse(message.content.footer), 300)
+    footer = cut(parse(message.content.footer), _MAX_FOOTER_LENGTH)
     limit = min(_MAX_TEXT_LENGTH, length(body))
     override = message.content.override
     while True:
         content = _content(message, cut(body, limit), footer, override, mentions, image)
-        # Canonical JSON: https://spec.matrix.org/latest/appendices/#canonical-json
-        canonical = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        if len(canonical.encode()) <= _MAX_CONTENT_BYTES:
+        if _fit(content):
             return content
         if override:
             override = ""
@@ -63,6 +62,22 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
             return _content(message, (), (), "", mentions, None)
         else:
             limit //= 2
+
+
+def fits(message: Message) -> bool:
+    """Whether ``render`` sends all text."""
+    mentions = [person for person in message.mentions if person.address("matrix")]
+    body = add_missing_mentions(parse(message.content.body), mentions)
+    footer = parse(message.content.footer)
+    if length(body) > _MAX_TEXT_LENGTH or length(footer) > _MAX_FOOTER_LENGTH:
+        return False
+    return _fit(_content(message, body, footer, "", mentions, None))
+
+
+def _fit(content: dict[str, Any]) -> bool:
+    # Canonical JSON: https://spec.matrix.org/latest/appendices/#canonical-json
+    canonical = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return len(canonical.encode()) <= _MAX_CONTENT_BYTES
 
 
 def check_override(html: str) -> None:

@@ -3,7 +3,7 @@
 import json
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
-from relay.channels.slack.blocks import FORMAT, override, render
+from relay.channels.slack.blocks import FORMAT, fits, override, render
 from relay.channels.slack.preview import preview
 from relay.channels.slack.settings import SlackSettings, member_id
 from relay.messages.message import Message
@@ -30,6 +30,10 @@ def _text(message: Message) -> str:
     return json.dumps(arguments, indent=2, ensure_ascii=False)
 
 
+def _fits(message: Message, settings: SlackSettings | None) -> bool:
+    return fits(message, has_blocks=settings is None or not settings.other_host)
+
+
 TYPE = ChannelType(
     name="slack",
     label="Slack",
@@ -37,6 +41,7 @@ TYPE = ChannelType(
     load=_load,
     preview=preview,
     text=_text,
+    fits=_fits,
     variables=ChannelVariables(
         keys={
             "RELAY_SLACK_WEBHOOK_URL": "webhook_url",

@@ -47,19 +47,22 @@ from relay.messages.message import Message
 Json: TypeAlias = dict[str, Any]
 
 # Slack documents at most 50 blocks, and 3,000 characters in the text of a context block. All blocks
-# together have an undocumented limit: msg_blocks_too_long was the answer to 13,172 characters of
-# text with one divider (github.com/slackapi/bolt-js/issues/2509), and to 11,341 characters in many
-# small rich_text elements (issues/2867), so the whole JSON is kept below that.
+# together have an undocumented limit, for which Slack counts the text and part of the structure:
+# msg_blocks_too_long was the answer to 13,172 characters of text with one divider
+# (github.com/slackapi/bolt-js/issues/2509), and to JSON of 17,694 characters with 11,341 of text,
+# while JSON of 15,561 with 9,597 of text was accepted (issues/2867). So the whole JSON, without
+# spaces and with its text escaped, is kept below the smallest of what was refused.
 _MAX_TEXT_LENGTH = 3000
 _MAX_FOOTER_LENGTH = 300
 _MAX_TITLE_LENGTH = 300
 _MAX_NOTICE_LENGTH = 400
 _MAX_ALT_TEXT_LENGTH = 2000
 _MAX_BLOCK_COUNT = 50
-_MAX_JSON_LENGTH = 11_000
+_MAX_JSON_LENGTH = 13_000
 _MAX_OVERRIDE_LENGTH = 20_000  # of a template's JSON, which its preview also has to show
 _MAX_CONTEXT_COUNT = 10
 _MAX_INDENT_DEPTH = 8
+_LONG_USER_ID = "U0123456789AB"
 
 _STYLES = ("bold", "italic", "strike", "code")
 _PLAIN_WORDS_PATTERN = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
@@ -123,6 +126,19 @@ def render(
     return {"text": text, "blocks": blocks} if blocks else {"text": text}
 
 
+def fits(message: Message, *, has_blocks: bool = True) -> bool:
+    """Whether ``render`` sends all text, also where Slack knows everybody who is mentioned;
+    without ``has_blocks`` also ``full_text``."""
+    user_ids = {person.id: _LONG_USER_ID for person in message.mentions}
+    document = _with_user_ids(message, user_ids)
+    footer = parse(message.content.footer)
+    if length(document) > _MAX_TEXT_LENGTH or length(footer) > _MAX_FOOTER_LENGTH:
+        return False
+    if not has_blocks and len(defused(_words(message))) > _MAX_TEXT_LENGTH:
+        return False
+    return _fit([*_blocks(document), *_footer(message.content.footer)])
+
+
 def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
     """The body, in which ``profile`` holds Slack user ids only."""
     pinged = [person for person in message.mentions if person.id in user_ids]
@@ -174,13 +190,17 @@ def full_text(message: Message, literal: Callable[[str], str] = escape) -> str:
     """The message as plain text: title, empty line, words, link. ``literal`` makes a text harmless
     where it is shown."""
     title = shorten(collapse(message.title).strip(), _MAX_TITLE_LENGTH) or "Penpot"
-    body = parse(message.content.body)
-    words = words_after_title(body, message.title, links=not message.url)
+    words = _words(message)
     limit = _MAX_TEXT_LENGTH
     while len(text := literal(shorten(words, limit))) > _MAX_TEXT_LENGTH:
         limit //= 2
     rest = "\n".join(filter(None, (text, literal(message.url))))
     return "\n\n".join(filter(None, (literal(title), rest)))
+
+
+def _words(message: Message) -> str:
+    body = parse(message.content.body)
+    return words_after_title(body, message.title, links=not message.url)
 
 
 def defused(text: str) -> str:
@@ -227,8 +247,8 @@ def _notification(message: Message) -> str:
 
 
 def _fit(blocks: list[Json]) -> bool:
-    size = len(json.dumps(blocks, ensure_ascii=False))
-    return len(blocks) <= _MAX_BLOCK_COUNT and size <= _MAX_JSON_LENGTH
+    text = escape(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
+    return len(blocks) <= _MAX_BLOCK_COUNT and len(text) <= _MAX_JSON_LENGTH
 
 
 def _footer(markdown: str) -> list[Json]:
