@@ -1,13 +1,25 @@
 """Digests of queues that are behind, also after failures and kills."""
 
 import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from relay.channels.base import Permanent, RetryLater
 from relay.delivery import digest
 from relay.messages.message import Message
+from relay.penpot.samples import sample
 from tests.delivery.floods import House, comment, words
+from tests.servers.channels import mail_channel, matrix_channel, slack_channel
+from tests.servers.fixtures import RunningSlack
+from tests.servers.slack_rules import rich_words
+from tests.servers.smtp import MailServer
+from tests.servers.synapse import Synapse
+from tests.service import Service, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +138,47 @@ async def test_an_attempted_message_does_not_go_into_a_digest(house: House) -> N
     await house.settled()
 
     assert house.sink.taken[0][1].title == "T0"
+
+
+def test_every_channel_shows_each_comment_of_a_flood_once_and_whole(
+    tmp_path: Path,
+    slack_server: RunningSlack,
+    synapse: Synapse,
+    mail_server: Callable[..., MailServer],
+) -> None:
+    """Slack refuses what is too long, and cuts nothing."""
+    bot = synapse.register(f"bot-{time.time_ns()}")
+    room, mail = bot.create_room(), mail_server()
+    behind = {"pace": 30, "digest_after": 2}
+    service = Service(
+        tmp_path,
+        slack_channel(slack_server.api_url, **behind)
+        + matrix_channel(synapse, bot, room, **behind)
+        + mail_channel(mail, **behind),
+    )
+    body = json.loads(sample("create-comment-thread"))
+    texts = [f"comment {number:03}: {'some & words <x> ' * 12}end" for number in range(40)]
+
+    def posts() -> dict[str, list[str]]:
+        parts = [one.parsed().get_body(("plain",)) for one in mail.mails]
+        return {
+            "slack": ["", *(rich_words(post["blocks"]) for post in slack_server.slack.messages)],
+            "matrix": ["", *(event["content"]["body"] for event in bot.messages(room))],
+            "mail": ["", *(str(part.get_content()) for part in parts if part)],
+        }
+
+    service.start()
+    try:
+        for number, text in enumerate(texts):
+            thread = uuid.UUID(int=number // 3)  # each has three comments
+            body["props"] |= {"id": str(thread), "content": text}
+            body["props"]["commentId"] = str(uuid.UUID(int=number))
+            assert service.post(json.dumps(body).encode()) == 204
+        wait_until(lambda: all(texts[-1] in shown[-1] for shown in posts().values()), 60)
+    finally:
+        service.stop()
+    for channel, shown in posts().items():
+        whole = "\n".join(shown)
+        assert "…" not in whole
+        assert [whole.count(text) for text in texts] == [1] * len(texts), channel
+        assert len(shown) < 15
