@@ -18,6 +18,8 @@ BUILD = ROOT / "deploy/build-requirements.txt"
 DEV = ROOT / "tests/requirements.txt"
 FUZZ = ROOT / "tests/fuzz/requirements.txt"
 SYNAPSE = ROOT / "tests/servers/synapse-requirements.txt"
+NODE = ROOT / "tests/servers/node/requirements.txt"
+NPM = ROOT / "tests/servers/node"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
 DEPENDENCIES = [
@@ -39,7 +41,10 @@ def pins(path: Path) -> dict[str, tuple[Requirement, list[str]]]:
     return parsed
 
 
-@pytest.mark.parametrize("path", [RUNTIME, BUILD, DEV, FUZZ, SYNAPSE], ids=lambda path: path.name)
+ALL = [RUNTIME, BUILD, DEV, FUZZ, SYNAPSE, NODE]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_package_has_one_version_and_its_hashes(path: Path) -> None:
     for name, (requirement, hashes) in pins(path).items():
         assert [item.operator for item in requirement.specifier] == ["=="], name
@@ -55,8 +60,9 @@ def test_every_package_has_one_version_and_its_hashes(path: Path) -> None:
         (DEV, [*DEPENDENCIES, *[item for item in GROUPS["dev"] if isinstance(item, str)]]),
         (FUZZ, GROUPS["fuzz"]),
         (SYNAPSE, GROUPS["synapse"]),
+        (NODE, GROUPS["node"]),
     ],
-    ids=["runtime", "build", "dev", "fuzz", "synapse"],
+    ids=["runtime", "build", "dev", "fuzz", "synapse", "node"],
 )
 def test_the_pins_fit_the_project(path: Path, required: list[str]) -> None:
     pinned = pins(path)
@@ -64,6 +70,16 @@ def test_the_pins_fit_the_project(path: Path, required: list[str]) -> None:
         requirement = Requirement(text)
         (version,) = pinned[canonicalize_name(requirement.name)][0].specifier
         assert requirement.specifier.contains(version.version), f"{text}: run make lock"
+
+
+def test_every_package_of_npm_has_one_version_and_its_hash() -> None:
+    wanted = json.loads((NPM / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    locked = json.loads((NPM / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    assert locked.pop("")["dependencies"] == wanted
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
+    for name, package in locked.items():
+        assert package["integrity"].startswith("sha512-"), name
+    assert {f"node_modules/{name}" for name in wanted} <= locked.keys()
 
 
 @pytest.mark.parametrize("path", [RUNTIME, BUILD], ids=lambda path: path.name)
