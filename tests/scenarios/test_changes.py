@@ -57,8 +57,9 @@ class Team:
         return words(self.slack)
 
     def in_matrix(self) -> list[str]:
+        """Without the place and the address at the end."""
         texts = self.ada.sees(self.room).values()
-        return [re.sub(r"\n\n[^\n]*Open comment.*", "", text) for text in texts]
+        return [re.sub(r"\n\n([^\n]*\n)?https?://.*", "", text) for text in texts]
 
     def subjects(self) -> list[str]:
         return [message.parsed()["Subject"] for message in self.mail.mails]
@@ -94,6 +95,7 @@ def team(
 
 HEAD = "Ada Lovelace commented on Landing page · Page 1 · #15"
 RESOLVED = "✅ Resolved · Landing page · Page 1 · #15"
+HERO = "The hero spacing looks off on mobile."
 LATER = f"@[Ada Lovelace]({own.ADA}), fixed for all sizes."
 
 
@@ -118,10 +120,10 @@ def test_readers_see_the_current_state(team: Team) -> None:
     ]
     assert {message.get("thread_ts") for message in list(team.slack.shown.values())[1:]} == {root}
     first, second, line = team.in_matrix()
-    assert first.startswith("✅ Resolved · Landing page")
-    assert second.endswith("> @Ada Lovelace, fixed for all sizes.")
+    assert first == f"Resolved on Landing page #15: {HERO}\n\n> Ada Lovelace: {HERO}"
+    assert second.endswith("on Landing page #15: @Ada Lovelace, fixed for all sizes.")
     assert "edited" not in second  # clients say so themselves
-    assert line == "✅ Resolved"
+    assert line == "Resolved on Landing page #15"
     assert len(team.ada.pings()) == 1
     assert team.subjects() == [
         "[acme] #15: The hero spacing looks off on mobile.",
@@ -139,8 +141,9 @@ def test_readers_see_the_current_state(team: Team) -> None:
         "🔄 Reopened",
     ]
     first, *others = team.in_matrix()
-    assert "✅" not in first
-    assert others == ["", "", "✅ Resolved", "🔄 Reopened"]  # the message and its change
+    assert first == f"Ada Lovelace on Landing page: {HERO}"
+    states = ["Resolved on Landing page #15", "Reopened on Landing page #15"]
+    assert others == ["", "", *states]  # the message and its change
     assert "fixed for all sizes" not in str(team.ada.messages(team.room))
 
     team.post(own.thread("delete-comment-thread"))
@@ -152,7 +155,7 @@ def test_readers_see_the_current_state(team: Team) -> None:
     ]
     assert "hero spacing" not in str(team.slack.shown)
     assert "hero spacing" not in str(team.ada.messages(team.room))
-    assert set(team.in_matrix()) == {"", "✅ Resolved", "🔄 Reopened"}
+    assert set(team.in_matrix()) == {"", *states}
     assert len(team.mail.mails) == 4
     assert answer in team.slack.posted
 
@@ -174,9 +177,9 @@ def test_an_edit_that_a_kill_interrupts_is_made_after_the_restart(team: Team) ->
     (first, line) = team.in_slack()
     assert first == f"{RESOLVED}Ada Lovelace: Version 7"
     assert line == "✅ Resolved"
-    assert [text.splitlines()[-1] for text in team.in_matrix()] == [
-        "> Ada Lovelace: Version 7",
-        "✅ Resolved",
+    assert team.in_matrix() == [
+        "Resolved on Landing page #15: Version 7\n\n> Ada Lovelace: Version 7",
+        "Resolved on Landing page #15",
     ]
     assert len(team.mail.mails) == 2
 
@@ -218,8 +221,10 @@ def test_changes_in_penpot_show_within_half_a_minute(
         finally:
             service.stop()
 
-    assert "✅ Resolved" in first
-    assert answer.endswith("> Better by now?")
+    assert first.startswith(
+        "Resolved on Landing page #101: Too dark\n\n> Ada Lovelace: Too dark\n\n"
+    )
+    assert ": Better by now?\n\n" in answer
     shown = words(slack)
     assert "✅" not in shown[0]
     assert shown[1] == "Ada Lovelace deleted this comment"

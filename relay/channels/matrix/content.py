@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from relay.channels.base import ReplyTo
+from relay.channels.matrix.plain import plain_text
 from relay.messages.document import (
     Block,
     Document,
@@ -17,7 +19,6 @@ from relay.messages.document import (
     length,
     parse,
     replace_mentions,
-    to_text,
 )
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.message import Mention, Message
@@ -41,10 +42,10 @@ class Image(NamedTuple):
 
 
 def render(message: Message, image: Image | None = None) -> dict[str, Any]:
-    """The content of the event, as HTML and as plain text for clients that show no HTML.
+    """The content of the event, as HTML and as plain text.
 
-    It has no title, since the body says the same. ``m.mentions`` is always present, so that a name
-    in the text notifies nobody who is not listed there:
+    The HTML has no title, since the body says the same. ``m.mentions`` is always present, so that a
+    name in the text notifies nobody who is not listed there:
     https://spec.matrix.org/latest/client-server-api/#user-and-room-mentions
     """
     mentions = [person for person in message.mentions if person.address("matrix")]
@@ -59,7 +60,7 @@ def render(message: Message, image: Image | None = None) -> dict[str, Any]:
         if override:
             override = ""
         elif limit < 100:  # too much structure for its text
-            return _content(message, (), (), "", mentions, None)
+            return _content(replace(message, url=""), (), (), "", mentions, None)
         else:
             limit //= 2
 
@@ -121,7 +122,7 @@ def _content(
     image: Image | None,
 ) -> dict[str, Any]:
     plain = replace_mentions(body, lambda part: Text(part.text))
-    text = to_text(plain + footer, links=True) or message.title[:1000] or "Penpot"
+    text = plain_text(message, plain, footer)
     content: dict[str, Any] = {"msgtype": "m.text", "body": text, "m.mentions": {}}
     if mentions:
         content["m.mentions"] = {"user_ids": [person.address("matrix") for person in mentions]}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 
@@ -10,11 +11,19 @@ from relay.channels.base import Channel, MemoryKeyValueStore
 from relay.channels.matrix.settings import MatrixSettings
 from relay.config.secret import Secret
 from relay.messages.message import Mention, Picture
+from tests.channels import builders
 from tests.penpot.paint import board
 from tests.servers.synapse import Person, Synapse
 
 ADA, BOB = "28fbd360-8a3c-81b0-8004-6c1b90e4c571", "28fbd360-8a3c-81b0-8004-6c1bb2577f0e"
 BODY = rf"[\@Ada](<penpot-profile:{ADA}>) and [\@Bob](<penpot-profile:{BOB}>), not \@Ada"
+MESSAGE = replace(
+    builders.MESSAGE,
+    notice="Ada Lovelace on Landing page: The button is too small. <!channel> please",
+    team_name="Acme",
+    project="Website",
+    file="Landing page",
+)
 PICTURE = Picture(board(), "image/png", 400, 300)
 
 

@@ -16,9 +16,10 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.channels.matrix.settings import MatrixSettings
-from relay.messages.message import Change, Mention, Message
-from tests.channels.builders import MESSAGE, delivery_error, findings, opened
+from relay.messages.message import Change, Content, Mention, Message
+from tests.channels.builders import delivery_error, findings, opened
 from tests.channels.builders import matrix as settings_of
+from tests.channels.matrix.house import MESSAGE
 from tests.channels.matrix.rooms import Room
 from tests.servers.loopback import Answer, Request, in_thread
 from tests.servers.synapse import Synapse
@@ -40,10 +41,11 @@ async def test_another_member_reads_the_message_without_a_notification(room: Roo
     assert event["content"] == {
         "msgtype": "m.text",
         "m.mentions": {},
-        "body": f"Bot says {ada} and @room\n\n"
-        "Ada Lovelace commented on Landing page (https://penpot.example/#/view?a=1&b=2)\n\n"
+        "body": "Ada Lovelace on Landing page: The button is too small. <!channel> please\n\n"
+        f"Bot says {ada} and @room\n\n"
+        "Ada Lovelace commented on Landing page\n\n"
         "> The button is too small.\n> <!channel> please\n\n"
-        "Website · Acme · Open in Penpot (https://penpot.example/#/view?a=1&b=2)",
+        "Acme › Website › Landing page\nhttps://penpot.example/#/view?a=1&b=2",
         "format": "org.matrix.custom.html",
         "formatted_body": f"<p><strong>Bot</strong> says {ada} and @room</p>"
         "<p><strong>Ada Lovelace</strong> commented on "
@@ -183,16 +185,21 @@ async def test_an_override_is_the_formatted_body(room: Room) -> None:
         )
     [event] = room.ada.messages(room.id)
     assert event["content"]["formatted_body"] == "<h3>Ours</h3>"
-    assert event["content"]["body"].startswith("Ada Lovelace commented on")
+    assert event["content"]["body"].startswith("Ada Lovelace on Landing page: The button")
 
 
 # Edits, read by another user
 
 
-LATER = replace(MESSAGE, full=replace(MESSAGE.full, body="**Ada** says something else", footer=""))
+LATER = replace(
+    MESSAGE,
+    full=Content("**Ada** says something else"),
+    notice="Ada says something else",
+)
 DELETED = replace(
     MESSAGE,
-    full=replace(MESSAGE.full, body="A comment was deleted", footer=""),
+    notice="A comment was deleted",
+    full=Content("A comment was deleted"),
     change=Change(removes=True),
 )
 
@@ -220,7 +227,8 @@ class EditedRoom:
             await channel.remove(receipt, message, "remove")
 
     def sees(self) -> list[str]:
-        return list(self.ada.sees(self.id).values())
+        """The first line of each message."""
+        return [text.partition("\n")[0] for text in self.ada.sees(self.id).values()]
 
     def everything(self) -> str:
         return str(self.ada.messages(self.id))
@@ -239,7 +247,7 @@ async def test_another_member_sees_the_edited_message(edited_room: EditedRoom) -
 
     assert edited_room.sees() == ["Ada says something else"]
     first, edit = edited_room.ada.messages(edited_room.id)
-    assert edit["content"]["body"] == "* Ada says something else"
+    assert edit["content"]["body"].startswith("* Ada says something else\n")
     new = edit["content"]["m.new_content"]
     assert new["formatted_body"] == "<p><strong>Ada</strong> says something else</p>"
     assert first["event_id"] == receipt
@@ -249,7 +257,7 @@ async def test_the_last_of_several_quick_edits_is_shown(edited_room: EditedRoom)
     receipt = await edited_room.send()
 
     for number in range(5):
-        text = replace(LATER, full=replace(LATER.full, body=f"Version {number}"))
+        text = replace(LATER, notice=f"Version {number}")
         await edited_room.update(receipt, text, f"key {number}")
 
     assert edited_room.sees() == ["Version 4"]
@@ -258,7 +266,7 @@ async def test_the_last_of_several_quick_edits_is_shown(edited_room: EditedRoom)
 async def test_an_edited_reply_stays_in_its_thread(edited_room: EditedRoom) -> None:
     root = await edited_room.send()
     reply = await edited_room.send(
-        replace(MESSAGE, full=replace(MESSAGE.full, body="Reply")), ReplyTo(root, root, "T")
+        replace(MESSAGE, full=Content("Reply"), notice="Reply"), ReplyTo(root, root, "T")
     )
 
     await edited_room.update(reply)
@@ -310,7 +318,7 @@ async def test_remove_edits_the_first_message_of_a_thread_with_replies(
 ) -> None:
     root = await edited_room.send()
     await edited_room.send(
-        replace(MESSAGE, full=replace(MESSAGE.full, body="Reply")), ReplyTo(root, root, "T")
+        replace(MESSAGE, full=Content("Reply"), notice="Reply"), ReplyTo(root, root, "T")
     )
 
     await edited_room.remove(root)
@@ -322,7 +330,7 @@ async def test_remove_edits_the_first_message_of_a_thread_with_replies(
 async def test_remove_redacts_a_whole_thread(edited_room: EditedRoom) -> None:
     root = await edited_room.send()
     reply = await edited_room.send(
-        replace(MESSAGE, full=replace(MESSAGE.full, body="Reply")), ReplyTo(root, root, "T")
+        replace(MESSAGE, full=Content("Reply"), notice="Reply"), ReplyTo(root, root, "T")
     )
     whole = replace(DELETED, change=Change(removes=True, whole_thread=True))
 

@@ -96,7 +96,7 @@ async def test_only_mentioned_people_are_notified_and_shown_as_pills(house: Hous
     pill = f'<a href="https://matrix.to/#/{quote(house.ada.id, "@:")}">Ada</a>'
     assert content["m.mentions"] == {"user_ids": [house.ada.id]}
     assert content["formatted_body"] == f"<p>{pill} and @Bob, not @Ada</p>"
-    assert content["body"] == "@Ada and @Bob, not @Ada"
+    assert content["body"] == "T\n\n@Ada and @Bob, not @Ada"
     assert len(house.ada.pings()) == 1
     assert house.bob.pings() == []
 
@@ -125,4 +125,4 @@ def test_a_wide_picture_is_shown_smaller() -> None:
     content = render(Message("T", Content("x")), Image("mxc://a/b", 2000, 1000))
 
     assert 'width="400" height="200"' in content["formatted_body"]
-    assert content["body"] == "x"
+    assert content["body"] == "T\n\nx"

@@ -9,7 +9,7 @@ from relay.channels import render_preview
 from relay.channels.matrix.preview import sanitized
 from relay.messages.escape import clean
 from relay.messages.message import Mention, Message
-from tests.channels.builders import MESSAGE
+from tests.channels.matrix.house import MESSAGE
 from tests.channels.reader import Reader
 from tests.channels.texts import HOSTILE, foreign, messages
 
@@ -70,14 +70,15 @@ def test_a_message_with_quote_pill_and_picture() -> None:
     ada = Mention(
         "11111111-0000-0000-0000-000000000000", "Ada", addresses={"matrix": "@ada:relay.test"}
     )
-    preview = render_preview(
-        "matrix", replace(MESSAGE, mentions=(ada,), picture="media", file="Page")
-    )
+    preview = render_preview("matrix", replace(MESSAGE, mentions=(ada,), picture="media"))
     reader = Reader(preview.html)
     assert "Ada Lovelace commented on Landing page" in reader.text
     assert {"preview-pill", "preview-image"} <= reader.classes
     assert {"blockquote", "sub"} <= set(reader.tags)
-    assert preview.text.startswith("Ada Lovelace commented on Landing page (https://")
+    assert preview.title == MESSAGE.notice
+    assert preview.text == (
+        f"{MESSAGE.notice}\n\n@Ada\n\nAcme › Website › Landing page\n{MESSAGE.url}"
+    )
 
 
 def test_too_long_html_is_replaced_with_a_note() -> None:

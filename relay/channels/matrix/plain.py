@@ -1,0 +1,84 @@
+"""The plain text beside the HTML: the notification on a phone, and all that a client without HTML
+shows."""
+
+import re
+
+from relay.messages.document import (
+    Document,
+    Heading,
+    Paragraph,
+    Text,
+    leaf_blocks,
+    shorten,
+    to_text,
+)
+from relay.messages.escape import clean
+from relay.messages.message import Message
+
+_MAX_LINE_LENGTH = 1000  # characters
+_SEPARATOR = " · "  # of the names in a footer
+_SIGNS_PATTERN = re.compile(r"^\W+")  # such as an emoji
+_INSIDE = " › "  # noqa: RUF001 - between the names of a place
+
+
+def plain_text(message: Message, body: Document, footer: Document) -> str:
+    """The notice, all words that it leaves out, and where it happened, with the only address: a
+    notification shows no more than the first lines.
+
+    ``body`` and ``footer`` are those of the message; both may be cut.
+    """
+    notice = shorten(_one_line(message.notice or message.title), _MAX_LINE_LENGTH) or "Penpot"
+    line, rest = _first_line(message, notice, body)
+    names, texts = list(map(clean, message.place)), _footer_texts(message, footer)
+    if (team := clean(message.team_name)) in texts:
+        names.insert(0, team)
+    place = _INSIDE.join(names)
+    texts = [text for text in texts if text not in names]
+    where = "\n".join(filter(None, (place, message.url)))
+    words = to_text(rest, links=False)
+    return "\n\n".join(filter(None, (line, words, _SEPARATOR.join(texts), where)))
+
+
+def _first_line(message: Message, notice: str, body: Document) -> tuple[str, Document]:
+    """The first line, and the blocks with words that neither it nor the place has."""
+    first, others = body[:1], body[1:]
+    has_text = bool(first) and isinstance(first[0], Paragraph | Heading)
+    text = _one_line(to_text(first, links=False)) if has_text else ""
+    is_own = message.notice not in ("", message.title)  # it has words that the title has not
+    for said in (others, others[:-1]) if is_own else ():  # the last may be the people to ping
+        if _ends_with(notice, _one_line(to_text(said, links=False, quoted=""))):
+            others = others[len(said) :]
+            break
+    # Such as "Ada commented on Landing page", where the notice quotes her.
+    known = _words(" ".join((notice, message.title, *message.place)))
+    if words := _words(text):
+        if words <= known:
+            return notice, others
+        if len(text) <= _MAX_LINE_LENGTH and _SIGNS_PATTERN.sub("", text).startswith(notice):
+            return text, others
+    return notice, first + others
+
+
+def _ends_with(notice: str, words: str) -> bool:
+    """Also for "Ada: the words", where the notice names Ada earlier."""
+    name, _, text = words.partition(": ")
+    is_named = bool(text) and name in notice and notice.endswith(text)
+    return is_named or (bool(words) and notice.endswith(words))
+
+
+def _footer_texts(message: Message, footer: Document) -> list[str]:
+    """Without the link to the message's subject, whose address comes last."""
+    texts: list[str] = []
+    for block in leaf_blocks(footer):
+        parts = [part for part in block.inlines if isinstance(part, Text)]
+        kept = [part.text for part in parts if not part.url or part.url != message.url]
+        texts += filter(None, map(str.strip, "".join(kept).split(_SEPARATOR.strip())))
+    return texts
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
