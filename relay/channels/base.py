@@ -25,7 +25,9 @@ def _storable(text: str) -> str:
 class Receipt:
     """The server's id of a sent message."""
 
-    id: str  # Slack's ``ts``, Matrix's ``event_id``, a mail's ``Message-ID``; empty if it has none
+    id: str
+    """Slack's ``ts``, Matrix's ``event_id`` (with that of the image, if any, after a space), a
+    mail's ``Message-ID``; empty if it has none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", _storable(self.id))
@@ -304,8 +306,6 @@ class ChatSettings(ChannelSettings):
     """Replies go into the thread of their first comment."""
     direct: Literal["", "mentioned"] = ""
     """Each mentioned person gets the message instead."""
-    thumbnails: bool = False
-    """Whether messages show the board or file; needs penpot.access_token."""
 
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:

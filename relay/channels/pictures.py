@@ -44,17 +44,17 @@ class PictureUploads:
                     await self._kv.put(key, uploaded)
                 return uploaded
         except TimeoutError:
-            self._warn("the upload takes too long")
+            self.warn("the upload takes too long")
         except DeliveryError as error:
-            self._warn(str(error))
+            self.warn(str(error))
         return ""
 
     async def forget(self, picture: Picture, reason: str) -> None:
         """The server does not show the picture: upload it again the next time."""
         await self._kv.put(self._key(picture), "")
-        self._warn(reason)
+        self.warn(reason)
 
-    def _warn(self, reason: str) -> None:
+    def warn(self, reason: str) -> None:
         if reason not in self._warned:
             self._warned.add(reason)
             _log.warning("%s gets messages without pictures: %s", self._kind, reason)

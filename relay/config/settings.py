@@ -301,9 +301,10 @@ class Config(SettingsModel):
                 key, name = ("teams", team, "channels", number), names[number]
                 if name is not None and name in names[:number]:
                     yield (*key, "name"), name, f"must be unique in teams.{team}"
-                if channel.get("thumbnails") is True and not has_token:
+                thumbnails = channel.get("thumbnails")
+                if (thumbnails is True or thumbnails == "image") and not has_token:
                     rule = "needs penpot.access_token, to get the pictures from Penpot"
-                    yield (*key, "thumbnails"), True, rule
+                    yield (*key, "thumbnails"), thumbnails, rule
 
     _advice: tuple[str, ...] = PrivateAttr(())
 

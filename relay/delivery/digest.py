@@ -187,7 +187,12 @@ def combine(
     result = templates.render("digest", variables, team=last.team, channel_kind="")
     # Each mentioned person once.
     mentions = {person.id: person for message in messages for person in message.mentions}
-    message = replace(result.message, at=last.at, mentions=tuple(mentions.values()))
+    message = replace(
+        result.message,
+        at=last.at,
+        mentions=tuple(mentions.values()),
+        activity=all(message.activity for message in messages),
+    )
     if len(groups) == 1:
         message = replace(message, **_place(messages, *groups.values()))
     return replace(result, message=message)

@@ -14,6 +14,9 @@ from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
 
+_WORDS_EVENTS = frozenset({"create-comment-thread", "create-comment", "update-comment"})
+"""What a person said: all other events of Penpot report activity."""
+
 
 def mentions_to_ping(event: Event, people: Mapping[str, Mapping[str, str]]) -> tuple[Mention, ...]:
     """The people whom Penpot lists as mentioned in an enriched event, without the comment's author
@@ -73,7 +76,7 @@ def render(
 ) -> RenderResult:
     """Render an enriched and linked event for one kind of channel; ``drafts`` are as for
     ``Templates.render``."""
-    return templates.render(
+    result = templates.render(
         event.name,
         options.variables(event),
         team=team,
@@ -81,6 +84,8 @@ def render(
         drafts=drafts,
         digest=options.in_digests,
     )
+    message = replace(result.message, activity=event.name not in _WORDS_EVENTS)
+    return replace(result, message=message)
 
 
 class RenderedMessage(NamedTuple):

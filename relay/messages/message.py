@@ -95,6 +95,8 @@ class Message:
     actor: str = ""  # name; empty if unknown
     entry: str = ""  # Markdown: the message in a digest; empty if no digest can contain it
     change: Change | None = None  # None for a message that replaces no other
+    activity: bool = False
+    """Whether it reports work, such as in files: no comment's words, and nothing to act on."""
 
     def __post_init__(self) -> None:
         for name in ("notice", "subject"):

@@ -493,3 +493,10 @@ def test_a_name_with_markup_is_literal() -> None:
     lines = visible_lines(digest_of(Templates(), event("one", odd), event("two", GRACE, "t2")))
 
     assert lines[2] == "> Ada** replied on **Landing page one"
+
+
+@pytest.mark.parametrize(("words", "activity"), [(False, True), (True, False)])
+def test_a_digest_without_comments_is_activity(words: bool, activity: bool) -> None:
+    renamed = replace(said(ADA, LANDING, 12, "x"), event="rename-file", activity=True)
+    comment = [said(ADA, LANDING, 12, "x")] if words else []
+    assert combine([renamed, *comment, renamed]).activity == activity

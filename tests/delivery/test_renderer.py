@@ -175,6 +175,15 @@ async def test_mail_addresses_are_shown_only_with_share_emails(tmp_path: Path) -
     assert "@" not in hidden
 
 
+@pytest.mark.parametrize(
+    ("name", "activity"),
+    [("create-comment-thread", False), ("create-comment", False), ("rename-file", True)],
+)
+async def test_activity_is_what_is_no_comment(name: str, activity: bool) -> None:
+    (message,) = await rendered(example(name), **MATRIX)
+    assert message.activity == activity
+
+
 async def test_pictures_are_sent_only_with_thumbnails() -> None:
     event = example("create-comment")
 

@@ -19,8 +19,8 @@ MAX_MATRIX_BYTES = 60_000  # of an event's 65,536
 MAX_GROWTH_RATIO = 250
 """Characters of a form for each one of the message: 100 quotes begin each line with 200."""
 SLACK_USER = "U0ADA0000"
-IMAGE = matrix.Image("mxc://relay.test/x", 800, 600)
 PICTURE = Picture(b"png", "image/png", 480, 270)
+IMAGE = matrix.Image("mxc://relay.test/x", PICTURE)
 _LINK_PATTERN = re.compile(r"<(?:https?://|mailto:)[^<>|\s]+\|[^<>|]+>", re.IGNORECASE)
 _ESCAPED_PATTERN = re.compile(r"(?:[^&<>]|&(?:amp|lt|gt);)*")
 _MAIL_HEADERS = {

@@ -21,7 +21,15 @@ from relay.channels.base import (
 )
 from relay.channels.matrix.check import check
 from relay.channels.matrix.client import MatrixApi
-from relay.channels.matrix.content import Image, relation, render, replacement
+from relay.channels.matrix.content import (
+    Image,
+    MessageType,
+    image_content,
+    message_type,
+    relation,
+    render,
+    replacement,
+)
 from relay.channels.matrix.direct import DirectRooms
 from relay.channels.matrix.errors import NO_ACCESS_ERRORS
 from relay.channels.matrix.rooms import ConfiguredRoom, RoomUpgrades
@@ -66,15 +74,21 @@ class MatrixChannel:
     ) -> Receipt:
         """Post the message. ``key`` is in its transaction id, so the homeserver posts it once.
 
-        A user who is not in the room joins it, if invited or if the room is public.
+        A user who is not in the room joins it, if invited or if the room is public. A picture that
+        is posted below the text is in the receipt; the text counts as sent without it.
         """
-        content = await self._content(message, picture)
+        msgtype = message_type(message, self._settings.msgtype)
+        image = await self._upload(picture)
+        below = None
+        if image is not None and self._settings.shows_image(msgtype):
+            below, image = image_content(image, message.file), None
+        content = await self._content(message, image, msgtype)
         if message.to is not None:
-            return await self._post(await self._direct_room(message.to), content, key)
+            return await self._post_all(await self._direct_room(message.to), content, below, key)
         if thread is not None:
-            content["m.relates_to"] = relation(thread)
+            content["m.relates_to"] = relation(_text_id(thread.root), _text_id(thread.last))
         try:
-            return await self._in_room(lambda room: self._post(room, content, key))
+            return await self._in_room(lambda room: self._post_all(room, content, below, key))
         except DeliveryError as error:
             patterns = (_UNKNOWN_EVENT_PATTERN, _OTHER_ROOM_PATTERN)
             if thread and any(pattern.search(error.detail) for pattern in patterns):
@@ -84,11 +98,14 @@ class MatrixChannel:
     async def update(
         self, receipt: str, message: Message, key: str, picture: Picture | None = None
     ) -> None:
+        """Edits the text, which keeps its ``msgtype``. An image below it stays as it is."""
+        text, *images = receipt.split(" ")
         new = message.change.new_mentions if message.change else ()
         added = [person.address("matrix") for person in message.mentions if person.id in new]
-        content = replacement(
-            await self._content(message, picture), receipt, [user for user in added if user]
-        )
+        msgtype = await self._type_of(text) or message_type(message, self._settings.msgtype)
+        image = None if images else await self._upload(picture)
+        content = await self._content(message, image, msgtype)
+        content = replacement(content, text, [user for user in added if user])
         try:
             await self._in_room(lambda room: self._post(room, content, key))
         except DeliveryError as error:
@@ -102,15 +119,16 @@ class MatrixChannel:
     async def remove(
         self, receipt: str, message: Message, key: str, *, is_further: bool = False
     ) -> None:
-        """Redacts the message and its edits, which would otherwise stay in the room. The first
-        message of a thread with replies is edited instead, since some clients do not show a thread
-        whose first message was redacted (github.com/element-hq/element-web/issues/24639).
+        """Redacts the message and its edits, which would otherwise stay in the room, and its image.
+        The first message of a thread with replies is edited instead, since some clients do not show
+        a thread whose first message was redacted (github.com/element-hq/element-web/issues/24639).
         """
         ends_thread = message.change is not None and message.change.whole_thread
+        text, *images = receipt.split(" ")
         try:
-            edit = not ends_thread and bool(await self._related_events(receipt, "m.thread"))
-            events = [] if edit else [*await self._related_events(receipt, "m.replace"), receipt]
-            for event in events:
+            edit = not ends_thread and bool(await self._related_events(text, "m.thread"))
+            events = [] if edit else [*await self._related_events(text, "m.replace"), text]
+            for event in (*events, *images):
                 await self._redact(event, key)
         except DeliveryError as error:
             if error.reason == "M_NOT_FOUND" or _UNKNOWN_EVENT_PATTERN.search(error.detail):
@@ -129,12 +147,15 @@ class MatrixChannel:
     async def close(self) -> None:
         await self._api.close()
 
-    async def _content(self, message: Message, picture: Picture | None) -> dict[str, Any]:
-        image = None
-        if picture is not None and not message.content.override:
-            uri = await self._pictures.upload(picture)
-            image = Image(uri, picture.width, picture.height) if uri else None
-        return await convert(message, lambda: render(message, image))
+    async def _upload(self, picture: Picture | None) -> Image | None:
+        uri = await self._pictures.upload(picture) if picture is not None else ""
+        return Image(uri, picture) if picture is not None and uri else None
+
+    async def _content(
+        self, message: Message, image: Image | None, msgtype: MessageType
+    ) -> dict[str, Any]:
+        image = None if message.content.override else image
+        return await convert(message, lambda: render(message, image, msgtype))
 
     async def _in_room(self, call: Callable[[str], Awaitable[T]]) -> T:
         """``call`` with the room's id; after a refusal, join the room and call it again."""
@@ -162,10 +183,41 @@ class MatrixChannel:
         path = "redact", event, f"relay.{key}.{event}"
         await self._api.call("PUT", "rooms", await self._room.current(), *path, body={})
 
-    async def _post(self, room: str, content: dict[str, Any], key: str) -> Receipt:
+    async def _type_of(self, event: str) -> MessageType | None:
+        """The ``msgtype`` of a text; None where the homeserver does not say."""
+        try:
+            answer = await self._in_room(
+                lambda room: self._api.call("GET", "rooms", room, "event", event)
+            )
+        except DeliveryError as error:
+            if error.reason not in ("M_NOT_FOUND", "M_UNRECOGNIZED"):
+                raise
+            return None  # the edit's own error says more
+        content = answer.get("content")
+        msgtype = content.get("msgtype") if isinstance(content, dict) else None
+        return msgtype if msgtype in ("m.text", "m.notice") else None
+
+    async def _post_all(
+        self, room: str, content: dict[str, Any], image: dict[str, Any] | None, key: str
+    ) -> Receipt:
+        """The text, then the image: not as a relation to the text, since clients show no relation
+        whose parent they have not loaded."""
+        text = await self._post(room, content, key)
+        if image is None or not text:
+            return Receipt(text)
+        if thread := content.get("m.relates_to"):
+            image = image | {"m.relates_to": relation(thread["event_id"], text)}
+        try:
+            shown = await self._post(room, image, f"{key}.image")
+        except DeliveryError as error:
+            self._pictures.warn(str(error))
+            return Receipt(text)
+        return Receipt(f"{text} {shown}" if shown else text)
+
+    async def _post(self, room: str, content: dict[str, Any], key: str) -> str:
         path = "send", "m.room.message", f"relay.{key}"
         answer = await self._api.call("PUT", "rooms", room, *path, body=content)
-        return Receipt(str(answer.get("event_id", "")))
+        return str(answer.get("event_id", ""))
 
     async def _direct_room(self, person: Mention) -> str:
         if not person.address("matrix"):
@@ -173,3 +225,8 @@ class MatrixChannel:
             text = f"the Matrix id of {name} is not known: add them to [people] in the config"
             raise NoAddress("no_address", text)
         return await self._direct.room(person.address("matrix"))
+
+
+def _text_id(receipt: str) -> str:
+    """The event of the text, without that of its image."""
+    return receipt.partition(" ")[0]

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 from markupsafe import Markup, escape
 
 from relay.channels.base import ReplyTo
-from relay.channels.matrix import content as matrix_content
+from relay.channels.matrix.content import Image, message_type, render
+from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.preview import MessagePreview, clock, image, link
-from relay.messages.message import Message
+from relay.messages.message import Message, Picture
 
 _TAGS = {
     *("del", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "p", "a", "ul", "ol", "sup", "sub"),
@@ -32,13 +33,18 @@ _COLOR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 
 def preview(message: Message, thread: ReplyTo | None, settings: object) -> MessagePreview:
     """The message with a labelled box for its picture."""
+    matrix = settings if isinstance(settings, MatrixSettings) else None
+    msgtype = message_type(message, matrix.msgtype if matrix else "auto")
+    is_below = bool(message.picture and matrix and matrix.shows_image(msgtype))
     picture = None
-    if message.picture and not message.content.override:
-        picture = matrix_content.Image("mxc://", 1, 1)
-    content = matrix_content.render(message, picture)
+    if message.picture and not message.content.override and not is_below:
+        picture = Image("mxc://", Picture(b"", "image/png", 1, 1))
+    content = render(message, picture, msgtype)
     plain = str(content["body"])
     html = content.get("formatted_body")
     inner = sanitized(str(html)) if html else Markup('<p class="preview-text">{}</p>').format(plain)
+    if is_below:
+        inner += image(message.file)
     shown = Markup(
         '<article class="preview preview-matrix">'
         '<span class="preview-icon" aria-hidden="true">P</span>'

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from relay.channels.base import ChatSettings
 from relay.config.types import Rule, Token, http_url, matching, web_address
@@ -46,6 +46,15 @@ def user_id(value: str) -> str:
     return value
 
 
+def _is_thumbnails(value: object) -> object:
+    if not isinstance(value, bool) and value != "image":
+        raise ValueError('must be true, false or "image"')
+    return value
+
+
+Thumbnails: TypeAlias = Annotated[bool | Literal["image"], BeforeValidator(_is_thumbnails)]
+
+
 class MatrixSettings(ChatSettings):
     homeserver: Annotated[str, AfterValidator(_homeserver)]
     """Address or name of the bot's server."""
@@ -53,10 +62,17 @@ class MatrixSettings(ChatSettings):
     """The bot's."""
     room: RoomId = ""
     """Id, or alias such as "#design:example.org"."""
+    msgtype: Literal["auto", "text", "notice"] = "auto"
+    """What notifies: "auto" (comments, alerts, pings), "text" (all) or "notice" (nothing)."""
+    thumbnails: Thumbnails = False
+    """Whether messages show the board or file, "image" for phones; needs penpot.access_token."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         yield from super().rules(raw)
+        if raw.get("thumbnails") == "image" and raw.get("msgtype") == "notice":
+            rule = 'does not work with msgtype = "notice": an image of its own notifies'
+            yield ("thumbnails",), "image", rule
         if raw.get("direct"):
             if "room" in raw:
                 rule = "does not work with direct: each person gets a room"
@@ -67,3 +83,14 @@ class MatrixSettings(ChatSettings):
     @property
     def places(self) -> frozenset[str]:
         return frozenset() if self.is_direct else frozenset({f"{self.homeserver} {self.room}"})
+
+    def shows_image(self, msgtype: str) -> bool:
+        """Whether the picture is posted below the text. It would notify, as a text does, so that
+        an ``m.notice`` has it in its HTML."""
+        return self.thumbnails == "image" and msgtype == "m.text"
+
+    @property
+    def advice(self) -> str:
+        if self.msgtype != "notice":
+            return ""
+        return 'msgtype = "notice": clients notify nobody, not even the people mentioned'

@@ -76,6 +76,8 @@ class SlackSettings(ChatSettings):
     """For GovSlack or a proxy."""
     broadcast: bool = False
     """Whether replies show in the channel too."""
+    thumbnails: bool = False
+    """Whether messages show the board or file; needs penpot.access_token."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:

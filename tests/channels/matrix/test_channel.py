@@ -11,6 +11,7 @@ from relay.channels.base import (
     MessageNotFound,
     Misconfigured,
     NotEditable,
+    Permanent,
     ReplyTo,
     RetryLater,
     ThreadNotFound,
@@ -19,7 +20,7 @@ from relay.channels.matrix.settings import MatrixSettings
 from relay.messages.message import Change, Content, Mention, Message
 from tests.channels.builders import delivery_error, findings, opened
 from tests.channels.builders import matrix as settings_of
-from tests.channels.matrix.house import MESSAGE
+from tests.channels.matrix.house import MESSAGE, PICTURE
 from tests.channels.matrix.rooms import Room
 from tests.servers.loopback import Answer, Request, in_thread
 from tests.servers.synapse import Synapse
@@ -186,6 +187,58 @@ async def test_an_override_is_the_formatted_body(room: Room) -> None:
     [event] = room.ada.messages(room.id)
     assert event["content"]["formatted_body"] == "<h3>Ours</h3>"
     assert event["content"]["body"].startswith("Ada Lovelace on Landing page: The button")
+
+
+# Pictures below the text
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}, 429),
+        Answer.of({"errcode": "M_FORBIDDEN", "error": "no images"}, 403),
+        Answer.of({"errcode": "M_TOO_LARGE"}, 413),
+        Answer.of({}),
+        Answer(cut=True),
+    ],
+    ids=["rate", "forbidden", "too large", "no id", "cut"],
+)
+async def test_a_text_whose_image_fails_is_sent_once(
+    refusal: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        if "/media/" in request.path:
+            return Answer.of({"content_uri": "mxc://relay.test/picture"})
+        if "/send/" in request.path:
+            sent.append(request.path.rpartition("/")[2])
+        return refusal if request.path.endswith(".image") else Answer.of({"event_id": "$text"})
+
+    with in_thread(answer) as server:
+        settings = settings_of(server.url).model_copy(update={"thumbnails": "image"})
+        async with opened(settings) as channel:
+            receipt = await channel.send(MESSAGE, "key", None, PICTURE)
+    assert receipt.id == "$text"
+    assert sent == ["relay.key", "relay.key.image"]
+    assert ("without pictures" in caplog.text) == (refusal != Answer.of({}))
+
+
+async def test_no_image_follows_a_text_that_fails() -> None:
+    paths: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        paths.append(request.path)
+        if "/send/" in request.path:
+            return Answer.of({"errcode": "M_TOO_LARGE"}, 413)
+        return Answer.of({"content_uri": "mxc://relay.test/picture"})
+
+    with in_thread(answer) as server:
+        settings = settings_of(server.url).model_copy(update={"thumbnails": "image"})
+        async with opened(settings) as channel:
+            with pytest.raises(Permanent):
+                await channel.send(MESSAGE, "key", None, PICTURE)
+    assert not any(path.endswith(".image") for path in paths)
 
 
 # Edits, read by another user

@@ -7,14 +7,18 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.channels.matrix import content as module
-from relay.channels.matrix.content import Image, render
-from relay.messages.message import Content, Mention, Message
+from relay.channels.matrix.content import Image, image_content, render
+from relay.delivery.notices import NOTICES
+from relay.messages.message import Change, Content, Mention, Message
+from relay.penpot.catalogue import CATALOGUE
+from relay.preview import render_previews
 from tests.channels.builders import MESSAGE, opened
-from tests.channels.matrix.house import BOB, BODY, House
+from tests.channels.matrix.house import ADA, BOB, BODY, PICTURE, House
 from tests.channels.matrix.rooms import Room
-from tests.channels.texts import messages
+from tests.channels.texts import foreign, messages
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +63,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag != "br":
+        if tag not in ("br", "hr", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -122,7 +126,98 @@ async def test_a_mention_missing_in_the_text_gets_a_line(house: House) -> None:
 
 
 def test_a_wide_picture_is_shown_smaller() -> None:
-    content = render(Message("T", Content("x")), Image("mxc://a/b", 2000, 1000))
+    image = Image("mxc://a/b", replace(PICTURE, width=2000, height=1000))
+    content = render(Message("T", Content("x")), image)
 
     assert 'width="400" height="200"' in content["formatted_body"]
     assert content["body"] == "T\n\nx"
+
+
+# https://spec.matrix.org/v1.16/client-server-api/#mroommessage-msgtypes: what clients must not
+# remove. Of src and href also the schemes.
+PLAIN_TAGS = {
+    *("del", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "p", "ul", "sup", "sub", "li", "b"),
+    *("i", "u", "strong", "em", "s", "hr", "br", "table", "thead", "tbody", "tr", "th", "td"),
+    *("caption", "pre", "details", "summary"),
+}
+SPECIFIED = {tag: set[str]() for tag in PLAIN_TAGS} | {
+    "span": {"data-mx-bg-color", "data-mx-color", "data-mx-spoiler", "data-mx-maths"},
+    "a": {"target", "href"},
+    "img": {"width", "height", "alt", "title", "src"},
+    "ol": {"start"},
+    "code": {"class"},
+    "div": {"data-mx-maths"},
+}
+LINKS = ("https://", "http://", "ftp://", "mailto:", "magnet:")
+
+
+def assert_specified(html: str) -> None:
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    assert (tags.open, tags.other) == ([], [])
+    for tag, attributes in tags.elements:
+        assert attributes.keys() <= SPECIFIED[tag], tag
+        assert (attributes.get("href") or "https://").startswith(LINKS)
+        assert (attributes.get("src") or "mxc://").startswith("mxc://")
+
+
+IMAGE = Image("mxc://relay.test/a", PICTURE)
+
+
+MARKUP = [
+    *("# h", "###### h", "> quote\n> > more", "- a\n  - b\n- c", "7. x\n8. y", "---", "a\\\nb"),
+    *("```html\ncode\n```", "**b** *i* ~~s~~ `c`", "![alt](https://a.example)", "<b>x</b>"),
+    *("[link](https://a.example/?x=1&y=2 'title')", "| a |\n|---|\n| b |"),
+    f"[x](<penpot-profile:{ADA}>)",
+]
+
+
+@given(st.lists(st.sampled_from(MARKUP) | foreign).map("\n\n".join))
+def test_all_markup_is_in_the_specification(body: str) -> None:
+    mentions = (Mention(ADA, "Ada", addresses={"matrix": "@ada:relay.test"}),)
+    message = Message("T", Content(body, body), mentions=mentions, file=body)
+    assert_specified(render(message, IMAGE)["formatted_body"])
+
+
+@pytest.mark.parametrize("name", [*CATALOGUE, *NOTICES])
+def test_every_kind_of_message(name: str) -> None:
+    """What it says to a room: the allowed elements, one address in the plain text, and a
+    notification for what people say and for alerts."""
+    line, *edited = map(json.loads, render_previews(None, name, "matrix", None, None))
+    is_said = name in NOTICES or name in SAID
+    assert line["msgtype"] == ("m.text" if is_said else "m.notice")
+    assert [content["msgtype"] for content in edited] == ["m.text"] * len(edited)
+    for content in (line, *edited):
+        assert_specified(content["formatted_body"])
+        first, *others = content["body"].splitlines()
+        assert "://" not in first
+        assert "://" not in "\n".join(others[:-1])
+
+
+SAID = {"create-comment-thread", "create-comment", "update-comment"}
+
+
+def test_what_pings_or_edits_notifies() -> None:
+    message = Message("T", Content("x"), activity=True)
+    ada = Mention(ADA, "Ada", addresses={"matrix": "@ada:relay.test"})
+    assert render(message)["msgtype"] == "m.notice"
+    assert render(replace(message, mentions=(Mention(BOB, "Bob"),)))["msgtype"] == "m.notice"
+    assert render(replace(message, mentions=(ada,)))["msgtype"] == "m.text"
+    assert render(replace(message, to=ada))["msgtype"] == "m.text"
+    assert render(replace(message, change=Change()))["msgtype"] == "m.text"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Landing page", "Landing page.png"),
+        ("", "Thumbnail.png"),
+        ("../..", "_.png"),
+        ('a/b\\c:d*"<>|\ne', "a_b_c_d_ e.png"),
+        ("\u202egnp.exe", "gnp.exe.png"),
+        ("x" * 300, "x" * 200 + ".png"),
+    ],
+)
+def test_an_image_has_a_safe_file_name(name: str, expected: str) -> None:
+    assert image_content(IMAGE, name)["body"] == expected

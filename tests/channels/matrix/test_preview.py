@@ -9,6 +9,7 @@ from relay.channels import render_preview
 from relay.channels.matrix.preview import sanitized
 from relay.messages.escape import clean
 from relay.messages.message import Mention, Message
+from tests.channels import builders
 from tests.channels.matrix.house import MESSAGE
 from tests.channels.reader import Reader
 from tests.channels.texts import HOSTILE, foreign, messages
@@ -87,3 +88,15 @@ def test_too_long_html_is_replaced_with_a_note() -> None:
     )
     assert "Landing page" in preview.html
     assert "too long" in preview.note
+
+
+@pytest.mark.parametrize("activity", [True, False])
+def test_an_image_is_shown_once(activity: bool) -> None:
+    message = replace(MESSAGE, picture="media", file="Page", activity=activity)
+    settings = builders.matrix("https://m.example.org")
+    for thumbnails in (True, "image"):
+        shown = settings.model_copy(update={"thumbnails": thumbnails})
+        html = render_preview("matrix", message, None, shown).html
+        assert html.count('class="preview-image"') == 1
+        is_below = html.rindex('class="preview-image"') > html.rindex("</sub>")
+        assert is_below == (thumbnails == "image" and not activity)

@@ -45,6 +45,29 @@ CASES = {
         )
         for value in ("@bot:example.org", "htps://m.example.org", "a b", "a:99999", "a:0", "")
     },
+    "thumbnails": (
+        MATRIX + 'room = "#a:b"\nthumbnails = "img"',
+        ['teams.acme.channels.a.thumbnails = "img": must be true, false or "image"'],
+    ),
+    "thumbnails as a number": (
+        MATRIX + 'room = "#a:b"\nthumbnails = 1',
+        ['teams.acme.channels.a.thumbnails = 1: must be true, false or "image"'],
+    ),
+    "images that notify": (
+        MATRIX + 'room = "#a:b"\nthumbnails = "image"\nmsgtype = "notice"',
+        [
+            'teams.acme.channels.a.thumbnails = "image": does not work with msgtype = "notice": an '
+            "image of its own notifies",
+            'teams.acme.channels.a.thumbnails = "image": needs penpot.access_token, to get the '
+            "pictures from Penpot",
+        ],
+    ),
+    "msgtype": (
+        MATRIX + 'room = "#a:b"\nmsgtype = "m.text"',
+        [
+            'teams.acme.channels.a.msgtype = "m.text": must be "auto", "text" or "notice"',
+        ],
+    ),
     "matrix room": (
         MATRIX + 'room = "design"',
         [
@@ -74,3 +97,23 @@ def test_a_homeserver_is_an_address_or_a_name(value: str, expected: str) -> None
         type="matrix", name="a", homeserver=value, access_token=Secret("t"), room="#a:b"
     )
     assert settings.homeserver == expected
+
+
+@pytest.mark.parametrize(
+    ("msgtype", "advice"),
+    [
+        ("auto", ""),
+        ("text", ""),
+        ("notice", 'msgtype = "notice": clients notify nobody, not even the people mentioned'),
+    ],
+)
+def test_the_check_says_that_notices_notify_nobody(msgtype: str, advice: str) -> None:
+    settings = MatrixSettings(
+        type="matrix",
+        name="a",
+        homeserver="b",
+        access_token=Secret("t"),
+        room="#a:b",
+        msgtype=msgtype,  # type: ignore[arg-type]
+    )
+    assert settings.advice == advice
