@@ -257,8 +257,8 @@ class ChannelSettings(SettingsModel):
         """Where the messages go, one text for each place; empty for direct messages."""
         return frozenset()
 
-    # What a type can do follows from its keys: some types have no ``threads``, ``direct`` or
-    # ``thumbnails``.
+    # What a type can do follows from its keys: some types have no ``threads``, ``direct``,
+    # ``thumbnails`` or ``author_as_sender``.
 
     @property
     def in_threads(self) -> bool:
@@ -274,6 +274,11 @@ class ChannelSettings(SettingsModel):
     def has_thumbnails(self) -> bool:
         """Whether messages show a thumbnail of the file or board."""
         return bool(getattr(self, "thumbnails", False))
+
+    @property
+    def shows_author(self) -> bool:
+        """Whether a comment's author is shown as the sender of its message."""
+        return bool(getattr(self, "author_as_sender", False))
 
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:

@@ -9,7 +9,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -43,7 +42,6 @@ from relay.penpot.facts import (
     Fact,
     LookupCall,
     changed_facts,
-    closest_created,
     created_object_call,
     enrich,
     facts_from_answer,
@@ -51,6 +49,7 @@ from relay.penpot.facts import (
     lookup_plan,
     own_part,
     recently_modified,
+    with_current,
 )
 from relay.store.base import Store
 from relay.store.records import FactKey, StoreUnavailable
@@ -258,14 +257,22 @@ class Lookups:
             is_done = await self._teams.read(self._searching_penpot)
 
     async def fill(
-        self, event: Event, team: str, team_id: str, received_at: float, asks: Callable[[], None]
+        self,
+        event: Event,
+        team: str,
+        team_id: str,
+        received_at: float,
+        asks: Callable[[], None],
+        *,
+        needs_member: bool = False,
     ) -> Event:
         """Add all facts that an event needs to the cache. Returns the event with what is true of
         this moment only: the id of the object that it created, whether its thread is resolved.
 
         ``team`` is the team's key in the config, ``team_id`` its verified id in Penpot. If the
         event names a file or project of another team, no other call is made for it. ``asks`` is
-        called before the first call. Raises ``StoreUnavailable``.
+        called before the first call. With ``needs_member`` a comment's author is looked up in the
+        team's list of members although the event names them. Raises ``StoreUnavailable``.
         """
         if self.is_paused:
             return event
@@ -277,8 +284,8 @@ class Lookups:
             async with asyncio.timeout(LOOKUP_TIMEOUT):
                 for _ in range(_MAX_ROUNDS):
                     enriched = await self._cache.enriched(event, team, "", team_id)
-                    event = _with_current(event, enriched, answers, at)
-                    calls = await self._plan(enriched, team) - done
+                    event = with_current(event, enriched, answers, at)
+                    calls = await self._plan(enriched, team, needs_member) - done
                     if not calls:
                         await self._refresh_names(team, team_id)
                         break
@@ -309,9 +316,10 @@ class Lookups:
             elif time.time() - stored.at > NAMES_TTL:
                 self._start(team, team_id, call)
 
-    async def _plan(self, enriched: Event, team: str) -> set[LookupCall]:
+    async def _plan(self, enriched: Event, team: str, needs_member: bool) -> set[LookupCall]:
         people = [("person", person.id) for person in enriched.comment.mentions]
         nameless = bool(enriched.actor.id and not enriched.actor.name)
+        nameless |= needs_member and bool(enriched.comment.author.id and not enriched.member)
         nameless = nameless or not await self._cache.has_names(team, people)
         projects = self._projects.get((team, enriched.team.id))
         plan = lookup_plan(enriched, nameless, projects)
@@ -364,7 +372,7 @@ class Lookups:
         """Add what this event needs of answers with more than ``_MAX_FACTS`` facts."""
         needed = {enriched.file.id, enriched.library.id, enriched.previous.id, enriched.actor.id}
         needed |= {file.id for file in enriched.files}
-        needed |= {person.id for person in enriched.comment.mentions}
+        needed |= {person.id for person in (enriched.comment.author, *enriched.comment.mentions)}
         for answer in answers.values():
             if isinstance(answer, tuple) and len(answer) > _MAX_FACTS // 2:
                 facts = facts_from_answer(answer)
@@ -428,18 +436,3 @@ def _log_bug(key: object, error: BaseException) -> None:
 
 def _asked_key(team: str, call: LookupCall) -> str:
     return "/".join(("asked", call.method, team, *call.ids))
-
-
-def _with_current(
-    event: Event, enriched: Event, answers: Mapping[LookupCall, Any], at: datetime
-) -> Event:
-    """The event with what is true of this moment and must not be cached."""
-    for answer in answers.values():
-        if isinstance(answer, Event) and event.thread.resolved is None:
-            event = replace(event, thread=replace(event.thread, resolved=answer.thread.resolved))
-    call = created_object_call(enriched)
-    if call is None or not answers.get(call):
-        return event
-    kind = "project" if call.method == PROJECTS else "file"
-    id_ = closest_created(answers[call], getattr(enriched, kind).name, at)
-    return replace(event, **{kind: replace(getattr(event, kind), id=id_)}) if id_ else event

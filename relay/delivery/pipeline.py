@@ -200,7 +200,14 @@ class EventPreparer:
         if not team_id or event.team.id not in ("", team_id):
             return event  # Penpot sends an event only to the webhooks of the team that it names
         deadline = time.monotonic() + LOOKUP_TIMEOUT
-        event = await self._lookups.fill(event, source.team, team_id, stored.received_at, begun)
+        event = await self._lookups.fill(
+            event,
+            source.team,
+            team_id,
+            stored.received_at,
+            begun,
+            needs_member=any(channel.shows_author for channel in channels),
+        )
         with_picture = any(channel.has_thumbnails for channel in channels)
         if self._thumbnails is None or not with_picture or self._lookups.is_paused:
             return event

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel
 from relay.messages.lint import Problem, Variables
-from relay.messages.message import Change, Mention, Message
+from relay.messages.message import Author, Change, Mention, Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
@@ -45,6 +45,7 @@ class MessageOptions(NamedTuple):
     emoji: bool = True
     several_teams: bool = False  # whether another team of the config posts to the same place
     direct: bool = False  # whether the message is for a person whom the event mentions
+    as_sender: bool = False  # whether the channel shows the actor as the message's sender
 
     @classmethod
     def of(cls, channel: AnyChannel, *, several_teams: bool = False) -> "MessageOptions":
@@ -60,6 +61,7 @@ class MessageOptions(NamedTuple):
         """The variables of the templates of ``event``, which is enriched and linked."""
         visible = event if self.share_emails else event.without_emails()
         return visible.variables() | {
+            "as_sender": self.as_sender,
             "direct": self.direct,
             "emoji": event.emoji if self.emoji else "",
             "several_teams": self.several_teams,
@@ -101,6 +103,7 @@ class _Variant(NamedTuple):
     kind: str
     in_thread: bool
     options: MessageOptions
+    by_author: bool  # whether there is also a form for the comment's author as the sender
 
 
 class EventRenderer:
@@ -163,7 +166,9 @@ class EventRenderer:
             and self._event.name != "create-comment-thread"
         )
         options = MessageOptions.of(channel, several_teams=channel.name in self._shared)
-        return _Variant(channel.type, in_thread, options)
+        by_author = channel.shows_author and self._event.name in _COMMENT_EVENTS
+        by_author = by_author and bool(self._event.member)
+        return _Variant(channel.type, in_thread, options, by_author)
 
     def _shown_ids(self) -> tuple[str, str]:
         """The thread and the comment that the message shows, so that an edit finds it."""
@@ -175,6 +180,15 @@ class EventRenderer:
         return "", ""
 
     async def _render_variant(self, variant: _Variant) -> Message:
+        message = await self._render_places(variant)
+        if variant.by_author:
+            options = variant.options._replace(as_sender=True, in_digests=False)
+            own = await self._render_places(variant._replace(options=options))
+            message = replace(message, author=_author(self._event, own))
+        return message
+
+    async def _render_places(self, variant: _Variant) -> Message:
+        """With the form of the message in its thread."""
         message = await self._render(self._event, variant)
         if variant.in_thread:
             in_thread = replace(self._event, thread=replace(self._event.thread, begun=True))
@@ -192,6 +206,15 @@ class EventRenderer:
         return result.message
 
 
+def _author(event: Event, own: Message | None = None) -> Author | None:
+    """The comment's author as a message's sender; ``own`` is the message without their name."""
+    if not event.member:
+        return None
+    contents = (own.full, own.reply) if own else ()
+    return Author(event.member.name, event.member.email, *contents)
+
+
+_COMMENT_EVENTS = frozenset({"create-comment-thread", "create-comment"})
 _STATE_EVENTS = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
 
 
@@ -237,6 +260,10 @@ class ChangeRenderer:
         fallback = None if is_state else message
         if updates_message(event):
             message = await self._edits[channel.type].compose(channel)
+        elif channel.shows_author and event.name == "delete-comment":
+            # The placeholder stays the author's, who alone can delete it. A whole thread has
+            # messages of several authors.
+            message = replace(message, author=_author(event))
         change = Change(
             comment="" if comment.is_first else comment.id,
             removes=not updates_message(event),

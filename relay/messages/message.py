@@ -46,6 +46,18 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Author:
+    """A comment's author as Penpot's list of the team's members has them, for a channel that shows
+    them as the sender of the comment's message."""
+
+    name: str
+    email: str = ""  # the address in Penpot; empty if unknown
+    full: Content | None = None
+    """The message without its author's name; None where the same as ``Message.full``."""
+    reply: Content | None = None  # as ``Message.reply``, without the name
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Marks a message as a new version of one that was sent before."""
 
@@ -97,6 +109,7 @@ class Message:
     change: Change | None = None  # None for a message that replaces no other
     activity: bool = False
     """Whether it reports work, such as in files: no comment's words, and nothing to act on."""
+    author: Author | None = None  # None where the channel itself is shown as the sender
 
     def __post_init__(self) -> None:
         for name in ("notice", "subject"):
@@ -116,6 +129,12 @@ class Message:
     def in_thread(self) -> "Message":
         """The message as a reply to the first one of its thread, which has the picture."""
         return replace(self, is_reply=True, picture="")
+
+    def by_author(self) -> "Message":
+        """The message as its author's: without their name, which the channel shows as sender."""
+        if self.author is None or self.author.full is None:
+            return self
+        return replace(self, full=self.author.full, reply=self.author.reply)
 
     def dumps(self) -> str:
         """JSON for the store."""

@@ -122,6 +122,9 @@ class Event:
     page: Subject = field(default_factory=Subject)
     thread: Thread = field(default_factory=Thread)
     comment: Comment = field(default_factory=Comment)
+    member: Person = field(default_factory=Person)
+    """The comment's author as the team's list of members has them; never from a body, and no
+    variable of templates."""
     library: Subject = field(default_factory=Subject)
     font: Font = field(default_factory=Font)
     previous: Subject = field(default_factory=Subject)

@@ -17,6 +17,8 @@ from relay.penpot.events import Event, File, Person, Subject, Thread
 from relay.penpot.records import FileRecord, ProjectRecord
 
 MAIL_REFERENCE = "email"  # of a person's fact
+# Of a person's fact, and only from the team's list of members: a body can't change them.
+MEMBER_NAME, MEMBER_MAIL = "member", "member_email"
 
 Key = tuple[str, str]  # kind and id of a fact
 S = TypeVar("S", bound=Subject)
@@ -33,9 +35,10 @@ _FLAG_TEXT: Mapping[bool | None, str] = {True: "yes", False: "no", None: ""}
 class Fact:
     """What is known about one object; unknown fields are empty.
 
-    Kinds, with their ``refs``: person (email), file (project, at: time of the event that gave name
-    and project), project (team), page (file), thread (file, page, number, first, board, resolved,
-    edited), team, font, template (its id is a word), and own-team (team; its id is empty).
+    Kinds, with their ``refs``: person (email, member, member_email), file (project, at: time of the
+    event that gave name and project), project (team), page (file), thread (file, page, number,
+    first, board, resolved, edited), team, font, template (its id is a word), and own-team (team;
+    its id is empty).
     """
 
     kind: str
@@ -167,6 +170,7 @@ def enrich(
         file=file,
         files=tuple(facts.named("file", each) for each in event.files),
         page=page,
+        member=facts.member(comment.author.id),
         thread=_with_known(event.thread, thread),
         comment=replace(
             comment,
@@ -206,6 +210,12 @@ class _FactLookup:
             return person
         fact = self.get("person", person.id)
         return replace(person, name=fact.name, email=person.email or fact.ref(MAIL_REFERENCE))
+
+    def member(self, id: str) -> Person:  # noqa: A002
+        """The person as the team's list of members has them; without a name if it does not."""
+        fact = self.get("person", id)
+        name = fact.ref(MEMBER_NAME)
+        return Person(id, name, email=fact.ref(MEMBER_MAIL)) if name else Person()
 
 
 def _place(event: Event, thread: Fact, facts: _FactLookup) -> tuple[Subject, File, Subject]:
@@ -345,6 +355,21 @@ def closest_created(records: Iterable[FileRecord | ProjectRecord], name: str, at
     return min(distances, key=distances.__getitem__, default="")
 
 
+def with_current(
+    event: Event, enriched: Event, answers: Mapping[LookupCall, Any], at: datetime
+) -> Event:
+    """The event with what is true of this moment and must not be cached."""
+    for answer in answers.values():
+        if isinstance(answer, Event) and event.thread.resolved is None:
+            event = replace(event, thread=replace(event.thread, resolved=answer.thread.resolved))
+    call = created_object_call(enriched)
+    if call is None or not answers.get(call):
+        return event
+    kind = "project" if call.method == PROJECTS else "file"
+    id_ = closest_created(answers[call], getattr(enriched, kind).name, at)
+    return replace(event, **{kind: replace(getattr(event, kind), id=id_)}) if id_ else event
+
+
 def recently_modified(projects: Iterable[ProjectRecord]) -> tuple[str, ...]:
     """Ids of the ``MAX_PROJECTS`` projects modified last, without deleted ones."""
     existing = (project for project in projects if not project.is_deleted)
@@ -379,7 +404,8 @@ def _facts(record: Any) -> Iterator[Fact]:
                 replace(record, thread=replace(record.thread, resolved=None))
             )
         case Person():
-            yield Fact.of("person", record.id, record.name, email=record.email)
+            refs = {MEMBER_NAME: record.name, MEMBER_MAIL: record.email}
+            yield Fact.of("person", record.id, record.name, email=record.email, **refs)
         case ProjectRecord():
             yield Fact.of("project", record.id, record.name, team=record.team_id)
         case FileRecord():

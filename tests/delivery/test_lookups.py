@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -69,9 +70,16 @@ class House:
         self.metrics = Metrics()
         self.count = 0
 
-    def start(self, *, token: str = TOKEN, team_id: str = ACME, events: str = "*") -> None:
-        channel = {"name": "all", "type": "stdout", "events": [events]}
-        team = {"secret": SECRET, "channels": [channel]} | ({"team_id": team_id} if team_id else {})
+    def start(
+        self,
+        *,
+        token: str = TOKEN,
+        team_id: str = ACME,
+        events: str = "*",
+        channel: Mapping[str, Any] = MappingProxyType({"type": "stdout"}),
+    ) -> None:
+        channels = [{"name": "all", "events": [events], **channel}]
+        team = {"secret": SECRET, "channels": channels} | ({"team_id": team_id} if team_id else {})
         config = Config.model_validate(
             {"penpot": {"url": "http://p.example"}, "teams": {"acme": team}}
         )
@@ -268,6 +276,48 @@ async def test_no_person_of_another_team_is_shown(house: House) -> None:
     text = await house.render(font)
     assert await house.store.facts("acme", [("person", font["profileId"])]) == {}
     assert text.startswith("Someone")
+
+
+# The author as the sender
+
+
+AS_SENDER = {"type": "slack", "token": "t", "channel": "#a", "author_as_sender": True}
+BY_ADA = "create-comment-thread/plain"
+
+
+async def test_a_comments_author_is_looked_up_for_a_channel_that_shows_them(house: House) -> None:
+    house.start(channel=AS_SENDER)
+    forged = {"ownerFullname": "Zoë Müller-O'Neill", "ownerEmail": "zoe@example.com"}
+    for _ in range(3):
+        await house.put(body(BY_ADA, **forged))
+    authors = [message.author for message in await house.messages()]
+
+    named = [(author.name, author.email) for author in authors if author]
+    assert named == [("Ada Lovelace", "ada@example.com")] * 3
+    assert house.penpot.count("get-team-members") == 1
+
+
+async def test_a_channel_without_authors_costs_no_call(house: House) -> None:
+    house.start(channel=AS_SENDER | {"author_as_sender": False})
+    await house.put(body(BY_ADA))
+    (message,) = await house.messages()
+    assert message.author is None
+    assert house.penpot.count("get-team-members") == 0
+
+
+@pytest.mark.parametrize("case", ["a stranger", "no answer", "another team"])
+async def test_an_author_whom_the_list_of_members_lacks_is_no_sender(
+    house: House, case: str
+) -> None:
+    if case == "no answer":
+        house.penpot.faults["get-team-members"] = Fault(status=500)
+    house.start(channel=AS_SENDER, team_id=RND if case == "another team" else ACME)
+    stranger = {"ownerId": STRANGER, "ownerFullname": "Ada Lovelace"}
+    await house.put(body(BY_ADA, **stranger if case == "a stranger" else {}))
+    (message,) = await house.messages()
+
+    assert message.author is None
+    assert "Ada Lovelace" in message.title
 
 
 async def test_an_event_that_names_another_team_is_not_looked_up(house: House) -> None:

@@ -57,7 +57,14 @@ class SlowLookups:
         return TEAM_ID
 
     async def fill(
-        self, event: Event, _team: str, _team_id: str, _at: float, asks: Callable[[], None]
+        self,
+        event: Event,
+        _team: str,
+        _team_id: str,
+        _at: float,
+        asks: Callable[[], None],
+        *,
+        needs_member: bool,
     ) -> Event:
         self.asked.append(event.name)
         asks()

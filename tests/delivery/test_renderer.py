@@ -20,7 +20,7 @@ from relay.delivery.renderer import (
     mentions_to_ping,
 )
 from relay.messages import sandbox as cell
-from relay.messages.message import Change, Mention, Message
+from relay.messages.message import Author, Change, Mention, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
 from relay.penpot.events import Person as Profile
@@ -485,3 +485,68 @@ async def test_a_change_survives_the_store() -> None:
     assert Message.loads(message.dumps()) == message
     newer = message.dumps().replace('"change":{', '"change":{"smell":"roses",')
     assert Message.loads(newer) == message
+
+
+AS_SENDER = SLACK | {"author_as_sender": True}
+PLACE = "{% if as_sender %}PLACE{% else %}WHO{% endif %} {{ thread.begun }}"
+
+
+def by_member(name: str) -> Event:
+    member = Profile(GRACE, "Grace Hopper", email="grace@example.com")
+    return replace(example(name), member=member)
+
+
+async def rendered_with(folder: Path, event: Event, **settings: Any) -> list[Message]:
+    """With templates that print whether the channel shows the author."""
+    for name in ("create-comment", "create-comment-thread", "delete-comment"):
+        (folder / f"{name}.md.j2").write_text(PLACE)
+    kind = ChangeRenderer if is_synthetic(event) else EventRenderer
+    renderer = kind(Templates(folder), event, "acme", (), "")
+    return [Message.loads(row.message) for row in await renderer.messages(channel(**settings))]
+
+
+async def test_a_comment_has_a_second_form_for_its_author_as_sender(tmp_path: Path) -> None:
+    (message,) = await rendered_with(tmp_path, by_member("create-comment"), **AS_SENDER)
+
+    author = message.author
+    assert isinstance(author, Author)
+    assert (author.name, author.email) == ("Grace Hopper", "grace@example.com")
+    assert message.content.body == "WHO no"
+    assert message.in_thread().content.body == "WHO yes"
+    assert message.by_author().content.body == "PLACE no"
+    assert message.in_thread().by_author().content.body == "PLACE yes"
+
+
+@pytest.mark.parametrize(
+    ("event", "settings"),
+    [
+        (example("create-comment"), AS_SENDER),  # the list of members does not have them
+        (by_member("create-comment"), SLACK),
+        (by_member("create-comment"), MATRIX),
+        (by_member("create-file"), AS_SENDER),
+        (by_member("update-comment"), AS_SENDER | {"edits": "messages"}),
+    ],
+)
+async def test_other_messages_are_the_channels_own(
+    tmp_path: Path, event: Event, settings: dict[str, Any]
+) -> None:
+    for message in await rendered_with(tmp_path, event, **settings):
+        assert message.author is None
+        assert message.by_author() is message
+
+
+@pytest.mark.parametrize("name", ["update-comment", "resolve-comment-thread", "delete-comment"])
+async def test_an_edit_has_the_author_of_the_edited_message(tmp_path: Path, name: str) -> None:
+    *lines, edit = await rendered_with(tmp_path, by_member(name), **AS_SENDER)
+
+    assert edit.author is not None
+    assert edit.author.name == "Grace Hopper"
+    assert edit.by_author().content.body == ("WHO no" if name == "delete-comment" else "PLACE no")
+    assert edit.change is not None
+    fallbacks = [edit.change.fallback] if edit.change.fallback else []
+    assert all(message.author is None for message in (*lines, *fallbacks))
+
+
+async def test_a_deleted_thread_of_several_authors_has_none(tmp_path: Path) -> None:
+    (edit,) = await rendered_with(tmp_path, by_member("delete-comment-thread"), **AS_SENDER)
+    assert edit.author is None

@@ -326,6 +326,22 @@ def test_of_an_answer_only_what_belongs_to_the_team_is_used() -> None:
     assert own_part(call, None, TEAM) is None
 
 
+def test_only_the_list_of_members_says_who_is_one() -> None:
+    memory = Memory(THREAD_CREATED)
+    assert memory.tell(THREAD_CREATED).member == Person()
+
+    for fact in facts_from_answer((Person(ADA, "Ada L.", email="ada@acme.example"),)):
+        memory.facts[fact.key] = Fact.merged(memory.facts[fact.key], fact)
+    memory.add(THREAD_CREATED)  # a later body does not change it
+
+    event = memory.tell(THREAD_CREATED)
+    assert event.member == Person(ADA, "Ada L.", email="ada@acme.example")
+    assert event.comment.author == Person(ADA, "Ada Lovelace", email="ada@example.com")
+    assert "member" not in event.variables()
+    assert memory.tell(_event("create-comment", BOB, content="ok")).member == Person()
+    assert memory.tell(FILE_UPDATED).member == Person()
+
+
 def test_a_thread_of_another_team_or_file_is_not_used() -> None:
     call = LookupCall(THREAD, (FILE, OF_THREAD))
     own = replace(THREAD_CREATED, team=Subject(TEAM))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 
+from tests.penpot import own
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
 from tests.penpot.standin import StandIn
@@ -97,6 +98,50 @@ def test_a_comment_thread_in_each_channel(
     assert has_picture(mails[0])
     assert log.count("nobody is mentioned") == 2
     assert PENPOT_TOKEN not in service.log.read_text()
+
+
+FACE = "https://avatars.slack-edge.com/2026-01-30/4703448917447_873b33c8a4d1_72.jpg"
+
+
+def test_comments_of_the_teams_members_are_their_own_in_slack(
+    tmp_path: Path, slack_server: RunningSlack
+) -> None:
+    slack = slack_server.slack
+    slack.user = {"profile": {"image_72": FACE}}
+    with StandIn() as penpot:
+        service = Service(
+            tmp_path,
+            f'team_id = "{penpot.world.by_name("teams", "acme")}"\n'
+            + slack_channel(slack_server.api_url, author_as_sender=True, pace=6000),
+            penpot=f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"',
+        )
+        service.start()
+        try:
+            stranger = own.REPLY.replace(own.ZOE.encode(), b"11111111-2222-4333-8444-555555555555")
+            stranger = stranger.replace(b"c0000003-", b"c0000004-")  # another comment
+            for body in (own.THREAD, own.REPLY, stranger):
+                assert service.post(body) == 204
+            wait_until(lambda: len(slack.messages) == 3, 20)
+            posted = [sender_of(message) for message in slack.messages]
+            for body in (
+                own.thread("resolve-comment-thread", isResolved=True),
+                own.reply("delete-comment"),
+            ):
+                assert service.post(body) == 204
+            wait_until(lambda: slack.calls.count("chat.update") == 2, 20)
+        finally:
+            service.stop()
+
+    ada = ("Ada Lovelace · Penpot", FACE)
+    zoe = ("Zoë Müller-O'Neill · Penpot", None)  # Slack does not know her address
+    assert posted == [ada, zoe, (None, None)]
+    shown = list(slack.shown.values())
+    assert [sender_of(message) for message in shown] == [*posted, (None, None)]
+    assert "deleted" in rich_words(shown[1]["blocks"])
+
+
+def sender_of(message: dict[str, str]) -> tuple[str | None, str | None]:
+    return message.get("username"), message.get("icon_url")
 
 
 def has_picture(mail: EmailMessage) -> bool:

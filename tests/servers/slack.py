@@ -39,6 +39,7 @@ SCOPES = frozenset(
         "users:read",
         "users:read.email",
         "files:write",
+        "chat:write.customize",
     }
 )
 
@@ -62,9 +63,12 @@ _ARGUMENTS = frozenset(
         "icon_emoji",
     ]
 )
+# The last two are not documented; an edit without them loses those of the message:
+# https://github.com/slackapi/node-slack-sdk/issues/944
 _UPDATE_ARGUMENTS = frozenset(
     ["channel", "ts", "text", "blocks", "attachments", "parse", "link_names", "metadata"]
-)
+).union(("username", "icon_url"))
+_SENDER = {"username", "icon_url", "icon_emoji"}
 _WEBHOOK_ARGUMENTS = _ARGUMENTS - {"channel", "metadata", "reply_broadcast", "username"}
 
 
@@ -117,6 +121,11 @@ class Slack:
     users: dict[str, str] = field(default_factory=lambda: {"ada@example.com": "U0ADA0000"})
     user: dict[str, Any] = field(default_factory=dict)
     """Further fields of a looked-up user."""
+    ignores_senders: frozenset[str] = frozenset()
+    """Methods that ignore a sender instead of an error or its use, such as ``chat.update``. Without
+    the scope chat.postMessage does so too (github.com/papercups-io/papercups/pull/522)."""
+    names_scopes: bool = True
+    """Whether answers have the header with the token's scopes."""
     slow_files: int = 0
     """The number of refused messages before an uploaded file can be shown."""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -204,7 +213,19 @@ class Slack:
             arguments = _json_object(request.body, "invalid_json")
         else:
             arguments = dict(parse_qsl(request.body.decode())) | dict(parse_qsl(request.query))
-        return methods[request.path](request, arguments)
+        answer = methods[request.path](request, arguments)
+        if self.names_scopes:
+            answer.headers["x-oauth-scopes"] = ",".join(sorted(self.scopes))
+        return answer
+
+    def _sender(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments without a sender that is ignored."""
+        if not _SENDER & arguments.keys():
+            return arguments
+        if method not in self.ignores_senders:
+            self._needs("chat:write.customize")
+            return arguments
+        return {name: value for name, value in arguments.items() if name not in _SENDER}
 
     def _needs(self, *scopes: str) -> None:
         if not self.scopes.intersection(scopes):
@@ -221,6 +242,7 @@ class Slack:
         self._check_files(arguments.get("blocks") or [])
         if "thread_ts" in arguments and arguments["thread_ts"] not in self.posted:
             raise Refused("thread_not_found")
+        arguments = self._sender("chat.postMessage", arguments)
         answer = self._take(request.body, webhook=False)
         self.shown[json.loads(answer.body)["ts"]] = arguments
         return answer
@@ -242,8 +264,12 @@ class Slack:
         before = self.shown[ts]
         if _is_rich(before) and arguments.get("blocks") and not _is_rich(arguments):
             raise Refused("block_mismatch")
-        self.shown[ts] = before | arguments
-        return Answer.of({"ok": True, "channel": room.id, "ts": ts, "text": arguments["text"]})
+        arguments = self._sender("chat.update", arguments)
+        kept = {name: value for name, value in before.items() if name not in _SENDER}
+        self.shown[ts] = kept | arguments
+        shown = {"text": arguments["text"], "username": arguments.get("username")}
+        message = {name: value for name, value in shown.items() if value}
+        return Answer.of({"ok": True, "channel": room.id, "ts": ts, **shown, "message": message})
 
     def _delete(self, _request: Request, arguments: dict[str, Any]) -> Answer:
         """https://docs.slack.dev/reference/methods/chat.delete"""
@@ -274,8 +300,7 @@ class Slack:
                 "team_id": "T0TEAM000",
                 "user_id": "U0RELAY00",
                 "bot_id": "B0RELAY00",
-            },
-            **{"x-oauth-scopes": ",".join(sorted(self.scopes))},
+            }
         )
 
     def _conversations_info(self, _request: Request, arguments: dict[str, Any]) -> Answer:

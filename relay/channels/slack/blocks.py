@@ -42,7 +42,7 @@ from relay.messages.document import (
 )
 from relay.messages.environments import OverrideFormat
 from relay.messages.escape import ENTITY_PATTERN, collapse, without_surrogates
-from relay.messages.message import Message
+from relay.messages.message import Author, Message
 
 Json: TypeAlias = dict[str, Any]
 
@@ -56,6 +56,7 @@ _MAX_TEXT_LENGTH = 3000
 _MAX_FOOTER_LENGTH = 300
 _MAX_TITLE_LENGTH = 300
 _MAX_NOTICE_LENGTH = 400
+_MAX_SENDER_LENGTH = 60  # so that what follows the name is never cut off
 _MAX_ALT_TEXT_LENGTH = 2000
 _MAX_BLOCK_COUNT = 50
 _MAX_JSON_LENGTH = 13_000
@@ -240,6 +241,11 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
         parts = web_address(address)
         is_plain = parts is not None and "@" not in parts.netloc
         yield match.start(), match.start() + end, address if is_plain else ""
+
+
+def sender_name(author: Author) -> str:
+    """A comment's author as the sender of its message."""
+    return f"{shorten(author.name, _MAX_SENDER_LENGTH)} · Penpot"
 
 
 def _notification(message: Message) -> str:

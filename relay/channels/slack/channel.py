@@ -22,6 +22,7 @@ from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.check import check
 from relay.channels.slack.client import SlackApi
 from relay.channels.slack.errors import REFUSED_CONTENT_ERRORS
+from relay.channels.slack.senders import SlackSenders, require_kept
 from relay.channels.slack.settings import SlackSettings
 from relay.channels.slack.users import SlackUsers
 from relay.messages.message import Mention, Message, Picture
@@ -59,6 +60,7 @@ class SlackChannel:
         self._api = SlackApi(settings)
         self._kv = kv
         self._users = SlackUsers(self._api, kv)
+        self._senders = SlackSenders(self._api, self._users, enabled=settings.shows_author)
         self._pictures = PictureUploads(
             "Slack", self._api.workspace, self._api.upload, kv, _PICTURE_TTL
         )
@@ -149,6 +151,20 @@ class SlackChannel:
         return str(conversation.get("id", "")) if isinstance(conversation, dict) else ""
 
     async def _write(self, message: Message, picture: Picture | None, post: _Post) -> Receipt:
+        """As the comment's author, if that is so configured and Slack accepts it, else as the
+        bot."""
+        if sender := await self._senders.arguments(message):
+            try:
+                return await self._write_forms(
+                    message.by_author(), picture, lambda body: post(sender | body)
+                )
+            except DeliveryError as error:
+                if not self._senders.refused(error):
+                    raise
+        return await self._write_forms(message, picture, post)
+
+    async def _write_forms(self, message: Message, picture: Picture | None, post: _Post) -> Receipt:
+        """The first form of the message that Slack accepts."""
         user_ids = await self._users.user_ids(message.mentions)
         if message.content.override:
             try:
@@ -259,5 +275,6 @@ class SlackChannel:
             "link_names": False,
             "blocks": [],
         } | body
-        await self._api.call("chat.update", json=body)
+        answer = await self._api.call("chat.update", json=body)
+        require_kept(str(body.get("username", "")), answer)
         return Receipt(receipt)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from relay.channels.base import DeliveryError, Finding, failed, noted, passed
 from relay.channels.slack.client import SlackApi
+from relay.channels.slack.senders import SENDER_SCOPE
 from relay.channels.slack.settings import SlackSettings
 
 _MAX_PAGE_COUNT = 100
@@ -18,11 +19,11 @@ async def check(api: SlackApi, settings: SlackSettings) -> AsyncIterator[Finding
         yield _webhook(api.secret, settings.other_host)
         return
     identity = await api.call("auth.test")
-    name, scopes = str(identity.get("user", "?")), set(str(identity["scopes"]).split(","))
+    name, scopes = str(identity.get("user", "?")), api.scopes
     yield passed(f'The token is that of @{name} in "{identity.get("team", "?")}".')
     if api.proxy:
         yield passed(f"Slack responds through {api.proxy}.")
-    if identity["scopes"]:
+    if scopes:
         for finding in _scopes(scopes, settings):
             yield finding
     if settings.is_direct:
@@ -59,6 +60,8 @@ def _scopes(scopes: Set[str], settings: SlackSettings) -> Iterator[Finding]:
         needed |= {"im:write": 'write to people (direct = "mentioned")'}
     if settings.thumbnails:
         needed |= {"files:write": "show pictures (thumbnails = true)"}
+    if settings.author_as_sender:
+        needed |= {SENDER_SCOPE: "show comments as their author's (author_as_sender = true)"}
     for scope, purpose in needed.items():
         if scope not in scopes:
             text = f"The Slack app lacks the scope {scope} to {purpose}: add it and reinstall"

@@ -1,6 +1,7 @@
 """Calls of Slack's Web API (by bot token), through Slack's SDK, and of incoming webhooks."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -66,6 +67,8 @@ class SlackApi:
         self._server = (settings.other_host or "Slack") + through
         self.workspace = short_hash(settings.api_url + self.secret)
         """A prefix for keys of values that belong to this token."""
+        self.scopes: frozenset[str] = frozenset()
+        """The token's, as of the last answer that named them; empty before."""
         self._tls = tls.context(settings.ca_file)
         self._client = AsyncWebClient(
             self.secret,
@@ -82,8 +85,7 @@ class SlackApi:
             await self._client.session.close()
 
     async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Call a method of Slack's Web API. The answer also has ``scopes``, those of the token, as
-        comma-separated text."""
+        """Call a method of Slack's Web API."""
         self._connect()
         try:
             response = await self._client.api_call(method, **arguments)
@@ -93,7 +95,8 @@ class SlackApi:
             raise self._other_error(error) from None
         if not isinstance(response.data, dict):
             raise error_from_status(response.status_code, self._server, key=self._key)
-        return response.data | {"scopes": response.headers.get("x-oauth-scopes", "")}
+        self._read_scopes(response.headers)
+        return response.data
 
     async def upload(self, picture: Picture) -> str:
         """Slack's id of the file. It is not shared with any channel: the message shows it.
@@ -168,8 +171,13 @@ class SlackApi:
             raise error_from_status(response.status, self._server, key=self._key)
         return response
 
+    def _read_scopes(self, headers: Mapping[str, str]) -> None:
+        scopes = headers.get("x-oauth-scopes", "").replace(" ", "")
+        self.scopes = frozenset(filter(None, scopes.split(","))) or self.scopes
+
     def _api_error(self, response: Any) -> DeliveryError:
         """``response`` is the SDK's, or aiohttp's where the answer is not JSON."""
+        self._read_scopes(response.headers)
         status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
         data = getattr(response, "data", None)
         data = data if isinstance(data, dict) else {}

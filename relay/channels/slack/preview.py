@@ -91,6 +91,10 @@ def _angle(inner: str, names: Mapping[str, str]) -> Markup:
 
 def preview(message: Message, thread: ReplyTo | None, settings: object) -> MessagePreview:
     """Everyone with a Slack id, or an e-mail address to find it by, is pinged."""
+    sender = "Penpot"
+    if message.author is not None and getattr(settings, "shows_author", False):
+        sender = slack_blocks.sender_name(message.author)
+        message = message.by_author()
     people = [who for who in message.mentions if who.address("slack") or who.email]
     pings = {who.id: who.address("slack") or who.id for who in people}
     names = {pings[who.id]: who.name or "someone" for who in people}
@@ -103,20 +107,20 @@ def preview(message: Message, thread: ReplyTo | None, settings: object) -> Messa
     if arguments is None:
         picture: dict[str, Any] | None = {} if message.picture and not note else None
         arguments = slack_blocks.render(message, pings, picture)
-    html = posted(draw(arguments, names), clock(message.at))
+    html = posted(draw(arguments, names), clock(message.at), sender)
     by_other = bool(getattr(settings, "other_host", ""))
     text = slack_blocks.full_text(message, slack_blocks.defused) if by_other else ""
     title = unescape(arguments["text"])
     return MessagePreview(html, title, text, notifies=True, note=note)
 
 
-def posted(blocks: Markup, time: str) -> Markup:
+def posted(blocks: Markup, time: str, sender: str = "Penpot") -> Markup:
     return Markup(
         '<article class="preview preview-slack">'
-        '<span class="preview-icon" aria-hidden="true">P</span>'
-        '<div class="preview-who"><b>Penpot</b> <span class="preview-app">APP</span> '
+        '<span class="preview-icon" aria-hidden="true">{}</span>'
+        '<div class="preview-who"><b>{}</b> <span class="preview-app">APP</span> '
         '<span class="preview-time">{}</span></div>{}</article>'
-    ).format(time, blocks)
+    ).format(sender[:1], sender, time, blocks)
 
 
 def draw(arguments: Mapping[str, Any], names: Mapping[str, str]) -> Markup:

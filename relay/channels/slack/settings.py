@@ -24,10 +24,12 @@ _NOT_BY_WEBHOOK = {
     "thumbnails": _ONE_CHANNEL,
     "broadcast": "needs a token: an incoming webhook has no threads",
     "channel": "needs a token: an incoming webhook has a fixed channel",
+    "author_as_sender": "needs a token: an incoming webhook has a fixed name and picture",
 }
 _NOT_DIRECT = {
     "channel": "does not work with direct: each person gets a direct message",
     "broadcast": "does not work with direct",
+    "author_as_sender": "does not work with direct: these messages say who mentions the person",
 }
 
 
@@ -78,6 +80,8 @@ class SlackSettings(ChatSettings):
     """Whether replies show in the channel too."""
     thumbnails: bool = False
     """Whether messages show the board or file; needs penpot.access_token."""
+    author_as_sender: bool = False
+    """Whether comments have their author's name and picture; needs chat:write.customize."""
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:

@@ -1,4 +1,5 @@
-"""Slack user ids of people in Penpot: from the config, else looked up by their mail address.
+"""Slack user ids of people in Penpot: from the config, else looked up by their mail address; and
+the pictures of those who are looked up.
 
 https://docs.slack.dev/reference/methods/users.lookupByEmail
 """
@@ -7,6 +8,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
 from relay.channels.base import DeliveryError, KeyValueStore, NoAddress, short_hash
 from relay.channels.slack.client import SlackApi
@@ -15,7 +18,12 @@ from relay.messages.message import Mention
 LOOKUP_TIMEOUT = 2.0  # seconds per message
 FOUND_TTL = 30 * 24 * 3600.0  # seconds
 NOT_FOUND_TTL = 24 * 3600.0  # seconds
+PICTURE_TTL = 7 * 24 * 3600.0  # seconds; older ones are used while Slack does not answer
 REFUSED_DELAY = 600.0  # seconds without lookups after Slack refused one
+_MAX_URL_LENGTH = 1000  # characters
+_PICTURE_HOST = ".slack-edge.com"
+"""End of the hosts of pictures that Slack stores. Other ones, such as Gravatar's, would
+report to another server whose comment is shown."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,23 +60,48 @@ class SlackUsers:
             raise NoAddress("no_address", text)
         return user
 
+    async def picture(self, email: str) -> str:
+        """The URL of a user's picture at Slack; empty if there is none, or none is known in time.
+        Never raises ``DeliveryError``."""
+        if not email:
+            return ""
+        key = self._picture_key(email)
+        picture = await self._kv.get(key, PICTURE_TTL)
+        if picture is None and not self._is_paused:
+            try:
+                async with asyncio.timeout(LOOKUP_TIMEOUT):
+                    await self._ask(email)
+            except TimeoutError:
+                _log.warning("Slack is slow to look up users: some messages have no picture")
+            except DeliveryError as error:
+                self._pause(error, "comments have the pictures known before")
+        return picture or await self._kv.get(key, FOUND_TTL) or ""
+
+    @property
+    def _is_paused(self) -> bool:
+        return not self._api.by_bot or time.monotonic() < self._paused_until
+
+    def _pause(self, error: DeliveryError, effect: str) -> None:
+        self._paused_until = time.monotonic() + max(error.retry_after or 0.0, REFUSED_DELAY)
+        hint = ""
+        if error.reason == "missing_scope":
+            hint = ": give the Slack app the scopes users:read.email and users:read"
+        _log.warning("%s (%s)%s", effect, error.reason, hint)
+
     async def _try_lookup(self, email: str) -> str:
-        is_paused = not self._api.by_bot or time.monotonic() < self._paused_until
         try:
-            return await (self._cached(email) if is_paused else self._lookup(email)) or ""
+            return await (self._cached(email) if self._is_paused else self._lookup(email)) or ""
         except DeliveryError as error:
-            self._paused_until = time.monotonic() + max(error.retry_after or 0.0, REFUSED_DELAY)
-            hint = ""
-            if error.reason == "missing_scope":
-                hint = ": give the Slack app the scopes users:read.email and users:read"
-            _log.warning("mentions notify only people in [people] (%s)%s", error.reason, hint)
+            self._pause(error, "mentions notify only people in [people]")
             return ""
 
     async def _lookup(self, email: str) -> str:
         """The user id, or empty for an address without a user."""
         cached = await self._cached(email)
-        if cached is not None:
-            return cached
+        return await self._ask(email) if cached is None else cached
+
+    async def _ask(self, email: str) -> str:
+        """As ``_lookup``, of Slack; what it answers is cached, also the picture."""
         try:
             answer = await self._api.call("users.lookupByEmail", params={"email": email})
         except DeliveryError as error:
@@ -77,8 +110,11 @@ class SlackUsers:
             answer = {}
         user = answer.get("user")
         user = user if isinstance(user, dict) else {}
-        found = "" if user.get("deleted") or user.get("is_bot") else str(user.get("id", ""))
+        if user.get("deleted") or user.get("is_bot"):
+            user = {}
+        found = str(user.get("id", ""))
         await self._kv.put(self._key(email), found)
+        await self._kv.put(self._picture_key(email), _picture_url(user.get("profile")))
         return found
 
     async def _cached(self, email: str) -> str | None:
@@ -87,3 +123,19 @@ class SlackUsers:
 
     def _key(self, email: str) -> str:
         return f"slack-user/{self._api.workspace}/{short_hash(email.lower())}"
+
+    def _picture_key(self, email: str) -> str:
+        return f"slack-picture-of/{self._api.workspace}/{short_hash(email.lower())}"
+
+
+def _picture_url(profile: Any) -> str:
+    """Of a user's profile, if Slack stores the picture."""
+    url = profile.get("image_72") if isinstance(profile, dict) else None
+    if not isinstance(url, str) or len(url) > _MAX_URL_LENGTH or not url.isascii():
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    is_slacks = parts.scheme == "https" and parts.netloc.endswith(_PICTURE_HOST)
+    return url if is_slacks and "@" not in parts.netloc else ""

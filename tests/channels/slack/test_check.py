@@ -104,5 +104,12 @@ async def test_check_names_the_scopes_of_the_settings(slack_server: RunningSlack
     assert "no The Slack app lacks the scope im:write to write to people" in text
     assert "can post to" not in text
 
+    text = await findings(bot(slack_server, author_as_sender=True))
+    assert (
+        "no The Slack app lacks the scope chat:write.customize to show comments as their author's "
+        "(author_as_sender = true): add it and reinstall the app." in text
+    )
+
     slack_server.slack.scopes = SCOPES
     assert "no " not in await findings(bot(slack_server, direct="mentioned", thumbnails=True))
+    assert "no " not in await findings(bot(slack_server, author_as_sender=True))

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.channels import render_preview
+from relay.channels.base import ReplyTo
 from relay.channels.slack.preview import draw, mrkdwn
 from relay.messages.escape import clean
-from relay.messages.message import Content, Mention, Message
+from relay.messages.message import Author, Content, Mention, Message
 from tests.channels.builders import MESSAGE, slack_bot, slack_hook
 from tests.channels.reader import Reader
 from tests.channels.texts import foreign, messages
@@ -101,6 +102,23 @@ def test_pinged_people_are_shown_as_mentions() -> None:
     assert '<span class="preview-mention">@Ada</span> look' in html
     assert '<span class="preview-mention">@Bob</span>' in html
     assert "Eve" not in html
+
+
+def test_a_comment_is_shown_as_its_authors_where_the_channel_does_so() -> None:
+    author = Author("Ada <i>", full=Content("Landing page"), reply=Content("Just the words"))
+    message = replace(MESSAGE, author=author)
+    bot = slack_bot("http://127.0.0.1:9/api")
+    shown = bot.model_copy(update={"author_as_sender": True})
+    thread = ReplyTo("", "", "")
+
+    first = Reader(render_preview("slack", message, None, shown).html).text
+    reply = Reader(render_preview("slack", message, thread, shown).html).text
+
+    assert first == "AAda <i> · Penpot APP 08:17Landing page"
+    assert reply == "AAda <i> · Penpot APP 08:17Just the words"
+    for other in (bot, None):
+        text = Reader(render_preview("slack", message, None, other).html).text
+        assert text.startswith("PPenpot APP 08:17Ada Lovelace commented on")
 
 
 def test_a_picture_is_a_labelled_box() -> None:

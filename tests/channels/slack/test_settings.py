@@ -9,18 +9,23 @@ from tests.config.files import SLACK, problems_of, write
 
 CASES = {
     "direct in a channel": (
-        SLACK + 'token = "t"\nchannel = "#a"\ndirect = "mentioned"\nbroadcast = true',
+        SLACK + 'token = "t"\nchannel = "#a"\ndirect = "mentioned"\nbroadcast = true'
+        "\nauthor_as_sender = true",
         [
             'teams.acme.channels.a.channel = "#a": does not work with direct: each '
             "person gets a direct message",
             "teams.acme.channels.a.broadcast = true: does not work with direct",
+            "teams.acme.channels.a.author_as_sender = true: does not work with direct: these "
+            "messages say who mentions the person",
         ],
     ),
     "direct by webhook": (
-        SLACK + 'webhook_url = "https://h/x"\ndirect = "mentioned"',
+        SLACK + 'webhook_url = "https://h/x"\ndirect = "mentioned"\nauthor_as_sender = true',
         [
             'teams.acme.channels.a.direct = "mentioned": needs a token: an incoming webhook '
-            "can only post to its channel"
+            "can only post to its channel",
+            "teams.acme.channels.a.author_as_sender = true: needs a token: an incoming webhook has "
+            "a fixed name and picture",
         ],
     ),
     "slack without credentials": (

@@ -1,0 +1,83 @@
+"""A comment's author as the sender of its message, instead of the bot.
+
+It needs the scope ``chat:write.customize``. Without it Slack answers ``missing_scope``, or ignores
+the name (github.com/papercups-io/papercups/pull/522), so that a message would name nobody. So Relay
+first asks for the scopes, which the head of each answer names.
+
+https://docs.slack.dev/reference/methods/chat.postMessage#authorship
+"""
+
+import logging
+import time
+from contextlib import suppress
+from typing import Any
+
+from relay.channels.base import DeliveryError
+from relay.channels.slack.blocks import sender_name
+from relay.channels.slack.client import SlackApi
+from relay.channels.slack.users import REFUSED_DELAY, SlackUsers
+from relay.messages.message import Message
+
+SENDER_SCOPE = "chat:write.customize"
+_MISSING_SCOPE, _DROPPED = "missing_scope", "sender_dropped"
+
+_log = logging.getLogger(__name__)
+
+
+class SlackSenders:
+    """Whom the messages of one channel show as their sender."""
+
+    def __init__(self, api: SlackApi, users: SlackUsers, *, enabled: bool) -> None:
+        self._api = api
+        self._users = users
+        self._enabled = enabled
+        self._has_asked = False
+        self._has_warned = False
+        self._paused_until = 0.0
+
+    async def arguments(self, message: Message) -> dict[str, str]:
+        """Arguments of chat.postMessage and chat.update; empty where the bot is the sender."""
+        author = message.author
+        if author is None or not self._enabled or time.monotonic() < self._paused_until:
+            return {}
+        if not await self._has_scope():
+            return {}
+        arguments = {"username": sender_name(author)}
+        if picture := await self._users.picture(author.email):
+            arguments["icon_url"] = picture
+        return arguments
+
+    async def _has_scope(self) -> bool:
+        if not self._api.scopes and not self._has_asked:
+            self._has_asked = True
+            with suppress(DeliveryError):
+                await self._api.call("auth.test")
+        has_scope = SENDER_SCOPE in self._api.scopes
+        if not has_scope:
+            self._warn()
+        return has_scope
+
+    def refused(self, error: DeliveryError) -> bool:
+        """Whether the bot has to send the message, as Slack accepts no other sender for it."""
+        if error.reason == _MISSING_SCOPE:
+            self._paused_until = time.monotonic() + REFUSED_DELAY
+            self._warn()
+        return error.reason in (_MISSING_SCOPE, _DROPPED)
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            text = "comments are not shown as their author's (author_as_sender): give the Slack "
+            _log.warning("%sapp the scope %s and reinstall it", text, SENDER_SCOPE)
+
+
+def require_kept(sender: str, answer: dict[str, Any]) -> None:
+    """Raise ``DeliveryError`` where an edit has lost its sender.
+
+    An edit without a name removes the one of the message
+    (github.com/slackapi/node-slack-sdk/issues/944), and the arguments that chat.update documents
+    have none, so that the answer has to show it.
+    """
+    message = answer.get("message")
+    if sender and not (isinstance(message, dict) and message.get("username")):
+        raise DeliveryError(_DROPPED, "Slack does not keep the author as the sender of an edit")
