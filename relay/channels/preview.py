@@ -13,15 +13,16 @@ from relay.messages.message import Message
 # A terminal executes control characters; a message needs only its line ends.
 _CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
+LINK_ATTRIBUTES = Markup('target="_blank" rel="noopener noreferrer nofollow"')
+"""Of every link in a preview."""
+
 
 def link(url: object, inner: str) -> Markup:
     """A link to a new window; only its text if channels would not follow the URL's scheme."""
     address = safe_url(url, SCHEMES) if isinstance(url, str) else ""
     if not address:
         return Markup("{}").format(inner)
-    return Markup('<a href="{}" target="_blank" rel="noopener noreferrer nofollow">{}</a>').format(
-        address, inner
-    )
+    return Markup('<a {} href="{}">{}</a>').format(LINK_ATTRIBUTES, address, inner)
 
 
 def wrapped(tag: str, inner: str) -> Markup:

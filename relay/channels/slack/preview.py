@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, Template, Undefined
 from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
-from relay.channels.preview import MessagePreview, clock, image, link, wrapped
+from relay.channels.preview import LINK_ATTRIBUTES, MessagePreview, clock, image, link, wrapped
 from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.blocks import unescape
 from relay.messages.document import parse
@@ -160,10 +160,15 @@ def _template() -> Template:
     environment.globals["tags"] = _TAGS
     environment.filters |= {
         "items": lambda value: value if isinstance(value, list) else [],
-        "markdown": lambda text: Markup(to_html(parse(str(text)))),  # noqa: S704 - escaped there
+        "markdown": _markdown,
         "unescape": unescape,
     }
     return environment.get_template("preview.html")
+
+
+def _markdown(text: object) -> Markup:
+    html = to_html(parse(str(text)))  # in which "<" is escaped, also in attributes
+    return Markup(html.replace("<a ", f"<a {LINK_ATTRIBUTES} "))  # noqa: S704 - escaped there
 
 
 def _mention(sign: str, name: str) -> Markup:
