@@ -50,9 +50,16 @@ def rich_inlines(blocks: Any) -> Iterator[dict[str, Any]]:
 
 
 def rich_words(blocks: Any) -> str:
-    """The text of the ``rich_text`` blocks; a mention as ``<U…>``."""
-    inlines = rich_inlines(blocks)
+    """The text of the ``rich_text`` blocks without the footer; a mention as ``<U…>``."""
+    inlines = rich_inlines(without_footer(blocks))
     return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
+
+
+def without_footer(blocks: list[Any]) -> list[Any]:
+    """Relay's footer is a context, or a ``rich_text`` after the one of the body or its picture."""
+    kinds = [block["type"] for block in blocks]
+    is_rich = kinds[-1:] == ["rich_text"] and kinds[-2:-1] in (["rich_text"], ["image"])
+    return blocks[:-1] if is_rich or kinds[-1:] == ["context"] else blocks
 
 
 def _inlines(elements: Any) -> Iterator[dict[str, Any]]:

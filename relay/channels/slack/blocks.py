@@ -262,8 +262,9 @@ def _footer(markdown: str) -> list[Json]:
 
     It accepts no ``rich_text``. Its ``plain_text`` is literal but has no links, its ``mrkdwn`` has
     links but also formatting: text becomes ``plain_text``, and a link becomes ``mrkdwn`` if its
-    text contains no formatting characters. Otherwise the footer is ``rich_text``, in full size.
-    A mention in it is text.
+    text contains no formatting characters and its address no ``&``, which Slack for iOS opens as
+    ``&amp;`` (github.com/slackapi/bolt-js/issues/2103). Otherwise the footer is ``rich_text``, in
+    full size. A mention in it is text.
     """
     document = cut(parse(markdown), _MAX_FOOTER_LENGTH)
     document = replace_mentions(document, lambda part: replace(part, profile=""))
@@ -271,12 +272,11 @@ def _footer(markdown: str) -> list[Json]:
     runs = groupby(_joined(document), lambda part: part.url if isinstance(part, Text) else "")
     for url, run in runs:
         text = "".join(part.text if isinstance(part, Text) else " " for part in run).strip()
-        if url and not _PLAIN_WORDS_PATTERN.fullmatch(text):
+        if url and ("&" in url or not _PLAIN_WORDS_PATTERN.fullmatch(text)):
             return list(_blocks(document))
         if url:
             url = _LINK_SYNTAX_PATTERN.sub(lambda match: quote(match[0], safe=""), url)
-            link = f"<{escape(url)}|{text}>"
-            elements.append({"type": "mrkdwn", "text": link, "verbatim": True})
+            elements.append({"type": "mrkdwn", "text": f"<{url}|{text}>"})
         elif text:
             elements.append({"type": "plain_text", "text": escape(text), "emoji": False})
     if len(elements) > _MAX_CONTEXT_COUNT:

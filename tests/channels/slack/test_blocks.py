@@ -208,6 +208,17 @@ def test_a_footer_link_with_formatting_characters_is_literal() -> None:
     assert every_text([block]) == "Acme · *Website*"
 
 
+def test_a_footer_link_with_an_ampersand_opens_on_ios() -> None:
+    for address, kind in (
+        ("https://p.example/?a=1&b=2", "rich_text"),
+        ("https://p.example/?a", "context"),
+    ):
+        footer = f"Acme · [Open](<{address}>)"
+        [block] = slack_blocks.render(Message("t", Content("", footer=footer)))["blocks"]
+        assert block["type"] == kind
+        assert address in str(block)
+
+
 def test_a_mention_in_the_footer_is_text() -> None:
     ada = Mention("6eaf5050-5d0e-81a4-8006-9a5f00000001", "Ada")
     mention = f"[@Ada](<penpot-profile:{ada.id}>)"

@@ -33,7 +33,7 @@ from tests.penpot.paint import board
 from tests.servers.fixtures import RunningSlack
 from tests.servers.loopback import Answer
 from tests.servers.slack import Room
-from tests.servers.slack_rules import rich_inlines
+from tests.servers.slack_rules import rich_words
 
 pytestmark = pytest.mark.anyio
 
@@ -64,13 +64,18 @@ BLOCKS = [
         ],
     },
     {
-        "type": "context",
+        "type": "rich_text",
         "elements": [
-            {"type": "plain_text", "text": "Website · Acme ·", "emoji": False},
             {
-                "type": "mrkdwn",
-                "text": "<https://penpot.example/#/view?a=1&amp;b=2|Open in Penpot>",
-                "verbatim": True,
+                "type": "rich_text_section",
+                "elements": [
+                    {"type": "text", "text": "Website · Acme · "},
+                    {
+                        "type": "link",
+                        "url": "https://penpot.example/#/view?a=1&b=2",
+                        "text": "Open in Penpot",
+                    },
+                ],
             },
         ],
     },
@@ -380,11 +385,6 @@ LATER = replace(
 PICTURE = Picture(board(), "image/png", 8, 8)
 
 
-def words(message: dict[str, object]) -> str:
-    inlines = rich_inlines(message["blocks"])
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
-
-
 async def change(settings: SlackSettings, receipt: str, message: Message = LATER) -> None:
     async with opened(settings) as channel:
         assert isinstance(channel, EditableChannel)
@@ -404,7 +404,10 @@ async def test_a_message_is_edited_in_place(slack_server: RunningSlack) -> None:
     await change(settings, ts)
 
     (shown,) = slack_server.slack.shown.values()
-    assert (words(shown), shown["text"]) == ("Ada says something elseBetter", "Later")
+    assert (rich_words(shown["blocks"]), shown["text"]) == (
+        "Ada says something elseBetter",
+        "Later",
+    )
     assert len(slack_server.slack.messages) == 1
 
 
@@ -419,7 +422,7 @@ async def test_remove_edits_the_message(slack_server: RunningSlack) -> None:
         )
 
     (shown,) = slack_server.slack.shown.values()
-    assert words(shown) == "Deleted"
+    assert rich_words(shown["blocks"]) == "Deleted"
     assert "too" not in str(shown["blocks"])
 
 
@@ -438,7 +441,7 @@ async def test_a_further_message_is_deleted_unless_the_workspace_forbids_it(
         await channel.remove(other, gone, "k", is_further=True)
 
     (shown,) = slack.shown.values()
-    assert words(shown) == "Deleted"
+    assert rich_words(shown["blocks"]) == "Deleted"
 
 
 async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
@@ -519,8 +522,8 @@ async def test_an_edited_message_keeps_its_picture_and_mentions(
         await channel.update(ts, message, "k", PICTURE)
 
     (shown,) = slack_server.slack.shown.values()
-    assert [block["type"] for block in shown["blocks"]] == ["rich_text", "image", "context"]
-    assert words(shown) == "Look, <U0ADA0000>"
+    assert [block["type"] for block in shown["blocks"]] == ["rich_text", "image", "rich_text"]
+    assert rich_words(shown["blocks"]) == "Look, <U0ADA0000>"
 
 
 async def test_an_edit_with_a_refused_override_falls_back(
@@ -534,7 +537,7 @@ async def test_an_edit_with_a_refused_override_falls_back(
     )
 
     (shown,) = slack_server.slack.shown.values()
-    assert words(shown) == "Ada says something elseBetter"
+    assert rich_words(shown["blocks"]) == "Ada says something elseBetter"
 
 
 def test_a_webhook_channel_is_not_editable(slack_server: RunningSlack) -> None:
