@@ -272,6 +272,13 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
     return [_table(item) for item in value] if isinstance(value, list | tuple) else []
 
 
+_WITH_TOKEN = {
+    "thumbnails": "get the pictures from Penpot",
+    "author_as_sender": "get the team's members from Penpot",
+}
+"""Keys of channels that need ``penpot.access_token``, and why."""
+
+
 class Config(SettingsModel):
     server: ServerSettings = ServerSettings()
     admin: AdminSettings = AdminSettings()
@@ -301,10 +308,10 @@ class Config(SettingsModel):
                 key, name = ("teams", team, "channels", number), names[number]
                 if name is not None and name in names[:number]:
                     yield (*key, "name"), name, f"must be unique in teams.{team}"
-                thumbnails = channel.get("thumbnails")
-                if (thumbnails is True or thumbnails == "image") and not has_token:
-                    rule = "needs penpot.access_token, to get the pictures from Penpot"
-                    yield (*key, "thumbnails"), thumbnails, rule
+                for option, purpose in _WITH_TOKEN.items():
+                    value = channel.get(option)
+                    if (value is True or value == "image") and not has_token:
+                        yield (*key, option), value, f"needs penpot.access_token, to {purpose}"
 
     _advice: tuple[str, ...] = PrivateAttr(())
 

@@ -60,16 +60,28 @@ def quote(text: object, length: int = 10_000) -> Markdown:
 
     Plain text is cut after ``length`` characters and after ``MAX_QUOTED_LINES`` lines.
     """
+    return _blocks(text, length, "> ")
+
+
+def paragraphs(text: object, length: int = 10_000) -> Markdown:
+    """As ``quote``, but not quoted."""
+    return _blocks(text, length, "")
+
+
+def _blocks(text: object, length: int, mark: str) -> Markdown:
+    """``mark`` is put before each line."""
     if isinstance(text, Markdown):
-        quoted = "\n".join(f"> {line}" for line in text.strip().split("\n")) if text else ""
+        marked = "\n".join(f"{mark}{line}" for line in text.strip().split("\n")) if text else ""
     else:
         rows = lines(_shorten(_strip(_prefix(text, length)), length))
         if len(rows) > MAX_QUOTED_LINES:
             rows[MAX_QUOTED_LINES:] = [[(ELLIPSIS, "")]]
         groups = (group for filled, group in groupby(rows, bool) if filled)
-        quoted = "\n>\n".join("> " + "\\\n> ".join(map(inline, group)) for group in groups)
+        end, empty = f"\\\n{mark}", f"\n{mark.strip()}\n"
+        marked = empty.join(mark + end.join(map(inline, group)) for group in groups)
     # On lines of its own: Markdown would take text directly before or after it as part of it.
-    return Markdown(f"\n{quoted}\n\n" if quoted else "")
+    gap = "\n" if mark else "\n\n"
+    return Markdown(f"{gap}{marked}\n\n" if marked else "")
 
 
 def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - the name in templates
@@ -102,7 +114,8 @@ def join(values: Iterable[object], separator: object = "") -> Markdown:
 
 
 FILTERS = {
-    function.__name__: function for function in (first_link, join, link, quote, truncate, when)
+    function.__name__: function
+    for function in (first_link, join, link, paragraphs, quote, truncate, when)
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config
-from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SMTP, TEAM, problems_of, write
+from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SLACK, SMTP, TEAM, problems_of, write
 
 CASES = {
     "people": (
@@ -39,6 +39,13 @@ CASES = {
         [
             "teams.acme.channels.a.thumbnails = true: needs penpot.access_token, to "
             "get the pictures from Penpot"
+        ],
+    ),
+    "authors without a token": (
+        SLACK + 'token = "t"\nchannel = "#a"\nauthor_as_sender = true',
+        [
+            "teams.acme.channels.a.author_as_sender = true: needs penpot.access_token, to "
+            "get the team's members from Penpot"
         ],
     ),
     "edits by mail": (

@@ -81,7 +81,7 @@ class House:
         channels = [{"name": "all", "events": [events], **channel}]
         team = {"secret": SECRET, "channels": channels} | ({"team_id": team_id} if team_id else {})
         config = Config.model_validate(
-            {"penpot": {"url": "http://p.example"}, "teams": {"acme": team}}
+            {"penpot": {"url": "http://p.example", "access_token": token}, "teams": {"acme": team}}
         )
         queues = QueueManager({}, queue_context(self.store, self.metrics))
         api = PenpotClient(self.penpot.url, token)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse, to_text
 from relay.messages.escape import Markdown, clean, escape, one_line
-from relay.messages.filters import first_link, join, link, quote, truncate, when
+from relay.messages.filters import first_link, join, link, paragraphs, quote, truncate, when
 from relay.penpot.text import CommentText
 from tests.messages.texts import any_text, lines
 
@@ -88,8 +88,13 @@ def test_a_link_defaults_to_the_address_of_its_subject() -> None:
 
 def shown(document: tuple[Quote, ...]) -> list[list[str]]:
     """The paragraphs of the only quote, each as its lines."""
-    paragraphs = []
-    for paragraph in document[0].blocks:
+    return lines_of(document[0].blocks)
+
+
+def lines_of(document: Any) -> list[list[str]]:
+    """Those of each paragraph."""
+    rows = []
+    for paragraph in document:
         texts = [""]
         for part in paragraph.inlines:
             if isinstance(part, LineBreak):
@@ -97,8 +102,8 @@ def shown(document: tuple[Quote, ...]) -> list[list[str]]:
             else:
                 assert part == Text(part.text)
                 texts[-1] += part.text
-        paragraphs.append(texts)
-    return paragraphs
+        rows.append(texts)
+    return rows
 
 
 @given(any_text)
@@ -113,13 +118,18 @@ def test_a_quotation_is_one_quote_with_the_same_lines(text: str) -> None:
     if lines(text):
         assert [type(block) for block in document] == [Paragraph, Quote, Paragraph]
         assert shown(document[1:2]) == expected
+        plain = parse(f"before\n{paragraphs(text)}\nafter")
+        assert {type(block) for block in plain} == {Paragraph}
+        assert lines_of(plain[1:-1]) == expected
     else:
         assert [type(block) for block in document] == [Paragraph, Paragraph]
+        assert paragraphs(text) == ""
 
 
 def test_a_quotation_of_markdown_keeps_its_markup() -> None:
     (quoted,) = parse(quote(Markdown("**a**\n\n- b")))
     assert quoted.blocks[0] == Paragraph((Text("a", bold=True),))
+    assert parse(paragraphs(Markdown("**a**\n\n- b"))) == quoted.blocks
 
 
 QUOTED = "b\nc\n\nd"
@@ -174,7 +184,7 @@ def test_join_escapes_each_value() -> None:
     assert join(["*", Markdown("*a*")]) == "\\**a*"
 
 
-@pytest.mark.parametrize("shorten", [truncate, quote])
+@pytest.mark.parametrize("shorten", [truncate, quote, paragraphs])
 def test_only_the_beginning_of_a_long_text_is_processed(shorten: Any) -> None:
     def cost(text: str) -> float:
         start = time.thread_time()
@@ -184,7 +194,7 @@ def test_only_the_beginning_of_a_long_text_is_processed(shorten: Any) -> None:
     assert min(cost("a b\u202e" * 4_000_000) for _ in range(3)) < 0.02
 
 
-@pytest.mark.parametrize("shorten", [truncate, quote])
+@pytest.mark.parametrize("shorten", [truncate, quote, paragraphs])
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -17,6 +17,8 @@ CASES = {
             "teams.acme.channels.a.broadcast = true: does not work with direct",
             "teams.acme.channels.a.author_as_sender = true: does not work with direct: these "
             "messages say who mentions the person",
+            "teams.acme.channels.a.author_as_sender = true: needs penpot.access_token, to get the "
+            "team's members from Penpot",
         ],
     ),
     "direct by webhook": (
@@ -26,6 +28,8 @@ CASES = {
             "can only post to its channel",
             "teams.acme.channels.a.author_as_sender = true: needs a token: an incoming webhook has "
             "a fixed name and picture",
+            "teams.acme.channels.a.author_as_sender = true: needs penpot.access_token, to get the "
+            "team's members from Penpot",
         ],
     ),
     "slack without credentials": (
