@@ -41,7 +41,13 @@ from relay.messages.document import (
     words_after_title,
 )
 from relay.messages.environments import OverrideFormat
-from relay.messages.escape import ENTITY_PATTERN, collapse, without_surrogates
+from relay.messages.escape import (
+    ENTITY_PATTERN,
+    clean,
+    collapse,
+    one_line,
+    without_surrogates,
+)
 from relay.messages.message import Author, Message
 
 Json: TypeAlias = dict[str, Any]
@@ -245,7 +251,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
 
 def sender_name(author: Author) -> str:
     """A comment's author as the sender of its message."""
-    return f"{shorten(author.name, _MAX_SENDER_LENGTH)} · Penpot"
+    return f"{clean(shorten(one_line(author.name), _MAX_SENDER_LENGTH))} · Penpot"
 
 
 def _notification(message: Message) -> str:

@@ -204,6 +204,21 @@ async def test_a_person_whom_slack_does_not_know_has_a_name_only(
         assert sender_of(await posted(place)) == {"username": "Ada Lovelace · Penpot"}
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ada\u202e <!channel>\n*x*", "Ada <!channel> *x* · Penpot"),
+        ("أحمد", "\u2068أحمد\u2069 · Penpot"),
+    ],
+)
+async def test_a_name_can_not_reorder_what_follows_it(
+    slack_server: RunningSlack, name: str, shown: str
+) -> None:
+    message = replace(COMMENT, author=replace(ADA, name=name))
+    async with workplace(slack_server, author_as_sender=True) as place:
+        assert (await posted(place, message))["username"] == shown
+
+
 async def test_a_long_name_is_cut_before_penpots(slack_server: RunningSlack) -> None:
     long = replace(COMMENT, author=replace(ADA, name="👩‍💻" * 200))
     async with workplace(slack_server, author_as_sender=True) as place:
