@@ -60,7 +60,7 @@ class SlackChannel:
         self._api = SlackApi(settings)
         self._kv = kv
         self._users = SlackUsers(self._api, kv)
-        self._senders = SlackSenders(self._api, self._users, enabled=settings.shows_author)
+        self._senders = SlackSenders(self._api, self._users, settings)
         self._pictures = PictureUploads(
             "Slack", self._api.workspace, self._api.upload, kv, _PICTURE_TTL
         )

@@ -15,6 +15,7 @@ from typing import Any
 from relay.channels.base import DeliveryError
 from relay.channels.slack.blocks import sender_name
 from relay.channels.slack.client import SlackApi
+from relay.channels.slack.settings import SlackSettings
 from relay.channels.slack.users import REFUSED_DELAY, SlackUsers
 from relay.messages.message import Message
 
@@ -27,18 +28,22 @@ _log = logging.getLogger(__name__)
 class SlackSenders:
     """Whom the messages of one channel show as their sender."""
 
-    def __init__(self, api: SlackApi, users: SlackUsers, *, enabled: bool) -> None:
+    def __init__(self, api: SlackApi, users: SlackUsers, settings: SlackSettings) -> None:
         self._api = api
         self._users = users
-        self._enabled = enabled
+        self._settings = settings
         self._has_asked = False
         self._has_warned = False
         self._paused_until = 0.0
 
     async def arguments(self, message: Message) -> dict[str, str]:
         """Arguments of chat.postMessage and chat.update; empty where the bot is the sender."""
-        author = message.author
-        if author is None or not self._enabled or time.monotonic() < self._paused_until:
+        author, settings = message.author, self._settings
+        if author is None or not settings.shows_author or time.monotonic() < self._paused_until:
+            return {}
+        if message.is_reply and settings.broadcast:
+            # Slack shows a reply in the channel without the sender that it was posted with:
+            # github.com/slackapi/node-slack-sdk/issues/1016, …/bolt-js/issues/2445
             return {}
         if not await self._has_scope():
             return {}

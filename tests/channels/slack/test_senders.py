@@ -78,6 +78,21 @@ async def test_the_bot_posts_what_has_no_author(slack_server: RunningSlack) -> N
     assert place.server.calls == ["chat.postMessage"] * 2
 
 
+async def test_a_reply_that_shows_in_the_channel_too_is_the_bots(
+    slack_server: RunningSlack,
+) -> None:
+    more = {"author_as_sender": True, "broadcast": True}
+    async with workplace(with_face(slack_server), **more) as place:
+        first = await posted(place)
+        reply = await posted(
+            place, COMMENT.in_thread(), thread=ReplyTo(*place.server.posted, "", "")
+        )
+
+    assert sender_of(first) == SENDER
+    assert sender_of(reply) == {}
+    assert rich_words(reply["blocks"]) == "Ada Lovelace replied"
+
+
 async def test_an_edit_keeps_the_sender_also_after_a_restart(slack_server: RunningSlack) -> None:
     async with workplace(with_face(slack_server), author_as_sender=True) as place:
         await posted(place, picture=PICTURE)
