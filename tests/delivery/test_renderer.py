@@ -20,6 +20,7 @@ from relay.delivery.renderer import (
     mentions_to_ping,
 )
 from relay.messages import sandbox as cell
+from relay.messages.document import parse, to_text
 from relay.messages.message import Author, Change, Mention, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
@@ -550,3 +551,23 @@ async def test_an_edit_has_the_author_of_the_edited_message(tmp_path: Path, name
 async def test_a_deleted_thread_of_several_authors_has_none(tmp_path: Path) -> None:
     (edit,) = await rendered_with(tmp_path, by_member("delete-comment-thread"), **AS_SENDER)
     assert edit.author is None
+
+
+async def test_the_words_of_a_sender_are_not_introduced() -> None:
+    (first,) = await rendered(by_member("create-comment-thread"), **AS_SENDER)
+    (reply,) = await rendered(by_member("create-comment"), **AS_SENDER)
+    _, resolved = await rendered_change(by_member("resolve-comment-thread"), **AS_SENDER)
+    (edited,) = await rendered_change(by_member("update-comment"), **AS_SENDER)
+
+    def words(message: Message) -> str:
+        return to_text(parse(message.by_author().content.body), links=False)
+
+    assert words(first).startswith("Landing page · Home · #12")
+    assert words(reply).startswith("Reply to “@Grace Hopper the headline")
+    assert words(reply.in_thread()).startswith("Good catch. I put in")
+    assert words(edited.in_thread()).endswith("\nedited")
+    for message in (first, reply, edited, reply.in_thread(), edited.in_thread()):
+        assert "commented" not in words(message)
+        assert "replied" not in words(message)
+    assert words(resolved).startswith("✅ Resolved · Landing page")
+    assert "Ada Lovelace: " in words(resolved)

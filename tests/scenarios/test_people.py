@@ -135,6 +135,10 @@ def test_comments_of_the_teams_members_are_their_own_in_slack(
     ada = ("Ada Lovelace · Penpot", FACE)
     zoe = ("Zoë Müller-O'Neill · Penpot", None)  # Slack does not know her address
     assert posted == [ada, zoe, (None, None)]
+    first, reply, other = (rich_words(message["blocks"]) for message in slack.messages[:3])
+    assert first == "Landing page · Page 1 · #15The hero spacing looks off on mobile."
+    assert reply == "Fixed, please look again."
+    assert other.startswith("Zoë Müller-O'Neill replied")
     shown = list(slack.shown.values())
     assert [sender_of(message) for message in shown] == [*posted, (None, None)]
     assert "deleted" in rich_words(shown[1]["blocks"])
