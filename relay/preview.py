@@ -1,20 +1,23 @@
 """``relay preview``: the messages that a channel would send."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from relay.channels import CHANNEL_TYPES, open_channel, override_formats
+from relay.channels import CHANNEL_TYPES, open_channel, override_formats, render_preview
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.lookups import FactCache
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import original_comment_event, render, updates_message
+from relay.delivery.renderer import channel_to_preview, renderer_of
+from relay.delivery.thumbnails import has_thumbnail
 from relay.errors import RelayError
+from relay.messages.lint import Problem
+from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent
@@ -30,12 +33,13 @@ class PreviewError(RelayError):
 def render_previews(
     config: Config | None, name: str | None, channel: str, team: str | None, payload: Path | None
 ) -> Iterator[str]:
-    """The messages of the event or notice ``name``, or of all events, in ``channel``: one of the
-    team, by name, or any of a type. For an event that edits an earlier message, also the edited
-    message.
+    """What ``channel``, one of the team by name or the first of a type, sends about the event or
+    notice ``name``, or about all events; for an event that edits an earlier message, the edited
+    message too.
 
-    Without a ``config`` the built-in templates are used. ``payload`` is a file with a webhook body
-    to use instead of the samples. Raises ``PreviewError`` and ``UnknownEvent``.
+    Without such a channel the options have their defaults, and without a ``config`` the templates
+    are the built-in ones. ``payload`` is a file with a webhook body to use instead of the samples.
+    Raises ``PreviewError`` and ``UnknownEvent``.
     """
     config = config or Config.model_construct(teams={})
     if name is not None and name not in {*CATALOGUE, *NOTICES} and payload is None:
@@ -49,40 +53,77 @@ def render_previews(
         raise PreviewError(f"--channel {channel} is none of: {', '.join(kinds)}")
     source = EventSource.of(config, team)
     templates = Templates(config.templates.path, override_formats())
-    for rendered in _results(templates, name, kind, source, payload):
-        if rendered.problems:
-            raise PreviewError("\n".join(f"template {problem}" for problem in rendered.problems))
-        try:
-            yield CHANNEL_TYPES[kind].text(rendered.message)
-        except ValueError as error:
-            raise PreviewError(f"the template's output {error}") from error
-
-
-def _results(
-    templates: Templates, name: str | None, kind: str, source: EventSource, payload: Path | None
-) -> Iterator[RenderResult]:
-    if payload is not None:
-        events = [_event(payload, source)]
-    elif name and name in NOTICES:
-        sample = notice_variables(name, NOTICES[name].sample, team=source.name or source.team)
-        yield templates.render(name, sample, team=source.team, channel_kind=kind)
-        return
-    else:
-        events = asyncio.run(examples([name] if name else SAMPLE_NAMES, source))
-    for event in events:
-        yield render(templates, event, source.team, kind)
-        if CHANNEL_TYPES[kind].editor and updates_message(event):
-            yield render(templates, original_comment_event(event, kind), source.team, kind)
-
-
-def _event(payload: Path, source: EventSource) -> Event:
-    body = payload.read_bytes()
-    form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
-    facts = FactCache(SampleFacts())
+    body = payload.read_bytes() if payload else b""
     try:
-        return asyncio.run(prepare(body, f"application/{form}", source, facts)).linked
+        chosen = next((each for each in channels if each.name == channel), None)
+        find = partial(_channel, config, team, kind, chosen)
+        messages = asyncio.run(_messages(config, templates, name, find, source, body))
     except (UnreadableBody, NotAnEvent) as error:
         raise PreviewError(f"{payload}: {error}") from error
+    for message, settings in messages:
+        preview = render_preview(kind, message, settings=settings)
+        if preview.note:
+            raise PreviewError(preview.note)
+        yield preview.source
+
+
+def _channel(
+    config: Config, team: str, kind: str, chosen: AnyChannel | None, event: Event
+) -> AnyChannel:
+    return chosen or channel_to_preview(config, team, kind, event)
+
+
+async def _messages(
+    config: Config,
+    templates: Templates,
+    name: str | None,
+    find: Callable[[Event], AnyChannel],
+    source: EventSource,
+    body: bytes,
+) -> list[tuple[Message, AnyChannel]]:
+    team, messages = source.team, []
+    if name and name in NOTICES and not body:
+        channel = find(Event(name))
+        result = _render_notice(templates, name, source, channel)
+        _require_no(result.problems)
+        return [(result.message, channel)]
+    if body:
+        form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
+        facts = FactCache(SampleFacts())
+        events = [(await prepare(body, f"application/{form}", source, facts)).linked]
+    else:
+        events = await examples([name] if name else SAMPLE_NAMES, source)
+    for event in events:
+        channel = find(event)
+        picture = "thumbnail" if has_thumbnail(event) else ""
+        renderer = renderer_of(templates, event, team, config, picture)
+        messages.append((await renderer.preview(channel), channel))
+        for rendered in await renderer.messages(channel):
+            message = Message.loads(rendered.message)
+            if message.change and not message.change.removes:
+                messages.append((message, channel))
+        _require_no(renderer.problems)
+    return messages
+
+
+def _render_notice(
+    templates: Templates, name: str, source: EventSource, channel: AnyChannel
+) -> RenderResult:
+    """An alert with sample values, or the test message, as the channel gets it."""
+    if name == "test":
+        variables = notice_variables(name, {}, team=source.name, url=source.penpot_url)
+    else:
+        variables = notice_variables(name, NOTICES[name].sample)
+    if not channel.emoji:
+        variables = {**variables, "emoji": ""}
+    # Only the test message may have a template for one kind of channel.
+    suffix = channel.type if name == "test" else ""
+    return templates.render(name, variables, team=source.team, channel_kind=suffix)
+
+
+def _require_no(problems: Iterable[Problem]) -> None:
+    if lines := [f"template {problem}" for problem in problems]:
+        raise PreviewError("\n".join(lines))
 
 
 async def send_test(
@@ -93,8 +134,7 @@ async def send_test(
     if templates is None:
         with closing(Templates(config.templates.path, override_formats())) as templates:
             return await send_test(config, team, settings, templates)
-    variables = notice_variables("test", {}, team=config.team_name(team), url=config.penpot.url)
-    test = partial(templates.render, "test", variables, team=team, channel_kind=settings.type)
+    test = partial(_render_notice, templates, "test", EventSource.of(config, team), settings)
     rendered = await templates.turns.run(team, test)
     channel = open_channel(settings)
     try:

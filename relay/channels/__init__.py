@@ -1,6 +1,7 @@
 """The registry of channels: where messages are sent to."""
 
 from collections.abc import Callable
+from functools import cache
 
 from relay.channels import email, matrix, slack, stdout
 from relay.channels.base import (
@@ -37,6 +38,14 @@ def open_channel(settings: ChannelSettings, kv: KeyValueStore | None = None) -> 
     return CHANNEL_TYPES[settings.type].load()(settings, kv or MemoryKeyValueStore())
 
 
+@cache
+def example_settings(kind: str) -> ChannelSettings:
+    """Those of a channel of that kind without any options."""
+    channel_type = CHANNEL_TYPES[kind]
+    keys = {"type": kind, "name": kind, **channel_type.example}
+    return channel_type.settings.model_validate(keys)
+
+
 def render_preview(
     kind: str,
     message: Message,
@@ -44,12 +53,13 @@ def render_preview(
     settings: ChannelSettings | None = None,
 ) -> MessagePreview:
     """Preview in a channel of that kind, as a reply if there is a ``thread``; as plain text for a
-    kind that is not registered. ``settings`` are those of one such channel."""
+    kind that is not registered. ``settings`` are those of one such channel, by default without
+    options."""
     if thread is not None:
         message = message.in_thread()
     if kind not in CHANNEL_TYPES:
         return plain_preview(message)
-    return CHANNEL_TYPES[kind].preview(message, thread, settings)
+    return CHANNEL_TYPES[kind].preview(message, thread, settings or example_settings(kind))
 
 
 def override_formats() -> dict[str, OverrideFormat]:

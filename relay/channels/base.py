@@ -4,7 +4,7 @@
 import hashlib
 import sys
 from collections.abc import AsyncIterator, Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -351,11 +351,11 @@ class ChannelType:
     settings: type[ChannelSettings]
     load: Callable[[], ChannelClass]
     preview: "Callable[[Message, ReplyTo | None, Any], MessagePreview]"
-    """The message, the thread that it replies to, and the channel's settings or None."""
-    text: Callable[[Message], str]
-    """What the channel sends, for ``relay preview``. Raises ``ValueError`` for an invalid
-    override."""
+    """The message, the thread that it replies to, and the channel's settings. Made from what
+    ``Channel.send`` sends."""
     variables: ChannelVariables
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """The required keys of a channel, for previews without one."""
     fits: Callable[[Message, Any], bool] = lambda message, settings: True
     """Whether a channel with these settings, or None, sends all of the message's text in one
     message. Slow: not for the event loop."""

@@ -1,6 +1,7 @@
 """Previews of messages as HTML: what a channel type returns, and what the types share."""
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,10 @@ from markupsafe import Markup
 
 from relay.messages.document import SCHEMES, parse, to_text
 from relay.messages.escape import safe_url
-from relay.messages.message import Message
+from relay.messages.message import Message, Picture
+
+PICTURE = Picture(b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA="), "image/gif", width=480, height=270)
+"""In place of a thumbnail, which a preview does not load."""
 
 # A terminal executes control characters; a message needs only its line ends.
 _CONTROLS_PATTERN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -37,11 +41,13 @@ def image(alt_text: object) -> Markup:
 
 
 def clock(at: str) -> str:
-    """The time of day of an ISO 8601 time, in its zone; empty if it is invalid."""
+    """An ISO 8601 time in its zone, with the date unless it is today; empty if it is invalid."""
     try:
-        return f"{datetime.fromisoformat(at):%H:%M}"
+        moment = datetime.fromisoformat(at)
     except ValueError:
         return ""
+    is_today = moment.date() == datetime.now(moment.tzinfo).date()
+    return f"{moment:%H:%M}" if is_today else f"{moment:%F %H:%M}"
 
 
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
@@ -61,6 +67,8 @@ class PreviewFrame:
 @dataclass(frozen=True, slots=True)
 class MessagePreview:
     html: Markup  # for a page; of a mail only the headers
+    source: str
+    """What the channel sends, and ``html`` shows: JSON, or the bytes of a mail."""
     title: str = ""  # the text of a notification, or a subject
     text: str = ""  # the plain text that is sent beside HTML
     frame: PreviewFrame | None = None  # a document that is not part of the page
@@ -71,7 +79,7 @@ class MessagePreview:
 def plain_preview(message: Message) -> MessagePreview:
     text = message_text(message)
     html = Markup('<pre class="preview preview-terminal" tabindex="0">{}</pre>').format(text)
-    return MessagePreview(html, message.title)
+    return MessagePreview(html, text, message.title)
 
 
 def message_text(message: Message) -> str:

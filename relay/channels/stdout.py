@@ -93,6 +93,5 @@ TYPE = ChannelType(
     settings=StdoutSettings,
     load=lambda: StdoutChannel,
     preview=lambda message, thread, settings: plain_preview(message),
-    text=message_text,
     variables=ChannelVariables(keys={"RELAY_STDOUT": ""}, required=("RELAY_STDOUT=1",)),
 )

@@ -6,13 +6,20 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from relay.channels import CHANNEL_TYPES
-from relay.config.settings import AnyChannel
+from relay.channels import CHANNEL_TYPES, example_settings
+from relay.config.settings import AnyChannel, Config
+from relay.messages.document import shorten
+from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
 from relay.messages.message import Author, Change, Mention, Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event
+from relay.penpot.selection import Selection
+
+NOT_MENTIONED, NO_EDITS = "nobody is mentioned", "edits are not sent"
+MAX_SUMMARY_LENGTH = 320  # characters: a title, and a comment in quotation marks
+MAX_COMMENT_LENGTH = 90  # characters of the comment in it
 
 _WORDS_EVENTS = frozenset({"create-comment-thread", "create-comment", "update-comment"})
 """What a person said: all other events of Penpot report activity."""
@@ -29,12 +36,6 @@ def mentions_to_ping(event: Event, people: Mapping[str, Mapping[str, str]]) -> t
         addresses = people.get(person.id) or people.get(person.email.lower()) or {}
         mentions.append(Mention(person.id, person.name, person.email, addresses))
     return tuple(mentions)
-
-
-def notified_people(event: Event, people: Sequence[Mention]) -> tuple[Mention, ...]:
-    """Of the mentioned ``people``, those whom a message about the event itself pings: of an edit
-    those whom only the new text mentions, of a deletion or a state nobody."""
-    return _new_mentions(event, people) if is_synthetic(event) else tuple(people)
 
 
 class MessageOptions(NamedTuple):
@@ -117,9 +118,11 @@ class EventRenderer:
         people: Sequence[Mention],
         picture: str,
         shared: Collection[str] = (),
+        drafts: Mapping[str, str] | None = None,
     ) -> None:
         """``people`` are pinged; ``picture`` is the id of the thumbnail; ``shared`` are the names
-        of the team's channels that post to the same place as another team's."""
+        of the team's channels that post to the same place as another team's; ``drafts`` are as for
+        ``Templates.render``."""
         self.problems: set[Problem] = set()
         self._templates = templates
         self._event = event
@@ -129,6 +132,7 @@ class EventRenderer:
         is_resolved = event.name == "create-comment-thread" and event.thread.resolved
         self._picture = "" if is_resolved else picture
         self._shared = shared
+        self._drafts = drafts
         self._rendered: dict[_Variant, Message] = {}
         self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
 
@@ -146,6 +150,33 @@ class EventRenderer:
     async def compose(self, channel: AnyChannel) -> Message:
         """The message of a channel that is not direct, not serialized."""
         return replace(await self._message(channel), mentions=self._people)
+
+    async def preview(self, channel: AnyChannel) -> Message:
+        """The channel's message, made from the event's own template; a direct one is that of the
+        first person."""
+        for rendered in await self.messages(channel):
+            return Message.loads(rendered.message)
+        return await self._message(channel)
+
+    def skips(self, channel: AnyChannel) -> str:
+        """Why the channel gets no message about the event; empty if it gets one."""
+        return NOT_MENTIONED if channel.is_direct and not self._people else ""
+
+    async def summary(self) -> str:
+        """What happened and the comment, as one line of plain text for people who look for the
+        event. Every part may come from Penpot's users."""
+        event, templates = self._event, self._templates
+        titles = [m.title for variant, m in self._rendered.items() if not variant.options.direct]
+        if templates.user is None and titles:
+            title = titles[0]
+        else:
+            work = partial(templates.builtin_title, event.name, MessageOptions().variables(event))
+            title = await templates.turns.run(self._team, work)
+        if event.thread.name and event.thread.name not in title:
+            title = f"{title} {event.thread.name}"
+        if text := one_line(event.comment.text):
+            title = f"{title}: “{shorten(text, MAX_COMMENT_LENGTH)}”"
+        return shorten(title, MAX_SUMMARY_LENGTH)
 
     async def _message(self, channel: AnyChannel) -> Message:
         variant = self._variant(channel)
@@ -200,7 +231,7 @@ class EventRenderer:
 
     async def _render(self, event: Event, variant: _Variant) -> Message:
         templates, team = self._templates, self._team
-        work = partial(render, templates, event, team, variant.kind, variant.options)
+        work = partial(render, templates, event, team, variant.kind, variant.options, self._drafts)
         result = await templates.turns.run(team, work)
         self.problems.update(result.problems)
         return result.message
@@ -230,22 +261,35 @@ class ChangeRenderer:
         people: Sequence[Mention],
         picture: str,
         shared: Collection[str] = (),
+        drafts: Mapping[str, str] | None = None,
     ) -> None:
         """As for ``EventRenderer``; ``people`` are those whom the current text mentions."""
         self._event = event
         self._new_mentions = _new_mentions(event, people)
-        self._line = EventRenderer(templates, event, team, self._new_mentions, "", shared)
+        self._line = EventRenderer(templates, event, team, self._new_mentions, "", shared, drafts)
         self._edits: dict[str, EventRenderer] = {}
         for kind, channel_type in CHANNEL_TYPES.items():
             if channel_type.editor:
                 original = original_comment_event(event, kind)
                 self._edits[kind] = EventRenderer(
-                    templates, original, team, people, picture, shared
+                    templates, original, team, people, picture, shared, drafts
                 )
 
     @property
     def problems(self) -> set[Problem]:
         return self._line.problems.union(*(edit.problems for edit in self._edits.values()))
+
+    async def preview(self, channel: AnyChannel) -> Message:
+        """As for ``EventRenderer``: the line, which an edited message replaces."""
+        return await self._line.preview(channel)
+
+    def skips(self, channel: AnyChannel) -> str:
+        if channel.edit_mode == "none" and self._event.name not in _STATE_EVENTS:
+            return NO_EDITS
+        return self._line.skips(channel)
+
+    async def summary(self) -> str:
+        return await self._line.summary()
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
         event, comment = self._event, self._event.comment
@@ -273,6 +317,32 @@ class ChangeRenderer:
         )
         text = replace(message, change=change).dumps()
         return [*lines, RenderedMessage(text, event.thread.id, change.comment)]
+
+
+def renderer_of(
+    templates: Templates,
+    event: Event,
+    team: str,
+    config: Config,
+    picture: str = "",
+    drafts: Mapping[str, str] | None = None,
+) -> EventRenderer | ChangeRenderer:
+    """The renderer of an enriched and linked event, for sending and for previews; ``team`` is the
+    key of one in the config, the other arguments are as for ``EventRenderer``."""
+    people = mentions_to_ping(event, config.people)
+    kind = ChangeRenderer if is_synthetic(event) else EventRenderer
+    return kind(templates, event, team, people, picture, config.shared_channels(team), drafts)
+
+
+def channel_to_preview(config: Config, team: str, kind: str, event: Event) -> AnyChannel:
+    """The team's first channel of that kind that takes the event, else the first one of that kind,
+    else one without options."""
+    settings = config.teams.get(team)
+    channels = [one for one in (settings.channels if settings else ()) if one.type == kind]
+    for channel in channels:
+        if Selection.of(channel.events).takes(event.name, event.group):
+            return channel
+    return channels[0] if channels else example_settings(kind)
 
 
 def is_synthetic(event: Event) -> bool:

@@ -25,6 +25,12 @@ _LIST_TTL = 60.0  # seconds for which a list of thumbnails or files is used
 _REFRESH_INTERVAL = 5.0  # seconds after which a list is fetched again for an id it does not hold
 
 
+def has_thumbnail(event: Event) -> bool:
+    """Whether Penpot may have a thumbnail of the event's file."""
+    is_about_file = event.group in ("comments", "files", "libraries")
+    return is_about_file and event.name != "delete-file" and event.file.id != ""
+
+
 class Thumbnails:
     def __init__(self, penpot: "PenpotClient", metrics: Metrics) -> None:
         """The caller closes ``penpot``."""
@@ -37,9 +43,7 @@ class Thumbnails:
         a comment, else that of its file. Empty where there is none, and where file or project
         belong to another team than ``team_id``: otherwise whoever knows a hook's address gets any
         picture that the token's user may see."""
-        if event.group not in ("comments", "files", "libraries") or event.name == "delete-file":
-            return ""
-        if not event.file.id:
+        if not has_thumbnail(event):
             return ""
         try:
             slots = self._slots.setdefault(team_id, asyncio.Semaphore(MAX_TEAM_FETCHES))

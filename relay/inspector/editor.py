@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -15,15 +14,11 @@ from starlette.routing import Route
 from relay.channels import CHANNEL_TYPES, override_formats, render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
-from relay.config.settings import Config
+from relay.config.settings import AnyChannel, Config
 from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import (
-    MessageOptions,
-    mentions_to_ping,
-    notified_people,
-    render,
-)
+from relay.delivery.renderer import MessageOptions, channel_to_preview, renderer_of
+from relay.delivery.thumbnails import has_thumbnail
 from relay.inspector import files, pages
 from relay.messages.budget import SandboxBudget
 from relay.messages.document import shorten
@@ -50,6 +45,7 @@ class EventNotFound(pages.PageNotFound):
 @dataclass(frozen=True, slots=True)
 class DraftPreview:
     preview: MessagePreview
+    skipped: str  # why the channel gets no message about the event, if so
     problems: tuple[Problem, ...]
     """Of all templates used. With a problem in the draft, the message is the one that the channel
     would get: from the built-in template."""
@@ -93,34 +89,43 @@ class Drafts:
     async def render(
         self, event: Event, team: str, kind: str, typed: Mapping[str, str] | None = None
     ) -> DraftPreview:
-        """The message about ``event``, which has its links, in a channel of that kind. ``typed``:
-        drafts by file name. Never raises for an error in a template."""
-        work = partial(self._render, event, team, kind, typed or {})
-        return await self._templates.turns.run(team, work)
+        """The message about ``event``, which has its links, in the team's channel of that kind, or
+        in one without options if there is none. ``typed``: drafts by file name. Never raises for an
+        error in a template."""
+        channel = channel_to_preview(self._config, team, kind, event)
+        picture = "thumbnail" if has_thumbnail(event) else ""
+        is_reply = event.thread.begun
+        event = replace(event, thread=replace(event.thread, begun=False))
+        renderer = renderer_of(self._templates, event, team, self._config, picture, typed)
+        message = await renderer.preview(channel)
+        thread = None
+        if is_reply and channel.in_threads and message.to is None:
+            thread = ReplyTo("first", "last", message.subject)
 
-    def _render(self, event: Event, team: str, kind: str, typed: Mapping[str, str]) -> DraftPreview:
-        channels = [c for c in self._config.teams[team].channels if c.type == kind]
-        options = MessageOptions()
-        if channels:
-            shared = channels[0].name in self._config.shared_channels(team)
-            options = MessageOptions.of(channels[0], several_teams=shared)
-        rendered = render(self._templates, event, team, kind, options, typed)
-        message = replace(
-            rendered.message,
-            mentions=notified_people(event, mentions_to_ping(event, self._config.people)),
-            picture="thumbnail" if any(c.has_thumbnails for c in channels) else "",
-        )
-        problems = list(rendered.problems)
+        def finish() -> DraftPreview:
+            problems = self._with_lint(
+                sorted(renderer.problems, key=str), event, team, channel, typed or {}
+            )
+            preview = render_preview(kind, message, thread, channel)
+            return DraftPreview(preview, renderer.skips(channel), tuple(problems))
+
+        return await self._templates.turns.run(team, finish)
+
+    def _with_lint(
+        self,
+        problems: list[Problem],
+        event: Event,
+        team: str,
+        channel: AnyChannel,
+        typed: Mapping[str, str],
+    ) -> list[Problem]:
+        variables = MessageOptions.of(channel).variables(event)
         known = {*CATALOGUE, event.name, "base", GENERIC_TEMPLATE}
         for name in typed:
-            linted = self._templates.lint(
-                name, known, [options.variables(event)], team=team, drafts=typed
-            )
+            linted = self._templates.lint(name, known, [variables], team=team, drafts=typed)
             lines = {(problem.file, problem.line) for problem in linted}
             problems = linted + [p for p in problems if (p.file, p.line) not in lines]
-        thread = ReplyTo("", "", message.title) if event.thread.begun else None
-        preview = render_preview(kind, message, thread, channels[0] if channels else None)
-        return DraftPreview(preview, tuple(problems))
+        return problems
 
 
 def describe_variables(event: Event) -> Iterator[tuple[str, list[str], str]]:

@@ -91,7 +91,10 @@ async def _load(request: Request) -> EventDetails:
 async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> MessagePreview:
     settings = inspector.config.queues().get(delivery.queue)
     message, thread = Message.loads(delivery.message), None
-    if message.thread and settings is not None and settings.in_threads and message.to is None:
+    change = message.change
+    is_first = change is not None and not change.comment  # edits the thread's first message
+    in_thread = settings is not None and settings.in_threads and message.to is None
+    if message.thread and in_thread and not is_first:
         stored = await inspector.store.get_thread(delivery.queue, message.thread)
         if stored is not None and stored.root != delivery.receipt:
             thread = ReplyTo(stored.root, stored.last, stored.title)

@@ -127,6 +127,14 @@ class Templates:
         message = _message(event_name, variables, team, sections, override or "")
         return RenderResult(message, tuple(problems))
 
+    def builtin_title(self, event_name: str, variables: Variables) -> str:
+        """What happened, as the built-in template says it."""
+        name = _template_name(self.builtin_set, event_name, MARKDOWN_SUFFIX)
+        try:
+            return self.builtin_set.sections(name, variables).title
+        except Exception:  # noqa: BLE001 - as in ``render``
+            return _plain_line(event_name, variables).title
+
     def lint(
         self,
         name: str,

@@ -53,7 +53,7 @@ def register(name: str) -> None:
     env = f"RELAY_{name.upper()}_"
     CHANNEL_TYPES[name] = b.ChannelType(
         name=name, label=f"File {name}", settings=FileSettings, load=lambda: FileChannel,
-        preview=lambda message, thread, settings: plain_preview(message), text=message_text,
+        preview=lambda message, thread, settings: plain_preview(message), example={"path": "file"},
         variables=b.ChannelVariables({f"{env}PATH": "path", f"{env}KEY": "key"}, (f"{env}PATH",)),
         people=b.PeopleKey(name, str), editor=f"{name} files", marks_edits=True,
         starter="<p>{{ event.name }}</p>", override=OverrideFormat(f".{name}.html.j2"),

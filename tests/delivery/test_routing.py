@@ -1,6 +1,9 @@
 """Which channels get an event, and what the list of events says about it."""
 
 import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +11,11 @@ import pytest
 from relay.config.settings import Config
 from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import PreparedEvent
-from relay.delivery.routing import MAX_SUBJECT_LENGTH, Planner, event_subject
+from relay.delivery.renderer import MAX_SUMMARY_LENGTH
+from relay.delivery.routing import Planner
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
-from relay.penpot.events import Comment, Event, File, Subject, Thread
+from relay.penpot.events import Event
 from relay.store.records import FactKey, FanOutResult, StoredEvent
 from tests.delivery.examples import example
 
@@ -25,12 +29,20 @@ class NoFacts:
         return {}
 
 
-async def plan(name: str, *channels: dict[str, Any], team: str = "acme") -> FanOutResult:
+async def plan(
+    event: str | Event,
+    *channels: dict[str, Any],
+    team: str = "acme",
+    templates: Templates | None = None,
+    people: dict[str, dict[str, str]] | None = None,
+) -> FanOutResult:
+    """Of an event, or of the sample with this name."""
     secret = "a-secret-of-24-characters"
-    config = Config.model_validate({"teams": {"acme": {"secret": secret, "channels": channels}}})
-    planner = Planner(config, FactCache(NoFacts()), Templates(), Metrics())
-    event = example(name)
-    row = StoredEvent(7, team, "application/json", b"", name, "stored", "", time.time())
+    teams = {"acme": {"secret": secret, "channels": channels}}
+    config = Config.model_validate({"teams": teams, "people": people or {}})
+    planner = Planner(config, FactCache(NoFacts()), templates or Templates(), Metrics())
+    event = example(event) if isinstance(event, str) else event
+    row = StoredEvent(7, team, "application/json", b"", event.name, "stored", "", time.time())
     return await planner.plan(row, PreparedEvent(event, event))
 
 
@@ -67,16 +79,33 @@ async def test_facts_of_ignored_events_are_kept_too() -> None:
     assert any(kind == "file" for kind, _ in result.facts)
 
 
-def test_what_an_event_is_about() -> None:
-    event = Event(
-        name="create-comment",
-        group="comments",
-        file=File("f", "Home"),
-        thread=Thread("t", number=3),
-        comment=Comment(text="one\n  two " + "x" * 200),
-        previous=Subject("", "Start"),
-    )
-    text = event_subject(event)
-    assert text.startswith("Home · was Start · #3 · “one two xxx")
-    assert len(text) <= MAX_SUBJECT_LENGTH
-    assert event_subject(Event(name="x", group="")) == ""
+async def test_the_summary_is_a_sentence_also_of_an_ignored_event(tmp_path: Path) -> None:
+    expected = "Grace Hopper replied on Landing page #12: “Good catch. I put in 60 % black, and the"
+    for channel in (stdout("all", "*"), stdout("files", "files")):
+        result = await plan("create-comment", channel)
+        assert result.about.startswith(expected)
+        assert result.person == "Grace Hopper"
+    ignored = await plan("rename-file", stdout("fonts", "fonts"))
+    assert "Ada Lovelace renamed the file Landing page to Landing page, autumn" in ignored.about
+
+
+async def test_the_summary_is_the_built_in_title_whatever_the_channel_gets(tmp_path: Path) -> None:
+    (tmp_path / "create-comment-thread.md.j2").write_text("no sentence")
+    grace = {"grace@example.com": {"slack": "U0GRACE00"}}
+    for templates in (Templates(), Templates(tmp_path)):
+        with closing(templates):
+            result = await plan("create-comment-thread", DIRECT, templates=templates, people=grace)
+        assert len(result.deliveries) == 1  # which says "mentioned you"
+        assert result.about.startswith("Ada Lovelace commented on Landing page #12: “@Grace Hopper")
+
+
+async def test_no_summary_is_long_or_has_more_than_one_line() -> None:
+    event = example("create-comment-thread")
+    text = "one\n  two \x1b[31m \u202eright " + "x" * 5000
+    file = replace(event.file, name="f" * 250)
+    hostile = replace(event, comment=replace(event.comment, text=text), file=file)
+    summary = (await plan(hostile, stdout("files", "files"))).about
+    assert len(summary) <= MAX_SUMMARY_LENGTH
+    assert summary.isprintable()
+    assert "“one two [31m right xxx" in summary
+    assert (await plan(replace(event, name="unknown-kind"))).about != ""

@@ -2,7 +2,7 @@
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
 from relay.channels.email.message import fits
-from relay.channels.email.preview import preview, source
+from relay.channels.email.preview import preview
 from relay.channels.email.settings import EmailSettings, person_address
 from relay.messages.environments import OverrideFormat
 
@@ -29,7 +29,6 @@ TYPE = ChannelType(
     settings=EmailSettings,
     load=_load,
     preview=preview,
-    text=source,
     fits=lambda message, settings: fits(message),
     variables=ChannelVariables(
         keys={
@@ -44,6 +43,11 @@ TYPE = ChannelType(
         },
         required=("RELAY_EMAIL_TO",),
     ),
+    example={
+        "to": ["design@example.com"],
+        "sender": "Penpot <penpot@example.com>",
+        "smtp": {"host": "smtp.example.com"},
+    },
     people=PeopleKey("email", person_address),
     override=OverrideFormat(".email.html.j2"),
     starter=_STARTER,

@@ -15,12 +15,9 @@ from markupsafe import Markup
 from relay.channels.base import ReplyTo
 from relay.channels.email.message import address, compose
 from relay.channels.email.settings import EmailSettings
-from relay.channels.preview import SANDBOX, MessagePreview, PreviewFrame
-from relay.messages.message import Message, Picture
+from relay.channels.preview import PICTURE, SANDBOX, MessagePreview, PreviewFrame
+from relay.messages.message import Message
 
-# The addresses of a mail without a channel.
-_SENDER = "Penpot <penpot@example.com>"
-_RECIPIENTS = ("design@example.com",)
 _MAX_STYLES = 500  # hashes of 52 bytes, in one header
 _HEADERS = ("From", "To", "Cc", "Subject")
 # All run in linear time: the text may come from any template.
@@ -34,18 +31,13 @@ _BOX = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="480" height="270">'
     '<rect width="100%" height="100%" fill="#8882"/></svg>'
 )
-_PICTURE = Picture(b"", "image/png", 480, 270)
 
 
-def preview(
-    message: Message, thread: ReplyTo | None, settings: EmailSettings | None
-) -> MessagePreview:
+def preview(message: Message, thread: ReplyTo | None, settings: EmailSettings) -> MessagePreview:
     """The mail with an empty box for a picture."""
-    sender, to = (settings.sender, settings.to) if settings else (_SENDER, _RECIPIENTS)
-    picture = _PICTURE if message.picture else None
-    mail = compose(
-        message, "preview", address(sender), list(map(address, to)), thread, picture=picture
-    )
+    picture = PICTURE if message.picture else None
+    to = list(map(address, settings.to))
+    mail = compose(message, "preview", address(settings.sender), to, thread, picture=picture)
     rows = Markup("").join(
         Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, str(mail[name]))
         for name in _HEADERS
@@ -53,13 +45,8 @@ def preview(
     )
     html = Markup('<dl class="preview preview-mail">{}</dl>').format(rows)
     document = frame(_part(mail, "html"))
-    return MessagePreview(html, str(mail["Subject"]), _part(mail, "plain"), document)
-
-
-def source(message: Message) -> str:
-    """The mail as its server gets it, to an example's address."""
-    mail = compose(message, "preview", address(_SENDER), [address(_RECIPIENTS[0])])
-    return mail.as_bytes().decode()
+    source = mail.as_bytes().decode()
+    return MessagePreview(html, source, str(mail["Subject"]), _part(mail, "plain"), document)
 
 
 def frame(html: str) -> PreviewFrame:

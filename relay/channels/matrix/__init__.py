@@ -1,13 +1,10 @@
 """Matrix, through the client-server API."""
 
-import json
-
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
-from relay.channels.matrix.content import check_override, fits, render
+from relay.channels.matrix.content import check_override, fits
 from relay.channels.matrix.preview import preview
 from relay.channels.matrix.settings import MatrixSettings, user_id
 from relay.messages.environments import OverrideFormat
-from relay.messages.message import Message
 
 _STARTER = """\
 <p><strong>{{ actor or "Someone" }}</strong>: {{ event.name }}</p>
@@ -21,17 +18,12 @@ def _load() -> ChannelClass:
     return MatrixChannel
 
 
-def _text(message: Message) -> str:
-    return json.dumps(render(message), indent=2, ensure_ascii=False)
-
-
 TYPE = ChannelType(
     name="matrix",
     label="Matrix",
     settings=MatrixSettings,
     load=_load,
     preview=preview,
-    text=_text,
     fits=lambda message, settings: fits(message),
     variables=ChannelVariables(
         keys={
@@ -41,6 +33,11 @@ TYPE = ChannelType(
         },
         required=("RELAY_MATRIX_ROOM",),
     ),
+    example={
+        "homeserver": "https://matrix.example.org",
+        "access_token": "syt_example",
+        "room": "#design:example.org",
+    },
     people=PeopleKey("matrix", user_id),
     override=OverrideFormat(".matrix.html.j2", validate=check_override),
     starter=_STARTER,

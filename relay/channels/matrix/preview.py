@@ -3,6 +3,7 @@
 https://spec.matrix.org/v1.16/client-server-api/#mroommessage-msgtypes
 """
 
+import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -10,10 +11,10 @@ from urllib.parse import unquote
 from markupsafe import Markup, escape
 
 from relay.channels.base import ReplyTo
-from relay.channels.matrix.content import Image, message_type, render
+from relay.channels.matrix import content as matrix_content
 from relay.channels.matrix.settings import MatrixSettings
-from relay.channels.preview import MessagePreview, clock, image, link
-from relay.messages.message import Message, Picture
+from relay.channels.preview import PICTURE, MessagePreview, clock, image, link
+from relay.messages.message import Message
 
 _TAGS = {
     *("del", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "p", "a", "ul", "ol", "sup", "sub"),
@@ -31,15 +32,16 @@ _MATRIX_TO_PATTERN = re.compile(r"https://matrix\.to/#/(?:@|%40)([^?]+)")
 _COLOR_PATTERN = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def preview(message: Message, thread: ReplyTo | None, settings: object) -> MessagePreview:
+def preview(message: Message, thread: ReplyTo | None, settings: MatrixSettings) -> MessagePreview:
     """The message with a labelled box for its picture."""
-    matrix = settings if isinstance(settings, MatrixSettings) else None
-    msgtype = message_type(message, matrix.msgtype if matrix else "auto")
-    is_below = bool(message.picture and matrix and matrix.shows_image(msgtype))
+    msgtype = matrix_content.message_type(message, settings.msgtype)
+    is_below = bool(message.picture) and settings.shows_image(msgtype)
     picture = None
     if message.picture and not message.content.override and not is_below:
-        picture = Image("mxc://", Picture(b"", "image/png", 1, 1))
-    content = render(message, picture, msgtype)
+        picture = matrix_content.Image("mxc://example.org/1", PICTURE)
+    content = matrix_content.render(message, picture, msgtype)
+    if thread is not None:
+        content["m.relates_to"] = matrix_content.relation(thread.root, thread.last)
     plain = str(content["body"])
     html = content.get("formatted_body")
     inner = sanitized(str(html)) if html else Markup('<p class="preview-text">{}</p>').format(plain)
@@ -54,7 +56,8 @@ def preview(message: Message, thread: ReplyTo | None, settings: object) -> Messa
     note = ""
     if message.content.override and message.content.override not in str(html):
         note = "Matrix gets the built-in message: the template's output is too long"
-    return MessagePreview(shown, plain.partition("\n")[0], plain, notifies=True, note=note)
+    source, title = json.dumps(content, indent=2, ensure_ascii=False), plain.partition("\n")[0]
+    return MessagePreview(shown, source, title, plain, notifies=True, note=note)
 
 
 def sanitized(html: str) -> Markup:

@@ -1,9 +1,7 @@
 """Slack, by bot token or by incoming webhook."""
 
-import json
-
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
-from relay.channels.slack.blocks import FORMAT, fits, override, render
+from relay.channels.slack.blocks import FORMAT, fits
 from relay.channels.slack.preview import preview
 from relay.channels.slack.settings import SlackSettings, member_id
 from relay.messages.message import Message
@@ -25,11 +23,6 @@ def _load() -> ChannelClass:
     return SlackChannel
 
 
-def _text(message: Message) -> str:
-    arguments = override(message, {}) if message.content.override else render(message)
-    return json.dumps(arguments, indent=2, ensure_ascii=False)
-
-
 def _fits(message: Message, settings: SlackSettings | None) -> bool:
     return fits(message, has_blocks=settings is None or not settings.other_host)
 
@@ -40,7 +33,6 @@ TYPE = ChannelType(
     settings=SlackSettings,
     load=_load,
     preview=preview,
-    text=_text,
     fits=_fits,
     variables=ChannelVariables(
         keys={
@@ -51,6 +43,7 @@ TYPE = ChannelType(
         },
         required=("RELAY_SLACK_WEBHOOK_URL", "RELAY_SLACK_TOKEN"),
     ),
+    example={"token": "xoxb-example", "channel": "#design"},
     people=PeopleKey("slack", member_id),
     override=FORMAT,
     starter=_STARTER,

@@ -205,6 +205,11 @@ def full_text(message: Message, literal: Callable[[str], str] = escape) -> str:
     return "\n\n".join(filter(None, (literal(title), rest)))
 
 
+def with_full_text(message: Message, content: Json) -> Json:
+    """The ``text`` and ``blocks`` for a server that may show the text only."""
+    return content | {"text": full_text(message, defused)}
+
+
 def _words(message: Message) -> str:
     body = parse(message.content.body)
     return words_after_title(body, message.title, links=not message.url)

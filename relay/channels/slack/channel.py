@@ -217,8 +217,7 @@ class SlackChannel:
 
     async def _post_webhook(self, message: Message, body: dict[str, Any]) -> Receipt:
         if self._settings.other_host:  # which may show the text only
-            text = partial(slack_blocks.full_text, message, slack_blocks.defused)
-            body = body | {"text": await convert(message, text)}
+            body = await convert(message, partial(slack_blocks.with_full_text, message, body))
         await self._api.post_webhook(_LITERAL_TEXT | body)
         return Receipt("")
 

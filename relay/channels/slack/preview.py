@@ -4,6 +4,7 @@ https://docs.slack.dev/reference/block-kit/blocks. Blocks may come from a user's
 have any content: an unknown block becomes a box with its type, never an error.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -17,6 +18,7 @@ from relay.channels.base import ReplyTo
 from relay.channels.preview import LINK_ATTRIBUTES, MessagePreview, clock, image, link, wrapped
 from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.blocks import unescape
+from relay.channels.slack.settings import SlackSettings
 from relay.messages.document import parse
 from relay.messages.html import to_html
 from relay.messages.message import Message
@@ -89,10 +91,10 @@ def _angle(inner: str, names: Mapping[str, str]) -> Markup:
     return link(target, words or target)
 
 
-def preview(message: Message, thread: ReplyTo | None, settings: object) -> MessagePreview:
+def preview(message: Message, thread: ReplyTo | None, settings: SlackSettings) -> MessagePreview:
     """Everyone with a Slack id, or an e-mail address to find it by, is pinged."""
     sender = "Penpot"
-    if message.author is not None and getattr(settings, "shows_author", False):
+    if message.author is not None and settings.shows_author:
         sender = slack_blocks.sender_name(message.author)
         message = message.by_author()
     people = [who for who in message.mentions if who.address("slack") or who.email]
@@ -105,13 +107,17 @@ def preview(message: Message, thread: ReplyTo | None, settings: object) -> Messa
         except ValueError as error:
             note = f"Slack gets the built-in message: the template's JSON {error}"
     if arguments is None:
-        picture: dict[str, Any] | None = {} if message.picture and not note else None
-        arguments = slack_blocks.render(message, pings, picture)
+        file = {"slack_file": {"id": "F0000000000"}} if message.picture and not note else None
+        arguments = slack_blocks.render(message, pings, file)
     html = posted(draw(arguments, names), clock(message.at), sender)
-    by_other = bool(getattr(settings, "other_host", ""))
-    text = slack_blocks.full_text(message, slack_blocks.defused) if by_other else ""
-    title = unescape(arguments["text"])
-    return MessagePreview(html, title, text, notifies=True, note=note)
+    title, text = unescape(arguments["text"]), ""
+    if settings.other_host:
+        arguments = slack_blocks.with_full_text(message, arguments)
+        text = arguments["text"]
+    if sender != "Penpot":
+        arguments = {"username": sender} | arguments
+    source = json.dumps(arguments, indent=2, ensure_ascii=False)
+    return MessagePreview(html, source, title, text, notifies=True, note=note)
 
 
 def posted(blocks: Markup, time: str, sender: str = "Penpot") -> Markup:

@@ -81,7 +81,7 @@ def test_a_message_with_quote_and_context() -> None:
     preview = render_preview("slack", MESSAGE)
     reader = Reader(preview.html)
     assert reader.text == (
-        "PPenpot APP 08:17Ada Lovelace commented on Landing page"
+        "PPenpot APP 2026-07-25 08:17Ada Lovelace commented on Landing page"
         "The button is too small.\n<!channel> please"
         "Website · Acme · Open in Penpot"
     )
