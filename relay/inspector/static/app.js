@@ -3,14 +3,17 @@
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]:not([data-local], [data-until])")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    const today = at.toDateString() === new Date().toDateString();
-    time.textContent = today ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
+    const now = new Date();
+    const today = at.toDateString() === now.toDateString();
+    const when = at.getFullYear() === now.getFullYear() ? day : date;
+    time.textContent = today ? clock.format(at) : `${when.format(at)}, ${clock.format(at)}`;
     time.title = full.format(at);
     time.dataset.local = "";
   }

@@ -42,7 +42,12 @@ function update(event) {
   const old = document.getElementById(row.id);
   if (old) {
     const hadFocus = old.contains(document.activeElement);
+    const before = old.getBoundingClientRect();
     old.replaceWith(row);
+    if (before.bottom < 0) {  // as below
+      const grown = row.getBoundingClientRect().height - before.height;
+      window.scrollBy({ top: grown, behavior: "instant" });
+    }
     if (hadFocus) row.querySelector("a").focus({ preventScroll: true });
     return;
   }
@@ -50,11 +55,11 @@ function update(event) {
   row.classList.add("fresh");
   const first = rows.firstElementChild;
   const isAbove = first && first.getBoundingClientRect().bottom < 0;
-  const before = isAbove && first.getBoundingClientRect().top;
+  const before = isAbove && first.getBoundingClientRect().bottom;  // it gets a border
   rows.insertBefore(row, [...rows.children].find((other) => Number(other.dataset.id) < event.id) ?? null);
   // Keep the scroll position for a reader further down.
   if (isAbove) {
-    window.scrollBy({ top: first.getBoundingClientRect().top - before, behavior: "instant" });
+    window.scrollBy({ top: first.getBoundingClientRect().bottom - before, behavior: "instant" });
   }
   document.querySelector("#list .empty").hidden = true;
   while (rows.childElementCount > 200) rows.lastElementChild.remove();
