@@ -39,7 +39,7 @@ class ReplyTo:
 
     root: str  # receipt of the thread's first message
     last: str  # receipt of the previous message
-    title: str  # the first message's title: the subject of the thread's mails
+    subject: str  # of the thread's first mail
 
 
 class KeyValueStore(Protocol):

@@ -74,7 +74,7 @@ class _Sent:
 
     receipt: str = ""
     thread: str = ""  # in Penpot, if it is a thread in the channel too
-    title: str = ""
+    subject: str = ""
     reached: bool = True  # whether the server was called, which shows that the queue works
 
 
@@ -288,7 +288,7 @@ class ChannelQueue:
         picture: Picture | None,
     ) -> _Sent | None:
         channel, _ = self._open()
-        reply_to = ReplyTo(thread.root, thread.last, thread.title) if thread else None
+        reply_to = ReplyTo(thread.root, thread.last, thread.subject) if thread else None
         key = delivery.digest or delivery.key
         try:
             receipt = await channel.send(message, key, reply_to, picture)
@@ -323,7 +323,7 @@ class ChannelQueue:
         ids = [member.id for member in deliveries]
         mark = partial(self._store.mark_sent, ids, seconds=took, next_id=next_id)
         try:
-            thread = {"queue": self.name, "thread": sent.thread, "title": sent.title}
+            thread = {"queue": self.name, "thread": sent.thread, "subject": sent.subject}
             await self._write(mark, sent.receipt, **thread)
         except LeaseLost:
             raise

@@ -97,7 +97,7 @@ async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> Mes
     if message.thread and in_thread and not is_first:
         stored = await inspector.store.get_thread(delivery.queue, message.thread)
         if stored is not None and stored.root != delivery.receipt:
-            thread = ReplyTo(stored.root, stored.last, stored.title)
+            thread = ReplyTo(stored.root, stored.last, stored.subject)
     kind, team = settings.type if settings else "", delivery.queue.partition("/")[0]
     return await CONVERSIONS.run(team, lambda: render_preview(kind, message, thread, settings))
 

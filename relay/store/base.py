@@ -194,7 +194,7 @@ class Store(Backlog):
         *,
         queue: str = "",
         thread: str = "",
-        title: str = "",
+        subject: str = "",
         seconds: float = 0.0,
         next_id: int = 0,
     ) -> None:
@@ -202,7 +202,7 @@ class Store(Backlog):
         delivery, or the several deliveries of a digest. With ``thread`` the receipt becomes the
         last of this thread in ``queue``, and its root if the thread has none. The first attempt
         at the delivery ``next_id`` begins, as by ``save_unfinished``."""
-        thread_values = (queue, thread, receipt, title) if thread else ()
+        thread_values = (queue, thread, receipt, subject) if thread else ()
 
         def work() -> Steps[None]:
             yield from self.require_queue_leases(delivery_ids)
@@ -225,7 +225,7 @@ class Store(Backlog):
 
     async def get_thread(self, queue: str, thread: str) -> ThreadReceipts | None:
         """None until a message of the thread is sent in this queue."""
-        sql = "SELECT root, last, title FROM relay.threads WHERE thread = $1 AND queue = $2"
+        sql = "SELECT root, last, subject FROM relay.threads WHERE thread = $1 AND queue = $2"
         rows = await self.fetch(sql, thread, queue)
         return ThreadReceipts(*rows[0]) if rows else None
 

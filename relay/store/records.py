@@ -109,11 +109,11 @@ class ShownMessage(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ThreadReceipts:
     """The receipts of the first and the last message of a Penpot comment thread in a queue, and
-    the first message's title."""
+    the first message's subject."""
 
     root: str
     last: str
-    title: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)

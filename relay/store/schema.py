@@ -65,7 +65,7 @@ _FIRST_STEP = """
         thread text NOT NULL,
         root text NOT NULL,
         last text NOT NULL,
-        title text NOT NULL,
+        subject text NOT NULL,
         PRIMARY KEY (thread, queue)
     ) {without_rowid};
     CREATE TABLE {schema}key_values (

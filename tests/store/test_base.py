@@ -214,9 +214,9 @@ async def test_the_first_sent_message_is_the_root_of_a_thread(store: Store) -> N
     await store.save_fan_out([FanOutResult(stored.id, "acme", "fanned-out", "", new)])
     assert await store.get_thread("a", "t") is None
     first, second = await store.waiting_deliveries("a", 10)
-    await store.mark_sent([first.id], "r1", queue="a", thread="t", title="First")
+    await store.mark_sent([first.id], "r1", queue="a", thread="t", subject="First")
     assert await store.get_thread("a", "t") == ThreadReceipts("r1", "r1", "First")
-    await store.mark_sent([second.id], "r2", queue="a", thread="t", title="Second")
+    await store.mark_sent([second.id], "r2", queue="a", thread="t", subject="Second")
     assert await store.get_thread("a", "t") == ThreadReceipts("r1", "r2", "First")
     assert await store.get_thread("b", "t") is None
     await store.delete_thread("a", "t")
