@@ -3,7 +3,7 @@
 
 import hashlib
 import sys
-from collections.abc import AsyncIterator, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ from relay.channels.preview import MessagePreview
 from relay.config.types import CaFile, Name, SettingsModel, Texts
 from relay.errors import RelayError
 from relay.messages.environments import OverrideFormat
-from relay.messages.message import Message, Picture
+from relay.messages.message import Mention, Message, Picture
 
 
 def _storable(text: str) -> str:
@@ -269,6 +269,10 @@ class ChannelSettings(SettingsModel):
     def is_direct(self) -> bool:
         """Whether each mentioned person gets a message of their own, instead of a shared place."""
         return bool(getattr(self, "direct", ""))
+
+    def direct_recipients(self, people: Sequence[Mention]) -> tuple[Mention, ...]:
+        """Of the mentioned ``people``, those who get a message of their own."""
+        return tuple(people) if self.is_direct else ()
 
     @property
     def has_thumbnails(self) -> bool:

@@ -263,7 +263,7 @@ class ChannelQueue:
         message = await self._digests.message(deliveries)
         thread_id = self._thread_id(message)
         thread = await self._store.get_thread(self.name, thread_id) if thread_id else None
-        if thread is not None and message.change is None:
+        if thread is not None and message.change is None and message.to is None:
             message = message.in_thread()
         picture = await self._context.pictures(message.picture) if message.picture else None
         self._require_may_send()
@@ -278,7 +278,7 @@ class ChannelQueue:
 
     def _thread_id(self, message: Message) -> str:
         """The message's comment thread, if it is a thread in the channel too."""
-        return message.thread if self._settings.has_threads and message.to is None else ""
+        return message.thread if self._settings.has_threads else ""
 
     async def _post(
         self,
@@ -299,7 +299,8 @@ class ChannelQueue:
             log.warning(text, self.name, delivery.id, error)
             await self._store.delete_thread(self.name, message.thread)
             return None
-        return _Sent(receipt.id, self._thread_id(message), message.subject)
+        thread_id = "" if message.to else self._thread_id(message)  # only the person sees it
+        return _Sent(receipt.id, thread_id, message.subject)
 
     async def _edit(
         self,

@@ -134,18 +134,32 @@ class EventRenderer:
         self._shared = shared
         self._drafts = drafts
         self._rendered: dict[_Variant, Message] = {}
+        self._written: dict[tuple[str, str], str] = {}  # by kind and person: the channel
         self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
-        """One message, or one for each person where the channel writes to people directly."""
+        """The channel's message, and one for each person to whom it writes directly."""
+        direct = await self._direct_messages(channel)
         if channel.is_direct:
-            messages = [replace(await self._message(channel), to=to) for to in self._people]
-            return [RenderedMessage(message.dumps()) for message in messages]
+            return direct
         key = self._variant(channel), channel.has_thumbnails
         if key not in self._serialized:
             text = (await self.compose(channel)).dumps()
             self._serialized[key] = RenderedMessage(text, *self._shown_ids())
-        return [self._serialized[key]]
+        return [self._serialized[key], *direct]
+
+    async def _direct_messages(self, channel: AnyChannel) -> list[RenderedMessage]:
+        people = [
+            person
+            for person in channel.direct_recipients(self._people)
+            # From the first of several channels that write to people beside their own place.
+            if channel.is_direct
+            or self._written.setdefault((channel.type, person.id), channel.name) == channel.name
+        ]
+        if not people:
+            return []
+        message = await self._message(channel, direct=True)
+        return [RenderedMessage(replace(message, to=person).dumps()) for person in people]
 
     async def compose(self, channel: AnyChannel) -> Message:
         """The message of a channel that is not direct, not serialized."""
@@ -178,8 +192,11 @@ class EventRenderer:
             title = f"{title}: “{shorten(text, MAX_COMMENT_LENGTH)}”"
         return shorten(title, MAX_SUMMARY_LENGTH)
 
-    async def _message(self, channel: AnyChannel) -> Message:
+    async def _message(self, channel: AnyChannel, *, direct: bool = False) -> Message:
         variant = self._variant(channel)
+        if direct:
+            options = variant.options._replace(direct=True, in_digests=False)
+            variant = variant._replace(options=options, in_thread=False)
         if variant not in self._rendered:
             self._rendered[variant] = await self._render_variant(variant)
         has_picture = channel.has_thumbnails and (

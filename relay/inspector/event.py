@@ -93,7 +93,7 @@ async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> Mes
     message, thread = Message.loads(delivery.message), None
     change = message.change
     is_first = change is not None and not change.comment  # edits the thread's first message
-    in_thread = settings is not None and settings.in_threads and message.to is None
+    in_thread = settings is not None and settings.in_threads
     if message.thread and in_thread and not is_first:
         stored = await inspector.store.get_thread(delivery.queue, message.thread)
         if stored is not None and stored.root != delivery.receipt:

@@ -240,6 +240,18 @@ def _map_leaves(document: Document, convert: Callable[[LeafBlock], LeafBlock | N
     return tuple(filter(None, map(convert_block, document)))
 
 
+def map_texts(document: Document, convert: Callable[[Text], Text]) -> Document:
+    """``document`` with each text of its paragraphs and headings converted."""
+
+    def convert_leaf(block: LeafBlock) -> LeafBlock:
+        if not isinstance(block, Paragraph | Heading):
+            return block
+        inlines = (convert(part) if isinstance(part, Text) else part for part in block.inlines)
+        return replace(block, inlines=tuple(inlines))
+
+    return _map_leaves(document, convert_leaf)
+
+
 # Mentions
 
 
@@ -248,15 +260,7 @@ def mentioned_profiles(document: Document) -> set[str]:
 
 
 def replace_mentions(document: Document, convert: Callable[[Text], Text]) -> Document:
-    def convert_inline(part: Inline) -> Inline:
-        return convert(part) if isinstance(part, Text) and part.profile else part
-
-    def convert_leaf(block: LeafBlock) -> LeafBlock:
-        if isinstance(block, Paragraph | Heading):
-            return replace(block, inlines=tuple(map(convert_inline, block.inlines)))
-        return block
-
-    return _map_leaves(document, convert_leaf)
+    return map_texts(document, lambda part: convert(part) if part.profile else part)
 
 
 def add_missing_mentions(document: Document, pinged: "Collection[Mention]") -> Document:

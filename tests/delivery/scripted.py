@@ -11,7 +11,7 @@ from relay.delivery.alerts import Alerts
 from relay.delivery.notices import NoticeRenderer
 from relay.delivery.queue import QueueContext, QueueSettings
 from relay.delivery.queues import QueueManager
-from relay.messages.message import Content, Message, Picture
+from relay.messages.message import Content, Mention, Message, Picture
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.store.base import Store
@@ -94,14 +94,21 @@ class House:
         self.channels[name] = Scripted(iter(self.scripts.get(name, [])))
         return self.channels[name]
 
-    async def put(self, queue: str, *titles: str, thread: str = "", picture: str = "") -> None:
+    async def put(
+        self,
+        queue: str,
+        *titles: str,
+        thread: str = "",
+        picture: str = "",
+        to: Mention | None = None,
+    ) -> None:
         for title in titles:
             digest = f"{queue} {title} {time.time()}".encode()
             await self.store.accept(
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored_events(1)
-            message = Message(title, Content(""), thread=thread, picture=picture)
+            message = Message(title, full=Content(""), thread=thread, picture=picture, to=to)
             delivery = NewDelivery(queue, f"key of {title}", message.dumps())
             await self.store.save_fan_out(
                 [FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])]

@@ -17,8 +17,8 @@ from relay.channels.base import (
 )
 from relay.delivery import queue as queue_module
 from relay.delivery.health import QueueHealth
-from relay.messages.message import Picture
-from relay.store.records import StoreUnavailable
+from relay.messages.message import Mention, Picture
+from relay.store.records import StoreUnavailable, ThreadReceipts
 from tests.delivery.scripted import House
 
 pytestmark = pytest.mark.anyio
@@ -320,6 +320,26 @@ async def test_messages_of_a_thread_reply_to_its_first(house: House) -> None:
         None,
         None,
         ReplyTo(first, second, "first"),
+    ]
+
+
+async def test_a_message_to_a_person_is_a_reply_and_does_not_become_part_of_the_thread(
+    house: House,
+) -> None:
+    ada = Mention("a", "Ada")
+    await house.put("a", "before", thread="t1", to=ada)
+    await house.put("a", "first", thread="t1")
+    await house.put("a", "mention", thread="t1", to=ada, picture="m1")
+    await house.put("a", "second", thread="t1")
+    await house.settled()
+    first = "receipt of first"
+    reply = ReplyTo(first, first, "first")
+    assert house.channels["a"].threads == [None, None, reply, reply]
+    assert await house.store.get_thread("a", "t1") == ThreadReceipts(
+        first, "receipt of second", "first"
+    )
+    assert [delivery.receipt for delivery in await house.deliveries()] == [
+        f"receipt of {title}" for title in ("before", "first", "mention", "second")
     ]
 
 

@@ -112,6 +112,51 @@ async def test_each_mentioned_person_gets_a_direct_message() -> None:
     assert await rendered(example("create-comment"), **DIRECT) == []
 
 
+async def test_a_mentioned_person_gets_a_mail_beside_that_of_the_channel() -> None:
+    event = example("create-comment-thread")
+    people = (
+        *event.comment.mentions,
+        Profile("b" * 8, "Bob", email="A@b.c"),  # gets the channel's mail
+        Profile("c" * 8, "Cleo", email="Cleo@b.c"),
+        Profile("d" * 8, "Cleo again", email="cleo@b.c"),
+        Profile("e" * 8, "Dan"),
+        Profile("f" * 8, "Eve"),
+    )
+    event = replace(event, comment=replace(event.comment, mentions=people))
+    addresses = {GRACE: {"email": "grace@home.example"}}
+
+    one, *others = await rendered(event, addresses, **MAIL, mention_by_mail=True)
+    assert (one.to, one.title) == (None, "Ada Lovelace commented on Landing page")
+    assert [message.to and message.to.name for message in others] == [
+        "Grace Hopper",
+        "Cleo again",
+        "Dan",
+        "Eve",
+    ]
+    mail = others[0]
+    assert mail.title == "Ada Lovelace mentioned you on Landing page"
+    assert mail.notice.startswith("Ada Lovelace mentioned you on Landing page: @Grace Hopper ")
+    assert mail.full.body.startswith("**Ada Lovelace** mentioned you on")
+    assert (mail.subject, mail.thread, mail.entry) == (one.subject, one.thread, "")
+    assert [message.to for message in await rendered(event, addresses, **MAIL)] == [None]
+
+
+async def test_a_person_gets_one_mail_where_several_channels_send_them() -> None:
+    renderer = EventRenderer(
+        Templates(),
+        example("create-comment-thread"),
+        "acme",
+        [Mention(GRACE, "Grace", "grace@example.com")],
+        "",
+    )
+    settings = MAIL | {"mention_by_mail": True}
+    for _ in range(2):  # as often as it is asked
+        names = [
+            len(await renderer.messages(channel(**settings | {"name": name}))) for name in "ab"
+        ]
+        assert names == [2, 1]
+
+
 async def test_a_reply_has_a_brief_form_for_its_thread() -> None:
     (threaded,) = await rendered(example("create-comment"), **MATRIX)
     (flat,) = await rendered(example("create-comment"), **MATRIX, threads=False)

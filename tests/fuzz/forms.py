@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
-from relay.channels.email.message import address, compose
+from relay.channels.email.message import compose, recipients
+from relay.channels.email.settings import EmailSettings, SmtpSettings
 from relay.channels.matrix import content as matrix
 from relay.channels.preview import message_text
 from relay.channels.slack import blocks as slack
@@ -21,11 +22,20 @@ MAX_GROWTH_RATIO = 250
 SLACK_USER = "U0ADA0000"
 PICTURE = Picture(b"png", "image/png", 480, 270)
 IMAGE = matrix.Image("mxc://relay.test/x", PICTURE)
+MAIL = EmailSettings(
+    type="email",
+    name="mail",
+    to=("design@example.com",),
+    sender="Penpot <p@example.com>",
+    sender_name="fixed",
+    smtp=SmtpSettings(host="smtp.example.com"),
+)
 _LINK_PATTERN = re.compile(r"<(?:https?://|mailto:)[^<>|\s]+\|[^<>|]+>", re.IGNORECASE)
 _ESCAPED_PATTERN = re.compile(r"(?:[^&<>]|&(?:amp|lt|gt);)*")
 _MAIL_HEADERS = {
     *("from", "to", "subject", "date", "message-id", "auto-submitted", "x-penpot-event"),
-    *("x-penpot-team", "mime-version", "content-type", "content-transfer-encoding"),
+    *("x-penpot-team", "x-penpot-file", "x-penpot-thread", "list-id", "references"),
+    *("x-auto-response-suppress", "mime-version", "content-type", "content-transfer-encoding"),
 }
 _TAGS = {
     *("p", "br", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol", "li", "hr", "a"),
@@ -126,8 +136,7 @@ def _check_matrix(content: dict[str, Any], message: Message) -> None:
 
 
 def _check_mail(message: Message, picture: Picture | None) -> None:
-    to = [address("design@example.com")]
-    mail = compose(message, "key", address("Penpot <p@example.com>"), to, picture=picture)
+    mail = compose(message, "key", MAIL, recipients(message, MAIL), picture=picture)
     assert 1 <= len(str(mail["subject"])) <= 250
     sent = mail.as_bytes(policy=SMTP)
     assert max(map(len, sent.split(b"\r\n"))) <= 998
@@ -139,10 +148,11 @@ def _check_mail(message: Message, picture: Picture | None) -> None:
     _check_size(_text(parts["text/plain"]), message)
     html = _text(parts["text/html"])
     _check_size(html, message)
-    layout = {name: {"style"} for name in ("body", "div", "blockquote", "p")}
+    layout = {name: {"style"} for name in ("body", "p")}
+    layout |= {"blockquote": {"style", "class", "dir"}, "title": set()}
     layout |= {"html": {"lang"}, "head": set(), "meta": {"charset", "name", "content"}}
     layout |= {"style": set(), "div": {"style", "class"}, "a": {"href", "class", "style"}}
-    layout |= {"img": {"src", "alt", "width", "style"}}
+    layout |= {"img": {"src", "alt", "width", "height", "style"}}
     _Html(html, layout)
 
 

@@ -77,7 +77,7 @@ def test_a_mail_is_shown_in_a_frame_with_its_own_styles(service: Service, open_p
     frame = page.locator("iframe.preview-frame:not(.loading)")
     expect(frame).to_be_visible()
     inside = page.frame_locator("iframe.preview-frame:not(.loading)")
-    expect(inside.locator(".button")).to_have_text("Open in Penpot")
+    expect(inside.locator(".button")).to_have_text("Open file")
     expect(inside.locator(".button")).to_have_css("background-color", "rgb(105, 17, 212)")
     expect(page.locator("#message")).to_contain_text("Subject")
     page.locator("#text").fill(OWN)

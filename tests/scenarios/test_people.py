@@ -5,6 +5,7 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 
+from tests.channels.email.parts import text_of
 from tests.penpot import own
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
@@ -53,7 +54,7 @@ def test_a_comment_thread_in_each_channel(
                 assert service.post(body) == 204
             wait_until(
                 lambda: (
-                    (len(slack.messages), len(ada.messages(room)), len(mail.mails)) == (4, 3, 3)
+                    (len(slack.messages), len(ada.messages(room)), len(mail.mails)) == (4, 3, 4)
                 ),
                 20,
             )
@@ -93,9 +94,17 @@ def test_a_comment_thread_in_each_channel(
     }
     assert len(ada.pings()) == 1
     mails = [message.parsed() for message in mail.mails]
-    assert [message["Cc"] for message in mails] == ["Ada Lovelace <ada@home.example>", None, None]
-    assert mails[1]["In-Reply-To"] == mails[0]["Message-ID"]
-    assert has_picture(mails[0])
+    channel, person = "design@example.com", "Ada Lovelace <ada@home.example>"
+    assert [message["To"] for message in mails] == [channel, person, channel, channel]
+    assert [message["In-Reply-To"] for message in mails[1:]] == [
+        mails[0]["Message-ID"],
+        mails[0]["Message-ID"],
+        mails[2]["Message-ID"],
+    ]
+    assert {message["Subject"] for message in mails[1:]} == {f"Re: {mails[0]['Subject']}"}
+    assert {message["References"].split()[0] for message in mails} == {mails[0]["References"]}
+    assert "mentioned you on Landing page · Home · #15" in text_of(mails[1])
+    assert [has_picture(message) for message in mails] == [True, True, False, False]
     assert log.count("nobody is mentioned") == 2
     assert PENPOT_TOKEN not in service.log.read_text()
 

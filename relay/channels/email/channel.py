@@ -22,15 +22,17 @@ from relay.channels.base import (
     Finding,
     KeyValueStore,
     Misconfigured,
+    NoAddress,
     Permanent,
     Receipt,
     ReplyTo,
+    RetryLater,
     collect,
     failed,
     passed,
 )
 from relay.channels.email.errors import error_from_smtp
-from relay.channels.email.message import address, compose, mail_address, mailbox
+from relay.channels.email.message import address, compose, recipients
 from relay.channels.email.settings import EmailSettings
 from relay.channels.errors import redact
 from relay.messages.message import Message, Picture
@@ -38,11 +40,10 @@ from relay.messages.turns import convert
 
 _ANSWER_TIMEOUT = 30.0  # seconds; a server that scans for spam is slow
 _SESSION_TIMEOUT = 90.0  # seconds
-_CC_TIMEOUT = 30.0  # seconds for all mentioned people
-_CLOSING_CODE = 421
 # Seconds that one recipient may delay the others: greylisting takes minutes, seldom more than an
 # hour (RFC 6647).
 _MAX_RECIPIENT_DELAY = 2 * 3600.0
+_MAX_PERSON_DELAY = 600.0  # seconds for one mentioned person; greylisting takes five minutes
 
 _log = logging.getLogger(__name__)
 
@@ -54,15 +55,14 @@ class EmailChannel:
     pace: ClassVar[float | None] = None
 
     def __init__(self, settings: EmailSettings, kv: KeyValueStore) -> None:
+        self._settings = settings
         self._smtp = settings.smtp
         self._sender = address(settings.sender)
         self._to = tuple(map(address, settings.to))
-        self._mention_by_mail = settings.mention_by_mail
         self._tls = None if settings.smtp.tls == "none" else tls.context(settings.ca_file)
         password = settings.smtp.password
         self._secret = password.reveal() if password else ""
         self._refused_since: dict[str, float] = {}
-        self._key_without_cc = ""  # of the mail that is sent without its mentioned people
 
     async def send(
         self,
@@ -79,54 +79,46 @@ class EmailChannel:
         get it in order, and nobody twice; after two hours without a break it is skipped with a
         warning, so that a full mailbox does not delay the others. One that a person can fix is
         never skipped. If the server refuses all recipients, ``DeliveryError`` is always raised.
+
+        A message to one person delays the channel's mails for ten minutes at most: then, and for a
+        final refusal, ``NoAddress`` is raised.
         """
-        cc = self._cc_addresses(message)
+        to = recipients(message, self._settings)
+        if not to:
+            person = message.to.name if message.to else ""
+            raise NoAddress("no_address", f"no valid mail address of {person or 'them'} is known")
         mail = await convert(
-            message,
-            lambda: compose(
-                message, key, self._sender, self._to, thread, copies=cc, picture=picture
-            ),
+            message, lambda: compose(message, key, self._settings, to, thread, picture)
         )
         content = await convert(message, mail.as_bytes)
         async with self._session() as smtp:
             size = [f"size={len(content)}"] if smtp.supports_extension("size") else []
             await smtp.mail(self._sender.addr_spec, options=size)
-            refusals = await self._add_recipients(smtp)
-            await self._add_cc(cc, smtp, key)
+            if message.to is None:
+                refusals = await self._add_recipients(smtp, to)
+            else:
+                refusals = []
+                await self._add_person(smtp, to[0])
             await smtp.data(content)
         for refusal in refusals:
             text = "the mail server refuses %s: %s"
             _log.warning(text, refusal.recipient, self._reply(refusal))
         return Receipt(str(mail["Message-ID"]))
 
-    async def _add_cc(self, cc: Sequence[Address], smtp: SMTP, key: str) -> None:
-        """They never delay the other recipients: a refused address is left out, and if the session
-        fails here, the next attempt leaves all of them out."""
-        if self._key_without_cc == key:
-            return
+    async def _add_person(self, smtp: SMTP, person: Address) -> None:
+        """Raises ``RetryLater`` or ``NoAddress`` for a refusal of any kind, also by a server that
+        ends the session here: one person's address must not stop the channel."""
         try:
-            async with asyncio.timeout(_CC_TIMEOUT):
-                for address in cc:
-                    try:
-                        await smtp.rcpt(address.addr_spec)
-                    except SMTPRecipientRefused as error:
-                        if error.code == _CLOSING_CODE:
-                            raise
-        except (SMTPException, OSError, TimeoutError):
-            self._key_without_cc = key
-            raise
-
-    def _cc_addresses(self, message: Message) -> list[Address]:
-        """Of the mentioned people who are not recipients."""
-        addresses: dict[str, Address] = {}
-        for person in message.mentions if self._mention_by_mail else ():
-            address = mailbox(person)
-            if address is not None:
-                addresses.setdefault(address.addr_spec.lower(), address)
-            elif mail_address(person):
-                _log.warning("%s gets no mail: the address is not valid", person.name)
-        known = {to.addr_spec.lower() for to in self._to}
-        return [address for key, address in addresses.items() if key not in known]
+            await smtp.rcpt(person.addr_spec)
+        except (SMTPException, OSError, TimeoutError) as error:
+            cause = error_from_smtp(error, secret=self._secret)
+            now = time.monotonic()
+            since = self._refused_since.setdefault(person.addr_spec, now)
+            if isinstance(cause, RetryLater) and now - since < _MAX_PERSON_DELAY:
+                raise
+            _log.warning("%s gets no mail: %s", person.addr_spec, cause.detail)
+            raise NoAddress(cause.reason, cause.detail) from None
+        self._refused_since.pop(person.addr_spec, None)
 
     async def check(self) -> list[Finding]:
         server = f"{self._smtp.host}, port {self._smtp.server_port}"
@@ -173,7 +165,7 @@ class EmailChannel:
                 transport = smtp.transport
                 try:
                     yield smtp
-                except (SMTPResponseException, SMTPRecipientsRefused):
+                except (SMTPResponseException, SMTPRecipientsRefused, NoAddress):
                     await _quit(smtp)
                     raise
                 await _quit(smtp)
@@ -211,24 +203,29 @@ class EmailChannel:
         hint = "" if self._tls else ", or use TLS"
         return f"the mail server does not offer a login: remove smtp.username{hint}"
 
-    async def _add_recipients(self, smtp: SMTP) -> list[SMTPRecipientRefused]:
+    async def _add_recipients(
+        self, smtp: SMTP, recipients: Sequence[Address]
+    ) -> list[SMTPRecipientRefused]:
         """Return the refusals that the mail does not wait for. Raises one that it waits for, or
         ``SMTPRecipientsRefused``."""
         refusals = []
-        for to in self._to:
+        for to in recipients:
             try:
                 await smtp.rcpt(to.addr_spec)
             except SMTPRecipientRefused as error:
                 refusals.append(error)
-        if len(refusals) == len(self._to):  # no recipient delays another
+        if len(refusals) == len(recipients):  # no recipient delays another
             raise SMTPRecipientsRefused(refusals)
         now = time.monotonic()
         causes = {refusal: error_from_smtp(refusal, secret=self._secret) for refusal in refusals}
-        self._refused_since = since = {
-            refusal.recipient: self._refused_since.get(refusal.recipient, now)
+        known = self._refused_since
+        since = {
+            refusal.recipient: known.get(refusal.recipient, now)
             for refusal, cause in causes.items()
             if not isinstance(cause, Permanent)
         }
+        others = known.keys() - {to.addr_spec for to in recipients}
+        self._refused_since = since | {address: known[address] for address in others}
         for refusal, cause in causes.items():
             delay = inf if isinstance(cause, Misconfigured) else _MAX_RECIPIENT_DELAY
             limit = cause.give_up_after or delay

@@ -13,13 +13,13 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
-from relay.channels.email.message import address, compose
+from relay.channels.email.message import compose, recipients
 from relay.channels.email.settings import EmailSettings
 from relay.channels.preview import PICTURE, SANDBOX, MessagePreview, PreviewFrame
 from relay.messages.message import Message
 
 _MAX_STYLES = 500  # hashes of 52 bytes, in one header
-_HEADERS = ("From", "To", "Cc", "Subject")
+_HEADERS = ("From", "To", "Subject")
 # All run in linear time: the text may come from any template.
 _HEAD_PATTERN = re.compile(r"<head(?:\s[^<>]*)?>", re.IGNORECASE)
 _STYLE_PATTERN = re.compile(
@@ -28,7 +28,7 @@ _STYLE_PATTERN = re.compile(
 )
 _CID_SOURCE_PATTERN = re.compile(r'src="cid:[^"]*"')
 _BOX = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="480" height="270">'
+    '<svg xmlns="http://www.w3.org/2000/svg" width="320" height="180">'
     '<rect width="100%" height="100%" fill="#8882"/></svg>'
 )
 
@@ -36,8 +36,8 @@ _BOX = (
 def preview(message: Message, thread: ReplyTo | None, settings: EmailSettings) -> MessagePreview:
     """The mail with an empty box for a picture."""
     picture = PICTURE if message.picture else None
-    to = list(map(address, settings.to))
-    mail = compose(message, "preview", address(settings.sender), to, thread, picture=picture)
+    to = recipients(message, settings)
+    mail = compose(message, "preview", settings, to, thread, picture)
     rows = Markup("").join(
         Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, str(mail[name]))
         for name in _HEADERS

@@ -1,16 +1,31 @@
 """The settings of a channel that sends mail."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.policy import default as policy
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from relay.channels.base import ChannelSettings
-from relay.config.types import AsTuple, Host, Password, Port, Rule, SettingsModel, matching
+from relay.config.secret import copying_error
+from relay.config.types import (
+    AsTuple,
+    Host,
+    Password,
+    Port,
+    Rule,
+    SettingsModel,
+    matching,
+    web_address,
+)
+from relay.messages.message import Mention
 
 _TLS_PORT = 465  # there a server waits for the client's first byte, as the client for its greeting
+
+
+# The characters of a URI (RFC 3986), at a length that fits into a header.
+_URI_PATTERN = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]{1,900}", re.ASCII)
 
 
 def _address(value: str) -> str:
@@ -32,6 +47,30 @@ def _address(value: str) -> str:
 def person_address(value: str) -> str:
     if value != _address(value) or "<" in value:
         raise ValueError('must be one bare mail address such as "ada@example.com"')
+    return value
+
+
+def mail_address(person: Mention) -> str:
+    """The one in the config, else the one in Penpot; empty if neither is known."""
+    return person.address("email") or person.email
+
+
+def _unsubscribe(value: str) -> str:
+    """For ``List-Unsubscribe``: https://www.rfc-editor.org/rfc/rfc2369#section-3.2"""
+    kind, _, rest = value.partition(":")
+    try:
+        if kind == "mailto":
+            person_address(rest.partition("?")[0])
+        is_valid = kind == "mailto" or (kind == "https" and web_address(value) is not None)
+    except ValueError:
+        is_valid = False
+    if not is_valid or not _URI_PATTERN.fullmatch(value):
+        raise ValueError(
+            'must be an address such as "https://example.com/unsubscribe" or '
+            '"mailto:design-leave@example.com"'
+        )
+    if copied := copying_error(value):
+        raise ValueError(copied)
     return value
 
 
@@ -79,13 +118,27 @@ class EmailSettings(ChannelSettings):
     threads: bool = True
     """Mails of a thread refer to each other and share a subject."""
     mention_by_mail: bool = False
-    """Whether mentioned people get the mail in Cc."""
+    """Whether mentioned people get a mail of their own."""
+    sender_name: Literal["actor", "fixed"] = "actor"
+    """The name in From: "actor" (who did it) or "fixed" (that of sender)."""
+    reply_to: MailAddress | None = None
+    """Where answers to the mails go."""
+    unsubscribe: Annotated[str, AfterValidator(_unsubscribe)] | None = None
+    """Where readers ask for no further mails: a mailto: or https: address."""
     thumbnails: bool = False
     """Whether messages show the board or file; needs penpot.access_token."""
 
     @property
     def places(self) -> frozenset[str]:
         return frozenset(address.rpartition("<")[2].strip("> ").lower() for address in self.to)
+
+    def direct_recipients(self, people: Sequence[Mention]) -> tuple[Mention, ...]:
+        """With ``mention_by_mail``, those who do not get the channel's mail. One without an address
+        is among them, so that the skipped message says why."""
+        if not self.mention_by_mail:
+            return ()
+        by_address = {mail_address(person).lower() or person.id: person for person in people}
+        return tuple(person for key, person in by_address.items() if key not in self.places)
 
     @property
     def advice(self) -> str:

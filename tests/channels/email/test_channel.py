@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from relay.channels.base import DeliveryError, Misconfigured, ReplyTo, RetryLater
+from relay.channels.base import DeliveryError, Misconfigured, NoAddress, ReplyTo, RetryLater
 from relay.channels.email import channel as module
-from relay.messages.message import Content, Mention, Message
+from relay.messages.message import Content, Message
 from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
-from tests.channels.email.parts import html_of, text_of
+from tests.channels.email.parts import html_of, mention, text_of
 from tests.servers.fixtures import Authority
 from tests.servers.smtp import MailServer
 
@@ -30,7 +30,7 @@ async def test_mails_of_a_thread_have_reply_headers_and_the_same_subject(
     async with opened(builders.email(server.port)) as channel:
         first = await channel.send(MESSAGE, "delivery-1")
         reply = replace(MESSAGE, title="Bob replied on Landing page")
-        place = ReplyTo(first.id, first.id, MESSAGE.title)
+        place = ReplyTo(first.id, first.id, MESSAGE.subject)
         second = await channel.send(reply, "delivery-2", place)
         await channel.send(reply, "delivery-3", replace(place, last=second.id))
     first_mail, second_mail, third_mail = (mail.parsed() for mail in server.mails)
@@ -60,9 +60,11 @@ async def test_a_mail_has_headers_plain_text_and_html(mail_server: Start) -> Non
     assert mail["Message-ID"] == receipt.id
     assert mail.get_content_type() == "multipart/alternative"
     assert text_of(mail) == (
-        "Ada Lovelace commented on Landing page (https://penpot.example/#/view?a=1&b=2)\n\n"
+        "Ada Lovelace commented on Landing page\n\n"
         "> The button is too small.\n> <!channel> please\n\n"
-        "-- \nWebsite · Acme · Open in Penpot (https://penpot.example/#/view?a=1&b=2)\n"
+        "https://penpot.example/#/view?a=1&b=2\n\n"
+        "-- \nWebsite · Acme\n"
+        "You get this because channel “mail” sends messages to design@example.com.\n"
     )
     html = html_of(mail)
     assert "<strong>Ada Lovelace</strong> commented on" in html
@@ -302,56 +304,72 @@ async def test_a_mail_that_holds_smtp_commands_is_one_mail(mail_server: Start) -
     server = mail_server()
     body = "\r\n.\r\nMAIL FROM:<evil@example.com>\r\n.\n.\r.\n"
     async with opened(builders.email(server.port)) as channel:
-        await channel.send(Message("t", Content(body, override=body)), "delivery-1")
+        await channel.send(Message("t", full=Content(body, override=body)), "delivery-1")
         await channel.send(MESSAGE, "delivery-2")
     assert [got.sender for got in server.mails] == ["penpot@example.com"] * 2
     assert "MAIL FROM" in html_of(server.mails[0].parsed())
 
 
-ADA = "28fbd360-8a3c-81b0-8004-6c1b90e4c571"
+def to_ada(mail: str = "ada@example.com") -> Message:
+    return Message("T", full=Content("Body"), to=mention(mail))
 
 
-def mention(mail: str, name: str = "Ada") -> Mention:
-    return Mention(ADA, name, email=mail, addresses={"email": mail})
-
-
-async def test_mentioned_people_get_a_copy_if_configured(mail_server: Start) -> None:
+async def test_a_mail_to_a_person_goes_to_nobody_else(mail_server: Start) -> None:
     server = mail_server()
-    people = (mention("ada@example.com"), mention("ADA@example.com"), mention("Design@Example.com"))
-    settings = builders.email(server.port)
-    for wanted in (True, False):
-        async with opened(settings.model_copy(update={"mention_by_mail": wanted})) as channel:
-            await channel.send(Message("T", Content("Body"), mentions=people), "key")
-
-    with_copies, without = server.mails
-    assert with_copies.recipients == ["design@example.com", "ada@example.com"]
-    assert with_copies.parsed()["Cc"] == "Ada <ada@example.com>"
-    assert without.recipients == ["design@example.com"]
-    assert without.parsed()["Cc"] is None
-    assert b"ada@example.com" not in without.content
+    async with opened(builders.email(server.port)) as channel:
+        await channel.send(to_ada(), "key")
+    [mail] = server.mails
+    assert mail.recipients == ["ada@example.com"]
+    assert (mail.parsed()["To"], mail.parsed()["Cc"]) == ("Ada <ada@example.com>", None)
+    assert b"design@example.com" not in mail.content
 
 
-async def test_a_refused_copy_does_not_delay_the_mail(mail_server: Start) -> None:
-    server = mail_server(replies={"ada@example.com": "450 4.7.1 later"})
-    settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
-    async with opened(settings) as channel:
-        await channel.send(
-            Message("T", Content("Body"), mentions=(mention("ada@example.com"),)), "key"
-        )
-
-    assert server.mails[0].recipients == ["design@example.com"]
-
-
-async def test_a_session_that_fails_at_a_copy_is_retried_without_copies(
-    mail_server: Start,
+@pytest.mark.parametrize("address", ["", "ada", "äda@example.com", "a@x.org, b@x.org"])
+async def test_a_person_without_a_valid_address_gets_no_mail(
+    address: str, mail_server: Start
 ) -> None:
-    server = mail_server(replies={"ada@example.com": "421 4.7.0 too many errors"})
-    settings = builders.email(server.port).model_copy(update={"mention_by_mail": True})
-    message = Message("T", Content("Body"), mentions=(mention("ada@example.com"),))
-    async with opened(settings) as channel:
+    server = mail_server()
+    async with opened(builders.email(server.port)) as channel:
+        with pytest.raises(NoAddress, match="no valid mail address of Ada is known"):
+            await channel.send(to_ada(address), "key")
+    assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    "reply", ["550 5.1.1 no such user", "554 5.7.1 Relay access denied", "550 not today"]
+)
+async def test_a_person_whom_the_server_refuses_delays_nobody(
+    reply: str, mail_server: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = mail_server(replies={"ada@example.com": reply})
+    async with opened(builders.email(server.port)) as channel:
+        with pytest.raises(NoAddress, match=reply[4:]):
+            await channel.send(to_ada(), "key")
+        await channel.send(MESSAGE, "key-2")
+    assert "ada@example.com gets no mail: the mail server" in caplog.text
+    assert [mail.recipients for mail in server.mails] == [["design@example.com"]]
+
+
+@pytest.mark.parametrize("reply", ["450 4.7.1 greylisted", "421 4.7.0 too many errors"])
+async def test_a_person_delays_the_channel_for_ten_minutes_once(
+    reply: str, mail_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    server = mail_server(replies={"ada@example.com": reply, "gone@example.com": "452 full"})
+    async with opened(builders.email(server.port, to=TWO[1:])) as channel:
+        for _ in range(2):
+            with pytest.raises(RetryLater):
+                await channel.send(to_ada(), "key")
+            with pytest.raises(RetryLater):  # the channel's own recipients are counted apart
+                await channel.send(MESSAGE, "key-2")
+            now += module._MAX_PERSON_DELAY / 2
+        for key in ("key", "another"):
+            with pytest.raises(NoAddress):
+                await channel.send(to_ada(), key)
+        server.replies.clear()
+        await channel.send(to_ada(), "later")
+        server.replies["ada@example.com"] = reply
         with pytest.raises(RetryLater):
-            await channel.send(message, "key")
-        await channel.send(message, "key")
-        assert server.mails[0].recipients == ["design@example.com"]
-        with pytest.raises(DeliveryError):
-            await channel.send(message, "another")
+            await channel.send(to_ada(), "again")
+    assert [mail.recipients for mail in server.mails] == [["ada@example.com"]]

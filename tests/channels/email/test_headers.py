@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.channels.email.headers import address_header, fold, text_header
-from relay.channels.email.message import compose
 from relay.messages.message import Content, Message
 from tests.channels import builders
 from tests.channels.builders import opened
+from tests.channels.email.parts import sent
 from tests.servers.smtp import MailServer
 
 LATIN = st.sampled_from("abcdefgh ABC.,;:()<>@\"'\\=?_!-+éàüßñçøåŁžő")
@@ -135,8 +135,9 @@ def test_message_ids_are_folded_between_each_other_and_never_encoded() -> None:
 @settings(max_examples=30, deadline=None)
 @given(TITLES, ADDRESSES, ADDRESSES)
 def test_a_mail_carries_title_and_names(title: str, sender: Address, to: Address) -> None:
-    sent = compose(Message(title, Content("x")), "k", sender, [to]).as_bytes()
-    headers = dict(header.split(": ", 1) for header in heads(sent))
+    settings = {"sender": str(sender), "to": (str(to),), "name": "mails"}
+    content = sent(Message(title, full=Content("x")), **settings)
+    headers = dict(header.split(": ", 1) for header in heads(content))
     assert decoded(headers["Subject"]) == title
     assert read_addresses(headers["From"]) == [sender]
     assert read_addresses(headers["To"]) == [to]
@@ -150,7 +151,7 @@ async def test_the_server_gets_the_header_that_was_encoded() -> None:
     title = TITLE.strip()
     with MailServer() as server:
         async with opened(builders.email(server.port, sender="Pénpot <p@example.com>")) as channel:
-            await channel.send(Message(title, Content("x")), "k")
+            await channel.send(Message(title, full=Content("x")), "k")
     [mail] = server.mails
     assert f"\r\nSubject: {text_header('Subject', title)}\r\n".encode() in mail.content
     assert mail.parsed()["Subject"] == title

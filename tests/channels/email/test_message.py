@@ -1,22 +1,30 @@
 """A message as a mail, parsed as a mail program does."""
 
-import email
-import email.policy
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
-from email.policy import SMTP
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 
-from relay.channels.email.message import compose, mailbox
-from relay.messages.message import Content, Mention, Message, Picture
+from relay.channels.base import ReplyTo
+from relay.channels.email.headers import sender_name
+from relay.channels.email.message import mailbox
+from relay.messages.message import Content, Message, Picture
 from tests.channels.builders import MESSAGE
-from tests.channels.email.parts import html_of, text_of
+from tests.channels.email.parts import (
+    ADA,
+    COMMENT,
+    FILE,
+    THREAD,
+    html_of,
+    mention,
+    received,
+    sent,
+    text_of,
+)
 from tests.channels.texts import carrying, messages
 from tests.penpot.paint import board
 
@@ -28,7 +36,9 @@ HEADERS = [
     "Subject",
     "Date",
     "Message-ID",
+    "List-Id",
     "Auto-Submitted",
+    "X-Auto-Response-Suppress",
     "X-Penpot-Event",
     "X-Penpot-Team",
     "MIME-Version",
@@ -52,13 +62,13 @@ class Links(HTMLParser):
 
 @given(messages)
 def test_no_text_adds_headers_breaks_lines_or_becomes_markup(message: Message) -> None:
-    sent = compose(message, "delivery-1", SENDER, TO).as_bytes()
-    assert sent.isascii()
-    assert b"\0" not in sent
-    assert b"\r" not in sent.replace(b"\r\n", b"")
-    assert b"\n" not in sent.replace(b"\r\n", b"")
-    assert max(map(len, sent.split(b"\r\n"))) <= 998
-    mail = email.message_from_bytes(sent, policy=email.policy.default)
+    content = sent(message)
+    assert content.isascii()
+    assert b"\0" not in content
+    assert b"\r" not in content.replace(b"\r\n", b"")
+    assert b"\n" not in content.replace(b"\r\n", b"")
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    mail = received(message)
     assert [name for name in mail if name != "X-Penpot-Event"] == [
         name for name in HEADERS if name != "X-Penpot-Event"
     ]
@@ -71,30 +81,27 @@ def test_no_text_adds_headers_breaks_lines_or_becomes_markup(message: Message) -
     links.feed(html_of(mail))
     assert links.urls == {message.url}
     assert links.tags <= set(
-        "html head meta style body div p strong em a blockquote br".split()  # noqa: SIM905
+        "html head meta title style body div p strong em a blockquote br".split()  # noqa: SIM905
     )
 
 
 def test_a_subject_with_line_ends_and_headers_is_one_line() -> None:
     message = replace(MESSAGE, subject="Hi\r\nBcc: evil@example.com\r\n\r\n<b>\x85\u2028x")
-    mail = compose(message, "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    parsed = received(message)
     assert parsed["Subject"] == "Hi Bcc: evil@example.com <b> x"
     assert parsed["Bcc"] is None
 
 
-def test_an_encoded_word_in_a_title_is_not_decoded() -> None:
+def test_an_encoded_word_in_a_subject_is_not_decoded() -> None:
     message = replace(MESSAGE, subject="=?utf-8?q?x=0D=0ABcc:_evil@example.com?=")
-    mail = compose(message, "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    parsed = received(message)
     assert parsed["Bcc"] is None
     assert parsed["Subject"] == message.subject
 
 
 def test_a_long_subject_is_cut_and_survives_folding() -> None:
     message = replace(MESSAGE, subject="Größe👩‍👩‍👧‍👦" * 100)
-    mail = compose(message, "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    parsed = received(message)
     assert len(parsed["Subject"]) <= 200
     assert parsed["Subject"].endswith("…")
     assert message.subject.startswith(parsed["Subject"][:-1])
@@ -102,46 +109,33 @@ def test_a_long_subject_is_cut_and_survives_folding() -> None:
 
 def test_a_comment_arrives_letter_by_letter_in_both_parts() -> None:
     comment = "Zu groß – 見て 👍 <b>&amp;</b>\n.\nFrom here\nx" + "y" * 2000
-    mail = compose(carrying("Ada", comment), "k", SENDER, TO)
-    parsed = email.message_from_bytes(mail.as_bytes(), policy=email.policy.default)
+    parsed = received(carrying("Ada", comment))
     assert "\n".join(f"> {line}" for line in comment.split("\n")) in text_of(parsed)
     assert "Zu groß – 見て 👍 &lt;b&gt;&amp;amp;&lt;/b&gt;<br>.<br>From here" in html_of(parsed)
 
 
 def test_a_mail_without_a_valid_time_has_the_current_one() -> None:
     for at in ("", "yesterday"):
-        mail = compose(replace(MESSAGE, at=at), "k", SENDER, TO)
+        mail = received(replace(MESSAGE, at=at))
         assert abs(datetime.now(UTC) - mail["Date"].datetime) < timedelta(minutes=1)
 
 
 def test_an_override_is_the_html_part() -> None:
-    mail = compose(
-        replace(MESSAGE, full=replace(MESSAGE.full, override="<p>Ours</p>")), "k", SENDER, TO
-    )
+    mail = received(replace(MESSAGE, full=replace(MESSAGE.full, override="<p>Ours</p>")))
     assert html_of(mail).strip() == "<p>Ours</p>"
     assert text_of(mail).startswith("Ada Lovelace commented on")
 
 
 def test_there_is_no_button_without_a_web_address() -> None:
     for url in ("", "javascript:alert(1)"):
-        html = html_of(
-            compose(
-                replace(MESSAGE, full=replace(MESSAGE.full, footer=""), url=url), "k", SENDER, TO
-            )
-        )
-        assert "Open in Penpot" not in html
+        message = replace(MESSAGE, full=replace(MESSAGE.full, footer=""), url=url)
+        assert "Open" not in html_of(received(message))
 
 
 # Mentioned people and pictures
 
 
-ADA = "28fbd360-8a3c-81b0-8004-6c1b90e4c571"
-PENPOT = Address("Penpot", "penpot", "example.com")
 PICTURE = Picture(board(), "image/png", 400, 300)
-
-
-def mention(mail: str, name: str = "Ada") -> Mention:
-    return Mention(ADA, name, email=mail, addresses={"email": mail})
 
 
 @pytest.mark.parametrize("address", [
@@ -172,52 +166,51 @@ def test_an_invalid_address_gets_no_mail(address: str) -> None:
     "",
 ])  # fmt: skip
 def test_a_name_adds_no_header_and_no_recipient(name: str) -> None:
-    address = mailbox(mention("ada@example.com", name))
-    assert address is not None
-    mail = compose(Message("T", Content("B")), "k", PENPOT, [PENPOT], copies=[address])
-    read = builders_parse(mail.as_bytes())
-
-    assert [address.addr_spec for address in read["Cc"].addresses] == ["ada@example.com"]
-    assert read["Bcc"] is None
+    message = replace(MESSAGE, to=mention("ada@example.com", name), actor=name)
+    for mail in (received(message), received(message, sender="Pénpot <penpot@example.com>")):
+        assert [address.addr_spec for address in mail["To"].addresses] == ["ada@example.com"]
+        assert [one.addr_spec for one in mail["From"].addresses] == ["penpot@example.com"]
+        assert mail["Bcc"] is None
 
 
-def builders_parse(content: bytes):  # type: ignore[no-untyped-def]
-    import email
-
-    return email.message_from_bytes(content, policy=SMTP)
-
-
-def test_a_picture_is_inline_and_other_parts_are_unchanged(tmp_path: Path) -> None:
-    message = Message("T", Content("Body", footer="Acme"), file='"Landing" <page>')
-    plain = compose(message, "k", PENPOT, [PENPOT])
-    mail = compose(message, "k", PENPOT, [PENPOT], picture=PICTURE)
-    read = builders_parse(mail.as_bytes())
-
-    text, related = read.iter_parts()
+def test_a_picture_is_inline_and_other_parts_are_unchanged() -> None:
+    message = Message("T", full=Content("Body", footer="Acme"), file='"Landing" <page>')
+    plain, mail = sent(message), received(message, picture=PICTURE)
+    text, related = mail.iter_parts()
     html, image = related.iter_parts()
-    assert read.get_content_type() == "multipart/alternative"
+    assert mail.get_content_type() == "multipart/alternative"
     assert (text.get_content_type(), related.get_content_type()) == (
         "text/plain",
         "multipart/related",
     )
-    assert text.get_content() == "Body\r\n\r\n-- \r\nAcme\r\n"
-    shown = re.search(r'<img src="cid:([^"]+)" alt="([^"]*)" width="400"', html.get_content())
+    assert text_of(mail).startswith('Body\n\n"Landing" <page>\n\n-- \nAcme\nYou get this')
+    shown = re.search(
+        r'<img src="cid:([^"]+)" alt="([^"]*)" width="320" height="240"', html.get_content()
+    )
     assert shown is not None
     assert image["Content-ID"] == f"<{shown[1]}>"
-    assert shown[2] == "&quot;Landing&quot; &lt;page&gt;"
+    assert shown[2] == "Thumbnail of &#34;Landing&#34; &lt;page&gt;"
     assert image.get_content() == PICTURE.content
     assert image.get_content_disposition() == "inline"
     assert image.get_filename() == "thumbnail.png"
-    assert max(map(len, mail.as_bytes().splitlines())) <= 998
-    assert "<img" not in plain.as_string()
+    assert max(map(len, sent(message, picture=PICTURE).splitlines())) <= 998
+    assert b"<img" not in plain
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((100, 80), (100, 80)), ((400, 1600), (80, 320)), ((9000, 1), (320, 1))]
+)
+def test_a_picture_is_shown_at_320_pixels_at_most(
+    size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    picture = Picture(PICTURE.content, "image/png", *size)
+    width, height = shown
+    assert f'width="{width}" height="{height}"' in html_of(received(MESSAGE, picture=picture))
 
 
 def test_an_override_gets_no_picture() -> None:
-    mail = compose(
-        Message("T", Content("B", override="<p>x</p>")), "k", PENPOT, [PENPOT], picture=PICTURE
-    )
-
-    assert [part.get_content_type() for part in mail.walk()] == [
+    message = Message("T", full=Content("B", override="<p>x</p>"))
+    assert [part.get_content_type() for part in received(message, picture=PICTURE).walk()] == [
         "multipart/alternative",
         "text/plain",
         "text/html",
@@ -226,9 +219,90 @@ def test_an_override_gets_no_picture() -> None:
 
 def test_mentioned_people_are_bold() -> None:
     body = rf"[\@Ada](<penpot-profile:{ADA}>) and [\@Bob](<penpot-profile:{ADA[:-1]}0>)"
-    mail = compose(Message("T", Content(body), mentions=(mention("a@b.c"),)), "k", PENPOT, [PENPOT])
+    person = mention("ada@example.com")
+    for people in ({"mentions": (person,)}, {"to": person}):
+        mail = received(Message("T", full=Content(body), **people))  # type: ignore[arg-type]
+        assert "<strong>@Ada</strong> and @Bob" in html_of(mail)
+        assert "penpot-profile" not in mail.as_string()
 
-    html = mail.get_body(("html",))
-    assert html is not None
-    assert "<strong>@Ada</strong> and @Bob" in html.get_content()
-    assert "penpot-profile" not in mail.as_string()
+
+# Conventions of mails that a program sends
+
+
+def references(mail: object) -> list[str]:
+    return str(mail["References"] or "").split()  # type: ignore[index]
+
+
+def test_a_thread_has_an_id_from_its_first_mail_on() -> None:
+    first = received(COMMENT)
+    own_id, *others = references(first)
+    assert re.fullmatch(r"<[0-9a-f]{32}@example\.com>", own_id)
+    assert others == []
+    assert first["In-Reply-To"] is None
+    reply = received(COMMENT, ReplyTo("<1@x>", "<2@x>", COMMENT.subject))
+    assert references(reply) == [own_id, "<1@x>", "<2@x>"]
+    assert reply["In-Reply-To"] == "<2@x>"
+    # Also where Relay does not know the first mail, and in another channel of the same sender.
+    assert references(received(COMMENT, name="other")) == [own_id]
+    assert references(received(replace(COMMENT, thread=FILE))) != [own_id]
+    assert references(received(COMMENT, threads=False)) == []
+    assert references(received(MESSAGE)) == []
+
+
+def test_a_reply_has_the_subject_of_the_threads_first_mail() -> None:
+    reply = replace(COMMENT, subject="[Acme] Landing page #12: another")
+    mail = received(reply, ReplyTo("<1@x>", "<2@x>", COMMENT.subject))
+    assert mail["Subject"] == "Re: [Acme] Landing page #12: The button"
+
+
+def test_a_mail_can_be_filtered_and_is_not_answered_by_programs() -> None:
+    mail = received(COMMENT, name="Mails_of.all")
+    assert mail["List-Id"] == '"Penpot Mails_of.all" <mails-of-all.acme.example.com>'
+    assert (mail["Auto-Submitted"], mail["X-Auto-Response-Suppress"]) == ("auto-generated", "All")
+    assert (mail["X-Penpot-File"], mail["X-Penpot-Thread"]) == (FILE, THREAD)
+    assert (mail["Reply-To"], mail["List-Unsubscribe"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "address", ["mailto:leave@example.com?subject=no", "https://x.org/" + "a" * 900]
+)
+def test_answers_and_unsubscriptions_go_to_the_configs_addresses(address: str) -> None:
+    mail = received(COMMENT, reply_to="Design <design@example.com>", unsubscribe=address)
+    assert mail["Reply-To"] == "Design <design@example.com>"
+    assert mail["List-Unsubscribe"] == f"<{address}>"
+    # RFC 8058: only for an address that names the reader, and takes a POST
+    assert mail["List-Unsubscribe-Post"] is None
+    assert f'href="{address}"' in html_of(mail)
+    assert f"\nUnsubscribe: {address}\n" in text_of(mail)
+
+
+@pytest.mark.parametrize(
+    ("actor", "sender", "expected"),
+    [
+        ("Ada Lovelace", "Penpot <penpot@example.com>", "Ada Lovelace (Penpot)"),
+        ("Ada Lovelace", "penpot@example.com", "Ada Lovelace (Penpot)"),
+        ("Zoë", "Design news <penpot@example.com>", "Zoë (Design news)"),
+        ("O'Neil, Shaquille", "penpot@example.com", "O'Neil Shaquille (Penpot)"),
+        ("山田 太郎", "penpot@example.com", "山田 太郎 (Penpot)"),
+        ("ceo@bank.example", "penpot@example.com", "ceo bank.example (Penpot)"),
+        ("ceo＠bank.example ＜x＞", "penpot@example.com", "ceo bank.example x (Penpot)"),
+        ("Ada <a@b.c>, Bob;\r\nBcc: x", "penpot@example.com", "Ada a b.c Bob Bcc x (Penpot)"),
+        ('Ada "x\\" y (IT support)', "penpot@example.com", "Ada x y IT support (Penpot)"),
+        ("\u202eecalevoL\u2066 a\u200bd\u00ada", "penpot@example.com", "ecalevoL ada (Penpot)"),
+        ("\u200b\u3164 \u2800", "penpot@example.com", "Penpot"),
+        ("@", "penpot@example.com", "Penpot"),
+        ("", "Penpot <penpot@example.com>", "Penpot"),
+    ],
+)
+def test_the_sender_has_the_name_of_the_person_who_did_it(
+    actor: str, sender: str, expected: str
+) -> None:
+    address = received(replace(COMMENT, actor=actor), sender=sender)["From"].addresses[0]
+    assert address.addr_spec == "penpot@example.com"
+    assert address.display_name == expected
+    fixed = received(replace(COMMENT, actor=actor), sender=sender, sender_name="fixed")
+    assert fixed["From"] == sender
+
+
+def test_a_long_name_is_cut() -> None:
+    assert sender_name("é" * 200, "Penpot") == f"{'é' * 59}… (Penpot)"

@@ -1,0 +1,184 @@
+"""What a mail says: its plain text and its HTML."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from html import escape
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, Template
+from markupsafe import Markup
+
+from relay.channels.email.settings import EmailSettings
+from relay.channels.errors import one_line
+from relay.messages.document import (
+    Block,
+    Document,
+    Inline,
+    Paragraph,
+    Text,
+    cut,
+    map_texts,
+    parse,
+    replace_mentions,
+    shorten,
+    to_text,
+)
+from relay.messages.escape import clean
+from relay.messages.html import to_html
+from relay.messages.message import Message, Picture
+
+MAX_TEXT_LENGTH = 100_000
+_MAX_NAME_LENGTH = 60
+_MAX_ADDRESSES = 3  # that the footer names
+_MAX_PICTURE_SIZE = 320  # pixels, of width and height
+_SEPARATOR = " · "  # between the parts of a footer
+_INTO = " \u203a "  # between the names of a place
+_QUOTE = (
+    '<blockquote class="quote" dir="auto" style="margin: 16px 0; padding: 0 0 0 14px; '
+    'border-left: 3px solid #6911d4; color: #3b3b42;">'
+)
+_LINK = '<a style="color: #6911d4;" href="'
+
+_Inlines: TypeAlias = tuple[Inline, ...]
+
+
+class MailContent:
+    """Both parts say the same: what happened, where it is, and why the reader gets the mail."""
+
+    def __init__(self, message: Message, settings: EmailSettings) -> None:
+        self._message = message
+        self._settings = settings
+        self._url = message.url if message.url.startswith(("http://", "https://")) else ""
+        names = (message.team_name, message.project, message.file, message.page)
+        self._place = [name for name in map(_name, names) if name]
+        self._body = cut(parse(message.content.body), MAX_TEXT_LENGTH)
+        footer = parse(message.content.footer)
+        self._label = _link_text(footer, self._url) or f"Open {message.opens or 'Penpot'}"
+        shown = {*map(one_line, self._place), one_line(self._label) if self._url else ""}
+        blocks = (_without(block, shown) for block in footer)
+        self._footer: Document = tuple(block for block in blocks if block is not None)
+
+    def text(self) -> str:
+        """Plain text. Beside the URL in its own line it has only those that lead elsewhere."""
+        body = self._body
+        if self._url and self._message.event != "digest":  # whose links are its contents
+            body = map_texts(body, partial(_without_link, host=urlsplit(self._url).netloc))
+        parts = [to_text(body, links=True) or self._message.title]
+        parts.append("\n".join(filter(None, (_INTO.join(self._place), self._url))))
+        signature = [to_text(self._footer, links=True), self._reason()]
+        if self._settings.unsubscribe:
+            signature.append(f"Unsubscribe: {self._settings.unsubscribe}")
+        lines = "\n".join(filter(None, signature))
+        return "\n\n".join([*filter(None, parts), f"-- \n{lines}\n"])
+
+    def html(self, picture: Picture | None, picture_id: str) -> str:
+        message = self._message
+        pinged = {person.id for person in (*message.mentions, message.to) if person}
+        body = replace_mentions(
+            self._body, lambda part: replace(part, bold=part.bold or part.profile in pinged)
+        )
+        html = to_html(body) or f"<p>{escape(message.title)}</p>"
+        alt_text = f"Thumbnail of {_name(message.file)}" if message.file else "Thumbnail"
+        width, height = _fitted(picture) if picture else (0, 0)
+        return _template().render(
+            notice=one_line(message.notice or message.title) or "Penpot",
+            place=_INTO.join(self._place),
+            body=_styled(html),
+            url=self._url,
+            label=self._label,
+            picture=picture,
+            picture_id=picture_id,
+            alt_text=alt_text,
+            width=width,
+            height=height,
+            footer=_styled(to_html(self._footer)),
+            reason=self._reason(),
+            unsubscribe=self._settings.unsubscribe,
+        )
+
+    def _reason(self) -> str:
+        """Why the reader gets this mail."""
+        message, name = self._message, self._settings.name
+        team = f" of team {_name(message.team_name)}" if message.team_name else ""
+        channel = f"channel “{name}”{team}"
+        if message.to is not None:
+            actor = _name(message.actor)
+            mention = f"{actor} mentioned you" if actor else "you were mentioned"
+            return f"You get this because {mention}. It is sent by {channel}."
+        subject = "comments" if message.thread else "messages"
+        return f"You get this because {channel} sends {subject} to {self._recipients()}."
+
+    def _recipients(self) -> str:
+        bare = [to.rpartition("<")[2].strip("> ") for to in self._settings.to]
+        more = len(bare) - _MAX_ADDRESSES
+        if more > 0:
+            bare[_MAX_ADDRESSES:] = [f"{more} more"]
+        return " and ".join(filter(None, (", ".join(bare[:-1]), bare[-1])))
+
+
+def _name(text: str) -> str:
+    return clean(shorten(one_line(text), _MAX_NAME_LENGTH))
+
+
+def _fitted(picture: Picture) -> tuple[int, int]:
+    """Width and height."""
+    scale = min(1.0, _MAX_PICTURE_SIZE / max(picture.width, picture.height, 1))
+    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+
+
+def _styled(html: str) -> Markup:
+    """With the styles that mail programs need at the elements themselves. Text is escaped, so no
+    user's text contains the tags."""
+    html = html.replace("<blockquote>", _QUOTE).replace('<a href="', _LINK)
+    return Markup(html)  # noqa: S704 - escaped
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("mail.html")
+
+
+def _without_link(part: Text, host: str) -> Text:
+    return replace(part, url="") if urlsplit(part.url).netloc == host else part
+
+
+# The footer: the button and the place show some of its parts already.
+
+
+def _link_text(footer: Document, url: str) -> str:
+    """The template's own words for the link to the message's place; empty if it has none."""
+    paragraphs = (block for block in footer if isinstance(block, Paragraph))
+    parts = (part for block in paragraphs for part in block.inlines)
+    return "".join(part.text for part in parts if url and part.url == url)
+
+
+def _without(block: Block, shown: Iterable[str]) -> Block | None:
+    """Without the parts of a line whose text is ``shown`` elsewhere; None if nothing is left."""
+    if not isinstance(block, Paragraph):
+        return block
+    kept: list[Inline] = []
+    for part in _parts(block.inlines):
+        text = one_line("".join(inline.text for inline in part))
+        if text and text not in shown:
+            kept += [Text(_SEPARATOR), *part] if kept else part
+    return Paragraph(tuple(kept)) if kept else None
+
+
+def _parts(inlines: Sequence[Inline]) -> Iterator[_Inlines]:
+    """What the separators are between."""
+    part: _Inlines = ()
+    for inline in inlines:
+        if not isinstance(inline, Text):
+            part = (*part, inline)
+            continue
+        first, *others = inline.text.split(_SEPARATOR)
+        part = (*part, replace(inline, text=first))
+        for text in others:
+            yield part
+            part = (replace(inline, text=text),)
+    yield part

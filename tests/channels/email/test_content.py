@@ -1,0 +1,94 @@
+"""What a mail says, in plain text and in HTML."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from relay.messages.message import Content, Message
+from tests.channels.email.parts import COMMENT, html_of, mention, received, text_of
+
+
+def test_the_notice_is_the_hidden_beginning_and_the_title() -> None:
+    html = html_of(received(replace(COMMENT, notice="Ada: <b> & “x”")))
+    assert "<title>Ada: &lt;b&gt; &amp; “x”</title>" in html
+    hidden = re.search(r'<body[^>]*>\s*<div style="display: none;[^"]*">([^<]*)</div>', html)
+    assert hidden is not None
+    assert hidden[1].startswith("Ada: &lt;b&gt; &amp; “x”&#847;&zwnj;&nbsp;")
+
+
+def test_plain_text_says_who_what_where_and_why_with_one_url() -> None:
+    assert text_of(received(COMMENT)) == (
+        "Ada Lovelace commented on Landing page\n\n"
+        "> The button is too small.\n> <!channel> please\n\n"
+        "Acme › Website › Landing page › Home\n"
+        "https://penpot.example/#/view?a=1&b=2\n\n"
+        "-- \n"
+        "You get this because channel “mail” of team Acme sends comments to design@example.com.\n"
+    )
+
+
+def test_links_that_lead_elsewhere_stay_in_plain_text_and_so_do_those_of_a_digest() -> None:
+    body = "[File](https://penpot.example/#/a) and [ticket](https://jira.example/1)"
+    message = replace(COMMENT, full=Content(body))
+    assert "File and ticket (https://jira.example/1)\n" in text_of(received(message))
+    digest = text_of(received(replace(message, event="digest")))
+    assert "File (https://penpot.example/#/a) and ticket (https://jira.example/1)\n" in digest
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (COMMENT, "channel “mail” of team Acme sends comments to a@x.org, b@x.org and c@x.org."),
+        (replace(COMMENT, thread="", team_name=""), "channel “mail” sends messages to a@x.org"),
+        (
+            replace(COMMENT, to=mention("ada@x.org")),
+            "Ada Lovelace mentioned you. It is sent by channel “mail” of team Acme.",
+        ),
+        (replace(COMMENT, actor="", to=mention("ada@x.org")), "you were mentioned. It is"),
+    ],
+)
+def test_the_footer_says_why_the_reader_gets_the_mail(message: Message, text: str) -> None:
+    mail = received(message, to=("A <a@x.org>", "b@x.org", "c@x.org"))
+    assert f"You get this because {text}" in text_of(mail)
+    assert f"You get this because {text}" in html_of(mail)
+
+
+def test_the_footer_names_three_recipients() -> None:
+    text = text_of(received(COMMENT, to=("a@x.org", "b@x.org", "c@x.org", "d@x.org", "e@x.org")))
+    assert "sends comments to a@x.org, b@x.org, c@x.org and 2 more." in text
+
+
+@pytest.mark.parametrize(
+    ("footer", "html"),
+    [
+        ("Website · Acme · [Open comment](<URL>)", ""),
+        ("Website", ""),
+        ("", ""),
+        ("Website · Team news · [Open comment](<URL>)", "<p>Team news</p>"),
+        ("By **bot** · _us_ · Acme", "<p>By <strong>bot</strong> · <em>us</em></p>"),
+        ("> Website", "Website</p></blockquote>"),
+        ("One\\\ntwo · Website", "<p>One<br>two</p>"),
+    ],
+)  # fmt: skip
+def test_the_footer_repeats_neither_the_place_nor_the_button(footer: str, html: str) -> None:
+    content = replace(COMMENT.full, footer=footer.replace("URL", COMMENT.url))
+    found = html_of(received(replace(COMMENT, full=content)))
+    assert found.count(f'href="{COMMENT.url.replace("&", "&amp;")}"') == 2  # in the body
+    rest = found.partition('<div class="footer"')[2].partition(">")[2]
+    assert rest.partition('<p style="margin: 0;">')[0].strip().endswith(html)
+    assert html or not rest.partition('<p style="margin: 0;">')[0].strip()
+
+
+@pytest.mark.parametrize(
+    ("footer", "opens", "label"),
+    [
+        ("[Kommentar öffnen](<URL>)", "comment", "Kommentar öffnen"),
+        ("", "library", "Open library"),
+        ("[Help](https://x.org)", "", "Open Penpot"),
+    ],
+)
+def test_the_button_names_its_target(footer: str, opens: str, label: str) -> None:
+    content = replace(COMMENT.full, footer=footer.replace("URL", COMMENT.url))
+    html = html_of(received(replace(COMMENT, full=content, opens=opens)))
+    assert re.findall(r'class="button"[^>]*>([^<]*)</a>', html) == [label]
