@@ -138,8 +138,8 @@ class EventRenderer:
         self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
-        """The channel's message, and one for each person to whom it writes directly."""
-        direct = await self._direct_messages(channel)
+        """The channel's message, and the direct ones."""
+        direct = await self.direct_messages(channel)
         if channel.is_direct:
             return direct
         key = self._variant(channel), channel.has_thumbnails
@@ -148,7 +148,8 @@ class EventRenderer:
             self._serialized[key] = RenderedMessage(text, *self._shown_ids())
         return [self._serialized[key], *direct]
 
-    async def _direct_messages(self, channel: AnyChannel) -> list[RenderedMessage]:
+    async def direct_messages(self, channel: AnyChannel) -> list[RenderedMessage]:
+        """One for each person to whom the channel writes directly."""
         people = [
             person
             for person in channel.direct_recipients(self._people)
@@ -312,7 +313,7 @@ class ChangeRenderer:
         event, comment = self._event, self._event.comment
         is_state = event.name in _STATE_EVENTS
         if channel.edit_mode == "none" and not is_state:
-            return []
+            return [] if channel.edits else await self._line.direct_messages(channel)
         known = comment.is_first or comment.id
         if channel.edit_mode != "in-place" or not known:
             return await self._line.messages(channel)

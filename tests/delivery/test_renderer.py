@@ -616,3 +616,20 @@ async def test_the_words_of_a_sender_are_not_introduced() -> None:
         assert "replied" not in words(message)
     assert words(resolved).startswith("✅ Resolved · Landing page")
     assert "Ada Lovelace: " in words(resolved)
+
+
+@pytest.mark.parametrize(
+    ("edits", "people"),
+    [
+        ({}, ["Ada Lovelace"]),
+        ({"edits": "none"}, []),
+        ({"edits": "messages"}, ["", "Ada Lovelace"]),
+    ],
+)
+async def test_a_person_whom_an_edit_mentions_gets_a_mail(
+    edits: dict[str, str], people: list[str]
+) -> None:
+    event = example("update-comment")
+    messages = await rendered_change(event, **MAIL, mention_by_mail=True, **edits)
+    assert [message.to.name if message.to else "" for message in messages] == people
+    assert all("mentioned you on" in message.title for message in messages if message.to)

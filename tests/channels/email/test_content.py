@@ -92,3 +92,38 @@ def test_the_button_names_its_target(footer: str, opens: str, label: str) -> Non
     content = replace(COMMENT.full, footer=footer.replace("URL", COMMENT.url))
     html = html_of(received(replace(COMMENT, full=content, opens=opens)))
     assert re.findall(r'class="button"[^>]*>([^<]*)</a>', html) == [label]
+
+
+# Each text of the layout: how its color is written in light and in dark, and on which background.
+PAGE = (r'<body style="[^"]*background: (#\w{6})', r"body \{ background: (#\w{6})")
+TEXTS = {
+    "text": (r'<body style="[^"]*; color: (#\w{6})', r"body \{ [^}]*; color: (#\w{6})", PAGE),
+    "link": (r'<a style="color: (#\w{6})', r"\n  a \{ color: (#\w{6})", PAGE),
+    "quote": (r'class="quote"[^>]* color: (#\w{6})', r"\.quote \{ color: (#\w{6})", PAGE),
+    "place": (r'class="place"[^>]* color: (#\w{6})', r"\.place[^{]*\{ color: (#\w{6})", PAGE),
+    "footer": (r'class="footer"[^>]* color: (#\w{6})', r"\.footer a \{ color: (#\w{6})", PAGE),
+    "button": (
+        r'class="button"[^>]*; color: (#\w{6})',
+        r"\.button \{ [^}]*; color: (#\w{6})",
+        (r'class="button"[^>]*background: (#\w{6})', r"\.button \{ background: (#\w{6})"),
+    ),
+}
+
+
+def luminance(color: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_each_text_has_a_contrast_of_4_5_at_least(name: str, scheme: int) -> None:
+    html = html_of(received(COMMENT))
+    *colors, background = TEXTS[name]
+    found = [re.search(pattern, html) for pattern in (colors[scheme], background[scheme])]
+    dark, light = sorted(luminance(match[1]) for match in found if match)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5

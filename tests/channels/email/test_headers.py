@@ -20,10 +20,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relay.channels.base import ReplyTo
 from relay.channels.email.headers import address_header, fold, text_header
+from relay.messages.document import shorten
 from relay.messages.message import Content, Message
 from tests.channels import builders
 from tests.channels.builders import opened
+from tests.channels.email.kinds import mails_of_every_kind
 from tests.channels.email.parts import sent
 from tests.servers.smtp import MailServer
 
@@ -168,6 +171,16 @@ def read(value):
     return str(mail["Subject"])
 print(json.dumps([sys.version_info[:2] >= (3, 11), *map(read, json.load(sys.stdin))]))
 """
+PYTHON_PARSER = """
+import base64, email, email.policy, json, sys
+def parse(content):
+    mail = email.message_from_bytes(base64.b64decode(content), policy=email.policy.default)
+    parts = [mail.get_body((kind,)).get_content() for kind in ("plain", "html")]
+    defects = [str(defect) for part in mail.walk() for defect in part.defects]
+    defects += [str(defect) for value in mail.values() for defect in value.defects]
+    return json.dumps([[[name, str(value)] for name, value in mail.items()], parts, defects])
+print(json.dumps([sys.version_info[:2] >= (3, 11), *map(parse, json.load(sys.stdin))]))
+"""
 PERL_READER = """
 use Encode; use JSON::PP; local $/;
 print encode_json([JSON::PP::true, map { decode("MIME-Header", $_) } @{decode_json(<STDIN>)}]);
@@ -192,6 +205,39 @@ def readers() -> dict[str, list[str]]:
         asked = subprocess.run([python, "--version"], capture_output=True, text=True)
         commands.setdefault(asked.stdout, [python, "-c", PYTHON_READER])
     return {name: command for name, command in commands.items() if output(command, []) == []}
+
+
+def test_every_python_parses_the_mails_of_every_kind() -> None:
+    messages = dict(mails_of_every_kind())
+    thread = ReplyTo("<1@x>", "<2@x>", "Größe & Abstände")
+    mails = [sent(message) for message in messages.values()]
+    mails += [sent(message, thread) for message in messages.values()]
+    contents = [base64.b64encode(mail).decode() for mail in mails]
+    pythons = {name: command[0] for name, command in readers().items() if name != "perl"}
+    results = [output([python, "-c", PYTHON_PARSER], contents) for python in pythons.values()]
+    assert results
+    for texts in results:
+        assert texts == results[0]
+    for number, (message, text) in enumerate(
+        zip([*messages.values()] * 2, results[0] or (), strict=True)
+    ):
+        headers, (plain, html), defects = json.loads(text)
+        values = dict(headers)
+        assert defects == []
+        is_reply = number >= len(messages)
+        is_first = message.to is not None and message.event == "create-comment-thread"
+        subject = thread.subject if is_reply else message.subject
+        prefix = "Re: " if is_reply and not is_first else ""
+        assert values["Subject"] == shorten(prefix + subject, 200)
+        assert values["From"] == (
+            f'"{message.actor} (Penpot)" <penpot@example.com>'
+            if message.actor
+            else "Penpot <penpot@example.com>"
+        )
+        to = "Ada <grace@example.com>" if message.to else "design@example.com"
+        assert values["To"] == to
+        assert plain.endswith(".\r\n")
+        assert html.endswith("</html>\r\n")
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="no perl; on Debian: apt install perl")

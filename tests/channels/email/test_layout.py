@@ -9,14 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from relay.delivery.digest import combine
-from relay.delivery.notices import NOTICES, notice_variables
-from relay.delivery.renderer import MessageOptions, render
+from relay.delivery.renderer import render
 from relay.messages.message import Message, Picture
-from relay.messages.templates import Templates
-from relay.penpot.events import Event
-from relay.penpot.links import add_links
-from tests.channels.email.parts import html_of, mention, received
+from tests.channels.email.kinds import LONG_URL, TEMPLATES, mails_of_every_kind
+from tests.channels.email.parts import html_of, received
 from tests.delivery.examples import EXAMPLES
 from tests.inspector.conftest import browser
 from tests.penpot.paint import board
@@ -24,10 +20,7 @@ from tests.penpot.paint import board
 __all__ = ["browser"]
 
 WIDTHS = (320, 375, 560)
-TEMPLATES = Templates()
 PICTURE = Picture(board(800, 500), "image/png", 800, 500)
-LONG_NAME = "W" * 250
-LONG_URL = "https://example.com/" + "a" * 1980
 # WCAG 2.2: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
 CONTRASTS = """() => {
   const parts = color => color.match(/[\\d.]+/g).map(Number);
@@ -56,41 +49,6 @@ OVERFLOWS = """() => [document.documentElement, ...document.querySelectorAll("bo
   .map(each => each.outerHTML.slice(0, 80))"""
 
 
-def long(event: Event) -> Event:
-    """With the longest words in each place."""
-    changes: dict[str, Any] = {
-        name: replace(getattr(event, name), name=LONG_NAME)
-        for name in ("team", "project", "file", "page", "library", "font", "previous")
-        if getattr(event, name)
-    }
-    text = f"{LONG_URL} and\n\n{'ж' * 3000}"
-    if event.comment:
-        changes |= {"comment": replace(event.comment, text=text)}
-        changes |= {"thread": replace(event.thread, first=text)}
-    return replace(event, **changes)
-
-
-def messages() -> Iterator[tuple[str, Message]]:
-    """By kind, each also with long words."""
-    entries = []
-    for name, example in EXAMPLES.items():
-        for kind, event in ((name, example), (f"{name} long", long(example))):
-            linked = add_links(event, "https://design.example.com")
-            options = MessageOptions(in_digests=True)
-            message = render(TEMPLATES, linked, "acme", "email", options).message
-            entries.append(message)
-            yield kind, replace(message, url=LONG_URL) if event is not example else message
-            if event.comment:
-                options = MessageOptions(direct=True)
-                message = render(TEMPLATES, linked, "acme", "email", options).message
-                yield f"{kind} to a person", replace(message, to=mention("grace@example.com"))
-    for name, notice in NOTICES.items():
-        variables = notice_variables(name, notice.sample, team="Acme", url="https://x.org")
-        rendered = TEMPLATES.render(name, variables, team="acme", channel_kind="email")
-        yield name, rendered.message
-    yield "digest of all", combine(TEMPLATES, entries[:20]).message
-
-
 def document(message: Message) -> str:
     picture = PICTURE if message.file else None
     html = html_of(received(message, picture=picture, unsubscribe=LONG_URL[:800]))
@@ -100,7 +58,7 @@ def document(message: Message) -> str:
 
 @pytest.fixture(scope="module")
 def documents() -> Mapping[str, str]:
-    return {kind: document(message) for kind, message in messages()}
+    return {kind: document(message) for kind, message in mails_of_every_kind()}
 
 
 @pytest.fixture
