@@ -163,7 +163,7 @@ def test_replies_join_their_thread_across_a_restart(team: Team) -> None:
     roots = {event["content"]["m.relates_to"]["event_id"] for event in events}
     assert roots == {first["event_id"]}
     one, two, three = (mail.parsed() for mail in team.mail.mails)
-    assert two["References"] == one["Message-ID"]
+    assert two["References"] == f"{one['References']} {one['Message-ID']}"
     assert three["In-Reply-To"] == two["Message-ID"]
     for text in (team.slack_texts()[2], team.matrix_texts()[2]):
         assert "replied" in text

@@ -16,6 +16,7 @@ from relay.channels.preview import MessagePreview, PreviewFrame
 from relay.messages.message import Message
 from tests.channels import builders
 from tests.channels.builders import MESSAGE
+from tests.channels.email.parts import sent
 from tests.channels.reader import Reader
 from tests.channels.texts import HOSTILE, messages
 
@@ -92,6 +93,15 @@ def test_a_style_is_hashed_as_browsers_parse_it() -> None:
     document = frame("""<p style="font: 1em &quot;A&amp;B&quot;">x</p>""")
     assert allowed('font: 1em "A&B"') in document.policy
     assert "style-src 'none'" in frame("<p>x</p>").policy
+
+
+def test_the_policy_allows_the_styles_of_a_mail_in_base64() -> None:
+    message = replace(MESSAGE, notice="見て" * 200)
+    assert b"base64" in sent(message).partition(b"text/html")[2][:200]
+    document = framed(render_preview("email", message))
+    for sheet in re.findall(r"<style>(.*?)</style>", document.html, re.DOTALL):
+        assert allowed(sheet) in document.policy
+    assert "\r" not in document.html
 
 
 @pytest.mark.parametrize(
