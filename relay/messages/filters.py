@@ -20,6 +20,7 @@ from relay.messages.escape import (
     safe_url,
 )
 
+_SEPARATORS = " ,;:·—-"  # not before an ellipsis
 _MAX_CUT_WORD_LENGTH = 20  # characters of a word that is left out whole
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_PATTERN = re.compile(r"\[((?:[^\]\[\\]|\\.)*)\]\(<([^<>]*)>\)")
@@ -142,6 +143,7 @@ def _shorten(parts: list[Run], length: int) -> list[Run]:
     if not text[end : end + 1].isspace():
         space = text.rfind(" ", max(1, end - _MAX_CUT_WORD_LENGTH), end)
         end = len(text[:space].rstrip()) if space > 0 else end
+    end = len(text[:end].rstrip(_SEPARATORS)) or end
     return [*_slice(parts, 0, end), (ELLIPSIS, "")] if shortened else []
 
 

@@ -214,3 +214,9 @@ def test_a_quotation_has_a_limit_of_lines() -> None:
     text = to_text((quoted,), links=False)
     assert text.count("\n") == 400
     assert text.endswith("…")
+
+
+def test_no_punctuation_before_an_ellipsis() -> None:
+    assert truncate("Landing page for the autumn campaign, all of it", 40) == (
+        "Landing page for the autumn campaign…"
+    )

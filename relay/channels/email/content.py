@@ -83,8 +83,11 @@ class MailContent:
         html = to_html(body) or f"<p>{escape(message.title)}</p>"
         alt_text = f"Thumbnail of {_name(message.file)}" if message.file else "Thumbnail"
         width, height = _fitted(picture) if picture else (0, 0)
+        notice = one_line(message.notice or message.title) or "Penpot"
         return _template().render(
-            notice=one_line(message.notice or message.title) or "Penpot",
+            notice=notice,
+            # A list of mails shows it after the subject, which may say the same.
+            preheader="" if notice in one_line(message.subject) else notice,
             place=_INTO.join(self._place),
             body=_styled(html),
             url=self._url,

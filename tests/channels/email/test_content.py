@@ -17,6 +17,12 @@ def test_the_notice_is_the_hidden_beginning_and_the_title() -> None:
     assert hidden[1].startswith("Ada: &lt;b&gt; &amp; “x”&#847;&zwnj;&nbsp;")
 
 
+def test_a_notice_that_the_subject_has_is_not_repeated() -> None:
+    html = html_of(received(replace(COMMENT, notice="Ada made it", subject="[Acme] Ada made it")))
+    assert "<title>Ada made it</title>" in html
+    assert html.count("Ada made it") == 1
+
+
 def test_plain_text_says_who_what_where_and_why_with_one_url() -> None:
     assert text_of(received(COMMENT)) == (
         "Ada Lovelace commented on Landing page\n\n"
