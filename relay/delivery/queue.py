@@ -295,8 +295,7 @@ class ChannelQueue:
         except ThreadNotFound as error:
             if thread is None:
                 raise
-            text = "queue %s: delivery %d starts its thread again: %s"
-            log.warning(text, self.name, delivery.id, error)
+            log.warning("queue %s: %d starts its thread again: %s", self.name, delivery.id, error)
             await self._store.delete_thread(self.name, message.thread)
             return None
         thread_id = "" if message.to else self._thread_id(message)  # only the person sees it

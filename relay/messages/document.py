@@ -287,27 +287,6 @@ def to_text(document: Document, *, links: bool, quoted: str = "> ") -> str:
     return "\n\n".join(_block_text(block, links, quoted) for block in document)
 
 
-def words_after_title(document: Document, title: str, *, links: bool) -> str:
-    """The text of a body below its title, without what its beginning says again: the title itself,
-    or in other words who wrote the quotation that follows. ``links`` as for ``to_text``."""
-    first = to_text(document[:1], links=False)
-    has_quote = isinstance(next(iter(document[1:2]), None), Quote)
-    if has_quote or _follows(title, first) == "":
-        document = document[1:]
-    text = to_text(document, links=links, quoted="").strip()
-    rest = _follows(title, text)
-    if rest is None or rest[:1] not in tuple(".:,"):
-        return text
-    rest = rest.lstrip(".:, ")
-    return rest[:1].upper() + rest[1:]
-
-
-def _follows(title: str, text: str) -> str | None:
-    """The rest of a text that begins with the title, maybe after an emoji; None for another one."""
-    before, title, rest = text.partition(title) if title else (text, "", "")
-    return rest if title and not any(map(str.isalnum, before)) else None
-
-
 def first_line(document: Document) -> str:
     """The first line with text, without quote and list markers; may be empty."""
     texts = (_inline_text(block.inlines, links=False) for block in leaf_blocks(document))

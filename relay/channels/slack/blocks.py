@@ -38,7 +38,6 @@ from relay.messages.document import (
     replace_mentions,
     shorten,
     to_text,
-    words_after_title,
 )
 from relay.messages.environments import OverrideFormat
 from relay.messages.escape import (
@@ -211,8 +210,24 @@ def with_full_text(message: Message, content: Json) -> Json:
 
 
 def _words(message: Message) -> str:
-    body = parse(message.content.body)
-    return words_after_title(body, message.title, links=not message.url)
+    """The body without what its beginning says again: the title itself, or in other words who wrote
+    the quotation that follows."""
+    body, title = parse(message.content.body), message.title
+    has_quote = isinstance(next(iter(body[1:2]), None), Quote)
+    if has_quote or _rest(title, to_text(body[:1], links=False)) == "":
+        body = body[1:]
+    text = to_text(body, links=not message.url, quoted="").strip()
+    rest = _rest(title, text)
+    if rest is None or rest[:1] not in tuple(".:,"):
+        return text
+    rest = rest.lstrip(".:, ")
+    return rest[:1].upper() + rest[1:]
+
+
+def _rest(title: str, text: str) -> str | None:
+    """What follows the title, which may stand after an emoji; None for another beginning."""
+    before, title, rest = text.partition(title) if title else (text, "", "")
+    return rest if title and not any(map(str.isalnum, before)) else None
 
 
 def defused(text: str) -> str:
