@@ -25,7 +25,10 @@ class EventKind:
 
 
 _EARLY = "Penpot sends it when the work begins, even if it fails later."
-_NO_ACTOR = "Penpot does not say who did it: actor is falsy; comment.author wrote the text."
+_NO_ACTOR = (
+    "Penpot does not say who did it: actor is falsy. comment.author wrote the text, and alone can "
+    "edit or delete it."
+)
 _NO_ID = "Penpot does not send the new id: a link needs an access token."
 _IDS_ONLY = "Penpot sends ids only: names come from earlier events or need an access token."
 _COPY = "the copy (with an id where an access token finds it), previous the original."
