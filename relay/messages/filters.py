@@ -20,7 +20,7 @@ from relay.messages.escape import (
     safe_url,
 )
 
-_SEPARATORS = " ,;:·—-"  # not before an ellipsis
+_SEPARATORS = " .,;:·—-"  # not before an ellipsis
 _MAX_CUT_WORD_LENGTH = 20  # characters of a word that is left out whole
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_PATTERN = re.compile(r"\[((?:[^\]\[\\]|\\.)*)\]\(<([^<>]*)>\)")

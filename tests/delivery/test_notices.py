@@ -45,8 +45,8 @@ def rendered(name: str) -> Message:
         (
             "webhook-switched-on",
             "Penpot's webhook was off and is on again",
-            "🔌 Penpot's webhook was **off** and is **on** again: Relay did not answer in time. "
-            "Comments that were missed follow.",
+            "🔌 Penpot's webhook was **off** and is **on** again. It was off because "
+            "Relay did not answer in time. Comments that were missed follow.",
         ),
         (
             "webhook-listed-twice",

@@ -225,7 +225,7 @@ def _words(message: Message) -> str:
 
 
 def _rest(title: str, text: str) -> str | None:
-    """What follows the title, which may stand after an emoji; None for another beginning."""
+    """What follows the title, which an emoji may precede; None for another beginning."""
     before, title, rest = text.partition(title) if title else (text, "", "")
     return rest if title and not any(map(str.isalnum, before)) else None
 
