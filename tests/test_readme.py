@@ -448,8 +448,9 @@ def test_the_readme_links_to_every_guide() -> None:
 
 
 def test_the_pictures_are_small() -> None:
-    for picture in (ROOT / "tests" / "pictures").glob("*.png"):
-        assert picture.stat().st_size < 200_000, picture.name
+    for picture in (ROOT / "tests" / "pictures").iterdir():
+        limit = 500_000 if picture.name.startswith("sheet-") else 200_000
+        assert picture.stat().st_size < limit, picture.name
 
 
 def test_the_changelog_has_this_version() -> None:

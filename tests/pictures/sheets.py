@@ -6,7 +6,7 @@ of it.
 needs ``make test``'s environment and ``apt install chromium fonts-inter fonts-lato
 fonts-noto-color-emoji``. The payloads are what the channels post. ``--dump FILE`` writes them as
 JSON, and ``--from FILE`` draws such a file: so two versions of Relay can be compared in the same
-pages.
+pages. ``--guide`` makes the smaller pictures of the operator's guide, with ImageMagick.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import email
 import email.policy
 import json
 import shutil
+import subprocess
+import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from importlib.resources import files
@@ -33,6 +35,10 @@ from tests.pictures.payloads import Rows, payloads, recorder
 
 MAIL_WIDTHS = {"light": 560, "dark": 320}  # pixels
 CHAT_WIDTH = 600
+GUIDE = {
+    name: Path(__file__).parent / f"sheet-{name}.webp"
+    for name in ("slack", "matrix", "mail-light-560", "notifications")
+}
 _QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking")
 _NAMES = {"U0ADA0000": "Ada Lovelace", "U0GRACE00": "Grace Hopper"}
 _PHONE = 160  # characters of a notification, about four lines
@@ -221,6 +227,7 @@ _FIT_FRAMES = """() => {
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="gets the pictures")
+    parser.add_argument("--guide", action="store_true", help="make the guide's pictures")
     parser.add_argument("--dump", type=Path, help="write the payloads to this file")
     parser.add_argument("--from", dest="source", type=Path, help="draw the payloads of this file")
     options = parser.parse_args()
@@ -233,6 +240,13 @@ def main() -> None:
         options.dump.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     if options.folder:
         draw_sheets(rows, options.folder)
+    if options.guide:
+        with tempfile.TemporaryDirectory() as folder:
+            draw_sheets(rows, Path(folder))
+            for name, path in GUIDE.items():
+                small = ("-resize", "1400x", "-strip", "-quality", "55")
+                command = ["convert", f"{folder}/{name}.png", *small]
+                subprocess.run([*command, str(path)], check=True)
 
 
 if __name__ == "__main__":
