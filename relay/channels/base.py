@@ -234,6 +234,12 @@ class ChannelSettings(SettingsModel):
     """Unique in the team: letters, digits, . _ -"""
     events: Texts = ()
     """Groups, events, globs."""
+    projects: Texts = ()
+    """Names, ids, globs."""
+    files: Texts = ()
+    """The same for files."""
+    actors: Texts = ()
+    """Who did it: names, email addresses, profile ids, globs."""
     pace: Annotated[float, Field(gt=0)] | None = None
     """Maximum messages per minute."""
     digest_after: Annotated[int, Field(ge=0, le=1000)] = 20

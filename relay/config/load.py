@@ -24,6 +24,7 @@ from relay.config.environment import (
 from relay.config.secret import Secret, SecretSources, copying_error
 from relay.config.settings import Config
 from relay.errors import RelayError
+from relay.penpot.text import uuid
 from relay.proxy_variables import ProxyVariables
 from relay.tls_variables import tls_problems
 
@@ -136,9 +137,26 @@ def warnings(config: Config) -> list[str]:
     ]
     if shared:
         advice.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
+    if config.penpot.access_token is None:
+        advice += _filters_without_token(config)
     if not config.server.public_url:
         advice.append("server.public_url is not set: hook URLs are shown with localhost")
     return advice
+
+
+def _filters_without_token(config: Config) -> Iterator[str]:
+    """Few events name their file and their author, and a comment does not name its project."""
+    for team, settings in config.teams.items():
+        for channel in settings.channels:
+            keys = ["projects"] if channel.projects else []
+            for key in ("files", "actors"):
+                entries = getattr(channel, key)
+                keys += [] if all(uuid(each.removeprefix("!")) for each in entries) else [key]
+            if keys:
+                yield (
+                    f"teams.{team}.channels.{channel.name}: {' and '.join(keys)} need "
+                    "penpot.access_token: without it Relay knows only what earlier events named"
+                )
 
 
 def _plain_secrets(value: object, key: str = "") -> Iterator[str]:

@@ -240,16 +240,35 @@ class TeamSettings(SettingsModel):
             yield ("alerts_to",), alerts_to, rule
 
 
+_FILTERS = {  # of a channel, with an example
+    "events": '"comments", "!delete-*"',
+    "projects": '"Website*", "!Archive"',
+    "files": '"Landing page", "!*draft*"',
+    "actors": '"Ada Lovelace", "!bot@example.com"',
+}
+
+
 def _channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
     """The rules about one channel that need the registry or the catalogue of events."""
     events = raw.get("events")
     for number, entry in enumerate(events if isinstance(events, list | tuple) else ()):
-        if isinstance(entry, str) and not matches_any_event(entry):
+        is_text = isinstance(entry, str) and entry.removeprefix("!").strip() != ""
+        if is_text and not matches_any_event(entry):
             rule = (
                 f"matches no event: use a group ({', '.join(GROUPS)}), a name from `relay events` "
                 'or a glob; "!" in front excludes'
             )
             yield ("events", number), entry, rule
+    for key, example in _FILTERS.items():
+        entries = raw.get(key)
+        if not isinstance(entries, list | tuple):
+            continue
+        form = f'such as [{example}]; "!" in front excludes'
+        if not entries:
+            yield (key,), None, f"must not be empty: leave it out, or list some, {form}"
+        for number, entry in enumerate(entries):
+            if isinstance(entry, str) and not entry.removeprefix("!").strip():
+                yield (key, number), entry, f"must name something, {form}"
     kind = CHANNEL_TYPES.get(str(raw.get("type")))
     if raw.get("edits") == "in-place" and kind is not None:
         rule = "does not work with direct"

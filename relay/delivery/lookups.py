@@ -113,10 +113,14 @@ class FactCache:
                 return enriched
             known |= await self._look_up(team, missing)
 
-    async def new_facts(self, event: Event, team: str) -> dict[FactKey, str]:
-        """The new facts from ``event`` and from earlier calls of ``add``, as the store keeps them.
-        They count as known from now on; call ``mark_stored`` or ``reset`` afterwards."""
-        facts = facts_from_event(event)
+    async def get(self, team: str, key: FactKey) -> Fact:
+        """Without fields where nothing is known."""
+        return (await self._look_up(team, [key]))[key]
+
+    async def new_facts(self, event: Event, team: str, *more: Fact) -> dict[FactKey, str]:
+        """The new facts from ``event``, ``more`` and earlier calls of ``add``, as the store keeps
+        them. They count as known from now on; call ``mark_stored`` or ``reset`` afterwards."""
+        facts = (*facts_from_event(event), *more)
         known = await self._look_up(team, {fact.key for fact in facts})
         changed = {}
         for fact in changed_facts(event, facts, known):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from relay.config.settings import AnyChannel, Config
+from relay.delivery.decisions import ThreadHome, decide, has_place_filter
 from relay.delivery.lookups import FactCache
 from relay.delivery.notices import report_problems
 from relay.delivery.pipeline import PreparedEvent
@@ -12,7 +13,6 @@ from relay.delivery.renderer import ChangeRenderer, EventRenderer, renderer_of
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
-from relay.penpot.selection import Selection
 from relay.store.records import FanOutResult, NewDelivery, StoredEvent
 
 
@@ -32,10 +32,12 @@ class Planner:
         team = self._config.teams.get(stored.team)
         if team is None:
             return FanOutResult(stored.id, stored.team, "ignored", "its team is not in the config")
-        facts = await self._facts.new_facts(prepared.event, stored.team)
+        home = await thread_home(prepared.linked, stored.team, team.channels, self._facts)
+        more = () if home is None else (home.fact(),)
+        facts = await self._facts.new_facts(prepared.event, stored.team, *more)
         picture = prepared.event.file.thumbnail
         renderer = renderer_of(self._templates, prepared.linked, stored.team, self._config, picture)
-        routes = await route(prepared.event, stored.team, team.channels, renderer)
+        routes = await route(prepared.linked, stored.team, team.channels, renderer, home)
         report_problems(renderer.problems, self._metrics)
         return FanOutResult(
             stored.id,
@@ -65,17 +67,31 @@ class Routes:
         return f"skipped: {', '.join(reasons)}" if reasons else ""
 
 
+async def thread_home(
+    event: Event, team: str, channels: Iterable[AnyChannel], facts: FactCache
+) -> ThreadHome | None:
+    """The home of an enriched event's thread; None without one, and where no channel asks for it.
+    Raises ``StoreUnavailable``."""
+    filtered = [channel for channel in channels if has_place_filter(channel)]
+    if not event.thread.id or not filtered:
+        return None
+    known = await facts.get(team, ("thread", event.thread.id))
+    return ThreadHome.of(event, known).judged(filtered)
+
+
 async def route(
     event: Event,
     team: str,
     channels: Iterable[AnyChannel],
     renderer: EventRenderer | ChangeRenderer,
+    home: ThreadHome | None,
 ) -> Routes:
+    """For an enriched event."""
     routes = Routes()
     for channel in channels:
-        entry = Selection.of(channel.events).skipped_by(event.name, event.group)
-        if entry is not None:
-            routes.skipped[channel.name] = entry
+        skipped = decide(event, channel, home).skipped
+        if skipped is not None:
+            routes.skipped[channel.name] = skipped
             continue
         if reason := renderer.skips(channel):
             routes.skipped[channel.name] = reason

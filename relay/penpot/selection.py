@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from relay.penpot.catalogue import CATALOGUE, GROUPS
+from relay.penpot.filters import literal_glob
 
 # Everything except personal and frequent events.
 DEFAULT = ("*", "!update-file", "!update-project-pin", "!export-binfile", "!create-font-variant")
@@ -24,18 +25,22 @@ class Selection:
         return cls(tuple(entries))
 
     def takes(self, name: str, group: str) -> bool:
-        return self.skipped_by(name, group) is None
+        return self.deciding(name, group)[1]
 
-    def skipped_by(self, name: str, group: str) -> str | None:
-        """The entry that excludes an event, empty where none matches; None if it is taken."""
+    def deciding(self, name: str, group: str) -> tuple[str, bool]:
+        """The entry that decides, empty where none matches, and whether the event is taken."""
         for entry in reversed(self.entries):
             pattern = entry.removeprefix("!")
-            if pattern == group or fnmatchcase(name, pattern):
-                return entry if entry.startswith("!") else None
-        return ""
+            if pattern == group or _is_match(name, pattern):
+                return entry, not entry.startswith("!")
+        return "", False
 
 
 def matches_any_event(entry: str) -> bool:
     """Whether an entry matches at least one event of the catalogue."""
     pattern = entry.removeprefix("!")
-    return pattern in GROUPS or any(fnmatchcase(name, pattern) for name in CATALOGUE)
+    return pattern in GROUPS or any(_is_match(name, pattern) for name in CATALOGUE)
+
+
+def _is_match(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, literal_glob(pattern))

@@ -230,6 +230,19 @@ def test_a_shared_secret_is_a_warning(tmp_path: Path) -> None:
     assert shared == ["the teams a, b have the same secret: give each its own"]
 
 
+def test_a_filter_that_needs_a_token_is_a_warning(tmp_path: Path) -> None:
+    id_ = "2f6a1c10-3b5e-4f7a-9c1d-0123456789ab"
+    keys = f'type = "stdout"\nprojects = ["{id_}"]\nfiles = ["!{id_}"]\nactors = ["Ada"]'
+    path = write(tmp_path, CHANNEL + keys)
+    (warning,) = [advice for advice in warnings(load(path, {})) if "access_token" in advice]
+    assert warning == (
+        "teams.acme.channels.a: projects and actors need penpot.access_token: without it Relay "
+        "knows only what earlier events named"
+    )
+    path = write(tmp_path, f'[penpot]\naccess_token = {{ env = "T" }}\n{CHANNEL}{keys}')
+    assert not [advice for advice in warnings(load(path, {"T": "t"})) if "need" in advice]
+
+
 def test_a_password_hash_in_the_file_is_no_warning(tmp_path: Path) -> None:
     hashed = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21l$" + "A" * 43
     text = f'[inspector]\npassword = "{{}}"\n[teams.acme]\nsecret = "{SECRET}"'

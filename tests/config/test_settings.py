@@ -48,6 +48,25 @@ CASES = {
             "get the team's members from Penpot"
         ],
     ),
+    "empty lists": (
+        CHANNEL + 'type = "stdout"\nevents = []\nprojects = []\nfiles = ["!"]\nactors = [" "]',
+        [
+            "teams.acme.channels.a.events: must not be empty: leave it out, or list some, "
+            'such as ["comments", "!delete-*"]; "!" in front excludes',
+            "teams.acme.channels.a.projects: must not be empty: leave it out, or list some, "
+            'such as ["Website*", "!Archive"]; "!" in front excludes',
+            'teams.acme.channels.a.files[0] = "!": must name something, such as '
+            '["Landing page", "!*draft*"]; "!" in front excludes',
+            'teams.acme.channels.a.actors[0] = " ": must name something, such as '
+            '["Ada Lovelace", "!bot@example.com"]; "!" in front excludes',
+        ],
+    ),
+    "a filter that is no list": (
+        CHANNEL + 'type = "stdout"\nprojects = "Website"',
+        [
+            'teams.acme.channels.a.projects = "Website": must be a list, such as ["…"]',
+        ],
+    ),
     "edits by mail": (
         MAIL + SMTP + 'edits = "in-place"',
         [

@@ -16,6 +16,7 @@ from relay.delivery.routing import Planner
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
+from relay.penpot.facts import Fact
 from relay.store.records import FactKey, FanOutResult, StoredEvent
 from tests.delivery.examples import example
 
@@ -62,6 +63,31 @@ async def test_each_channel_gets_the_event_or_skips_it_with_the_reason() -> None
     assert result.skipped == {"files": "", "quiet": "!comments", "direct": "nobody is mentioned"}
     assert result.state == "fanned-out"
     assert result.reason == "skipped: files, quiet (!comments), direct (nobody is mentioned)"
+
+
+async def test_a_filter_is_the_reason_and_the_home_of_the_thread_is_kept() -> None:
+    project, comment = example("create-comment").project, example("create-comment")
+    result = await plan(
+        "create-comment",
+        stdout("here", "*") | {"projects": [project.name.upper()]},
+        stdout("not-here", "*") | {"projects": ["*", f"!{project.name}"]},
+        stdout("elsewhere", "*") | {"files": ["Cart"]},
+    )
+    assert [delivery.queue for delivery in result.deliveries] == ["acme/here"]
+    assert result.skipped == {
+        "not-here": f"projects: !{project.name}",
+        "elsewhere": "files: no entry matches",
+    }
+    assert result.facts is not None
+    fact = Fact.loads("thread", "", result.facts["thread", comment.thread.id])
+    assert fact.ref("home_in") == "here"
+    assert fact.ref("home_project") == project.id
+    assert fact.ref("home_file_name") == comment.file.name
+
+
+async def test_without_a_filter_of_places_no_home_is_kept() -> None:
+    result = await plan("create-comment", stdout("all", "*") | {"actors": ["!nobody"]})
+    assert "home" not in str(result.facts)
 
 
 async def test_an_event_that_no_channel_gets_is_ignored() -> None:

@@ -44,12 +44,18 @@ def test_an_unknown_event_is_selected_like_any_other(entries: list[str], taken: 
     assert Selection.of(entries).takes("restore-file", "") is taken
 
 
-def test_the_entry_that_skips_an_event() -> None:
+def test_the_entry_that_decides() -> None:
     selection = Selection.of(["comments", "!create-comment"])
 
-    assert selection.skipped_by("create-comment", "comments") == "!create-comment"
-    assert selection.skipped_by("create-comment-thread", "comments") is None
-    assert selection.skipped_by("create-file", "files") == ""
+    assert selection.deciding("create-comment", "comments") == ("!create-comment", False)
+    assert selection.deciding("create-comment-thread", "comments") == ("comments", True)
+    assert selection.deciding("create-file", "files") == ("", False)
+
+
+def test_only_stars_and_question_marks_are_wildcards() -> None:
+    assert not Selection.of(["create-[f]ile"]).takes("create-file", "files")
+    assert not matches_any_event("create-[f]ile")
+    assert Selection.of(["create-fil?"]).takes("create-file", "files")
 
 
 def test_entries_without_a_match_are_detected() -> None:
