@@ -207,7 +207,7 @@ def preview(
 ) -> None:
     """Print the message for EVENT, or for one event of each kind.
 
-    Nothing is sent.
+    With --payload also which channels would get the event. Nothing is sent.
     """
     from relay.preview import render_previews
 

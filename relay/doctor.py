@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import httpx
 
@@ -26,6 +26,8 @@ from relay.messages.lint import Problem
 from relay.messages.templates import Templates, check, notes
 from relay.penpot.api import CALL_TIMEOUT, PenpotClient
 from relay.penpot.client import PenpotBehindLogin, PenpotError, PenpotRefused, RpcResponse
+from relay.penpot.filters import Candidate, closest, matches
+from relay.penpot.records import ProjectRecord
 from relay.penpot.samples import SAMPLE_NAMES
 from relay.proxy_variables import through_proxy
 from relay.store import store_at
@@ -229,12 +231,50 @@ async def _check_webhooks(
             if finding.ok and store is not None:
                 finding = await check_silence(config, penpot, store, team, id_) or finding
             yield team, finding, fix
+            async for queue, note in _check_filters(config, penpot, team, id_, files=reads_all):
+                yield queue, note, None
             if len(config.teams[team].secret) > 1:
                 is_listed = await lists_old_secret(config, penpot, team, id_)
                 async for finding in _check_old_secret(config, store, team, is_listed):
                     yield team, finding, None
         except (PenpotError, StoreUnavailable) as error:
             yield team, Finding(False, f"can't check its webhook: {error}"), None
+
+
+async def _check_filters(
+    config: Config, penpot: PenpotClient, team: str, team_id: str, *, files: bool
+) -> AsyncIterator[tuple[str, Finding]]:
+    """The entries of the filters that match nothing in Penpot, which may be meant for later.
+    ``files``: also those for files, which need a call for each project. Raises ``PenpotError``."""
+    channels = config.teams[team].channels
+    projects: Sequence[ProjectRecord] = ()
+    if team_id and any(channel.projects or (files and channel.files) for channel in channels):
+        projects = [each for each in await penpot.projects(team_id) or () if not each.is_deleted]
+    known: dict[str, list[Candidate]] = {
+        "projects": [Candidate(project.id, project.name) for project in projects]
+    }
+    if files and any(channel.files for channel in channels):
+        listed = [await penpot.project_files(project.id) or () for project in projects]
+        known["files"] = [Candidate(file.id, file.name) for part in listed for file in part]
+    if team_id and any(channel.actors for channel in channels):
+        people = await penpot.team_members(team_id) or ()
+        known["actors"] = [Candidate(person.id, person.name, person.email) for person in people]
+    for channel in channels:
+        for key, candidates in known.items():
+            for entry in getattr(channel, key) if candidates else ():
+                if text := _no_match(key, entry, candidates):
+                    yield f"{team}/{channel.name}", noted(text)
+
+
+def _no_match(key: str, entry: str, candidates: Sequence[Candidate]) -> str:
+    """Empty where the entry matches one of them."""
+    pattern = entry.removeprefix("!")
+    if any(matches(pattern, candidate) for candidate in candidates):
+        return ""
+    names = [name for _, *names in candidates for name in names if name]
+    close = closest(pattern, names)
+    hint = f'did you mean "{close}"?' if close else "check its spelling"
+    return f'{key}: "{entry}" matches nothing that Penpot knows: {hint}'
 
 
 async def _check_old_secret(

@@ -1,8 +1,8 @@
 """``relay preview``: the messages that a channel would send."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -10,10 +10,12 @@ from uuid import uuid4
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats, render_preview
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
-from relay.delivery.lookups import FactCache
+from relay.delivery.decisions import ThreadHome, decide
+from relay.delivery.lookups import FactCache, FactStore
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import channel_to_preview, renderer_of
+from relay.delivery.routing import thread_home
 from relay.delivery.thumbnails import has_thumbnail
 from relay.errors import RelayError
 from relay.messages.lint import Problem
@@ -24,6 +26,8 @@ from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts
 from relay.penpot.wire import UnreadableBody
 from relay.reference import UnknownEvent
+from relay.store import store_at
+from relay.store.records import FactKey, StoreUnavailable, StoreUnusable
 
 
 class PreviewError(RelayError):
@@ -38,7 +42,8 @@ def render_previews(
     message too.
 
     Without such a channel the options have their defaults, and without a ``config`` the templates
-    are the built-in ones. ``payload`` is a file with a webhook body to use instead of the samples.
+    are the built-in ones. ``payload`` is a file with a webhook body to use instead of the samples;
+    the last text then says which channels of the team would get the event, and why.
     Raises ``PreviewError`` and ``UnknownEvent``.
     """
     config = config or Config.model_construct(teams={})
@@ -65,6 +70,60 @@ def render_previews(
         if preview.note:
             raise PreviewError(preview.note)
         yield preview.source
+    if body and channels:
+        yield "\n".join(asyncio.run(_routes(config, templates, source, body)))
+
+
+async def _routes(
+    config: Config, templates: Templates, source: EventSource, body: bytes
+) -> list[str]:
+    """Which channels of the team would get the event, and why."""
+    team, channels = source.team, config.teams[source.team].channels
+    event, home = await _read(config, source, body)
+    renderer = renderer_of(templates, event, team, config)
+    lines = []
+    for channel in channels:
+        decision = decide(event, channel, home)
+        reason = decision.skipped if decision.skipped is not None else renderer.skips(channel)
+        if decision.skipped is None and not reason:
+            lines.append(f"{team}/{channel.name}: gets it ({'; '.join(decision.entries)})")
+        else:
+            why = reason or "no entry of its events matches"
+            lines.append(f"{team}/{channel.name}: skipped ({why})")
+    return lines
+
+
+async def _read(
+    config: Config, source: EventSource, body: bytes
+) -> tuple[Event, ThreadHome | None]:
+    """With the names that the store has, if there is one, and those of the samples."""
+    form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
+    team = config.teams.get(source.team)
+    async with AsyncExitStack() as opened:
+        facts = FactCache(_KnownFacts(await _stored_facts(config, opened) if team else None))
+        event = (await prepare(body, f"application/{form}", source, facts)).linked
+        home = await thread_home(event, source.team, team.channels if team else (), facts)
+    return event, home
+
+
+async def _stored_facts(config: Config, opened: AsyncExitStack) -> FactStore | None:
+    """None without a store that can be read."""
+    try:
+        store = store_at(config.store.url.reveal())
+        await store.open(service=False)
+    except (StoreUnusable, StoreUnavailable):
+        return None
+    opened.push_async_callback(store.close)
+    return store
+
+
+class _KnownFacts:
+    def __init__(self, stored: FactStore | None) -> None:
+        self._stored = stored
+
+    async def facts(self, team: str, keys: Collection[FactKey]) -> Mapping[FactKey, str]:
+        known = dict(await SampleFacts().facts(team, keys))
+        return known | dict(await self._stored.facts(team, keys) if self._stored else {})
 
 
 def _channel(
@@ -88,9 +147,7 @@ async def _messages(
         _require_no(result.problems)
         return [(result.message, channel)]
     if body:
-        form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
-        facts = FactCache(SampleFacts())
-        events = [(await prepare(body, f"application/{form}", source, facts)).linked]
+        events = [(await _read(config, source, body))[0]]
     else:
         events = await examples([name] if name else SAMPLE_NAMES, source)
     for event in events:

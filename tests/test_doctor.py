@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -347,7 +348,7 @@ HOOK = "https://relay.example.com/hooks/acme/a-secret-of-24-characters"
 ID = "b0000000-0000-4000-8000-000000000001"
 
 
-def team_config(penpot: StandIn, folder: Path, **team: str) -> Config:
+def team_config(penpot: StandIn, folder: Path, **team: Any) -> Config:
     return Config(
         server=ServerSettings(public_url="https://relay.example.com"),
         store=StoreSettings(url=f"sqlite:///{folder}/relay.db"),
@@ -506,6 +507,34 @@ async def test_a_store_that_fails_meanwhile_ends_no_other_check(
         findings = [item async for item in examine(config)]
     text = "can't read when its old secret was used: disk I/O error"
     assert ("acme", Finding(False, text)) in findings
+
+
+async def test_filters_that_match_nothing_in_penpot_are_listed(tmp_path: Path) -> None:
+    with StandIn() as penpot:
+        acme = penpot.world.by_name("teams", "acme")
+        landing = penpot.world.by_name("files", "landing")
+        one = StdoutSettings(
+            type="stdout",
+            name="one",
+            projects=("website*", "!Wesbite Redesign", "zzz"),
+            files=("landing page", landing, "!Landing pgae"),
+            actors=("ada@example.com", "Ada Lovelance", acme),
+        )
+        config = team_config(penpot, tmp_path, team_id=acme, channels=(one,))
+        findings = [item async for item in examine(config, templates=False)]
+        told = [finding.text for subject, finding in findings if subject == "acme/one"]
+        nothing = "matches nothing that Penpot knows:"
+        assert [text for text in told if nothing in text] == [
+            f'projects: "!Wesbite Redesign" {nothing} did you mean "Website Redesign"?',
+            f'projects: "zzz" {nothing} check its spelling',
+            f'files: "!Landing pgae" {nothing} did you mean "Landing page"?',
+            f'actors: "Ada Lovelance" {nothing} did you mean "Ada Lovelace"?',
+            f'actors: "{acme}" {nothing} check its spelling',
+        ]
+        calls = penpot.count("get-project-files")
+        viewer = [item async for item in examine(config, known=["acme"], templates=False)]
+        assert any(f'projects: "zzz" {nothing}' in finding.text for _, finding in viewer)
+        assert penpot.count("get-project-files") == calls
 
 
 async def test_a_webhook_that_two_teams_list_is_a_problem_until_team_id_decides(

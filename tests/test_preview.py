@@ -4,11 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from relay.channels.stdout import StdoutSettings
 from relay.config.load import load
 from relay.config.settings import Config
+from relay.penpot.facts import Fact
+from relay.penpot.samples import sample
 from relay.preview import PreviewError, render_previews, send_test
+from relay.store.records import FanOutResult, NewEvent
+from relay.store.sqlite import SqliteStore
 from tests.service import SECRET, relay
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
@@ -58,6 +63,62 @@ def test_preview_shows_all_events_or_a_payload(tmp_path: Path) -> None:
         payload = PAYLOADS / "create-comment-thread" / f"mention-one.{form}"
         run = relay("preview", "--payload", str(payload), folder=tmp_path)
         assert "@Zoë Müller-O'Neill could you check the 24px padding here?" in run.stdout
+
+
+def test_preview_of_a_payload_shows_which_channels_get_it(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text(
+        f'''[teams.acme]
+secret = "{SECRET}"
+[[teams.acme.channels]]
+name = "website"
+type = "stdout"
+events = ["comments"]
+projects = ["website*"]
+[[teams.acme.channels]]
+name = "others"
+type = "stdout"
+projects = ["!Website*"]
+[[teams.acme.channels]]
+name = "files"
+type = "stdout"
+events = ["files"]
+[[teams.acme.channels]]
+name = "direct"
+type = "slack"
+token = "xoxb-1"
+direct = "mentioned"
+'''
+    )
+    (tmp_path / "body.json").write_bytes(sample("create-comment-thread"))
+    run = relay("preview", "--payload", "body.json", folder=tmp_path)
+    assert run.stdout.split("\n\n")[-2].splitlines() == [
+        "acme/website: gets it (events: comments; projects: website*)",
+        "acme/others: skipped (projects: !Website*)",
+        "acme/files: skipped (no entry of its events matches)",
+        "acme/direct: gets it (events: *)",
+    ]
+
+
+@pytest.mark.anyio
+async def test_preview_uses_the_names_in_the_store(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "relay.db")
+    await store.open()
+    id_ = "0c000000-5d0e-81a4-8006-9a2f00000001"
+    event = NewEvent("acme", "application/json", b"{}", b"1", "rename-project")
+    await store.accept(event)
+    fact = {("project", id_): Fact("project", id_, "Shop").dumps()}
+    await store.save_fan_out([FanOutResult(1, "acme", "ignored", facts=fact)])
+    await store.close()
+    channel = {"name": "shop", "type": "stdout", "projects": ["shop"], "events": ["*"]}
+    team = {"secret": SECRET, "channels": [channel]}
+    url = f"sqlite:///{tmp_path}/relay.db"
+    payload = tmp_path / "body.json"
+    payload.write_text(json.dumps({"name": "update-project-pin", "props": {"id": id_}}))
+    config = Config.model_validate({"store": {"url": url}, "teams": {"acme": team}})
+    *_, channels = await to_thread.run_sync(
+        lambda: list(render_previews(config, None, "stdout", None, payload))
+    )
+    assert channels == "acme/shop: gets it (events: *; projects: shop)"
 
 
 @pytest.mark.parametrize(

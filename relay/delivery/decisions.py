@@ -71,14 +71,15 @@ def decide(event: Event, channel: AnyChannel, home: ThreadHome | None = None) ->
     if not is_taken:
         return Decision(entry)
     entries: tuple[str, ...] = (f"events: {entry}",)
-    decisions = []
-    if home is not None and channel.name in home.channels and has_place_filter(channel):
-        decisions.append(Decision(None, ("its thread is there",)))
-    else:
-        projects = _projects(event) if home is None else _subjects(home.project)
-        files = _files(event) if home is None else _subjects(home.file)
-        decisions.append(_judge("projects", channel.projects, projects))
-        decisions.append(_judge("files", channel.files, files))
+    projects = _projects(event) if home is None else _subjects(home.project)
+    files = _files(event) if home is None else _subjects(home.file)
+    decisions = [
+        _judge("projects", channel.projects, projects),
+        _judge("files", channel.files, files),
+    ]
+    is_home = home is not None and channel.name in home.channels and has_place_filter(channel)
+    if is_home and any(decision.skipped is not None for decision in decisions):
+        decisions = [Decision(None, ("its thread is there",))]
     decisions.append(_judge("actors", channel.actors, [_actor(event)]))
     for decision in decisions:
         if decision.skipped is not None:
