@@ -273,12 +273,17 @@ class ChannelSettings(SettingsModel):
 
     @property
     def is_direct(self) -> bool:
-        """Whether each mentioned person gets a message of their own, instead of a shared place."""
+        """Whether people get messages of their own, instead of a shared place."""
         return bool(getattr(self, "direct", ""))
 
     def direct_recipients(self, people: Sequence[Mention]) -> tuple[Mention, ...]:
         """Of the mentioned ``people``, those who get a message of their own."""
         return tuple(people) if self.is_direct else ()
+
+    @property
+    def writes_to_participants(self) -> bool:
+        """Whether a reply is also sent to each participant of its thread."""
+        return getattr(self, "direct", "") == "involved"
 
     @property
     def has_thumbnails(self) -> bool:
@@ -319,8 +324,8 @@ class ChatSettings(ChannelSettings):
 
     threads: bool = True
     """Replies go into the thread of their first comment."""
-    direct: Literal["", "mentioned"] = ""
-    """Each mentioned person gets the message instead."""
+    direct: Literal["", "mentioned", "involved"] = ""
+    """People get the messages instead: "mentioned", or "involved" in the thread."""
 
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:

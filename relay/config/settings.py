@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -146,16 +146,25 @@ def people_model(**checks: Callable[[str], str]) -> type[SettingsModel]:
     fields: dict[str, Any] = {
         key: (Annotated[str, AfterValidator(check)], "") for key, check in checks.items()
     }
-    return create_model("PersonAddresses", __base__=SettingsModel, **fields)
+    return create_model("PersonAddresses", __base__=SettingsModel, mute=(bool, False), **fields)
 
 
-def _addresses(raw: object) -> dict[str, str]:
-    addresses = people_model(**people_keys()).model_validate(raw)
-    return {key: value for key, value in addresses if value}
+class PersonSettings(NamedTuple):
+    """``addresses`` are those in the channels, by the keys that the channel types define."""
+
+    addresses: Mapping[str, str]
+    mute: bool = False  # no pings, direct messages and mails of their own
 
 
-Addresses: TypeAlias = Annotated[Mapping[str, str], PlainValidator(_addresses)]
-"""A person's addresses in the channels, by the keys that the channel types define."""
+def _person(raw: object) -> PersonSettings:
+    if isinstance(raw, PersonSettings):
+        return raw
+    values = dict(people_model(**people_keys()).model_validate(raw))
+    mute = values.pop("mute")
+    return PersonSettings({key: value for key, value in values.items() if value}, mute)
+
+
+AnyPerson: TypeAlias = Annotated[PersonSettings, PlainValidator(_person)]
 PersonKey = Annotated[
     str,
     StringConstraints(to_lower=True),
@@ -308,7 +317,7 @@ class Config(SettingsModel):
     proxies: ProxySettings = ProxySettings()
     log: LogSettings = LogSettings()
     sync: SyncSettings = SyncSettings()
-    people: dict[PersonKey, Addresses] = Field(default_factory=dict)
+    people: dict[PersonKey, AnyPerson] = Field(default_factory=dict)
     teams: Annotated[dict[Name, TeamSettings], Field(min_length=1)]
 
     @classmethod

@@ -269,6 +269,7 @@ class Lookups:
         asks: Callable[[], None],
         *,
         needs_member: bool = False,
+        involved: bool = False,
     ) -> Event:
         """Add all facts that an event needs to the cache. Returns the event with what is true of
         this moment only: the id of the object that it created, whether its thread is resolved.
@@ -276,7 +277,8 @@ class Lookups:
         ``team`` is the team's key in the config, ``team_id`` its verified id in Penpot. If the
         event names a file or project of another team, no other call is made for it. ``asks`` is
         called before the first call. With ``needs_member`` a comment's author is looked up in the
-        team's list of members although the event names them. Raises ``StoreUnavailable``.
+        team's list of members although the event names them; ``involved``: also the names of the
+        thread's participants. Raises ``StoreUnavailable``.
         """
         if self.is_paused:
             return event
@@ -289,7 +291,7 @@ class Lookups:
                 for _ in range(_MAX_ROUNDS):
                     enriched = await self._cache.enriched(event, team, "", team_id)
                     event = with_current(event, enriched, answers, at)
-                    calls = await self._plan(enriched, team, needs_member) - done
+                    calls = await self._plan(enriched, team, needs_member, involved) - done
                     if not calls:
                         await self._refresh_names(team, team_id)
                         break
@@ -320,8 +322,11 @@ class Lookups:
             elif time.time() - stored.at > NAMES_TTL:
                 self._start(team, team_id, call)
 
-    async def _plan(self, enriched: Event, team: str, needs_member: bool) -> set[LookupCall]:
-        people = [("person", person.id) for person in enriched.comment.mentions]
+    async def _plan(
+        self, enriched: Event, team: str, needs_member: bool, involved: bool
+    ) -> set[LookupCall]:
+        persons = enriched.comment.mentions + (enriched.participants if involved else ())
+        people = [("person", person.id) for person in persons]
         nameless = bool(enriched.actor.id and not enriched.actor.name)
         nameless |= needs_member and bool(enriched.comment.author.id and not enriched.member)
         nameless = nameless or not await self._cache.has_names(team, people)

@@ -207,6 +207,7 @@ class EventPreparer:
             stored.received_at,
             begun,
             needs_member=any(channel.shows_author for channel in channels),
+            involved=any(channel.writes_to_participants for channel in channels),
         )
         with_picture = any(channel.has_thumbnails for channel in channels)
         if self._thumbnails is None or not with_picture or self._lookups.is_paused:

@@ -1,23 +1,24 @@
 """From an event to its messages: one for each variant that its channels need."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES, example_settings
-from relay.config.settings import AnyChannel, Config
+from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.messages.document import shorten
 from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
 from relay.messages.message import Author, Change, Mention, Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.catalogue import CATALOGUE
-from relay.penpot.events import Event
+from relay.penpot.events import Event, Person
 from relay.penpot.selection import Selection
 
-NOT_MENTIONED, NO_EDITS = "nobody is mentioned", "edits are not sent"
+NOT_MENTIONED, NOT_INVOLVED = "nobody is mentioned", "nobody else is involved"
+NO_EDITS = "edits are not sent"
 MAX_SUMMARY_LENGTH = 320  # characters: a title, and a comment in quotation marks
 MAX_COMMENT_LENGTH = 90  # characters of the comment in it
 
@@ -25,16 +26,37 @@ _WORDS_EVENTS = frozenset({"create-comment-thread", "create-comment", "update-co
 """What a person said: all other events of Penpot report activity."""
 
 
-def mentions_to_ping(event: Event, people: Mapping[str, Mapping[str, str]]) -> tuple[Mention, ...]:
-    """The people whom Penpot lists as mentioned in an enriched event, without the comment's author
-    and the actor. ``people`` is the config's: addresses by mail address or profile id, in lower
+def mentions_to_ping(event: Event, people: Mapping[str, PersonSettings]) -> tuple[Mention, ...]:
+    """The people whom Penpot lists as mentioned in an enriched event, without the comment's author,
+    the actor, and who is muted. ``people`` is the config's: by mail address or profile id, in lower
     case."""
+    return _notified(event, event.comment.mentions, people)
+
+
+def participants_to_notify(
+    event: Event, people: Mapping[str, PersonSettings]
+) -> tuple[Mention, ...]:
+    """The participants of the thread that an enriched event continues, without those whom it
+    mentions; otherwise as ``mentions_to_ping``."""
+    if event.name != "create-comment":
+        return ()
+    mentioned = {person.id for person in event.comment.mentions}
+    others = [person for person in event.participants if person.id not in mentioned]
+    return _notified(event, others, people)
+
+
+def _notified(
+    event: Event, persons: Iterable[Person], people: Mapping[str, PersonSettings]
+) -> tuple[Mention, ...]:
     mentions = []
-    for person in event.comment.mentions:
+    for person in persons:
         if person.id in (event.actor.id, event.comment.author.id):
             continue
-        addresses = people.get(person.id) or people.get(person.email.lower()) or {}
-        mentions.append(Mention(person.id, person.name, person.email, addresses))
+        keys = (person.id, person.email.lower())
+        entries = [people[key] for key in keys if key in people]
+        if not any(entry.mute for entry in entries):
+            addresses = next((entry.addresses for entry in entries if entry.addresses), {})
+            mentions.append(Mention(person.id, person.name, person.email, addresses))
     return tuple(mentions)
 
 
@@ -119,15 +141,18 @@ class EventRenderer:
         picture: str,
         shared: Collection[str] = (),
         drafts: Mapping[str, str] | None = None,
+        participants: Sequence[Mention] = (),
     ) -> None:
         """``people`` are pinged; ``picture`` is the id of the thumbnail; ``shared`` are the names
         of the team's channels that post to the same place as another team's; ``drafts`` are as for
-        ``Templates.render``."""
+        ``Templates.render``; ``participants`` get a message of their own where the channel writes
+        to them."""
         self.problems: set[Problem] = set()
         self._templates = templates
         self._event = event
         self._team = team
         self._people = tuple(people)
+        self._participants = tuple(participants)
         # The first message of a resolved thread is short.
         is_resolved = event.name == "create-comment-thread" and event.thread.resolved
         self._picture = "" if is_resolved else picture
@@ -157,10 +182,13 @@ class EventRenderer:
             if channel.is_direct
             or self._written.setdefault((channel.type, person.id), channel.name) == channel.name
         ]
-        if not people:
-            return []
-        message = await self._message(channel, direct=True)
-        return [RenderedMessage(replace(message, to=person).dumps()) for person in people]
+        others = self._participants if channel.writes_to_participants else ()
+        messages = []
+        for persons, is_mentioned in ((people, True), (others, False)):
+            if persons:
+                message = await self._message(channel, direct=is_mentioned)
+                messages += [replace(message, to=person) for person in persons]
+        return [RenderedMessage(message.dumps()) for message in messages]
 
     async def compose(self, channel: AnyChannel) -> Message:
         """The message of a channel that is not direct, not serialized."""
@@ -175,7 +203,11 @@ class EventRenderer:
 
     def skips(self, channel: AnyChannel) -> str:
         """Why the channel gets no message about the event; empty if it gets one."""
-        return NOT_MENTIONED if channel.is_direct and not self._people else ""
+        if not channel.is_direct or self._people:
+            return ""
+        if channel.writes_to_participants:
+            return "" if self._participants else NOT_INVOLVED
+        return NOT_MENTIONED
 
     async def summary(self) -> str:
         """What happened and the comment, as one line of plain text for people who look for the
@@ -193,10 +225,11 @@ class EventRenderer:
             title = f"{title}: “{shorten(text, MAX_COMMENT_LENGTH)}”"
         return shorten(title, MAX_SUMMARY_LENGTH)
 
-    async def _message(self, channel: AnyChannel, *, direct: bool = False) -> Message:
+    async def _message(self, channel: AnyChannel, *, direct: bool | None = None) -> Message:
+        """``direct``: for a person who is mentioned, or for one who is not."""
         variant = self._variant(channel)
-        if direct:
-            options = variant.options._replace(direct=True, in_digests=False)
+        if direct is not None:
+            options = variant.options._replace(direct=direct, in_digests=False)
             variant = variant._replace(options=options, in_thread=False)
         if variant not in self._rendered:
             self._rendered[variant] = await self._render_variant(variant)
@@ -347,9 +380,11 @@ def renderer_of(
 ) -> EventRenderer | ChangeRenderer:
     """The renderer of an enriched and linked event, for sending and for previews; ``team`` is the
     key of one in the config, the other arguments are as for ``EventRenderer``."""
-    people = mentions_to_ping(event, config.people)
-    kind = ChangeRenderer if is_synthetic(event) else EventRenderer
-    return kind(templates, event, team, people, picture, config.shared_channels(team), drafts)
+    people, shared = mentions_to_ping(event, config.people), config.shared_channels(team)
+    if is_synthetic(event):
+        return ChangeRenderer(templates, event, team, people, picture, shared, drafts)
+    others = participants_to_notify(event, config.people)
+    return EventRenderer(templates, event, team, people, picture, shared, drafts, others)
 
 
 def channel_to_preview(config: Config, team: str, kind: str, event: Event) -> AnyChannel:

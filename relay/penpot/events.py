@@ -15,6 +15,7 @@ from relay.penpot.catalogue import CATALOGUE, SYNTHETIC
 from relay.penpot.text import MAX_NAME_LENGTH, bounded, one_line, plain_text, uuid
 
 MAX_FILES: Final = 100  # of one event; Penpot moves any number at once
+MAX_PARTICIPANTS: Final = 50  # of a thread
 _MAX_MENTIONS = 100
 
 
@@ -125,6 +126,8 @@ class Event:
     member: Person = field(default_factory=Person)
     """The comment's author as the team's list of members has them; never from a body, and no
     variable of templates."""
+    participants: tuple[Person, ...] = ()
+    """Who commented in the thread, as far as known; sorted by id. No variable of templates."""
     library: Subject = field(default_factory=Subject)
     font: Font = field(default_factory=Font)
     previous: Subject = field(default_factory=Subject)
@@ -258,7 +261,10 @@ def _about_thread(event: Event, props: Mapping[str, Any]) -> _Changes:
         board=uuid(props.get("frameId")),
         resolved=resolved if isinstance(resolved, bool) else None,
     )
-    return changes | {"thread": thread}
+    people = {person.id for person in changes["participants"]}
+    people |= values.ids(props.get("participants"))
+    participants = tuple(map(Person, _first(people, MAX_PARTICIPANTS)))
+    return changes | {"thread": thread, "participants": participants}
 
 
 def _about_comment(event: Event, props: Mapping[str, Any]) -> _Changes:
@@ -285,7 +291,11 @@ def _comment(event: Event, props: Mapping[str, Any], id_key: str, *, is_first: b
         before=plain_text(props.get("previousContent"), mentioned),
         edited=event.name == "update-comment",
     )
-    return {"comment": comment, "actor": event.actor if event.name in SYNTHETIC else author}
+    return {
+        "comment": comment,
+        "actor": event.actor if event.name in SYNTHETIC else author,
+        "participants": (Person(author.id),) if author.id else (),
+    }
 
 
 def _font_variant(event: Event, props: Mapping[str, Any]) -> _Changes:

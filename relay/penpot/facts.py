@@ -13,12 +13,13 @@ from heapq import nlargest
 from typing import Any, Final, NamedTuple, TypeVar
 
 from relay.penpot.catalogue import SYNTHETIC
-from relay.penpot.events import Event, File, Person, Subject, Thread
+from relay.penpot.events import MAX_PARTICIPANTS, Event, File, Person, Subject, Thread
 from relay.penpot.records import FileRecord, ProjectRecord
 
 MAIL_REFERENCE = "email"  # of a person's fact
 # Of a person's fact, and only from the team's list of members: a body can't change them.
 MEMBER_NAME, MEMBER_MAIL = "member", "member_email"
+_PEOPLE = "people"  # of a thread's fact: the ids of its participants, which are only added
 
 Key = tuple[str, str]  # kind and id of a fact
 S = TypeVar("S", bound=Subject)
@@ -37,8 +38,9 @@ class Fact:
 
     Kinds, with their ``refs``: person (email, member, member_email), file (project, at: time of the
     event that gave name and project), project (team), page (file), thread (file, page, number,
-    first, board, resolved, edited; home_project, home_project_name, home_file_name, home_in: see
-    ``ThreadHome``), team, font, template (its id is a word), and own-team (team; its id is empty).
+    first, board, resolved, edited, people; home_project, home_project_name, home_file_name,
+    home_in: see ``ThreadHome``), team, font, template (its id is a word), and own-team (team; its
+    id is empty).
     """
 
     kind: str
@@ -63,7 +65,10 @@ class Fact:
         """The new fact, with its empty fields filled from the old one."""
         if old is None:
             return new
-        return cls.of(new.kind, new.id, new.name or old.name, **dict(old.refs) | dict(new.refs))
+        refs = dict(old.refs) | dict(new.refs)
+        if people := {*old.ref(_PEOPLE).split(), *new.ref(_PEOPLE).split()}:
+            refs[_PEOPLE] = " ".join(sorted(people)[:MAX_PARTICIPANTS])
+        return cls.of(new.kind, new.id, new.name or old.name, **refs)
 
     def dumps(self) -> str:
         """All fields but kind and id, as JSON for the store."""
@@ -107,6 +112,7 @@ def facts_from_event(event: Event) -> tuple[Fact, ...]:
                 "first": thread.first[:MAX_FIRST_COMMENT_LENGTH],
                 "board": thread.board,
                 "resolved": _FLAG_TEXT[thread.resolved],
+                _PEOPLE: " ".join(person.id for person in event.participants),
                 "edited": "yes" if event.comment.edited and event.comment.is_first else "",
             },
         ),
@@ -178,6 +184,7 @@ def enrich(
             author=facts.person(comment.author),
             edited=comment.edited or (comment.is_first and bool(thread.ref("edited"))),
         ),
+        participants=_participants(event, thread, facts),
         library=facts.named("file", event.library),
         font=facts.named("font", event.font),
         previous=_previous(event, facts),
@@ -248,6 +255,14 @@ def _with_known(thread: Thread, fact: Fact) -> Thread:
         board=thread.board or fact.ref("board"),
         resolved=_FLAGS.get(fact.ref("resolved")) if resolved is None else resolved,
     )
+
+
+def _participants(event: Event, thread: Fact, facts: _FactLookup) -> tuple[Person, ...]:
+    """Of a reply, for which they get messages."""
+    if event.name != "create-comment":
+        return event.participants
+    people = {person.id for person in event.participants} | {*thread.ref(_PEOPLE).split()}
+    return tuple(facts.person(Person(id_)) for id_ in sorted(people))
 
 
 def _previous(event: Event, facts: _FactLookup) -> Subject:

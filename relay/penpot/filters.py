@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from relay.penpot.text import uuid
+
+_nfkc = partial(unicodedata.normalize, "NFKC")
 
 
 class Candidate(NamedTuple):
@@ -99,7 +101,3 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         for number, part in enumerate(parts)
     )
     return re.compile(fnmatch.translate(glob))
-
-
-def _nfkc(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)

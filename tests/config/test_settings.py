@@ -18,7 +18,7 @@ CASES = {
         [
             'people."bob@example.com".email = "not one": must be one mail address such as '
             '"design@example.com" or "Penpot <penpot@example.com>"',
-            'people."bob@example.com".telephone: unknown key; known: email, matrix, slack',
+            'people."bob@example.com".telephone: unknown key; known: email, matrix, mute, slack',
             'people.eve = "eve": must be a person\'s mail address in Penpot, or the id of their '
             "Penpot profile",
             'people.eve.matrix = "eve": must be a Matrix id such as "@ada:example.org"',
@@ -181,3 +181,13 @@ def test_alerts_go_to_the_named_channel_first_and_to_no_direct_one() -> None:
         "rnd": ["rnd/one", "rnd/two"],
         "none": [],
     }
+
+
+def test_a_person_may_be_muted(tmp_path: Path) -> None:
+    text = TEAM + '[people]\n"Ada@b.c" = { slack = "U0ADA", mute = true }\n"b@b.c" = {}'
+    people = load(write(tmp_path, text), {}).people
+    assert people == {"ada@b.c": ({"slack": "U0ADA"}, True), "b@b.c": ({}, False)}
+    wrong = TEAM + '[people]\n"a@b.c" = { mute = "yes" }'
+    assert problems_of(write(tmp_path, wrong), {}) == [
+        'people."a@b.c".mute = "yes": must be true or false'
+    ]

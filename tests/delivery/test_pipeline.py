@@ -65,6 +65,7 @@ class SlowLookups:
         asks: Callable[[], None],
         *,
         needs_member: bool,
+        involved: bool,
     ) -> Event:
         self.asked.append(event.name)
         asks()

@@ -11,13 +11,14 @@ from pydantic import TypeAdapter
 
 from relay.channels import override_formats
 from relay.channels.email.message import mail_address
-from relay.config.settings import AnyChannel, Config
+from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.delivery.renderer import (
     ChangeRenderer,
     EventRenderer,
     RenderedMessage,
     is_synthetic,
     mentions_to_ping,
+    participants_to_notify,
 )
 from relay.messages import sandbox as cell
 from relay.messages.document import parse, to_text
@@ -50,8 +51,9 @@ async def rendered(
     **settings: Any,
 ) -> list[Message]:
     linked = add_links(event, "https://design.example.com")
+    persons = {key: PersonSettings(addresses) for key, addresses in (people or {}).items()}
     renderer = EventRenderer(
-        Templates(), linked, "acme", mentions_to_ping(linked, people or {}), picture
+        Templates(), linked, "acme", mentions_to_ping(linked, persons), picture
     )
     found = [Message.loads(row.message) for row in await renderer.messages(channel(**settings))]
     assert not renderer.problems
@@ -506,6 +508,50 @@ async def test_a_direct_message_says_who_mentioned_the_person() -> None:
     direct = {key: value for key, value in SLACK.items() if key != "channel"}
     (message,) = await renderer.messages(channel(**direct, direct="mentioned"))
     assert Message.loads(message.message).title == "Ada Lovelace mentioned you on Landing page"
+
+
+async def test_involved_people_get_one_message_each() -> None:
+    known = example("create-comment")
+    lin = Profile("6eaf5050-5d0e-81a4-8006-9a5f00000009", "Lin")
+    mentioned, author = Profile("bob", "Bob"), known.comment.author
+    comment = replace(known.comment, mentions=(mentioned, author))
+    event = replace(known, comment=comment, participants=(author, lin, mentioned))
+    people = {lin.id: PersonSettings({"slack": "U0LIN"})}
+    others = participants_to_notify(event, people)
+    pinged = mentions_to_ping(event, people)
+    renderer = EventRenderer(Templates(), event, "acme", pinged, "", participants=others)
+    direct = {"type": "slack", "token": "t", "direct": "involved"}
+    messages = [Message.loads(row.message) for row in await renderer.messages(channel(**direct))]
+    name = author.name
+    assert [
+        (message.to and message.to.id, message.title.split(" on ")[0]) for message in messages
+    ] == [
+        ("bob", f"{name} mentioned you"),
+        (lin.id, f"{name} replied"),
+    ]
+    assert messages[1].to is not None
+    assert messages[1].to.address("slack") == "U0LIN"
+    assert len(await renderer.messages(channel(**DIRECT))) == 1
+    begun = replace(event, name="create-comment-thread")
+    assert participants_to_notify(begun, people) == ()
+
+
+def test_who_is_muted_gets_no_ping_and_no_message() -> None:
+    event = replace(
+        example("create-comment"),
+        comment=replace(
+            example("create-comment").comment,
+            mentions=(Profile(ADA, "Ada", email="Ada@example.com"), Profile("a" * 8, "Bob")),
+        ),
+        participants=(Profile("p", "Lin"),),
+    )
+    muted = PersonSettings({}, mute=True)
+    addressed = PersonSettings({"slack": "U0ADA"})
+    people = {ADA: addressed, "ada@example.com": muted, "a" * 8: muted, "p": muted}
+    assert mentions_to_ping(event, people) == participants_to_notify(event, people) == ()
+    people = {ADA: addressed, "ada@example.com": PersonSettings({})}
+    ada, bob = mentions_to_ping(event, people)
+    assert (ada.addresses, bob.addresses) == ({"slack": "U0ADA"}, {})
 
 
 async def test_the_teams_name_is_shown_where_another_team_posts_to_the_same_place() -> None:

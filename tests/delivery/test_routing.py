@@ -1,5 +1,6 @@
 """Which channels get an event, and what the list of events says about it."""
 
+import json
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -10,9 +11,10 @@ import pytest
 
 from relay.config.settings import Config
 from relay.delivery.lookups import FactCache
-from relay.delivery.pipeline import PreparedEvent
+from relay.delivery.pipeline import EventSource, PreparedEvent, prepare
 from relay.delivery.renderer import MAX_SUMMARY_LENGTH
 from relay.delivery.routing import Planner
+from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
@@ -97,6 +99,41 @@ async def test_an_event_that_no_channel_gets_is_ignored() -> None:
     assert (result.state, result.reason) == ("ignored", "the team has no channels")
     result = await plan("create-comment", stdout("all", "*"), team="gone")
     assert (result.state, result.reason) == ("ignored", "its team is not in the config")
+
+
+async def test_a_reply_is_sent_to_those_who_were_seen_commenting() -> None:
+    """Without an access token."""
+    involved = DIRECT | {"direct": "involved"}
+    muted = {"grace@example.com": {"mute": True}}
+    team = {"secret": "a-secret-of-24-characters", "channels": [involved]}
+    config = Config.model_validate({"people": muted, "teams": {"acme": team}})
+    facts = FactCache(NoFacts())
+    planner = Planner(config, facts, Templates(), Metrics())
+
+    async def comment(name: str, person: str, **props: Any) -> list[Any]:
+        number = f"6eaf5050-5d0e-81a4-8006-9a5f000000{ord(person[0]):02}"
+        owner = {"ownerId": number, "ownerFullname": person, "content": "x"}
+        owner["ownerEmail"] = f"{person.lower()}@example.com"
+        body = json.dumps({"name": name, "props": owner | props}).encode()
+        source = EventSource("acme", "Acme")
+        prepared = await prepare(body, "application/json", source, facts)
+        row = StoredEvent(7, "acme", "application/json", body, name, "stored", "", time.time())
+        result = await planner.plan(row, prepared)
+        messages = [Message.loads(delivery.message) for delivery in result.deliveries]
+        return [message.to.email for message in messages if message.to] or [result.reason]
+
+    thread, file = (f"6eaf5050-5d0e-81a4-8006-9a5f1000000{last}" for last in (1, 2))
+    nobody = "skipped: direct (nobody else is involved)"
+    reply = {"threadId": thread, "fileId": file}
+    assert await comment("create-comment-thread", "Ada", id=thread, fileId=file) == [nobody]
+    assert await comment("create-comment", "Ada", **reply) == [nobody]
+    assert await comment("create-comment", "Grace", **reply) == ["ada@example.com"]
+    assert await comment("create-comment", "Lin", **reply) == ["ada@example.com"]
+    assert sorted(await comment("create-comment", "Zoe", **reply)) == [
+        "ada@example.com",
+        "lin@example.com",
+    ]
+    assert await comment("update-comment", "Zoe", **reply) == [nobody]
 
 
 async def test_facts_of_ignored_events_are_kept_too() -> None:

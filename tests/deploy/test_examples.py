@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from relay.app import STOP_TIMEOUT
 from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
-from relay.config.settings import Addresses, Config, people_model
+from relay.config.settings import AnyPerson, Config, people_model
 from relay.server import GRACEFUL_STOP_TIMEOUT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -226,7 +226,7 @@ def _keys(model: type[BaseModel], table: dict[str, Any], path: str = "") -> Iter
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if annotation is ChannelSettings:
         yield from (kind.settings for kind in CHANNEL_TYPES.values())
-    elif annotation == Addresses:
+    elif annotation == AnyPerson:
         yield people_model(**people_keys())
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation

@@ -222,7 +222,7 @@ def test_facts_from_events() -> None:
     assert set(facts_from_event(THREAD_CREATED)) == {
         Fact.of("person", ADA, "Ada Lovelace", email="ada@example.com"),
         Fact.of("page", PAGE, "Home", file=FILE),
-        Fact.of("thread", OF_THREAD, file=FILE, page=PAGE, number="15", first="First!"),
+        Fact.of("thread", OF_THREAD, file=FILE, page=PAGE, number="15", first="First!", people=ADA),
     }
     assert set(facts_from_event(FILE_UPDATED)) == {
         Fact.of("file", FILE, "Landing page", project=PROJECT),

@@ -57,7 +57,7 @@ def _webhook(url: str, other_host: str) -> Finding:
 def _scopes(scopes: Set[str], settings: SlackSettings) -> Iterator[Finding]:
     needed = {"chat:write": "post"}
     if settings.is_direct:
-        needed |= {"im:write": 'write to people (direct = "mentioned")'}
+        needed |= {"im:write": "write to people (direct)"}
     if settings.thumbnails:
         needed |= {"files:write": "show pictures (thumbnails = true)"}
     if settings.author_as_sender:

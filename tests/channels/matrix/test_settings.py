@@ -12,7 +12,7 @@ CASES = {
     "direct to all": (
         MATRIX + 'direct = "all"\nroom = "!a:m"',
         [
-            'teams.acme.channels.a.direct = "all": must be "" or "mentioned"',
+            'teams.acme.channels.a.direct = "all": must be "", "mentioned" or "involved"',
             'teams.acme.channels.a.room = "!a:m": does not work with direct: '
             "each person gets a room",
         ],
