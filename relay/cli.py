@@ -166,8 +166,10 @@ def check(path: str | None) -> None:
         for old in old_paths:
             _report("ok", name, f"old hook, accepted too: {config.server.shown_url}{old}")
         for channel in team.channels:
-            events = ", ".join(Selection.of(channel.events).entries)
-            _report("ok", f"{name}/{channel.name}", f"{channel.type}, events: {events}")
+            lists = {"events": Selection.of(channel.events).entries, "projects": channel.projects}
+            lists |= {"files": channel.files, "actors": channel.actors}
+            shown = [f"{key}: {', '.join(entries)}" for key, entries in lists.items() if entries]
+            _report("ok", f"{name}/{channel.name}", f"{channel.type}, {'; '.join(shown)}")
     if problems:
         sys.exit(1)
 

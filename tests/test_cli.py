@@ -32,16 +32,17 @@ def slack_channel(server: RunningSlack, name: str, room: str) -> str:
 
 
 def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
-    service = Service(tmp_path, LOG + 'events = ["comments", "!create-comment"]\n')
+    service = Service(tmp_path, LOG + 'events = ["comments", "!create-comment"]\nfiles = ["!a"]\n')
     run = service.run("check")
     assert run.returncode == 0
     assert run.stdout.splitlines() == [
         f"ok    inspector: {service.admin}/inspector, without a login, for browsers on this "
         "machine",
         f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
-        "ok    acme/log: stdout, events: comments, !create-comment",
+        "ok    acme/log: stdout, events: comments, !create-comment; files: !a",
     ]
     assert "teams.acme.secret is in the config file as plain text" in run.stderr
+    assert "note  config: teams.acme.channels.log: files need penpot.access_token" in run.stderr
 
 
 def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
