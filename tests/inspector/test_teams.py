@@ -78,7 +78,8 @@ def test_a_test_message_is_sent_by_keyboard(
     refused = page.locator("#channel-gone .notice.bad")
     refused.wait_for()
     assert "channel_not_found" in refused.inner_text()
-    assert [message["text"] for message in slack_server.slack.messages] == ["A test from Relay"]
+    (message,) = slack_server.slack.messages
+    assert message["text"] == "A test from Relay for the team acme"
     page.reload()
     facts = page.locator("#channel-design .facts").inner_text()
     assert "nothing yet; test messages do not count" in facts

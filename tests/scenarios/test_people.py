@@ -10,7 +10,7 @@ from tests.penpot import own
 from tests.penpot.paint import board
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
 from tests.penpot.standin import StandIn
-from tests.penpot.story import FIRST, prepare, replies
+from tests.penpot.story import prepare, replies
 from tests.servers.channels import mail_channel, matrix_channel, slack_channel
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack_rules import rich_words
@@ -65,7 +65,8 @@ def test_a_comment_thread_in_each_channel(
     directly = [message for message in slack.messages if message["channel"].startswith("D")]
     posted = [message for message in slack.messages if message not in directly]
     first, *later = [rich_words(message["blocks"]) for message in posted]
-    assert f"Zoë Müller-O'Neill replied to “{FIRST}” on Landing page · Home · #15" in first
+    begin = "Zoë Müller-O'Neill replied to “The button is hard to see on the photo…”"
+    assert f"{begin} on Landing page · Home · #15" in first
     assert "✅ resolved" in first
     assert "<U0ADA0000>, please look again." in first
     assert later == [
