@@ -267,6 +267,7 @@ def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
             channel.in_threads,
             channel.digest_threshold,
             partial(_fits, channel),
+            config.holds.get(name),
         )
         for name, channel in config.queues().items()
     }

@@ -20,6 +20,7 @@ from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.environment import in_variables
 from relay.config.listeners import local_url
 from relay.config.load import ConfigError, config_file, load, warnings
+from relay.config.schedule import describe_hold
 from relay.config.settings import Config, Role
 from relay.delivery.dead import describe
 from relay.delivery.health import stopped_queues
@@ -304,7 +305,12 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
             if delivery.state == "waiting" and delivery.next_at > time.time():
                 details += f", next attempt {_utc(delivery.next_at)}"
             attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-            _echo(f"  {delivery.id:>6}  {delivery.queue}  {delivery.state}{attempts}{details}")
+            shown = delivery.state
+            if shown == "held":
+                hold = config.holds.get(delivery.queue)
+                zone = hold.zone if hold else UTC
+                shown = describe_hold(delivery.held_until, time.time(), zone)
+            _echo(f"  {delivery.id:>6}  {delivery.queue}  {shown}{attempts}{details}")
 
 
 def _utc(seconds: float) -> str:

@@ -135,10 +135,13 @@ async def _open_store(
     try:
         await store.probe()
         waiting = sum((await store.waiting_queues()).values())
+        held = sum((await store.holds.counts()).values())
     except StoreUnavailable as error:
         return None, Finding(False, f"can't be written: {error}")
     return store, Finding(
-        True, f"{config.store.display_url} is writable; deliveries that wait: {waiting}"
+        True,
+        f"{config.store.display_url} is writable; deliveries that wait: {waiting}"
+        + (f", that are held: {held}" if held else ""),
     )
 
 

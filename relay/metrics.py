@@ -24,6 +24,7 @@ class _DeliveriesCollector(Collector):
 
     def __init__(self) -> None:
         self.waiting: Mapping[str, int] = {}
+        self.held: Mapping[str, int] = {}
         self.dead: Mapping[str, int] = {}
         self.queues: Collection[str] = ()
 
@@ -38,6 +39,7 @@ class _DeliveriesCollector(Collector):
         )
         for queue in self.queues:
             waiting.add_metric([queue, "waiting"], self.waiting.get(queue, 0))
+            waiting.add_metric([queue, "held"], self.held.get(queue, 0))
             dead.add_metric([queue], self.dead.get(queue, 0))
         yield from (waiting, dead)
 
@@ -164,11 +166,16 @@ class Metrics:
             self._team_bytes.labels(team).set(size)
 
     def set_deliveries(
-        self, waiting: Mapping[str, int], dead: Mapping[str, int], queues: Collection[str]
+        self,
+        waiting: Mapping[str, int],
+        held: Mapping[str, int],
+        dead: Mapping[str, int],
+        queues: Collection[str],
     ) -> None:
-        """Set how many deliveries wait and are dead: by queue, 0 for the rest of ``queues``."""
+        """Set how many deliveries wait, are held and are dead: by queue, 0 for the rest of
+        ``queues``."""
         counts = self._deliveries
-        counts.waiting, counts.dead, counts.queues = waiting, dead, queues
+        counts.waiting, counts.held, counts.dead, counts.queues = waiting, held, dead, queues
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format 0.0.4."""

@@ -19,7 +19,7 @@ EVERYBODY = {
     "relay.tls_variables",
 }  # fmt: skip
 """What any module may import: they import nothing of the package but each other."""
-VALUES = {"relay.config.types", "relay.config.secret"}
+VALUES = {"relay.config.types", "relay.config.secret", "relay.config.schedule"}
 LAYERS: dict[str, set[str]] = {
     "relay.errors": set(),
     "relay.bounded_http": set(),
@@ -28,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "relay.proxy_transport": set(),
     "relay.config.types": {"relay.config.secret"},
     "relay.config.secret": set(),
+    "relay.config.schedule": set(),
     "relay.penpot": set(),
     "relay.messages": set(),
     "relay.store": set(),

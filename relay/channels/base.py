@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkabl
 from pydantic import Field
 
 from relay.channels.preview import MessagePreview
-from relay.config.types import CaFile, Name, SettingsModel, Texts
+from relay.config.schedule import QuietWindows, ScheduledTimes, TimeZone
+from relay.config.types import AsTuple, CaFile, Name, SettingsModel, Texts
 from relay.errors import RelayError
 from relay.messages.environments import OverrideFormat
 from relay.messages.message import Mention, Message, Picture
@@ -244,6 +245,14 @@ class ChannelSettings(SettingsModel):
     """Maximum messages per minute."""
     digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
     """With more messages waiting, digests are sent; 0: never."""
+    quiet: QuietWindows = ()
+    """When messages are held back, to be sent as a digest afterwards."""
+    schedule: ScheduledTimes = ()
+    """When messages are sent, as a digest; instead of quiet."""
+    urgent: Annotated[tuple[Literal["mentions"], ...], AsTuple] = ()
+    """What is not held back."""
+    timezone: TimeZone = ""
+    """IANA zone of quiet and schedule."""
     share_emails: bool = False
     """Whether templates get people's email addresses."""
     edits: Literal["", "in-place", "messages", "none"] = ""
@@ -311,6 +320,16 @@ class ChannelSettings(SettingsModel):
         direct channel sends a message, since an edit may add a mention."""
         default = "messages" if self.is_direct else "none"
         return self.edits or ("in-place" if self.can_edit else default)
+
+    @property
+    def holds(self) -> bool:
+        """Whether messages are held back at some times."""
+        return bool(self.quiet or self.schedule)
+
+    @property
+    def in_digests(self) -> bool:
+        """Whether messages can go into a digest."""
+        return self.holds or (not self.is_direct and self.digest_after > 0)
 
     @property
     def digest_threshold(self) -> int:

@@ -245,7 +245,7 @@ def _own_name(table: object, tables: object) -> str:
 
 def _show(value: object) -> str:
     if isinstance(value, dict | list | tuple):
-        return "{…}" if isinstance(value, dict) else "[…]"
+        return "{…}" if isinstance(value, dict) else "[…]" if value else "[]"
     secrets = [kind.secrets for kind in CHANNEL_TYPES.values() if kind.secrets]
     secrets.append(":.*@|password=")  # of an address
     if re.search("|".join(secrets), str(value), re.IGNORECASE | re.DOTALL):

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +36,7 @@ from relay.config.listeners import (
     local_url,
     port_rules,
 )
+from relay.config.schedule import Hold, TimeZone, retention_rules
 from relay.config.secret import UNREAD, Secret, broken
 from relay.config.types import (
     AsTuple,
@@ -48,6 +50,7 @@ from relay.config.types import (
     Token,
     key_error,
     matching,
+    valid_duration,
 )
 from relay.penpot.catalogue import GROUPS
 from relay.penpot.selection import matches_any_event
@@ -226,6 +229,8 @@ class TeamSettings(SettingsModel):
     ] = ""
     """The team's id in Penpot."""
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
+    timezone: TimeZone = "UTC"
+    """IANA zone of the channels' quiet and schedule."""
     alerts_to: str = ""
     """Channel that gets the alerts."""
     inspector_password: InspectorPassword | None = None
@@ -278,6 +283,11 @@ def _channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
         for number, entry in enumerate(entries):
             if isinstance(entry, str) and not entry.removeprefix("!").strip():
                 yield (key, number), entry, f"must name something, {form}"
+    if "quiet" in raw and "schedule" in raw:
+        rule = "does not work with quiet: use one of them, as a schedule holds all other times too"
+        yield ("schedule",), raw["schedule"], rule
+    if raw.get("urgent") and not {"quiet", "schedule"} & raw.keys():
+        yield ("urgent",), raw["urgent"], "needs quiet or schedule, without which nothing is held"
     kind = CHANNEL_TYPES.get(str(raw.get("type")))
     if raw.get("edits") == "in-place" and kind is not None:
         rule = "does not work with direct"
@@ -328,6 +338,8 @@ class Config(SettingsModel):
         if is_writing and _table(raw.get("templates")).get("path") is None:
             rule = "needs templates.path, the folder to write to"
             yield ("inspector", "write_templates"), True, rule
+        store = _table(raw.get("store"))
+        retention = valid_duration(store.get("retention", StoreSettings().retention))
         has_token = "access_token" in _table(raw.get("penpot"))
         for team, settings in _table(raw.get("teams")).items():
             channels = _tables(_table(settings).get("channels"))
@@ -336,6 +348,8 @@ class Config(SettingsModel):
                 key, name = ("teams", team, "channels", number), names[number]
                 if name is not None and name in names[:number]:
                     yield (*key, "name"), name, f"must be unique in teams.{team}"
+                for hold, rule in retention_rules(channel, retention):
+                    yield (*key, hold), channel[hold], rule
                 for option, purpose in _WITH_TOKEN.items():
                     value = channel.get(option)
                     if (value is True or value == "image") and not has_token:
@@ -396,6 +410,20 @@ class Config(SettingsModel):
             names.sort(key=lambda name: name != settings.alerts_to)
             queues[team] = [f"{team}/{name}" for name in names]
         return queues
+
+    @cached_property
+    def holds(self) -> dict[str, Hold]:
+        """When the queues hold their messages back; without those that never do."""
+        return {
+            queue: Hold(
+                channel.quiet,
+                channel.schedule,
+                ZoneInfo(channel.timezone or self.teams[queue.partition("/")[0]].timezone),
+                channel.urgent,
+            )
+            for queue, channel in self.queues().items()
+            if channel.holds
+        }
 
     def shared_channels(self, team: str) -> frozenset[str]:
         """The names of the team's channels to whose places another team posts too."""

@@ -115,10 +115,20 @@ def matching(pattern: str, rule: str) -> AfterValidator:
 
 
 def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):  # a default
+        return value
     match = re.fullmatch(r"(\d{1,6})([smhdw])", value) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError('must be a number with a unit, such as "45s", "10m", "12h", "30d" or "4w"')
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def valid_duration(value: object) -> timedelta | None:
+    """None for what is no duration, which is reported with its key."""
+    try:
+        return _duration(value)
+    except ValueError:
+        return None
 
 
 def web_address(value: str) -> SplitResult | None:

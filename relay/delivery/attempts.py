@@ -55,6 +55,13 @@ class AttemptCounter:
         delivery_id, interruptions = self._known or (0, 0)
         return interruptions if delivery_id == delivery.id else 0
 
+    def may_be_sent(self, head: Delivery) -> bool:
+        """Whether the queue's first delivery, after ``read``, may have been sent. One that was held
+        was not, unless its attempt was counted since."""
+        if head.held_until:
+            return self._known is not None and self._known[0] == head.id
+        return self.is_uncertain
+
     async def begin(self, delivery: Delivery) -> None:
         """Count an attempt, unless the receipt of the message before did."""
         if self._begun == delivery.id:

@@ -50,6 +50,7 @@ class DigestPlanner:
         self._notices = notices
         self._unbundled: frozenset[int] = frozenset()
         self._planned: tuple[str, RenderResult] | None = None
+        self._is_released = False  # whether the digest's messages were held
         self._expected_length = TYPICAL_MARKDOWN_LENGTH
 
     @property
@@ -68,13 +69,17 @@ class DigestPlanner:
             return []
         if batch[0].digest:
             return [delivery for delivery in batch if delivery.digest == batch[0].digest]
-        if len(batch) <= self._digest_after:
-            return []
+        if batch[0].held_until:
+            batch = await CONVERSIONS.run(self._team, partial(_released_together, batch))
+        elif len(batch) <= self._digest_after:
+            # those that were held are sent together after it
+            return [batch[0]] if any(one.held_until for one in batch) else []
         # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
         # may have arrived, and is repeated under its own key. Members of a digest that the server
         # refused are sent one by one.
         if is_first_uncertain or batch[0].attempts or batch[0].id in self._unbundled:
             return [batch[0]]
+        self._is_released = bool(batch[0].held_until)
         size, result = await self._largest(batch)
         if result is None:
             return [batch[0]]
@@ -99,6 +104,7 @@ class DigestPlanner:
             return self._notices.message(self._planned[1])
         try:  # planned by another process, maybe with other templates
             messages = await CONVERSIONS.run(self._team, partial(_messages, deliveries))
+            self._is_released = bool(deliveries[0].held_until)
             result, is_short = await self._combine(messages)
         except Exception as error:
             log.exception("a digest of %d deliveries of %s", len(deliveries), deliveries[0].queue)
@@ -137,7 +143,8 @@ class DigestPlanner:
 
     async def _combine(self, messages: Sequence[Message]) -> tuple[RenderResult, bool]:
         """The digest, and whether the channel sends all of its text."""
-        work = partial(combine, messages=messages, digest_after=self._digest_after)
+        digest_after = 0 if self._is_released else self._digest_after
+        work = partial(combine, messages=messages, digest_after=digest_after)
         result = await self._notices.run(self._team, work)
         return result, await CONVERSIONS.run(self._team, partial(self._fits, result.message))
 
@@ -146,15 +153,19 @@ def _messages(deliveries: Iterable[Delivery]) -> list[Message]:
     return [Message.loads(delivery.message) for delivery in deliveries]
 
 
+def _released_together(batch: Sequence[Delivery]) -> list[Delivery]:
+    """The first delivery, which was held, with the others that go to the same place or person."""
+    held = [delivery for delivery in batch if delivery.held_until]
+    recipients = [message.to for message in _messages(held)]
+    return [one for one, to in zip(held, recipients, strict=True) if to == recipients[0]]
+
+
 def _candidates(batch: Sequence[Delivery]) -> list[Message]:
-    """The first messages that a digest can contain: those to the channel that edit no other, and
-    whose Markdown is not too long for any channel."""
-    messages = list(
-        takewhile(
-            lambda message: message.to is None and message.change is None,
-            _messages(batch[:MAX_DIGEST_SIZE]),
-        )
-    )
+    """The first messages that a digest can contain: those to the channel, or of held ones to one
+    person, that edit no other, and whose Markdown is not too long for any channel."""
+    messages = _messages(batch[:MAX_DIGEST_SIZE])
+    to = messages[0].to if batch[0].held_until else None
+    messages = list(takewhile(lambda one: one.to == to and one.change is None, messages))
     lengths = accumulate(map(_markdown_length, messages))
     return messages[: sum(length <= MAX_MARKDOWN_LENGTH for length in lengths)]
 
@@ -168,7 +179,8 @@ def combine(
 ) -> RenderResult:
     """One message with the entries of ``messages``, by file and thread, in their order.
 
-    Blocks if the user has templates. ``digest_after``: more messages than these waited.
+    Blocks if the user has templates. ``digest_after``: more messages than these waited; 0: they
+    were held.
     """
     by_file: dict[str, list[Message]] = {}
     for message in messages:
@@ -191,6 +203,7 @@ def combine(
         result.message,
         at=last.at,
         mentions=tuple(mentions.values()),
+        to=last.to,
         activity=all(message.activity for message in messages),
     )
     if len(groups) == 1:

@@ -1,4 +1,4 @@
-"""Edits: updates or removes messages that a channel already shows."""
+"""Edits: updates or removes messages that a channel already shows, or holds back."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.channels.base import Channel, EditableChannel, MessageNotFound, NotEditable
+from relay.config.schedule import Hold
+from relay.delivery.holds import HeldMessages
 from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
+from relay.store.base import Store
 from relay.store.records import Delivery, ShownMessage, ThreadReceipts
 
 log = logging.getLogger(__name__)
@@ -103,6 +106,44 @@ class Edit:
             await channel.remove(receipt, message, key, is_further=receipt != self._reported_in())
         else:
             await channel.update(receipt, message, key, picture if message.picture else None)
+
+
+class Editor:
+    """Makes the edits of one queue."""
+
+    def __init__(self, queue: str, hold: Hold | None, store: Store, metrics: Metrics) -> None:
+        self._queue = queue
+        self._held = HeldMessages(queue, hold, store)
+        self._store = store
+        self._metrics = metrics
+        self._done: dict[int, set[str]] = {}
+
+    async def run(
+        self,
+        delivery: Delivery,
+        message: Message,
+        thread: ThreadReceipts | None,
+        channel: Channel,
+        picture: Picture | None,
+        throttle: Callable[[], Awaitable[None]],
+    ) -> EditOutcome | None:
+        """As ``Edit.run``. None where the queue goes on with its first delivery, which may be
+        another one: this one is held now, or released ones go before it. Raises
+        ``StoreUnavailable``, ``LeaseLost``."""
+        left = await self._held.change(delivery, message)
+        if left is None or left.change is None:
+            return None
+        shown = await self._store.shown_messages(self._queue, left.thread)
+        done = self._done.setdefault(delivery.id, set())
+        edit = Edit(self._queue, delivery, left, left.change, thread, shown, done, self._metrics)
+        outcome = await edit.run(channel, picture, throttle)
+        self.forget(delivery)
+        if outcome.fallback and await self._held.hold_back(delivery, outcome.fallback):
+            return None
+        return outcome
+
+    def forget(self, delivery: Delivery) -> None:
+        self._done.pop(delivery.id, None)
 
 
 def _is_root(message: ShownMessage) -> bool:

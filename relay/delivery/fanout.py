@@ -262,6 +262,8 @@ class FanOut:
         self._metrics.event(plan.team, name, plan.state)
         reason = f" ({plan.reason})" if plan.reason else ""
         log.info("event %d of %s, %s: %s%s", plan.event_id, plan.team, name, plan.state, reason)
+        for text in self._planner.held(plan):
+            log.info("%s", text)
         self._changed([plan.event_id])
 
 

@@ -88,11 +88,12 @@ NOTICES: Mapping[str, Notice] = {
         "many messages wait for a channel and are sent as one",
         {
             "messages": "messages.count, messages.comments (the number of comments among them), "
-            "messages.people and messages.files (names), messages.digest_after (more than so many "
-            "messages waited), messages.groups (one for each file, and one for what concerns no "
-            "file): group.file (its name), group.url, group.threads, group.entries (of events "
-            "outside of threads); of a thread thread.name (#15), thread.url, thread.page (a name) "
-            "and thread.entries. Each entry is the block digest of its event's template"
+            "messages.people and messages.files (names), messages.digest_after (more than so "
+            "many messages waited; 0: they were held), messages.groups (one for each file, and "
+            "one for what concerns no file): group.file (its name), group.url, group.threads, "
+            "group.entries (of events outside of threads); of a thread thread.name (#15), "
+            "thread.url, thread.page (a name) and thread.entries. Each entry is the block "
+            "digest of its event's template"
         },
         {
             "messages": {

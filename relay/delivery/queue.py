@@ -20,6 +20,7 @@ from relay.channels.base import (
     RetryLater,
     ThreadNotFound,
 )
+from relay.config.schedule import Hold
 from relay.delivery.alerts import Alerts
 from relay.delivery.attempts import (
     MAX_INTERRUPTIONS,
@@ -38,7 +39,7 @@ from relay.delivery.backoff import (
 )
 from relay.delivery.dead import report_dead_letters
 from relay.delivery.digest import DigestPlanner
-from relay.delivery.edits import Edit, EditOutcome
+from relay.delivery.edits import Editor
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.message import Message, Picture
@@ -66,6 +67,7 @@ class QueueSettings:
     has_threads: bool = False
     digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
     fits: Callable[[Message], bool] = lambda _: True  # whether the channel sends all of its text
+    hold: Hold | None = None  # when messages are held back
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class ChannelQueue:
         )
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
-        self._edited: dict[int, set[str]] = {}
+        self._editor = Editor(name, settings.hold, context.store, context.metrics)
         self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
@@ -170,9 +172,10 @@ class ChannelQueue:
             batch = await self._store.waiting_deliveries(self.name, limit)
             if batch:
                 await self._read_interruptions(batch[0])
-            uncertain = self._attempts.is_uncertain
+            uncertain = bool(batch) and self._attempts.may_be_sent(batch[0])
             if members := await self._digests.members(batch, is_first_uncertain=uncertain):
-                self._next = next(iter(batch[len(members) :]), None)
+                ids = {member.id for member in members}
+                self._next = next((one for one in batch if one.id not in ids), None)
                 await self._deliver(members)
                 return True
             # the last one of a full batch is read again, as what follows it is not known
@@ -270,7 +273,11 @@ class ChannelQueue:
         self._send_started = time.monotonic()
         if message.change is None:
             return await self._post(delivery, message, thread, picture)
-        outcome = await self._edit(delivery, message, thread, picture)
+        outcome = await self._editor.run(
+            delivery, message, thread, self._open()[0], picture, self._throttle
+        )
+        if outcome is None:
+            return None
         if outcome.fallback is None:
             return _Sent(reached=outcome.reached)
         message = outcome.fallback if thread is None else outcome.fallback.in_thread()
@@ -300,23 +307,6 @@ class ChannelQueue:
             return None
         thread_id = "" if message.to else self._thread_id(message)  # only the person sees it
         return _Sent(receipt.id, thread_id, message.subject)
-
-    async def _edit(
-        self,
-        delivery: Delivery,
-        message: Message,
-        thread: ThreadReceipts | None,
-        picture: Picture | None,
-    ) -> EditOutcome:
-        assert message.change is not None  # noqa: S101 - for the type checker
-        shown = await self._store.shown_messages(self.name, message.thread)
-        done = self._edited.setdefault(delivery.id, set())
-        edit = Edit(
-            self.name, delivery, message, message.change, thread, shown, done, self._metrics
-        )
-        outcome = await edit.run(self._open()[0], picture, self._throttle)
-        self._edited.pop(delivery.id)
-        return outcome
 
     async def _mark_sent(self, deliveries: Sequence[Delivery], sent: _Sent) -> None:
         delivery, took, next_id = deliveries[0], self._elapsed(), self._next_id()
@@ -396,7 +386,7 @@ class ChannelQueue:
         return True
 
     async def _mark_dead(self, delivery: Delivery, error: DeliveryError) -> None:
-        self._edited.pop(delivery.id, None)
+        self._editor.forget(delivery)
         log.error("queue %s: delivery %d is dead: %s", self.name, delivery.id, error)
         took = self._elapsed()
         await self._write(self._store.mark_dead, delivery.id, str(error), seconds=took)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from relay.delivery.backoff import SHARED_POLL_INTERVAL, STORE_RETRY_DELAY, pause
@@ -69,6 +70,7 @@ class QueueManager:
         unknown: set[str] = set()
         while not self._stop.is_set():
             try:
+                await self._release()
                 busy = await self._store.busy_queues()
                 self.wake(busy)
                 for name, queue in self._queues.items():
@@ -81,6 +83,13 @@ class QueueManager:
                 log.warning("the store can't be read: %s", error)
             await pause(SHARED_POLL_INTERVAL if self._store.shared else POLL_INTERVAL, self._stop)
 
+    async def _release(self) -> None:
+        """Let the deliveries wait whose hold is over."""
+        while released := await self._store.holds.release(time.time()):
+            for queue, number in Counter(each.queue for each in released).items():
+                log.info("queue %s: %d held deliveries are released", queue, number)
+            self._context.changed(each.event_id for each in released)
+
     async def _count(self) -> None:
         """Update the metrics of waiting and dead deliveries, and report dead ones that no queue has
         reported; less often where counting is slow."""
@@ -88,10 +97,11 @@ class QueueManager:
         if started < self._count_at:
             return
         waiting = await self._store.waiting_queues()
+        held = await self._store.holds.counts()
         dead = await self._store.problems.dead()
         self._count_at = started + (time.monotonic() - started) / MAX_COUNT_RATIO
         counts = {queue: letters.number for queue, letters in dead.items()}
-        self._context.metrics.set_deliveries(waiting, counts, self._settings)
+        self._context.metrics.set_deliveries(waiting, held, counts, self._settings)
         for queue in dead.keys() & self._settings.keys():
             await report_dead_letters(queue, self._store, self._context.alerts)
 
@@ -125,6 +135,8 @@ class QueueManager:
                     self._queues[name] = ChannelQueue(name, self._settings[name], self._context)
                 queue = self._queues[name]
                 queue.lease_acquired()
+                if self._settings[name].hold is not None:  # they go before new ones
+                    await self._release()
                 while not self._stop.is_set() and await queue.send_next():
                     pass
                 await queue.lease_ends()

@@ -1,6 +1,5 @@
 """From an event to its messages: one for each variant that its channels need."""
 
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -74,7 +73,7 @@ class MessageOptions(NamedTuple):
     def of(cls, channel: AnyChannel, *, several_teams: bool = False) -> "MessageOptions":
         return cls(
             channel.share_emails,
-            channel.digest_threshold != sys.maxsize,
+            channel.in_digests,
             channel.emoji,
             several_teams,
             channel.is_direct,
@@ -229,7 +228,7 @@ class EventRenderer:
         """``direct``: for a person who is mentioned, or for one who is not."""
         variant = self._variant(channel)
         if direct is not None:
-            options = variant.options._replace(direct=direct, in_digests=False)
+            options = variant.options._replace(direct=direct, in_digests=channel.holds)
             variant = variant._replace(options=options, in_thread=False)
         if variant not in self._rendered:
             self._rendered[variant] = await self._render_variant(variant)

@@ -1,11 +1,14 @@
 """Routing: which channels get an event, and which skip it for what reason."""
 
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from relay.config.schedule import Hold, describe_hold
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.decisions import ThreadHome, decide, has_place_filter
+from relay.delivery.holds import hold_back
 from relay.delivery.lookups import FactCache
 from relay.delivery.notices import report_problems
 from relay.delivery.pipeline import PreparedEvent
@@ -37,7 +40,8 @@ class Planner:
         facts = await self._facts.new_facts(prepared.event, stored.team, *more)
         picture = prepared.event.file.thumbnail
         renderer = renderer_of(self._templates, prepared.linked, stored.team, self._config, picture)
-        routes = await route(prepared.linked, stored.team, team.channels, renderer, home)
+        holds = self._config.holds
+        routes = await route(prepared.linked, stored.team, team.channels, renderer, home, holds)
         report_problems(renderer.problems, self._metrics)
         return FanOutResult(
             stored.id,
@@ -50,6 +54,15 @@ class Planner:
             about=await renderer.summary(),
             skipped=routes.skipped,
         )
+
+    def held(self, plan: FanOutResult) -> Iterator[str]:
+        """What is held of it, and until when, for the log."""
+        for new in plan.deliveries:
+            if new.held_until:
+                described = describe_hold(
+                    new.held_until, time.time(), self._config.holds[new.queue].zone
+                )
+                yield f"queue {new.queue}: a delivery of event {plan.event_id} is {described}"
 
     def mark_stored(self, team: str) -> None:
         """All plans of the team so far are stored."""
@@ -85,8 +98,9 @@ async def route(
     channels: Iterable[AnyChannel],
     renderer: EventRenderer | ChangeRenderer,
     home: ThreadHome | None,
+    holds: Mapping[str, Hold],
 ) -> Routes:
-    """For an enriched event."""
+    """For an enriched event. ``holds``: when queues hold their messages back."""
     routes = Routes()
     for channel in channels:
         skipped = decide(event, channel, home).skipped
@@ -97,8 +111,11 @@ async def route(
             routes.skipped[channel.name] = reason
             continue
         queue = f"{team}/{channel.name}"
-        routes.deliveries.extend(
+        deliveries = [
             NewDelivery(queue, uuid.uuid4().hex, *message)
             for message in await renderer.messages(channel)
-        )
+        ]
+        if (hold := holds.get(queue)) is not None:
+            deliveries = [hold_back(new, hold, time.time()) for new in deliveries]
+        routes.deliveries.extend(deliveries)
     return routes

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from relay.store import attempts
+from relay.store import attempts, holds
 from relay.store.attempts import id_rows
 from relay.store.backlog import Backlog
 from relay.store.engine import (
@@ -16,6 +16,7 @@ from relay.store.engine import (
     Statement,
     Steps,
 )
+from relay.store.holds import Holds
 from relay.store.problems import Problems
 from relay.store.queries import EventQueries, queues_sql
 from relay.store.records import (
@@ -41,12 +42,13 @@ from relay.store.usage import Usage
 LOG_BODY_BYTES = 1000  # of each body in the log
 
 _INSERT_DELIVERIES_SQL = (
-    "INSERT INTO relay.deliveries (event_id, queue, key, message, state, attempts, next_at, error,"
-    " receipt, created_at, digest, thread, comment)"
-    " SELECT new.event, new.queue, new.key, new.message, 'waiting', 0, 0, '', '', $7, '',"
-    " new.thread, new.comment"
-    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
-    " AS new (event, queue, key, message, thread, comment)"
+    "INSERT INTO relay.deliveries (event_id, queue, key, message, attempts, next_at, error,"
+    " receipt, created_at, digest, thread, comment, state, held_until, held_with)"
+    " SELECT new.event, new.queue, new.key, new.message, 0, 0, '', '', $10, '',"
+    " new.thread, new.comment, new.state, new.held_until, new.held_with"
+    " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],"
+    " $7::text[], $8::float8[], $9::text[])"
+    " AS new (event, queue, key, message, thread, comment, state, held_until, held_with)"
 )
 _STORED_IDS_SQL = (
     "SELECT id, length(body) FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
@@ -105,6 +107,7 @@ class Store(Backlog):
         self.queries = EventQueries(self)
         self.sync_threads = SyncThreads(self)
         self.usage = Usage(self)
+        self.holds = Holds(self)
         self.problems = Problems(self)
 
     async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
@@ -133,12 +136,9 @@ class Store(Backlog):
         self, results: Sequence[FanOutResult], bodies: Mapping[int, int], now: float
     ) -> Steps[None]:
         """``bodies``: the lengths of the events' bodies, by id."""
-        rows = [
-            (result.event_id, new.queue, new.key, new.message, new.thread, new.comment)
-            for result in results
-            for new in result.deliveries
-        ]
+        rows, urgent = holds.delivery_rows(results)
         yield Statement(_INSERT_SUMMARIES_SQL, rows=_summaries(results))
+        yield from holds.release_with(urgent, now)
         yield Statement(_INSERT_DELIVERIES_SQL, (now,), rows)
         yield from self.usage.add(results, bodies)
         yield from self.notify_queues({queue for _, queue, *_ in rows})
@@ -274,7 +274,7 @@ class Store(Backlog):
         # under a new key: a server that knows the old one would drop the message as a duplicate
         sql = (
             "UPDATE relay.deliveries SET state = 'waiting', key = new.next_key, digest = '',"
-            " attempts = 0, next_at = 0, died_at = 0, created_at = $3"
+            " held_until = 0, attempts = 0, next_at = 0, died_at = 0, created_at = $3"
             " FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
             " WHERE id = new.delivery RETURNING id, queue"
         )
@@ -331,11 +331,12 @@ class Store(Backlog):
 
     async def prune(self, before: float, limit: int) -> int:
         """Delete up to ``limit`` events received before that time, with their deliveries; returns
-        their number. Keeps events of which a delivery was re-queued later and waits."""
+        their number. Keeps events of which a delivery is held, or was queued again or released
+        later and waits."""
         sql = (
             "SELECT id FROM relay.events WHERE received_at < $1 AND state <> 'stored'"
             " AND NOT EXISTS (SELECT 1 FROM relay.deliveries WHERE event_id = events.id"
-            " AND state = 'waiting' AND created_at >= $1)"
+            " AND (state = 'held' OR (state = 'waiting' AND created_at >= $1)))"
             f" ORDER BY received_at LIMIT $2 {self.skip_locked_sql}"
         )
 

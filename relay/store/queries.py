@@ -20,10 +20,11 @@ MAX_DETAIL_LENGTH = 500  # characters of an attempt's detail
 
 FILTER_STATES = ("stored", "unreadable", "ignored", *DELIVERY_STATES)
 """States of events, and of at least one delivery of an event."""
+_BY_DELIVERY = frozenset(DELIVERY_STATES) - {"dead"}  # which has an index of its own
 _MAX_ID = 2**63 - 1
 _SUMMARY_COLUMNS = "event_id, team, name, state, reason, received_at, person, about, skipped"
 _UNSUMMARIZED_COLUMNS = "id, team, name, state, reason, received_at, '', '', '{}'"
-_DELIVERY_SUMMARY_COLUMNS = "id, event_id, queue, state, attempts, next_at, error"
+_DELIVERY_SUMMARY_COLUMNS = "id, event_id, queue, state, attempts, next_at, error, held_until"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class DeliverySummary(NamedTuple):
     attempts: int
     next_at: float
     error: str
+    held_until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class EventRow:
     @property
     def is_open(self) -> bool:
         """Whether its state or that of a delivery can still change by itself."""
-        return self.state == "stored" or any(one.state == "waiting" for one in self.deliveries)
+        return self.state == "stored" or any(
+            one.state in ("waiting", "held") for one in self.deliveries
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,10 @@ class QueueStats(NamedTuple):
     failed_at: float = 0.0
     error: str = ""
     """Of the last failed attempt."""
+    held: int = 0
+    """At most ``MAX_COUNTED``."""
+    held_until: float = 0.0
+    """The first time at which held messages are released."""
 
 
 def queues_sql(state: str) -> str:
@@ -157,7 +165,10 @@ _QUEUE_SQL = (
     f" coalesce({_in_state('waiting', 'created_at', 1)}, 0),"
     f" coalesce({_in_state('waiting', 'next_at', 1)}, 0),"
     f" coalesce({_last('sent_at')}, 0), coalesce({_last('failed_at')}, 0),"
-    f" coalesce({_last('error')}, '')"
+    f" coalesce({_last('error')}, ''),"
+    f" (SELECT count(*) FROM {_in_state('held', 'id', MAX_COUNTED)} AS counted),"
+    f" coalesce((SELECT min(held_until) FROM {_in_state('held', 'held_until', MAX_COUNTED)}"
+    " AS counted), 0)"
 )
 
 
@@ -176,7 +187,7 @@ class EventSearch:
     @property
     def scan_limit(self) -> int:
         """The number of events that a filter without an index reads."""
-        by_delivery = self.filters.state in ("waiting", "sent", "skipped")
+        by_delivery = self.filters.state in _BY_DELIVERY
         return MAX_SCANNED_EVENTS_WITH_DELIVERIES if by_delivery else MAX_SCANNED_EVENTS
 
     @property
@@ -194,7 +205,7 @@ class EventSearch:
         where = [values.equal(team=self.team, name=filters.kind or None)]
         if filters.state == "ignored":
             where.append("state = 'ignored'")
-        elif filters.state in ("waiting", "sent", "skipped"):
+        elif filters.state in _BY_DELIVERY:
             state = values.add(filters.state)
             where.append(
                 f"EXISTS (SELECT 1 FROM relay.deliveries AS delivery"

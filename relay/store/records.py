@@ -15,7 +15,7 @@ FAN_OUT_LEASE = "fan-out"
 MAX_UNREADABLE_BYTES = 4096  # stored of an unreadable body
 INTERRUPTED = "interrupted: the process ended during the attempt"
 EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
-DELIVERY_STATES = ("waiting", "sent", "dead", "skipped")
+DELIVERY_STATES = ("waiting", "held", "sent", "dead", "skipped")
 
 
 class StoreUnavailable(RelayError):
@@ -93,6 +93,12 @@ class NewDelivery:
     """Id of the Penpot comment thread of which it shows a comment; empty for other events."""
     comment: str = ""
     """The comment's id; empty for the first comment of the thread."""
+    held_until: float = 0.0
+    """Of a held delivery: when it is released, in seconds since 1970. Otherwise 0."""
+    held_with: str = ""
+    """Deliveries of a queue that are released together have the same one; empty for none."""
+    is_urgent: bool = False
+    """Not held, and releases the held ones with the same ``held_with``, which are sent before."""
 
 
 class ShownMessage(NamedTuple):
@@ -152,6 +158,9 @@ class Delivery:
     created_at: float
     digest: str = ""
     """Key of the digest that contains it; empty for a message of its own."""
+    held_until: float = 0.0
+    """When it is, or was, released to be sent in a digest with others, in seconds since 1970; 0 for
+    a delivery that is not held."""
 
 
 class QueueHead(NamedTuple):

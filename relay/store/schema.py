@@ -44,9 +44,13 @@ _FIRST_STEP = """
         digest text NOT NULL DEFAULT '',
         died_at double precision NOT NULL DEFAULT 0,
         thread text NOT NULL DEFAULT '',
-        comment text NOT NULL DEFAULT ''
+        comment text NOT NULL DEFAULT '',
+        held_until double precision NOT NULL DEFAULT 0,
+        held_with text NOT NULL DEFAULT ''
     );
     CREATE INDEX deliveries_waiting ON {schema}deliveries (queue, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_held ON {schema}deliveries (queue, held_with, id) WHERE state = 'held';
+    CREATE INDEX deliveries_released ON {schema}deliveries (held_until, id) WHERE state = 'held';
     CREATE INDEX deliveries_dead ON {schema}deliveries (queue, id) WHERE state = 'dead';
     CREATE INDEX deliveries_died ON {schema}deliveries (queue, died_at) WHERE state = 'dead';
     CREATE INDEX deliveries_dead_events ON {schema}deliveries (event_id) WHERE state = 'dead';

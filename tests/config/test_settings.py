@@ -120,6 +120,58 @@ CASES = {
             '[{ env = "NEW" }, { env = "OLD" }]'
         ],
     ),
+    "holds": (
+        """
+        [store]
+        retention = "2d"
+        [teams.acme]
+        secret = "a-secret-of-24-characters"
+        timezone = "madrid"
+        """
+        + "\n".join(
+            f"[[teams.acme.channels]]\nname = '{name}'\ntype = 'stdout'\n{keys}"
+            for name, keys in {
+                "both": 'quiet = ["22:00-07:00"]\nschedule = ["mon-thu 09:00", "10:00"]',
+                "empty": "quiet = []",
+                "times": 'quiet = ["25:00-07:00", "07:00-07:00"]',
+                "week": 'quiet = ["mon-fri", "fri 12:00-00:00", "sat-sun"]',
+                "day": 'quiet = ["07:00-22:00", "22:00-07:00"]',
+                "zone": 'schedule = ["25:00"]\ntimezone = "Mars/Base"\nurgent = ["all"]',
+                "urgent": 'urgent = ["mentions"]',
+                "weekend": 'quiet = ["22:00-07:00", "sat-sun"]',
+                "weekly": 'schedule = ["mon 09:00"]',
+            }.items()
+        ),
+        [
+            'teams.acme.channels.empty.quiet = []: must be a list such as ["22:00-07:00", '
+            '"sat-sun"]; without the key nothing is held',
+            'teams.acme.channels.times.quiet[0] = "25:00-07:00": must be times such as '
+            '"22:00-07:00", days such as "sat-sun", or both, such as "mon-fri 22:00-07:00"; '
+            "days are mon tue wed thu fri sat sun, times 00:00 to 23:59",
+            'teams.acme.channels.times.quiet[1] = "07:00-07:00": must not last 24 hours: use '
+            "other times, or whole days: sat-sun",
+            "teams.acme.channels.week.quiet = […]: must leave a part of the week free: mon-fri, "
+            "fri 12:00-00:00, sat-sun cover all of it",
+            "teams.acme.channels.day.quiet = […]: must leave a part of the week free: "
+            "07:00-22:00, 22:00-07:00 cover all of it",
+            'teams.acme.channels.zone.schedule[0] = "25:00": must be a time such as "09:00", or '
+            'days and a time such as "mon-fri 09:00"; days are mon tue wed thu fri sat sun, '
+            "times 00:00 to 23:59",
+            'teams.acme.channels.zone.urgent[0] = "all": must be "mentions"',
+            'teams.acme.channels.zone.timezone = "Mars/Base": must be an IANA time zone such as '
+            '"Europe/Madrid"',
+            'teams.acme.timezone = "madrid": must be an IANA time zone such as "Europe/Madrid"; '
+            "did you mean Europe/Madrid?",
+            "teams.acme.channels.both.schedule = […]: does not work with quiet: use one of them, "
+            "as a schedule holds all other times too",
+            "teams.acme.channels.urgent.urgent = […]: needs quiet or schedule, without which "
+            "nothing is held",
+            "teams.acme.channels.weekend.quiet = […]: holds messages for 57 h, longer than "
+            "store.retention, which is 48 h",
+            "teams.acme.channels.weekly.schedule = […]: holds messages for 168 h, longer than "
+            "store.retention, which is 48 h",
+        ],
+    ),
     "two channels of one name": (
         CHANNEL + 'type = "stdout"\n[[teams.acme.channels]]\nname = "a"\ntype = "stdout"',
         ['teams.acme.channels[1].name = "a": must be unique in teams.acme'],
@@ -191,3 +243,17 @@ def test_a_person_may_be_muted(tmp_path: Path) -> None:
     assert problems_of(write(tmp_path, wrong), {}) == [
         'people."a@b.c".mute = "yes": must be true or false'
     ]
+
+
+def test_the_zone_of_a_hold_is_the_channels_or_the_teams(tmp_path: Path) -> None:
+    text = TEAM + 'timezone = "Europe/Madrid"\n'
+    for name, keys in {
+        "a": 'quiet = ["22:00-07:00"]',
+        "b": 'schedule = ["09:00"]\ntimezone = "America/Sao_Paulo"\nurgent = ["mentions"]',
+        "c": 'timezone = "Asia/Tokyo"',
+    }.items():
+        text += f'[[teams.acme.channels]]\nname = "{name}"\ntype = "stdout"\n{keys}\n'
+    holds = load(write(tmp_path, text)).holds
+    zones = {queue: hold.zone.key for queue, hold in holds.items()}
+    assert zones == {"acme/a": "Europe/Madrid", "acme/b": "America/Sao_Paulo"}
+    assert (holds["acme/a"].urgent, holds["acme/b"].urgent) == ((), ("mentions",))
