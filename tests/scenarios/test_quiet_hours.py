@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.servers.fixtures import RunningSlack
@@ -52,6 +53,13 @@ def test_kills_release_nothing_early_and_lose_nothing(
             wait_until(partial(is_held, service, posted), 60)
             assert service.log.read_text().count(" is held until ") == posted
             assert "waiting" not in service.run("log").stdout
+            pages = [
+                httpx.get(f"{service.admin}/inspector{path}").text
+                for path in ("", "?state=held", "/teams/acme", f"/events/{posted}")
+            ]
+            until = f'<time datetime="{end:%Y-%m-%dT%H:%M}:00'
+            assert all(until in page for page in pages)
+            assert pages[1].count(f"held until {until}") == posted
             time.sleep(1)
             assert slack_server.slack.messages == []
             service.kill()
