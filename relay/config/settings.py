@@ -27,6 +27,7 @@ from pydantic import (
 
 from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
+from relay.config.channel_rules import channel_rules
 from relay.config.listeners import (
     AdminSettings,
     InspectorPassword,
@@ -52,8 +53,6 @@ from relay.config.types import (
     matching,
     valid_duration,
 )
-from relay.penpot.catalogue import GROUPS
-from relay.penpot.selection import matches_any_event
 from relay.store.postgres_url import PostgresUrl
 
 DEFAULT_TEAM = "default"
@@ -242,7 +241,7 @@ class TeamSettings(SettingsModel):
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Rule]:
         channels = _tables(raw.get("channels"))
         for number, channel in enumerate(channels):
-            for key, value, rule in _channel_rules(channel):
+            for key, value, rule in channel_rules(channel):
                 yield ("channels", number, *key), value, rule
         alerts_to = raw.get("alerts_to")
         names = [
@@ -252,51 +251,6 @@ class TeamSettings(SettingsModel):
             known = ", ".join(names) or "there is none"
             rule = f"must be one of the team's channels without direct: {known}"
             yield ("alerts_to",), alerts_to, rule
-
-
-_FILTERS = {  # of a channel, with an example
-    "events": '"comments", "!delete-*"',
-    "projects": '"Website*", "!Archive"',
-    "files": '"Landing page", "!*draft*"',
-    "actors": '"Ada Lovelace", "!bot@example.com"',
-}
-
-
-def _channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
-    """The rules about one channel that need the registry or the catalogue of events."""
-    events = raw.get("events")
-    for number, entry in enumerate(events if isinstance(events, list | tuple) else ()):
-        is_text = isinstance(entry, str) and entry.removeprefix("!").strip() != ""
-        if is_text and not matches_any_event(entry):
-            rule = (
-                f"matches no event: use a group ({', '.join(GROUPS)}), a name from `relay events` "
-                'or a glob; "!" in front excludes'
-            )
-            yield ("events", number), entry, rule
-    for key, example in _FILTERS.items():
-        entries = raw.get(key)
-        if not isinstance(entries, list | tuple):
-            continue
-        form = f'such as [{example}]; "!" in front excludes'
-        if not entries:
-            yield (key,), None, f"must not be empty: leave it out, or list some, {form}"
-        for number, entry in enumerate(entries):
-            if isinstance(entry, str) and not entry.removeprefix("!").strip():
-                yield (key, number), entry, f"must name something, {form}"
-    if "quiet" in raw and "schedule" in raw:
-        rule = "does not work with quiet: use one of them, as a schedule holds all other times too"
-        yield ("schedule",), raw["schedule"], rule
-    if raw.get("urgent") and not {"quiet", "schedule"} & raw.keys():
-        yield ("urgent",), raw["urgent"], "needs quiet or schedule, without which nothing is held"
-    kind = CHANNEL_TYPES.get(str(raw.get("type")))
-    if raw.get("edits") == "in-place" and kind is not None:
-        rule = "does not work with direct"
-        if not kind.settings.edits_in_place(raw):
-            editors = [kind.editor for kind in CHANNEL_TYPES.values() if kind.editor]
-            rule = f"works only for {' and for '.join(editors)}"
-        elif not raw.get("direct"):
-            return
-        yield ("edits",), "in-place", f'{rule}: use "messages" or "none"'
 
 
 def _table(value: object) -> Mapping[str, Any]:
