@@ -214,7 +214,7 @@ async def _compare(servers: Servers, config: Config, folder: Path | None) -> Non
                 continue
             begun = replace(event, thread=replace(event.thread, begun=True))
             reply = (await drafts.render(begun, "acme", kind)).preview
-            thread = replace(THREAD, title=message.subject)
+            thread = replace(THREAD, subject=message.subject)
             sent = await send(servers, settings, message.in_thread(), thread)
             assert normal(kind, reply.source) == sent, event.name
     assert count >= 2
