@@ -331,12 +331,21 @@ class ChangeRenderer:
 
     async def preview(self, channel: AnyChannel) -> Message:
         """As for ``EventRenderer``: the line, which an edited message replaces."""
+        for rendered in await self.messages(channel) if self._hides_edit(channel) else ():
+            return Message.loads(rendered.message)
         return await self._line.preview(channel)
 
     def skips(self, channel: AnyChannel) -> str:
-        if channel.edit_mode == "none" and self._event.name not in _STATE_EVENTS:
+        if self._hides_edit(channel) and not self._directly(channel):
             return NO_EDITS
         return self._line.skips(channel)
+
+    def _hides_edit(self, channel: AnyChannel) -> bool:
+        return channel.edit_mode == "none" and self._event.name not in _STATE_EVENTS
+
+    def _directly(self, channel: AnyChannel) -> bool:
+        """Whether people whom the edit mentions get messages though the channel gets none."""
+        return not channel.edits and bool(channel.direct_recipients(self._new_mentions))
 
     async def summary(self) -> str:
         return await self._line.summary()
@@ -344,8 +353,8 @@ class ChangeRenderer:
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
         event, comment = self._event, self._event.comment
         is_state = event.name in _STATE_EVENTS
-        if channel.edit_mode == "none" and not is_state:
-            return [] if channel.edits else await self._line.direct_messages(channel)
+        if self._hides_edit(channel):
+            return await self._line.direct_messages(channel) if self._directly(channel) else []
         known = comment.is_first or comment.id
         if channel.edit_mode != "in-place" or not known:
             return await self._line.messages(channel)

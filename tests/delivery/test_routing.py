@@ -92,6 +92,22 @@ async def test_without_a_filter_of_places_no_home_is_kept() -> None:
     assert "home" not in str(result.facts)
 
 
+async def test_an_edit_that_the_channel_does_not_show_reaches_whom_it_mentions() -> None:
+    mail = {"name": "mail", "type": "email", "to": ["design@example.com"], "events": ["*"]}
+    mail |= {"sender": "penpot@example.com", "smtp": {"host": "127.0.0.1"}}
+
+    result = await plan("update-comment", mail | {"mention_by_mail": True})
+    (message,) = [Message.loads(delivery.message) for delivery in result.deliveries]
+    assert message.to is not None
+    assert message.to.name == "Ada Lovelace"
+    assert result.skipped == {}
+
+    for keys in ({}, {"mention_by_mail": True, "edits": "none"}):
+        result = await plan("update-comment", mail | keys)
+        assert not result.deliveries
+        assert result.skipped == {"mail": "edits are not sent"}
+
+
 async def test_an_event_that_no_channel_gets_is_ignored() -> None:
     result = await plan("create-comment", stdout("files", "files"))
     assert (result.state, result.reason) == ("ignored", "skipped: files")
