@@ -106,7 +106,7 @@ class SlackChannel:
 
         https://docs.slack.dev/reference/methods/chat.delete
         """
-        body = {"channel": await self._known_id(), "ts": receipt}
+        body = {"channel": await self._channel_to_edit(), "ts": receipt}
         try:
             await self._api.call("chat.delete", json=body)
         except DeliveryError as error:
@@ -249,6 +249,13 @@ class SlackChannel:
         self._id = self._id or await self._kv.get(self._id_key, _ID_TTL) or ""
         return self._id
 
+    async def _channel_to_edit(self) -> str:
+        """An edit needs the channel's id, as does a deletion: Slack does not accept its name there
+        (github.com/slackapi/python-slack-sdk/issues/696)."""
+        if channel := await self._known_id():
+            return channel
+        raise NotEditable("channel_id", f"the id of the channel {self._channel} is not known")
+
     async def _post(self, channel: str, thread: ReplyTo | None, body: dict[str, Any]) -> Receipt:
         body = {"channel": channel} | _LITERAL_TEXT | body
         if thread is not None:
@@ -261,14 +268,10 @@ class SlackChannel:
         return Receipt(str(answer.get("ts", "")))
 
     async def _edit(self, receipt: str, body: dict[str, Any]) -> Receipt:
-        """An edit needs the channel's id: Slack does not accept its name here
-        (github.com/slackapi/python-slack-sdk/issues/696). Blocks that an edit omits stay
-        (…/python-slack-sdk/issues/523), so that a text without blocks needs an empty list."""
-        channel = await self._known_id()
-        if not channel:
-            raise NotEditable("channel_id", f"the id of the channel {self._channel} is not known")
+        """Blocks that an edit omits stay (github.com/slackapi/python-slack-sdk/issues/523), so that
+        a text without blocks needs an empty list."""
         body = {
-            "channel": channel,
+            "channel": await self._channel_to_edit(),
             "ts": receipt,
             "parse": "none",
             "link_names": False,

@@ -444,6 +444,18 @@ async def test_a_further_message_is_deleted_unless_the_workspace_forbids_it(
     assert rich_words(shown["blocks"]) == "Deleted"
 
 
+async def test_a_message_in_a_channel_whose_id_is_not_known_stops_no_queue(
+    slack_server: RunningSlack,
+) -> None:
+    settings = slack_bot(slack_server.api_url, "#design")
+    ts = await posted(settings)
+    async with opened(settings) as channel:  # with another token, and so with other stored ids
+        assert isinstance(channel, EditableChannel)
+        for is_further in (True, False):
+            with pytest.raises(NotEditable, match="is not known"):
+                await channel.remove(ts, MESSAGE, "k", is_further=is_further)
+
+
 async def test_an_edit_in_a_named_channel_uses_the_id_from_slack(
     slack_server: RunningSlack,
 ) -> None:
