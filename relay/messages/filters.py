@@ -23,7 +23,8 @@ from relay.messages.escape import (
 _SEPARATORS = " .,;:·—-"  # not before an ellipsis
 _MAX_CUT_WORD_LENGTH = 20  # characters of a word that is left out whole
 MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
-_LINK_PATTERN = re.compile(r"\[((?:[^\]\[\\]|\\.)*)\]\(<([^<>]*)>\)")
+# An escaped character begins no link: from each "\[" the search would go on to the end of the text.
+_LINK_PATTERN = re.compile(r"\\.|\[((?:[^\]\[\\]|\\.)*)\]\(<([^<>]*)>\)", re.DOTALL)
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
 _MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
 _LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -47,7 +48,9 @@ def first_link(text: object) -> Markdown:
     """``text`` with its first link; each other one becomes its text. Mentions stay."""
     text = escape(text)
     links = [
-        match for match in _LINK_PATTERN.finditer(text) if not match[2].startswith(PROFILE_SCHEME)
+        match
+        for match in _LINK_PATTERN.finditer(text)
+        if match[2] is not None and not match[2].startswith(PROFILE_SCHEME)
     ]
     parts, end = [], 0
     for match in links[1:]:

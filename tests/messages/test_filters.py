@@ -72,9 +72,10 @@ def test_the_first_link_stays(before: str, after: str | None) -> None:
     assert first_link(before) == escape(before if after is None else after)
 
 
-def test_links_that_do_not_end_take_little_time() -> None:
+@pytest.mark.parametrize("start", ["[](<", r"\["])
+def test_links_that_do_not_end_take_little_time(start: str) -> None:
     started = time.perf_counter()
-    first_link(Markdown("[](<" * 50_000))
+    first_link(Markdown(start * 50_000))
     assert time.perf_counter() - started < 1
 
 
