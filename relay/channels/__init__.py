@@ -55,7 +55,7 @@ def render_preview(
     """Preview in a channel of that kind, as a reply if there is a ``thread``; as plain text for a
     kind that is not registered. ``settings`` are those of one such channel, by default without
     options."""
-    if thread is not None:
+    if thread is not None and message.to is None:  # as the queue does
         message = message.in_thread()
     if kind not in CHANNEL_TYPES:
         return plain_preview(message)

@@ -16,7 +16,7 @@ from relay.channels.preview import MessagePreview, PreviewFrame
 from relay.messages.message import Message
 from tests.channels import builders
 from tests.channels.builders import MESSAGE
-from tests.channels.email.parts import sent
+from tests.channels.email.parts import mention, sent
 from tests.channels.reader import Reader
 from tests.channels.texts import HOSTILE, messages
 
@@ -73,6 +73,13 @@ def test_a_mail_has_headers_text_and_html() -> None:
 def test_a_reply_has_the_subject_of_its_thread() -> None:
     preview = render_preview("email", MESSAGE, ReplyTo("<1@x>", "<2@x>", "Ada began"))
     assert preview.title == "Re: Ada began"
+
+
+def test_a_mail_to_a_person_has_its_picture_also_in_a_thread() -> None:
+    message = replace(MESSAGE, to=mention("grace@example.com"), picture="media")
+    shown = render_preview("email", message, ReplyTo("<a@b>", "<a@b>", "First"))
+    assert "In-Reply-To: <a@b>" in shown.source
+    assert "cid:" in shown.source
 
 
 def test_the_policy_allows_only_the_documents_styles_by_hash() -> None:
