@@ -123,7 +123,8 @@ class _Service:
             config.templates.path, override_formats(), budget=SandboxBudget()
         )
         facts, clock, load = FactCache(self.store), Clock(), RequestLoad()
-        notices = NoticeRenderer(self.templates, self.metrics)
+        names = {team: config.team_name(team) for team in config.teams}
+        notices = NoticeRenderer(self.templates, self.metrics, names)
         plain = {queue for queue, channel in config.queues().items() if not channel.emoji}
         alerts = Alerts(config.alert_queues(), self.store, notices, plain)
         retention = config.store.retention.total_seconds()

@@ -317,6 +317,11 @@ async def _check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list
             finally:
                 await channel.close()
     except TimeoutError:
-        return [Finding(False, f"no response within {CHECK_TIMEOUT:.0f} s: check the address")]
+        return [
+            Finding(
+                False,
+                f"no response within {CHECK_TIMEOUT:.0f} s: check the server's address and port",
+            )
+        ]
     except Exception as error:  # noqa: BLE001 - see above
         return [Finding(False, problem.format(type(error).__name__))]

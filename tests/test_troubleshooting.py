@@ -256,7 +256,12 @@ def _of_servers() -> Iterator[str]:
     yield str(error_from_status(404, "the server"))
     for code in ("not_in_channel", "channel_not_found", "missing_scope"):
         yield str(error_from_slack(code, 200, {}, secret=""))
-    for code, status in (("M_FORBIDDEN", 403), ("M_UNKNOWN", 404), ("M_NOT_FOUND", 404)):
+    for code, status in (
+        ("M_UNKNOWN_TOKEN", 401),
+        ("M_FORBIDDEN", 403),
+        ("M_UNKNOWN", 404),
+        ("M_NOT_FOUND", 404),
+    ):
         yield str(error_from_matrix({"errcode": code}, status, {}, secret=""))
     for code, reply in (
         (530, "5.7.0 Authentication required"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from relay.messages.escape import Markdown
@@ -145,13 +146,20 @@ def report_problems(problems: Iterable[Problem], metrics: Metrics) -> None:
 
 
 class NoticeRenderer:
-    def __init__(self, templates: Templates, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        templates: Templates,
+        metrics: Metrics,
+        teams: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``teams``: their names in messages, by key."""
         self._templates = templates
         self._metrics = metrics
+        self._teams = teams
 
     async def render(self, name: str, team: str, **values: Any) -> Message:
         """The notice for the team with this key."""
-        variables = notice_variables(name, values)
+        variables = notice_variables(name, values, team=self._teams.get(team, ""))
         return self.message(
             await self.run(
                 team,

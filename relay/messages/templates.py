@@ -256,10 +256,11 @@ def check(
     problems: list[Problem] = []
     rendered: list[Problem] = []
     for folder, template_set in _folders(templates, teams, problems):
-        for path in sorted(folder.glob("*.j2")):
+        for path in sorted(folder.iterdir()):
+            is_template = path.suffix == ".j2" or path.name.partition(".")[0] in known
             if path.name.endswith(templates.suffixes):
                 problems += template_set.lint(str(path), known, samples)
-            elif not path.name.startswith("_"):
+            elif is_template and path.is_file() and not path.name.startswith("_"):
                 text = f"the name ends in none of: {', '.join(templates.suffixes)}"
                 problems.append(Problem(str(path), 0, text))
         rendered += _render_samples(template_set, templates.suffixes, samples)

@@ -121,3 +121,9 @@ def test_events_documents_notices(name: str) -> None:
     for variable in ("event", "team", *NOTICES[name].variables):
         assert f"\n  {variable} " in text
     assert f" {name} " in list_events()
+
+
+async def test_an_alert_names_its_team_in_the_subject() -> None:
+    notices = NoticeRenderer(Templates(), Metrics(), {"acme": "Acme Design"})
+    notice = await notices.render("queue-running", "acme", queue={"name": "a"})
+    assert notice.subject == "[Acme Design] Messages to a are sent again"

@@ -41,6 +41,7 @@ SAMPLES = [
         ),
         ("create-file.slack.json.j2", '{"a": {{ file }}}', 0, "gives no valid JSON"),
         ("create-file.matrix.html.j2", "<b>{{ fil }}", 1, "'fil' is undefined"),
+        ("rename-file.md", "a", 0, "the name ends in none of: "),
         ("create-file.txt.j2", "a", 0, "the name ends in none of: "),
         (
             "create-file.md.j2",

@@ -32,7 +32,9 @@ def plain_text(message: Message, body: Document, footer: Document) -> str:
     names, texts = list(map(clean, message.place)), _footer_texts(message, footer)
     if (team := clean(message.team_name)) in texts:
         names.insert(0, team)
-    place = "" if all(name in notice for name in names) else _INSIDE.join(names)
+    # A line such as "Ada created the file Home in Website" says it already.
+    is_known = _words(" ".join(names)) <= _words(message.title)
+    place = "" if is_known else _INSIDE.join(names)
     texts = [text for text in texts if text not in names]
     where = "\n".join(filter(None, (place, message.url)))
     words = to_text(rest, links=False)
