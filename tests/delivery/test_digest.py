@@ -266,7 +266,7 @@ def collapsed(text: str) -> str:
     return "".join(text.replace(">", "").split())
 
 
-@settings(max_examples=5)  # each may plan ten digests
+@settings(max_examples=15)
 @given(mixes(), st.sampled_from(sorted(SHOWN)))
 def test_every_entry_of_any_mix_is_in_one_digest_whole_and_in_order(
     messages: list[Message], kind: str
@@ -282,9 +282,11 @@ def test_every_entry_of_any_mix_is_in_one_digest_whole_and_in_order(
         orders = defaultdict(list)
         for member in members:
             number = member.entry[member.entry.index("n0") :][:4]
-            has_links = kind != "slack" and not member.thread
+            has_links = kind == "email" and not member.thread
             entry = collapsed(to_text(parse(member.entry), links=has_links))
-            assert shown.count(number) == entry.count(number), number
+            # A project is also named by the place of the digest.
+            further = 0 if member.thread else 1
+            assert 0 <= shown.count(number) - entry.count(number) <= further, number
             assert entry in shown
             orders[member.thread].append(shown.index(number))
         assert all(order == sorted(order) for thread, order in orders.items() if thread)
