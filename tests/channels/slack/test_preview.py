@@ -114,11 +114,11 @@ def test_a_comment_is_shown_as_its_authors_where_the_channel_does_so() -> None:
     first = Reader(render_preview("slack", message, None, shown).html).text
     reply = Reader(render_preview("slack", message, thread, shown).html).text
 
-    assert first == "AAda <i> · Penpot APP 08:17Landing page"
-    assert reply == "AAda <i> · Penpot APP 08:17Just the words"
+    assert first == "AAda <i> · Penpot APP 2026-07-25 08:17Landing page"
+    assert reply == "AAda <i> · Penpot APP 2026-07-25 08:17Just the words"
     for other in (bot, None):
         text = Reader(render_preview("slack", message, None, other).html).text
-        assert text.startswith("PPenpot APP 08:17Ada Lovelace commented on")
+        assert text.startswith("PPenpot APP 2026-07-25 08:17Ada Lovelace commented on")
 
 
 def test_a_picture_is_a_labelled_box() -> None:
