@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.channels import open_channel, override_formats
 from relay.channels.base import ReplyTo
-from relay.config.settings import AnyChannel
+from relay.config.settings import AnyChannel, PersonSettings
 from relay.delivery.digest import combine
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples
@@ -157,7 +157,8 @@ def digest_of(templates: Templates, messages: list[Message]) -> Message:
 
 
 async def rendered(templates: Templates, event: Event, settings: AnyChannel) -> list[Message]:
-    people = mentions_to_ping(event, PEOPLE)
+    persons = {key: PersonSettings(addresses) for key, addresses in PEOPLE.items()}
+    people = mentions_to_ping(event, persons)
     kind = ChangeRenderer if is_synthetic(event) else EventRenderer
     # Penpot has thumbnails of files and boards.
     has_picture = event.file.id and event.group in ("comments", "files")

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from relay.channels import CHANNEL_TYPES, override_formats
 from relay.channels.slack import blocks as slack_blocks
-from relay.config.settings import AnyChannel
+from relay.config.settings import AnyChannel, PersonSettings
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.renderer import ChangeRenderer, EventRenderer, is_synthetic, mentions_to_ping
 from relay.messages.message import Message
@@ -28,7 +28,9 @@ from tests.delivery.examples import example
 from tests.servers.slack_jsx import NODE, Posted, render
 from tests.servers.slack_rules import block_faults, rich_inlines
 
-PEOPLE = {id_: {"slack": slack} for id_, slack in ((ADA, "U0ADA0000"), (BOB, "U0BOB0000"))}
+PEOPLE = {
+    id_: PersonSettings({"slack": slack}) for id_, slack in ((ADA, "U0ADA0000"), (BOB, "U0BOB0000"))
+}
 USERS = {"U0ADA0000": "Ada Lovelace", "U0BOB0000": "Grace Hopper"}
 PENPOT = "https://design.example.com"
 # Of all blocks and elements: none of them sends an interaction.
