@@ -141,7 +141,7 @@ def notice_samples() -> list[Variables]:
 
 def report_problems(problems: Iterable[Problem], metrics: Metrics) -> None:
     for problem in problems:
-        log.error("template %s", problem)
+        log.error("template %s (the built-in text is used)", problem)
         metrics.template_problem(problem.file)
 
 

@@ -37,6 +37,8 @@ class MailServer:
     auth: bool = False
     replies: dict[str, str] = field(default_factory=dict)
     """Replies other than 250, by command (``EHLO``, ``MAIL``, ``DATA``) or by recipient."""
+    drops: set[str] = field(default_factory=set)
+    """The recipients at which the server closes the connection."""
     mails: list[Mail] = field(default_factory=list)
     hellos: list[str] = field(default_factory=list)
     """The names in EHLO."""
@@ -93,6 +95,8 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
+        if address in self.drops:
+            server.transport.close()
         if reply := self.replies.get(address):
             return reply
         envelope.rcpt_tos.append(address)

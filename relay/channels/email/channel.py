@@ -43,7 +43,7 @@ _SESSION_TIMEOUT = 90.0  # seconds
 # Seconds that one recipient may delay the others: greylisting takes minutes, seldom more than an
 # hour (RFC 6647).
 _MAX_RECIPIENT_DELAY = 2 * 3600.0
-_MAX_PERSON_DELAY = 600.0  # seconds for one mentioned person; greylisting takes five minutes
+_MAX_PERSON_DELAY = 3600.0  # seconds for one mentioned person; greylisting takes minutes
 
 _log = logging.getLogger(__name__)
 
@@ -106,11 +106,12 @@ class EmailChannel:
         return Receipt(str(mail["Message-ID"]))
 
     async def _add_person(self, smtp: SMTP, person: Address) -> None:
-        """Raises ``RetryLater`` or ``NoAddress`` for a refusal of any kind, also by a server that
-        ends the session here: one person's address must not stop the channel."""
+        """Raises ``RetryLater`` or ``NoAddress`` for a refusal of any kind, also with 421, which
+        ends the session: one person's address must not stop the channel. An error without a reply
+        is an outage of the server."""
         try:
             await smtp.rcpt(person.addr_spec)
-        except (SMTPException, OSError, TimeoutError) as error:
+        except SMTPResponseException as error:
             cause = error_from_smtp(error, secret=self._secret)
             now = time.monotonic()
             since = self._refused_since.setdefault(person.addr_spec, now)

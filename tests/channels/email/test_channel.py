@@ -350,8 +350,25 @@ async def test_a_person_whom_the_server_refuses_delays_nobody(
     assert [mail.recipients for mail in server.mails] == [["design@example.com"]]
 
 
+async def test_an_outage_at_a_person_loses_no_mail(
+    mail_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    server = mail_server()
+    server.drops.add("ada@example.com")
+    async with opened(builders.email(server.port)) as channel:
+        for _ in range(2):
+            with pytest.raises(RetryLater):
+                await channel.send(to_ada(), "key")
+            now += 2 * module._MAX_PERSON_DELAY
+        server.drops.clear()
+        await channel.send(to_ada(), "key")
+    assert [mail.recipients for mail in server.mails] == [["ada@example.com"]]
+
+
 @pytest.mark.parametrize("reply", ["450 4.7.1 greylisted", "421 4.7.0 too many errors"])
-async def test_a_person_delays_the_channel_for_ten_minutes_once(
+async def test_a_person_delays_the_channel_for_an_hour_once(
     reply: str, mail_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
