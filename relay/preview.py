@@ -10,11 +10,12 @@ from uuid import uuid4
 from relay.channels import CHANNEL_TYPES, open_channel, override_formats, render_preview
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
+from relay.delivery.changes import renderer_of
 from relay.delivery.decisions import ThreadHome, decide
 from relay.delivery.lookups import FactCache, FactStore
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import channel_to_preview, renderer_of
+from relay.delivery.renderer import channel_to_preview
 from relay.delivery.routing import thread_home
 from relay.delivery.thumbnails import has_thumbnail
 from relay.errors import RelayError

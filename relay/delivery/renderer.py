@@ -10,14 +10,12 @@ from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.messages.document import shorten
 from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
-from relay.messages.message import Author, Change, Mention, Message
+from relay.messages.message import Author, Mention, Message
 from relay.messages.templates import RenderResult, Templates
-from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, Person
 from relay.penpot.selection import Selection
 
 NOT_MENTIONED, NOT_INVOLVED = "nobody is mentioned", "nobody else is involved"
-NO_EDITS = "edits are not sent"
 MAX_SUMMARY_LENGTH = 320  # characters: a title, and a comment in quotation marks
 MAX_COMMENT_LENGTH = 90  # characters of the comment in it
 
@@ -128,35 +126,30 @@ class _Variant(NamedTuple):
     by_author: bool  # whether there is also a form for the comment's author as the sender
 
 
+class RenderContext(NamedTuple):
+    """An enriched and linked event, and what its messages need besides the channel."""
+
+    templates: Templates
+    event: Event
+    team: str  # the key of one in the config
+    people: Sequence[Mention] = ()  # who are pinged
+    picture: str = ""  # the id of the thumbnail
+    shared: Collection[str] = ()  # the team's channels that post to the same place as another's
+    drafts: Mapping[str, str] | None = None  # as for ``Templates.render``
+    participants: Sequence[Mention] = ()  # get a message where the channel writes to them
+
+
 class EventRenderer:
     """Renders one event for every channel that accepts it."""
 
-    def __init__(
-        self,
-        templates: Templates,
-        event: Event,
-        team: str,
-        people: Sequence[Mention],
-        picture: str,
-        shared: Collection[str] = (),
-        drafts: Mapping[str, str] | None = None,
-        participants: Sequence[Mention] = (),
-    ) -> None:
-        """``people`` are pinged; ``picture`` is the id of the thumbnail; ``shared`` are the names
-        of the team's channels that post to the same place as another team's; ``drafts`` are as for
-        ``Templates.render``; ``participants`` get a message of their own where the channel writes
-        to them."""
+    def __init__(self, context: RenderContext) -> None:
         self.problems: set[Problem] = set()
-        self._templates = templates
-        self._event = event
-        self._team = team
-        self._people = tuple(people)
-        self._participants = tuple(participants)
+        self._context = context
+        self._event = context.event
+        self._people = tuple(context.people)
         # The first message of a resolved thread is short.
-        is_resolved = event.name == "create-comment-thread" and event.thread.resolved
-        self._picture = "" if is_resolved else picture
-        self._shared = shared
-        self._drafts = drafts
+        is_resolved = self._event.name == "create-comment-thread" and self._event.thread.resolved
+        self._picture = "" if is_resolved else context.picture
         self._rendered: dict[_Variant, Message] = {}
         self._written: dict[tuple[str, str], str] = {}  # by kind and person: the channel
         self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
@@ -181,7 +174,7 @@ class EventRenderer:
             if channel.is_direct
             or self._written.setdefault((channel.type, person.id), channel.name) == channel.name
         ]
-        others = self._participants if channel.writes_to_participants else ()
+        others = self._context.participants if channel.writes_to_participants else ()
         messages = []
         for persons, is_mentioned in ((people, True), (others, False)):
             if persons:
@@ -205,19 +198,19 @@ class EventRenderer:
         if not channel.is_direct or self._people:
             return ""
         if channel.writes_to_participants:
-            return "" if self._participants else NOT_INVOLVED
+            return "" if self._context.participants else NOT_INVOLVED
         return NOT_MENTIONED
 
     async def summary(self) -> str:
         """What happened and the comment, as one line of plain text for people who look for the
         event. Every part may come from Penpot's users."""
-        event, templates = self._event, self._templates
+        event, templates = self._event, self._context.templates
         titles = [m.title for variant, m in self._rendered.items() if not variant.options.direct]
         if templates.user is None and titles:
             title = titles[0]
         else:
             work = partial(templates.builtin_title, event.name, MessageOptions().variables(event))
-            title = await templates.turns.run(self._team, work)
+            title = await templates.turns.run(self._context.team, work)
         if event.thread.name and event.thread.name not in title:
             title = f"{title} {event.thread.name}"
         if text := one_line(event.comment.text):
@@ -246,7 +239,7 @@ class EventRenderer:
             # The first message of a thread has no other before it.
             and self._event.name != "create-comment-thread"
         )
-        options = MessageOptions.of(channel, several_teams=channel.name in self._shared)
+        options = MessageOptions.of(channel, several_teams=channel.name in self._context.shared)
         by_author = channel.shows_author and self._event.name in _COMMENT_EVENTS
         by_author = by_author and bool(self._event.member)
         return _Variant(channel.type, in_thread, options, by_author)
@@ -265,7 +258,7 @@ class EventRenderer:
         if variant.by_author:
             options = variant.options._replace(as_sender=True, in_digests=False)
             own = await self._render_places(variant._replace(options=options))
-            message = replace(message, author=_author(self._event, own))
+            message = replace(message, author=author_of(self._event, own))
         return message
 
     async def _render_places(self, variant: _Variant) -> Message:
@@ -280,14 +273,15 @@ class EventRenderer:
         return message
 
     async def _render(self, event: Event, variant: _Variant) -> Message:
-        templates, team = self._templates, self._team
-        work = partial(render, templates, event, team, variant.kind, variant.options, self._drafts)
+        context, (kind, _, options, _) = self._context, variant
+        templates, team = context.templates, context.team
+        work = partial(render, templates, event, team, kind, options, context.drafts)
         result = await templates.turns.run(team, work)
         self.problems.update(result.problems)
         return result.message
 
 
-def _author(event: Event, own: Message | None = None) -> Author | None:
+def author_of(event: Event, own: Message | None = None) -> Author | None:
     """The comment's author as a message's sender; ``own`` is the message without their name."""
     if not event.member:
         return None
@@ -296,103 +290,6 @@ def _author(event: Event, own: Message | None = None) -> Author | None:
 
 
 _COMMENT_EVENTS = frozenset({"create-comment-thread", "create-comment"})
-_STATE_EVENTS = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
-
-
-class ChangeRenderer:
-    """Renders one of Relay's own events for every channel that accepts it: as a line, as an edit of
-    the comment's message, or as both. The edit uses the template of the original message."""
-
-    def __init__(
-        self,
-        templates: Templates,
-        event: Event,
-        team: str,
-        people: Sequence[Mention],
-        picture: str,
-        shared: Collection[str] = (),
-        drafts: Mapping[str, str] | None = None,
-    ) -> None:
-        """As for ``EventRenderer``; ``people`` are those whom the current text mentions."""
-        self._event = event
-        self._new_mentions = _new_mentions(event, people)
-        self._line = EventRenderer(templates, event, team, self._new_mentions, "", shared, drafts)
-        self._edits: dict[str, EventRenderer] = {}
-        for kind, channel_type in CHANNEL_TYPES.items():
-            if channel_type.editor:
-                original = original_comment_event(event, kind)
-                self._edits[kind] = EventRenderer(
-                    templates, original, team, people, picture, shared, drafts
-                )
-
-    @property
-    def problems(self) -> set[Problem]:
-        return self._line.problems.union(*(edit.problems for edit in self._edits.values()))
-
-    async def preview(self, channel: AnyChannel) -> Message:
-        """As for ``EventRenderer``: the line, which an edited message replaces."""
-        for rendered in await self.messages(channel) if self._hides_edit(channel) else ():
-            return Message.loads(rendered.message)
-        return await self._line.preview(channel)
-
-    def skips(self, channel: AnyChannel) -> str:
-        if self._hides_edit(channel) and not self._directly(channel):
-            return NO_EDITS
-        return self._line.skips(channel)
-
-    def _hides_edit(self, channel: AnyChannel) -> bool:
-        return channel.edit_mode == "none" and self._event.name not in _STATE_EVENTS
-
-    def _directly(self, channel: AnyChannel) -> bool:
-        """Whether people whom the edit mentions get messages though the channel gets none."""
-        return not channel.edits and bool(channel.direct_recipients(self._new_mentions))
-
-    async def summary(self) -> str:
-        return await self._line.summary()
-
-    async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
-        event, comment = self._event, self._event.comment
-        is_state = event.name in _STATE_EVENTS
-        if self._hides_edit(channel):
-            return await self._line.direct_messages(channel) if self._directly(channel) else []
-        known = comment.is_first or comment.id
-        if channel.edit_mode != "in-place" or not known:
-            return await self._line.messages(channel)
-        lines = await self._line.messages(channel) if is_state else []
-        message = await self._line.compose(channel)
-        fallback = None if is_state else message
-        if updates_message(event):
-            message = await self._edits[channel.type].compose(channel)
-        elif channel.shows_author and event.name == "delete-comment":
-            # The placeholder stays the author's, who alone can delete it. A whole thread has
-            # messages of several authors.
-            message = replace(message, author=_author(event))
-        change = Change(
-            comment="" if comment.is_first else comment.id,
-            removes=not updates_message(event),
-            whole_thread=event.name == "delete-comment-thread",
-            new_mentions=tuple(person.id for person in self._new_mentions),
-            fallback=fallback,
-        )
-        text = replace(message, change=change).dumps()
-        return [*lines, RenderedMessage(text, event.thread.id, change.comment)]
-
-
-def renderer_of(
-    templates: Templates,
-    event: Event,
-    team: str,
-    config: Config,
-    picture: str = "",
-    drafts: Mapping[str, str] | None = None,
-) -> EventRenderer | ChangeRenderer:
-    """The renderer of an enriched and linked event, for sending and for previews; ``team`` is the
-    key of one in the config, the other arguments are as for ``EventRenderer``."""
-    people, shared = mentions_to_ping(event, config.people), config.shared_channels(team)
-    if is_synthetic(event):
-        return ChangeRenderer(templates, event, team, people, picture, shared, drafts)
-    others = participants_to_notify(event, config.people)
-    return EventRenderer(templates, event, team, people, picture, shared, drafts, others)
 
 
 def channel_to_preview(config: Config, team: str, kind: str, event: Event) -> AnyChannel:
@@ -404,35 +301,3 @@ def channel_to_preview(config: Config, team: str, kind: str, event: Event) -> An
         if Selection.of(channel.events).takes(event.name, event.group):
             return channel
     return channels[0] if channels else example_settings(kind)
-
-
-def is_synthetic(event: Event) -> bool:
-    """Whether Relay, not Penpot, created the event."""
-    kind = CATALOGUE.get(event.name)
-    return kind is not None and kind.synthetic
-
-
-def updates_message(event: Event) -> bool:
-    """Whether the event updates a comment's message instead of removing it."""
-    return event.name in _STATE_EVENTS or event.name == "update-comment"
-
-
-def original_comment_event(event: Event, kind: str) -> Event:
-    """The event that created the comment of ``event``, with the comment's current text and, where
-    the channel's clients do not mark edits, with a mark of its own."""
-    edited = event.comment.edited and not CHANNEL_TYPES[kind].marks_edits
-    comment = replace(event.comment, edited=edited)
-    original = replace(event, actor=event.comment.author, comment=comment)
-    if event.comment.is_first:
-        return replace(original, name="create-comment-thread")
-    # Only the first message of a thread shows its state.
-    thread = replace(event.thread, resolved=None)
-    return replace(original, name="create-comment", thread=thread)
-
-
-def _new_mentions(event: Event, people: Sequence[Mention]) -> tuple[Mention, ...]:
-    """The people whom only the edited text mentions; none where the old text is not known."""
-    if event.name != "update-comment" or not event.comment.before:
-        return ()
-    before = {profile for _, _, profile in getattr(event.comment.before, "mentions", ())}
-    return tuple(person for person in people if person.id not in before)

@@ -15,9 +15,10 @@ from relay.channels import CHANNEL_TYPES, override_formats, render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
 from relay.config.settings import AnyChannel, Config
+from relay.delivery.changes import renderer_of
 from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
-from relay.delivery.renderer import MessageOptions, channel_to_preview, renderer_of
+from relay.delivery.renderer import MessageOptions, channel_to_preview
 from relay.delivery.thumbnails import has_thumbnail
 from relay.inspector import files, pages
 from relay.messages.budget import SandboxBudget

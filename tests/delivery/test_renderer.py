@@ -7,57 +7,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
 from relay.channels import override_formats
 from relay.channels.email.message import mail_address
-from relay.config.settings import AnyChannel, Config, PersonSettings
+from relay.config.settings import Config, PersonSettings
 from relay.delivery.renderer import (
-    ChangeRenderer,
     EventRenderer,
-    RenderedMessage,
-    is_synthetic,
+    RenderContext,
     mentions_to_ping,
     participants_to_notify,
 )
 from relay.messages import sandbox as cell
 from relay.messages.document import parse, to_text
-from relay.messages.message import Author, Change, Mention, Message
+from relay.messages.message import Author, Mention, Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, normalize
 from relay.penpot.events import Person as Profile
-from relay.penpot.links import add_links
 from tests.delivery.examples import enriched, example
+from tests.delivery.renders import (
+    ADA,
+    AS_SENDER,
+    DIRECT,
+    GRACE,
+    MAIL,
+    MATRIX,
+    SLACK,
+    by_member,
+    channel,
+    rendered,
+    rendered_change,
+    rendered_with,
+)
 
 pytestmark = pytest.mark.anyio
-
-ADA = "28fbd360-8a3c-81b0-8004-6c1b90e4c571"
-GRACE = "28fbd360-8a3c-81b0-8004-6c1bb2577f0e"
-SLACK = {"type": "slack", "token": "t", "channel": "#a"}
-MATRIX = {"type": "matrix", "homeserver": "http://m", "access_token": "t", "room": "!a:m"}
-DIRECT = {"type": "slack", "token": "t", "direct": "mentioned"}
-MAIL = {"type": "email", "to": ["a@b.c"], "sender": "p@b.c", "smtp": {"host": "h"}}
-
-
-def channel(**settings: Any) -> AnyChannel:
-    kind: TypeAdapter[AnyChannel] = TypeAdapter(AnyChannel)
-    return kind.validate_python({"name": "a"} | settings)
-
-
-async def rendered(
-    event: Event,
-    people: dict[str, dict[str, str]] | None = None,
-    picture: str = "",
-    **settings: Any,
-) -> list[Message]:
-    linked = add_links(event, "https://design.example.com")
-    persons = {key: PersonSettings(addresses) for key, addresses in (people or {}).items()}
-    renderer = EventRenderer(
-        Templates(), linked, "acme", mentions_to_ping(linked, persons), picture
-    )
-    found = [Message.loads(row.message) for row in await renderer.messages(channel(**settings))]
-    assert not renderer.problems
-    return found
 
 
 async def test_mentioned_people_are_pinged_at_their_addresses_from_the_config() -> None:
@@ -145,11 +127,13 @@ async def test_a_mentioned_person_gets_a_mail_beside_that_of_the_channel() -> No
 
 async def test_a_person_gets_one_mail_where_several_channels_send_them() -> None:
     renderer = EventRenderer(
-        Templates(),
-        example("create-comment-thread"),
-        "acme",
-        [Mention(GRACE, "Grace", "grace@example.com")],
-        "",
+        RenderContext(
+            Templates(),
+            example("create-comment-thread"),
+            "acme",
+            [Mention(GRACE, "Grace", "grace@example.com")],
+            "",
+        )
     )
     settings = MAIL | {"mention_by_mail": True}
     for _ in range(2):  # as often as it is asked
@@ -179,7 +163,7 @@ async def test_a_template_for_one_channel_has_a_brief_form_as_well(tmp_path: Pat
         "{{ actor }}{% if not thread.begun %} on {{ file }}{% endif %}"
     )
     templates = Templates(tmp_path, override_formats())
-    renderer = EventRenderer(templates, example("create-comment"), "acme", (), "")
+    renderer = EventRenderer(RenderContext(templates, example("create-comment"), "acme"))
     (threaded,) = await renderer.messages(channel(**MATRIX))
     templates.close()
 
@@ -208,7 +192,7 @@ async def test_mail_addresses_are_shown_only_with_share_emails(tmp_path: Path) -
     )
     event = example("create-comment-thread")
     assert event.actor.email == "ada@example.com"
-    renderer = EventRenderer(Templates(tmp_path, override_formats()), event, "acme", (), "")
+    renderer = EventRenderer(RenderContext(Templates(tmp_path, override_formats()), event, "acme"))
 
     shown, hidden = [
         Message.loads(row.message).title
@@ -251,7 +235,7 @@ async def test_each_variant_is_rendered_once(monkeypatch: pytest.MonkeyPatch) ->
         return render(self, name, *values, **named)
 
     monkeypatch.setattr(Templates, "render", counted)
-    renderer = EventRenderer(Templates(), example("create-file"), "acme", (), "")
+    renderer = EventRenderer(RenderContext(Templates(), example("create-file"), "acme"))
 
     for settings in (SLACK, SLACK, MATRIX, DIRECT, SLACK | {"share_emails": True}):
         await renderer.messages(channel(**settings))
@@ -265,7 +249,7 @@ async def test_a_slow_user_template_does_not_block_the_event_loop(
     monkeypatch.setattr(cell, "TEMPLATE_TIMEOUT", 1.0)
     (tmp_path / "create-file.md.j2").write_text("{{ 10 ** (10 ** 8) }}")
     templates = Templates(tmp_path, override_formats())
-    renderer = EventRenderer(templates, example("create-file"), "acme", (), "")
+    renderer = EventRenderer(RenderContext(templates, example("create-file"), "acme"))
     gaps = []
 
     async def tick() -> None:
@@ -306,184 +290,6 @@ def test_a_person_may_be_named_by_profile_or_address() -> None:
     ]
 
 
-# Changes of a comment
-
-HOOK = {"type": "slack", "webhook_url": "https://h/x"}
-
-STDOUT = {"type": "stdout"}
-OWN = ("resolve-comment-thread", "reopen-comment-thread", "update-comment", "delete-comment")
-
-
-async def stored(
-    event: Event, templates: Path | None = None, picture: str = "", **settings: Any
-) -> list[RenderedMessage]:
-    linked = add_links(event, "https://design.example.com")
-    renderer = ChangeRenderer(
-        Templates(templates), linked, "acme", mentions_to_ping(linked, {}), picture
-    )
-    kind: TypeAdapter[AnyChannel] = TypeAdapter(AnyChannel)
-    found = await renderer.messages(kind.validate_python({"name": "a"} | settings))
-    assert not renderer.problems
-    return found
-
-
-async def rendered_change(event: Event, **settings: Any) -> list[Message]:
-    return [Message.loads(row.message) for row in await stored(event, **settings)]
-
-
-async def changes(name: str, **settings: Any) -> list[Change | None]:
-    return [message.change for message in await rendered_change(example(name), **settings)]
-
-
-@pytest.mark.parametrize("settings", [SLACK, MATRIX])
-async def test_a_resolved_thread_gets_a_line_and_an_edit_of_its_first_message(
-    settings: dict[str, Any],
-) -> None:
-    event = example("resolve-comment-thread")
-
-    line, first = await rendered_change(event, **settings)
-    _, reopened = await rendered_change(example("reopen-comment-thread"), **settings)
-
-    body = line.in_thread().content.body
-    assert (line.change, body, line.mentions) == (None, "✅ **Resolved**", ())
-    assert first.change == Change()
-    assert first.event == "create-comment-thread"
-    assert first.content.body.startswith("✅ **Resolved** · [Landing page")
-    assert "> **Ada Lovelace**\\: " in first.content.body
-    assert first.content.body.count("\n> ") == 1
-    assert [person.name for person in first.mentions] == ["Grace Hopper"]
-    assert reopened.content.body.startswith("**Ada Lovelace** commented on [Landing page")
-    assert "✅" not in reopened.content.body
-
-
-async def test_a_thread_without_its_first_comment_is_resolved_in_a_line() -> None:
-    """Penpot then lists the text of the next comment, which another message shows."""
-    event = example("resolve-comment-thread")
-    rest = replace(event.comment, text="", is_first=False)
-    (line,) = await rendered_change(replace(event, comment=rest), **SLACK)
-    assert (line.change, line.in_thread().content.body) == (None, "✅ **Resolved**")
-
-
-async def test_only_the_edit_is_stored_with_the_ids_of_thread_and_comment() -> None:
-    event = example("resolve-comment-thread")
-
-    line, first = await stored(event, **SLACK)
-
-    assert line[1:] == ("", "")
-    assert first[1:] == (event.thread.id, "")
-
-
-async def test_an_edited_comment_is_rendered_by_its_original_template(tmp_path: Path) -> None:
-    (tmp_path / "create-comment.md.j2").write_text("MINE {{ comment.text }}")
-
-    (message,) = await stored(example("update-comment"), tmp_path, **SLACK)
-
-    assert Message.loads(message.message).content.body.startswith("MINE Good catch")
-    assert message[1:] == (
-        example("update-comment").thread.id,
-        example("update-comment").comment.id,
-    )
-
-
-async def test_an_edit_is_marked_where_the_clients_do_not() -> None:
-    (slack,) = await rendered_change(example("update-comment"), **SLACK)
-    (matrix,) = await rendered_change(example("update-comment"), **MATRIX)
-
-    assert "· edited" in slack.content.body
-    assert "· edited" in slack.in_thread().content.body
-    assert "edited" not in matrix.content.body
-    assert "9\\:1 now" in matrix.in_thread().content.body
-    assert "**Grace Hopper** replied" in matrix.content.body
-
-
-async def test_an_edit_pings_new_mentions() -> None:
-    event = example("update-comment")
-    known = replace(event.comment, before=event.comment.text)
-
-    (message,) = await rendered_change(event, **SLACK)
-    (same,) = await rendered_change(replace(event, comment=known), **SLACK)
-    (unknown,) = await rendered_change(replace(event, comment=replace(known, before="")), **SLACK)
-
-    assert message.change is not None
-    assert message.change.new_mentions == (ADA,)
-    assert [person.id for person in message.change.fallback.mentions] == [ADA]
-    for other in (same, unknown):
-        assert other.change is not None
-        assert other.change.new_mentions == ()
-        assert other.change.fallback.mentions == ()
-        assert [person.id for person in other.mentions] == [ADA]
-
-
-async def test_new_mentions_of_an_edit_get_a_direct_message() -> None:
-    event = example("update-comment")
-
-    (message,) = await rendered_change(event, **DIRECT)
-
-    assert message.to is not None
-    assert message.to.id == ADA
-    assert message.change is None
-    known = replace(event, comment=replace(event.comment, before=event.comment.text))
-    assert await rendered_change(known, **DIRECT) == []
-    assert await rendered_change(example("resolve-comment-thread"), **DIRECT) == []
-
-
-async def test_an_edited_first_comment_edits_the_first_message() -> None:
-    event = example("update-comment")
-    first = replace(event, comment=replace(event.comment, is_first=True))
-
-    (message,) = await rendered_change(first, **SLACK)
-
-    assert message.event == "create-comment-thread"
-    assert message.change is not None
-    assert message.change.comment == ""
-
-
-async def test_a_deleted_comment_or_thread_is_removed() -> None:
-    comment = example("delete-comment").comment.id
-    for settings in (SLACK, MATRIX):
-        (single,) = await changes("delete-comment", **settings)
-        (whole,) = await changes("delete-comment-thread", **settings)
-        assert single is not None
-        assert whole is not None
-        assert (single.comment, single.removes, single.whole_thread) == (comment, True, False)
-        assert (whole.comment, whole.removes, whole.whole_thread) == ("", True, True)
-        reply = single.fallback.in_thread().content.body
-        assert reply == "*Grace Hopper deleted this comment*"
-        assert "deleted a comment on" in single.fallback.content.body
-    (message,) = await rendered_change(example("delete-comment"), **SLACK)
-    assert "Good catch" not in message.dumps()
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        (STDOUT, ["line"] * 4),
-        (MAIL, ["line", "line", "", ""]),
-        (HOOK, ["line", "line", "", ""]),
-        (SLACK, ["line change", "line change", "change", "change"]),
-        (MATRIX, ["line change", "line change", "change", "change"]),
-        (MATRIX | {"edits": "messages"}, ["line"] * 4),
-        (SLACK | {"edits": "none"}, ["line", "line", "", ""]),
-        (MAIL | {"edits": "messages"}, ["line"] * 4),
-    ],
-)
-async def test_edits_by_channel_and_config(settings: dict[str, Any], expected: list[str]) -> None:
-    found = [
-        " ".join("change" if change else "line" for change in await changes(name, **settings))
-        for name in OWN
-    ]
-    assert found == expected
-
-
-async def test_a_comment_without_an_id_gets_a_line() -> None:
-    event = example("delete-comment")
-    nameless = replace(event, comment=replace(event.comment, id=""))
-
-    (message,) = await rendered_change(nameless, **SLACK)
-
-    assert message.change is None
-
-
 async def test_the_first_message_has_its_picture_unless_it_is_resolved() -> None:
     settings: dict[str, Any] = SLACK | {"thumbnails": True, "picture": "m1"}
     _, resolved = await rendered_change(example("resolve-comment-thread"), **settings)
@@ -496,7 +302,7 @@ async def test_the_first_message_has_its_picture_unless_it_is_resolved() -> None
 async def test_a_thread_has_one_picture_also_where_messages_form_no_threads() -> None:
     settings = SLACK | {"thumbnails": True, "threads": False}
     for name, picture in (("create-comment-thread", "m1"), ("create-comment", "")):
-        renderer = EventRenderer(Templates(), example(name), "acme", (), "m1")
+        renderer = EventRenderer(RenderContext(Templates(), example(name), "acme", (), "m1"))
         (message,) = await renderer.messages(channel(**settings))
         assert Message.loads(message.message).picture == picture
 
@@ -504,7 +310,7 @@ async def test_a_thread_has_one_picture_also_where_messages_form_no_threads() ->
 async def test_a_direct_message_says_who_mentioned_the_person() -> None:
     event = example("create-comment-thread")
     people = mentions_to_ping(event, {})
-    renderer = EventRenderer(Templates(), event, "acme", people, "")
+    renderer = EventRenderer(RenderContext(Templates(), event, "acme", people))
     direct = {key: value for key, value in SLACK.items() if key != "channel"}
     (message,) = await renderer.messages(channel(**direct, direct="mentioned"))
     assert Message.loads(message.message).title == "Ada Lovelace mentioned you on Landing page"
@@ -519,7 +325,9 @@ async def test_involved_people_get_one_message_each() -> None:
     people = {lin.id: PersonSettings({"slack": "U0LIN"})}
     others = participants_to_notify(event, people)
     pinged = mentions_to_ping(event, people)
-    renderer = EventRenderer(Templates(), event, "acme", pinged, "", participants=others)
+    renderer = EventRenderer(
+        RenderContext(Templates(), event, "acme", pinged, "", participants=others)
+    )
     direct = {"type": "slack", "token": "t", "direct": "involved"}
     messages = [Message.loads(row.message) for row in await renderer.messages(channel(**direct))]
     name = author.name
@@ -556,45 +364,12 @@ def test_who_is_muted_gets_no_ping_and_no_message() -> None:
 
 async def test_the_teams_name_is_shown_where_another_team_posts_to_the_same_place() -> None:
     event = example("create-comment-thread")
-    renderer = EventRenderer(Templates(), event, "acme", (), "", {"shared"})
+    renderer = EventRenderer(RenderContext(Templates(), event, "acme", (), "", {"shared"}))
     footers = {
         name: (await renderer.compose(channel(**SLACK | {"name": name}))).content.footer
         for name in ("shared", "own")
     }
     assert footers == {"shared": "Website Redesign · acme", "own": "Website Redesign"}
-
-
-def test_synthetic_events() -> None:
-    assert all(is_synthetic(example(name)) for name in OWN)
-    assert not is_synthetic(example("create-comment"))
-    assert not is_synthetic(Event("publish-file-version"))
-
-
-async def test_a_change_survives_the_store() -> None:
-    (message,) = await rendered_change(example("update-comment"), **MATRIX)
-
-    assert message.change is not None
-    assert Message.loads(message.dumps()) == message
-    newer = message.dumps().replace('"change":{', '"change":{"smell":"roses",')
-    assert Message.loads(newer) == message
-
-
-AS_SENDER = SLACK | {"author_as_sender": True}
-PLACE = "{% if as_sender %}PLACE{% else %}WHO{% endif %} {{ thread.begun }}"
-
-
-def by_member(name: str) -> Event:
-    member = Profile(GRACE, "Grace Hopper", email="grace@example.com")
-    return replace(example(name), member=member)
-
-
-async def rendered_with(folder: Path, event: Event, **settings: Any) -> list[Message]:
-    """With templates that print whether the channel shows the author."""
-    for name in ("create-comment", "create-comment-thread", "delete-comment"):
-        (folder / f"{name}.md.j2").write_text(PLACE)
-    kind = ChangeRenderer if is_synthetic(event) else EventRenderer
-    renderer = kind(Templates(folder), event, "acme", (), "")
-    return [Message.loads(row.message) for row in await renderer.messages(channel(**settings))]
 
 
 async def test_a_comment_has_a_second_form_for_its_author_as_sender(tmp_path: Path) -> None:
@@ -627,23 +402,6 @@ async def test_other_messages_are_the_channels_own(
         assert message.by_author() is message
 
 
-@pytest.mark.parametrize("name", ["update-comment", "resolve-comment-thread", "delete-comment"])
-async def test_an_edit_has_the_author_of_the_edited_message(tmp_path: Path, name: str) -> None:
-    *lines, edit = await rendered_with(tmp_path, by_member(name), **AS_SENDER)
-
-    assert edit.author is not None
-    assert edit.author.name == "Grace Hopper"
-    assert edit.by_author().content.body == ("WHO no" if name == "delete-comment" else "PLACE no")
-    assert edit.change is not None
-    fallbacks = [edit.change.fallback] if edit.change.fallback else []
-    assert all(message.author is None for message in (*lines, *fallbacks))
-
-
-async def test_a_deleted_thread_of_several_authors_has_none(tmp_path: Path) -> None:
-    (edit,) = await rendered_with(tmp_path, by_member("delete-comment-thread"), **AS_SENDER)
-    assert edit.author is None
-
-
 async def test_the_words_of_a_sender_are_not_introduced() -> None:
     (first,) = await rendered(by_member("create-comment-thread"), **AS_SENDER)
     (reply,) = await rendered(by_member("create-comment"), **AS_SENDER)
@@ -662,20 +420,3 @@ async def test_the_words_of_a_sender_are_not_introduced() -> None:
         assert "replied" not in words(message)
     assert words(resolved).startswith("✅ Resolved · Landing page")
     assert "Ada Lovelace: " in words(resolved)
-
-
-@pytest.mark.parametrize(
-    ("edits", "people"),
-    [
-        ({}, ["Ada Lovelace"]),
-        ({"edits": "none"}, []),
-        ({"edits": "messages"}, ["", "Ada Lovelace"]),
-    ],
-)
-async def test_a_person_whom_an_edit_mentions_gets_a_mail(
-    edits: dict[str, str], people: list[str]
-) -> None:
-    event = example("update-comment")
-    messages = await rendered_change(event, **MAIL, mention_by_mail=True, **edits)
-    assert [message.to.name if message.to else "" for message in messages] == people
-    assert all("mentioned you on" in message.title for message in messages if message.to)

@@ -9,15 +9,11 @@ from typing import Any
 from relay.channels import open_channel, override_formats
 from relay.channels.base import ReplyTo
 from relay.config.settings import AnyChannel, PersonSettings
+from relay.delivery.changes import ChangeRenderer, is_synthetic
 from relay.delivery.digest import combine
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples
-from relay.delivery.renderer import (
-    ChangeRenderer,
-    EventRenderer,
-    is_synthetic,
-    mentions_to_ping,
-)
+from relay.delivery.renderer import EventRenderer, RenderContext, mentions_to_ping
 from relay.messages.message import Message, Picture
 from relay.messages.templates import Templates
 from relay.penpot.events import Event
@@ -163,7 +159,8 @@ async def rendered(templates: Templates, event: Event, settings: AnyChannel) -> 
     # Penpot has thumbnails of files and boards.
     has_picture = event.file.id and event.group in ("comments", "files")
     picture = "picture" if has_picture and event.name != "delete-file" else ""
-    messages = await kind(templates, event, "acme", people, picture).messages(settings)
+    context = RenderContext(templates, event, "acme", people, picture)
+    messages = await kind(context).messages(settings)
     return [Message.loads(message.message) for message in messages]
 
 

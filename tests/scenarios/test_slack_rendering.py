@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 from relay.channels import CHANNEL_TYPES, override_formats
 from relay.channels.slack import blocks as slack_blocks
 from relay.config.settings import AnyChannel, PersonSettings
+from relay.delivery.changes import ChangeRenderer, is_synthetic
 from relay.delivery.notices import NOTICES, notice_variables
-from relay.delivery.renderer import ChangeRenderer, EventRenderer, is_synthetic, mentions_to_ping
+from relay.delivery.renderer import EventRenderer, RenderContext, mentions_to_ping
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.events import Event, Person
@@ -55,7 +56,7 @@ async def messages_about(event: Event, templates: Templates) -> list[Message]:
     kind = ChangeRenderer if is_synthetic(event) else EventRenderer
     messages = []
     for settings in (channel(), channel(author_as_sender=True)):
-        renderer = kind(templates, linked, "acme", people, "media")
+        renderer = kind(RenderContext(templates, linked, "acme", people, "media"))
         rows = await renderer.messages(settings)
         assert not renderer.problems
         for row in rows:

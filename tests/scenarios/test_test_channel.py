@@ -18,7 +18,8 @@ from relay.channels import CHANNEL_TYPES, open_channel
 from relay.channels.base import EditableChannel
 from relay.config.environment import known_variables
 from relay.config.load import ConfigError, load
-from relay.delivery.renderer import ChangeRenderer, mentions_to_ping
+from relay.delivery.changes import ChangeRenderer
+from relay.delivery.renderer import RenderContext, mentions_to_ping
 from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.links import add_links
@@ -172,7 +173,9 @@ async def test_a_change_edits_its_message(tmp_path: Path) -> None:
     settings = FileSettings(type=NAME, name="file", path=str(tmp_path / "out"))
     event = add_links(example("create-comment"), "https://penpot.example")
     changed = replace(event, name="update-comment")
-    renderer = ChangeRenderer(Templates(), changed, "acme", mentions_to_ping(event, {}), "")
+    renderer = ChangeRenderer(
+        RenderContext(Templates(), changed, "acme", mentions_to_ping(event, {}))
+    )
     (rendered,) = await renderer.messages(settings)
     message = Message.loads(rendered.message)
     assert message.change is not None
