@@ -23,8 +23,9 @@ from relay.channels import CHANNEL_TYPES, open_channel, override_formats
 from relay.config.settings import AnyChannel, Config, Role
 from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import Clock
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.fanout import FanOut
-from relay.delivery.lookups import FactCache, Lookups
+from relay.delivery.lookups import Lookups
 from relay.delivery.notices import NoticeRenderer
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queue import QueueContext, QueueSettings

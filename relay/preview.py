@@ -12,7 +12,7 @@ from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import renderer_of
 from relay.delivery.decisions import ThreadHome, decide
-from relay.delivery.lookups import FactCache, FactStore
+from relay.delivery.fact_cache import FactCache, FactStore
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import channel_to_preview

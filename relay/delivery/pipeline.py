@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from relay.config.settings import Config
-from relay.delivery.lookups import LOOKUP_TIMEOUT, FactCache, Lookups
+from relay.delivery.fact_cache import FactCache
+from relay.delivery.lookups import LOOKUP_TIMEOUT, Lookups
 from relay.delivery.thumbnails import Thumbnails
 from relay.penpot.events import Event, normalize
 from relay.penpot.links import add_links

@@ -9,8 +9,8 @@ from relay.config.schedule import Hold, describe_hold
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import ChangeRenderer, renderer_of
 from relay.delivery.decisions import ThreadHome, decide, has_place_filter
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.holds import hold_back
-from relay.delivery.lookups import FactCache
 from relay.delivery.notices import report_problems
 from relay.delivery.pipeline import PreparedEvent
 from relay.delivery.renderer import EventRenderer

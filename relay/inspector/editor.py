@@ -16,7 +16,7 @@ from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import renderer_of
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import MessageOptions, channel_to_preview
 from relay.delivery.thumbnails import has_thumbnail

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from relay.channels import render_preview
 from relay.channels.base import ReplyTo
 from relay.channels.preview import MessagePreview
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.pipeline import EventSource, prepare
 from relay.inspector import pages
 from relay.messages.message import Message

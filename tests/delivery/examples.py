@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.penpot.events import Event
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts

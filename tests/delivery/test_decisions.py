@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.channels.stdout import StdoutSettings
 from relay.delivery.decisions import Decision, ThreadHome, decide
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.routing import thread_home
 from relay.penpot.events import Comment, Event, File, Person, Subject, Thread, normalize
 from relay.penpot.facts import Fact

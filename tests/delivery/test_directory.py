@@ -10,7 +10,7 @@ from relay.config.secret import Secret
 from relay.config.settings import ServerSettings, TeamSettings
 from relay.delivery.alerts import stop_key
 from relay.delivery.directory import REVIEW_KEY, TeamDirectory
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
 from relay.penpot.events import Event
 from relay.penpot.facts import Fact

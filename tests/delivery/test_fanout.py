@@ -10,8 +10,8 @@ import pytest
 
 from relay.config.settings import Config
 from relay.delivery import fanout, pipeline
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.fanout import FanOut
-from relay.delivery.lookups import FactCache
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.queues import QueueManager
 from relay.delivery.routing import Planner

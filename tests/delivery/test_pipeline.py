@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from relay.config.settings import Config
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.pipeline import EventPreparer, EventSource, examples, prepare
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts, sample

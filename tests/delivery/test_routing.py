@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.config.settings import Config
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.pipeline import EventSource, PreparedEvent, prepare
 from relay.delivery.renderer import MAX_SUMMARY_LENGTH
 from relay.delivery.routing import Planner

@@ -15,7 +15,8 @@ import pytest
 
 from relay.config.settings import Config
 from relay.delivery.directory import TeamDirectory
-from relay.delivery.lookups import FactCache, Lookups
+from relay.delivery.fact_cache import FactCache
+from relay.delivery.lookups import Lookups
 from relay.delivery.pipeline import EventPreparer
 from relay.delivery.routing import Planner
 from relay.delivery.thumbnails import Thumbnails

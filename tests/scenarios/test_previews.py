@@ -18,7 +18,7 @@ from relay.channels.base import ReplyTo
 from relay.channels.preview import PICTURE, MessagePreview
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.alerts import Alerts
-from relay.delivery.lookups import FactCache
+from relay.delivery.fact_cache import FactCache
 from relay.delivery.notices import NOTICES, NoticeRenderer
 from relay.delivery.pipeline import EventSource, PreparedEvent, examples
 from relay.delivery.routing import Planner
