@@ -3,7 +3,7 @@
 import re
 from base64 import b64decode
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from markupsafe import Markup
 
@@ -40,14 +40,25 @@ def image(alt_text: object) -> Markup:
     return Markup('<span class="preview-image" role="img" aria-label="{0}">{0}</span>').format(text)
 
 
-def clock(at: str) -> str:
-    """An ISO 8601 time in its zone, with the date unless it is today; empty if it is invalid."""
+def local_time(at: datetime, text: str = "", form: str = "") -> Markup:
+    """A ``<time>``, which the inspector's ``app.js`` writes in the browser's zone and language;
+    ``form`` has tokens as Slack's dates, such as ``{time}``. Without scripts ``text`` stays, by
+    default the time in UTC."""
+    at = at.astimezone(UTC)
+    exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}"{}>{}</time>').format(
+        exact,
+        Markup(' data-form="{}"').format(form) if form else "",
+        text or f"{at:%F %T} UTC",
+    )
+
+
+def posted_at(at: str) -> Markup:
+    """An ISO 8601 time beside a sender's name; empty if it is invalid."""
     try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        return ""
-    is_today = moment.date() == datetime.now(moment.tzinfo).date()
-    return f"{moment:%H:%M}" if is_today else f"{moment:%F %H:%M}"
+        return local_time(datetime.fromisoformat(at), form="{date_short_pretty} {time}")
+    except (ValueError, OverflowError):
+        return Markup()
 
 
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"

@@ -29,7 +29,7 @@ from starlette.types import Message, Send
 
 from relay import __version__
 from relay.channels import CHANNEL_TYPES
-from relay.channels.preview import SANDBOX, PreviewFrame
+from relay.channels.preview import SANDBOX, PreviewFrame, local_time
 from relay.config.settings import Config
 from relay.errors import RelayError
 from relay.inspector.feed import ChangeFeed
@@ -184,11 +184,7 @@ def _environment() -> Environment:
 
 
 def moment(seconds: float) -> Markup:
-    """A ``<time>``; ``app.js`` converts it to the browser's time zone and language."""
-    at = datetime.fromtimestamp(seconds, UTC)
-    exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    shown = f"{at:%F %T}"
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(exact, shown, shown)
+    return local_time(datetime.fromtimestamp(seconds, UTC))
 
 
 def countdown(seconds: float) -> Markup:

@@ -7,11 +7,11 @@ TAGS = {
     *("article", "div", "span", "p", "b", "i", "s", "u", "a", "code", "pre", "br", "hr", "ul"),
     *("ol", "li", "dl", "dt", "dd", "strong", "em", "del", "blockquote", "sub", "sup", "font"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "caption"),
-    *("details", "summary"),
+    *("details", "summary", "time"),
 }
 ATTRIBUTES = {
     *("class", "href", "target", "rel", "start", "title", "role", "aria-label", "aria-hidden"),
-    *("tabindex", "color"),
+    *("tabindex", "color", "datetime", "data-form"),
 }
 
 

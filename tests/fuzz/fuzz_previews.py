@@ -204,6 +204,7 @@ def seeds() -> Iterator[bytes]:
         {"type": "link", "url": "https://x.example", "text": "b"},
         {"type": "user", "user_id": "U0ADA"},
         {"type": "emoji", "name": "tada"},
+        {"type": "date", "timestamp": 1_785_000_000, "format": "{time}", "fallback": "x"},
     ]
     section = {"type": "rich_text_section", "elements": inlines}
     rich_list = {"type": "rich_text_list", "style": "ordered", "offset": 2, "elements": [section]}

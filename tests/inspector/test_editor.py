@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -357,3 +358,26 @@ def test_a_teams_own_password_opens_only_that_teams_templates(tmp_path: Path, fo
         assert client.post(f"{EDITOR}/save", data=draft | {"token": "no"}).status_code == 403
     assert (folder / "other" / "rename-file.md.j2").read_text() == "x\n"
     assert sorted(path.name for path in folder.iterdir()) == ["acme", "other"]
+
+
+def test_a_date_of_slack_is_shown_as_the_reader_sees_it(service: Service, open_page: Open) -> None:
+    def time(form: str, at: datetime = datetime(2014, 2, 18, 20, 39, 42, tzinfo=UTC)) -> str:
+        return f"<!date^{at.timestamp():.0f}^{form}|no date>"
+
+    address = f"{service.admin}{EDITOR}?file=rename-file.slack.json.j2"
+    page = open_page(address, timezone_id="Asia/Tokyo", locale="en-GB")
+    texts = [
+        time("{date_num} {time}"),
+        time("{date} at {time_secs}"),
+        time("{date_short}, {date_long_full}"),
+        time("{date_slash} {unknown}"),
+        time("{day_divider_pretty}"),
+        time("{date_long_pretty}", datetime.now(UTC)),
+        time("{date_short_pretty}", datetime.now(UTC) - timedelta(days=1)),
+    ]
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(texts)}}
+    page.locator("#text").fill(json.dumps({"blocks": [section]}))
+    expect(page.locator("#message .preview-section")).to_have_text(
+        "2014-02-19 05:39\n19 February at 05:39:42\n19 Feb 2014, 19 February 2014\n"
+        "19/02/2014 {unknown}\nWednesday 19 February\ntoday\nyesterday"
+    )

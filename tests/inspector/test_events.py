@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -221,3 +223,45 @@ def test_the_first_visit_transfers_few_bytes(two: Service, browser: Browser) -> 
     print(f"first visit: {sum(sizes)} bytes in {len(sizes)} answers")
     assert 10_000 < sum(sizes) <= 60_000
     page.close()
+
+
+def test_times_are_in_the_zone_and_language_of_the_browser(
+    service: Service, open_page: Open
+) -> None:
+    service.post(project("One"))
+    service.post(project("Two"))
+    page = open_page(
+        f"{service.admin}/inspector", timezone_id="Australia/Lord_Howe", locale="de-DE"
+    )
+    times = page.locator("#list time")
+    expect(times).to_have_count(2)
+    service.post(project("Three"))  # arrives as an update of the page
+    expect(times).to_have_count(3)
+    for time in times.all():
+        at = datetime.fromisoformat(time.get_attribute("datetime") or "")
+        assert datetime.now(UTC) - at < timedelta(minutes=1)
+        local = at.astimezone(ZoneInfo("Australia/Lord_Howe"))
+        expect(time).to_have_text(f"{local:%H:%M:%S}")
+        title = time.get_attribute("title") or ""
+        assert f"{local:%H:%M:%S}" in title
+        assert title.endswith(" · Australia/Lord_Howe")
+    assert not accessibility_problems(page)
+
+
+def test_today_becomes_yesterday_on_an_open_page(service: Service, open_page: Open) -> None:
+    service.post(project("One"))
+    page = open_page(f"{service.admin}/inspector", timezone_id="Europe/Madrid", locale="es-ES")
+    time = page.locator("#list time")
+    expect(time).to_have_text(re.compile(r"^\d+:\d\d:\d\d$"))
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=1))
+    expect(time).to_have_text(re.compile(r"^\d+ [a-z]+, \d+:\d\d:\d\d$"))
+
+
+def test_times_without_scripts_are_in_utc_and_say_so(service: Service, open_page: Open) -> None:
+    service.post(project("One"))
+    page = open_page(
+        f"{service.admin}/inspector", java_script_enabled=False, timezone_id="Asia/Tokyo"
+    )
+    expect(page.locator("#list time")).to_have_text(
+        re.compile(rf"^{datetime.now(UTC):%Y-%m-%d} \d\d:\d\d:\d\d UTC$")
+    )

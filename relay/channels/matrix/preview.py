@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from relay.channels.base import ReplyTo
 from relay.channels.matrix import content as matrix_content
 from relay.channels.matrix.settings import MatrixSettings
-from relay.channels.preview import PICTURE, MessagePreview, clock, image, link
+from relay.channels.preview import PICTURE, MessagePreview, image, link, posted_at
 from relay.messages.message import Message
 
 _TAGS = {
@@ -52,7 +52,7 @@ def preview(message: Message, thread: ReplyTo | None, settings: MatrixSettings) 
         '<span class="preview-icon" aria-hidden="true">P</span>'
         '<div class="preview-who"><b>Penpot</b> <span class="preview-time">{}</span></div>'
         '<div class="preview-body">{}</div></article>'
-    ).format(clock(message.at), inner)
+    ).format(posted_at(message.at), inner)
     note = ""
     if message.content.override and message.content.override not in str(html):
         note = "Matrix gets the built-in message: the template's output is too long"

@@ -7,6 +7,8 @@ have any content: an unknown block becomes a box with its type, never an error.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,15 @@ from jinja2 import Environment, FileSystemLoader, Template, Undefined
 from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
-from relay.channels.preview import LINK_ATTRIBUTES, MessagePreview, clock, image, link, wrapped
+from relay.channels.preview import (
+    LINK_ATTRIBUTES,
+    MessagePreview,
+    image,
+    link,
+    local_time,
+    posted_at,
+    wrapped,
+)
 from relay.channels.slack import blocks as slack_blocks
 from relay.channels.slack.blocks import unescape
 from relay.channels.slack.settings import SlackSettings
@@ -36,6 +46,7 @@ _MRKDWN_PATTERN = re.compile(
     re.MULTILINE,
 )
 _QUOTE_PREFIX_PATTERN = re.compile(r"^(?:&gt;|>) ?", re.MULTILINE)
+_SECONDS_PATTERN = re.compile(r"\d{1,12}", re.ASCII)
 _TAGS = (("bold", "b"), ("italic", "i"), ("strike", "s"), ("underline", "u"), ("code", "code"))
 
 
@@ -85,7 +96,9 @@ def _angle(inner: str, names: Mapping[str, str]) -> Markup:
         case "#":
             return _mention("#", words or target[1:])
         case "!" if target.startswith("!date^"):
-            return Markup("{}").format(words)
+            _, at, form, url = [*target.split("^", 3), "", ""][:4]
+            seconds = int(at) if _SECONDS_PATTERN.fullmatch(at) else None
+            return _date(seconds, form, words, url)
         case "!":
             return _mention("@", words.removeprefix("@") or target[1:])
     return link(target, words or target)
@@ -109,7 +122,7 @@ def preview(message: Message, thread: ReplyTo | None, settings: SlackSettings) -
     if arguments is None:
         file = {"slack_file": {"id": "F0000000000"}} if message.picture and not note else None
         arguments = slack_blocks.render(message, pings, file)
-    html = posted(draw(arguments, names), clock(message.at), sender)
+    html = posted(draw(arguments, names), posted_at(message.at), sender)
     title, text = unescape(arguments["text"]), ""
     if settings.other_host:
         arguments = slack_blocks.with_full_text(message, arguments)
@@ -120,7 +133,7 @@ def preview(message: Message, thread: ReplyTo | None, settings: SlackSettings) -
     return MessagePreview(html, source, title, text, notifies=True, note=note)
 
 
-def posted(blocks: Markup, time: str, sender: str = "Penpot") -> Markup:
+def posted(blocks: Markup, time: Markup, sender: str = "Penpot") -> Markup:
     return Markup(
         '<article class="preview preview-slack">'
         '<span class="preview-icon" aria-hidden="true">{}</span>'
@@ -163,7 +176,7 @@ def _template() -> Template:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
     )
     environment.globals |= {"image": image, "link": link, "mention": _mention, "mrkdwn": mrkdwn}
-    environment.globals["tags"] = _TAGS
+    environment.globals |= {"date": _date, "tags": _TAGS}
     environment.filters |= {
         "items": lambda value: value if isinstance(value, list) else [],
         "markdown": _markdown,
@@ -175,6 +188,15 @@ def _template() -> Template:
 def _markdown(text: object) -> Markup:
     html = to_html(parse(str(text)))  # in which "<" is escaped, also in attributes
     return Markup(html.replace("<a ", f"<a {LINK_ATTRIBUTES} "))  # noqa: S704 - escaped there
+
+
+def _date(seconds: object, form: object, fallback: object, url: object = "") -> Markup:
+    """A time as each reader sees it; ``fallback`` where its values are not Slack's."""
+    text = fallback if isinstance(fallback, str) else ""
+    if isinstance(seconds, int) and isinstance(form, str) and form:
+        with suppress(OverflowError, ValueError, OSError):  # after the year 9999
+            return link(url, local_time(datetime.fromtimestamp(seconds, UTC), text, form))
+    return link(url, text)
 
 
 def _mention(sign: str, name: str) -> Markup:

@@ -22,7 +22,10 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(foreign, inner, max_size=3),
     max_leaves=5,
 )
-KEYS = ("type", "text", "elements", "style", "url", "fields", "accessory", "title", "alt_text")
+KEYS = (
+    *("type", "text", "elements", "style", "url", "fields", "accessory", "title", "alt_text"),
+    *("timestamp", "format", "fallback"),
+)
 KINDS = (
     *("rich_text", "rich_text_section", "rich_text_list", "rich_text_quote", "section", "context"),
     *("header", "image", "actions", "button", "mrkdwn", "plain_text", "text", "link", "user"),
@@ -81,7 +84,7 @@ def test_a_message_with_quote_and_context() -> None:
     preview = render_preview("slack", MESSAGE)
     reader = Reader(preview.html)
     assert reader.text == (
-        "PPenpot APP 2026-07-25 08:17Ada Lovelace commented on Landing page"
+        "PPenpot APP 2026-07-25 08:17:02 UTCAda Lovelace commented on Landing page"
         "The button is too small.\n<!channel> please"
         "Website · Acme · Open in Penpot"
     )
@@ -114,11 +117,11 @@ def test_a_comment_is_shown_as_its_authors_where_the_channel_does_so() -> None:
     first = Reader(render_preview("slack", message, None, shown).html).text
     reply = Reader(render_preview("slack", message, thread, shown).html).text
 
-    assert first == "AAda <i> · Penpot APP 2026-07-25 08:17Landing page"
-    assert reply == "AAda <i> · Penpot APP 2026-07-25 08:17Just the words"
+    assert first == "AAda <i> · Penpot APP 2026-07-25 08:17:02 UTCLanding page"
+    assert reply == "AAda <i> · Penpot APP 2026-07-25 08:17:02 UTCJust the words"
     for other in (bot, None):
         text = Reader(render_preview("slack", message, None, other).html).text
-        assert text.startswith("PPenpot APP 2026-07-25 08:17Ada Lovelace commented on")
+        assert text.startswith("PPenpot APP 2026-07-25 08:17:02 UTCAda Lovelace commented on")
 
 
 def test_a_picture_is_a_labelled_box() -> None:
@@ -199,7 +202,11 @@ def test_an_unknown_block_is_a_box_with_its_type() -> None:
         ("<!channel>", '<span class="preview-mention">@channel</span>'),
         ("<!subteam^S1|@team>", '<span class="preview-mention">@team</span>'),
         ("<#C1|design>", '<span class="preview-mention">#design</span>'),
-        ("<!date^1^{date}^https://x.example|today>", "today"),
+        (
+            "<!date^1^{date} {time}|today>",
+            '<time datetime="1970-01-01T00:00:01.000Z" data-form="{date} {time}">today</time>',
+        ),
+        ("<!date^1|x> <!date^-1^{date}|y> <!date^" + "9" * 5000 + "^{date}|z>", "x y z"),
         ("<javascript:alert(1)|x>", "x"),
     ],
 )
