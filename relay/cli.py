@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
@@ -29,7 +29,7 @@ from relay.logs import configure_logging
 from relay.penpot.selection import Selection
 from relay.store import store_at
 from relay.store.base import Store
-from relay.store.records import DELIVERY_STATES, EVENT_STATES
+from relay.store.records import DELIVERY_STATES, EVENT_STATES, Delivery, LogEntry, StoreUnusable
 from relay.sync.webhooks import WebhookFix, webhook_problems
 
 CONFIG = click.option(
@@ -44,7 +44,12 @@ _OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class _Command(click.Command):
-    """Runs its callback, which may be a coroutine function, and prints what it raises."""
+    """Runs its callback, which may be a coroutine function, and prints what it raises.
+
+    What a command reports goes to standard output, whether good or bad; why the command itself
+    can't do its work goes to standard error."""
+
+    reports_config = False  # whether an invalid config is what it reports
 
     def invoke(self, context: click.Context) -> Any:
         has_file = config_file(context.params.get("path"), os.environ)
@@ -54,10 +59,14 @@ class _Command(click.Command):
             return asyncio.run(result) if asyncio.iscoroutine(result) else result
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(f"FAIL  {in_user_terms(problem)}", err=True)
+                click.echo(f"FAIL  {in_user_terms(problem)}", err=not self.reports_config)
             sys.exit(1)
         except RelayError as error:
             raise click.ClickException(in_user_terms(str(error))) from error
+
+
+class _ConfigReport(_Command):
+    reports_config = True
 
 
 class _Commands(click.Group):
@@ -87,14 +96,14 @@ def _store(config: Config) -> Store:
     return store_at(config.store.url.reveal())
 
 
-def _echo(text: str, *, err: bool = False) -> None:
+def _echo(text: str) -> None:
     """Print a text that may name keys of the config."""
-    click.echo(click.get_current_context().obj(text), err=err)
+    click.echo(click.get_current_context().obj(text))
 
 
-def _report(status: str, subject: str, text: str, *, err: bool = False) -> None:
+def _report(status: str, subject: str, text: str) -> None:
     """``status`` is that of a ``Finding``."""
-    _echo(f"{status:<4}  {subject}: {text}", err=err)
+    _echo(f"{status:<4}  {subject}: {text}")
 
 
 @main.command()
@@ -144,21 +153,24 @@ async def _open_and_close(store: Store) -> None:
     await store.close()
 
 
-@main.command()
+@main.command(cls=_ConfigReport)
 @CONFIG
 def check(path: str | None) -> None:
     """Check config and templates, and print the hook URLs."""
     from relay.doctor import template_notes, template_problems
 
     config = load(path)
-    _store(config)
-    problems = template_problems(config, config.teams)
-    for problem in problems:
-        _report("FAIL", "templates", str(problem), err=True)
+    problems = [("templates", str(each)) for each in template_problems(config, config.teams)]
+    try:
+        _store(config)
+    except StoreUnusable as error:
+        problems.append(("store", str(error)))
+    for subject, problem in problems:
+        _report("FAIL", subject, problem)
     for note in template_notes(config):
-        _report("note", "templates", note, err=True)
+        _report("note", "templates", note)
     for warning in warnings(config):
-        _report("note", "config", warning, err=True)
+        _report("note", "config", warning)
     is_off = config.inspector_access == "off"
     _report("note" if is_off else "ok", "inspector", config.describe_inspector())
     for name, team in config.teams.items():
@@ -251,7 +263,7 @@ async def send(path: str | None, team: str | None, only: str | None) -> None:
     failures = 0
     for settings in channels:
         is_sent, text = await send_test(config, team, settings)
-        _echo(f"{team}/{settings.name}: {text}", err=not is_sent)
+        _echo(f"{team}/{settings.name}: {text}")
         failures += not is_sent
     if failures:
         sys.exit(1)
@@ -266,7 +278,14 @@ def events(event: str | None) -> None:
     click.echo(describe_event(event) if event else list_events())
 
 
-@main.command()
+def _states(subject: str, states: Mapping[str, str]) -> str:
+    lines = [f"  {name:<10}  {meaning}" for name, meaning in states.items()]
+    return "\n".join(["\b", f"States of {subject}:", *lines])
+
+
+@main.command(
+    epilog=f"{_states('an event', EVENT_STATES)}\n\n{_states('a delivery', DELIVERY_STATES)}"
+)
 @CONFIG
 @click.option("--team", help="Only events of this team.")
 @click.option(
@@ -286,31 +305,40 @@ async def log(path: str | None, team: str | None, state: str | None, limit: int)
         dead = await store.problems.dead(config.queues())
         off = await webhook_problems(store, config.teams) if config.penpot.access_token else {}
     for queue, (since, why) in stopped.items():
-        _echo(f"{queue} stopped at {_utc(since)}: {why}", err=True)
+        _echo(f"{queue} stopped at {_utc(since)}: {why}")
     for queue, letters in dead.items():
-        _echo(f"{queue}, at {_utc(letters.last_at)}: {describe(letters)}", err=True)
+        _echo(f"{queue}, at {_utc(letters.last_at)}: {describe(letters)}")
     for key, (since, why) in off.items():
-        _echo(f"{key}, since {_utc(since)}: {why}", err=True)
+        _echo(f"{key}, since {_utc(since)}: {why}")
     if not entries:
-        click.echo("no such events" if team or state else "no events yet", err=True)
+        click.echo("no such events" if team or state else "no events yet")
     for entry in entries:
-        event = entry.event
-        why = f" ({event.reason})" if event.reason else ""
-        name = event.name or f"{len(event.body)} bytes"
-        if event.truncated_from:
-            name = f"truncated: {event.truncated_from} bytes were received"
-        click.echo(f"{_utc(event.received_at)}  {event.team}  {name}  {event.state}{why}")
+        click.echo(_event_line(entry))
         for delivery in entry.deliveries:
-            details = f": {delivery.error}" if delivery.error else ""
-            if delivery.state == "waiting" and delivery.next_at > time.time():
-                details += f", next attempt {_utc(delivery.next_at)}"
-            attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-            shown = delivery.state
-            if shown == "held":
-                hold = config.holds.get(delivery.queue)
-                zone = hold.zone if hold else UTC
-                shown = describe_hold(delivery.held_until, time.time(), zone)
-            _echo(f"  {delivery.id:>6}  {delivery.queue}  {shown}{attempts}{details}")
+            _echo(_delivery_line(delivery, config))
+
+
+def _event_line(entry: LogEntry) -> str:
+    event, count = entry.event, len(entry.deliveries)
+    name = event.name or f"{len(event.body)} bytes"
+    if event.truncated_from:
+        name = f"truncated: {event.truncated_from} bytes were received"
+    sent_on = f"{count} deliver{'y' if count == 1 else 'ies'}" if count else ""
+    details = "; ".join(filter(None, (sent_on, event.reason)))
+    why = f" ({details})" if details else ""
+    return f"{_utc(event.received_at)}  {event.team}  {name}  {event.state}{why}"
+
+
+def _delivery_line(delivery: Delivery, config: Config) -> str:
+    details = f": {delivery.error}" if delivery.error else ""
+    if delivery.state == "waiting" and delivery.next_at > time.time():
+        details += f", next attempt {_utc(delivery.next_at)}"
+    attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
+    shown = delivery.state
+    if shown == "held":
+        hold = config.holds.get(delivery.queue)
+        shown = describe_hold(delivery.held_until, time.time(), hold.zone if hold else UTC)
+    return f"  {delivery.id:>6}  {delivery.queue}  {shown}{attempts}{details}"
 
 
 def _utc(seconds: float) -> str:
@@ -380,7 +408,7 @@ async def backup(path: str | None, file: Path) -> None:
     click.echo(f"{config.store.display_url} is copied to {file}")
 
 
-@main.command()
+@main.command(cls=_ConfigReport)
 @CONFIG
 @click.option("--fix", is_flag=True, help="Offer to apply each available fix.")
 async def doctor(path: str | None, fix: bool) -> None:
@@ -394,7 +422,7 @@ async def doctor(path: str | None, fix: bool) -> None:
         _report(finding.status, subject, finding.text)
         problems += not finding.ok
     if fixes and not fix:
-        click.echo("`relay doctor --fix` can fix some of these problems", err=True)
+        click.echo("`relay doctor --fix` can fix some of these problems")
     for offered in fixes if fix else ():
         if click.confirm(offered.question):
             finding = await apply_fix(config, offered)

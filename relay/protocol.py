@@ -60,8 +60,11 @@ class RefusalLog:
     def _report(self) -> None:
         self._timer = None
         if self._refused:
-            reasons = (f"{reason} ({count})" for reason, count in self._refused.most_common())
-            log.warning("%s: refused recently: %s", self._subject, "; ".join(reasons))
+            reasons = "; ".join(
+                f"{reason} ({count} time{'s' * (count > 1)})"
+                for reason, count in self._refused.most_common()
+            )
+            log.warning("%s: refused recently: %s", self._subject, reasons)
             self._refused.clear()
             self._timer = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._report)
 

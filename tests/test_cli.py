@@ -1,6 +1,7 @@
 """The commands of the command line, run as subprocesses."""
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import sample
+from relay.store.records import DELIVERY_STATES, EVENT_STATES
 from relay.store.sqlite import upgrade
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
@@ -34,15 +36,15 @@ def slack_channel(server: RunningSlack, name: str, room: str) -> str:
 def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
     service = Service(tmp_path, LOG + 'events = ["comments", "!create-comment"]\nfiles = ["!a"]\n')
     run = service.run("check")
-    assert run.returncode == 0
-    assert run.stdout.splitlines() == [
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [line for line in run.stdout.splitlines() if line[:4] != "note"] == [
         f"ok    inspector: {service.admin}/inspector, without a login, for browsers on this "
         "machine",
         f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
         "ok    acme/log: stdout, events: comments, !create-comment; files: !a",
     ]
-    assert "teams.acme.secret is in the config file as plain text" in run.stderr
-    assert "note  config: teams.acme.channels.log: files need penpot.access_token" in run.stderr
+    assert "teams.acme.secret is in the config file as plain text" in run.stdout
+    assert "note  config: teams.acme.channels.log: files need penpot.access_token" in run.stdout
 
 
 def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
     service.config.write_text(text.replace(f'"{SECRET}"', f'["{new}", "{SECRET}"]'))
     base = f"http://localhost:{service.port}/hooks/acme"
     lines = service.run("check").stdout.splitlines()
-    assert [line for line in lines if "hook" in line] == [
+    assert [line for line in lines if "hook" in line and line[:2] == "ok"] == [
         f"ok    acme: hook {base}/{new}",
         f"ok    acme: old hook, accepted too: {base}/{SECRET}",
     ]
@@ -60,13 +62,26 @@ def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
 
 def test_check_prints_every_problem_and_exits_with_1(tmp_path: Path) -> None:
     run = Service(tmp_path, LOG + 'pace = 0\nevents = ["x"]\n').run("check")
-    assert run.returncode == 1
-    assert run.stdout == ""
-    problems = run.stderr.splitlines()
+    assert (run.returncode, run.stderr) == (1, "")
+    problems = run.stdout.splitlines()
     assert len(problems) == 2
     assert all(line.startswith("FAIL  ") for line in problems)
-    assert "teams.acme.channels.log.pace = 0: must be greater than 0" in run.stderr
-    assert "teams.acme.channels.log.events" in run.stderr
+    assert "teams.acme.channels.log.pace = 0: must be greater than 0" in run.stdout
+    assert "teams.acme.channels.log.events" in run.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "doctor"])
+def test_a_report_goes_to_standard_output_and_a_failed_command_to_standard_error(
+    tmp_path: Path, command: str
+) -> None:
+    """So that `relay check > report` has all that `relay doctor > report` has."""
+    service = Service(tmp_path, "nonsense = 1\n")
+    reported, failed = service.run(command), service.run("send")
+    assert (reported.returncode, reported.stderr) == (1, "")
+    assert reported.stdout.startswith("FAIL  ")
+    assert "teams.acme.nonsense: unknown key" in reported.stdout
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == reported.stdout
 
 
 def test_a_stopped_queue_is_reported(tmp_path: Path) -> None:
@@ -89,7 +104,7 @@ api_url = "http://127.0.0.1:1"
 
     log = service.run("log")
 
-    assert log.stderr.startswith(f"acme/design stopped at 1970-01-01 00:00:00Z: {why}\n")
+    assert log.stdout.startswith(f"acme/design stopped at 1970-01-01 00:00:00Z: {why}\n")
     assert f"FAIL  acme/design: the queue is stopped: {why}" in service.run("doctor").stdout
 
 
@@ -138,9 +153,9 @@ def test_check_prints_template_problems_with_file_and_line(tmp_path: Path) -> No
     service = Service(tmp_path, LOG, extra=f'[templates]\npath = "{folder}"')
     run = service.run("check")
     assert run.returncode == 1
-    assert "create-comment.md.j2:2: 'autor' is undefined" in run.stderr
-    assert "create-coment.md.j2" in run.stderr
-    assert "create-comment" in run.stderr
+    assert "create-comment.md.j2:2: 'autor' is undefined" in run.stdout
+    assert "create-coment.md.j2" in run.stdout
+    assert "create-comment" in run.stdout
 
 
 def test_check_notes_templates_without_the_blocks_that_came_later(tmp_path: Path) -> None:
@@ -158,7 +173,7 @@ def test_check_notes_templates_without_the_blocks_that_came_later(tmp_path: Path
         (folder / name).write_text(text)
     run = Service(tmp_path, LOG, extra=f'[templates]\npath = "{folder}"').run("check")
     assert run.returncode == 0
-    notes = [line for line in run.stderr.splitlines() if "has no block" in line]
+    notes = [line for line in run.stdout.splitlines() if "has no block" in line]
     assert [line.partition("own/")[2] for line in notes] == [
         "acme/create-project.md.j2: has no block notice, subject, digest: its messages use the "
         "title instead",
@@ -178,14 +193,14 @@ ENVIRONMENT = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}
 def test_without_a_file_texts_name_variables_instead_of_keys(tmp_path: Path) -> None:
     environ = ENVIRONMENT | {"RELAY_ADMIN_HOST": "0.0.0.0", "RELAY_PENPOT_URL": "http://[::1]:1"}
     checked = relay("check", folder=tmp_path, **environ)
-    assert checked.stderr == (
+    assert checked.stdout.startswith(
         "note  config: RELAY_PUBLIC_URL is not set: hook URLs are shown with localhost\n"
     )
     assert 'RELAY_ADMIN_HOST = "0.0.0.0" needs a login: set RELAY_INSPECTOR' in checked.stdout
     failed = relay("doctor", folder=tmp_path, **environ).stdout
     assert "FAIL  penpot: http://[::1]:1 refuses connections: set RELAY_PENPOT_URL to" in failed
     port = relay("check", folder=tmp_path, **ENVIRONMENT, RELAY_ADMIN_PORT="8080")
-    assert "must differ from RELAY_PORT" in port.stderr
+    assert "must differ from RELAY_PORT" in port.stdout
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         listening = {"RELAY_PORT": str(occupied.getsockname()[1]), "RELAY_HOST": "127.0.0.1"}
         listening["RELAY_ADMIN_PORT"] = str(free_port())
@@ -263,7 +278,8 @@ def test_send_posts_a_test_message_and_prints_the_result(
     assert "about the Penpot team Acme *Design* will look like this" in words
     assert "acme/design: sent (" in run.stdout
     assert "acme/mail: sent (<" in run.stdout
-    assert "acme/general: not sent: not_in_channel" in run.stderr
+    assert "acme/general: not sent: not_in_channel" in run.stdout
+    assert run.stderr == ""
     assert service.run("send", "--channel", "mail").returncode == 0  # the only team
     assert service.run("send", "--channel", "email").stdout.startswith("acme/mail: sent (<")
     assert len(mail.mails) == 3
@@ -304,10 +320,9 @@ def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningS
         slack_server.slack.next.extend(["msg_too_long"] * 4)  # with and without blocks, twice
         assert service.post((PAYLOADS / "create-file" / "frontend.json").read_bytes()) == 204
         wait_until(lambda: "msg_too_long" in service.run("log", "--state", "dead").stdout, 30)
-        line = next(
-            line for line in service.run("log").stdout.splitlines() if "msg_too_long" in line
-        )
-        assert "acme/design  dead" in line
+        lines = service.run("log").stdout.splitlines()
+        line = next(line for line in lines if "acme/design  dead" in line)
+        assert "msg_too_long" in line
         run = service.run("resend", line.split()[0])
         assert run.stdout == "1 queued again\n"
         wait_until(lambda: "acme/design  dead" in service.run("log").stdout, 30)
@@ -318,12 +333,12 @@ def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningS
         assert "is not in the range" in service.run("resend", "9" * 20).stderr
         assert "--team nobody is none of: acme" in service.run("log", "--team", "nobody").stderr
         for state in ("unreadable", "skipped"):
-            assert service.run("log", "--state", state).stderr == "no such events\n"
+            assert service.run("log", "--state", state).stdout.endswith("no such events\n")
         assert (tmp_path / "relay.db").stat().st_mode & 0o777 == 0o600
         service.environ.clear()
         for command in (["log"], ["resend", "1"], ["health"]):
             assert service.run(*command).returncode == 0
-        assert "variable SLACK is not set" in service.run("check").stderr
+        assert "variable SLACK is not set" in service.run("check").stdout
 
 
 def test_commands_that_read_the_store_do_not_create_it(tmp_path: Path) -> None:
@@ -346,6 +361,21 @@ def test_without_a_config_the_error_lists_the_options(tmp_path: Path) -> None:
         "secrets.token_urlsafe",
     ):
         assert words in run.stderr
+
+
+def test_the_log_says_what_each_state_is(tmp_path: Path) -> None:
+    described = relay("log", "--help", folder=tmp_path).stdout
+    for name in (*EVENT_STATES, *DELIVERY_STATES):
+        assert re.search(rf"^    {name} +\w", described, re.MULTILINE), name
+    with running(tmp_path, LOG + LOG.replace("log", "files") + 'events = ["files"]\n') as service:
+        for name in ("create-file", "create-project"):
+            assert service.post(sample(name)) == 204
+        wait_until(lambda: service.run("log", "--state", "stored").stdout == "no such events\n", 30)
+        lines = [line for line in service.run("log").stdout.splitlines() if line[0] != " "]
+    assert [line.split("acme  ")[1] for line in lines] == [
+        "create-project  fanned-out (1 delivery; skipped: files)",
+        "create-file  fanned-out (2 deliveries)",
+    ]
 
 
 def test_start_and_stop_are_logged(tmp_path: Path) -> None:
@@ -383,7 +413,8 @@ def test_a_missing_driver_is_named(tmp_path: Path, command: str) -> None:
     service.environ["PYTHONPATH"] = str(tmp_path)
     run = service.run(*command.split())
     assert run.returncode == 1
-    assert "store.url: PostgreSQL requires asyncpg, which is not installed" in run.stderr
+    shown = run.stdout if command == "check" else run.stderr
+    assert "store.url: PostgreSQL requires asyncpg, which is not installed" in shown
     assert "Traceback" not in run.stderr
 
 

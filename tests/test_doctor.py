@@ -606,7 +606,7 @@ def test_the_command_asks_before_each_fix(tmp_path: Path) -> None:
 
         looked = run()
         assert looked.exit_code == 1
-        assert "can fix some of these problems" in looked.stderr
+        assert "can fix some of these problems" in looked.stdout
         declined = run("--fix", says="n\n")
         assert (declined.exit_code, hook.is_active) == (1, False)
         done = run("--fix", says="y\n")

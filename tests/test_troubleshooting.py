@@ -311,7 +311,7 @@ def _of_the_service(folder: Path) -> Iterator[str]:
     channel = '[[teams.acme.channels]]\nname = "out"\ntype = "stdout"\n'
     with running(folder, channel) as service:
         yield service.run("serve").stderr
-        yield service.run("log").stderr
+        yield service.run("log").stdout
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
             connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
             connection.recv(1000)

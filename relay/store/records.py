@@ -14,8 +14,19 @@ database's statement timeout."""
 FAN_OUT_LEASE = "fan-out"
 MAX_UNREADABLE_BYTES = 4096  # stored of an unreadable body
 INTERRUPTED = "interrupted: the process ended during the attempt"
-EVENT_STATES = ("stored", "fanned-out", "ignored", "unreadable")
-DELIVERY_STATES = ("waiting", "held", "sent", "dead", "skipped")
+EVENT_STATES = {
+    "stored": "received, and not fanned out yet",
+    "fanned-out": "turned into deliveries: the messages for its channels",
+    "ignored": "no channel accepts it, for the reason that is shown",
+    "unreadable": "no event of Penpot that Relay can read, for the reason that is shown",
+}
+DELIVERY_STATES = {
+    "waiting": "not sent yet, or to be tried again",
+    "held": "kept back until the channel's quiet hours end or its schedule is due",
+    "sent": "accepted by the channel's server",
+    "dead": "given up; `relay resend` sends it again",
+    "skipped": "not for this channel after all: no address, or deleted while held",
+}
 
 
 class StoreUnavailable(RelayError):

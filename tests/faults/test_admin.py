@@ -103,7 +103,7 @@ def test_penpot_neither_saves_nor_calls_a_webhook_of_the_admin_listener(tmp_path
             assert penpot.check(service.admin + path).status == 405
             assert penpot.deliver(service.admin + path, b"{}").status == 404
         assert penpot.check(service.hook).status == 200
-        assert "no events yet" in service.run("log").stderr
+        assert "no events yet" in service.run("log").stdout
 
 
 @pytest.mark.timeout(120)

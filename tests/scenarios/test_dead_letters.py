@@ -29,7 +29,7 @@ def test_a_server_that_rejects_every_mail_is_reported_everywhere(
         assert doctor.returncode == 1
         assert "FAIL  acme/mail: 3 messages are dead, the last one: 554: " in doctor.stdout
         assert "relay dismiss" in doctor.stdout
-        assert "acme/mail, at 20" in service.run("log").stderr
+        assert "acme/mail, at 20" in service.run("log").stdout
 
         def metric() -> str:
             text = httpx.get(f"{service.admin}/metrics").text
