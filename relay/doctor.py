@@ -317,11 +317,8 @@ async def _check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list
             finally:
                 await channel.close()
     except TimeoutError:
-        return [
-            Finding(
-                False,
-                f"no response within {CHECK_TIMEOUT:.0f} s: check the server's address and port",
-            )
-        ]
+        server, keys = settings.server or "the server", settings.server_keys or "its address"
+        text = f"no response from {server} within {CHECK_TIMEOUT:.0f} s: check {keys}"
+        return [Finding(False, text)]
     except Exception as error:  # noqa: BLE001 - see above
         return [Finding(False, problem.format(type(error).__name__))]

@@ -272,6 +272,16 @@ class ChannelSettings(SettingsModel):
         """Where the messages go, one text for each place; empty for direct messages."""
         return frozenset()
 
+    @property
+    def server(self) -> str:
+        """Host and port of the server that gets the messages; empty without one."""
+        return ""
+
+    @property
+    def server_keys(self) -> str:
+        """The keys of that address, for a text."""
+        return ""
+
     # What a type can do follows from its keys: some types have no ``threads``, ``direct``,
     # ``thumbnails`` or ``author_as_sender``.
 

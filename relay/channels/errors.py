@@ -185,8 +185,8 @@ def error_from_exception(
             case ConnectionRefusedError():
                 return unreachable("connect", f"{server} refuses connections{check}")
     if any(isinstance(cause, TimeoutError) for cause in causes):
-        return unreachable("timeout", f"{server} did not answer in time")
-    return unreachable("connect", f"the connection to {server} failed")
+        return unreachable("timeout", f"{server} did not answer in time{check}")
+    return unreachable("connect", f"the connection to {server} failed{check}")
 
 
 def _proxy_status(error: BaseException) -> int | None:

@@ -23,6 +23,7 @@ from relay.config.environment import (
 )
 from relay.config.secret import Secret, SecretSources, copying_error
 from relay.config.settings import Config
+from relay.config.toml_errors import explain
 from relay.errors import RelayError
 from relay.penpot.text import uuid
 from relay.proxy_variables import ProxyVariables
@@ -98,9 +99,10 @@ def config_file(path: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _read(file: str) -> dict[str, Any]:
+    text = ""
     try:
-        # Windows editors write a byte order mark
-        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
+        text = Path(file).read_text(encoding="utf-8-sig")  # Windows editors write that mark
+        return tomllib.loads(text)
     except OSError as error:
         rule = f"can't be read ({error.strerror}); name a file with --config or RELAY_CONFIG"
         if copied := copying_error(file):
@@ -109,7 +111,7 @@ def _read(file: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: file: is not UTF-8: save it in that encoding") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: file: is not TOML: {error}") from error
+        raise ConfigError(f"{file}: file: {explain(str(error), text)}") from error
 
 
 def warnings(config: Config) -> list[str]:

@@ -142,6 +142,15 @@ def web_address(value: str) -> SplitResult | None:
     return parts if is_valid and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
 
 
+def host_and_port(url: str) -> str:
+    """Of a valid web address, for a text: ``example.com:443``."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if parts.port is None:
+        host = f"{host.rstrip(':')}:{80 if parts.scheme == 'http' else 443}"
+    return host
+
+
 def http_url(value: str) -> str:
     parts = web_address(value)
     if parts is None:

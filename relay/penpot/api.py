@@ -91,7 +91,7 @@ class RpcClient:
         """``url`` is Penpot's public address. ``timeout`` is in seconds and covers a whole call.
         ``tls`` replaces the default certificate authorities."""
         self._url = url.rstrip("/")
-        self._through = through_proxy(self._url)
+        self._place = f"{self._url}{through_proxy(self._url)}"
         self._timeout = timeout
         self._path = _PATHS[0]
         # httpx shows an invalid header value in its error, so an invalid token is never sent.
@@ -202,13 +202,14 @@ class RpcClient:
             async with self._slots, asyncio.timeout(self._timeout):
                 return await request()
         except (TimeoutError, httpx.TimeoutException):
-            text = f"{method}: no answer{self._through} within {self._timeout:g} s"
-            raise PenpotBusy(text) from None
+            text = f"{method}: no answer from {self._place} within {self._timeout:g} s"
+            raise PenpotBusy(f"{text}: check {ADDRESS_KEY}") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise PenpotUnexpected(f"{ADDRESS_KEY} is not a valid address") from None
         except httpx.HTTPError as error:
             kind = type(error).__name__
-            raise PenpotBusy(f"{method}: no answer{self._through} ({kind})") from None
+            text = f"{method}: no answer from {self._place} ({kind})"
+            raise PenpotBusy(f"{text}: check {ADDRESS_KEY}") from None
 
     async def _post(self, method: str, params: Mapping[str, Any]) -> RpcResponse:
         """The response of the first path that has the method; later calls try that path first."""

@@ -37,6 +37,12 @@ OPENERS: dict[str, Callable[[str], AnyChannel]] = {
 }
 KINDS = sorted(OPENERS)
 HTTP = ["hook", "matrix", "slack"]
+ADDRESS_KEYS = {
+    "slack": "api_url",
+    "hook": "webhook_url",
+    "matrix": "homeserver",
+    "email": "smtp.host and smtp.port",
+}
 
 
 NEXT_STEP_PATTERN = re.compile(
@@ -80,9 +86,10 @@ def short_waits(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
 async def test_an_unreachable_server_is_retried(kind: str) -> None:
     with socket.socket() as closed:  # bound but not listening
         closed.bind(("127.0.0.1", 0))
-        error = await delivery_error(OPENERS[kind](f"http://127.0.0.1:{closed.getsockname()[1]}"))
+        port = closed.getsockname()[1]
+        error = await delivery_error(OPENERS[kind](f"http://127.0.0.1:{port}"))
     assert (type(error), error.reason) == (RetryLater, "connect")
-    assert "refuses connections" in error.detail
+    assert f"127.0.0.1:{port} refuses connections: check {ADDRESS_KEYS[kind]}" in error.detail
 
 
 @pytest.mark.parametrize("kind", ["matrix", "slack"])
@@ -103,6 +110,8 @@ async def test_a_server_that_does_not_answer_is_retried(
     with raw(b"", silent=True) as server:
         error = await delivery_error(OPENERS[kind](server.url))
     assert (type(error), error.reason) == (RetryLater, "timeout")
+    place, key = server.url.removeprefix("http://"), ADDRESS_KEYS[kind]
+    assert f"{place} did not answer in time: check {key}" in error.detail
 
 
 def status(kind: str) -> bytes:

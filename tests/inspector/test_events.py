@@ -144,6 +144,7 @@ def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) ->
         choose("State", "unreadable")
         expect(page.locator("#list .event")).to_have_count(1)
         assert "not JSON" in rows(page)[0]
+        assert "A body that Relay can't read as an event of Penpot" in rows(page)[0]
         choose("State", "")
         choose("Team", "other")
         expect(page.locator("#list .event")).to_have_count(1)

@@ -171,7 +171,8 @@ class EmailChannel:
                     raise
                 await _quit(smtp)
         except (SMTPException, OSError, TimeoutError) as error:
-            raise error_from_smtp(error, secret=self._secret) from None
+            server = self._smtp.server
+            raise error_from_smtp(error, secret=self._secret, server=server) from None
         finally:
             smtp.close()
             if transport is not None:

@@ -111,8 +111,7 @@ class MailContent:
             actor = _name(message.actor)
             mention = f"{actor} mentioned you" if actor else "you were mentioned"
             return f"You get this because {mention}. It is sent by {channel}."
-        subject = "comments" if message.thread else "messages"
-        return f"You get this because {channel} sends {subject} to {self._recipients()}."
+        return f"You get this because {channel} sends messages to {self._recipients()}."
 
     def _recipients(self) -> str:
         bare = [to.rpartition("<")[2].strip("> ") for to in self._settings.to]

@@ -228,13 +228,14 @@ _BY_COMMAND: dict[type[Exception], _Meaning] = {
 _REFUSED = _Meaning(Misconfigured, "refuses the connection: check smtp.host and smtp.port")
 
 
-def error_from_smtp(error: Exception, *, secret: str) -> DeliveryError:
-    """``error`` comes from aiosmtplib or from the network."""
+def error_from_smtp(error: Exception, *, secret: str, server: str = "") -> DeliveryError:
+    """``error`` comes from aiosmtplib or from the network. ``server``: host and port."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         errors = [_error_from_reply(refusal, secret, "") for refusal in error.recipients]
         return min(errors, key=_despair)
     if not isinstance(error, aiosmtplib.SMTPResponseException):
-        return error_from_exception(error, _SERVER, plain=_PLAIN, key="smtp.host and smtp.port")
+        place = f"{_SERVER} at {server}"
+        return error_from_exception(error, place, plain=_PLAIN, key="smtp.host and smtp.port")
     if error.code < 200:  # aiosmtplib's -1: the answer is not SMTP
         return RetryLater("answer", f"{_SERVER} sent an answer that is not SMTP")
     is_recipient = isinstance(error, aiosmtplib.SMTPRecipientRefused)

@@ -108,6 +108,11 @@ class SmtpSettings(SettingsModel):
     def server_port(self) -> int:
         return self.port or {"starttls": 587, "tls": _TLS_PORT, "none": 25}[self.tls]
 
+    @property
+    def server(self) -> str:
+        """Host and port."""
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.server_port}"
+
 
 class EmailSettings(ChannelSettings):
     to: Annotated[tuple[MailAddress, ...], AsTuple, Field(min_length=1)]
@@ -127,6 +132,14 @@ class EmailSettings(ChannelSettings):
     """Where readers ask for no further mails: a mailto: or https: address."""
     thumbnails: bool = False
     """Whether messages show the board or file; needs penpot.access_token."""
+
+    @property
+    def server(self) -> str:
+        return self.smtp.server
+
+    @property
+    def server_keys(self) -> str:
+        return "smtp.host and smtp.port"
 
     @property
     def places(self) -> frozenset[str]:

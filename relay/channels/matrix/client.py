@@ -18,6 +18,7 @@ from relay.channels.errors import error_from_exception
 from relay.channels.matrix import discovery
 from relay.channels.matrix.errors import ADDRESS_KEY, NO_ACCESS_ERRORS, error_from_answer
 from relay.channels.matrix.settings import MatrixSettings, is_server_name
+from relay.config.types import host_and_port
 from relay.messages.message import Picture
 from relay.proxy_variables import through_proxy
 
@@ -121,7 +122,7 @@ class MatrixApi:
             )
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
             self._doubt_address()
-            server = f"the homeserver{self.through_proxy}"
+            server = f"the homeserver at {host_and_port(url)}{self.through_proxy}"
             raise error_from_exception(error, server, key=ADDRESS_KEY) from None
         answer = _parse_json(response.body)
         if response.status == 200 and isinstance(answer, dict):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator
 
 from relay.channels.base import ChatSettings
-from relay.config.types import Rule, Token, http_url, matching, web_address
+from relay.config.types import Rule, Token, host_and_port, http_url, matching, web_address
 
 RoomId = Annotated[
     str,
@@ -79,6 +79,15 @@ class MatrixSettings(ChatSettings):
                 yield ("room",), raw["room"], rule
         elif "room" not in raw:
             yield ("room",), None, 'is required: "!id:server" or "#alias:server"'
+
+    @property
+    def server(self) -> str:
+        name = is_server_name(self.homeserver)
+        return self.homeserver if name else host_and_port(self.homeserver)
+
+    @property
+    def server_keys(self) -> str:
+        return "homeserver in the config"
 
     @property
     def places(self) -> frozenset[str]:

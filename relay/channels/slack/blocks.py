@@ -140,7 +140,7 @@ def fits(message: Message, *, has_blocks: bool = True) -> bool:
     footer = parse(message.content.footer)
     if length(document) > _MAX_TEXT_LENGTH or length(footer) > _MAX_FOOTER_LENGTH:
         return False
-    if not has_blocks and len(defused(_words(message))) > _MAX_TEXT_LENGTH:
+    if not has_blocks and len(defused(_title_and_words(message)[1])) > _MAX_TEXT_LENGTH:
         return False
     return _fit([*_blocks(document), *_footer(message.content.footer)])
 
@@ -195,8 +195,8 @@ FORMAT = OverrideFormat(
 def full_text(message: Message, literal: Callable[[str], str] = escape) -> str:
     """The message as plain text: title, empty line, words, link. ``literal`` makes a text harmless
     where it is shown."""
-    title = shorten(collapse(message.title).strip(), _MAX_TITLE_LENGTH) or "Penpot"
-    words = _words(message)
+    title, words = _title_and_words(message)
+    title = shorten(collapse(title).strip(), _MAX_TITLE_LENGTH) or "Penpot"
     limit = _MAX_TEXT_LENGTH
     while len(text := literal(shorten(words, limit))) > _MAX_TEXT_LENGTH:
         limit //= 2
@@ -209,19 +209,21 @@ def with_full_text(message: Message, content: Json) -> Json:
     return content | {"text": full_text(message, defused)}
 
 
-def _words(message: Message) -> str:
-    """The body without what its beginning says again: the title itself, or in other words who wrote
-    the quotation that follows."""
+def _title_and_words(message: Message) -> tuple[str, str]:
+    """The words are the body without what its beginning says again: the title itself. Where a
+    quotation follows, the beginning is the title: it says who wrote it, and on which page."""
     body, title = parse(message.content.body), message.title
-    has_quote = isinstance(next(iter(body[1:2]), None), Quote)
-    if has_quote or _rest(title, to_text(body[:1], links=False)) == "":
+    beginning = to_text(body[:1], links=False)
+    if isinstance(next(iter(body[1:2]), None), Quote):
+        title, body = beginning, body[1:]
+    elif _rest(title, beginning) == "":
         body = body[1:]
     text = to_text(body, links=not message.url, quoted="").strip()
     rest = _rest(title, text)
     if rest is None or rest[:1] not in tuple(".:,"):
-        return text
+        return title, text
     rest = rest.lstrip(".:, ")
-    return rest[:1].upper() + rest[1:]
+    return title, rest[:1].upper() + rest[1:]
 
 
 def _rest(title: str, text: str) -> str | None:

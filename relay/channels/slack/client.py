@@ -63,8 +63,9 @@ class SlackApi:
         url = settings.api_url if self.by_bot else self.secret
         self.proxy = self._proxies.for_url(url)
         through = f" through {self.proxy}" if self.proxy else ""
-        self._key = "api_url in the config" if self.by_bot else "webhook_url in the config"
+        self._key = settings.server_keys
         self._server = (settings.other_host or "Slack") + through
+        self._place = f"{'Slack at ' if self._is_slack else ''}{settings.server}{through}"
         self.workspace = short_hash(settings.api_url + self.secret)
         """A prefix for keys of values that belong to this token."""
         self.scopes: frozenset[str] = frozenset()
@@ -197,7 +198,7 @@ class SlackApi:
         if isinstance(error, DeliveryError):
             return error
         if isinstance(error, (aiohttp.ClientError, UnusableAnswer, OSError, TimeoutError)):
-            return error_from_exception(error, self._server, key=self._key)
+            return error_from_exception(error, self._place, key=self._key)
         return error_from_status(200, self._server, key=self._key)
 
 

@@ -7,7 +7,15 @@ from urllib.parse import urlsplit
 
 from relay.channels.base import ChatSettings
 from relay.config.secret import Secret
-from relay.config.types import HttpUrl, Rule, Token, matching, secret_rule, web_address
+from relay.config.types import (
+    HttpUrl,
+    Rule,
+    Token,
+    host_and_port,
+    matching,
+    secret_rule,
+    web_address,
+)
 
 WEBHOOK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 """Slack's own. Other hosts imitate its webhooks: Mattermost, Rocket.Chat, Discord, a proxy …"""
@@ -111,6 +119,14 @@ class SlackSettings(ChatSettings):
         url = self.webhook_url.reveal() if self.webhook_url else ""
         host = urlsplit(url).hostname or ""
         return "" if host in WEBHOOK_HOSTS else host
+
+    @property
+    def server(self) -> str:
+        return host_and_port(self.webhook_url.reveal() if self.webhook_url else self.api_url)
+
+    @property
+    def server_keys(self) -> str:
+        return "webhook_url in the config" if self.webhook_url else "api_url in the config"
 
     @property
     def advice(self) -> str:

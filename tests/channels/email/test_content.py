@@ -30,7 +30,7 @@ def test_plain_text_says_who_what_where_and_why_with_one_url() -> None:
         "Acme › Website › Landing page › Home\n"
         "https://penpot.example/#/view?a=1&b=2\n\n"
         "-- \n"
-        "You get this because channel “mail” of team Acme sends comments to design@example.com.\n"
+        "You get this because channel “mail” of team Acme sends messages to design@example.com.\n"
     )
 
 
@@ -45,7 +45,7 @@ def test_links_that_lead_elsewhere_stay_in_plain_text_and_so_do_those_of_a_diges
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        (COMMENT, "channel “mail” of team Acme sends comments to a@x.org, b@x.org and c@x.org."),
+        (COMMENT, "channel “mail” of team Acme sends messages to a@x.org, b@x.org and c@x.org."),
         (replace(COMMENT, thread="", team_name=""), "channel “mail” sends messages to a@x.org"),
         (
             replace(COMMENT, to=mention("ada@x.org")),
@@ -62,7 +62,7 @@ def test_the_footer_says_why_the_reader_gets_the_mail(message: Message, text: st
 
 def test_the_footer_names_three_recipients() -> None:
     text = text_of(received(COMMENT, to=("a@x.org", "b@x.org", "c@x.org", "d@x.org", "e@x.org")))
-    assert "sends comments to a@x.org, b@x.org, c@x.org and 2 more." in text
+    assert "sends messages to a@x.org, b@x.org, c@x.org and 2 more." in text
 
 
 @pytest.mark.parametrize(

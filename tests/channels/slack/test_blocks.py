@@ -111,8 +111,11 @@ def test_the_full_text_is_title_words_and_link() -> None:
     )
     assert full_text(stopped, "Messages to **a** have stopped.", "") == stopped
     assert full_text("A", "And so on", "") == "A\n\nAnd so on"
-    replied = full_text("Ada replied on X", "Ada replied to “a” on X\n\n> One\\\n> two\n>\n> Three")
-    assert replied == "Ada replied on X\n\nOne\ntwo\n\nThree\nhttps://p.example/"
+    body = "Ada replied to “a” on [X](https://p.example/x) · Home · #12"
+    replied = full_text("Ada replied on X", f"{body}\n\n> One\\\n> two\n>\n> Three")
+    assert replied == (
+        "Ada replied to “a” on X · Home · #12\n\nOne\ntwo\n\nThree\nhttps://p.example/"
+    )
     assert full_text("Resolved", "✓ Resolved · on [X](https://p.example/x)", "") == (
         "Resolved\n\n✓ Resolved · on X (https://p.example/x)"
     )

@@ -88,8 +88,7 @@ async def test_check_validates_only_the_url_of_a_webhook(slack_server: RunningSl
 async def test_check_names_the_host_of_a_webhook_that_is_not_slacks() -> None:
     text = await findings(slack_hook("https://chat.example/hooks/SecretPath"))
     assert text == (
-        "ok The webhook is at chat.example, not at Slack. It can't be tested without a message: "
-        "run relay send."
+        "ok The webhook at chat.example can't be tested without a message: run relay send."
     )
 
 
