@@ -42,7 +42,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 26_979
+MAX_PACKAGE_LINES = 27_098
 
 
 def imports(path: Path) -> set[str]:

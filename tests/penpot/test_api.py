@@ -4,6 +4,7 @@ against the stand-in."""
 import asyncio
 import json
 import logging
+import re
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
