@@ -27,7 +27,7 @@ NODE_PINS := tests/servers/node/requirements.txt
 NPM_PINS := tests/servers/node/package.json tests/servers/node/package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check bench fuzz wheel image hadolint sbom lock clean
+.PHONY: help demo test faults check bench catalogs fuzz wheel image hadolint sbom lock clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -48,6 +48,9 @@ check: $(VENV)/.dev ## Lints, checks the format and the types
 
 bench: $(VENV)/.dev ## Measures speed and size
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+catalogs: $(VENV)/.dev ## Updates the catalogs of translations from the texts; ARGS=pt adds a language
+	@$(BIN)/python -m tests.catalogs $(ARGS)
 
 fuzz: $(FUZZ)/.installed ## Throws hostile bodies, requests and messages at Relay, a minute each (Linux only)
 	@printf '%s\n' $(FUZZ_TARGETS) | PYTHONPATH=. xargs -P $(WORKERS) -I NAME $(FUZZ)/bin/python \

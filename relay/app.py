@@ -19,8 +19,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import __version__
-from relay.channels import CHANNEL_TYPES, open_channel, override_formats
-from relay.config.settings import AnyChannel, Config, Role
+from relay.channels import CHANNEL_TYPES, fits, open_channel, override_formats
+from relay.config.settings import Config, Role
 from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import Clock
 from relay.delivery.fact_cache import FactCache
@@ -39,7 +39,6 @@ from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext
 from relay.intake import HookEndpoint, RequestLoad
 from relay.messages.budget import SandboxBudget
-from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
@@ -127,7 +126,7 @@ class _Service:
         names = {team: config.team_name(team) for team in config.teams}
         notices = NoticeRenderer(self.templates, self.metrics, names)
         plain = {queue for queue, channel in config.queues().items() if not channel.emoji}
-        alerts = Alerts(config.alert_queues(), self.store, notices, plain)
+        alerts = Alerts(config.alert_queues(), self.store, notices, plain, config.locales)
         retention = config.store.retention.total_seconds()
         changed = self.feed.changed
         context = QueueContext(
@@ -268,15 +267,12 @@ def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
             channel.pace,
             channel.in_threads,
             channel.digest_threshold,
-            partial(_fits, channel),
+            partial(fits, channel),
             config.holds.get(name),
+            config.locales[name],
         )
         for name, channel in config.queues().items()
     }
-
-
-def _fits(channel: AnyChannel, message: Message) -> bool:
-    return CHANNEL_TYPES[channel.type].fits(message, channel)
 
 
 def _plural(items: Sized, name: str) -> str:

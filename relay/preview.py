@@ -144,7 +144,7 @@ async def _messages(
     team, messages = source.team, []
     if name and name in NOTICES and not body:
         channel = find(Event(name))
-        result = _render_notice(templates, name, source, channel)
+        result = _render_notice(config, templates, name, source, channel)
         _require_no(result.problems)
         return [(result.message, channel)]
     if body:
@@ -165,7 +165,7 @@ async def _messages(
 
 
 def _render_notice(
-    templates: Templates, name: str, source: EventSource, channel: AnyChannel
+    config: Config, templates: Templates, name: str, source: EventSource, channel: AnyChannel
 ) -> RenderResult:
     """An alert with sample values, or the test message, as the channel gets it."""
     if name == "test":
@@ -176,7 +176,8 @@ def _render_notice(
         variables = {**variables, "emoji": ""}
     # Only the test message may have a template for one kind of channel.
     suffix = channel.type if name == "test" else ""
-    return templates.render(name, variables, team=source.team, channel_kind=suffix)
+    locale = config.locale(source.team, channel)
+    return templates.render(name, variables, team=source.team, channel_kind=suffix, locale=locale)
 
 
 def _require_no(problems: Iterable[Problem]) -> None:
@@ -192,7 +193,8 @@ async def send_test(
     if templates is None:
         with closing(Templates(config.templates.path, override_formats())) as templates:
             return await send_test(config, team, settings, templates)
-    test = partial(_render_notice, templates, "test", EventSource.of(config, team), settings)
+    source = EventSource.of(config, team)
+    test = partial(_render_notice, config, templates, "test", source, settings)
     rendered = await templates.turns.run(team, test)
     channel = open_channel(settings)
     try:

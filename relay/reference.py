@@ -55,6 +55,8 @@ OPTIONS = {
     "with emoji = false",
     "several_teams": "whether another team of the config posts to the same place",
     "as_sender": "whether the channel shows the person as the message's sender",
+    "language": "the code of the message's language, such as es",
+    "timezone": "the zone of its times, such as Europe/Madrid",
 }
 """What templates get about their channel."""
 

@@ -140,7 +140,7 @@ def test_serve_does_not_start_with_an_invalid_config(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert run.stderr.endswith(
         "teams.acme.nonsense: unknown key; known: alerts_to, channels, inspector_password, "
-        "max_disk, name, secret, team_id, timezone\n"
+        "language, max_disk, name, secret, team_id, timezone\n"
     )
     assert not (tmp_path / "relay.db").exists()
 

@@ -34,7 +34,9 @@ LAYERS: dict[str, set[str]] = {
     "relay.store": set(),
     "relay.metrics": {"relay.penpot"},
     "relay.channels": {"relay.messages", *VALUES},
-    "relay.config": {"relay.channels", "relay.penpot", "relay.store.postgres_url"},
+    "relay.config": {
+        "relay.channels", "relay.messages.locale", "relay.penpot", "relay.store.postgres_url",
+    },
     "relay.delivery": {
         "relay.penpot", "relay.messages", "relay.store", "relay.channels", "relay.config",
         "relay.metrics",
@@ -42,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 27_098
+MAX_PACKAGE_LINES = 27_423
 
 
 def imports(path: Path) -> set[str]:

@@ -19,8 +19,8 @@ from relay.config.load import ConfigError, load
 from relay.config.settings import Config
 from relay.doctor import template_problems
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
+from relay.messages.locale import builtin_folder
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
-from relay.messages.templates import builtin_folder
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.selection import DEFAULT

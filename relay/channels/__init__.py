@@ -15,6 +15,7 @@ from relay.channels.base import (
 from relay.channels.preview import MessagePreview, plain_preview
 from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message
+from relay.messages.turns import localized
 
 CHANNEL_TYPES: dict[str, ChannelType] = {
     kind.name: kind
@@ -59,7 +60,13 @@ def render_preview(
         message = message.in_thread()
     if kind not in CHANNEL_TYPES:
         return plain_preview(message)
-    return CHANNEL_TYPES[kind].preview(message, thread, settings or example_settings(kind))
+    settings = settings or example_settings(kind)
+    return localized(message, lambda: CHANNEL_TYPES[kind].preview(message, thread, settings))
+
+
+def fits(settings: ChannelSettings, message: Message) -> bool:
+    """Whether the channel sends all of the message's text in one message. May take long."""
+    return localized(message, lambda: CHANNEL_TYPES[settings.type].fits(message, settings))
 
 
 def override_formats() -> dict[str, OverrideFormat]:

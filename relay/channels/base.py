@@ -5,21 +5,33 @@ import hashlib
 import sys
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from relay.channels.preview import MessagePreview
 from relay.config.schedule import QuietWindows, ScheduledTimes, TimeZone
 from relay.config.types import AsTuple, CaFile, Name, SettingsModel, Texts
 from relay.errors import RelayError
 from relay.messages.environments import OverrideFormat
+from relay.messages.locale import LANGUAGES
 from relay.messages.message import Mention, Message, Picture
 
 
 def _storable(text: str) -> str:
     """Without lone surrogates, which JSON may hold but a database does not take."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _language(value: str) -> str:
+    if value in LANGUAGES:
+        return value
+    code = value.lower()[:2]  # of "de-AT" and of "Deutsch"
+    hint = f"; did you mean {code}?" if code in LANGUAGES else ""
+    raise ValueError(f"must be the code of one of Relay's languages: {', '.join(LANGUAGES)}{hint}")
+
+
+Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +263,10 @@ class ChannelSettings(SettingsModel):
     """When messages are sent, as a digest; instead of quiet."""
     urgent: Annotated[tuple[Literal["mentions"], ...], AsTuple] = ()
     """What is not held back."""
+    language: Language = ""
+    """Language of the messages."""
     timezone: TimeZone = ""
-    """IANA zone of quiet and schedule."""
+    """IANA zone of all times in messages, quiet and schedule."""
     share_emails: bool = False
     """Whether templates get people's email addresses."""
     edits: Literal["", "in-place", "messages", "none"] = ""

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from relay.channels import CHANNEL_TYPES, people_keys
-from relay.channels.base import ChannelSettings
+from relay.channels.base import ChannelSettings, Language
 from relay.config.channel_rules import channel_rules
 from relay.config.listeners import (
     AdminSettings,
@@ -53,6 +53,7 @@ from relay.config.types import (
     matching,
     valid_duration,
 )
+from relay.messages.locale import DEFAULT_LOCALE, ENGLISH, Locale
 from relay.store.postgres_url import PostgresUrl
 
 DEFAULT_TEAM = "default"
@@ -228,8 +229,10 @@ class TeamSettings(SettingsModel):
     ] = ""
     """The team's id in Penpot."""
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
+    language: Language = ENGLISH
+    """Language of the messages."""
     timezone: TimeZone = "UTC"
-    """IANA zone of the channels' quiet and schedule."""
+    """IANA zone of all times in messages, quiet and schedule."""
     alerts_to: str = ""
     """Channel that gets the alerts."""
     inspector_password: InspectorPassword | None = None
@@ -372,12 +375,27 @@ class Config(SettingsModel):
             queue: Hold(
                 channel.quiet,
                 channel.schedule,
-                ZoneInfo(channel.timezone or self.teams[queue.partition("/")[0]].timezone),
+                ZoneInfo(self.locales[queue].zone),
                 channel.urgent,
             )
             for queue, channel in self.queues().items()
             if channel.holds
         }
+
+    @cached_property
+    def locales(self) -> dict[str, Locale]:
+        """By queue the language and the zone of its messages."""
+        return {
+            queue: self.locale(queue.partition("/")[0], channel)
+            for queue, channel in self.queues().items()
+        }
+
+    def locale(self, team: str, channel: AnyChannel) -> Locale:
+        """That of a channel, which may be one for previews, of a team that the config may lack."""
+        default = DEFAULT_LOCALE
+        if settings := self.teams.get(team):
+            default = Locale(settings.language, settings.timezone)
+        return Locale(channel.language or default.language, channel.timezone or default.zone)
 
     def shared_channels(self, team: str) -> frozenset[str]:
         """The names of the team's channels to whose places another team posts too."""

@@ -7,9 +7,11 @@ alert; where no channel works, log, ``relay doctor`` and metrics report the prob
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from relay.delivery.notices import NoticeRenderer
+from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.store.base import Store
 from relay.store.records import NewDelivery, ValueChange
 
@@ -23,13 +25,15 @@ class Alerts:
         store: Store,
         notices: NoticeRenderer,
         without_emoji: Collection[str] = (),
+        locales: Mapping[str, Locale] = MappingProxyType({}),
     ) -> None:
         """``queues``: by team those that may get its alerts, the preferred one first.
-        ``without_emoji``: the queues whose messages have none."""
+        ``without_emoji``: the queues whose messages have none. ``locales``: by queue."""
         self._queues = queues
         self._store = store
         self._notices = notices
         self._without_emoji = without_emoji
+        self._locales = locales
 
     async def send(
         self, team: str, name: str, mark: ValueChange | None = None, *, but: str = "", **values: Any
@@ -42,7 +46,8 @@ class Alerts:
             return False
         if target in self._without_emoji:
             values["emoji"] = ""
-        message = await self._notices.render(name, team, **values)
+        locale = self._locales.get(target, DEFAULT_LOCALE)
+        message = await self._notices.render(name, team, locale, **values)
         delivery = NewDelivery(target, uuid.uuid4().hex, message.dumps())
         await self._store.announce(team, name, [delivery], message.title, mark)
         return True

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from relay.channels import CHANNEL_TYPES
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.renderer import (
     EventRenderer,
+    MessageOptions,
     RenderContext,
     RenderedMessage,
     author_of,
@@ -102,8 +104,9 @@ def renderer_of(
 ) -> EventRenderer | ChangeRenderer:
     """The renderer of an enriched and linked event, for sending and for previews; the arguments
     are as in ``RenderContext``."""
-    people, shared = mentions_to_ping(event, config.people), config.shared_channels(team)
-    context = RenderContext(templates, event, team, people, picture, shared, drafts)
+    people = mentions_to_ping(event, config.people)
+    options_of = partial(MessageOptions.in_config, config, team)
+    context = RenderContext(templates, event, team, people, picture, options_of, drafts)
     if is_synthetic(event):
         return ChangeRenderer(context)
     others = participants_to_notify(event, config.people)

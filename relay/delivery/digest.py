@@ -13,6 +13,7 @@ from typing import Any
 from relay.channels.base import Permanent
 from relay.delivery.notices import NoticeRenderer, notice_variables
 from relay.messages.escape import Markdown, escape
+from relay.messages.locale import DEFAULT_LOCALE, Locale, gettext, using
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.messages.turns import CONVERSIONS
@@ -41,6 +42,7 @@ class DigestPlanner:
         fits: Callable[[Message], bool],
         store: Store,
         notices: NoticeRenderer,
+        locale: Locale = DEFAULT_LOCALE,
     ) -> None:
         """``fits``: whether the channel sends all of a message's text. It may take long."""
         self._team = queue.partition("/")[0]
@@ -48,6 +50,7 @@ class DigestPlanner:
         self._fits = fits
         self._store = store
         self._notices = notices
+        self._locale = locale
         self._unbundled: frozenset[int] = frozenset()
         self._planned: tuple[str, RenderResult] | None = None
         self._is_released = False  # whether the digest's messages were held
@@ -144,7 +147,7 @@ class DigestPlanner:
     async def _combine(self, messages: Sequence[Message]) -> tuple[RenderResult, bool]:
         """The digest, and whether the channel sends all of its text."""
         digest_after = 0 if self._is_released else self._digest_after
-        work = partial(combine, messages=messages, digest_after=digest_after)
+        work = partial(combine, messages=messages, digest_after=digest_after, locale=self._locale)
         result = await self._notices.run(self._team, work)
         return result, await CONVERSIONS.run(self._team, partial(self._fits, result.message))
 
@@ -175,7 +178,10 @@ def _markdown_length(message: Message) -> int:
 
 
 def combine(
-    templates: Templates, messages: Sequence[Message], digest_after: int = MAX_DIGEST_SIZE
+    templates: Templates,
+    messages: Sequence[Message],
+    digest_after: int = MAX_DIGEST_SIZE,
+    locale: Locale = DEFAULT_LOCALE,
 ) -> RenderResult:
     """One message with the entries of ``messages``, by file and thread, in their order.
 
@@ -190,13 +196,13 @@ def combine(
         "count": len(messages),
         "comments": sum(message.event in _COMMENTS for message in messages),
         "people": list(dict.fromkeys(message.actor for message in messages if message.actor)),
-        "files": [group["file"] or "a file" for key, group in groups.items() if key],
+        "files": [group["file"] or _unknown_file(locale) for key, group in groups.items() if key],
         "digest_after": digest_after,
         "groups": list(groups.values()),
     }
     last = messages[-1]
     variables = notice_variables("digest", {"messages": summary}, team=last.team_name)
-    result = templates.render("digest", variables, team=last.team, channel_kind="")
+    result = templates.render("digest", variables, team=last.team, channel_kind="", locale=locale)
     # Each mentioned person once.
     mentions = {person.id: person for message in messages for person in message.mentions}
     message = replace(
@@ -209,6 +215,11 @@ def combine(
     if len(groups) == 1:
         message = replace(message, **_place(messages, *groups.values()))
     return replace(result, message=message)
+
+
+def _unknown_file(locale: Locale) -> str:
+    with using(locale):
+        return gettext("a file")
 
 
 def _place(messages: Sequence[Message], group: dict[str, Any]) -> dict[str, Any]:

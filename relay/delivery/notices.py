@@ -10,6 +10,7 @@ from typing import Any
 
 from relay.messages.escape import Markdown
 from relay.messages.lint import Problem, Variables
+from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.metrics import Metrics
@@ -157,15 +158,20 @@ class NoticeRenderer:
         self._metrics = metrics
         self._teams = teams
 
-    async def render(self, name: str, team: str, **values: Any) -> Message:
+    async def render(
+        self,
+        name: str,
+        team: str,
+        locale: Locale = DEFAULT_LOCALE,
+        **values: Any,
+    ) -> Message:
         """The notice for the team with this key."""
         variables = notice_variables(name, values, team=self._teams.get(team, ""))
-        return self.message(
-            await self.run(
-                team,
-                lambda templates: templates.render(name, variables, team=team, channel_kind=""),
-            )
-        )
+
+        def work(templates: Templates) -> RenderResult:
+            return templates.render(name, variables, team=team, channel_kind="", locale=locale)
+
+        return self.message(await self.run(team, work))
 
     async def run(self, team: str, work: Callable[[Templates], RenderResult]) -> RenderResult:
         return await self._templates.turns.run(team, partial(work, self._templates))

@@ -42,6 +42,7 @@ from relay.delivery.digest import DigestPlanner
 from relay.delivery.edits import Editor
 from relay.delivery.health import QueueHealth
 from relay.delivery.notices import NoticeRenderer
+from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.messages.message import Message, Picture
 from relay.metrics import Metrics
 from relay.store.base import Store
@@ -68,6 +69,7 @@ class QueueSettings:
     digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
     fits: Callable[[Message], bool] = lambda _: True  # whether the channel sends all of its text
     hold: Hold | None = None  # when messages are held back
+    locale: Locale = DEFAULT_LOCALE  # of digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,12 @@ class ChannelQueue:
         self._timer = RetryTimer()
         self._opened: tuple[Channel, RateLimiter] | None = None
         self._digests = DigestPlanner(
-            name, settings.digest_after, settings.fits, context.store, context.notices
+            name,
+            settings.digest_after,
+            settings.fits,
+            context.store,
+            context.notices,
+            settings.locale,
         )
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None

@@ -1,6 +1,6 @@
 """From an event to its messages: one for each variant that its channels need."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.messages.document import shorten
 from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
+from relay.messages.locale import DEFAULT_LOCALE, ENGLISH, Locale
 from relay.messages.message import Author, Mention, Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.events import Event, Person
@@ -66,15 +67,32 @@ class MessageOptions(NamedTuple):
     several_teams: bool = False  # whether another team of the config posts to the same place
     direct: bool = False  # whether the message is for a person whom the event mentions
     as_sender: bool = False  # whether the channel shows the actor as the message's sender
+    locale: Locale = DEFAULT_LOCALE
 
     @classmethod
-    def of(cls, channel: AnyChannel, *, several_teams: bool = False) -> "MessageOptions":
+    def of(
+        cls,
+        channel: AnyChannel,
+        *,
+        several_teams: bool = False,
+        locale: Locale = DEFAULT_LOCALE,
+    ) -> "MessageOptions":
         return cls(
-            channel.share_emails,
-            channel.in_digests,
-            channel.emoji,
-            several_teams,
-            channel.is_direct,
+            share_emails=channel.share_emails,
+            in_digests=channel.in_digests,
+            emoji=channel.emoji,
+            several_teams=several_teams,
+            direct=channel.is_direct,
+            locale=locale,
+        )
+
+    @classmethod
+    def in_config(cls, config: Config, team: str, channel: AnyChannel) -> "MessageOptions":
+        """Those of a team's channel, or of one for previews."""
+        return cls.of(
+            channel,
+            several_teams=channel.name in config.shared_channels(team),
+            locale=config.locale(team, channel),
         )
 
     def variables(self, event: Event) -> Variables:
@@ -105,6 +123,7 @@ def render(
         channel_kind=kind,
         drafts=drafts,
         digest=options.in_digests,
+        locale=options.locale,
     )
     message = replace(result.message, activity=event.name not in _WORDS_EVENTS)
     return replace(result, message=message)
@@ -134,7 +153,7 @@ class RenderContext(NamedTuple):
     team: str  # the key of one in the config
     people: Sequence[Mention] = ()  # who are pinged
     picture: str = ""  # the id of the thumbnail
-    shared: Collection[str] = ()  # the team's channels that post to the same place as another's
+    options_of: Callable[[AnyChannel], MessageOptions] = MessageOptions.of
     drafts: Mapping[str, str] | None = None  # as for ``Templates.render``
     participants: Sequence[Mention] = ()  # get a message where the channel writes to them
 
@@ -202,10 +221,14 @@ class EventRenderer:
         return NOT_MENTIONED
 
     async def summary(self) -> str:
-        """What happened and the comment, as one line of plain text for people who look for the
+        """What happened and the comment, as one line of English for people who look for the
         event. Every part may come from Penpot's users."""
         event, templates = self._event, self._context.templates
-        titles = [m.title for variant, m in self._rendered.items() if not variant.options.direct]
+        titles = [
+            message.title
+            for variant, message in self._rendered.items()
+            if not variant.options.direct and message.language == ENGLISH
+        ]
         if templates.user is None and titles:
             title = titles[0]
         else:
@@ -239,7 +262,7 @@ class EventRenderer:
             # The first message of a thread has no other before it.
             and self._event.name != "create-comment-thread"
         )
-        options = MessageOptions.of(channel, several_teams=channel.name in self._context.shared)
+        options = self._context.options_of(channel)
         by_author = channel.shows_author and self._event.name in _COMMENT_EVENTS
         by_author = by_author and bool(self._event.member)
         return _Variant(channel.type, in_thread, options, by_author)

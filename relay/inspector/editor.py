@@ -120,7 +120,7 @@ class Drafts:
         channel: AnyChannel,
         typed: Mapping[str, str],
     ) -> list[Problem]:
-        variables = MessageOptions.of(channel).variables(event)
+        variables = MessageOptions.in_config(self._config, team, channel).variables(event)
         known = {*CATALOGUE, event.name, "base", GENERIC_TEMPLATE}
         for name in typed:
             linted = self._templates.lint(name, known, [variables], team=team, drafts=typed)

@@ -39,6 +39,8 @@ from relay.messages.document import Document, Paragraph, parse, shorten, to_text
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.lint import hint
+from relay.messages.locale import DEFAULT_LOCALE
+from relay.messages.translation import Translation
 
 MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its output
 BUILTIN = "builtin"
@@ -47,7 +49,14 @@ MARKDOWN_SUFFIX = ".md.j2"
 TEMPLATE_SUFFIXES = (MARKDOWN_SUFFIX, ".html.j2", ".json.j2")
 """Of the names that can be loaded: the folder may hold other files, such as a ``.env``."""
 
-OPTION_DEFAULTS = {"direct": False, "emoji": "", "several_teams": False, "as_sender": False}
+OPTION_DEFAULTS = {
+    "direct": False,
+    "emoji": "",
+    "several_teams": False,
+    "as_sender": False,
+    "language": DEFAULT_LOCALE.language,
+    "timezone": DEFAULT_LOCALE.zone,
+}
 """Of the variables about a channel, which ``relay.reference`` describes."""
 
 _MAX_FILES = 10_000
@@ -196,6 +205,7 @@ class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
             autoescape=autoescape,
             trim_blocks=True,
             lstrip_blocks=True,
+            extensions=(Translation,),
         )
         self.filters |= {
             "e": escape,
@@ -210,6 +220,10 @@ class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
 
 class _TextEnvironment(_SandboxedEnvironment):
     code_generator_class = _TextCodeGenerator
+
+    def marked(self, parts: Iterable[str]) -> str:
+        """Text that is not escaped again."""
+        return self.concat(parts)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Removes the mark that Jinja would give the result of ``str.format`` and ``format_map``:
@@ -266,6 +280,8 @@ class JsonEnvironment(_TextEnvironment):
 
 class HtmlEnvironment(_SandboxedEnvironment):
     """For ``*.html.j2``: with Jinja's autoescaping."""
+
+    marked = staticmethod(lambda parts: Markup("".join(parts)))  # noqa: S704 - escaped parts
 
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(loader, _escape_html, autoescape=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
+from relay.messages.locale import ENGLISH
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
@@ -110,6 +112,7 @@ class Message:
     activity: bool = False
     """Whether it reports work, such as in files: no comment's words, and nothing to act on."""
     author: Author | None = None  # None where the channel itself is shown as the sender
+    language: str = ENGLISH  # of its words, and of those that a channel adds
 
     def __post_init__(self) -> None:
         for name in ("notice", "subject"):

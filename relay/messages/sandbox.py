@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from relay.messages.budget import SandboxBudget
 from relay.messages.environments import OverrideFormat, TemplateFiles
 from relay.messages.lint import OutputError, Problem, RenderError, Variables
+from relay.messages.locale import current
 from relay.messages.rendering import Sections, check_output
 from relay.messages.sandbox_worker import limit_exceeded, timeout_text
 
@@ -217,7 +218,7 @@ class SandboxedTemplates:
             self._quarantined.pop(name, None)  # another thread may have done so
         formats = tuple(replace(form, validate=None) for form in self._formats)
         folders = (*files.folders, files.builtin)
-        job = (task, folders, files.state(), formats, files.drafts, name, *arguments)
+        job = (task, folders, files.state(), formats, files.drafts, current(), name, *arguments)
         try:
             return self._sandbox.run(self._team, job, files)
         except RenderError as error:

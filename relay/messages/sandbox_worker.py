@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from relay.messages.environments import OverrideFormat, TemplateFiles
 from relay.messages.lint import Problem, to_problem
+from relay.messages.locale import load_catalogs, using
 from relay.messages.rendering import InProcessTemplates
 
 MAX_PARSE_SECONDS = 0.2
@@ -80,10 +81,10 @@ class SandboxWorker:
         """The answer to a job, and whether the process has to exit after it.
 
         A job is a pickled tuple: task (a method of ``InProcessTemplates``), folders, their state,
-        override formats, drafts, template name, and the task's further arguments.
+        override formats, drafts, locale, template name, and the task's further arguments.
         """
         started = time.process_time()
-        task, folders, state, formats, drafts, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
+        task, folders, state, formats, drafts, locale, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
         # Python handles this timer and can report the line. The service kills a process that does
         # not answer in time, and the kernel one whose service has ended.
         signal.setitimer(signal.ITIMER_PROF, self._timeout + _ORPHAN_SECONDS)
@@ -92,7 +93,8 @@ class SandboxWorker:
         try:
             try:
                 templates = self._templates(folders, state, formats, drafts)
-                answer = self._run(templates, task, name, arguments)
+                with using(locale):
+                    answer = self._run(templates, task, name, arguments)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except _JobTimeout as error:  # raised anywhere, also while another error is reported
@@ -188,6 +190,7 @@ def main() -> None:
 
     for module in _LATE_IMPORTS:
         import_module(module)
+    load_catalogs()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the closed pipe ends the process
     worker = SandboxWorker(timeout, max_growth, load)
     restrict()

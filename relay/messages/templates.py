@@ -4,9 +4,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
@@ -16,6 +15,7 @@ from relay.messages.document import shorten
 from relay.messages.environments import BUILTIN, MARKDOWN_SUFFIX, OverrideFormat, TemplateFiles
 from relay.messages.escape import escape, one_line
 from relay.messages.lint import Problem, RenderError, Variables, hint, to_problem
+from relay.messages.locale import DEFAULT_LOCALE, Locale, builtin_folder, using
 from relay.messages.message import Content, Message
 from relay.messages.rendering import MAX_TITLE_LENGTH, InProcessTemplates, Sections
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
@@ -86,8 +86,9 @@ class Templates:
         channel_kind: str,
         drafts: Mapping[str, str] | None = None,
         digest: bool = False,
+        locale: Locale = DEFAULT_LOCALE,
     ) -> RenderResult:
-        """The message for an event.
+        """The message for an event, in the language of ``locale``.
 
         ``team`` is the team's key in the config, ``channel_kind`` a channel's type. With ``digest``
         the message gets the text of its entry in a digest. If the user's template fails the
@@ -97,6 +98,7 @@ class Templates:
         name as its file.
         """
         problems: list[Problem] = []
+        variables = {**variables, "language": locale.language, "timezone": locale.zone}
         templates = self._sandboxed(team, drafts) if drafts else self.for_team(team)
         sets = dict.fromkeys((templates, self.builtin_set))  # once, if they are the same
 
@@ -115,20 +117,22 @@ class Templates:
                     problems.append(to_problem(error, name))
             return None
 
-        sections = first(
-            MARKDOWN_SUFFIX, lambda templates, name: templates.sections(name, variables, digest)
-        )
         override = None
-        if form := self._formats.get(channel_kind):
-            override = first(
-                form.suffix, lambda templates, name: templates.override(name, variables)
+        with using(locale):
+            sections = first(
+                MARKDOWN_SUFFIX, lambda templates, name: templates.sections(name, variables, digest)
             )
+            if form := self._formats.get(channel_kind):
+                override = first(
+                    form.suffix, lambda templates, name: templates.override(name, variables)
+                )
         sections = sections or _plain_line(event_name, variables)
         message = _message(event_name, variables, team, sections, override or "")
+        message = replace(message, language=locale.language)
         return RenderResult(message, tuple(problems))
 
     def builtin_title(self, event_name: str, variables: Variables) -> str:
-        """What happened, as the built-in template says it."""
+        """What happened, as the built-in template says it in English."""
         name = _template_name(self.builtin_set, event_name, MARKDOWN_SUFFIX)
         try:
             return self.builtin_set.sections(name, variables).title
@@ -172,13 +176,6 @@ class Templates:
         seconds = self._budget.team_seconds
         text = f"is not used: its team's templates have run for {seconds:g} s in this minute"
         return Problem(templates.files.find(name) or name, 0, text)
-
-
-def builtin_folder() -> Path:
-    """Inside the installed package, or beside it in a checkout."""
-    package = Path(str(files("relay")))
-    inside = package / "templates"
-    return inside if inside.is_dir() else package.parent / "templates"
 
 
 def _template_name(templates: TemplateSet, event_name: str, suffix: str) -> str:

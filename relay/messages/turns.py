@@ -4,9 +4,11 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from relay.messages.locale import Locale, using
 from relay.messages.message import Message
 
 T = TypeVar("T")
@@ -36,9 +38,17 @@ would leave less time to the event loop."""
 
 
 async def convert(message: Message, work: Callable[[], T]) -> T:
-    """A channel's form of ``message``, made by ``work``: off the event loop if it takes long."""
+    """A channel's form of ``message``, made by ``work`` in the message's language: off the event
+    loop if it takes long."""
+    work = partial(localized, message, work)
     content = message.content
     is_long = len(content.body) + len(content.footer) + len(content.override) > MAX_INLINE_LENGTH
     if is_long or len(_MARKUP_PATTERN.findall(content.body + content.footer)) > MAX_INLINE_MARKUP:
         return await CONVERSIONS.run(message.team, work)
     return work()
+
+
+def localized(message: Message, work: Callable[[], T]) -> T:
+    """The result of ``work``, whose own texts are in the language of ``message``."""
+    with using(Locale(message.language)):
+        return work()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.channels import example_settings
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config
 from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SLACK, SMTP, TEAM, problems_of, write
@@ -127,6 +128,7 @@ CASES = {
         [teams.acme]
         secret = "a-secret-of-24-characters"
         timezone = "madrid"
+        language = "de-AT"
         """
         + "\n".join(
             f"[[teams.acme.channels]]\nname = '{name}'\ntype = 'stdout'\n{keys}"
@@ -137,6 +139,7 @@ CASES = {
                 "week": 'quiet = ["mon-fri", "fri 12:00-00:00", "sat-sun"]',
                 "day": 'quiet = ["07:00-22:00", "22:00-07:00"]',
                 "zone": 'schedule = ["25:00"]\ntimezone = "Mars/Base"\nurgent = ["all"]',
+                "language": 'language = "xx"',
                 "urgent": 'urgent = ["mentions"]',
                 "weekend": 'quiet = ["22:00-07:00", "sat-sun"]',
                 "weekly": 'schedule = ["mon 09:00"]',
@@ -160,6 +163,10 @@ CASES = {
             'teams.acme.channels.zone.urgent[0] = "all": must be "mentions"',
             'teams.acme.channels.zone.timezone = "Mars/Base": must be an IANA time zone such as '
             '"Europe/Madrid"',
+            'teams.acme.channels.language.language = "xx": must be the code of one of Relay\'s '
+            "languages: de, en, es, fr",
+            'teams.acme.language = "de-AT": must be the code of one of Relay\'s languages: de, en, '
+            "es, fr; did you mean de?",
             'teams.acme.timezone = "madrid": must be an IANA time zone such as "Europe/Madrid"; '
             "did you mean Europe/Madrid?",
             "teams.acme.channels.both.schedule = […]: does not work with quiet: use one of them, "
@@ -257,3 +264,22 @@ def test_the_zone_of_a_hold_is_the_channels_or_the_teams(tmp_path: Path) -> None
     zones = {queue: hold.zone.key for queue, hold in holds.items()}
     assert zones == {"acme/a": "Europe/Madrid", "acme/b": "America/Sao_Paulo"}
     assert (holds["acme/a"].urgent, holds["acme/b"].urgent) == ((), ("mentions",))
+
+
+def test_the_locale_of_messages_is_the_channels_or_the_teams(tmp_path: Path) -> None:
+    text = TEAM + 'timezone = "Europe/Madrid"\nlanguage = "es"\n'
+    for name, keys in {
+        "a": "",
+        "b": 'timezone = "Asia/Tokyo"',
+        "c": 'language = "de"\ntimezone = "Europe/Berlin"',
+        "d": 'language = "en"',
+    }.items():
+        text += f'[[teams.acme.channels]]\nname = "{name}"\ntype = "stdout"\n{keys}\n'
+    config = load(write(tmp_path, text), {})
+    assert config.locales == {
+        "acme/a": ("es", "Europe/Madrid"),
+        "acme/b": ("es", "Asia/Tokyo"),
+        "acme/c": ("de", "Europe/Berlin"),
+        "acme/d": ("en", "Europe/Madrid"),
+    }
+    assert config.locale("unknown", example_settings("stdout")) == ("en", "UTC")

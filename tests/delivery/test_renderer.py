@@ -10,9 +10,10 @@ import pytest
 
 from relay.channels import override_formats
 from relay.channels.email.message import mail_address
-from relay.config.settings import Config, PersonSettings
+from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.delivery.renderer import (
     EventRenderer,
+    MessageOptions,
     RenderContext,
     mentions_to_ping,
     participants_to_notify,
@@ -364,7 +365,11 @@ def test_who_is_muted_gets_no_ping_and_no_message() -> None:
 
 async def test_the_teams_name_is_shown_where_another_team_posts_to_the_same_place() -> None:
     event = example("create-comment-thread")
-    renderer = EventRenderer(RenderContext(Templates(), event, "acme", (), "", {"shared"}))
+
+    def options_of(channel: AnyChannel) -> MessageOptions:
+        return MessageOptions.of(channel, several_teams=channel.name == "shared")
+
+    renderer = EventRenderer(RenderContext(Templates(), event, "acme", (), "", options_of))
     footers = {
         name: (await renderer.compose(channel(**SLACK | {"name": name}))).content.footer
         for name in ("shared", "own")

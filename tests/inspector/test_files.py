@@ -15,7 +15,7 @@ from relay.inspector.files import (
     own_template,
     save,
 )
-from relay.messages.templates import builtin_folder
+from relay.messages.locale import builtin_folder
 
 BUILTIN = builtin_folder()
 SHARED_PATH = TemplatePath("rename-file.md.j2")

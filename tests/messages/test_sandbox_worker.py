@@ -16,6 +16,7 @@ LATE_REPORT = """
 import pickle, sys, time
 from relay.messages import lint, sandbox_worker
 from relay.messages.environments import TemplateFiles
+from relay.messages.locale import DEFAULT_LOCALE
 
 where, folder = sys.argv[1:]
 places = {
@@ -30,7 +31,7 @@ def late(*given):
     return real(*given)
 
 setattr(owner, name, late)
-job = "override", (folder,), 0, (), {}, "x.md.j2", {}
+job = "override", (folder,), 0, (), {}, DEFAULT_LOCALE, "x.md.j2", {}
 load = lambda name: TemplateFiles((), folder).read(name)[:2]
 print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20, load).answer(pickle.dumps(job)))
 """
@@ -52,13 +53,14 @@ JOBS = """
 import json, pickle, sys
 from relay.channels import override_formats
 from relay.messages.environments import TemplateFiles
+from relay.messages.locale import DEFAULT_LOCALE
 from relay.messages.sandbox_worker import SandboxWorker
 
 formats = tuple(override_formats().values())
 worker = SandboxWorker(5.0, 64 * 2**20, lambda name: TemplateFiles((), folder).read(name)[:2])
 for task, folder, drafts, name in json.loads(sys.argv[1]):
-    work = pickle.dumps((task, (folder,), 0, formats, drafts, name, {"x": "<b>"}))
-    answer, must_exit = worker.answer(work)
+    work = (task, (folder,), 0, formats, drafts, DEFAULT_LOCALE, name, {"x": "<b>"})
+    answer, must_exit = worker.answer(pickle.dumps(work))
     print(json.dumps([json.loads(answer), must_exit]))
 """
 

@@ -7,7 +7,8 @@ from relay.channels import override_formats
 from relay.delivery.notices import notice_samples
 from relay.messages.document import parse
 from relay.messages.lint import Problem
-from relay.messages.templates import Templates, builtin_folder, check
+from relay.messages.locale import builtin_folder
+from relay.messages.templates import Templates, check
 from relay.penpot.catalogue import CATALOGUE
 from tests.messages.samples import known, subject, unknown
 from tests.messages.user import User
