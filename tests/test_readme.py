@@ -23,7 +23,7 @@ from relay.messages.locale import builtin_folder
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS
-from relay.penpot.selection import DEFAULT
+from relay.penpot.selection import DEFAULT, Selection
 from relay.reference import OPTIONS, VARIABLES
 from tests.bench.__main__ import BENCHES
 from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
@@ -59,13 +59,26 @@ def _example(parts: list[str], folder: Path) -> Config:
     (folder / "smtp").write_text("password")
     (folder / "relay.toml").write_text(text, encoding="utf-8")
     environ = dict.fromkeys(re.findall(r'env = "(\w+)"', text), SECRET)
-    environ["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
+    hook = "https://hooks.slack.com/services/T000/B000/x"
+    environ |= {"SLACK_WEBHOOK_URL": hook, "CHAT_WEBHOOK_URL": hook}
     return load(str(folder / "relay.toml"), environ)
 
 
 def test_the_readmes_example_loads(tmp_path: Path) -> None:
-    (channel,) = _example(_blocks(README, "toml"), tmp_path).teams["acme"].channels
-    assert channel.type == "slack"
+    channels = _example(_blocks(README, "toml"), tmp_path).teams["acme"].channels
+    assert [channel.type for channel in channels] == ["matrix", "email", "slack", "slack"]
+
+
+def test_a_newcomers_first_event_arrives_in_every_example(tmp_path: Path) -> None:
+    (name,) = re.findall(r'-d \'\{"name": "([a-z-]+)"', README)
+    guide = OPERATOR.split("\n## Channels\n")[1].split("\n### Choosing events\n")[0]
+    every_key = (ROOT / "deploy" / "relay.toml").read_text(encoding="utf-8")
+    for parts in (_blocks(README, "toml"), _blocks(guide, "toml"), [every_key]):
+        channels = _example(parts, tmp_path).teams["acme"].channels
+        shared = [channel for channel in channels if not channel.is_direct]
+        assert len(shared) >= 4
+        for channel in shared:
+            assert Selection.of(channel.events).takes(name, CATALOGUE[name].group), channel.name
 
 
 def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:

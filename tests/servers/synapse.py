@@ -150,7 +150,8 @@ class Synapse:
                 "mac": mac,
             },
         ).raise_for_status()
-        return Person(self._http, answer.json()["user_id"], answer.json()["access_token"])
+        created = answer.json()
+        return Person(self._http, created["user_id"], created["access_token"], password)
 
     def limit(self, person: "Person", per_second: int, burst: int) -> None:
         """Set the rate limit of one user's messages."""
@@ -167,8 +168,9 @@ class Synapse:
 class Person:
     """A user of the homeserver and their client."""
 
-    def __init__(self, http: httpx.Client, user_id: str, token: str) -> None:
+    def __init__(self, http: httpx.Client, user_id: str, token: str, password: str) -> None:
         self._http = http
+        self.password = password
         self.id = user_id
         self.token = token
 
