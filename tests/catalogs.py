@@ -82,16 +82,20 @@ class _Compact(Catalog):
         name = Locale.parse(str(catalog.locale)).get_display_name("en")
         comment = f"# {name} words of Relay in messages. MIT license, as Relay.\n#"
         super().__init__(str(catalog.locale), header_comment=comment, fuzzy=False)
-        self._forms = catalog.plural_forms
+        self._described = catalog
         for message in catalog:
             if message.id:
                 self[message.id] = message
 
     @property
+    def num_plurals(self) -> int:
+        return self._described.num_plurals
+
+    @property
     def mime_headers(self) -> list[tuple[str, str]]:
         return [
             ("Language", str(self.locale)),
-            ("Plural-Forms", self._forms),
+            ("Plural-Forms", self._described.plural_forms),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "8bit"),
         ]

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from relay.messages.escape import PROFILE_SCHEME, safe_url, unescaped
+from relay.messages.locale import gettext
 
 if TYPE_CHECKING:
     from relay.messages.message import Mention
@@ -271,7 +272,7 @@ def add_missing_mentions(document: Document, pinged: "Collection[Mention]") -> D
     for mention in pinged:
         if mention.id not in present:
             line += [Text(" ")] if line else []
-            line.append(Text(f"@{mention.name or 'someone'}", profile=mention.id))
+            line.append(Text(f"@{mention.name or gettext('someone')}", profile=mention.id))
     return (*document, Paragraph(tuple(line))) if line else document
 
 

@@ -11,6 +11,8 @@ from typing import TypeAlias
 from urllib.parse import quote as percent_encoded
 from urllib.parse import urlsplit
 
+from relay.messages.locale import gettext
+
 _ESCAPES = str.maketrans({character: f"\\{character}" for character in punctuation})
 _ESCAPED_PATTERN = re.compile(r"\\([!-/:-@\[-`{-~])")
 ENTITY_PATTERN = re.compile(r"&(?=#?\w+;)")  # a character that Markdown would read as another
@@ -22,6 +24,7 @@ _UNSAFE_IN_URL_PATTERN = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\x9f\u2028\u2029]
 PROFILE_SCHEME = "penpot-profile:"
 """The URL scheme of a mention; the id of a Penpot profile follows."""
 _MENTION_LINK_PATTERN = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{PROFILE_SCHEME}[^>]*>\)")
+_UNKNOWN_PERSON = "@someone"  # as ``relay.penpot.text`` writes it
 Run: TypeAlias = tuple[str, str]
 """A part of a text, and the id of the Penpot profile that it mentions; empty for other text."""
 
@@ -82,7 +85,9 @@ def runs(value: object) -> list[Run]:
     mentions = getattr(value, "mentions", ()) if isinstance(value, str) else ()
     text, parts, position = as_text(value), [], 0
     for start, end, profile in mentions:
-        parts += [(readable(text[position:start]), ""), (readable(text[start:end]), profile)]
+        name = readable(text[start:end])
+        name = f"@{gettext('someone')}" if name == _UNKNOWN_PERSON else name
+        parts += [(readable(text[position:start]), ""), (name, profile)]
         position = end
     return [*parts, (readable(text[position:] if position else text), "")]
 
@@ -128,7 +133,7 @@ def as_text(value: object) -> str:
         case None:
             return ""
         case bool():
-            return "yes" if value else "no"
+            return gettext("yes") if value else gettext("no")
         case datetime():
             return value.isoformat(" ", "seconds")
         case list() | tuple() | Iterator():

@@ -1,9 +1,9 @@
 """The language and the time zone of a message, and the catalogs of Relay's words in messages.
 
-Texts are written in English, with named values such as ``%(file)s``; ``%%`` is a percent sign, and
-so is any other ``%``. A catalog is ``templates/languages/<code>.mo``, which ``make catalogs`` makes
-of the ``.po`` file beside it. A text that a catalog lacks, or has with a value that the English
-text does not get, stays English: a translation must never cost a message.
+Texts are written in English, with named values such as ``%(file)s``; with values ``%%`` is a
+percent sign, and so is any other ``%``. A catalog is ``templates/languages/<code>.mo``, which
+``make catalogs`` makes of the ``.po`` file beside it. A text that a catalog lacks, or has with a
+value that the English text does not get, stays English: a translation must never cost a message.
 """
 
 import logging
@@ -67,8 +67,9 @@ LANGUAGES = tuple(
 
 
 def gettext(message: str, /, **values: object) -> str:
-    """A text of Relay in the current language, with its values."""
-    return "".join(fill(translations("gettext", message), values))
+    """A text of Relay in the current language, with its values; as it is without values."""
+    texts = translations("gettext", message)
+    return "".join(fill(texts, values)) if values else texts[0]
 
 
 def ngettext(singular: str, plural: str, number: int, /, **values: object) -> str:
@@ -79,7 +80,8 @@ def ngettext(singular: str, plural: str, number: int, /, **values: object) -> st
 
 def pgettext(context: str, message: str, /, **values: object) -> str:
     """As ``gettext``, for a text whose translation depends on its ``context``."""
-    return "".join(fill(translations("pgettext", context, message), values))
+    texts = translations("pgettext", context, message)
+    return "".join(fill(texts, values)) if values else texts[0]
 
 
 def translations(function: str, /, *arguments: object) -> tuple[str, str]:

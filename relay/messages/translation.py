@@ -51,7 +51,7 @@ class GettextFunction:
 
     def __call__(self, /, *arguments: Any, **values: Any) -> str:
         if not values and self._name in ("gettext", "pgettext"):
-            return "".join(locale.fill(locale.translations(self._name, *arguments), {}))
+            return locale.translations(self._name, *arguments)[0]
         escape = self._environment.finalize
         return _filled(self._environment, self._name, arguments, values, show_text=escape)
 

@@ -10,6 +10,7 @@ from relay.channels import override_formats
 from relay.delivery.notices import NOTICES
 from relay.messages.document import Heading, Text, parse, to_text
 from relay.messages.escape import clean
+from relay.messages.locale import CATALOG_FOLDER
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Comment, Person, Subject, Thread
@@ -35,6 +36,7 @@ def test_every_event_of_the_catalogue_has_its_own_template() -> None:
         "base.md.j2",
         "event.md.j2",
         "_words.md.j2",
+        CATALOG_FOLDER,
         *(f"{name}.md.j2" for name in (*CATALOGUE, *NOTICES)),
     }
 

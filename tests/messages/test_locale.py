@@ -68,8 +68,8 @@ def test_a_percent_sign_survives_in_text_and_value() -> None:
 
 
 def test_a_value_that_is_missing_is_an_error_of_the_caller() -> None:
-    with pytest.raises(ValueError, match=r'"%\(actor\)s replied" has a value .* get: it gets none'):
-        gettext("%(actor)s replied")
+    with pytest.raises(ValueError, match=r'"%\(actor\)s replied" has a value .* get: file'):
+        gettext("%(actor)s replied", file="a")
 
 
 def test_the_description_of_a_catalog_is_no_text() -> None:

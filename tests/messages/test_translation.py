@@ -71,10 +71,9 @@ WORDS = Words(
 def test_a_value_is_escaped_once_as_outside_of_the_text(
     environment: MarkdownEnvironment | JsonEnvironment | HtmlEnvironment, template: str, plain: str
 ) -> None:
-    value = "a*b <i> 5% & \\" if "_(n)" in template else VALUE
     with speaking(WORDS) as language, using(language):
-        translated = environment.from_string(template).render(n=value)
-    assert translated == environment.from_string(plain).render(n=value)
+        translated = environment.from_string(template).render(n=VALUE)
+    assert translated == environment.from_string(plain).render(n=VALUE)
 
 
 def test_the_text_of_trans_is_a_part_of_the_template() -> None:
@@ -112,7 +111,7 @@ def test_a_hostile_catalog_runs_nothing_and_costs_no_message() -> None:
         "{{ gettext.__init__.__globals__ }}",
         "{{ _._environment }}",
         "{{ ('%(x)s' | attr('format'))(x=1).__class__ }}",
-        "{{ _('%(name)s') }}",
+        "{{ _('%(name)s', file=n) }}",
         "{{ _('a', n.__class__) }}",
         "{{ ngettext('a', 'b', 'c') }}",
     ],

@@ -28,6 +28,7 @@ from relay.messages.document import (
 )
 from relay.messages.escape import clean
 from relay.messages.html import to_html
+from relay.messages.locale import gettext, ngettext
 from relay.messages.message import Message, Picture
 
 MAX_TEXT_LENGTH = 100_000
@@ -56,7 +57,7 @@ class MailContent:
         self._place = [name for name in map(_name, names) if name]
         self._body = cut(parse(message.content.body), MAX_TEXT_LENGTH)
         footer = parse(message.content.footer)
-        self._label = _link_text(footer, self._url) or f"Open {message.opens or 'Penpot'}"
+        self._label = _link_text(footer, self._url) or _open(message.opens)
         shown = {*map(one_line, self._place), one_line(self._label) if self._url else ""}
         blocks = (_without(block, shown) for block in footer)
         self._footer: Document = tuple(block for block in blocks if block is not None)
@@ -70,7 +71,7 @@ class MailContent:
         parts.append("\n".join(filter(None, (_INTO.join(self._place), self._url))))
         signature = [to_text(self._footer, links=True), self._reason()]
         if self._settings.unsubscribe:
-            signature.append(f"Unsubscribe: {self._settings.unsubscribe}")
+            signature.append(gettext("Unsubscribe: %(url)s", url=self._settings.unsubscribe))
         lines = "\n".join(filter(None, signature))
         return "\n\n".join([*filter(None, parts), f"-- \n{lines}\n"])
 
@@ -81,10 +82,12 @@ class MailContent:
             self._body, lambda part: replace(part, bold=part.bold or part.profile in pinged)
         )
         html = to_html(body) or f"<p>{escape(message.title)}</p>"
-        alt_text = f"Thumbnail of {_name(message.file)}" if message.file else "Thumbnail"
+        file = _name(message.file)
+        alt_text = gettext("Thumbnail of %(file)s", file=file) if file else gettext("Thumbnail")
         width, height = _fitted(picture) if picture else (0, 0)
         notice = one_line(message.notice or message.title) or "Penpot"
         return _template().render(
+            language=message.language,
             notice=notice,
             # A list of mails shows it after the subject, which may say the same.
             preheader="" if notice in one_line(message.subject) else notice,
@@ -100,25 +103,59 @@ class MailContent:
             footer=_styled(to_html(self._footer)),
             reason=self._reason(),
             unsubscribe=self._settings.unsubscribe,
+            unsubscribe_label=gettext("Unsubscribe"),
         )
 
     def _reason(self) -> str:
         """Why the reader gets this mail."""
-        message, name = self._message, self._settings.name
-        team = f" of team {_name(message.team_name)}" if message.team_name else ""
-        channel = f"channel “{name}”{team}"
+        message, team = self._message, _name(self._message.team_name)
+        values = {"channel": self._settings.name, "team": team, "actor": _name(message.actor)}
         if message.to is not None:
-            actor = _name(message.actor)
-            mention = f"{actor} mentioned you" if actor else "you were mentioned"
-            return f"You get this because {mention}. It is sent by {channel}."
-        return f"You get this because {channel} sends messages to {self._recipients()}."
+            if values["actor"]:
+                why = gettext("You get this because %(actor)s mentioned you.", **values)
+            else:
+                why = gettext("You get this because you were mentioned.")
+            if team:
+                sender = gettext("It is sent by channel “%(channel)s” of team %(team)s.", **values)
+            else:
+                sender = gettext("It is sent by channel “%(channel)s”.", **values)
+            return f"{why} {sender}"
+        values["addresses"] = self._recipients()
+        if team:
+            return gettext(
+                "You get this because channel “%(channel)s” of team %(team)s sends messages to "
+                "%(addresses)s.",
+                **values,
+            )
+        return gettext(
+            "You get this because channel “%(channel)s” sends messages to %(addresses)s.", **values
+        )
 
     def _recipients(self) -> str:
         bare = [to.rpartition("<")[2].strip("> ") for to in self._settings.to]
         more = len(bare) - _MAX_ADDRESSES
         if more > 0:
-            bare[_MAX_ADDRESSES:] = [f"{more} more"]
-        return " and ".join(filter(None, (", ".join(bare[:-1]), bare[-1])))
+            names = ", ".join(bare[:_MAX_ADDRESSES])
+            return ngettext(
+                "%(names)s and %(num)s more", "%(names)s and %(num)s more", more, names=names
+            )
+        if len(bare) == 1:
+            return bare[0]
+        return gettext("%(names)s and %(last)s", names=", ".join(bare[:-1]), last=bare[-1])
+
+
+def _open(opens: str) -> str:
+    """The label of the link to a message's subject, see ``Message.opens``."""
+    labels = {
+        "comment": gettext("Open comment"),
+        "thread": gettext("Open thread"),
+        "file": gettext("Open file"),
+        "project": gettext("Open project"),
+        "library": gettext("Open library"),
+        "fonts": gettext("Open fonts"),
+        "team": gettext("Open team"),
+    }
+    return labels.get(opens) or gettext("Open Penpot")
 
 
 def _name(text: str) -> str:

@@ -5,6 +5,7 @@ https://spec.matrix.org/latest/client-server-api/
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from relay.channels.base import (
@@ -36,7 +37,7 @@ from relay.channels.matrix.rooms import ConfiguredRoom, RoomUpgrades
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.pictures import PictureUploads
 from relay.messages.message import Mention, Message, Picture
-from relay.messages.turns import convert
+from relay.messages.turns import convert, localized
 
 T = TypeVar("T")
 
@@ -81,7 +82,8 @@ class MatrixChannel:
         image = await self._upload(picture)
         below = None
         if image is not None and self._settings.shows_image(msgtype):
-            below, image = image_content(image, message.file), None
+            below = localized(message, partial(image_content, image, message.file))
+            image = None
         content = await self._content(message, image, msgtype)
         if message.to is not None:
             return await self._post_all(await self._direct_room(message.to), content, below, key)

@@ -22,6 +22,7 @@ from relay.messages.document import (
 )
 from relay.messages.escape import one_line
 from relay.messages.html import inlines_to_html, to_html
+from relay.messages.locale import gettext
 from relay.messages.message import Mention, Message, Picture
 
 MessageType: TypeAlias = Literal["m.text", "m.notice"]
@@ -119,7 +120,7 @@ def image_content(image: Image, name: str) -> dict[str, Any]:
     info = {"mimetype": picture.type, "w": picture.width, "h": picture.height}
     return {
         "msgtype": "m.image",
-        "body": f"{file or 'Thumbnail'}.{picture.extension}",
+        "body": f"{file or gettext('Thumbnail')}.{picture.extension}",
         "url": uri,
         "info": info | {"size": len(picture.content)},
         "m.mentions": {},
@@ -200,7 +201,7 @@ def _with_pills(document: Document, mentions: Collection[Mention]) -> Document:
 def _picture(image: Image, name: str) -> str:
     uri, picture = image
     scale = min(1.0, _MAX_IMAGE_WIDTH / picture.width)
-    alt_text = (name or "Thumbnail")[:_MAX_ALT_TEXT_LENGTH]
+    alt_text = (name or gettext("Thumbnail"))[:_MAX_ALT_TEXT_LENGTH]
     return (
         f'<p><img src="{escape(uri)}" alt="{escape(alt_text)}"'
         f' width="{round(picture.width * scale)}" height="{round(picture.height * scale)}"></p>'

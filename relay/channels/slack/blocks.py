@@ -47,6 +47,7 @@ from relay.messages.escape import (
     one_line,
     without_surrogates,
 )
+from relay.messages.locale import gettext
 from relay.messages.message import Author, Message
 
 Json: TypeAlias = dict[str, Any]
@@ -118,7 +119,7 @@ def render(
     document = _with_user_ids(message, user_ids)
     footer = _footer(message.content.footer)
     if image is not None:
-        alt_text = (message.file or "Thumbnail")[:_MAX_ALT_TEXT_LENGTH]
+        alt_text = (message.file or gettext("Thumbnail"))[:_MAX_ALT_TEXT_LENGTH]
         footer = [{"type": "image", "alt_text": alt_text, **image}, *footer]
     limit = min(_MAX_TEXT_LENGTH, length(document))
     while not _fit(blocks := [*_blocks(cut(document, limit)), *footer]):
