@@ -271,8 +271,9 @@ def _of_servers() -> Iterator[str]:
         (504, "5.5.2 <relay>: Helo command rejected: need fully-qualified hostname"),
     ):
         yield str(error_from_smtp(SMTPResponseException(code, reply), secret=""))
-    refused = SMTPSenderRefused(550, "Sender not allowed", "p@example.com")
-    yield str(error_from_smtp(refused, secret=""))
+    for reply in ("Sender not allowed", "no"):
+        refused = SMTPSenderRefused(550, reply, "p@example.com")
+        yield str(error_from_smtp(refused, secret=""))
     page = {"content-type": "text/html"}
     for headers in ({"www-authenticate": 'Basic realm="x"'}, page):
         with pytest.raises(PenpotError) as caught:

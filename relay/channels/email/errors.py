@@ -31,6 +31,7 @@ class _Meaning(NamedTuple):
     words: str = "(?!)"  # a pattern, searched in the reply in lower case and on one line
     statuses: str = ""  # enhanced status codes without the class
     give_up_after: float | None = None  # seconds
+    at_recipient: bool = False  # whether only a reply to RCPT means this
 
 
 _ENCRYPTION = _Meaning(
@@ -53,15 +54,17 @@ _LOGIN_REFUSED = _Meaning(
 _LOGIN_REQUIRED = _Meaning(
     Misconfigured,
     "requires a login: set smtp.username and smtp.password",
-    r"\bauth(?:\b|enticat|ori[sz]ation required)|unauthenticated sender|\blog ?in\b|not logged",
+    r"\bauth(?:\b|enticat|ori[sz]ation required)|unauthenticated sender|\blog ?in\b|not logged"
+    r"|\bregistered users",
     "7.57",
 )
 _SENDER = _Meaning(
     Misconfigured,
     "refuses the sender: check sender in the config, and SPF, DKIM and DMARC of its domain",
-    r"\bsender\b.{0,60}\b(?:reject|den[iy]|not|fail|invalid|refus|unverified|block|must|signature)"
-    r"|(?:reject|den[iy]|invalid|refus|bad|unverified|unknown|verified) (?:\w+ )?sender"
-    r"|\bfrom\W{1,2}(?:header|address|domain|field|must)\b"
+    r"\bsender\b.{0,60}\b(?:reject|den[iy]|not|fail|invalid|refus|unverified|unvalidated|block"
+    r"|must|signature)"
+    r"|(?:reject|den[iy]|invalid|refus|bad|unverified|unknown|verified)\w* (?:\w+ )?sender"
+    r"|\bfrom\W{1,2}(?:header|address|domain|field|must)\b|\bmail from (?:is )?(?:invalid|not)\b"
     r"|send ?as ?denied|(?:permissions?|authori[sz]ed|allowed) to send (?:\w+ )?(?:as|from|using)\b"
     r"|relaying disallowed|verification failed for|sending domain|return.path"
     r"|not (?:been )?verified|not owned|not associated with|domain of sender|not local sender"
@@ -72,7 +75,7 @@ _ACCOUNT = _Meaning(
     Misconfigured,
     "reports that the account is paused or over its quota: ask its provider",
     r"\byour (?:\w+ )?account\b.{0,50}\b(?:suspend|disabl|block|lock|paus|inactiv|restrict|clos"
-    r"|not)|account (?:is )?not (?:yet )?activ|activate your"
+    r"|not)|(?<!user )(?<!recipient )account (?:is )?not (?:yet )?activ|activate your"
     r"|sending (?:has been |is )?(?:suspend|paus|disabl|block|denied)"
     r"|domain \S+ (?:is not allowed to send|has exceeded)|outboundspam|wascl|free accounts are"
     r"|sandbox (?:sub)?domains?|subscription .{0,20}expired|not authorized to perform"
@@ -87,6 +90,13 @@ _SIZE = _Meaning(
     r"|exceed\w* .{0,25}(?:message|mail|maximum|fixed|allowed) .{0,10}size|too much mail data",
     "2.3 3.4",
 )
+_CLOSED = (
+    r"(?:frozen|froze|block|lock|disabl|deactivat|inactiv|suspend|terminat|closed|expired|delet"
+    r"|retired|cancel|removed|abandoned|dormant|discontinu)"
+)
+_CLOSED_SENTENCE = "delivers nothing to the recipient, whose mailbox is closed or blocked"
+_NOUN = r"(?:user|recipient|mailbox|address|account|alias|addressee)s?"
+_PERMIT = r"(?:allow|permit|authori|accept|trust)"
 _SPAM_SENTENCE = "refuses the mail's content, or considers it spam"
 
 _LATER = _Meaning(  # of a 4xx reply
@@ -121,14 +131,15 @@ _MEANINGS = (
     _Meaning(
         Misconfigured,
         "refuses the name in EHLO: set smtp.hello to this host's full name",
-        r"\b(?:helo|ehlo)\b.{0,60}\b(?:reject|invalid|den[iy]|not|need|mismatch|must|should|argument|first)"
+        r"\b(?:helo|ehlo)(?:\b|host).{0,60}\b(?:error|reject|invalid|den[iy]|not|need|mismatch|must|should|argument|first)"
         r"|\b(?:invalid|bad|illegal|forged|reject\w*|valid|send)\b.{0,30}\b(?:helo|ehlo)\b",
     ),
     _ENCRYPTION,
     _Meaning(
         Misconfigured,
         "accepts mail for this recipient from certain senders only: allow the sender there",
-        r"resolver\.rst\.\w*(?:auth|restricted)|delivery restriction",
+        r"resolver\.rst\.\w*(?:auth|restricted)|delivery restriction"
+        r"|rejected by (?:the )?recipient",
         "7.124 7.129 7.133 7.134 7.135 7.136",
     ),
     _ACCOUNT,
@@ -160,12 +171,16 @@ _MEANINGS = (
         Misconfigured,
         "does not relay this mail: set smtp.username and smtp.password, or allow this host there",
         r"(?<![\w.-])relay(?:ing)?\b(?![.-]\w).{0,30} (?:denied|not (?:permitted|allowed)|rejected"
-        r"|prohibited|forbidden|refused)|\b(?:not|to|cannot|can't|for) relay\b"
-        r"|\bas a relay\b|rcpthosts|recipient address rejected: access denied"
-        r"|delivery is not allowed to this",
+        r"|prohibited|forbidden|refused)|\b(?:not|to|cannot|can't|for) relay\b(?! (?:host|server))"
+        r"|\b(?:den[iy]|refus|reject|prohibit)\w* relay|\bas a relay\b|rcpthosts"
+        r"|recipient address rejected: access denied|delivery is not allowed to this",
         "7.64",
     ),
-    _Meaning(Permanent, _SPAM_SENTENCE, r"\bur[il]s?\b.{0,40}list|surbl|uribl"),
+    _Meaning(
+        Permanent,
+        _SPAM_SENTENCE,
+        r"\bur[il]s?\b.{0,40}list|surbl|uribl|\bfile (?:extension|type)|\bextension\b",
+    ),
     _UNKNOWN._replace(words=r"\bdbl\b"),  # a domain in the mail, or the sender's
     _Meaning(
         Misconfigured,
@@ -173,11 +188,14 @@ _MEANINGS = (
         r"b(?:lock|lack).?list|dnsbl|\brbl\b|spamhaus|spamcop|barracudacentral|reputation"
         r"|\b(?:client|sending|your|source|connecting|host)(?: mail)? (?:host|ip|server|network)\b"
         r".{0,60}\b(?:block|reject|denied|banned|not (?:allowed|permitted|authorized))"
-        r"|\bip\b.{0,60}\b(?:block|banned|not (?:allowed|permitted|authorized)|listed)"
+        r"|\bip\b.{0,60}\b(?:block|banned|not (?:allowed|permitted|authorized)|listed|error)"
+        r"|\bblack ?ip\b|\blisted (?:at|by|in|on) \w[\w-]*\.\w"
         r"|\b(?:from|host|client) \W?\d{1,3}(?:\.\d{1,3}){3}\b.{0,60}\b(?:block|defer|denied|reject"
         r"|not (?:be )?(?:accept|allow|permit))"
         r"|unauthori[sz]ed ip|banned sending ip|traffic not accepted from"
-        r"|reverse (?:dns|host|lookup)|\b(?:ptr|rdns)\b",
+        r"|reverse (?:dns|host|lookup)|\b(?:ptr|rdns)\b"
+        r"|\b(?:use|through|via) (?:\w+ ){0,4}(?:server|relay|smarthost|gateway)\b.{0,15}"
+        r"\b(?:isp|provider)\b|\b(?:your|isp.?s|provider.?s) (?:\w+ )?(?:smarthost|smart host)",
         "7.25 7.511 7.708",
     ),
     _SENDER,
@@ -193,6 +211,23 @@ _MEANINGS = (
     _SIZE,
     _Meaning(
         Permanent,
+        _CLOSED_SENTENCE,
+        rf"\b(?:recipient|mailbox|inbox|(?:this|that) (?:user|account|address))(?:'s)?"
+        rf" (?:\w+ ){{0,4}}?{_CLOSED}"
+        rf"|\b{_CLOSED}\w* (?:\w+ )?(?:recipient|mailbox|inbox)",
+        "2.1",
+    ),
+    _Meaning(
+        Permanent,
+        _CLOSED_SENTENCE,
+        # Elsewhere the words may be about the account that Relay logs in to.
+        rf"\b(?:user|account|address|addressee|domain)(?:'s)? (?:\w+ ){{0,4}}?{_CLOSED}"
+        rf"|\b{_CLOSED}\w* (?:\w+ )?(?:user|account|address|addressee)"
+        rf"|^\W*(?:\w+\W+)?(?:is|was|has been) (?:\w+ ){{0,2}}{_CLOSED}",
+        at_recipient=True,
+    ),
+    _Meaning(
+        Permanent,
         "does not know the recipient",
         r"\b(?:user|recipient|mailbox|address|account|addressee)\b.{0,40}\b(?:unknown|not (?:found"
         r"|known|exist|valid|available|active)|does ?n.t (?:exist|have)|does not (?:exist|have)"
@@ -202,8 +237,9 @@ _MEANINGS = (
         r"|no mailbox|recip(?:ient)?notfound|does not exist|doesn't exist|host unknown|null mx"
         r"|(?<!recipient )(?<!sender )address rejected|all recipient addresses rejected"
         r"|not our (?:user|customer)|not (?:in|on) (?:\w+ )?(?:recipient|user) (?:list|table)"
-        r"|characters? in (?:\w+ )?(?:address|local.?part)|mx records? point|no longer valid",
-        "1.1 1.2 1.3 1.6 1.10 2.1",
+        r"|characters? in (?:\w+ )?(?:address|local.?part)|mx records? point|no longer valid"
+        r"|address reserved",
+        "1.1 1.2 1.3 1.6 1.10",
     ),
     _Meaning(
         Permanent,
@@ -212,16 +248,30 @@ _MEANINGS = (
         r"|unacceptable|content\b.{0,30}\b(?:reject|filter|restrict|policy|denied|block|potential)"
         r"|\b(?:invalid|illegal|missing|duplicate|bad)\b.{0,20} header|malformed|headers?\b.{0,20}"
         r"\b(?:invalid|illegal|missing|rejected|syntax|not)|attachment|banned (?:file|content)"
-        r"|line length|lines? (?:is |are )?too long|\b(?:bare|lone) (?:cr|lf|line)",
+        r"|\bdt:spm\b|too many (?:same|similar|identical)|not (?:conform|compl[iy])|\brfc ?2?822"
+        r"|line length|lines? (?:is |are )?too long|\b(?:bare|lone) (?:cr|lf|line)"
+        r"|\b(?:headers?|subject|body|mime|message-id|encoding|charset)\b.{0,30}\b(?:error|wrong"
+        r"|bad|incorrect|block|refus|not|missing|invalid|too)",
         "6.0 6.1 6.2 6.3 6.5 6.6 6.7",
     ),
 )
-# Where neither words nor an enhanced status code decide.
+# Where neither words nor an enhanced status code decide: that the server has not got the recipient,
+# in whatever words, but not that it does not let Relay write to it.
+_NO_RECIPIENT = _Meaning(
+    Permanent,
+    "does not know the recipient",
+    rf"\b{_NOUN}\b.{{0,40}}\b(?:not|no|cannot|can.t|fail\w*)\b(?!.{{0,20}}{_PERMIT})"
+    rf"|\b(?:not|no|cannot|can.t)\b(?!.{{0,20}}{_PERMIT}).{{0,25}}\b{_NOUN}\b",
+)
 _BY_CODE = {530: _LOGIN_REQUIRED, 534: _LOGIN_REFUSED, 535: _LOGIN_REFUSED, 538: _ENCRYPTION}
 _BY_COMMAND: dict[type[Exception], _Meaning] = {
     aiosmtplib.SMTPHeloError: _Meaning(Misconfigured, "refuses the name in EHLO: set smtp.hello"),
     aiosmtplib.SMTPAuthenticationError: _LOGIN_REFUSED,
-    aiosmtplib.SMTPSenderRefused: _SENDER,
+    aiosmtplib.SMTPSenderRefused: _Meaning(
+        Misconfigured,
+        "refuses mail of this sender, login or host: check sender in the config and smtp.username, "
+        "or allow this host there",
+    ),
     aiosmtplib.SMTPRecipientRefused: _UNKNOWN,
     aiosmtplib.SMTPDataError: _UNKNOWN,
 }
@@ -251,10 +301,11 @@ def _despair(error: DeliveryError) -> tuple[bool, bool, bool]:
 def _error_from_reply(
     error: aiosmtplib.SMTPResponseException, secret: str, state: str
 ) -> DeliveryError:
-    kind, sentence, *_, give_up_after = _meaning(error)
+    meaning = _meaning(error)
+    kind, sentence = meaning.kind, meaning.sentence
     about = f"{error.recipient}: " if isinstance(error, aiosmtplib.SMTPRecipientRefused) else ""
     detail = f"{_SERVER} {sentence}{state} ({redact(f'{about}{error.message}', secret)})"
-    return kind(str(error.code), detail, give_up_after=give_up_after)
+    return kind(str(error.code), detail, give_up_after=meaning.give_up_after)
 
 
 def _meaning(error: aiosmtplib.SMTPResponseException) -> _Meaning:
@@ -278,10 +329,15 @@ def _meaning(error: aiosmtplib.SMTPResponseException) -> _Meaning:
         return _LATER
     if code == 552 and not isinstance(error, aiosmtplib.SMTPRecipientRefused):
         return _SIZE
+    is_recipient = isinstance(error, aiosmtplib.SMTPRecipientRefused)
+    if code not in _BY_CODE and is_recipient and re.search(_NO_RECIPIENT.words, reply):
+        return _doubted(_NO_RECIPIENT, reply)
     return _doubted(_BY_CODE.get(code) or _BY_COMMAND.get(type(error), _REFUSED), reply)
 
 
 def _can_mean(error: aiosmtplib.SMTPResponseException, meaning: _Meaning) -> bool:
+    if meaning.at_recipient and not isinstance(error, aiosmtplib.SMTPRecipientRefused):
+        return False
     if meaning is _LOGIN_REQUIRED:
         return not isinstance(error, aiosmtplib.SMTPAuthenticationError)
     if meaning.kind is Misconfigured and not meaning.give_up_after:

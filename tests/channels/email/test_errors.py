@@ -96,8 +96,14 @@ MAIL 550 5.1.8 Access denied
 RCPT 550 (#5.1.8)
 DATA 553 Mail from must equal authorized user
 DATA 550 5.7.0 From address is not one of your addresses
+"""
+AT_MAIL = """
 MAIL 550 5.7.1 not this one
 MAIL 554 no
+"""
+CLOSED = """
+RCPT 550 Mailbox is frozen
+RCPT 550 recipient account is blocked
 """
 HELO = """
 RCPT 504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname
@@ -210,6 +216,8 @@ MEANINGS = {
     "password": (REFUSED_LOGIN, Misconfigured, "refuses username or password"),
     "relay": (RELAY, Misconfigured, "does not relay this mail"),
     "sender": (SENDER, Misconfigured, "refuses the sender: check sender"),
+    "at mail": (AT_MAIL, Misconfigured, "refuses mail of this sender, login or host"),
+    "closed": (CLOSED, Permanent, "whose mailbox is closed or blocked"),
     "helo": (HELO, Misconfigured, "refuses the name in EHLO: set smtp.hello"),
     "account": (ACCOUNT, Misconfigured, "paused or over its quota"),
     "recipients": (RECIPIENTS, Misconfigured, "accepts fewer recipients per mail"),
