@@ -144,7 +144,7 @@ class _Service:
             context = replace(context, pictures=thumbnails.get)
         self._queues = QueueManager(_queue_settings(config, self.store), context)
         self._preparer = EventPreparer(config, facts, lookups, thumbnails)
-        planner = Planner(config, facts, self.templates, self.metrics)
+        planner = Planner(config, facts, self.store.activity, self.templates, self.metrics)
         self._fan_out = FanOut(
             self._preparer, planner, self.store, self._queues, self.metrics, load.is_high, changed
         )

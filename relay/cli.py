@@ -23,10 +23,10 @@ from relay.config.load import ConfigError, config_file, load, warnings
 from relay.config.schedule import describe_hold
 from relay.config.settings import Config, Role
 from relay.delivery.dead import describe
+from relay.delivery.decisions import selection_of
 from relay.delivery.health import stopped_queues
 from relay.errors import RelayError
 from relay.logs import configure_logging
-from relay.penpot.selection import Selection
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import DELIVERY_STATES, EVENT_STATES, Delivery, LogEntry, StoreUnusable
@@ -179,7 +179,7 @@ def check(path: str | None) -> None:
         for old in old_paths:
             _report("ok", name, f"old hook, accepted too: {config.server.shown_url}{old}")
         for channel in team.channels:
-            lists = {"events": Selection.of(channel.events).entries, "projects": channel.projects}
+            lists = {"events": selection_of(channel).entries, "projects": channel.projects}
             lists |= {"files": channel.files, "actors": channel.actors}
             shown = [f"{key}: {', '.join(entries)}" for key, entries in lists.items() if entries]
             _report("ok", f"{name}/{channel.name}", f"{channel.type}, {'; '.join(shown)}")
@@ -336,8 +336,8 @@ def _delivery_line(delivery: Delivery, config: Config) -> str:
     attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
     shown = delivery.state
     if shown == "held":
-        hold = config.holds.get(delivery.queue)
-        shown = describe_hold(delivery.held_until, time.time(), hold.zone if hold else UTC)
+        zone = config.zones.get(delivery.queue, UTC)
+        shown = describe_hold(delivery.held_until, time.time(), zone)
     return f"  {delivery.id:>6}  {delivery.queue}  {shown}{attempts}{details}"
 
 

@@ -31,7 +31,7 @@ async def run(*, stay: bool) -> None:
         socket.create_server(("127.0.0.1", 0)) as admin,
         socket.create_server(("127.0.0.1", 0)) as hook,
     ):
-        channel = {"name": "demo", "type": DEFAULT_KIND, "events": ["*"]}
+        channel = {"name": "demo", "type": DEFAULT_KIND, "events": ["*"], "activity": "each"}
         team = {"secret": secrets.token_urlsafe(24), "channels": [channel]}
         config = Config.model_validate(
             {

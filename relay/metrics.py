@@ -75,7 +75,10 @@ class Metrics:
             "relay_deliveries_dead", "Deliveries that became dead letters", "queue", "reason"
         )
         self._skipped = self._counter(
-            "relay_deliveries_skipped", "Deliveries without an address", "queue", "reason"
+            "relay_deliveries_skipped",
+            "Deliveries without an address, and replaced edits",
+            "queue",
+            "reason",
         )
         self._failed = self._counter(
             "relay_send_failures", "Attempts that failed", "queue", "reason"

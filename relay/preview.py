@@ -22,6 +22,7 @@ from relay.errors import RelayError
 from relay.messages.lint import Problem
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
+from relay.penpot.activity import LINE
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts
@@ -174,8 +175,8 @@ def _render_notice(
         variables = notice_variables(name, NOTICES[name].sample)
     if not channel.emoji:
         variables = {**variables, "emoji": ""}
-    # Only the test message may have a template for one kind of channel.
-    suffix = channel.type if name == "test" else ""
+    # Alerts and digests have no template for one kind of channel.
+    suffix = channel.type if name in ("test", LINE) else ""
     locale = config.locale(source.team, channel)
     return templates.render(name, variables, team=source.team, channel_kind=suffix, locale=locale)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from relay.delivery.notices import NOTICES
 from relay.errors import RelayError
 from relay.penpot.catalogue import CATALOGUE, GROUPS
-from relay.penpot.selection import Selection
 
 VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most specific "
@@ -63,28 +62,31 @@ OPTIONS = {
 
 def list_events() -> str:
     width = max(map(len, CATALOGUE)) + 2
-    default = Selection()
     lines = []
     for group in GROUPS:
         lines.append(group)
         for kind in CATALOGUE.values():
             if kind.group == group and not kind.synthetic:
-                mark = " " if default.takes(kind.name, group) else "-"
-                lines.append(f" {mark} {kind.name:<{width}}{kind.when}")
+                marks = f"{' ' if kind.is_default else '-'}{'=' if kind.is_activity else ' '}"
+                lines.append(f" {marks} {kind.name:<{width}}{kind.when}")
         lines.append("")
     lines.append("Not sent by Penpot: Relay polls for these with penpot.access_token")
     for kind in CATALOGUE.values():
         if kind.synthetic:
-            lines.append(f"   {kind.name:<{width}}{kind.when} ({kind.group})")
+            lines.append(f"    {kind.name:<{width}}{kind.when} ({kind.group})")
     lines += ["", "Sent by Relay itself"]
     for name, notice in NOTICES.items():
-        lines.append(f"   {name:<{width}}{notice.when}")
+        lines.append(f"    {name:<{width}}{notice.when}")
     lines += [
         "",
         "- is not sent unless a channel's events list includes it.",
+        '= is activity: a line a day sums it up, unless a channel has activity = "each".',
         "`relay events NAME` lists the template variables, `relay preview NAME` shows the message.",
     ]
     return "\n".join(lines)
+
+
+_ACTIVITY = 'a line a day sums it up, unless the channel has activity = "each".'
 
 
 class UnknownEvent(RelayError):
@@ -102,7 +104,9 @@ def describe_event(name: str) -> str:
         lines = [f"{name} (sent by Relay itself)", notice.when]
         described = {key: VARIABLES[key] for key in ("event", "team")} | dict(notice.variables)
     elif kind := CATALOGUE.get(name):
-        lines = [f"{name} ({kind.group})", kind.when, *textwrap.wrap(kind.note, 80)]
+        note = kind.note if kind.is_default else f"{kind.note} Not sent to a channel by default."
+        note = f"{note} Activity: {_ACTIVITY}" if kind.is_activity else note
+        lines = [f"{name} ({kind.group})", kind.when, *textwrap.wrap(note.strip(), 80)]
         described = {key: VARIABLES[key] for key in ("event", *kind.variables)}
     else:
         raise UnknownEvent(name)

@@ -36,7 +36,10 @@ LIMIT = 1024 * 1024 * 16
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+    channel = (
+        '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+        'activity = "each"\n'
+    )
     with running(tmp_path_factory.mktemp("intake"), channel) as service:
         yield service
 

@@ -95,7 +95,7 @@ direct = "mentioned"
         "acme/website: gets it (events: comments; projects: website*)",
         "acme/others: skipped (projects: !Website*)",
         "acme/files: skipped (no entry of its events matches)",
-        "acme/direct: gets it (events: *)",
+        "acme/direct: gets it (events: comments)",
     ]
 
 

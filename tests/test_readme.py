@@ -17,13 +17,14 @@ from relay.cli import main
 from relay.config.environment import known_variables
 from relay.config.load import ConfigError, load
 from relay.config.settings import Config
+from relay.delivery.notices import NOTICES
 from relay.doctor import template_problems
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
 from relay.messages.locale import builtin_folder
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
 from relay.metrics import Metrics
-from relay.penpot.catalogue import CATALOGUE, GROUPS
-from relay.penpot.selection import DEFAULT, Selection
+from relay.penpot.catalogue import CATALOGUE, GROUPS, EventKind
+from relay.penpot.selection import Selection
 from relay.reference import OPTIONS, VARIABLES
 from tests.bench.__main__ import BENCHES
 from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
@@ -171,10 +172,19 @@ def test_every_named_key_is_in_the_example_config() -> None:
         assert re.search(rf"^#?{key} = ", rest, re.MULTILINE), f"{table}.{key}"
 
 
+def _by_default(kind: EventKind) -> str:
+    if not kind.is_default:
+        return "no"
+    return "in a daily line" if kind.is_activity else "yes"
+
+
 def test_the_default_events_and_the_groups_are_those_of_thein_code() -> None:
     text = _section(OPERATOR, "### Choosing events")
-    (default,) = re.findall(r"^By default (.*?)\. ", text, re.MULTILINE | re.DOTALL)
-    assert ["*", *(f"!{name}" for name in in_code(default))] == list(DEFAULT)
+    rows = table_rows(OPERATOR, "| event | group | by default | activity |")
+    assert [(*in_code(name), *cells) for name, *cells in rows] == [
+        (kind.name, kind.group, _by_default(kind), "yes" if kind.is_activity else "")
+        for kind in CATALOGUE.values()
+    ]
     (groups,) = re.findall(r"contains groups \((.*?)\)", text, re.DOTALL)
     assert in_code(groups) == list(GROUPS)
     own = [name for name, kind in CATALOGUE.items() if kind.synthetic]
@@ -222,7 +232,7 @@ def test_every_shown_command_line_is_valid(
     if not arguments:  # the command's name
         return
     parsed = command.make_context(name, arguments).params  # refuses what is not known
-    assert parsed.get("event") in {None, "NAME", *CATALOGUE}
+    assert parsed.get("event") in {None, "NAME", *CATALOGUE, *NOTICES}
     if "ids" in parsed:
         assert parsed["ids"] or parsed["dead"]
 

@@ -24,7 +24,7 @@ from relay.penpot.client import PenpotError, RpcResponse
 from relay.penpot.events import Subject
 from relay.penpot.records import WebhookRecord
 from relay.penpot.samples import sample
-from relay.penpot.selection import DEFAULT
+from relay.penpot.selection import Selection
 from relay.reference import UnknownEvent
 from relay.sync.webhooks import off_reason
 from tests.documents import OPERATOR, ROOT, in_code, table_rows
@@ -402,8 +402,8 @@ def test_the_example_of_events_takes_edited_files() -> None:
     (example,) = (
         code for row in OBSERVED for code in in_code(row[2]) if code.startswith("events = ")
     )
-    assert "!update-file" in DEFAULT
-    assert tomllib.loads(example)["events"] == [e for e in DEFAULT if e != "!update-file"]
+    assert not Selection.of(()).takes("update-file", "files")
+    assert Selection.of(tomllib.loads(example)["events"]).takes("update-file", "files")
 
 
 # What causes and remedies name

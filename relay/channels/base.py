@@ -253,6 +253,8 @@ class ChannelSettings(SettingsModel):
     """The same for files."""
     actors: Texts = ()
     """Who did it: names, email addresses, profile ids, globs."""
+    activity: Literal["daily", "each", "none"] = "daily"
+    """Edited and renamed files and the like: "daily" (a line a day and file), "each" or "none"."""
     pace: Annotated[float, Field(gt=0)] | None = None
     """Maximum messages per minute."""
     digest_after: Annotated[int, Field(ge=0, le=1000)] = 20
@@ -351,9 +353,21 @@ class ChannelSettings(SettingsModel):
         return bool(self.quiet or self.schedule)
 
     @property
+    def sends_lines(self) -> bool:
+        """Whether activity is summed up in daily lines."""
+        return self.activity == "daily" and not self.is_direct
+
+    @property
+    def edits_lines(self) -> bool:
+        """Whether a daily line is sent with its first event, and edited with the others; otherwise
+        it is sent at the end of the day."""
+        return self.sends_lines and self.edit_mode == "in-place"
+
+    @property
     def in_digests(self) -> bool:
         """Whether messages can go into a digest."""
-        return self.holds or (not self.is_direct and self.digest_after > 0)
+        holds_lines = self.sends_lines and not self.edits_lines
+        return self.holds or holds_lines or (not self.is_direct and self.digest_after > 0)
 
     @property
     def digest_threshold(self) -> int:

@@ -42,6 +42,9 @@ def channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
         yield ("schedule",), raw["schedule"], rule
     if raw.get("urgent") and not {"quiet", "schedule"} & raw.keys():
         yield ("urgent",), raw["urgent"], "needs quiet or schedule, without which nothing is held"
+    if "activity" in raw and raw.get("direct"):
+        rule = "does not work with direct, which sends what concerns a person: leave it out"
+        yield ("activity",), raw["activity"], rule
     kind = CHANNEL_TYPES.get(str(raw.get("type")))
     if raw.get("edits") == "in-place" and kind is not None:
         rule = "does not work with direct"

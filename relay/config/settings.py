@@ -372,15 +372,15 @@ class Config(SettingsModel):
     def holds(self) -> dict[str, Hold]:
         """When the queues hold their messages back; without those that never do."""
         return {
-            queue: Hold(
-                channel.quiet,
-                channel.schedule,
-                ZoneInfo(self.locales[queue].zone),
-                channel.urgent,
-            )
+            queue: Hold(channel.quiet, channel.schedule, self.zones[queue], channel.urgent)
             for queue, channel in self.queues().items()
             if channel.holds
         }
+
+    @cached_property
+    def zones(self) -> dict[str, ZoneInfo]:
+        """The time zones of the queues."""
+        return {queue: ZoneInfo(locale.zone or "UTC") for queue, locale in self.locales.items()}
 
     @cached_property
     def locales(self) -> dict[str, Locale]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from relay.config.settings import AnyChannel
-from relay.penpot.catalogue import SYNTHETIC
+from relay.penpot.catalogue import ACTIVITY, SYNTHETIC
 from relay.penpot.events import Event, Subject
 from relay.penpot.facts import Fact
 from relay.penpot.filters import Candidate, Filter
@@ -61,15 +61,26 @@ class ThreadHome:
         return replace(self, channels=self.channels | accepting)
 
 
+def selection_of(channel: AnyChannel) -> Selection:
+    return Selection.of(channel.events, daily=channel.sends_lines)
+
+
+def is_counted(event: Event, channel: AnyChannel) -> bool:
+    """Whether the channel counts the event in a daily line, if it accepts it."""
+    return channel.sends_lines and event.name in ACTIVITY
+
+
 def has_place_filter(channel: AnyChannel) -> bool:
     return bool(channel.projects or channel.files)
 
 
 def decide(event: Event, channel: AnyChannel, home: ThreadHome | None = None) -> Decision:
     """For an enriched event. ``home`` is that of its thread, with the channels that accept it."""
-    entry, is_taken = Selection.of(channel.events).deciding(event.name, event.group)
+    entry, is_taken = selection_of(channel).deciding(event.name, event.group)
     if not is_taken:
         return Decision(entry)
+    if channel.activity == "none" and event.name in ACTIVITY:
+        return Decision("activity: none")
     entries: tuple[str, ...] = (f"events: {entry}",)
     projects = _projects(event) if home is None else _subjects(home.project)
     files = _files(event) if home is None else _subjects(home.file)

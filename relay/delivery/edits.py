@@ -1,8 +1,12 @@
-"""Edits: updates or removes messages that a channel already shows, or holds back."""
+"""Edits: updates or removes messages that a channel already shows, or holds back.
+
+A deleted message stays deleted, but for that of an activity line, which begins again with a new
+one. Of the waiting edits of a line only the latest is made.
+"""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from relay.channels.base import Channel, EditableChannel, MessageNotFound, NotEditable
@@ -10,6 +14,7 @@ from relay.config.schedule import Hold
 from relay.delivery.holds import HeldMessages
 from relay.messages.message import Change, Message, Picture
 from relay.metrics import Metrics
+from relay.store.activity import REPLACED
 from relay.store.base import Store
 from relay.store.records import Delivery, ShownMessage, ThreadReceipts
 
@@ -44,7 +49,7 @@ class Edit:
         change, receipts = self.change, self._receipts()
         if not isinstance(channel, EditableChannel) or not receipts:
             log.info("queue %s: delivery %d has no message to edit", self.queue, self.delivery.id)
-            return EditOutcome(reached=False, fallback=change.fallback)
+            return EditOutcome(reached=False, fallback=self._fallback())
         if self._is_superseded():
             log.info("queue %s: delivery %d is superseded", self.queue, self.delivery.id)
             return EditOutcome(reached=False)
@@ -59,19 +64,25 @@ class Edit:
             except (MessageNotFound, NotEditable) as error:
                 log.warning("queue %s: delivery %d: %s", self.queue, self.delivery.id, error)
                 self.metrics.failed(self.queue, error.reason)
-                not_editable = not_editable or isinstance(error, NotEditable)
+                is_lost = isinstance(error, NotEditable) or bool(self.message.line)
+                not_editable = not_editable or is_lost
                 if not_editable and not change.removes:
                     break
             self.done.add(receipt)
         if not not_editable and (not change.new_mentions or channel.edits_notify):
             return EditOutcome(reached=True)
         await throttle()
-        return EditOutcome(reached=True, fallback=change.fallback)
+        return EditOutcome(reached=True, fallback=self._fallback())
+
+    def _fallback(self) -> Message | None:
+        return replace(self.message, change=None) if self.message.line else self.change.fallback
 
     def _receipts(self) -> list[str]:
         """The messages to edit. The root of a thread comes last, as a server removes it only when
         it has no replies left."""
         sent = [message for message in self._sent() if message.receipt]
+        if self.message.line:  # a message that was lost is followed by another one
+            return [message.receipt for message in sent[-1:]]
         # An edit with new mentions sent a message of its own, which is removed as well.
         affected = sent if self.change.removes else sent[:1]
         return [message.receipt for message in sorted(affected, key=_is_root)]
@@ -111,11 +122,20 @@ class Edit:
 class Editor:
     """Makes the edits of one queue."""
 
-    def __init__(self, queue: str, hold: Hold | None, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        queue: str,
+        hold: Hold | None,
+        store: Store,
+        metrics: Metrics,
+        changed: Callable[[Iterable[int]], None] = lambda _: None,
+    ) -> None:
+        """``changed`` is called with the ids of events whose deliveries were skipped."""
         self._queue = queue
         self._held = HeldMessages(queue, hold, store)
         self._store = store
         self._metrics = metrics
+        self._changed = changed
         self._done: dict[int, set[str]] = {}
 
     async def run(
@@ -130,10 +150,12 @@ class Editor:
         """As ``Edit.run``. None where the queue goes on with its first delivery, which may be
         another one: this one is held now, or released ones go before it. Raises
         ``StoreUnavailable``, ``LeaseLost``."""
+        if message.line and await self._drops_replaced(message.line):
+            return None
         left = await self._held.change(delivery, message)
         if left is None or left.change is None:
             return None
-        shown = await self._store.shown_messages(self._queue, left.thread)
+        shown = await self._store.shown_messages(self._queue, left.line or left.thread)
         done = self._done.setdefault(delivery.id, set())
         edit = Edit(self._queue, delivery, left, left.change, thread, shown, done, self._metrics)
         outcome = await edit.run(channel, picture, throttle)
@@ -141,6 +163,15 @@ class Editor:
         if outcome.fallback and await self._held.hold_back(delivery, outcome.fallback):
             return None
         return outcome
+
+    async def _drops_replaced(self, line: str) -> bool:
+        events = await self._store.activity.drop_replaced(self._queue, line)
+        for _ in events:
+            self._metrics.skipped(self._queue, "replaced")
+        if events:
+            log.info("queue %s: %d edits of a line: %s", self._queue, len(events), REPLACED)
+            self._changed(events)
+        return bool(events)
 
     def forget(self, delivery: Delivery) -> None:
         self._done.pop(delivery.id, None)

@@ -7,7 +7,7 @@ that slow templates or lookups of one delay no other.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from relay.delivery.backoff import SHARED_POLL_INTERVAL, STORE_RETRY_DELAY, pause
@@ -163,7 +163,12 @@ class FanOut:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._ended.clear()
-        await self._preparer.reset()
+        await self._forget()
+
+    async def _forget(self, team: str | None = None) -> None:
+        """The last plans of this team, or of all, were not stored."""
+        self._planner.reset(team)
+        await self._preparer.reset(team)
 
     async def _run_team(self, team: str, is_large: bool) -> None:
         """Process one batch of a team, and the next ones while no other team waits for its turn.
@@ -172,7 +177,7 @@ class FanOut:
             while await self._fan_out(team, is_large) and len(self._tasks) < MAX_TEAMS:
                 pass
         except BaseException:
-            await self._preparer.reset(team)
+            await self._forget(team)
             raise
 
     async def _fan_out(self, team: str, is_large: bool) -> bool:
@@ -199,7 +204,7 @@ class FanOut:
                 if not await self._wait_for_lookups(lookups_done, *has_room):
                     return not self._stop.is_set()
             batch.append(await self._plan(stored))
-            size += sum(len(delivery.message) for delivery in batch[-1].deliveries)
+            size += batch[-1].size
             await self._give_way()
         if batch:
             names = {stored.id: stored.name for stored in events}
@@ -240,21 +245,21 @@ class FanOut:
             log.exception("event %d", stored.id)
             return _failed_plan(stored.id, stored.team, error)
 
-    async def _write(self, batch: list[FanOutResult], team: str) -> list[FanOutResult]:
+    async def _write(self, batch: list[FanOutResult], team: str) -> Sequence[FanOutResult]:
         """Store plans and return what was stored: an unreadable event for a plan that fails."""
         try:
-            await self._store.save_fan_out(batch)
+            stored = await self._store.save_fan_out(batch)
             self._planner.mark_stored(team)
         except (StoreUnavailable, LeaseLost):
             raise
         except Exception as error:
             log.exception("fan-out")
-            await self._preparer.reset(team)
+            await self._forget(team)
             if len(batch) > 1:
                 return [plan for single in batch for plan in await self._write([single], team)]
-            batch = [_failed_plan(batch[0].event_id, team, error)]
-            await self._store.save_fan_out(batch)
-        return batch
+            failed = _failed_plan(batch[0].event_id, team, error)
+            stored = await self._store.save_fan_out([failed])
+        return stored
 
     def _report(self, plan: FanOutResult, name: str) -> None:
         if not self._store.shared:  # a shared store notifies all replicas, which share queues

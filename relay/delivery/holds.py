@@ -21,7 +21,7 @@ DELETED = "deleted while it was held"
 def hold_back(new: NewDelivery, hold: Hold, now: float) -> NewDelivery:
     """The delivery, held if it has to be. ``now`` in seconds since 1970."""
     message = Message.loads(new.message)
-    if message.change is not None or (until := _released_at(hold, now)) is None:
+    if message.change is not None or (until := released_at(hold, now)) is None:
         return new
     group = _group(message)
     if _is_urgent(message, hold):
@@ -73,7 +73,7 @@ class HeldMessages:
         """Hold the first delivery of the queue, with this message, if it has to be."""
         if self._hold is None or _is_urgent(message, self._hold):
             return False
-        until = _released_at(self._hold, now := time.time())
+        until = released_at(self._hold, now := time.time())
         if until is None:
             return False
         await self._store.holds.hold(delivery.id, message.dumps(), until, _group(message))
@@ -83,13 +83,16 @@ class HeldMessages:
         return True
 
 
-def _released_at(hold: Hold, now: float) -> float | None:
+def released_at(hold: Hold, now: float) -> float | None:
+    """Both in seconds since 1970; None: at once."""
     until = hold.release_at(datetime.fromtimestamp(now, UTC))
     return None if until is None else until.timestamp()
 
 
 def _group(message: Message) -> str:
-    """The messages of a thread, and of a person, are released together."""
+    """The messages of a thread, and of a person, are released together; a line is one message."""
+    if message.line:
+        return message.line
     return f"{message.thread} {message.to.id}" if message.thread and message.to else message.thread
 
 

@@ -14,7 +14,8 @@ from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.metrics import Metrics
-from relay.penpot.events import Event, Subject
+from relay.penpot.activity import LINE, ActivityLine
+from relay.penpot.events import Event, File, Person, Subject
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,34 @@ NOTICES: Mapping[str, Notice] = {
         },
         {"problem": {"detail": "500 MB", "reason": "share"}},
         emoji="⚠️",
+    ),
+    LINE: Notice(
+        "several events about a file, a project or a font on one day are summed up in a line",
+        {
+            "activity": "activity.count (of the events), activity.people (names), activity.kinds "
+            "(the number of events by name), activity.connected and activity.disconnected (names "
+            "of libraries), activity.first and activity.last (times), activity.is_over (whether "
+            "the line is sent at the end of the day)",
+            "actor": "the first person: actor.name",
+            "project": "as of the events",
+            "file": "as of the events",
+            "font": "as of the events",
+            "previous": "the name before the first rename: previous.name",
+        },
+        {
+            "actor": Person(name="Ada Lovelace"),
+            "project": Subject(name="Website"),
+            "file": File(name="Landing page", url="https://penpot.example.com"),
+            "activity": ActivityLine(
+                count=5,
+                kinds={"update-file": 4, "rename-file": 1},
+                people={"ada": "Ada Lovelace", "grace": "Grace Hopper"},
+                first=1_773_046_800,
+                last=1_773_068_400,
+            ).variables(UTC, is_over=False),
+            "previous": Subject(name="Start page"),
+        },
+        emoji="✏️",
     ),
     "test": Notice("`relay send` or the inspector sends a test message"),
     "digest": Notice(

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from relay.config.settings import Config
+from relay.delivery.decisions import selection_of
 from relay.delivery.fact_cache import FactCache
 from relay.delivery.lookups import LOOKUP_TIMEOUT, Lookups
 from relay.delivery.thumbnails import Thumbnails
 from relay.penpot.events import Event, normalize
 from relay.penpot.links import add_links
 from relay.penpot.samples import SampleFacts, sample
-from relay.penpot.selection import Selection
 from relay.penpot.wire import decode_body
 from relay.store.records import StoredEvent, StoreUnavailable
 
@@ -193,7 +193,7 @@ class EventPreparer:
         channels = [
             channel
             for channel in (team.channels if team else ())
-            if Selection.of(channel.events).takes(event.name, event.group)
+            if selection_of(channel).takes(event.name, event.group)
         ]
         if self._lookups is None or not channels:
             return event

@@ -136,7 +136,7 @@ class ChannelQueue:
         )
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
-        self._editor = Editor(name, settings.hold, context.store, context.metrics)
+        self._editor = Editor(name, settings.hold, context.store, context.metrics, context.changed)
         self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 

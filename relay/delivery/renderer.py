@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from relay.channels import CHANNEL_TYPES, example_settings
 from relay.config.settings import AnyChannel, Config, PersonSettings
+from relay.delivery.decisions import selection_of
 from relay.messages.document import shorten
 from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
@@ -14,7 +16,6 @@ from relay.messages.locale import DEFAULT_LOCALE, ENGLISH, Locale
 from relay.messages.message import Author, Mention, Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.events import Event, Person
-from relay.penpot.selection import Selection
 
 NOT_MENTIONED, NOT_INVOLVED = "nobody is mentioned", "nobody else is involved"
 MAX_SUMMARY_LENGTH = 320  # characters: a title, and a comment in quotation marks
@@ -113,12 +114,14 @@ def render(
     kind: str,
     options: MessageOptions = MessageOptions(),  # noqa: B008 - immutable
     drafts: Mapping[str, str] | None = None,
+    more: Variables = MappingProxyType({}),
 ) -> RenderResult:
     """Render an enriched and linked event for one kind of channel; ``drafts`` are as for
-    ``Templates.render``."""
+    ``Templates.render``, ``more`` as in ``RenderContext``."""
+    variables = {**options.variables(event), **more}
     result = templates.render(
         event.name,
-        options.variables(event),
+        variables if options.emoji else {**variables, "emoji": ""},
         team=team,
         channel_kind=kind,
         drafts=drafts,
@@ -156,6 +159,8 @@ class RenderContext(NamedTuple):
     options_of: Callable[[AnyChannel], MessageOptions] = MessageOptions.of
     drafts: Mapping[str, str] | None = None  # as for ``Templates.render``
     participants: Sequence[Mention] = ()  # get a message where the channel writes to them
+    more: Variables = MappingProxyType({})
+    """Variables of the templates besides those of the event; an ``emoji`` replaces the event's."""
 
 
 class EventRenderer:
@@ -204,6 +209,12 @@ class EventRenderer:
     async def compose(self, channel: AnyChannel) -> Message:
         """The message of a channel that is not direct, not serialized."""
         return replace(await self._message(channel), mentions=self._people)
+
+    def with_event(self, event: Event, more: Variables) -> "EventRenderer":
+        """For another event, otherwise the same; problems are collected here as well."""
+        renderer = EventRenderer(self._context._replace(event=event, more=more))
+        renderer.problems = self.problems
+        return renderer
 
     async def preview(self, channel: AnyChannel) -> Message:
         """The channel's message, made from the event's own template; a direct one is that of the
@@ -298,7 +309,7 @@ class EventRenderer:
     async def _render(self, event: Event, variant: _Variant) -> Message:
         context, (kind, _, options, _) = self._context, variant
         templates, team = context.templates, context.team
-        work = partial(render, templates, event, team, kind, options, context.drafts)
+        work = partial(render, templates, event, team, kind, options, context.drafts, context.more)
         result = await templates.turns.run(team, work)
         self.problems.update(result.problems)
         return result.message
@@ -321,6 +332,6 @@ def channel_to_preview(config: Config, team: str, kind: str, event: Event) -> An
     settings = config.teams.get(team)
     channels = [one for one in (settings.channels if settings else ()) if one.type == kind]
     for channel in channels:
-        if Selection.of(channel.events).takes(event.name, event.group):
+        if selection_of(channel).takes(event.name, event.group):
             return channel
     return channels[0] if channels else example_settings(kind)

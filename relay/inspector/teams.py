@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.delivery.dead import describe
+from relay.delivery.decisions import selection_of
 from relay.delivery.health import stopped_queues
 from relay.inspector.pages import PageNotFound, form, inspector_of, page, viewer_of
-from relay.penpot.selection import Selection
 from relay.store.queries import MAX_COUNTED
 from relay.sync.webhooks import load_status
 
@@ -97,7 +97,7 @@ async def _page(
         queues = [
             (
                 channel,
-                Selection.of(channel.events).entries,
+                selection_of(channel).entries,
                 stats[name],
                 stopped.get(name),
                 dead.get(name),

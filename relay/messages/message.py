@@ -111,6 +111,9 @@ class Message:
     change: Change | None = None  # None for a message that replaces no other
     activity: bool = False
     """Whether it reports work, such as in files: no comment's words, and nothing to act on."""
+    line: str = ""
+    """Id of the activity line that it shows; empty for other messages. With ``change`` the message
+    is the line's latest text, and also what to send where no message of the line can be edited."""
     author: Author | None = None  # None where the channel itself is shown as the sender
     language: str = ENGLISH  # of its words, and of those that a channel adds
 

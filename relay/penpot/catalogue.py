@@ -22,6 +22,9 @@ class EventKind:
     note: str  # for authors of templates
     synthetic: bool
     emoji: str = ""  # empty for comments
+    is_default: bool = False
+    """Whether a channel without ``events`` of its own gets it; activity only in daily lines."""
+    is_activity: bool = False  # what happens often: a channel may sum it up in daily lines
 
 
 _EARLY = "Penpot sends it when the work begins, even if it fails later."
@@ -57,7 +60,7 @@ _TEXTS: dict[str, dict[str, str]] = {
         "one.",
         "delete-project": "Someone deletes a project. project.url is empty.",
         "update-project-pin": "Someone pins a project to their own dashboard, or unpins it. "
-        "Personal; event.props.isPinned says which. Not sent to a channel by default.",
+        "Personal; event.props.isPinned says which.",
     },
     "libraries": {
         "set-file-shared": "Someone stops sharing a file as a library. event.props.isShared says "
@@ -68,7 +71,7 @@ _TEXTS: dict[str, dict[str, str]] = {
     },
     "fonts": {
         "create-font-variant": "Someone uploads one variant of a font. font.style and font.weight "
-        "say which. A family sends one event per variant. Not sent to a channel by default.",
+        "say which. A family sends one event per variant.",
         "update-font": "Someone renames a font family. font has the new name, previous the old one "
         "if an earlier event had it.",
         "delete-font": "Someone deletes a font family.",
@@ -87,8 +90,7 @@ _TEXTS: dict[str, dict[str, str]] = {
         f"name, with an access token. {_EARLY}",
         "import-binfile": "Someone imports files from a .penpot file. file is set if Penpot sends "
         f"one name, files if several. {_EARLY}",
-        "export-binfile": "Someone exports a file as a .penpot file. Not sent to a channel by "
-        f"default. {_EARLY}",
+        "export-binfile": f"Someone exports a file as a .penpot file. {_EARLY}",
     },
 }
 _SYNTHETIC_TEXTS = {
@@ -152,19 +154,50 @@ _EMOJI = {
 }
 
 
+# Besides comments: what happens seldom, and concerns the whole team.
+_DEFAULT = frozenset({
+    "create-file",
+    "delete-file",
+    "create-project",
+    "delete-project",
+    "set-file-shared",
+    "move-project",
+    "update-file",
+})  # fmt: skip
+_ACTIVITY = frozenset({
+    "update-file",
+    "rename-file",
+    "rename-project",
+    "update-project-pin",
+    "link-file-to-library",
+    "unlink-file-from-library",
+    "create-font-variant",
+    "update-font",
+    "delete-font",
+    "delete-font-variant",
+    "duplicate-file",
+    "duplicate-project",
+})  # fmt: skip
+
+
 def _kinds() -> Iterator[EventKind]:
     for group, texts in _TEXTS.items():
         for name, text in texts.items():
             when, _, note = text.partition(". ")
             variables = (*_GROUP_VARIABLES[group], *_MORE_VARIABLES.get(name, ()))
             when = f"{when.removesuffix('.')}."
-            yield EventKind(name, group, when, variables, note, False, _EMOJI.get(name, ""))
+            emoji, is_default = _EMOJI.get(name, ""), group == "comments" or name in _DEFAULT
+            is_activity = name in _ACTIVITY
+            yield EventKind(
+                name, group, when, variables, note, False, emoji, is_default, is_activity
+            )
     for name, text in _SYNTHETIC_TEXTS.items():
         when, _, note = f"{text} {_NO_ACTOR}".partition(". ")
         emoji = _EMOJI.get(name, "")
-        yield EventKind(name, "comments", f"{when}.", _COMMENT[1:], note, True, emoji)
+        yield EventKind(name, "comments", f"{when}.", _COMMENT[1:], note, True, emoji, True)
 
 
 # By name, group by group, synthetic ones at the end.
 CATALOGUE: Mapping[str, EventKind] = MappingProxyType({kind.name: kind for kind in _kinds()})
 SYNTHETIC = frozenset(kind.name for kind in CATALOGUE.values() if kind.synthetic)
+ACTIVITY = frozenset(kind.name for kind in CATALOGUE.values() if kind.is_activity)

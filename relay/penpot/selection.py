@@ -7,8 +7,13 @@ from fnmatch import fnmatchcase
 from relay.penpot.catalogue import CATALOGUE, GROUPS
 from relay.penpot.filters import literal_glob
 
-# Everything except personal and frequent events.
-DEFAULT = ("*", "!update-file", "!update-project-pin", "!export-binfile", "!create-font-variant")
+_DEFAULT = [kind for kind in CATALOGUE.values() if kind.is_default]
+DEFAULT = (
+    "comments",
+    *(kind.name for kind in _DEFAULT if kind.group != "comments" and not kind.is_activity),
+)
+DAILY = tuple(kind.name for kind in _DEFAULT if kind.is_activity)
+"""Also by default where a channel sums up activity in daily lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +23,11 @@ class Selection:
     entries: tuple[str, ...] = DEFAULT
 
     @classmethod
-    def of(cls, entries: Sequence[str]) -> "Selection":
-        """From the config: a list of exclusions only is added to the default."""
+    def of(cls, entries: Sequence[str], *, daily: bool = False) -> "Selection":
+        """From the config: a list of exclusions only is added to the default. ``daily``: whether
+        the channel sums up activity in daily lines."""
         if all(entry.startswith("!") for entry in entries):
-            return cls((*DEFAULT, *entries))
+            return cls((*DEFAULT, *(DAILY if daily else ()), *entries))
         return cls(tuple(entries))
 
     def takes(self, name: str, group: str) -> bool:

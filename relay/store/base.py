@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from relay.store import attempts, holds
+from relay.store import activity, attempts, holds
+from relay.store.activity import Activity
 from relay.store.attempts import id_rows
 from relay.store.backlog import Backlog
 from relay.store.engine import (
@@ -60,10 +61,10 @@ _UPDATE_EVENTS_SQL = (
 )
 _INSERT_SUMMARIES_SQL = (
     "INSERT INTO relay.summaries (event_id, team, name, state, reason, received_at, person, about,"
-    " search_text, skipped) SELECT id, team, name, state, reason, received_at, new.person,"
-    " new.about, name || ' ' || new.search_text, new.skipped"
-    " FROM relay.events, unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[])"
-    " AS new (event, person, about, search_text, skipped)"
+    " search_text, skipped, counted) SELECT id, team, name, state, reason, received_at, new.person,"
+    " new.about, name || ' ' || new.search_text, new.skipped, new.counted FROM relay.events,"
+    " unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])"
+    " AS new (event, person, about, search_text, skipped, counted)"
     " WHERE id = new.event ON CONFLICT (event_id) DO NOTHING"
 )
 _SAVE_FACTS_SQL = (
@@ -108,20 +109,25 @@ class Store(Backlog):
         self.sync_threads = SyncThreads(self)
         self.usage = Usage(self)
         self.holds = Holds(self)
+        self.activity = Activity(self)
         self.problems = Problems(self)
 
-    async def save_fan_out(self, batch: Sequence[FanOutResult]) -> None:
-        """Write the results of several events in one transaction. An earlier call may have
-        committed although its answer was lost, so this inserts deliveries only for events that are
-        still in state stored."""
-        if batch:
-            await self.write(lambda: self._save_fan_out(batch, time.time()))
+    async def save_fan_out(self, batch: Sequence[FanOutResult]) -> Sequence[FanOutResult]:
+        """Write the results of several events in one transaction, and return them with the
+        deliveries of their lines. An earlier call may have committed although its answer was lost,
+        so this writes deliveries and lines only for events that are still in state stored."""
+        if not batch:
+            return batch
+        return await self.write(lambda: self._save_fan_out(batch, time.time()))
 
-    def _save_fan_out(self, batch: Sequence[FanOutResult], now: float) -> Steps[None]:
+    def _save_fan_out(
+        self, batch: Sequence[FanOutResult], now: float
+    ) -> Steps[Sequence[FanOutResult]]:
         yield from self.require_lease(FAN_OUT_LEASE)
         ids = [result.event_id for result in batch]
         stored = dict((yield Statement(_STORED_IDS_SQL, (min(ids), max(ids)))))
         results = [result for result in batch if result.event_id in stored]
+        results = yield from activity.save_lines(results, now)
         states = [(result.event_id, result.state, result.reason) for result in results]
         yield Statement(_UPDATE_EVENTS_SQL, rows=states)
         yield from self._insert_results(results, stored, now)
@@ -131,6 +137,8 @@ class Store(Backlog):
             for key, fields in (result.facts or {}).items()
         }
         yield Statement(_SAVE_FACTS_SQL, (now,), [(*key, fact) for key, fact in facts.items()])
+        written = {result.event_id: result for result in results}
+        return [written.get(result.event_id, result) for result in batch]
 
     def _insert_results(
         self, results: Sequence[FanOutResult], bodies: Mapping[int, int], now: float
@@ -345,6 +353,7 @@ class Store(Backlog):
             yield from self.usage.remove(rows)
             for delete_sql in _PRUNE_SQL:
                 yield Statement(delete_sql, rows=rows)
+            yield from activity.prune(before)
             return len(rows)
 
         return await self.write(work)
@@ -405,6 +414,7 @@ def _summaries(results: Iterable[FanOutResult]) -> list[tuple[Any, ...]]:
             result.about,
             f"{result.person} {result.about}".casefold(),
             json.dumps(result.skipped or {}, ensure_ascii=False),
+            json.dumps(result.counted or {}, ensure_ascii=False),
         )
         for result in results
         if result.state in ("fanned-out", "ignored")

@@ -22,8 +22,10 @@ FILTER_STATES = ("stored", "unreadable", "ignored", *DELIVERY_STATES)
 """States of events, and of at least one delivery of an event."""
 _BY_DELIVERY = frozenset(DELIVERY_STATES) - {"dead"}  # which has an index of its own
 _MAX_ID = 2**63 - 1
-_SUMMARY_COLUMNS = "event_id, team, name, state, reason, received_at, person, about, skipped"
-_UNSUMMARIZED_COLUMNS = "id, team, name, state, reason, received_at, '', '', '{}'"
+_SUMMARY_COLUMNS = (
+    "event_id, team, name, state, reason, received_at, person, about, skipped, counted"
+)
+_UNSUMMARIZED_COLUMNS = "id, team, name, state, reason, received_at, '', '', '{}', '{}'"
 _DELIVERY_SUMMARY_COLUMNS = "id, event_id, queue, state, attempts, next_at, error, held_until"
 
 
@@ -69,6 +71,8 @@ class EventRow:
     about: str = ""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """The channels that do not take the event, each with the filter or the reason."""
+    counted: Mapping[str, int] = field(default_factory=dict)
+    """The channels in which it is a part of a line, each with the event whose delivery that is."""
     deliveries: Sequence[DeliverySummary] = ()
 
     @property
@@ -424,9 +428,9 @@ class EventQueries:
 
 
 def _row(values: Sequence[Any]) -> EventRow:
-    id_, team, name, state, reason, received_at, person, about, skipped = values
-    skips = json.loads(skipped)
-    return EventRow(id_, team, name, state, reason, received_at, person, about, skips)
+    id_, team, name, state, reason, received_at, person, about, skipped, counted = values
+    skips, counts = json.loads(skipped), json.loads(counted)
+    return EventRow(id_, team, name, state, reason, received_at, person, about, skips, counts)
 
 
 def _unsummarized_row(event: StoredEvent) -> EventRow:

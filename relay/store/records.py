@@ -112,6 +112,23 @@ class NewDelivery:
     """Not held, and releases the held ones with the same ``held_with``, which are sent before."""
 
 
+@dataclass(frozen=True, slots=True)
+class LineUpdate:
+    """What an event makes of an activity line of one queue."""
+
+    queue: str
+    line: str
+    """The line's id, in the thread of its deliveries."""
+    counts: str
+    """What it counts with this event."""
+    message: str
+    """The line's message with this event, for a delivery of the line that is held."""
+    delivery: NewDelivery
+    """For a line without such a delivery."""
+    is_edit: bool
+    """Whether ``delivery`` edits a message that was sent, or waits."""
+
+
 class ShownMessage(NamedTuple):
     """A delivery that shows or edits a comment of a thread. ``state`` is one of
     ``DELIVERY_STATES``."""
@@ -149,6 +166,17 @@ class FanOutResult:
     """What the event is about, for the inspector's list."""
     skipped: Mapping[str, str] | None = None
     """The channels that do not take the event, each with the filter or the reason."""
+    lines: Sequence[LineUpdate] = ()
+    counted: Mapping[str, int] | None = None
+    """The channels that send the event as a part of another event's delivery, each with that
+    event's id: the store fills it."""
+
+    @property
+    def size(self) -> int:
+        """Characters of its messages."""
+        return sum(len(each.message) for each in self.deliveries) + sum(
+            len(each.message) for each in self.lines
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,14 @@ _FIRST_STEP = """
         subject text NOT NULL,
         PRIMARY KEY (thread, queue)
     ) {without_rowid};
+    CREATE TABLE {schema}activity (
+        queue text NOT NULL,
+        line text NOT NULL,
+        counts text NOT NULL,
+        at double precision NOT NULL,
+        PRIMARY KEY (line, queue)
+    ) {without_rowid};
+    CREATE INDEX activity_age ON {schema}activity (at);
     CREATE TABLE {schema}key_values (
         key text NOT NULL PRIMARY KEY,
         value text NOT NULL,
@@ -89,7 +97,8 @@ _FIRST_STEP = """
         person text NOT NULL,
         about text NOT NULL,
         search_text text NOT NULL,
-        skipped text NOT NULL
+        skipped text NOT NULL,
+        counted text NOT NULL
     );
     CREATE INDEX summaries_of_team ON {schema}summaries (team, event_id);
     CREATE INDEX summaries_of_name ON {schema}summaries (name, event_id);

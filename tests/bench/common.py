@@ -31,6 +31,7 @@ def slack(port: int, count: int, events: str = '["*"]') -> str:
         f'[[teams.acme.channels]]\nname = "c{number}"\ntype = "slack"\ntoken = "xoxb-bench"\n'
         f'channel = "C012345678{number}"\napi_url = "http://127.0.0.1:{port}/api/"\n'
         f"pace = 1000000\ndigest_after = 0\nevents = {events}\n"
+        'activity = "each"\n'
         for number in range(count)
     )
 

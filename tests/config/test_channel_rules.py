@@ -14,6 +14,8 @@ from relay.config.channel_rules import channel_rules
         ({"type": "email", "edits": "in-place"}, [("edits",)]),
         ({"type": "slack", "token": "t", "direct": "mentioned", "edits": "in-place"}, [("edits",)]),
         ({"type": "of a newer Relay", "edits": "in-place"}, []),
+        ({"type": "slack", "direct": "mentioned", "activity": "daily"}, [("activity",)]),
+        ({"type": "slack", "direct": "", "activity": "each"}, []),
         ({"events": ["comments", "!commments"]}, [("events", 1)]),
         ({"events": [], "files": ["!", "a*"]}, [("events",), ("files", 0)]),
         ({"projects": "no list", "actors": [3]}, []),  # the types of values are checked elsewhere

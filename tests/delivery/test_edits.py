@@ -24,6 +24,7 @@ from relay.delivery.queue import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Content, Message, Picture
 from relay.metrics import Metrics
+from relay.store.activity import REPLACED
 from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import queue_context
@@ -117,14 +118,14 @@ class House:
         )
         return self.queues
 
-    async def put(self, *messages: tuple[Message, str], wake: bool = True) -> None:
+    async def put(self, *messages: tuple[Message, str], wake: bool = True, thread: str = T) -> None:
         """Messages, each with the id of its comment."""
         for message, comment in messages:
             now = time.time_ns()
             body = NewEvent("acme", "application/json", b"{}", b"%d" % now, "x", received_at=now)
             await self.store.accept(body)
             (stored,) = await self.store.stored_events(1)
-            new = NewDelivery("a", f"key{now}", message.dumps(), T, comment)
+            new = NewDelivery("a", f"key{now}", message.dumps(), thread, comment)
             await self.store.save_fan_out(
                 [FanOutResult(stored.id, "acme", "fanned-out", "", [new])]
             )
@@ -390,3 +391,96 @@ async def test_an_interrupted_deletion_is_completed(house: House) -> None:
 
     assert house.texts == ["(deleted)", "(removed)"]
     assert len(house.wall.keys) == done + 2  # each once, as servers limit the rate
+
+
+# Activity lines
+
+
+LINE = "activity:2026-03-09:file:f1"
+
+
+def line(text: str, *, is_edit: bool = True) -> tuple[Message, str]:
+    return Message(text, Content(text), line=LINE, change=Change() if is_edit else None), ""
+
+
+async def put_line(house: House, *texts: str, is_new: bool = False, wake: bool = True) -> None:
+    """Each in a transaction of its own; with ``is_new`` the first one is a message."""
+    for number, text in enumerate(texts):
+        message, _ = line(text, is_edit=number > 0 or not is_new)
+        await house.put((message, ""), wake=False, thread=LINE)
+    if wake:
+        await house.settle()
+
+
+async def test_a_line_is_edited_in_place(house: House) -> None:
+    await put_line(house, "one", is_new=True)
+    await put_line(house, "two")
+    await put_line(house, "three")
+    assert house.texts == ["three"]
+    assert await house.store.get_thread("a", LINE) is None
+    assert await house.store.get_thread("a", "") is None
+
+
+async def test_only_the_latest_waiting_edit_of_a_line_is_sent(house: House) -> None:
+    await put_line(house, "one", is_new=True)
+    assert isinstance(house.wall, Wall)
+    house.wall.answers = [RetryLater("down")]
+    await put_line(house, "two", wake=False)
+    house.queues.wake(["a"])
+    async with asyncio.timeout(20):
+        while house.wall.answers:  # noqa: ASYNC110 - the server is down when "two" is sent
+            await asyncio.sleep(0.002)
+    await put_line(house, "three", "four", "five")
+
+    assert house.texts == ["five"]
+    assert len(house.wall.keys) == 3
+    states = [(one.state, one.error) for one in await house.deliveries()]
+    assert states == [("sent", ""), *[("skipped", REPLACED)] * 3, ("sent", "")]
+    text = house.metrics.text().decode()
+    assert 'relay_deliveries_skipped_total{queue="a",reason="replaced"} 3.0' in text
+    assert "relay_deliveries_dead_total{" not in text
+
+
+@pytest.mark.parametrize("error", [MessageNotFound("gone"), NotEditable("too old")])
+async def test_a_lost_line_begins_again_and_the_new_message_is_edited(
+    house: House, error: DeliveryError
+) -> None:
+    await put_line(house, "one", is_new=True)
+    assert isinstance(house.wall, Wall)
+    house.wall.answers = [error]
+    await put_line(house, "two")
+    assert house.texts == ["one", "two"]
+    await put_line(house, "three")
+    assert house.texts == ["one", "three"]
+
+
+async def test_a_line_that_was_sent_in_a_digest_begins_again(house: House) -> None:
+    await put_line(house, "one", is_new=True, wake=False)
+    ids = [one.id for one in await house.deliveries()]
+    await house.store.mark_sent(ids, "")
+    await put_line(house, "two")
+    await put_line(house, "three")
+    assert house.texts == ["three"]
+
+
+async def test_the_edits_of_other_lines_and_of_comments_stay(house: House) -> None:
+    await house.put(said("first"))
+    await put_line(house, "one", is_new=True)
+    other, _ = line("of another line", is_edit=False)
+    await house.put((replace(other, line="other"), ""), thread="other")
+    await house.put(edit("FIRST"), wake=False)
+    await house.put(
+        (replace(other, line="other", change=Change(), full=Content("OTHER")), ""),
+        wake=False,
+        thread="other",
+    )
+    await put_line(house, "two", "three")
+    assert house.texts == ["FIRST", "three", "OTHER"]
+    assert [one.state for one in await house.deliveries()].count("skipped") == 1
+
+
+@pytest.mark.parametrize("house", [Paper], indirect=True)
+async def test_a_channel_that_edits_no_more_sends_the_line_as_a_message(house: House) -> None:
+    await put_line(house, "one", is_new=True)
+    await put_line(house, "two")
+    assert house.texts == ["one", "two"]

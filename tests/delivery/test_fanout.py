@@ -35,7 +35,7 @@ def config(**channels: list[str]) -> Config:
                 "acme": {
                     "secret": SECRET,
                     "channels": [
-                        {"name": name, "type": "stdout", "events": events}
+                        {"name": name, "type": "stdout", "events": events, "activity": "each"}
                         for name, events in channels.items()
                     ],
                 }
@@ -57,7 +57,7 @@ class House:
         facts = FactCache(self.store)
         self.fan_out = FanOut(
             EventPreparer(settings, facts),
-            Planner(settings, facts, Templates(), metrics),
+            Planner(settings, facts, self.store.activity, Templates(), metrics),
             self.store,
             queues,
             metrics,
@@ -127,8 +127,8 @@ async def test_only_a_team_with_a_name_of_its_own_is_named(house: House) -> None
     team = {"secret": SECRET, "channels": [{"name": "all", "type": "stdout"}]}
     teams = {"default": team, "named": team | {"name": "X&Y"}}
     house.start(Config.model_validate({"teams": teams}))
-    await house.put(sample("delete-font"), team="default")
-    await house.put(sample("delete-font"), team="named")
+    await house.put(sample("delete-project"), team="default")
+    await house.put(sample("delete-project"), team="named")
     (_, (unnamed,)), (_, (named,)) = await house.settled()
     assert "default" not in Message.loads(unnamed.message).content.footer
     assert "X\\&Y" in Message.loads(named.message).content.footer
@@ -189,10 +189,10 @@ async def test_an_unavailable_store_loses_neither_events_nor_facts(
     monkeypatch.setattr(fanout, "STORE_RETRY_DELAY", 0.01)
     write, failures = house.store.save_fan_out, [StoreUnavailable("disk full")] * 3
 
-    async def failing(batch: Any) -> None:
+    async def failing(batch: Any) -> Any:
         if failures:
             raise failures.pop()
-        await write(batch)
+        return await write(batch)
 
     monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start(config(all=["*"]))
@@ -212,10 +212,10 @@ async def test_a_plan_that_can_not_be_stored_does_not_hold_up_the_others(
 ) -> None:
     write = house.store.save_fan_out
 
-    async def failing(batch: Any) -> None:
+    async def failing(batch: Any) -> Any:
         if any(plan.deliveries and plan.event_id == 2 for plan in batch):
             raise OverflowError
-        await write(batch)
+        return await write(batch)
 
     monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start(config(all=["*"]))
@@ -370,13 +370,13 @@ async def test_a_lost_lease_in_one_teams_batch_ends_the_batches_of_all(
     gate, write, holds = Gate(monkeypatch, "b"), house.store.save_fan_out, [True]
     monkeypatch.setattr(house.store, "acquire_lease", lambda _: _answer(holds[0]))
 
-    async def lost(batch: Any) -> None:
+    async def lost(batch: Any) -> Any:
         if not holds[0]:
             raise LeaseLost("fan-out")
         if batch[0].team == "a":
             holds[0] = False
             raise LeaseLost("fan-out")
-        await write(batch)
+        return await write(batch)
 
     monkeypatch.setattr(house.store, "save_fan_out", lost)
     house.start(teams("a", "b"))
@@ -435,10 +435,10 @@ async def test_a_batch_that_can_not_be_stored_costs_another_team_no_facts(
         FactCache, "reset", lambda cache, team=None: (resets.append(team), reset(cache, team))
     )
 
-    async def failing(batch: Any) -> None:
+    async def failing(batch: Any) -> Any:
         if failures and batch[0].team == "a":
             raise failures.pop()
-        await write(batch)
+        return await write(batch)
 
     monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start(teams("a", "b"))

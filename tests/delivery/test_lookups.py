@@ -78,7 +78,7 @@ class House:
         events: str = "*",
         channel: Mapping[str, Any] = MappingProxyType({"type": "stdout"}),
     ) -> None:
-        channels = [{"name": "all", "events": [events], **channel}]
+        channels = [{"name": "all", "events": [events], "activity": "each", **channel}]
         team = {"secret": SECRET, "channels": channels} | ({"team_id": team_id} if team_id else {})
         config = Config.model_validate(
             {"penpot": {"url": "http://p.example", "access_token": token}, "teams": {"acme": team}}
@@ -92,7 +92,7 @@ class House:
         self.preparer = EventPreparer(config, facts, lookups, Thumbnails(api, self.metrics))
         self.fan_out = FanOut(
             self.preparer,
-            Planner(config, facts, Templates(), self.metrics),
+            Planner(config, facts, self.store.activity, Templates(), self.metrics),
             self.store,
             queues,
             self.metrics,
@@ -417,10 +417,10 @@ async def test_names_that_could_not_be_stored_are_not_looked_up_again(
     monkeypatch.setattr(fanout, "STORE_RETRY_DELAY", 0.01)
     write, failures = house.store.save_fan_out, [StoreUnavailable("disk full")] * 3
 
-    async def failing(batch: Any) -> None:
+    async def failing(batch: Any) -> Any:
         if failures:
             raise failures.pop()
-        await write(batch)
+        return await write(batch)
 
     monkeypatch.setattr(house.store, "save_fan_out", failing)
     house.start()
@@ -697,7 +697,10 @@ async def test_it_stops_immediately_while_penpot_hangs(house: House) -> None:
 
 
 def test_a_service_with_a_token_adds_missing_names(tmp_path: Path, penpot: StandIn) -> None:
-    channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+    channel = (
+        '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+        'activity = "each"\n'
+    )
     service = Service(tmp_path, channel, extra=f'access_token = "{TOKEN}"')
     hook = "b0000000-0000-4000-8000-000000000001"
     penpot.world.webhooks[hook] = Webhook(hook, ACME, service.hook)

@@ -19,6 +19,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
 from relay.penpot.facts import Fact
+from relay.store.activity import LineKey
 from relay.store.records import FactKey, FanOutResult, StoredEvent
 from tests.delivery.examples import example
 
@@ -29,6 +30,9 @@ DIRECT = {"name": "direct", "type": "slack", "token": "xoxb-1", "direct": "menti
 
 class NoFacts:
     async def facts(self, _team: str, _keys: Any) -> dict[FactKey, str]:
+        return {}
+
+    async def counts(self, _keys: Any) -> dict[LineKey, str]:
         return {}
 
 
@@ -43,7 +47,7 @@ async def plan(
     secret = "a-secret-of-24-characters"
     teams = {"acme": {"secret": secret, "channels": channels}}
     config = Config.model_validate({"teams": teams, "people": people or {}})
-    planner = Planner(config, FactCache(NoFacts()), templates or Templates(), Metrics())
+    planner = Planner(config, FactCache(NoFacts()), NoFacts(), templates or Templates(), Metrics())
     event = example(event) if isinstance(event, str) else event
     row = StoredEvent(7, team, "application/json", b"", event.name, "stored", "", time.time())
     return await planner.plan(row, PreparedEvent(event, event))
@@ -124,7 +128,7 @@ async def test_a_reply_is_sent_to_those_who_were_seen_commenting() -> None:
     team = {"secret": "a-secret-of-24-characters", "channels": [involved]}
     config = Config.model_validate({"people": muted, "teams": {"acme": team}})
     facts = FactCache(NoFacts())
-    planner = Planner(config, facts, Templates(), Metrics())
+    planner = Planner(config, facts, NoFacts(), Templates(), Metrics())
 
     async def comment(name: str, person: str, **props: Any) -> list[Any]:
         number = f"6eaf5050-5d0e-81a4-8006-9a5f000000{ord(person[0]):02}"

@@ -42,7 +42,7 @@ class Place:
         keys = keys.replace("HOST", self.host).replace("PORT", str(self.port))
         return (
             f'[[teams.acme.channels]]\nname = "{self.name}"\ntype = "{self.kind}"\n'
-            f'events = ["*"]\n{keys}\n{self.more}\n'
+            f'events = ["*"]\nactivity = "each"\n{keys}\n{self.more}\n'
         )
 
     def behind(self, proxy: FaultyProxy) -> None:

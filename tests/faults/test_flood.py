@@ -15,7 +15,9 @@ from tests.faults.stage import comment, entries
 from tests.service import JSON, Service, wait_until
 
 SECRET = "the-secret-that-an-attacker-knows"
-CHANNEL = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+CHANNEL = (
+    '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\nactivity = "each"\n'
+)
 MAX_DISK = 4_000_000  # bytes
 
 

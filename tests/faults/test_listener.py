@@ -20,7 +20,9 @@ MAX_PEAK_BYTES = 128e6
 GROUP_BYTES = 256 * 1024 * 1024
 MAX_BODY = 16 * 1024 * 1024
 COMMAND = ["prlimit", "--nofile=256", sys.executable, "-m", "relay"]
-CHANNEL = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+CHANNEL = (
+    '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\nactivity = "each"\n'
+)
 EVIL = f'[teams.evil]\nsecret = "{HOSTILE_SECRET}"\n'
 
 

@@ -18,7 +18,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.service import Service, running
 
-STDOUT = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+STDOUT = (
+    '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\nactivity = "each"\n'
+)
 # No background requests to the internet.
 QUIET = [
     "--no-sandbox",

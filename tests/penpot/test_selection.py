@@ -5,7 +5,14 @@ import pytest
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.selection import DEFAULT, Selection, matches_any_event
 
-NOISE = {"update-file", "update-project-pin", "export-binfile", "create-font-variant"}
+SELDOM = {
+    "create-file",
+    "delete-file",
+    "create-project",
+    "delete-project",
+    "set-file-shared",
+    "move-project",
+}
 
 
 def _taken(*entries: str) -> set[str]:
@@ -18,13 +25,13 @@ def _in(*groups: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("entries", "taken"), [
-    ([], set(CATALOGUE) - NOISE),
+    ([], _in("comments") | SELDOM),
     (["*"], set(CATALOGUE)),
     (["comments"], _in("comments")),
     (["comments", "files", "!update-file"], _in("comments", "files") - {"update-file"}),
     (["create-*", "!create-font-variant"],
      {"create-comment-thread", "create-comment", "create-file", "create-project"}),
-    (["!files"], set(CATALOGUE) - NOISE - _in("files")),
+    (["!files"], _in("comments") | SELDOM - _in("files")),
     (["!files", "delete-file"], {"delete-file"}),
     (["files", "!*-file", "rename-file"], {"rename-file"}),
     (["nothing-such"], set()),
@@ -34,7 +41,7 @@ def test_the_last_matching_entry_decides(entries: list[str], taken: set[str]) ->
 
 
 @pytest.mark.parametrize(("entries", "taken"), [
-    ([], True),
+    ([], False),
     (["*"], True),
     (["restore-*"], True),
     (["!restore-file"], False),
@@ -42,6 +49,14 @@ def test_the_last_matching_entry_decides(entries: list[str], taken: set[str]) ->
 ])  # fmt: skip
 def test_an_unknown_event_is_selected_like_any_other(entries: list[str], taken: bool) -> None:
     assert Selection.of(entries).takes("restore-file", "") is taken
+
+
+def test_a_channel_with_daily_lines_gets_edited_files_by_default() -> None:
+    assert Selection.of([], daily=True).takes("update-file", "files")
+    assert Selection.of(["!create-file"], daily=True).takes("update-file", "files")
+    assert not Selection.of(["!update-file"], daily=True).takes("update-file", "files")
+    assert not Selection.of(["comments"], daily=True).takes("update-file", "files")
+    assert not Selection.of([]).takes("update-file", "files")
 
 
 def test_the_entry_that_decides() -> None:

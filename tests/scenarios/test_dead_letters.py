@@ -10,7 +10,7 @@ from tests.servers.channels import mail_channel
 from tests.servers.smtp import MailServer
 from tests.service import running, wait_until
 
-LOG = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["projects"]\n'
+LOG = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["fonts"]\n'
 REPLY = "554 5.7.1 Message rejected as spam by content scanner"
 
 
@@ -19,7 +19,7 @@ def test_a_server_that_rejects_every_mail_is_reported_everywhere(
 ) -> None:
     mail = mail_server(replies={"DATA": REPLY})
     with running(tmp_path, mail_channel(mail) + LOG) as service:
-        for name in ("create-file", "rename-file", "delete-file"):
+        for name in ("create-file", "delete-project", "delete-file"):
             assert service.post(sample(name)) == 204
         wait_until(lambda: service.run("log").stdout.count("acme/mail  dead") == 3, 30)
         wait_until(lambda: "could not be delivered" in service.output.read_text(), 30)

@@ -90,7 +90,7 @@ class Hook:
         async with self.preparer() as (preparer, facts):
             await preparer.start([stored])
             prepared = await preparer.take(stored)
-            planner = Planner(self.config, facts, self.templates, self.metrics)
+            planner = Planner(self.config, facts, self.store.activity, self.templates, self.metrics)
             result = await planner.plan(stored, prepared)
             if self.keeps_facts:
                 await self.store.save_fan_out([replace(result, deliveries=())])
@@ -209,7 +209,10 @@ def test_a_running_service_reads_shows_and_keeps_nothing_of_another_team(
     penpot: StandIn, tmp_path: Path
 ) -> None:
     world = penpot.world
-    channel = '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+    channel = (
+        '[[teams.acme.channels]]\nname = "log"\ntype = "stdout"\nevents = ["*"]\n'
+        'activity = "each"\n'
+    )
     table = f'url = "{penpot.url}"\naccess_token = "{TOKEN}"\n[log]\nlevel = "debug"'
     service = Service(tmp_path, channel, penpot=table)
     acme = world.by_name("teams", "acme")

@@ -160,10 +160,13 @@ class NoFacts:
     async def facts(self, _team: str, _keys: Any) -> dict[Any, str]:
         return {}
 
+    async def counts(self, _keys: Any) -> dict[Any, str]:
+        return {}
+
 
 async def planned(config: Config, templates: Templates, event: Event) -> list[Message]:
     """The messages that fan-out stores."""
-    planner = Planner(config, FactCache(NoFacts()), templates, Metrics())
+    planner = Planner(config, FactCache(NoFacts()), NoFacts(), templates, Metrics())
     row = StoredEvent(7, "acme", "application/json", b"", event.name, "stored", "", time.time())
     picture = "thumbnail" if has_thumbnail(event) else ""
     sent = replace(event, file=replace(event.file, thumbnail=picture))

@@ -23,7 +23,8 @@ def test_a_thread_stays_in_its_channel_when_its_file_is_moved(
         landing, app = world.by_name("files", "landing"), world.by_name("projects", "app")
         channels = (
             slack_channel(slack_server.api_url, "website", projects=["website*"]),
-            '[[teams.acme.channels]]\nname = "others"\ntype = "stdout"\nprojects = ["!Website*"]\n',
+            '[[teams.acme.channels]]\nname = "others"\ntype = "stdout"\nevents = ["*"]\n'
+            'projects = ["!Website*"]\n',
             slack_channel(slack_server.api_url, "direct", direct="involved", events=["comments"]),
         )
         service = Service(
