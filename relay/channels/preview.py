@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from relay.messages.document import SCHEMES, parse, to_text
+from relay.messages.document import SCHEMES, parse, to_text, with_dates
 from relay.messages.escape import safe_url
 from relay.messages.message import Message, Picture
 
@@ -100,7 +100,8 @@ def message_text(message: Message) -> str:
     other links behind their text.
     """
     links = not message.url
-    documents = map(parse, (message.content.body, message.content.footer))
+    texts = (message.content.body, message.content.footer)
+    documents = (with_dates(parse(text)) for text in texts)  # a log may be read later
     parts = (to_text(document, links=links, quoted="│ ") for document in documents)
     text = "\n\n".join(filter(None, parts)) or message.title
     return _CONTROLS_PATTERN.sub(" ", f"{text}\n{message.url}" if message.url else text)

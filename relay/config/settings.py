@@ -231,8 +231,8 @@ class TeamSettings(SettingsModel):
     channels: Annotated[tuple[AnyChannel, ...], AsTuple] = ()
     language: Language = ENGLISH
     """Language of the messages."""
-    timezone: TimeZone = "UTC"
-    """IANA zone of all times in messages, quiet and schedule."""
+    timezone: TimeZone = ""
+    """IANA zone of all times in messages, quiet and schedule; by default UTC."""
     alerts_to: str = ""
     """Channel that gets the alerts."""
     inspector_password: InspectorPassword | None = None
@@ -380,7 +380,7 @@ class Config(SettingsModel):
     @cached_property
     def zones(self) -> dict[str, ZoneInfo]:
         """The time zones of the queues."""
-        return {queue: ZoneInfo(locale.zone or "UTC") for queue, locale in self.locales.items()}
+        return {queue: ZoneInfo(locale.timezone) for queue, locale in self.locales.items()}
 
     @cached_property
     def locales(self) -> dict[str, Locale]:

@@ -153,7 +153,7 @@ class DigestPlanner:
 
 
 def _messages(deliveries: Iterable[Delivery]) -> list[Message]:
-    return [Message.loads(delivery.message) for delivery in deliveries]
+    return [Message.loads(delivery.message).with_current_times() for delivery in deliveries]
 
 
 def _released_together(batch: Sequence[Delivery]) -> list[Delivery]:

@@ -270,7 +270,7 @@ class ChannelQueue:
         delivery = deliveries[0]
         await self._throttle()
         await self._attempts.begin(delivery)
-        message = await self._digests.message(deliveries)
+        message = (await self._digests.message(deliveries)).with_current_times()
         thread_id = self._thread_id(message)
         thread = await self._store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None and message.to is None:

@@ -91,6 +91,8 @@ async def _load(request: Request) -> EventDetails:
 async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> MessagePreview:
     settings = inspector.config.queues().get(delivery.queue)
     message, thread = Message.loads(delivery.message), None
+    if delivery.state in ("waiting", "held"):
+        message = message.with_current_times()
     change = message.change
     is_first = change is not None and not change.comment  # edits the thread's first message
     in_thread = settings is not None and settings.in_threads

@@ -17,6 +17,7 @@ from markdown_it.token import Token
 
 from relay.messages.escape import PROFILE_SCHEME, safe_url, unescaped
 from relay.messages.locale import gettext
+from relay.messages.times import Moment, words
 
 if TYPE_CHECKING:
     from relay.messages.message import Mention
@@ -33,6 +34,7 @@ class Text:
     code: bool = False
     url: str = ""  # the link's address (http, https or mailto); empty for text that is no link
     profile: str = ""  # the id of the mentioned Penpot profile; empty for text that is no mention
+    moment: Moment | None = None  # None for text that is no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class LineBreak:
     text: ClassVar = "\n"
     url: ClassVar = ""
     profile: ClassVar = ""
+    moment: ClassVar = None
 
 
 Inline: TypeAlias = Text | LineBreak
@@ -188,9 +191,10 @@ def _parts(tokens: Sequence[Token]) -> Iterator[Inline]:
                 address = str(token.attrGet("href") or "")
                 is_mention = address.startswith(PROFILE_SCHEME)
                 profile = address.removeprefix(PROFILE_SCHEME) if is_mention else ""
-                style = replace(style, url=safe_url(address, SCHEMES), profile=profile)
+                url, moment = safe_url(address, SCHEMES), Moment.parse(address)
+                style = replace(style, url=url, profile=profile, moment=moment)
             case "link_close":
-                style = replace(style, url="", profile="")
+                style = replace(style, url="", profile="", moment=None)
             case "hardbreak":
                 yield LineBreak()
             case "softbreak":
@@ -274,6 +278,17 @@ def add_missing_mentions(document: Document, pinged: "Collection[Mention]") -> D
             line += [Text(" ")] if line else []
             line.append(Text(f"@{mention.name or gettext('someone')}", profile=mention.id))
     return (*document, Paragraph(tuple(line))) if line else document
+
+
+# Times
+
+
+def with_dates(document: Document) -> Document:
+    """With times that can't be written again: with the date instead of "yesterday"."""
+    return map_texts(
+        document,
+        lambda part: replace(part, text=words(part.moment), moment=None) if part.moment else part,
+    )
 
 
 # Plain text
@@ -384,11 +399,13 @@ class _Cutter:
 
     def _inline(self, inline: Inline) -> Inline:
         text = self._text(inline.text)
-        if isinstance(inline, Text):
-            # the beginning of an address may look like another one
-            is_cut_address = text != inline.text and "://" in inline.text
-            return replace(inline, text=text, url="" if is_cut_address else inline.url)
-        return inline if text == inline.text else Text(text)
+        if text == inline.text:
+            return inline
+        if isinstance(inline, LineBreak):
+            return Text(text)
+        # the beginning of an address may look like another one
+        url = "" if "://" in inline.text else inline.url
+        return replace(inline, text=text, url=url, moment=None)
 
     def _text(self, text: str) -> str:
         """As much of ``text`` as fits, with one character reserved for the "…"."""

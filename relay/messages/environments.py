@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from html import unescape
 from itertools import islice
 from pathlib import Path
@@ -35,7 +34,7 @@ from markupsafe import Markup
 from markupsafe import escape as html_escape
 
 from relay.messages import filters
-from relay.messages.document import Document, Paragraph, parse, shorten, to_text
+from relay.messages.document import Document, Paragraph, parse, shorten, to_text, with_dates
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.lint import hint
@@ -55,7 +54,7 @@ OPTION_DEFAULTS = {
     "several_teams": False,
     "as_sender": False,
     "language": DEFAULT_LOCALE.language,
-    "timezone": DEFAULT_LOCALE.zone,
+    "timezone": DEFAULT_LOCALE.timezone,
 }
 """Of the variables about a channel, which ``relay.reference`` describes."""
 
@@ -326,7 +325,8 @@ def _via(
     return converted
 
 
-_text = partial(to_text, links=False)
+def _text(document: Document) -> str:
+    return to_text(with_dates(document), links=False)
 
 
 def _markup(document: Document) -> Markup:

@@ -23,7 +23,11 @@ _REORDERING_PATTERN = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_URL_PATTERN = re.compile(r'[\x00-\x20"<>\\^`{|}\x7f-\x9f\u2028\u2029]')
 PROFILE_SCHEME = "penpot-profile:"
 """The URL scheme of a mention; the id of a Penpot profile follows."""
-_MENTION_LINK_PATTERN = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<{PROFILE_SCHEME}[^>]*>\)")
+TIME_SCHEME = "relay-time:"
+"""The URL scheme of a moment (``times.py``)."""
+DATA_SCHEMES = (PROFILE_SCHEME, TIME_SCHEME)
+"""Of links that are no links, but say what their text means."""
+_DATA_LINK_PATTERN = re.compile(rf"\[((?:[^\]\[\\]|\\.)*)\]\(<(?:{'|'.join(DATA_SCHEMES)})[^>]*>\)")
 _UNKNOWN_PERSON = "@someone"  # as ``relay.penpot.text`` writes it
 Run: TypeAlias = tuple[str, str]
 """A part of a text, and the id of the Penpot profile that it mentions; empty for other text."""
@@ -76,7 +80,7 @@ def inline(parts: Iterable[Run]) -> Markdown:
 
 def unescaped(code: str) -> str:
     """Undoes ``escape`` in code, where Markdown has neither escapes nor links."""
-    return _ESCAPED_PATTERN.sub(r"\1", _MENTION_LINK_PATTERN.sub(r"\1", code))
+    return _ESCAPED_PATTERN.sub(r"\1", _DATA_LINK_PATTERN.sub(r"\1", code))
 
 
 def runs(value: object) -> list[Run]:

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 
-from relay.messages.document import ELLIPSIS, parse, shorten, to_text
+from relay.messages import times
+from relay.messages.document import ELLIPSIS, parse, shorten, to_text, with_dates
 from relay.messages.escape import (
+    DATA_SCHEMES,
     ENTITY_PATTERN,
-    PROFILE_SCHEME,
     Markdown,
     Run,
     as_text,
@@ -19,6 +21,7 @@ from relay.messages.escape import (
     runs,
     safe_url,
 )
+from relay.messages.times import FORMS
 
 _SEPARATORS = " .,;:·—-"  # not before an ellipsis
 _MAX_CUT_WORD_LENGTH = 20  # characters of a word that is left out whole
@@ -36,8 +39,8 @@ def link(text: object, url: object = None) -> Markdown:
     Returns the text alone without a URL or for a scheme other than http and https.
     """
     label = Markdown(escape(text).strip())
-    if _LINK_SYNTAX in label:  # a link can contain neither links nor mentions
-        label = escape(to_text(parse(label), links=False))
+    if _LINK_SYNTAX in label:  # a link can contain neither links, mentions nor times
+        label = escape(_plain(label))
     target = safe_url(readable(getattr(text, "url", "") if url is None else url))
     if not (label and target):
         return label
@@ -45,12 +48,12 @@ def link(text: object, url: object = None) -> Markdown:
 
 
 def first_link(text: object) -> Markdown:
-    """``text`` with its first link; each other one becomes its text. Mentions stay."""
+    """``text`` with its first link; each other one becomes its text. Mentions and times stay."""
     text = escape(text)
     links = [
         match
         for match in _LINK_PATTERN.finditer(text)
-        if match[2] is not None and not match[2].startswith(PROFILE_SCHEME)
+        if match[2] is not None and not match[2].startswith(DATA_SCHEMES)
     ]
     parts, end = [], 0
     for match in links[1:]:
@@ -88,28 +91,32 @@ def _blocks(text: object, length: int, mark: str) -> Markdown:
     return Markdown(f"{gap}{marked}\n\n" if marked else "")
 
 
-def when(value: object, format: str = "") -> Markdown:  # noqa: A002 - the name in templates
-    """A datetime or ISO 8601 text in UTC, such as "25 Jul 2026, 08:17 UTC"; empty for None.
-
-    ``format`` as in strftime. Any other value is only escaped.
-    """
+def when(value: object, form: str = "") -> Markdown:
+    """A datetime, or a time in ISO 8601, such as "yesterday 10:17": ``form`` is empty, ``date``,
+    ``time``, or a format of strftime, which gives plain text. Without a zone of its own it is in
+    UTC. None is empty, any other value is only escaped."""
+    if "%" not in form and form not in ("", *FORMS):
+        known = ", ".join(map(repr, FORMS))
+        raise ValueError(f"when({form!r}): must be {known}, or a format such as '%d.%m.%Y'")
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = datetime.fromisoformat(value)
-        except ValueError:
-            return escape(value)
     if not isinstance(value, datetime):
         return escape(value)
-    moment = value.astimezone(UTC) if value.tzinfo else value
-    return escape(moment.strftime(format or f"{moment.day} %b %Y, %H:%M UTC"))
+    at = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return escape(times.local(at).strftime(form)) if "%" in form else times.to_markdown(at, form)
 
 
 def truncate(value: object, length: int = 80) -> Markdown:
     """One line of at most ``length`` characters, without styles, ending in "…" if it was cut: after
     a word, unless that is long."""
     if isinstance(value, Markdown):
-        value = to_text(parse(value), links=False)
+        value = _plain(value)
     return inline(_shorten(_one_line(_prefix(value, length)), length))
+
+
+def _plain(markdown: Markdown) -> str:
+    return to_text(with_dates(parse(markdown)), links=False)
 
 
 def join(values: Iterable[object], separator: object = "") -> Markdown:

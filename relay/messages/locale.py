@@ -29,7 +29,11 @@ _BROKEN_PLACEHOLDER = "%("
 
 class Locale(NamedTuple):
     language: str = ENGLISH  # the code of a catalog
-    zone: str = "UTC"  # its name in IANA's database
+    zone: str = ""  # its name in IANA's database; empty where the config has none
+
+    @property
+    def timezone(self) -> str:
+        return self.zone or "UTC"
 
 
 DEFAULT_LOCALE = Locale()

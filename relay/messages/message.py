@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
-from relay.messages.locale import ENGLISH
+from relay.messages.locale import ENGLISH, Locale, using
+from relay.messages.times import rewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,16 @@ class Message:
     is the line's latest text, and also what to send where no message of the line can be edited."""
     author: Author | None = None  # None where the channel itself is shown as the sender
     language: str = ENGLISH  # of its words, and of those that a channel adds
+    zone: str = ""  # of its times; see ``Locale``
 
     def __post_init__(self) -> None:
         for name in ("notice", "subject"):
             if not getattr(self, name):
                 object.__setattr__(self, name, self.title)
+
+    @property
+    def locale(self) -> Locale:
+        return Locale(self.language, self.zone)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -141,6 +147,29 @@ class Message:
         if self.author is None or self.author.full is None:
             return self
         return replace(self, full=self.author.full, reply=self.author.reply)
+
+    def with_current_times(self) -> "Message":
+        """With the words for its times that fit now: it may have waited."""
+
+        def current(content: Content | None) -> Content | None:
+            if content is None:
+                return None
+            return replace(content, body=rewritten(content.body), footer=rewritten(content.footer))
+
+        with using(self.locale):
+            author, change = self.author, self.change
+            if author is not None:
+                author = replace(author, full=current(author.full), reply=current(author.reply))
+            if change is not None and change.fallback is not None:
+                change = replace(change, fallback=change.fallback.with_current_times())
+            return replace(
+                self,
+                full=current(self.full) or self.full,
+                reply=current(self.reply),
+                entry=rewritten(self.entry),
+                author=author,
+                change=change,
+            )
 
     def dumps(self) -> str:
         """JSON for the store."""

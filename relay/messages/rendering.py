@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from jinja2 import Template
 
-from relay.messages.document import Document, first_line, parse, shorten, size, to_text
+from relay.messages.document import (
+    Document,
+    first_line,
+    parse,
+    shorten,
+    size,
+    to_text,
+    with_dates,
+)
 from relay.messages.environments import (
     MARKDOWN_SUFFIX,
     MAX_TEMPLATE_SIZE,
@@ -104,8 +112,8 @@ class InProcessTemplates:
             _check_size(sum(parsed, document + small))
             if time.thread_time() - started > self._max_parse_seconds:
                 raise OutputError("gives Markdown that takes too long to read")
-        title, *others = (_one_line(to_text(line, links=False)) for line in parsed)
-        return title or _one_line(first_line(document)), *others
+        title, *others = (_one_line(to_text(with_dates(line), links=False)) for line in parsed)
+        return title or _one_line(first_line(with_dates(document))), *others
 
     def override(self, name: str, variables: Variables) -> str:
         """Render a template for one kind of channel."""

@@ -32,6 +32,7 @@ from relay.messages.lint import OutputError, Problem, RenderError, Variables
 from relay.messages.locale import current
 from relay.messages.rendering import Sections, check_output
 from relay.messages.sandbox_worker import limit_exceeded, timeout_text
+from relay.messages.times import zone_file
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -218,7 +219,8 @@ class SandboxedTemplates:
             self._quarantined.pop(name, None)  # another thread may have done so
         formats = tuple(replace(form, validate=None) for form in self._formats)
         folders = (*files.folders, files.builtin)
-        job = (task, folders, files.state(), formats, files.drafts, current(), name, *arguments)
+        locale = (current(), zone_file(current().zone))
+        job = (task, folders, files.state(), formats, files.drafts, locale, name, *arguments)
         try:
             return self._sandbox.run(self._team, job, files)
         except RenderError as error:

@@ -19,6 +19,7 @@ from relay.messages.environments import OverrideFormat, TemplateFiles
 from relay.messages.lint import Problem, to_problem
 from relay.messages.locale import load_catalogs, using
 from relay.messages.rendering import InProcessTemplates
+from relay.messages.times import add_zone
 
 MAX_PARSE_SECONDS = 0.2
 """Processor time for parsing the rendered Markdown, which every channel parses again in the main
@@ -81,10 +82,11 @@ class SandboxWorker:
         """The answer to a job, and whether the process has to exit after it.
 
         A job is a pickled tuple: task (a method of ``InProcessTemplates``), folders, their state,
-        override formats, drafts, locale, template name, and the task's further arguments.
+        override formats, drafts, locale and the file of its zone, template name, and the task's
+        further arguments.
         """
         started = time.process_time()
-        task, folders, state, formats, drafts, locale, name, *arguments = pickle.loads(work)  # noqa: S301 - our own
+        task, folders, state, formats, drafts, (locale, zone), name, *arguments = pickle.loads(work)  # noqa: S301 - our own
         # Python handles this timer and can report the line. The service kills a process that does
         # not answer in time, and the kernel one whose service has ended.
         signal.setitimer(signal.ITIMER_PROF, self._timeout + _ORPHAN_SECONDS)
@@ -93,6 +95,7 @@ class SandboxWorker:
         try:
             try:
                 templates = self._templates(folders, state, formats, drafts)
+                add_zone(locale.zone, zone)
                 with using(locale):
                     answer = self._run(templates, task, name, arguments)
             finally:

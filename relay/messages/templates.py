@@ -88,7 +88,7 @@ class Templates:
         digest: bool = False,
         locale: Locale = DEFAULT_LOCALE,
     ) -> RenderResult:
-        """The message for an event, in the language of ``locale``.
+        """The message for an event, in the language and zone of ``locale``.
 
         ``team`` is the team's key in the config, ``channel_kind`` a channel's type. With ``digest``
         the message gets the text of its entry in a digest. If the user's template fails the
@@ -98,7 +98,7 @@ class Templates:
         name as its file.
         """
         problems: list[Problem] = []
-        variables = {**variables, "language": locale.language, "timezone": locale.zone}
+        variables = {**variables, "language": locale.language, "timezone": locale.timezone}
         templates = self._sandboxed(team, drafts) if drafts else self.for_team(team)
         sets = dict.fromkeys((templates, self.builtin_set))  # once, if they are the same
 
@@ -128,7 +128,7 @@ class Templates:
                 )
         sections = sections or _plain_line(event_name, variables)
         message = _message(event_name, variables, team, sections, override or "")
-        message = replace(message, language=locale.language)
+        message = replace(message, language=locale.language, zone=locale.zone)
         return RenderResult(message, tuple(problems))
 
     def builtin_title(self, event_name: str, variables: Variables) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from relay.messages.locale import Locale, using
+from relay.messages.locale import using
 from relay.messages.message import Message
 
 T = TypeVar("T")
@@ -50,5 +50,5 @@ async def convert(message: Message, work: Callable[[], T]) -> T:
 
 def localized(message: Message, work: Callable[[], T]) -> T:
     """The result of ``work``, whose own texts are in the language of ``message``."""
-    with using(Locale(message.language)):
+    with using(message.locale):
         return work()

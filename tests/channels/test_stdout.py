@@ -10,9 +10,10 @@ import pytest
 
 from relay.channels.base import RetryLater
 from relay.channels.stdout import StdoutSettings
-from relay.messages.filters import quote
+from relay.messages.filters import quote, when
 from relay.messages.message import Content, Message
 from tests.channels.builders import MESSAGE, delivery_error, findings, opened
+from tests.messages.clock import clock_at
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +34,16 @@ async def test_a_message_is_printed_as_plain_text(
         "Only a title\n\n"
     )
     assert receipt.id == "delivery-2"
+
+
+async def test_a_time_has_its_date_in_the_messages_zone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with clock_at("2026-07-25T12:00Z"):
+        body = f"at {when('2026-07-25T08:17Z')}"
+        async with opened(SETTINGS) as channel:
+            await channel.send(Message("a", Content(body), zone="Europe/Madrid"), "delivery-1")
+    assert capsys.readouterr().out == "at 25 Jul, 10:17\n\n"
 
 
 async def test_typed_quotation_marks_stay(

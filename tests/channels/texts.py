@@ -16,6 +16,8 @@ HOSTILE = [
     "@room",
     "@ada:relay.test",
     "[x](javascript:alert(1))",
+    "[now](<relay-time:1785000000>)",
+    "<!date^1785000000^{time}|now>",
     "![x](https://evil.example/x.png)",
     "<img src=x onerror=alert(1)>",
     "</blockquote></p><script>alert(1)</script>",

@@ -7,6 +7,7 @@ import pytest
 from relay.channels import example_settings
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config
+from relay.messages.locale import Locale
 from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SLACK, SMTP, TEAM, problems_of, write
 
 CASES = {
@@ -282,4 +283,5 @@ def test_the_locale_of_messages_is_the_channels_or_the_teams(tmp_path: Path) -> 
         "acme/c": ("de", "Europe/Berlin"),
         "acme/d": ("en", "Europe/Madrid"),
     }
-    assert config.locale("unknown", example_settings("stdout")) == ("en", "UTC")
+    assert config.locale("unknown", example_settings("stdout")) == Locale("en", "")
+    assert Locale("en", "").timezone == "UTC"

@@ -29,6 +29,7 @@ class Scripted:
     def __init__(self, answers: Iterator[Answer]) -> None:
         self.answers = answers
         self.taken: list[tuple[str, str]] = []
+        self.bodies: list[str] = []
         self.threads: list[ReplyTo | None] = []
         self.sending = 0
         self.open_gate = asyncio.Event()
@@ -49,6 +50,7 @@ class Scripted:
             if isinstance(answer, Exception):
                 raise answer
             self.taken.append((message.title, key))
+            self.bodies.append(message.full.body)
             self.threads.append(thread)
             return Receipt(f"receipt of {message.title}")
         finally:
@@ -101,6 +103,7 @@ class House:
         thread: str = "",
         picture: str = "",
         to: Mention | None = None,
+        body: str = "",
     ) -> None:
         for title in titles:
             digest = f"{queue} {title} {time.time()}".encode()
@@ -108,7 +111,7 @@ class House:
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored_events(1)
-            message = Message(title, full=Content(""), thread=thread, picture=picture, to=to)
+            message = Message(title, full=Content(body), thread=thread, picture=picture, to=to)
             delivery = NewDelivery(queue, f"key of {title}", message.dumps())
             await self.store.save_fan_out(
                 [FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])]

@@ -23,6 +23,7 @@ from relay.delivery.notices import NoticeRenderer
 from relay.delivery.renderer import render
 from relay.messages.document import Text, leaf_blocks, parse, to_text
 from relay.messages.escape import one_line
+from relay.messages.filters import when
 from relay.messages.message import Content, Mention, Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
@@ -44,6 +45,7 @@ from tests.delivery.floods import (
     words,
 )
 from tests.fuzz.forms import MAIL
+from tests.messages.clock import clock_at
 from tests.messages.texts import any_text
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long
 
@@ -489,6 +491,25 @@ def test_an_empty_digest_block_costs_no_message(user: Templates) -> None:
 
     assert [problem.text for problem in result.problems] == ["gives no text for a digest"]
     assert result.message.entry == "**Ada Lovelace** one"
+
+
+def test_the_times_of_messages_that_waited_are_those_of_their_digest() -> None:
+    """They are known before it is planned, so that nothing of it is cut."""
+    planned: list[Message] = []
+    with clock_at("2026-07-25T20:00Z"):
+        entries = [replace(comment(1), entry=when("2026-07-25T08:17Z")) for _ in range(2)]
+
+    async def digest() -> Message:
+        plan = planner(lambda message: not planned.append(message))
+        ((_, message),) = await sent(plan, deliveries(entries))
+        return message
+
+    with clock_at("2026-07-26T07:00Z"):
+        message = asyncio.run(digest())
+    for digest_message in (message, planned[-1]):
+        text = to_text(parse(digest_message.full.body), links=False)
+        assert text.count("yesterday 08:17 UTC") == 2
+        assert "today" not in text
 
 
 def test_a_name_with_markup_is_literal() -> None:

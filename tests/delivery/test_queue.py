@@ -17,9 +17,11 @@ from relay.channels.base import (
 )
 from relay.delivery import queue as queue_module
 from relay.delivery.health import QueueHealth
+from relay.messages.filters import when
 from relay.messages.message import Mention, Picture
 from relay.store.records import StoreUnavailable, ThreadReceipts
 from tests.delivery.scripted import House
+from tests.messages.clock import clock_at
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +44,17 @@ async def test_a_failed_message_is_retried_under_its_key_before_the_next_one(
     await house.settled()
     assert house.channels["a"].taken == [("first", "key of first"), ("second", "key of second")]
     assert [delivery.attempts for delivery in await house.deliveries()] == [3, 1]
+
+
+async def test_a_message_that_waits_over_midnight_says_yesterday(house: House) -> None:
+    house.scripts["a"] = [RetryLater("503")]
+    with clock_at("2026-07-25T23:59:59Z"):
+        body = when("2026-07-25T08:17Z")
+    with clock_at("2026-07-26T00:00:01Z"):
+        await house.put("a", "first", body=body)
+        await house.settled()
+    assert "today 08" in body
+    assert house.channels["a"].bodies == [body.replace("today", "yesterday")]
 
 
 async def test_a_permanent_error_marks_the_message_dead_and_the_queue_continues(

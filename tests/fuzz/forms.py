@@ -30,7 +30,9 @@ MAIL = EmailSettings(
     sender_name="fixed",
     smtp=SmtpSettings(host="smtp.example.com"),
 )
-_LINK_PATTERN = re.compile(r"<(?:https?://|mailto:)[^<>|\s]+\|[^<>|]+>", re.IGNORECASE)
+_MRKDWN_PATTERN = re.compile(  # a link or a date
+    r"<(?:(?:https?://|mailto:)[^<>|\s]+|!date\^\d+\^[ {}a-z_]+)\|[^<>|]+>", re.IGNORECASE
+)
 _ESCAPED_PATTERN = re.compile(r"(?:[^&<>]|&(?:amp|lt|gt);)*")
 _MAIL_HEADERS = {
     *("from", "to", "subject", "date", "message-id", "auto-submitted", "x-penpot-event"),
@@ -113,14 +115,14 @@ def _check_slack(arguments: dict[str, Any]) -> None:
     assert block_faults(blocks) == []
     assert not too_long(blocks)
     for inline in rich_inlines(blocks):
-        assert inline["type"] in ("text", "link", "user"), inline
+        assert inline["type"] in ("text", "link", "user", "date"), inline
         if re.match("https?://", inline.get("text", "")):
             assert inline.get("url", inline["text"]) == inline["text"], inline
         assert inline.get("user_id", SLACK_USER) == SLACK_USER
     for block in blocks:
         for element in block["elements"] if block["type"] == "context" else ():
-            is_link = element["type"] == "mrkdwn"
-            pattern = _LINK_PATTERN if is_link else _ESCAPED_PATTERN
+            is_mrkdwn = element["type"] == "mrkdwn"
+            pattern = _MRKDWN_PATTERN if is_mrkdwn else _ESCAPED_PATTERN
             assert pattern.fullmatch(element["text"]), element
 
 

@@ -31,6 +31,7 @@ URL = "https://penpot.example/#/view?a=1&b=2"
 STRUCTURES = (
     "# A\n\n> - 1. **b** _i_ ~~s~~ `c`\n>   > q\n\n```\ncode\n```\n\n---\n\n7. x\n8. y",
     "[a](https://x.example) ![b](http://y.example/p.png) <mailto:a@b.c> [c](javascript:alert)",
+    "*from [today 10:17](<relay-time:1785000000>)* · [10:17](<relay-time:1785000000:time>)",
     f"[@Ada](<penpot-profile:{PROFILE}>) a\\\nb &lt;!channel&gt; <!channel> <@U1> <b>x</b>",
 )
 

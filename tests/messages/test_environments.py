@@ -15,6 +15,7 @@ from relay.messages.environments import (
 )
 from relay.messages.escape import Markdown
 from relay.penpot.events import Person
+from tests.messages.clock import clock_at
 
 
 class SlackJson(JsonEnvironment):
@@ -112,7 +113,9 @@ def test_a_value_in_slack_json_can_neither_end_its_string_nor_ping() -> None:
         '"list": {{ [n] | tojson }}, "d": "{{ d | when }}"}'
     )
     name = '"<!channel>\\\n'
-    assert json.loads(template.render(n=name, d="2026-07-25T08:17:02Z")) == {
+    with clock_at("2027-07-25T09:00Z"):
+        rendered = template.render(n=name, d="2026-07-25T08:17:02Z")
+    assert json.loads(rendered) == {
         "mrkdwn": '"&lt;!channel&gt;\\\n1 "&lt;!…',
         "list": [name],
         "d": "25 Jul 2026, 08:17 UTC",

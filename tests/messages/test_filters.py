@@ -1,5 +1,5 @@
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse, to_text
 from relay.messages.escape import Markdown, clean, escape, one_line
 from relay.messages.filters import first_link, join, link, paragraphs, quote, truncate, when
+from relay.messages.locale import Locale, using
+from relay.messages.times import FORMS
 from relay.penpot.text import CommentText
+from tests.messages.clock import clock_at
 from tests.messages.texts import any_text, lines
 
 
@@ -152,11 +155,20 @@ def test_a_long_quotation_is_cut() -> None:
     assert shown(parse(quote("abc def\nghi", length=9))) == [["abc def…"]]
 
 
-def test_a_date_is_shown_in_utc() -> None:
+def test_a_time_is_shown_in_the_zone_of_the_locale() -> None:
     moment = datetime(2026, 7, 5, 10, 7, tzinfo=timezone(timedelta(hours=2)))
-    texts = [parse(when(value))[0].inlines[0].text for value in (moment, moment.isoformat())]
-    assert texts == ["5 Jul 2026, 08:07 UTC"] * 2
-    assert when(datetime(2026, 7, 5, tzinfo=UTC), "%Y") == "2026"
+    naive = datetime.fromisoformat("2026-07-05T08:07")
+    with using(Locale(zone="Asia/Tokyo")), clock_at("2026-07-06T00:00:00+09:00"):
+        for value in (moment, moment.isoformat(), naive, naive.isoformat()):
+            forms = [to_text(parse(when(value, form)), links=True) for form in ("", *FORMS)]
+            assert forms == ["yesterday 17:07", "yesterday", "17:07"]
+            assert when(value, "%Y-%m-%d *%H*") == "2026\\-07\\-05 \\*17\\*"
+
+
+def test_a_form_that_does_not_exist_is_an_error() -> None:
+    message = r"""when\('day'\): must be 'date', 'time', or a format such as '%d.%m.%Y'"""
+    with pytest.raises(ValueError, match=message):
+        when(None, "day")
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, ""), ("soon*", "soon\\*")])

@@ -46,7 +46,7 @@ def test_texts_are_in_the_current_language() -> None:
                 "1 Datei",
                 "2 Dateien",
             ]
-        assert current() == Locale("en", "UTC")
+        assert current() == Locale("en", "")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from relay.channels import override_formats
+from relay.messages.locale import Locale
 from relay.messages.templates import Templates
 from tests.messages.samples import known
 
@@ -31,7 +32,7 @@ def late(*given):
     return real(*given)
 
 setattr(owner, name, late)
-job = "override", (folder,), 0, (), {}, DEFAULT_LOCALE, "x.md.j2", {}
+job = "override", (folder,), 0, (), {}, (DEFAULT_LOCALE, b""), "x.md.j2", {}
 load = lambda name: TemplateFiles((), folder).read(name)[:2]
 print(*sandbox_worker.SandboxWorker(0.2, 64 * 2**20, load).answer(pickle.dumps(job)))
 """
@@ -59,7 +60,7 @@ from relay.messages.sandbox_worker import SandboxWorker
 formats = tuple(override_formats().values())
 worker = SandboxWorker(5.0, 64 * 2**20, lambda name: TemplateFiles((), folder).read(name)[:2])
 for task, folder, drafts, name in json.loads(sys.argv[1]):
-    work = (task, (folder,), 0, formats, drafts, DEFAULT_LOCALE, name, {"x": "<b>"})
+    work = (task, (folder,), 0, formats, drafts, (DEFAULT_LOCALE, b""), name, {"x": "<b>"})
     answer, must_exit = worker.answer(pickle.dumps(work))
     print(json.dumps([json.loads(answer), must_exit]))
 """
@@ -173,6 +174,7 @@ def test_the_worker_can_open_nothing_and_start_no_process(tmp_path: Path) -> Non
     assert (tmp_path / "restricted").read_bytes() == b""
 
 
+CLOCKS = (r"08\:17 UTC", r"14\:02", r"10\:17")
 FILTERS = """
 {{ 'a b' | wordwrap(1) }}{{ {'a': 1} | pprint }}{{ lipsum(n=1) | length }}{{ [1] | tojson }}
 {{ ['a', 'b'] | random | length }}{{ event.at.strptime('2026', '%Y').year }}{{ event.at | when }}
@@ -186,8 +188,13 @@ def test_filters_need_no_file_in_the_worker(tmp_path: Path) -> None:
     (tmp_path / "create-file.md.j2").write_text(FILTERS)
     (tmp_path / "create-file.email.html.j2").write_text("{{ '<b>&eacute;' | striptags | urlize }}")
     templates = Templates(tmp_path, override_formats())
-    rendered = templates.render(
-        "create-file", known("create-file"), team="acme", channel_kind="email"
-    )
+    rendered = [
+        templates.render(
+            "create-file", known("create-file"), team="acme", channel_kind="email", locale=locale
+        )
+        for locale in (Locale(), Locale(zone="Asia/Kathmandu"), Locale(zone="Europe/Madrid"))
+    ]
     templates.close()
-    assert rendered.problems == ()
+    assert [result.problems for result in rendered] == [()] * 3
+    bodies = [result.message.full.body for result in rendered]
+    assert all(clock in body for clock, body in zip(CLOCKS, bodies, strict=True))

@@ -28,6 +28,7 @@ NASTY = (
     "مرحبا (x) *y*",
     "👩🏽‍🚀👨‍👩‍👧‍👦🇩🇪🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",
     "\ud800 lone",
+    "[now](<relay-time:1785000000>) <relay-time:1> ](<relay-time:1>)",
     "trailing \\",
     "a  b\tc",
     "| a | b |\n|---|---|",

@@ -7,8 +7,10 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import TypeAdapter
@@ -26,7 +28,7 @@ from relay.penpot.links import add_links
 from relay.penpot.samples import SAMPLE_NAMES
 from tests.channels.slack.workplace import ADA, BOB
 from tests.delivery.examples import example
-from tests.servers.slack_jsx import NODE, Posted, render
+from tests.servers.slack_jsx import NODE, READER_ZONE, Posted, render
 from tests.servers.slack_rules import block_faults, rich_inlines
 
 PEOPLE = {
@@ -37,9 +39,11 @@ PENPOT = "https://design.example.com"
 # Of all blocks and elements: none of them sends an interaction.
 PASSIVE = {
     *("rich_text", "rich_text_section", "rich_text_quote", "rich_text_list"),
-    *("rich_text_preformatted", "text", "link", "user", "context", "plain_text", "mrkdwn"),
+    *("rich_text_preformatted", "text", "link", "user", "date", "context", "plain_text", "mrkdwn"),
     *("image", "divider", "section"),
 }
+MISSED = ("create-comment-thread", "create-comment")
+"""The events whose messages have a time."""
 CHANNEL = {"type": "slack", "name": "a", "token": "t", "channel": "#a", "thumbnails": True}
 
 
@@ -69,10 +73,11 @@ async def messages_about(event: Event, templates: Templates) -> list[Message]:
 
 async def all_messages(templates: Templates) -> list[tuple[str, Message]]:
     named = []
-    for name in SAMPLE_NAMES:
-        found = await messages_about(example(name), templates)
+    missed = [replace(example(name), missed=True) for name in MISSED]
+    for event in (*map(example, SAMPLE_NAMES), *missed):
+        found = await messages_about(event, templates)
         assert found
-        named += [(name, message) for message in found]
+        named += [(event.name, message) for message in found]
     for name, notice in NOTICES.items():
         values = notice_variables(name, notice.sample, team="Acme", url=PENPOT)
         result = templates.render(name, values, team="acme", channel_kind="slack")
@@ -144,7 +149,11 @@ def sender_of(message: Message) -> str:
 
 def shown_words(blocks: list[Any]) -> Iterator[str]:
     for element in rich_inlines(blocks):
-        yield f"@{USERS[element['user_id']]}" if "user_id" in element else element["text"]
+        if element["type"] == "date":
+            at = datetime.fromtimestamp(element["timestamp"], ZoneInfo(READER_ZONE))
+            yield f"{at:%b} {at.day}, {at.year} {at.hour % 12 or 12}:{at:%M %p}"
+        else:
+            yield f"@{USERS[element['user_id']]}" if "user_id" in element else element["text"]
     for block in blocks:
         for element in block["elements"] if block["type"] == "context" else ():
             text = slack_blocks.unescape(element["text"])
@@ -172,6 +181,7 @@ def test_another_renderer_shows_words_and_links_of_every_kind(tmp_path: Path) ->
 
     shown = render(given, USERS, tmp_path, shot)
 
+    assert sum("missed, from Mar 9, 2026 6:30 PM" in seen.text for seen in shown) >= 4
     assert len(shown) == len(given)
     for each, seen in zip(given, shown, strict=True):
         assert seen.text.startswith(each.sender)

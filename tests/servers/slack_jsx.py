@@ -4,6 +4,7 @@ The package is in an environment of its own, ``.venv-node`` in the root of the c
 """
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / ".venv-node"
+READER_ZONE = "Asia/Tokyo"  # in which times are shown
 _SCRIPT = Path(__file__).with_name("node") / "slack_blocks.mjs"
 _PAGE = """<!doctype html><meta charset="utf-8"><style>{css}</style>{articles}"""
 _READ = """() => [...document.querySelectorAll("article")].map(article => ({
@@ -57,6 +59,7 @@ def render(
     done = subprocess.run(
         [NODE / "bin/node", "--input-type=module", "-", str(given)],
         cwd=NODE,
+        env=os.environ | {"TZ": READER_ZONE},
         input=_SCRIPT.read_text(encoding="utf-8"),
         capture_output=True,
         text=True,

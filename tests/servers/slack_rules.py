@@ -22,6 +22,11 @@ _INLINE_KEYS = {
     "usergroup": {"type", "usergroup_id", "style"},
     "channel": {"type", "channel_id", "style"},
     "broadcast": {"type", "range", "style"},
+    "date": {"type", "timestamp", "format", "timezone", "url", "fallback", "style"},
+}
+_DATE_TOKENS = {
+    *("day_divider_pretty", "date_num", "date_slash", "date_long", "date_long_full", "time", "ago"),
+    *("date_long_pretty", "date", "date_pretty", "date_short", "date_short_pretty", "time_secs"),
 }
 _PINGS = {"user", "usergroup", "channel", "broadcast"}
 
@@ -188,6 +193,21 @@ def _inline(inline: Any, *, plain: bool) -> Iterator[str]:
             yield "link needs a url"
         if "text" in inline and not inline["text"]:
             yield "link text must have more than 0 characters"
+    if kind == "date":
+        yield from _date(inline)
     style = inline.get("style", {"bold": True})
-    if not style or style.keys() - _STYLES or not all(value is True for value in style.values()):
+    styles = _STYLES - {"code"} if kind == "date" else _STYLES
+    if not style or style.keys() - styles or not all(value is True for value in style.values()):
         yield "style must be some of bold, italic, strike, code"
+
+
+def _date(inline: dict[str, Any]) -> Iterator[str]:
+    """https://docs.slack.dev/reference/block-kit/block-elements/date-element; for a timestamp that
+    is text the answer is as in github.com/soxtoby/SlackNet/issues/239."""
+    if type(inline.get("timestamp")) is not int:
+        yield "must provide an integer"
+    tokens = re.findall(r"\{(.*?)\}", str(inline.get("format") or ""))
+    if not tokens or set(tokens) - _DATE_TOKENS:
+        yield "a date's format has tokens"
+    if "fallback" in inline and not isinstance(inline["fallback"], str):
+        yield "a date's fallback is text"

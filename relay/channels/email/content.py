@@ -25,6 +25,7 @@ from relay.messages.document import (
     replace_mentions,
     shorten,
     to_text,
+    with_dates,
 )
 from relay.messages.escape import clean
 from relay.messages.html import to_html
@@ -55,8 +56,9 @@ class MailContent:
         self._url = message.url if message.url.startswith(("http://", "https://")) else ""
         names = (message.team_name, message.project, message.file, message.page)
         self._place = [name for name in map(_name, names) if name]
-        self._body = cut(parse(message.content.body), MAX_TEXT_LENGTH)
-        footer = parse(message.content.footer)
+        # "yesterday" would not fit the date in a mail's header, which is that of the event
+        self._body = cut(with_dates(parse(message.content.body)), MAX_TEXT_LENGTH)
+        footer = with_dates(parse(message.content.footer))
         self._label = _link_text(footer, self._url) or _open(message.opens)
         shown = {*map(one_line, self._place), one_line(self._label) if self._url else ""}
         blocks = (_without(block, shown) for block in footer)

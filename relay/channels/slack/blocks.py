@@ -1,35 +1,31 @@
-"""A document as Slack's blocks.
+"""A message as Slack's blocks.
 
-Text elements of ``rich_text`` are literal, so a comment that contains ``<!channel>`` can't notify
-anybody, and an address in it is no link: it becomes a ``link`` element. Where Slack accepts no
-``rich_text`` (the notification's ``text``, the ``context`` block of the footer), ``&``, ``<`` and
-``>`` are escaped.
-
-https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
-https://docs.slack.dev/reference/block-kit/block-elements/link-element
+Where Slack accepts no ``rich_text`` (the notification's ``text``, the ``context`` block of the
+footer), ``&``, ``<`` and ``>`` are escaped.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import chain, groupby
+from itertools import groupby
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
-from relay.config.types import web_address
+from relay.channels.slack.rich_text import (
+    DATE_FORMATS,
+    Json,
+    addresses,
+    group,
+    joined,
+    text_element,
+    to_blocks,
+)
 from relay.messages.document import (
-    Block,
-    CodeBlock,
     Document,
-    Heading,
-    Inline,
-    LineBreak,
-    ListBlock,
-    Paragraph,
     Quote,
-    Rule,
     Text,
     add_missing_mentions,
     cut,
@@ -50,8 +46,6 @@ from relay.messages.escape import (
 from relay.messages.locale import gettext
 from relay.messages.message import Author, Message
 
-Json: TypeAlias = dict[str, Any]
-
 # Slack documents at most 50 blocks, and 3,000 characters in the text of a context block. All blocks
 # together have an undocumented limit, for which Slack counts the text and part of the structure:
 # msg_blocks_too_long was the answer to 13,172 characters of text with one divider
@@ -68,21 +62,11 @@ _MAX_BLOCK_COUNT = 50
 _MAX_JSON_LENGTH = 13_000
 _MAX_OVERRIDE_LENGTH = 20_000  # of a template's JSON, which its preview also has to show
 _MAX_CONTEXT_COUNT = 10
-_MAX_INDENT_DEPTH = 8
 _LONG_USER_ID = "U0123456789AB"
 
-_STYLES = ("bold", "italic", "strike", "code")
 _PLAIN_WORDS_PATTERN = re.compile(r"[^\W_]([^\W_]|[ .,()/\u2026\u2013-])*")
 _LINK_SYNTAX_PATTERN = re.compile(r"[<>|\s]")
-# Not the start of a longer address that "…" cut off. Brackets are allowed only around an IPv6
-# address; punctuation beyond ASCII, quotation marks and invisible characters end an address.
-_ADDRESS_PATTERN = re.compile(
-    r"(?<![a-z0-9+.-])https?://(?:\[[0-9a-f:.]+\])?"
-    r"[^\x00-\x20<>\"`{|}\\^\[\]\x7f-\xa0\xab\xad\xbb\u1680\u2000-\u206f\u3000-\u303f\ufeff"
-    r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]++(?!\u2026)",
-    re.ASCII | re.IGNORECASE,
-)
-_CLOSING_PUNCTUATION = "?!.,:;*_~'"  # as GitHub's Markdown, which leaves it out at the end
+_DATE_SYNTAX_PATTERN = re.compile(r"[<>&|^\s]+")
 
 # What has a meaning in the Markdown of Mattermost, Rocket.Chat and the like: emphasis, code,
 # headings, and the lines that make a heading or a table of the line before.
@@ -122,12 +106,14 @@ def render(
         alt_text = (message.file or gettext("Thumbnail"))[:_MAX_ALT_TEXT_LENGTH]
         footer = [{"type": "image", "alt_text": alt_text, **image}, *footer]
     limit = min(_MAX_TEXT_LENGTH, length(document))
-    while not _fit(blocks := [*_blocks(cut(document, limit)), *footer]):
+    while not _fit(blocks := [*to_blocks(cut(document, limit)), *footer]):
         # Too much structure for its text: half of the text has about half of the structure.
         limit //= 2
         if limit < 100:
             plain = shorten(to_text(document, links=False).strip(), _MAX_TEXT_LENGTH // 2)
-            blocks = [_group("rich_text", [_group("rich_text_section", [_text(plain or "…")])])]
+            blocks = [
+                group("rich_text", [group("rich_text_section", [text_element(plain or "…")])])
+            ]
             break
     text = _notification(message)
     return {"text": text, "blocks": blocks} if blocks else {"text": text}
@@ -143,7 +129,7 @@ def fits(message: Message, *, has_blocks: bool = True) -> bool:
         return False
     if not has_blocks and len(defused(_title_and_words(message)[1])) > _MAX_TEXT_LENGTH:
         return False
-    return _fit([*_blocks(document), *_footer(message.content.footer)])
+    return _fit([*to_blocks(document), *_footer(message.content.footer)])
 
 
 def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
@@ -166,7 +152,7 @@ def override(message: Message, user_ids: Mapping[str, str]) -> Json:
     blocks, text = parse_block_kit(value)
     absent = [user for user in user_ids.values() if f'"{user}"' not in message.content.override]
     users = [{"type": "user", "user_id": user} for user in absent]
-    more = [_group("rich_text", [_group("rich_text_section", users)])] if users else []
+    more = [group("rich_text", [group("rich_text_section", users)])] if users else []
     return {"text": text or _notification(message), "blocks": [*blocks, *more]}
 
 
@@ -241,7 +227,7 @@ def defused(text: str) -> str:
     address hides behind another text. In an address "%40" is the same as "@".
     """
     parts, position = [], 0
-    for start, end, _ in _addresses(text):
+    for start, end, _ in addresses(text):
         parts += [_defused_words(text[position:start]), text[start:end].replace("@", "%40")]
         position = end
     parts.append(_defused_words(text[position:]))
@@ -252,24 +238,6 @@ def defused(text: str) -> str:
 def _defused_words(text: str) -> str:
     text = _MARKDOWN_PATTERN.sub(r"\\\g<0>", text)
     return _PING_OR_LINK_PATTERN.sub(rf"\g<0>{_INVISIBLE}", text)
-
-
-def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start and end of each web address in the text, without the punctuation after it, and the
-    address itself. It is empty if it must not become a link: one with a user's name in front of the
-    host can look like another one."""
-    for match in _ADDRESS_PATTERN.finditer(text):
-        address, end = match[0], len(match[0])
-        open_brackets = address.count("(") - address.count(")")
-        while address[end - 1] in _CLOSING_PUNCTUATION or (
-            address[end - 1] == ")" and open_brackets < 0
-        ):
-            open_brackets += address[end - 1] == ")"
-            end -= 1
-        address = address[:end]
-        parts = web_address(address)
-        is_plain = parts is not None and "@" not in parts.netloc
-        yield match.start(), match.start() + end, address if is_plain else ""
 
 
 def sender_name(author: Author) -> str:
@@ -293,148 +261,25 @@ def _footer(markdown: str) -> list[Json]:
     links but also formatting: text becomes ``plain_text``, and a link becomes ``mrkdwn`` if its
     text contains no formatting characters and its address no ``&``, which Slack for iOS opens as
     ``&amp;`` (github.com/slackapi/bolt-js/issues/2103). Otherwise the footer is ``rich_text``, in
-    full size. A mention in it is text.
+    full size. A mention in it is text, and a time is a date of ``mrkdwn``:
+    https://docs.slack.dev/messaging/formatting-message-text#date-formatting
     """
     document = cut(parse(markdown), _MAX_FOOTER_LENGTH)
     document = replace_mentions(document, lambda part: replace(part, profile=""))
     elements: list[Json] = []
-    runs = groupby(_joined(document), lambda part: part.url if isinstance(part, Text) else "")
-    for url, run in runs:
+    for (url, moment), run in groupby(joined(document), attrgetter("url", "moment")):
         text = "".join(part.text if isinstance(part, Text) else " " for part in run).strip()
         if url and ("&" in url or not _PLAIN_WORDS_PATTERN.fullmatch(text)):
-            return list(_blocks(document))
+            return list(to_blocks(document))
         if url:
             url = _LINK_SYNTAX_PATTERN.sub(lambda match: quote(match[0], safe=""), url)
             elements.append({"type": "mrkdwn", "text": f"<{url}|{text}>"})
+        elif moment and text:
+            fallback = _DATE_SYNTAX_PATTERN.sub(" ", text)
+            date = f"<!date^{moment.at}^{DATE_FORMATS[moment.form]}|{fallback}>"
+            elements.append({"type": "mrkdwn", "text": date})
         elif text:
             elements.append({"type": "plain_text", "text": escape(text), "emoji": False})
     if len(elements) > _MAX_CONTEXT_COUNT:
-        return list(_blocks(document))
+        return list(to_blocks(document))
     return [{"type": "context", "elements": elements}] if elements else []
-
-
-def _blocks(document: Document) -> Iterator[Json]:
-    """One ``rich_text`` per part between the document's rules, which become dividers."""
-    for is_rule, blocks in groupby(document, lambda block: isinstance(block, Rule)):
-        if is_rule:
-            yield from ({"type": "divider"} for _ in blocks)
-        else:
-            elements: list[Json] = []
-            for block in blocks:
-                _add(elements, block)
-            yield _group("rich_text", elements)
-
-
-def _add(elements: list[Json], block: Block) -> None:
-    match block:
-        case Quote(blocks):
-            elements.append(_group("rich_text_quote", _inlines(_joined(blocks, spaced=True))))
-        case ListBlock():
-            _add_list(elements, block, 0)
-        case CodeBlock(text):
-            elements.append(_group("rich_text_preformatted", [_text(text or " ")]))
-        case _:
-            inlines = _inlines(_flat(block))
-            if elements and elements[-1]["type"] == "rich_text_section":
-                # Slack shows adjacent sections without the space that paragraphs need.
-                elements[-1]["elements"] += [_text("\n\n"), *inlines]
-            else:
-                elements.append(_group("rich_text_section", inlines))
-
-
-def _add_list(elements: list[Json], block: ListBlock, depth: int) -> None:
-    """Slack has no nested lists: an inner list follows the outer one with a deeper indent."""
-    is_new = True
-    for number, item in enumerate(block.items, block.start or 0):
-        if is_new:
-            style = "bullet" if block.start is None else "ordered"
-            elements.append(_group("rich_text_list", []) | {"style": style})
-            if depth:
-                elements[-1]["indent"] = min(depth, _MAX_INDENT_DEPTH)
-            if block.start is not None and number > 1:
-                elements[-1]["offset"] = number - 1
-        own = tuple(part for part in item if not isinstance(part, ListBlock))
-        elements[-1]["elements"].append(
-            _group("rich_text_section", _inlines(_joined(own)) or [_text(" ")])
-        )
-        inner = [part for part in item if isinstance(part, ListBlock)]
-        for part in inner:
-            _add_list(elements, part, depth + 1)
-        is_new = bool(inner)
-
-
-def _flat(block: Block) -> Iterator[Inline]:
-    """A block as inlines, for places that accept no blocks."""
-    match block:
-        case Paragraph(inlines):
-            yield from inlines
-        case Heading(_, inlines):
-            for part in inlines:
-                yield replace(part, bold=True) if isinstance(part, Text) else part
-        case Quote(blocks):
-            yield from _joined(blocks)
-        case ListBlock(items, start):
-            for number, item in enumerate(items):
-                if number:
-                    yield LineBreak()
-                yield Text("• " if start is None else f"{start + number}. ")
-                yield from _joined(item)
-        case CodeBlock(text):
-            yield Text(text or " ", code=True)
-        case Rule():
-            yield Text("———")
-
-
-def _joined(blocks: Document, *, spaced: bool = False) -> Iterator[Inline]:
-    """Blocks on lines of their own; ``spaced`` puts an empty line between paragraphs."""
-    previous: Block | None = None
-    for block in blocks:
-        if previous is not None:
-            yield LineBreak()
-            if spaced and isinstance(previous, Paragraph) and isinstance(block, Paragraph):
-                yield LineBreak()
-        yield from _flat(block)
-        previous = block
-
-
-def _inlines(inlines: Iterable[Inline]) -> list[Json]:
-    elements: list[Json] = []
-    for inline in chain.from_iterable(map(_with_links, inlines)):
-        element = _text(inline.text)
-        if inline.url:
-            element = {"type": "link", "url": inline.url, "text": inline.text}
-        elif inline.profile:
-            element = {"type": "user", "user_id": inline.profile}
-        if style := {name: True for name in _STYLES if getattr(inline, name)}:
-            element["style"] = style
-        last = elements[-1] if elements else None
-        literal = element.keys() == {"type", "text"}
-        if last and literal and last.keys() == element.keys():
-            last["text"] += inline.text
-        else:
-            elements.append(element)
-    return elements
-
-
-def _with_links(inline: Inline) -> Iterator[Text]:
-    """The inline with each address in it as a link to itself, even within another link."""
-    if isinstance(inline, LineBreak):
-        yield Text("\n")
-        return
-    position = 0
-    is_literal = inline.profile or (inline.code and not inline.url)
-    for start, end, address in () if is_literal else _addresses(inline.text):
-        if start > position:
-            yield replace(inline, text=inline.text[position:start])
-        yield replace(inline, text=inline.text[start:end], url=address)
-        position = end
-    if position < len(inline.text):
-        yield replace(inline, text=inline.text[position:])
-
-
-def _text(text: str) -> Json:
-    return {"type": "text", "text": text}
-
-
-def _group(kind: str, elements: list[Json]) -> Json:
-    return {"type": kind, "elements": elements}

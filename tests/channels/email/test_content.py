@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from relay.messages.filters import when
 from relay.messages.message import Content, Message
 from tests.channels.email.parts import COMMENT, html_of, mention, received, text_of
+from tests.messages.clock import clock_at
 
 
 def test_the_notice_is_the_hidden_beginning_and_the_title() -> None:
@@ -21,6 +23,17 @@ def test_a_notice_that_the_subject_has_is_not_repeated() -> None:
     html = html_of(received(replace(COMMENT, notice="Ada made it", subject="[Acme] Ada made it")))
     assert "<title>Ada made it</title>" in html
     assert html.count("Ada made it") == 1
+
+
+def test_a_time_has_its_date_since_a_mail_is_read_later() -> None:
+    with clock_at("2026-07-25T12:00Z"):
+        time = when("2026-07-25T08:17Z")
+        content = replace(COMMENT.full, body=f"*from {time}*", footer=f"at {time}")
+        mail = received(replace(COMMENT, full=content, zone="Europe/Madrid"))
+    for text in (text_of(mail), html_of(mail)):
+        assert text.count("25 Jul, 08:17 UTC") == 2
+        assert "relay-time" not in text
+        assert "today" not in text
 
 
 def test_plain_text_says_who_what_where_and_why_with_one_url() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from relay.channels.matrix import content as module
 from relay.channels.matrix.content import Image, image_content, render
 from relay.delivery.notices import NOTICES
+from relay.messages.filters import when
 from relay.messages.message import Change, Content, Mention, Message
 from relay.penpot.catalogue import CATALOGUE
 from relay.preview import render_previews
@@ -19,6 +20,7 @@ from tests.channels.builders import MESSAGE, opened
 from tests.channels.matrix.house import ADA, BOB, BODY, PICTURE, House
 from tests.channels.matrix.rooms import Room
 from tests.channels.texts import foreign, messages
+from tests.messages.clock import clock_at
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +198,15 @@ def test_every_kind_of_message(name: str) -> None:
 
 
 SAID = {"create-comment-thread", "create-comment", "update-comment"}
+
+
+def test_a_time_is_its_words() -> None:
+    with clock_at("2026-07-25T12:00Z"):
+        time = when("2026-07-25T08:17Z")
+    content = render(Message("T", Content(f"a *{time}*", f"at {time}")))
+    words = "today 08:17 UTC"
+    assert content["formatted_body"] == (f"<p>a <em>{words}</em></p><p><sub>at {words}</sub></p>")
+    assert content["body"] == f"T\n\na {words}\n\nat {words}"
 
 
 def test_what_pings_or_edits_notifies() -> None:

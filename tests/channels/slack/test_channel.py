@@ -19,7 +19,8 @@ from relay.channels.base import (
     ThreadNotFound,
 )
 from relay.channels.slack.settings import SlackSettings
-from relay.messages.filters import quote
+from relay.messages.document import parse, to_text
+from relay.messages.filters import quote, when
 from relay.messages.message import Content, Mention, Message, Picture
 from tests.channels.builders import (
     MESSAGE,
@@ -100,6 +101,24 @@ async def test_a_bot_posts_text_and_blocks_without_markup(
         }
     ]
     assert receipt.id == "1700000000.000001"
+
+
+async def test_a_time_is_sent_as_a_date(slack_server: RunningSlack) -> None:
+    markdown = when("2026-07-25T17:20:00Z")
+    message = replace(MESSAGE, full=Content(f"*from {markdown}*", markdown))
+    async with opened(slack_bot(slack_server.api_url)) as channel:
+        await channel.send(message, "delivery-1")
+    body, footer = slack_server.slack.messages[0]["blocks"]
+    _, date = body["elements"][0]["elements"]
+    assert date == {
+        "type": "date",
+        "timestamp": 1785000000,
+        "format": "{date_short_pretty} {time}",
+        "fallback": to_text(parse(markdown), links=True),
+        "style": {"italic": True},
+    }
+    text = f"<!date^1785000000^{date['format']}|{date['fallback']}>"
+    assert footer["elements"] == [{"type": "mrkdwn", "text": text}]
 
 
 async def test_a_channel_may_be_configured_by_name(slack_server: RunningSlack) -> None:
