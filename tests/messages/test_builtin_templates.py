@@ -32,7 +32,7 @@ def read(name: str, variables: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def test_every_event_of_the_catalogue_has_its_own_template() -> None:
-    assert {path.name for path in TEMPLATES.builtin.iterdir() if path.is_file()} == {
+    assert {path.name for path in TEMPLATES.builtin.iterdir()} == {
         "README.md",
         "base.md.j2",
         "event.md.j2",
