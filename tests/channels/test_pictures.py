@@ -2,12 +2,12 @@
 
 import pytest
 
-from relay.channels.base import ReplyTo
+from relay.channels.base import ReplyTo, RetryLater
 from relay.channels.slack import channel as slack
 from relay.messages.message import Picture
 from tests.channels.slack.workplace import PICTURE, workplace
 from tests.servers.fixtures import RunningSlack
-from tests.servers.loopback import Answer
+from tests.servers.loopback import Answer, in_thread
 from tests.servers.slack import TOKEN
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +70,27 @@ async def test_a_message_is_sent_without_a_picture_that_fails(
         assert [len(message["blocks"]) for message in place.server.messages] == [1, 1]
     assert caplog.text.count("messages without pictures") == 1
     assert TOKEN not in caplog.text
+
+
+async def test_a_message_waits_for_slack_where_it_limits_uploads(
+    slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also its file storage, which has no error codes."""
+    async with workplace(slack_server, thumbnails=True) as place:
+        slow = Answer.of({"ok": False, "error": "ratelimited"}, 429, **{"Retry-After": "7"})
+        slack_server.slack.next.append(slow)
+        with pytest.raises(RetryLater) as caught:
+            await place.send(picture_=PICTURE)
+        assert (caught.value.reason, caught.value.retry_after) == ("ratelimited", 7)
+        with in_thread(lambda request: Answer(b"", 429)) as storage:
+            answer = {"ok": True, "upload_url": f"{storage.url}/", "file_id": "F0FILE0000"}
+            slack_server.slack.next.append(Answer.of(answer))
+            with pytest.raises(RetryLater, match="file storage limits the rate"):
+                await place.send(picture_=PICTURE)
+        assert place.server.messages == []
+        await place.send(picture_=PICTURE)
+        (message,) = place.server.messages
+        assert message["blocks"][-1]["type"] == "image"
 
 
 async def test_an_unsupported_picture_type_is_left_out(slack_server: RunningSlack) -> None:

@@ -3,6 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -42,6 +43,7 @@ from relay.messages.turns import convert, localized
 T = TypeVar("T")
 
 _PICTURE_TTL = 30 * 24 * 3600.0  # seconds
+_MAX_IMAGE_DELAY = 10.0  # seconds
 # Synapse (1.163) answers M_UNKNOWN with these texts if the thread's first message or the message to
 # edit does not exist, or is in another room. The spec defines no error code for it.
 _UNKNOWN_EVENT_PATTERN = re.compile("Can't send relation to unknown event|Unknown parent event")
@@ -210,11 +212,21 @@ class MatrixChannel:
         if thread := content.get("m.relates_to"):
             image = image | {"m.relates_to": relation(thread["event_id"], text)}
         try:
-            shown = await self._post(room, image, f"{key}.image")
+            shown = await self._post_image(room, image, f"{key}.image")
         except DeliveryError as error:
             self._pictures.warn(str(error))
             return Receipt(text)
         return Receipt(f"{text} {shown}" if shown else text)
+
+    async def _post_image(self, room: str, image: dict[str, Any], key: str) -> str:
+        """The text is sent, so that only a short delay is waited for."""
+        try:
+            return await self._post(room, image, key)
+        except DeliveryError as error:
+            if error.retry_after is None or error.retry_after > _MAX_IMAGE_DELAY:
+                raise
+            await asyncio.sleep(error.retry_after)
+        return await self._post(room, image, key)
 
     async def _post(self, room: str, content: dict[str, Any], key: str) -> str:
         path = "send", "m.room.message", f"relay.{key}"

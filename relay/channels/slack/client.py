@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from relay.bounded_http import IDENTITY, Answer, UnusableAnswer, read_bounded
 from relay.channels import tls
 from relay.channels.base import DeliveryError, Permanent, RetryLater, short_hash
-from relay.channels.errors import error_from_exception, error_from_status
+from relay.channels.errors import error_from_exception, error_from_status, requested_delay
 from relay.channels.slack.errors import (
     CONTENT_STATUSES,
     ERRORS,
@@ -114,9 +114,9 @@ class SlackApi:
             raise RetryLater("answer", "Slack returned no URL to upload a picture to")
         proxy = self._proxies.for_url(url)
         route = proxy.url if proxy else None
-        status, _, _ = await self._post(url, route, data=picture.content)
+        status, headers, _ = await self._post(url, route, data=picture.content)
         if status != 200:
-            raise error_from_status(status, "Slack's file storage")
+            raise error_from_status(status, "Slack's file storage", requested_delay(headers))
         files = [{"id": file, "title": name}]
         await self.call("files.completeUploadExternal", json={"files": files})
         return file

@@ -195,7 +195,7 @@ async def test_an_override_is_the_formatted_body(room: Room) -> None:
 @pytest.mark.parametrize(
     "refusal",
     [
-        Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}, 429),
+        Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 10_500}, 429),
         Answer.of({"errcode": "M_FORBIDDEN", "error": "no images"}, 403),
         Answer.of({"errcode": "M_TOO_LARGE"}, 413),
         Answer.of({}),
@@ -222,6 +222,55 @@ async def test_a_text_whose_image_fails_is_sent_once(
     assert receipt.id == "$text"
     assert sent == ["relay.key", "relay.key.image"]
     assert ("without pictures" in caplog.text) == (refusal != Answer.of({}))
+
+
+async def test_an_image_waits_for_a_short_delay_of_the_server() -> None:
+    sent: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        if "/media/" in request.path:
+            return Answer.of({"content_uri": "mxc://relay.test/picture"})
+        if "/send/" in request.path:
+            sent.append(request.path.rpartition("/")[2])
+        if sent[1:] == ["relay.key.image"]:
+            return Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 50}, 429)
+        return Answer.of({"event_id": f"${len(sent)}"})
+
+    with in_thread(answer) as server:
+        settings = settings_of(server.url).model_copy(update={"thumbnails": "image"})
+        async with opened(settings) as channel:
+            receipt = await channel.send(MESSAGE, "key", None, PICTURE)
+    assert sent == ["relay.key", "relay.key.image", "relay.key.image"]
+    assert receipt.id == "$1 $3"
+
+
+@pytest.mark.parametrize("thumbnails", [True, "image"])
+async def test_a_message_waits_for_a_server_that_limits_uploads(
+    thumbnails: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For a minute at most, also if the server asks for more: then it is sent without."""
+    paths: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        paths.append(request.path)
+        if "/media/" in request.path:
+            return Answer.of({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 20_000}, 429)
+        return Answer.of({"event_id": "$text"})
+
+    now = 1000.0
+    monkeypatch.setattr("relay.channels.pictures.time.monotonic", lambda: now)
+    with in_thread(answer) as server:
+        settings = settings_of(server.url).model_copy(update={"thumbnails": thumbnails})
+        async with opened(settings) as channel:
+            for _ in range(3):
+                with pytest.raises(RetryLater) as caught:
+                    await channel.send(MESSAGE, "key", None, PICTURE)
+                assert (caught.value.reason, caught.value.retry_after) == ("M_LIMIT_EXCEEDED", 20)
+                now += 20
+            assert not any("/send/" in path for path in paths)
+            receipt = await channel.send(MESSAGE, "key", None, PICTURE)
+    assert receipt.id == "$text"
+    assert caplog.text.count("without pictures") == 1
 
 
 async def test_no_image_follows_a_text_that_fails() -> None:
