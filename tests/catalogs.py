@@ -5,13 +5,15 @@ dates and no line numbers. Babel's work: Relay itself reads the compiled catalog
 library.
 """
 
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
+from gettext import c2py  # type: ignore[attr-defined]
 from io import BytesIO
 from pathlib import Path
 
 from babel.core import Locale
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
@@ -37,6 +39,11 @@ _KEYWORDS = {
     "npgettext": ((1, "c"), 2, 3),
 }
 _COMMENT = "Translators:"
+_VALUE_PATTERN = re.compile(r"%(?:%|\(.*?\)\w|\()")
+_SAME_PATTERNS = tuple(
+    map(re.compile, (r"\*+", r"`.*?`", r"[\[\]\\<>{}|_~#\n]", r"\]\(.*?\)", r"^\s|\s$", r"[:…]$"))
+)
+"""Of Markdown, of its code, and at the ends of a text: a translation must have the same."""
 _WIDTH = 96  # characters of a line
 
 
@@ -114,6 +121,52 @@ def mo_file(catalog: Catalog) -> bytes:
     return file.getvalue()
 
 
+def problems(catalog: Catalog, texts: Catalog) -> Iterator[str]:
+    """What a translator has to do about a catalog, which is not updated."""
+    present = {(text.context, text.id) for text in texts if text.id}
+    translated = {(message.context, message.id) for message in catalog if message.id}
+    for _, text in sorted(present - translated, key=str):
+        yield f"not in the catalog: {text}"
+    for _, text in sorted(translated - present, key=str):
+        yield f"not in the sources any more: {text}"
+    for text in catalog.obsolete:
+        yield f"obsolete: {text}"
+    for message in catalog:
+        if message.id:
+            yield from (f"{text}: {message.id}" for text in _problems(catalog, message))
+
+
+def _problems(catalog: Catalog, message: Message) -> Iterator[str]:
+    if message.fuzzy:
+        yield "fuzzy"
+    if isinstance(message.id, str):
+        yield from _differences(message.id, {message.id}, str(message.string))
+        return
+    singular, plural = message.id
+    if len(message.string) != catalog.num_plurals:
+        yield f"has {len(message.string)} forms instead of {catalog.num_plurals}"
+        return
+    form_of = c2py(catalog.plural_expr)
+    for form, text in enumerate(message.string):
+        is_one = [number for number in range(200) if form_of(number) == form] == [1]
+        yield from _differences(plural, {singular, plural} if is_one else {plural}, text)
+
+
+def _differences(source: str, sources: Set[str], text: str) -> Iterator[str]:
+    """How a translation differs from its source in more than words; its values may be those of any
+    of the ``sources``."""
+    if not text:
+        yield "not translated"
+        return
+    if sorted(_VALUE_PATTERN.findall(text)) not in (
+        sorted(_VALUE_PATTERN.findall(each)) for each in sources
+    ):
+        yield f"other values in {text!r}"
+    for pattern in _SAME_PATTERNS:
+        if sorted(pattern.findall(text)) != sorted(pattern.findall(source)):
+            yield f"other {pattern.pattern!r} in {text!r}"
+
+
 def update(codes: Iterable[str]) -> None:
     texts = extract()
     for code in codes:
@@ -123,8 +176,9 @@ def update(codes: Iterable[str]) -> None:
         path.write_bytes(content)
         compiled = read(path)
         path.with_suffix(".mo").write_bytes(mo_file(compiled))
-        missing = sum(not message.string or message.fuzzy for message in compiled if message.id)
-        print(f"{path.relative_to(ROOT)}: {len(compiled)} texts, {missing} without a translation")
+        print(f"{path.relative_to(ROOT)}: {len(compiled)} texts")
+        for problem in problems(compiled, texts):
+            print(f"  {problem}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import uvloop
 from tests.bench.capacity import backlog, backlog_postgres, queues, retention, shrink
 from tests.bench.inspector import inspector, inspector_postgres
 from tests.bench.lookups import lookups
+from tests.bench.rendering import rendering
 from tests.bench.replicas import accepts_postgres, replicas, takeover
 from tests.bench.speed import accepts, fanout, latency, memory
 from tests.bench.sync import sync
@@ -29,6 +30,7 @@ BENCHES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "latency": latency,
     "lookups": lookups,
     "fanout": fanout,
+    "rendering": rendering,
     "backlog": backlog,
     "backlog-postgres": backlog_postgres,
     "queues": queues,

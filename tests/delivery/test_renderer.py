@@ -11,6 +11,7 @@ import pytest
 from relay.channels import override_formats
 from relay.channels.email.message import mail_address
 from relay.config.settings import AnyChannel, Config, PersonSettings
+from relay.delivery.changes import renderer_of
 from relay.delivery.renderer import (
     EventRenderer,
     MessageOptions,
@@ -242,6 +243,48 @@ async def test_each_variant_is_rendered_once(monkeypatch: pytest.MonkeyPatch) ->
         await renderer.messages(channel(**settings))
 
     assert kinds == ["slack", "matrix", "slack"]
+
+
+@pytest.mark.parametrize(
+    ("locales", "renderings"),
+    [
+        ([("es", "Europe/Madrid")], 2),  # in the channel, and in the thread
+        ([("es", "Europe/Madrid"), ("de", "Europe/Madrid")], 4),
+        ([("es", "Europe/Madrid"), ("es", "Asia/Tokyo"), ("fr", "UTC")], 6),
+    ],
+)
+async def test_channels_that_share_language_zone_and_form_share_a_rendering(
+    locales: list[tuple[str, str]], renderings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered_in: list[tuple[str, str]] = []
+    render = Templates.render
+
+    def counted(self: Templates, *values: Any, **named: Any) -> Any:
+        rendered_in.append(named["locale"])
+        return render(self, *values, **named)
+
+    monkeypatch.setattr(Templates, "render", counted)
+    config = Config.model_validate(
+        {
+            "teams": {
+                "acme": {
+                    "secret": "x" * 24,
+                    "channels": [
+                        SLACK | {"name": f"c{number}", "language": language, "timezone": zone}
+                        for number in range(16)
+                        for language, zone in [locales[number % len(locales)]]
+                    ],
+                }
+            }
+        }
+    )
+    renderer = renderer_of(Templates(), example("create-comment"), "acme", config)
+    for settings in config.teams["acme"].channels:
+        (message,) = await renderer.messages(settings)
+        assert Message.loads(message.message).language == settings.language
+
+    assert len(rendered_in) == renderings
+    assert set(rendered_in) == set(locales)
 
 
 async def test_a_slow_user_template_does_not_block_the_event_loop(

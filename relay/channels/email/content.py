@@ -29,7 +29,7 @@ from relay.messages.document import (
 )
 from relay.messages.escape import clean
 from relay.messages.html import to_html
-from relay.messages.locale import gettext, ngettext
+from relay.messages.locale import gettext, ngettext, pgettext
 from relay.messages.message import Message, Picture
 
 MAX_TEXT_LENGTH = 100_000
@@ -149,15 +149,15 @@ class MailContent:
 def _open(opens: str) -> str:
     """The label of the link to a message's subject, see ``Message.opens``."""
     labels = {
-        "comment": gettext("Open comment"),
-        "thread": gettext("Open thread"),
-        "file": gettext("Open file"),
-        "project": gettext("Open project"),
-        "library": gettext("Open library"),
-        "fonts": gettext("Open fonts"),
-        "team": gettext("Open team"),
+        "comment": pgettext("link", "Open comment"),
+        "thread": pgettext("link", "Open thread"),
+        "file": pgettext("link", "Open file"),
+        "project": pgettext("link", "Open project"),
+        "library": pgettext("link", "Open library"),
+        "fonts": pgettext("link", "Open fonts"),
+        "team": pgettext("link", "Open team"),
     }
-    return labels.get(opens) or gettext("Open Penpot")
+    return labels.get(opens) or pgettext("link", "Open Penpot")
 
 
 def _name(text: str) -> str:
