@@ -52,7 +52,7 @@ class ReplyTo:
 
     root: str  # receipt of the thread's first message
     last: str  # receipt of the previous message
-    subject: str  # of the thread's first mail
+    subject: str  # of the thread's first mail with a comment's words; empty before that
 
 
 class KeyValueStore(Protocol):

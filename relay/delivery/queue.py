@@ -313,7 +313,8 @@ class ChannelQueue:
             await self._store.delete_thread(self.name, message.thread)
             return None
         thread_id = "" if message.to else self._thread_id(message)  # only the person sees it
-        return _Sent(receipt.id, thread_id, message.subject)
+        # A mail about a state, such as "Resolved", does not name the whole thread.
+        return _Sent(receipt.id, thread_id, "" if message.activity else message.subject)
 
     async def _mark_sent(self, deliveries: Sequence[Delivery], sent: _Sent) -> None:
         delivery, took, next_id = deliveries[0], self._elapsed(), self._next_id()

@@ -38,7 +38,8 @@ _SAVE_UNFINISHED_SQL = (
 _FORGET_UNFINISHED_SQL = "UPDATE relay.queues SET sending = 0, unfinished = 0 WHERE sending = $1"
 _SAVE_THREAD_SQL = (
     "INSERT INTO relay.threads (queue, thread, root, last, subject) VALUES ($1, $2, $3, $3, $4)"
-    " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last"
+    " ON CONFLICT (thread, queue) DO UPDATE SET last = excluded.last, subject ="
+    " CASE threads.subject WHEN '' THEN excluded.subject ELSE threads.subject END"
 )
 
 

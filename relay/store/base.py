@@ -208,7 +208,8 @@ class Store(Backlog):
     ) -> None:
         """The channel's server accepted a message after ``seconds`` and returned ``receipt``: one
         delivery, or the several deliveries of a digest. With ``thread`` the receipt becomes the
-        last of this thread in ``queue``, and its root if the thread has none. The first attempt
+        last of this thread in ``queue``, and its root if the thread has none; ``subject`` becomes
+        the thread's if that has none. The first attempt
         at the delivery ``next_id`` begins, as by ``save_unfinished``."""
         thread_values = (queue, thread, receipt, subject) if thread else ()
 

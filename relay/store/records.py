@@ -143,7 +143,7 @@ class ShownMessage(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ThreadReceipts:
     """The receipts of the first and the last message of a Penpot comment thread in a queue, and
-    the first message's subject."""
+    the subject of the first message with a comment's words; empty before that."""
 
     root: str
     last: str

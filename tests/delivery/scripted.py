@@ -101,6 +101,7 @@ class House:
         queue: str,
         *titles: str,
         thread: str = "",
+        activity: bool = False,
         picture: str = "",
         to: Mention | None = None,
         body: str = "",
@@ -111,7 +112,9 @@ class House:
                 NewEvent("acme", "application/json", b"{}", digest, "x", received_at=time.time())
             )
             (stored,) = await self.store.stored_events(1)
-            message = Message(title, full=Content(body), thread=thread, picture=picture, to=to)
+            message = Message(
+                title, full=Content(body), thread=thread, picture=picture, to=to, activity=activity
+            )
             delivery = NewDelivery(queue, f"key of {title}", message.dumps())
             await self.store.save_fan_out(
                 [FanOutResult(stored.id, "acme", "fanned-out", deliveries=[delivery])]

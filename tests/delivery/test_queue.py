@@ -356,6 +356,17 @@ async def test_a_message_to_a_person_is_a_reply_and_does_not_become_part_of_the_
     ]
 
 
+async def test_a_message_about_a_state_does_not_name_its_thread(house: House) -> None:
+    await house.put("a", "Resolved", thread="t1", activity=True)
+    await house.put("a", "The button", "Another reply", thread="t1")
+    await house.settled()
+    assert [reply and reply.subject for reply in house.channels["a"].threads] == [
+        None,
+        "",
+        "The button",
+    ]
+
+
 async def test_a_channel_without_threads_gets_no_reply_to(house: House) -> None:
     await house.put("b", "first", "second", thread="t1")
     await house.settled()

@@ -219,6 +219,9 @@ async def test_the_first_sent_message_is_the_root_of_a_thread(store: Store) -> N
     await store.mark_sent([second.id], "r2", queue="a", thread="t", subject="Second")
     assert await store.get_thread("a", "t") == ThreadReceipts("r1", "r2", "First")
     assert await store.get_thread("b", "t") is None
+    await store.mark_sent([first.id], "r3", queue="a", thread="u")
+    await store.mark_sent([second.id], "r4", queue="a", thread="u", subject="Third")
+    assert await store.get_thread("a", "u") == ThreadReceipts("r3", "r4", "Third")
     await store.delete_thread("a", "t")
     assert await store.get_thread("a", "t") is None
 

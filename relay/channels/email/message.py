@@ -48,8 +48,8 @@ def compose(
     """The mail, ready for ``as_bytes``. Its ``Message-ID`` depends on ``key`` and the sender's
     domain only.
 
-    A mail in a ``thread`` has the subject of the thread's first mail, since some mail programs
-    group mails by subject.
+    A mail in a ``thread`` has the subject of the thread's first mail with a comment's words, since
+    some mail programs group mails by subject.
     """
     mail = EmailMessage(_POLICY)
     sender = address(settings.sender)
@@ -137,7 +137,7 @@ def _author(message: Message, settings: EmailSettings, sender: Address) -> Addre
 def _subject(message: Message, thread: ReplyTo | None) -> str:
     """A mail to a person about a thread's first comment shows what the thread's first mail does,
     and is no reply to it."""
-    subject = message.subject if thread is None else thread.subject
+    subject = (thread.subject if thread else "") or message.subject
     is_first = message.to is not None and message.event == "create-comment-thread"
     prefix = "" if thread is None or is_first else "Re: "
     return shorten(prefix + (_line(subject) or "Penpot"), _MAX_SUBJECT_LENGTH)

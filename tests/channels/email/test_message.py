@@ -253,6 +253,8 @@ def test_a_reply_has_the_subject_of_the_threads_first_mail() -> None:
     reply = replace(COMMENT, subject="[Acme] Landing page #12: another")
     mail = received(reply, ReplyTo("<1@x>", "<2@x>", COMMENT.subject))
     assert mail["Subject"] == "Re: [Acme] Landing page #12: The button"
+    mail = received(reply, ReplyTo("<1@x>", "<2@x>", ""))
+    assert mail["Subject"] == "Re: [Acme] Landing page #12: another"
 
 
 def test_a_mail_can_be_filtered_and_is_not_answered_by_programs() -> None:
