@@ -8,12 +8,14 @@ from typing import Any
 
 from relay.channels import open_channel
 from relay.channels.base import Channel, DeliveryError
+from relay.channels.discord.settings import DiscordSettings
 from relay.channels.email.settings import EmailSettings, SmtpSettings
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.slack.settings import SlackSettings
 from relay.config.secret import Secret
 from relay.config.settings import AnyChannel
 from relay.messages.message import Content, Message
+from tests.servers.discord import WEBHOOK_PATH as DISCORD_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
 
@@ -51,6 +53,10 @@ def matrix(homeserver: str, room: str = "!room:relay.test", token: str = "") -> 
         access_token=Secret(token or MATRIX_TOKEN),
         room=room,
     )
+
+
+def discord(url: str) -> DiscordSettings:
+    return DiscordSettings(type="discord", name="team", webhook_url=Secret(url + DISCORD_PATH))
 
 
 def email(
@@ -109,6 +115,8 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             return [token.reveal()]
         case SlackSettings(webhook_url=Secret() as url):
             return [url.reveal(), url.reveal().rpartition("/")[2]]
+        case DiscordSettings(webhook_url=Secret() as url):
+            return [url.reveal(), settings.api_url.rpartition("/")[2]]
         case MatrixSettings():
             return [settings.access_token.reveal()]
         case EmailSettings(smtp=SmtpSettings(password=Secret() as password)):

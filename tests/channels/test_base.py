@@ -53,12 +53,13 @@ async def test_values_in_memory_have_no_age() -> None:
     [
         (builders.slack_bot("https://slack.example/api"), True),
         (builders.matrix("https://matrix.example"), True),
+        (builders.discord("https://discord.example"), True),
         (builders.email(25), False),
         (StdoutSettings(type="stdout", name="log"), False),
     ],
     ids=lambda value: value.type if not isinstance(value, bool) else "",
 )
-async def test_slack_and_matrix_can_edit(settings: AnyChannel, is_editable: bool) -> None:
+async def test_some_chats_can_edit(settings: AnyChannel, is_editable: bool) -> None:
     channel = open_channel(settings)
     assert isinstance(channel, EditableChannel) is is_editable
     await channel.close()
@@ -79,7 +80,7 @@ def parsing_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return threads
 
 
-@pytest.mark.parametrize("kind", ["bot", "webhook", "matrix", "email", "stdout"])
+@pytest.mark.parametrize("kind", ["bot", "webhook", "matrix", "discord", "email", "stdout"])
 async def test_no_channel_parses_a_long_message_on_the_event_loop(
     kind: str,
     parsing_threads: list[int],
@@ -90,6 +91,7 @@ async def test_no_channel_parses_a_long_message_on_the_event_loop(
         "bot": builders.slack_bot(slack_server.api_url),
         "webhook": builders.slack_hook(slack_server.webhook_url),
         "matrix": builders.matrix("http://127.0.0.1:1"),
+        "discord": builders.discord("http://127.0.0.1:1"),
         "email": builders.email(1),
         "stdout": StdoutSettings(type="stdout", name="log"),
     }[kind]

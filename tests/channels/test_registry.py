@@ -29,6 +29,7 @@ print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib"} & set(sys.modules)
         builders.slack_bot("https://slack.example/api"),
         builders.slack_hook("https://hooks.slack.example/services/T/B/x"),
         builders.matrix("https://matrix.example"),
+        builders.discord("https://discord.example"),
         builders.email(25),
         StdoutSettings(type="stdout", name="log"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.account import Post, numbers_in
+from tests.servers.discord import WEBHOOK_PATH, Discord
 from tests.servers.faulty import Fault, FaultyProxy
 from tests.servers.loopback import in_thread
 from tests.servers.slack import TOKEN, Slack
@@ -62,12 +63,19 @@ class Places:
         """One of each, and a Slack channel that soon sends digests."""
         digests = self.slack("digests")
         digests.more += "digest_after = 3\n"
-        return [self.slack("slack"), digests, self.matrix("matrix"), self.mail("mail")]
+        return [
+            self.slack("slack"),
+            digests,
+            self.matrix("matrix"),
+            self.discord("discord"),
+            self.mail("mail"),
+        ]
 
     def make(self, kind: str, name: str) -> Place:
         makers: dict[str, Callable[[str], Place]] = {
             "slack": self.slack,
             "matrix": self.matrix,
+            "discord": self.discord,
             "email": self.mail,
         }
         return makers[kind](name)
@@ -114,6 +122,18 @@ class Places:
             ]
 
         return Place(name, "matrix", port, f'{keys}room = "{room}"', posts, lambda: len(posts()))
+
+    def discord(self, name: str) -> Place:
+        """With a separate webhook."""
+        webhook = Discord()
+        server = self._running.enter_context(in_thread(webhook.handle))
+        keys = f'webhook_url = "HTTP://HOST:PORT{WEBHOOK_PATH}"'
+
+        def posts() -> list[Post]:
+            texts = [str(body["embeds"][0]["description"]) for body in list(webhook.posted)]
+            return [Post(f"{place}", numbers_in(text)) for place, text in enumerate(texts)]
+
+        return Place(name, "discord", server.port, keys, posts, lambda: len(webhook.posted))
 
     def mail(self, name: str) -> Place:
         """On a separate mail server."""

@@ -3,7 +3,7 @@ received by stand-ins on loopback."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.channels import open_channel, override_formats
@@ -20,6 +20,7 @@ from relay.penpot.events import Event
 from relay.penpot.samples import SAMPLE_NAMES
 from tests.channels import builders
 from tests.penpot.paint import board
+from tests.servers.discord import Discord
 from tests.servers.loopback import in_thread
 from tests.servers.matrix import Homeserver
 from tests.servers.slack import Slack
@@ -27,8 +28,16 @@ from tests.servers.smtp import MailServer
 
 SOURCE = EventSource("acme", "Acme Design", penpot_url="https://design.example.com")
 PEOPLE = {
-    "ada@example.com": {"slack": "U0ADA0000", "matrix": "@ada:relay.test"},
-    "grace@example.com": {"slack": "U0GRACE00", "matrix": "@grace:relay.test"},
+    "ada@example.com": {
+        "slack": "U0ADA0000",
+        "matrix": "@ada:relay.test",
+        "discord": "80351110224678912",
+    },
+    "grace@example.com": {
+        "slack": "U0GRACE00",
+        "matrix": "@grace:relay.test",
+        "discord": "80351110224678913",
+    },
 }
 PICTURE = Picture(board(), "image/png", 400, 300)
 LONG_TEXT = (
@@ -41,16 +50,25 @@ LONG_NAME = "Landing page for the autumn campaign, all breakpoints, with the new
 Rows = dict[str, dict[str, Any]]
 
 
-class Recorder:
-    """The three channels, and what their servers have received."""
+@dataclass(frozen=True)
+class Servers:
+    slack: Slack
+    matrix: Homeserver
+    discord: Discord
+    mail: MailServer
 
-    def __init__(self, slack: Slack, matrix: Homeserver, mail: MailServer, urls: list[str]) -> None:
-        self.slack, self.matrix, self.mail = slack, matrix, mail
+
+class Recorder:
+    """The channels, and what their servers have received."""
+
+    def __init__(self, servers: Servers, urls: list[str]) -> None:
+        self.servers = servers
         more = {"thumbnails": True}
         self.settings: dict[str, AnyChannel] = {
             "slack": _with(builders.slack_bot(f"{urls[0]}/api", "#design"), **more),
             "matrix": _with(builders.matrix(urls[1]), **more),
-            "email": _with(builders.email(mail.port), edits="messages", **more),
+            "discord": _with(builders.discord(urls[2]), **more),
+            "email": _with(builders.email(servers.mail.port), edits="messages", **more),
         }
 
     async def send(
@@ -68,13 +86,17 @@ class Recorder:
 
     def _last(self, kind: str) -> Any:
         if kind == "slack":
-            return self.slack.messages[-1]
+            return self.servers.slack.messages[-1]
         if kind == "matrix":
             # An image may follow the text.
             return next(
-                event for event in reversed(self.matrix.posted) if event["msgtype"] != "m.image"
+                event
+                for event in reversed(self.servers.matrix.posted)
+                if event["msgtype"] != "m.image"
             )
-        return self.mail.mails[-1].content.decode()
+        if kind == "discord":
+            return self.servers.discord.posted[-1]
+        return self.servers.mail.mails[-1].content.decode()
 
 
 def _with(settings: AnyChannel, **keys: Any) -> Any:
@@ -84,19 +106,17 @@ def _with(settings: AnyChannel, **keys: Any) -> Any:
 
 @contextlib.contextmanager
 def recorder() -> Iterator[Recorder]:
-    slack, matrix = Slack(), Homeserver()
-    slack.users["grace@example.com"] = "U0GRACE00"
-    with (
-        in_thread(slack.handle) as first,
-        in_thread(matrix.handle) as second,
-        MailServer() as mail,
-    ):
-        yield Recorder(slack, matrix, mail, [first.url, second.url])
+    with contextlib.ExitStack() as running:
+        servers = Servers(Slack(), Homeserver(), Discord(), running.enter_context(MailServer()))
+        servers.slack.users["grace@example.com"] = "U0GRACE00"
+        handlers = (servers.slack.handle, servers.matrix.handle, servers.discord.handle)
+        urls = [running.enter_context(in_thread(handle)).url for handle in handlers]
+        yield Recorder(servers, urls)
 
 
 async def payloads(to: Recorder) -> Rows:
-    """By kind of message, then by channel: a Slack message, the content of a Matrix event, the
-    bytes of a mail as text."""
+    """By kind of message, then by channel: a Slack message, the content of a Matrix event, the body
+    of a Discord webhook, the bytes of a mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None

@@ -1,5 +1,5 @@
-"""Contact sheets: every kind of message in Slack, in Matrix and as a mail, and what a phone shows
-of it.
+"""Contact sheets: every kind of message in Slack, Matrix, Discord and as a mail, and what a phone
+shows of it.
 
     .venv/bin/python -m tests.pictures.sheets FOLDER
 
@@ -26,6 +26,8 @@ from typing import Any
 from markupsafe import Markup
 from playwright.sync_api import Page, sync_playwright
 
+from relay.channels.discord.preview import draw as draw_discord
+from relay.channels.discord.preview import posted as posted_in_discord
 from relay.channels.matrix.preview import sanitized
 from relay.channels.preview import image as placeholder
 from relay.channels.slack.blocks import unescape
@@ -37,9 +39,10 @@ MAIL_WIDTHS = {"light": 560, "dark": 320}  # pixels
 CHAT_WIDTH = 600
 GUIDE = {
     name: Path(__file__).parent / f"sheet-{name}.webp"
-    for name in ("slack", "matrix", "mail-light-560", "notifications")
+    for name in ("slack", "matrix", "discord", "mail-light-560", "notifications")
 }
 _QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking")
+_DISCORD_NAMES = {"<@80351110224678912>": "Ada Lovelace", "<@80351110224678913>": "Grace Hopper"}
 _NAMES = {"U0ADA0000": "Ada Lovelace", "U0GRACE00": "Grace Hopper"}
 _PHONE = 160  # characters of a notification, about four lines
 _INBOX = 110  # characters of a mail's text after its subject in a list of mails
@@ -99,6 +102,15 @@ def matrix(content: dict[str, Any]) -> Markup:
         '<div class="preview-body">{}</div></article>{}'
     )
     return article.format(content["msgtype"], html, _shown(content["body"][:_PHONE]))
+
+
+def discord(body: dict[str, Any]) -> Markup:
+    """The people to ping and the embed, as the inspector draws them."""
+    (embed,) = body["embeds"]
+    picture = _picture("picture") if "image" in embed else Markup("")
+    html = draw_discord(embed["description"], _DISCORD_NAMES)
+    pings = draw_discord(body["content"], _DISCORD_NAMES)
+    return posted_in_discord(pings, html + picture, Markup("9:30 AM"))
 
 
 def mail(source: str) -> Markup:
@@ -178,7 +190,7 @@ def draw_sheets(rows: Rows, folder: Path) -> None:
             executable_path=shutil.which("chromium"), args=list(_QUIET)
         )
         page = chromium.new_page(viewport={"width": 800, "height": 600}, device_scale_factor=1)
-        drawings: dict[str, _Drawing] = {"slack": slack, "matrix": matrix}
+        drawings: dict[str, _Drawing] = {"slack": slack, "matrix": matrix, "discord": discord}
         for kind, drawn in drawings.items():
             _take(page, folder / f"{kind}.png", _figures(rows, kind, drawn), CHAT_WIDTH, 3)
         for scheme, width in MAIL_WIDTHS.items():

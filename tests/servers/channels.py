@@ -2,6 +2,7 @@
 
 import json
 
+from tests.servers.discord import WEBHOOK_PATH as DISCORD_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
@@ -20,6 +21,11 @@ def slack_channel(api_url: str, name: str = "slack", **settings: object) -> str:
 def matrix_channel(synapse: Synapse, bot: Person, room: str, **settings: object) -> str:
     server = {"homeserver": synapse.url, "access_token": bot.token, "room": room}
     return _channel("matrix", "room", **server | settings)
+
+
+def discord_channel(url: str, **settings: object) -> str:
+    address = {"webhook_url": url + DISCORD_PATH}
+    return _channel("discord", "discord", **address | settings)
 
 
 def mail_channel(server: MailServer, **settings: object) -> str:

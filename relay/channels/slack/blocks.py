@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from relay.channels.addresses import addresses
 from relay.channels.slack.rich_text import (
     DATE_FORMATS,
     Json,
-    addresses,
     group,
     joined,
     text_element,

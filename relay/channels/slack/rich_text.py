@@ -10,13 +10,12 @@ https://docs.slack.dev/reference/block-kit/block-elements/link-element
 https://docs.slack.dev/reference/block-kit/block-elements/date-element
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, groupby
 from typing import Any, TypeAlias
 
-from relay.config.types import web_address
+from relay.channels.addresses import addresses
 from relay.messages.document import (
     Block,
     CodeBlock,
@@ -42,16 +41,6 @@ DATE_FORMATS = {
     "time": "{time}",
 }
 """By the form of a moment."""
-
-# Not the start of a longer address that "…" cut off. Brackets are allowed only around an IPv6
-# address; punctuation beyond ASCII, quotation marks and invisible characters end an address.
-_ADDRESS_PATTERN = re.compile(
-    r"(?<![a-z0-9+.-])https?://(?:\[[0-9a-f:.]+\])?"
-    r"[^\x00-\x20<>\"`{|}\\^\[\]\x7f-\xa0\xab\xad\xbb\u1680\u2000-\u206f\u3000-\u303f\ufeff"
-    r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]++(?!\u2026)",
-    re.ASCII | re.IGNORECASE,
-)
-_CLOSING_PUNCTUATION = "?!.,:;*_~'"  # as GitHub's Markdown, which leaves it out at the end
 
 
 def to_blocks(document: Document) -> Iterator[Json]:
@@ -186,21 +175,3 @@ def text_element(text: str) -> Json:
 
 def group(kind: str, elements: list[Json]) -> Json:
     return {"type": kind, "elements": elements}
-
-
-def addresses(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start and end of each web address in the text, without the punctuation after it, and the
-    address itself. It is empty if it must not become a link: one with a user's name in front of the
-    host can look like another one."""
-    for match in _ADDRESS_PATTERN.finditer(text):
-        address, end = match[0], len(match[0])
-        open_brackets = address.count("(") - address.count(")")
-        while address[end - 1] in _CLOSING_PUNCTUATION or (
-            address[end - 1] == ")" and open_brackets < 0
-        ):
-            open_brackets += address[end - 1] == ")"
-            end -= 1
-        address = address[:end]
-        parts = web_address(address)
-        is_plain = parts is not None and "@" not in parts.netloc
-        yield match.start(), match.start() + end, address if is_plain else ""

@@ -1,0 +1,231 @@
+"""A document as the Markdown of a chat, with every text from outside literal.
+
+Chats read Markdown in dialects of their own; a ``Dialect`` has what they differ in. Two kinds of
+characters keep a text literal: a backslash before one that formats, and an invisible character
+after one that pings or links, which most chats look for before they read the Markdown.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+
+from relay.channels.addresses import addresses
+from relay.messages.document import (
+    Block,
+    CodeBlock,
+    Document,
+    Heading,
+    Inline,
+    LineBreak,
+    ListBlock,
+    Paragraph,
+    Quote,
+    Rule,
+    Text,
+    cut,
+    length,
+    shorten,
+    to_text,
+)
+from relay.messages.times import Moment
+
+INVISIBLE = "\u200b"
+_THIN = "\u200a"  # a space that is hardly visible
+# What makes a list, a quotation, a heading or a rule at the beginning of a line.
+_BLOCK_START_PATTERN = re.compile(r"(?=[#>+=-])|(?<=\d)(?=[.)])")
+_NUMBER_PATTERN = re.compile(r"\d{1,9}(?=[.)])")
+_TICKS_PATTERN = re.compile("`+")
+_MIN_TEXT_LENGTH = 50  # characters, below which the structure is left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """``formats`` matches what needs a backslash in text, ``pings`` what gets an invisible
+    character after it, also in code."""
+
+    formats: re.Pattern[str]
+    pings: re.Pattern[str]
+    mention: Callable[[str], str]  # of the person with this id, address or name in the chat
+    bold: str = "**"
+    italic: str = "*"
+    strike: str = "~~"
+    rule: str = "---"
+    deepest_heading: int = 6  # 0: headings are bold
+    schemes: tuple[str, ...] = ("http://", "https://", "mailto:")  # that the chat links to
+    time: Callable[[Moment], str] | None = None  # None where the chat shows a time's words only
+
+    def literal(self, text: str) -> str:
+        """A text that shows as it is, except at the beginning of a line."""
+        return self.formats.sub(r"\\\g<0>", self.unpinged(text))
+
+    def unpinged(self, text: str) -> str:
+        return self.pings.sub(rf"\g<0>{INVISIBLE}", text)
+
+
+def to_markdown(document: Document, dialect: Dialect) -> str:
+    """``profile`` of a mention is the id in the chat; empty for text that notifies nobody."""
+    return "\n\n".join(_block(block, dialect) for block in document)
+
+
+def bounded(
+    document: Document, dialect: Dialect, limit: int, size: Callable[[str], int] = len
+) -> str:
+    """At most ``limit`` of Markdown as ``size`` counts it, cut with a valid structure."""
+    characters = min(limit, length(document))
+    while size(text := to_markdown(cut(document, characters), dialect)) > limit:
+        characters = min(characters - 1, characters * limit // size(text))
+        if characters < _MIN_TEXT_LENGTH:
+            words = shorten(to_text(document, links=False).strip(), limit // 4)
+            return dialect.literal(words)
+    return text
+
+
+def line_of(inlines: Iterable[Inline], dialect: Dialect) -> str:
+    """Inlines on one line."""
+    return " ".join(filter(None, _lines(inlines, dialect)))
+
+
+def _block(block: Block, dialect: Dialect) -> str:
+    match block:
+        case Paragraph(inlines):
+            return "\n".join(_lines(inlines, dialect))
+        case Heading(level, inlines):
+            if dialect.deepest_heading:
+                marker = "#" * min(level, dialect.deepest_heading)
+                return f"{marker} {line_of(inlines, dialect)}"
+            texts = (part for part in inlines if isinstance(part, Text))
+            return line_of((replace(part, bold=True) for part in texts), dialect)
+        case Quote(blocks):
+            return "\n".join(f"> {line}" for line in to_markdown(blocks, dialect).split("\n"))
+        case ListBlock(items, start):
+            return "\n".join(_items(items, start, dialect))
+        case CodeBlock(text):
+            inner = dialect.unpinged(text).replace("``", f"`{INVISIBLE}`")
+            return f"```\n{inner.replace('``', f'`{INVISIBLE}`') or ' '}\n```"
+        case Rule():
+            return dialect.rule
+
+
+def _items(items: Iterable[Document], start: int | None, dialect: Dialect) -> Iterator[str]:
+    for number, item in enumerate(items, start or 0):
+        marker = "- " if start is None else f"{number}. "
+        text = "\n".join(_block(block, dialect) for block in item)
+        yield marker + text.replace("\n", "\n" + " " * len(marker))
+
+
+def _lines(inlines: Iterable[Inline], dialect: Dialect) -> list[str]:
+    lines = [""]
+    for is_break, run in groupby(inlines, lambda part: isinstance(part, LineBreak)):
+        if is_break:
+            lines += [""] * len(list(run))
+        else:
+            lines[-1] += _joined(_runs(run, dialect))
+    return [_without_block_start(line.strip(f" {_THIN}")) for line in lines]
+
+
+def _without_block_start(line: str) -> str:
+    """Text at the beginning of a line, which must not become a list or the like."""
+    number = _NUMBER_PATTERN.match(line)
+    position = number.end() if number else 0
+    if not _BLOCK_START_PATTERN.match(line, position):
+        return line
+    literal = INVISIBLE if line[position] == "=" else "\\"  # which not all dialects escape
+    return f"{line[:position]}{literal}{line[position:]}"
+
+
+def _runs(inlines: Iterable[Inline], dialect: Dialect) -> Iterator[str]:
+    for url, run in groupby(inlines, attrgetter("url")):
+        parts = [part for part in run if isinstance(part, Text)]
+        if not url:
+            for part in parts:
+                yield from _part(part, dialect)
+        elif not url.lower().startswith(dialect.schemes):
+            yield _joined(_styled(part, dialect) for part in parts)
+        elif "".join(part.text for part in parts) == url and _is_plain(url):
+            yield _address(url)
+        else:
+            yield _link(_joined(_styled(part, dialect) for part in parts), url)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Markers of styles that touch would be read as one."""
+    text = ""
+    for part in parts:
+        if text and part and text[-1] == part[0] and part[0] in "*_~`":
+            text += INVISIBLE
+        text += part
+    return text
+
+
+def _part(part: Text, dialect: Dialect) -> Iterator[str]:
+    """The text with each address in it as a link to itself."""
+    position = 0
+    for start, end, address in () if part.code or part.profile else addresses(part.text):
+        if address:
+            before = part.text[position:start]
+            yield _styled(replace(part, text=before), dialect) if before else ""
+            yield _address(address)
+            position = end
+    if rest := part.text[position:]:
+        yield _styled(replace(part, text=rest), dialect)
+
+
+def _is_plain(url: str) -> bool:
+    """Whether the address can be a link without a text."""
+    return next(addresses(url), (0, 0, ""))[2] == url
+
+
+def _address(url: str) -> str:
+    """In an address "%40" is the same as "@", which would ping."""
+    return f"<{url.replace('@', '%40')}>"
+
+
+def _link(inner: str, url: str) -> str:
+    """Brackets in a link's text have to be in pairs, as dialects differ in escaped ones."""
+    if not _in_pairs(inner):
+        inner = inner.replace("\\[", "(").replace("\\]", ")")
+    url = url.replace("(", "%28").replace(")", "%29").replace("@", "%40")
+    return f"[{inner or INVISIBLE}]({url})"
+
+
+def _in_pairs(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if not 0 <= depth <= 1:
+            return False
+    return depth == 0
+
+
+def _styled(part: Text, dialect: Dialect) -> str:
+    if part.profile:
+        return dialect.mention(part.profile)
+    if part.moment and dialect.time:
+        return dialect.time(part.moment)
+    text = part.text.replace("\n", " ")
+    inner = text.strip()
+    if not inner:
+        return text
+    shown = _code(inner, dialect) if part.code else dialect.literal(inner)
+    styles = (
+        (part.strike, dialect.strike),
+        (part.italic, dialect.italic),
+        (part.bold, dialect.bold),
+    )
+    marks = [mark for has_style, mark in styles if has_style and mark]
+    if marks:
+        marked = f"{''.join(reversed(marks))}{shown}{''.join(marks)}"
+        # Beside a letter a marker would not close or open if punctuation is on its other side.
+        shown = marked if inner[0].isalnum() else f"{_THIN}{marked}"
+        shown += "" if inner[-1].isalnum() else _THIN
+    left, right = len(text) - len(text.lstrip()), len(text) - len(text.rstrip())
+    return " " * left + shown + " " * right
+
+
+def _code(text: str, dialect: Dialect) -> str:
+    """Between more backticks than the text has in a row: it has no escapes."""
+    ticks = "`" * (1 + max(map(len, _TICKS_PATTERN.findall(text)), default=0))
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{space}{dialect.unpinged(text)}{space}{ticks}"

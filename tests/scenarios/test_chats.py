@@ -1,0 +1,103 @@
+"""Chats by webhook, end to end: a real service, stopped by a failing server in between. Order,
+retry, dead letters, pings, hostile text and edits are the same in each."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.account import numbers_in
+from tests.faults.stage import comment
+from tests.penpot import own
+from tests.servers.channels import discord_channel
+from tests.servers.discord import Discord
+from tests.servers.loopback import Answer, in_thread
+from tests.service import running, wait_until
+
+HOSTILE = (
+    "@everyone @channel @here @all <!channel> <@80351110224678999> **x** [a](https://evil.example)"
+)
+
+
+@dataclass
+class Chat:
+    """A chat's server and Relay's channel there."""
+
+    toml: str
+    person: str  # the address of Ada in [people]
+    texts: Callable[[], list[str]]  # of the messages that are shown, oldest first
+    pings: Callable[[], list[str]]
+    next: Any  # answers to the next requests
+    failure: Answer
+    refusal: Answer  # of one message
+    edits: bool = True
+
+
+@contextmanager
+def discord() -> Iterator[Chat]:
+    server = Discord()
+    with in_thread(server.handle) as running_server:
+        yield Chat(
+            discord_channel(running_server.url),
+            '{ discord = "80351110224678912" }',
+            lambda: [body["embeds"][0]["description"] for body in list(server.shown.values())],
+            lambda: server.pings,
+            server.next,
+            Answer.of({"message": "You are being rate limited.", "retry_after": 0.2}, 429),
+            Answer.of({"message": "Message was blocked", "code": 200000}, 400),
+        )
+
+
+CHATS = {"discord": discord}
+
+
+@pytest.fixture(params=CHATS)
+def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
+    with CHATS[request.param]() as opened:
+        yield opened
+
+
+def test_messages_stay_in_order_and_a_refused_one_is_dead(chat: Chat, tmp_path: Path) -> None:
+    chat.next.extend([chat.failure, chat.failure, Answer(b"no", 502), chat.refusal])
+    with running(tmp_path, chat.toml) as relay:
+        for number in range(6):
+            assert relay.post(comment(number)) == 204
+        wait_until(lambda: len(chat.texts()) == 5, 40)
+        log = relay.run("log", "--state", "dead").stdout
+    assert [numbers_in(text) for text in chat.texts()] == [(number,) for number in range(1, 6)]
+    assert log.count("dead after") == 1
+
+
+def test_people_are_pinged_and_no_text_is(chat: Chat, tmp_path: Path) -> None:
+    people = f'[people]\n"{own.ADA}" = {chat.person}\n'
+    with running(tmp_path, people + chat.toml) as relay:
+        body = own.reply(
+            "create-comment", content=f"{HOSTILE} @[Ada]({own.ADA})", mentions=[own.ADA]
+        )
+        assert relay.post(body) == 204
+        wait_until(lambda: len(chat.texts()) == 1, 20)
+    (ping,) = chat.pings()
+    assert ping.lstrip("@") in chat.person
+    (text,) = chat.texts()
+    for word in ("everyone", "channel", "here", "all"):
+        assert f"@\u200b{word}" in text
+    assert r"\*\*x\*\*" in text
+    assert "](https://evil" not in text
+
+
+def test_edits_and_deletions_change_the_message(chat: Chat, tmp_path: Path) -> None:
+    with running(tmp_path, chat.toml) as relay:
+        assert relay.post(own.THREAD) == 204
+        assert relay.post(own.REPLY) == 204
+        wait_until(lambda: len(chat.texts()) == 2, 20)
+        edit = own.reply("update-comment", content="Later words.", previousContent="Fixed.")
+        assert relay.post(edit) == 204
+        wait_until(lambda: "Later words." in chat.texts()[1], 20)
+        assert relay.post(own.reply("delete-comment")) == 204
+        wait_until(lambda: "deleted" in chat.texts()[1], 20)
+        assert relay.post(own.thread("delete-comment-thread")) == 204
+        wait_until(lambda: len(chat.texts()) == 1, 20)
+    assert "deleted" in chat.texts()[0]
