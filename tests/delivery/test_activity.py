@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from relay.store.queries import EventFilters
 from relay.store.records import Delivery, NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import queue_context
+from tests.messages.clock import clock_at
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,12 @@ PEOPLE = {
     "Grace": SAMPLES["set-file-shared"]["profileId"],
 }
 MADRID = ZoneInfo("Europe/Madrid")
+
+
+@pytest.fixture(autouse=True)
+def same_day() -> Iterator[None]:
+    with clock_at(NOON):
+        yield
 
 
 class House:
@@ -136,7 +143,7 @@ async def test_a_line_is_held_until_its_day_ends_and_takes_the_latest_text(house
     )
     message = Message.loads(line.message)
     assert message.title == (
-        "Someone worked on Start · 3 times, last at 15:00 on 9 Mar · renamed from Landing page"
+        "Someone worked on Start · 3 times, last 9 Mar, 15:00 · renamed from Landing page"
     )
     assert (message.event, message.activity, message.change) == ("activity", True, None)
 
@@ -163,7 +170,7 @@ async def test_a_channel_that_edits_gets_the_line_at_once(house: House) -> None:
     message, edit = Message.loads(first.message), Message.loads(second.message)
     assert message.change is None
     assert edit.change is not None
-    assert edit.title.endswith("2 times, last at 13:00")
+    assert edit.title.endswith("2 times, last at 13:00 UTC")
     assert message.line == edit.line
     assert message.thread == ""
 
@@ -331,9 +338,9 @@ async def test_the_words_of_lines(house: House) -> None:
     lines = [Message.loads(one.message) for one in await house.deliveries()]
     titles = [one.title for one in lines if one.event == "activity"]
     assert titles == [
-        "Ada Lovelace and Grace Hopper worked on the project Website Redesign · 2 times, last at "
-        "12:00 on 9 Mar · renamed from Website",
+        "Ada Lovelace and Grace Hopper worked on the project Website Redesign · 2 times, last "
+        "9 Mar, 12:00 UTC · renamed from Website",
         "Ada Lovelace and Grace Hopper worked on Landing page in Website Redesign · 3 times, last "
-        "at 12:00 on 9 Mar · connected to Acme UI Kit · duplicated",
-        "Ada Lovelace uploaded 2 styles of the font Inter · last at 12:00 on 9 Mar",
+        "9 Mar, 12:00 UTC · connected to Acme UI Kit · duplicated",
+        "Ada Lovelace uploaded 2 styles of the font Inter · last 9 Mar, 12:00 UTC",
     ]

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -19,13 +21,15 @@ from relay.config.settings import Config
 from relay.inspector import event as event_page
 from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext, Viewer
+from relay.messages.filters import when
 from relay.messages.message import Content, Message
 from relay.messages.templates import Templates
 from relay.penpot.samples import sample
-from relay.store.records import FanOutResult, NewDelivery, NewEvent
+from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 from tests.inspector.conftest import STDOUT, Open, accessibility_problems, keep_picture, too_wide
 from tests.inspector.test_events import MAIL, project
+from tests.messages.clock import clock_at
 from tests.service import JSON, SECRET, Service, running, wait_until
 
 PAYLOADS = Path(__file__).parents[1] / "penpot" / "payloads"
@@ -261,3 +265,22 @@ def test_a_page_whose_message_is_slow_to_show_blocks_nothing_else(
         took, stall = executor.submit(asyncio.run, show()).result()
     print(f"a page of {took:.2f} s, the longest stall {stall:.3f} s")
     assert stall < took / 3
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("held", "yesterday"), ("waiting", "yesterday"), ("sent", "today")]
+)
+def test_a_message_that_waits_is_shown_as_it_is_sent_now(state: str, shown: str) -> None:
+    with clock_at("2026-07-25T12:00Z"):
+        message = Message("t", Content(f"at {when('2026-07-25T08:17Z')}"), zone="Europe/Madrid")
+        text = message.with_current_times().dumps()
+    slack = {"name": "slack", "type": "slack", "token": "xoxb-1", "channel": "#a"}
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET, "channels": [slack]}}})
+    inspector: Any = SimpleNamespace(config=config)
+    delivery = Delivery(1, 1, "acme/slack", "key", text, state, 0, 0, "", "", 0)
+    with clock_at("2026-07-26T12:00Z"), ThreadPoolExecutor(1) as executor:
+        preview = executor.submit(asyncio.run, event_page._preview(inspector, delivery)).result()
+    assert (
+        '<time datetime="2026-07-25T08:17:00.000Z" data-form="{date_short_pretty} {time}">'
+        f"{shown} 10:17</time>"
+    ) in preview.html
