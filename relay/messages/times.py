@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 FORMS = ("date", "time")
 """What is shown of a moment; without a form both."""
 _ADDRESS_PATTERN = re.compile(rf"{TIME_SCHEME}(\d{{1,11}})(?::({'|'.join(FORMS)}))?", re.ASCII)
-_LINK_PATTERN = re.compile(rf"\[(?:[^\]\[\\]|\\.)*\]\(<({TIME_SCHEME}[\w:]+)>\)", re.DOTALL)
+# An escaped character begins no link: from each "\[" the search would go on to the end of the text.
+_LINK_PATTERN = re.compile(rf"\\.|\[(?:[^\]\[\\]|\\.)*\]\(<({TIME_SCHEME}[\w:]+)>\)", re.DOTALL)
 _MAX_SECONDS = 10**11  # in the year 5138
 
 
@@ -95,7 +96,7 @@ def rewritten(markdown: str) -> str:
         return markdown
 
     def rewrite(match: re.Match[str]) -> str:
-        moment = Moment.parse(match[1])
+        moment = Moment.parse(match[1] or "")
         return _link(moment) if moment else match[0]
 
     return _LINK_PATTERN.sub(rewrite, markdown)

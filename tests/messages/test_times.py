@@ -1,6 +1,7 @@
 """Times in messages: their words, and their way through Markdown."""
 
 import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -226,6 +227,14 @@ def test_a_waiting_text_is_written_again() -> None:
         later = rewritten(markdown)
     assert later == markdown.replace("[today 10\\:17](<relay", "[yesterday 10\\:17](<relay")
     assert later != markdown
+
+
+@pytest.mark.parametrize("part", ["[", "\\[", "\\", "[]", "[\\]", "](<relay-time:1", "`[", "x"])
+def test_times_are_written_again_in_linear_time(part: str) -> None:
+    text = quote(part * 10_000) + Markdown(part * 10_000)
+    started = time.process_time()
+    assert rewritten(f"{text}<relay-time:1>") == f"{text}<relay-time:1>"
+    assert time.process_time() - started < 0.5
 
 
 # The zones of a process that can open no file
