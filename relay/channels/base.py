@@ -315,6 +315,10 @@ class ChannelSettings(SettingsModel):
         """Of the mentioned ``people``, those who get a message of their own."""
         return tuple(people) if self.is_direct else ()
 
+    def shared_recipients(self, people: Sequence[Mention]) -> tuple[Mention, ...]:
+        """Of ``people``, those to whom the channel's own message is addressed."""
+        return ()
+
     @property
     def writes_to_participants(self) -> bool:
         """Whether a reply is also sent to each participant of its thread."""

@@ -1,6 +1,6 @@
 """From one of Relay's own events, a change of a comment or thread, to its messages and edits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -55,6 +55,10 @@ class ChangeRenderer:
         if self._hides_edit(channel) and not self._directly(channel):
             return NO_EDITS
         return self._line.skips(channel)
+
+    def expect(self, channels: Iterable[AnyChannel]) -> None:
+        """As for ``EventRenderer``."""
+        self._line.expect(channel for channel in channels if not self._hides_edit(channel))
 
     def _hides_edit(self, channel: AnyChannel) -> bool:
         return channel.edit_mode == "none" and self._event.name not in _STATE_EVENTS

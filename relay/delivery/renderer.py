@@ -18,6 +18,7 @@ from relay.messages.templates import RenderResult, Templates
 from relay.penpot.events import Event, Person
 
 NOT_MENTIONED, NOT_INVOLVED = "nobody is mentioned", "nobody else is involved"
+ADDRESSED = "who is mentioned gets another channel's message"
 MAX_SUMMARY_LENGTH = 320  # characters: a title, and a comment in quotation marks
 MAX_COMMENT_LENGTH = 90  # characters of the comment in it
 
@@ -176,6 +177,7 @@ class EventRenderer:
         self._picture = "" if is_resolved else context.picture
         self._rendered: dict[_Variant, Message] = {}
         self._written: dict[tuple[str, str], str] = {}  # by kind and person: the channel
+        self._addressed: frozenset[tuple[str, str]] = frozenset()  # kind and person
         self._serialized: dict[tuple[_Variant, bool], RenderedMessage] = {}
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
@@ -189,6 +191,15 @@ class EventRenderer:
             self._serialized[key] = RenderedMessage(text, *self._shown_ids())
         return [self._serialized[key], *direct]
 
+    def expect(self, channels: Iterable[AnyChannel]) -> None:
+        """All channels that get messages: whom one's own message is addressed to gets none from the
+        others."""
+        self._addressed = frozenset(
+            (channel.type, person.id)
+            for channel in channels
+            for person in channel.shared_recipients(self._people)
+        )
+
     async def direct_messages(self, channel: AnyChannel) -> list[RenderedMessage]:
         """One for each person to whom the channel writes directly."""
         people = [
@@ -196,7 +207,11 @@ class EventRenderer:
             for person in channel.direct_recipients(self._people)
             # From the first of several channels that write to people beside their own place.
             if channel.is_direct
-            or self._written.setdefault((channel.type, person.id), channel.name) == channel.name
+            or (
+                (channel.type, person.id) not in self._addressed
+                and self._written.setdefault((channel.type, person.id), channel.name)
+                == channel.name
+            )
         ]
         others = self._context.participants if channel.writes_to_participants else ()
         messages = []

@@ -14,7 +14,7 @@ from relay.delivery.fact_cache import FactCache
 from relay.delivery.holds import hold_back
 from relay.delivery.notices import report_problems
 from relay.delivery.pipeline import PreparedEvent
-from relay.delivery.renderer import EventRenderer
+from relay.delivery.renderer import ADDRESSED, EventRenderer
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.events import Event
@@ -73,15 +73,21 @@ class Planner:
         home: ThreadHome | None,
     ) -> "Routes":
         """For an enriched event."""
-        routes, in_lines = Routes(), []
+        routes = Routes()
+        in_lines: list[AnyChannel] = []
+        takers: list[AnyChannel] = []
         for channel in channels:
             skipped = decide(event, channel, home).skipped
             if skipped is not None or (skipped := renderer.skips(channel)):
                 routes.skipped[channel.name] = skipped
-            elif is_counted(event, channel):
-                in_lines.append(channel)
             else:
-                routes.deliveries.extend(await self._deliveries(stored.team, channel, renderer))
+                (in_lines if is_counted(event, channel) else takers).append(channel)
+        renderer.expect(takers)
+        for channel in takers:
+            if deliveries := await self._deliveries(stored.team, channel, renderer):
+                routes.deliveries.extend(deliveries)
+            else:
+                routes.skipped[channel.name] = ADDRESSED
         if in_lines and isinstance(renderer, EventRenderer):  # Relay's own events are no activity
             routes.lines.extend(
                 await self._lines.updates(

@@ -12,7 +12,7 @@ import pytest
 from relay.config.settings import Config
 from relay.delivery.fact_cache import FactCache
 from relay.delivery.pipeline import EventSource, PreparedEvent, prepare
-from relay.delivery.renderer import MAX_SUMMARY_LENGTH
+from relay.delivery.renderer import ADDRESSED, MAX_SUMMARY_LENGTH
 from relay.delivery.routing import Planner
 from relay.messages.message import Message
 from relay.messages.templates import Templates
@@ -51,6 +51,11 @@ async def plan(
     event = example(event) if isinstance(event, str) else event
     row = StoredEvent(7, team, "application/json", b"", event.name, "stored", "", time.time())
     return await planner.plan(row, PreparedEvent(event, event))
+
+
+def mail(name: str, *to: str, **more: Any) -> dict[str, Any]:
+    keys = {"name": name, "type": "email", "to": to, "sender": "p@b.c", "smtp": {"host": "h"}}
+    return keys | more
 
 
 def stdout(name: str, *events: str) -> dict[str, Any]:
@@ -110,6 +115,24 @@ async def test_an_edit_that_the_channel_does_not_show_reaches_whom_it_mentions()
         result = await plan("update-comment", mail | keys)
         assert not result.deliveries
         assert result.skipped == {"mail": "edits are not sent"}
+
+
+@pytest.mark.parametrize("name", ["create-comment-thread", "update-comment"])
+async def test_who_gets_a_channels_mail_gets_no_second_one_from_another_channel(name: str) -> None:
+    """Whichever comes first; unless the other channel skips the event."""
+    event = example(name)
+    both = ["Ada <ADA@example.com>", "grace@example.com"]
+    own, shared = mail("own", "x@b.c", mention_by_mail=True), mail("list", *both)
+    shared |= {"edits": "messages"}
+    for channels in ((own, shared), (shared, own)):
+        result = await plan(event, *channels)
+        is_edit = name == "update-comment"  # which "own" does not send to its list
+        queues = ["acme/list"] if is_edit else ["acme/list", "acme/own"]
+        assert sorted(each.queue for each in result.deliveries) == queues
+        assert result.skipped == ({"own": ADDRESSED} if is_edit else {})
+    skipping = {"edits": "none"} if name == "update-comment" else {"events": ["files"]}
+    result = await plan(event, own, shared | skipping)
+    assert [each.queue for each in result.deliveries] == ["acme/own"] * (1 if is_edit else 2)
 
 
 async def test_an_event_that_no_channel_gets_is_ignored() -> None:

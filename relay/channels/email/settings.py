@@ -145,6 +145,9 @@ class EmailSettings(ChannelSettings):
     def places(self) -> frozenset[str]:
         return frozenset(address.rpartition("<")[2].strip("> ").lower() for address in self.to)
 
+    def shared_recipients(self, people: Sequence[Mention]) -> tuple[Mention, ...]:
+        return tuple(person for person in people if mail_address(person).lower() in self.places)
+
     def direct_recipients(self, people: Sequence[Mention]) -> tuple[Mention, ...]:
         """With ``mention_by_mail``, those who do not get the channel's mail. One without an address
         is among them, so that the skipped message says why."""
