@@ -226,7 +226,7 @@ async def test_a_channel_that_never_was_there_is_not_found(
 
 REFUSED = ["invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"]
 PLAIN = (
-    "Ada commented on Landing page\n\nThe button is too small.\n&lt;!channel&gt; please\n"
+    "Ada Lovelace commented on Landing page\n\nThe button is too small.\n&lt;!channel&gt; please\n"
     "https://penpot.example/#/view?a=1&amp;b=2"
 )
 
@@ -295,7 +295,7 @@ async def test_an_edit_whose_blocks_are_refused_removes_the_old_blocks(
 
     (shown,) = slack_server.slack.shown.values()
     assert shown["blocks"] == []
-    assert shown["text"].startswith("Later\n\nBetter\nhttps://")
+    assert shown["text"].startswith("Ada says something else\n\nBetter\nhttps://")
 
 
 async def test_an_edit_to_an_empty_message_removes_the_old_blocks(
