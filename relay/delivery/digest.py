@@ -13,7 +13,7 @@ from typing import Any
 from relay.channels.base import Permanent
 from relay.delivery.notices import NoticeRenderer, notice_variables
 from relay.messages.escape import Markdown, escape
-from relay.messages.locale import DEFAULT_LOCALE, Locale, gettext, using
+from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.messages.turns import CONVERSIONS
@@ -196,7 +196,7 @@ def combine(
         "count": len(messages),
         "comments": sum(message.event in _COMMENTS for message in messages),
         "people": list(dict.fromkeys(message.actor for message in messages if message.actor)),
-        "files": [group["file"] or _unknown_file(locale) for key, group in groups.items() if key],
+        "files": [group["file"] for group in groups.values() if group["file"]],
         "digest_after": digest_after,
         "groups": list(groups.values()),
     }
@@ -215,11 +215,6 @@ def combine(
     if len(groups) == 1:
         message = replace(message, **_place(messages, *groups.values()))
     return replace(result, message=message)
-
-
-def _unknown_file(locale: Locale) -> str:
-    with using(locale):
-        return gettext("a file")
 
 
 def _place(messages: Sequence[Message], group: dict[str, Any]) -> dict[str, Any]:

@@ -276,7 +276,8 @@ def add_missing_mentions(document: Document, pinged: "Collection[Mention]") -> D
     for mention in pinged:
         if mention.id not in present:
             line += [Text(" ")] if line else []
-            line.append(Text(f"@{mention.name or gettext('someone')}", profile=mention.id))
+            name = f"@{mention.name}" if mention.name else gettext("@someone")
+            line.append(Text(name, profile=mention.id))
     return (*document, Paragraph(tuple(line))) if line else document
 
 

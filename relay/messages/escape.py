@@ -90,7 +90,7 @@ def runs(value: object) -> list[Run]:
     text, parts, position = as_text(value), [], 0
     for start, end, profile in mentions:
         name = readable(text[start:end])
-        name = f"@{gettext('someone')}" if name == _UNKNOWN_PERSON else name
+        name = gettext("@someone") if name == _UNKNOWN_PERSON else name
         parts += [(readable(text[position:start]), ""), (name, profile)]
         position = end
     return [*parts, (readable(text[position:] if position else text), "")]

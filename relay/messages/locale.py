@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 from pathlib import Path
@@ -88,12 +88,15 @@ def pgettext(context: str, message: str, /, **values: object) -> str:
     return "".join(fill(texts, values)) if values else texts[0]
 
 
-def translations(function: str, /, *arguments: object) -> tuple[str, str]:
+def translations(function: str, /, *arguments: object) -> tuple[str, ...]:
     """What this function of gettext gives in the current language, and in English."""
     english = str(getattr(_ENGLISH_CATALOG, function)(*arguments))
     if not english:  # a catalog has its own description under the empty text
-        return english, english
-    return str(getattr(catalog(current().language), function)(*arguments)), english
+        return (english,)
+    language = current().language
+    if language == ENGLISH:
+        return (english,)
+    return str(getattr(catalog(language), function)(*arguments)), english
 
 
 def fill(
@@ -105,18 +108,25 @@ def fill(
     """The parts of the first of the ``texts`` of which all values are known. A value that looks
     like a placeholder stays as it is. Raises ``ValueError`` where no text can be used."""
     for text in texts:
-        parts = _PLACEHOLDER_PATTERN.split(text)
-        names = {name for name in parts[1::2] if name is not None}
-        if names <= values.keys() and not any(_BROKEN_PLACEHOLDER in part for part in parts[::2]):
+        parts, names, is_broken = _split(text)
+        if not is_broken and names <= values.keys():
             break
     else:
         known = ", ".join(values) or "it gets none"
         raise ValueError(f'the text "{texts[-1]}" has a value that it does not get: {known}')
-    parts[::2] = map(show_text, parts[::2])
-    parts[1::2] = [
-        show_text("%") if name is None else show_value(values[name]) for name in parts[1::2]
-    ]
-    return parts
+    shown = list(parts)
+    shown[::2] = map(show_text, parts[::2])
+    shown[1::2] = [show_value(values[name]) if name else show_text("%") for name in parts[1::2]]
+    return shown
+
+
+@lru_cache(maxsize=1000)
+def _split(text: str) -> tuple[tuple[str, ...], frozenset[str], bool]:
+    """Text and name in turn, where a name is empty for a percent sign; the names; and whether a
+    placeholder is broken."""
+    parts = [part or "" for part in _PLACEHOLDER_PATTERN.split(text)]
+    is_broken = any(_BROKEN_PLACEHOLDER in part for part in parts[::2])
+    return tuple(parts), frozenset(filter(None, parts[1::2])), is_broken
 
 
 def load_catalogs() -> None:

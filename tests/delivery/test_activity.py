@@ -342,5 +342,5 @@ async def test_the_words_of_lines(house: House) -> None:
         "9 Mar, 12:00 UTC · renamed from Website",
         "Ada Lovelace and Grace Hopper worked on Landing page in Website Redesign · 3 times, last "
         "9 Mar, 12:00 UTC · connected to Acme UI Kit · duplicated",
-        "Ada Lovelace uploaded 2 styles of the font Inter · last 9 Mar, 12:00 UTC",
+        "Ada Lovelace uploaded the font Inter · 2 styles, last 9 Mar, 12:00 UTC",
     ]

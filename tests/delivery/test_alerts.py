@@ -38,7 +38,7 @@ async def test_an_alert_passes_over_a_channel_that_refused_its_last_message(hous
     house.start()
     await fail(house, SPAM)
     (alert,) = await house.alerts(1)
-    assert alert.startswith("⚠️ A message to **a** could not be delivered")
+    assert alert.startswith("⚠️ **A message** to **a** could not be delivered")
 
     assert await house.store.problems.is_failing("acme/a")
     await house.store.problems.dismiss_queue("acme/a")

@@ -49,7 +49,7 @@ from tests.messages.clock import clock_at
 from tests.messages.texts import any_text
 from tests.servers.slack_rules import block_faults, rich_inlines, too_long
 
-NAMES = "Ada Lovelace, Grace *H*"
+NAMES = "Ada Lovelace and Grace *H*"
 
 
 def links(message: Message) -> list[tuple[str, str]]:
@@ -109,7 +109,7 @@ def test_a_digest_has_the_other_events_of_a_file_before_its_threads() -> None:
         ]
     )
     assert read(combined) == [
-        "1 comment and 4 other events on Landing page and elsewhere · Grace *H*, Ada Lovelace",
+        "1 comment and 4 other events on Landing page and elsewhere · Grace *H* and Ada Lovelace",
         "🏷️ Ada Lovelace renamed the file Home to Landing page in Website\n"
         "✏️ Ada Lovelace worked on Landing page in Website",
         "Landing page · Home · #12",
@@ -134,8 +134,8 @@ def test_a_digest_has_the_other_events_of_a_file_before_its_threads() -> None:
          "Ada Lovelace: 2 events"),
         ([Message("T")], "1 event", "1 event"),
         ([said(ADA, File("x", ""), 1, "a"), said(ADA, LANDING, 1, "a")],
-         "2 comments in 2 files · Ada Lovelace",
-         "Ada Lovelace: 2 comments on a file and Landing page"),
+         "2 comments on Landing page and elsewhere · Ada Lovelace",
+         "Ada Lovelace: 2 comments on Landing page and elsewhere"),
         ([said(Person(str(n), f"P{n}"), File(str(n), f"F{n}"), 1, "a") for n in range(7)],
          "7 comments in 7 files · P0, P1, P2, P3, P4 and 2 more",
          "P0, P1, P2 and 4 more: 7 comments on F0, F1, F2 and 4 more"),

@@ -126,7 +126,7 @@ async def test_a_refused_message_ends_the_time_of_failures(
     await house.put([comment(1)])
     await house.settled()
     (dead,) = await house.alerts(1)
-    assert dead.startswith("⚠️ A message to **a** could not be delivered: 550.")
+    assert dead.startswith("⚠️ **A message** to **a** could not be delivered: 550.")
 
 
 async def test_the_channel_for_alerts_gets_none_about_itself(house: House) -> None:

@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given
 
 from relay.channels import override_formats
-from relay.delivery.notices import NOTICES
+from relay.delivery.notices import NOTICES, notice_samples
 from relay.messages.document import Heading, Text, parse, to_text
 from relay.messages.escape import clean
-from relay.messages.locale import CATALOG_FOLDER
+from relay.messages.locale import CATALOG_FOLDER, LANGUAGES, Locale
+from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.events import Comment, Person, Subject, Thread
 from tests.messages.clock import clock_at
 from tests.messages.samples import ID, known, subject, unknown
+from tests.messages.sentences import SENTENCES
 from tests.messages.texts import any_text
 
 TEMPLATES = Templates(None, override_formats())
@@ -233,7 +235,7 @@ def test_title_with_everything_known(name: str, title: str) -> None:
     ("name", "known_part", "title"),
     [
         ("rename-file", {"file": subject("New")}, "Someone renamed a file to New"),
-        ("rename-file", {"previous": subject("Old")}, "Someone renamed the file Old"),
+        ("rename-project", {"previous": subject("Old")}, "Someone renamed the project Old"),
         ("duplicate-project", {"project": subject("Copy")}, "Someone duplicated a project as Copy"),
         ("move-project", {}, "Someone moved a project to this team"),
         ("move-files", {"files": (Subject(ID),) * 40}, "Someone moved 40 files to another project"),
@@ -243,15 +245,73 @@ def test_title_with_everything_known(name: str, title: str) -> None:
         ("update-project-pin", {}, "Someone pinned or unpinned a project"),
         ("clone-template", {"props": {"templateId": 3}}, "Someone is adding the template 3 to a project"),  # noqa: E501
         ("clone-template", {"props": {"templateId": "a-kit"}}, "Someone is adding the template a kit to a project"),  # noqa: E501
-        ("create-comment", {"actor": Person(ID, "Ada")}, "Ada replied on a file"),
-        ("resolve-comment-thread", {}, "A thread on a file was resolved"),
-        ("delete-comment", {}, "A comment was deleted on a file"),
-        ("delete-comment-thread", {}, "A thread on a file was deleted"),
+        ("create-comment", {"actor": Person(ID, "Ada")}, "Ada replied"),
+        ("resolve-comment-thread", {}, "A thread was resolved"),
+        ("delete-comment", {}, "A comment was deleted"),
+        ("delete-comment-thread", {}, "A thread was deleted"),
         ("", {}, "Someone: something new"),
     ],
 )  # fmt: skip
 def test_title_with_unknown_names(name: str, known_part: dict[str, Any], title: str) -> None:
     assert read(name, unknown(name, **known_part))[0] == title
+
+
+def in_language(language: str, name: str, variables: dict[str, Any], **options: Any) -> Message:
+    rendered = TEMPLATES.render(
+        name,
+        variables | options,
+        team="acme",
+        channel_kind="stdout",
+        digest=name in EVENTS,
+        locale=Locale(language),
+    )
+    assert rendered.problems == ()
+    return rendered.message
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [*CATALOGUE, *NOTICES])
+def test_the_first_line_in_each_language(name: str, language: str) -> None:
+    notices = {sample["event"]["name"]: sample for sample in notice_samples()}
+    variables = notices[name] if name in notices else known(name)
+    body = in_language(language, name, dict(variables)).full.body
+    first_line = to_text(parse(body), links=False).split("\n\n")[0]
+    assert first_line == SENTENCES[name][language]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("variables", [known, unknown])
+@pytest.mark.parametrize("options", [{}, {"direct": True}, {"as_sender": True}])
+def test_a_message_has_no_gaps_in_any_language(
+    name: str, variables: Any, options: dict[str, bool], language: str
+) -> None:
+    message = in_language(language, name, variables(name), **options)
+    content = message.full
+    shown = [to_text(parse(part), links=False) for part in (content.body, message.entry)]
+    for text in (message.title, message.notice, message.subject, *shown):
+        assert text
+        assert not re.search(r"  |\(\)|\*\*|None|Undefined|%\(|“”|«\s*»|„“| ,|· ·|^·|·$", text)
+    if language != "en" and name in CATALOGUE:
+        assert message.title != in_language("en", name, variables(name), **options).title
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "several"),
+    [
+        ("en", "and 1 more", "and 2 more"),
+        ("es", "y 1 más", "y 2 más"),
+        ("de", "und 1 weitere", "und 2 weitere"),
+        ("fr", "et 1 autre", "et 2 autres"),
+    ],
+)
+def test_the_files_that_are_not_listed_in_each_language(
+    language: str, one: str, several: str
+) -> None:
+    for count, words in ((6, one), (7, several)):
+        files = tuple(subject(f"File {number}") for number in range(count))
+        message = in_language(language, "move-files", known("move-files", files=files))
+        assert to_text(parse(message.full.body), links=False).endswith(f"- File 4\n- {words}")
 
 
 def test_a_new_comment_shows_place_and_text() -> None:
@@ -350,7 +410,7 @@ def test_changes_of_a_comment_take_few_lines(name: str, by_itself: str, in_its_t
 
 def test_a_comment_without_text() -> None:
     _, body, _ = read("create-comment-thread", unknown("create-comment-thread"))
-    assert body == "Someone commented on a file\n\nThe comment has no text"
+    assert body == "Someone commented\n\nThe comment has no text"
 
 
 def test_unlisted_files_are_counted() -> None:

@@ -4,6 +4,7 @@ received by stand-ins on loopback."""
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from relay.channels import open_channel, override_formats
@@ -13,7 +14,8 @@ from relay.delivery.changes import ChangeRenderer, is_synthetic
 from relay.delivery.digest import combine
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.pipeline import EventSource, examples
-from relay.delivery.renderer import EventRenderer, RenderContext, mentions_to_ping
+from relay.delivery.renderer import EventRenderer, MessageOptions, RenderContext, mentions_to_ping
+from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.messages.message import Message, Picture
 from relay.messages.templates import Templates
 from relay.penpot.events import Event
@@ -114,14 +116,14 @@ def recorder() -> Iterator[Recorder]:
         yield Recorder(servers, urls)
 
 
-async def payloads(to: Recorder) -> Rows:
+async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
     """By kind of message, then by channel: a Slack message, the content of a Matrix event, the body
     of a Discord webhook, the bytes of a mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None
         root = ""
-        async for name, message in _messages(settings):
+        async for name, message in _messages(settings, locale):
             thread = None
             if name.endswith(IN_THREAD) and first is not None:
                 # By position: the field for the subject has had more than one name.
@@ -136,12 +138,12 @@ async def payloads(to: Recorder) -> Rows:
 IN_THREAD = ", in its thread"
 
 
-async def _messages(settings: AnyChannel) -> AsyncIterator[tuple[str, Message]]:
+async def _messages(settings: AnyChannel, locale: Locale) -> AsyncIterator[tuple[str, Message]]:
     """Each with what it is, the thread's first message first."""
     templates = Templates(None, override_formats())
     events = {event.name: event for event in await examples(SAMPLE_NAMES, SOURCE)}
     for name, event in events.items():
-        for message in await rendered(templates, event, settings):
+        for message in await rendered(templates, event, settings, locale):
             change = message.change
             yield f"{name}, edited message" if change else name, message
             if change and change.fallback:
@@ -154,32 +156,43 @@ async def _messages(settings: AnyChannel) -> AsyncIterator[tuple[str, Message]]:
         comment=replace(asked.comment, text=LONG_TEXT, mentions=()),
         file=replace(asked.file, name=LONG_NAME),
     )
-    for message in await rendered(templates, long, settings):
+    for message in await rendered(templates, long, settings, locale):
         yield "create-comment-thread, long", message
     if "direct" in type(settings).model_fields:
-        for message in await rendered(templates, asked, _with(settings, direct="mentioned")):
+        direct = _with(settings, direct="mentioned")
+        for message in await rendered(templates, asked, direct, locale):
             yield "create-comment-thread, direct", message
     for name, notice in NOTICES.items():
         if name != "digest":
             url = SOURCE.penpot_url if name == "test" else ""
             values = notice_variables(name, notice.sample, team="Acme Design", url=url)
-            yield name, templates.render(name, values, team="acme", channel_kind="").message
-    late = [m for event in digested(events) for m in await rendered(templates, event, settings)]
-    yield "digest", digest_of(templates, late)
+            result = templates.render(name, values, team="acme", channel_kind="", locale=locale)
+            yield name, result.message
+    late = [
+        message
+        for event in digested(events)
+        for message in await rendered(templates, event, settings, locale)
+    ]
+    yield "digest", digest_of(templates, late, locale)
 
 
-def digest_of(templates: Templates, messages: list[Message]) -> Message:
-    return combine(templates, messages).message
+def digest_of(
+    templates: Templates, messages: list[Message], locale: Locale = DEFAULT_LOCALE
+) -> Message:
+    return combine(templates, messages, locale=locale).message
 
 
-async def rendered(templates: Templates, event: Event, settings: AnyChannel) -> list[Message]:
+async def rendered(
+    templates: Templates, event: Event, settings: AnyChannel, locale: Locale = DEFAULT_LOCALE
+) -> list[Message]:
     persons = {key: PersonSettings(addresses) for key, addresses in PEOPLE.items()}
     people = mentions_to_ping(event, persons)
     kind = ChangeRenderer if is_synthetic(event) else EventRenderer
     # Penpot has thumbnails of files and boards.
     has_picture = event.file.id and event.group in ("comments", "files")
     picture = "picture" if has_picture and event.name != "delete-file" else ""
-    context = RenderContext(templates, event, "acme", people, picture)
+    options = partial(MessageOptions.of, locale=locale)
+    context = RenderContext(templates, event, "acme", people, picture, options)
     messages = await kind(context).messages(settings)
     return [Message.loads(message.message) for message in messages]
 

@@ -6,7 +6,8 @@ shows of it.
 needs ``make test``'s environment and ``apt install chromium fonts-inter fonts-lato
 fonts-noto-color-emoji``. The payloads are what the channels post. ``--dump FILE`` writes them as
 JSON, and ``--from FILE`` draws such a file: so two versions of Relay can be compared in the same
-pages. ``--guide`` makes the smaller pictures of the operator's guide, with ImageMagick.
+pages. ``--language es`` makes the sheets in that language, ``--guide`` the smaller pictures of the
+operator's guide, with ImageMagick.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from relay.channels.matrix.preview import sanitized
 from relay.channels.preview import image as placeholder
 from relay.channels.slack.blocks import unescape
 from relay.channels.slack.preview import draw
+from relay.messages.locale import ENGLISH, LANGUAGES, Locale
 from tests.penpot.paint import board
 from tests.pictures.payloads import Rows, payloads, recorder
 
@@ -239,6 +241,7 @@ _FIT_FRAMES = """() => {
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="gets the pictures")
+    parser.add_argument("--language", choices=LANGUAGES, default=ENGLISH, help="of the messages")
     parser.add_argument("--guide", action="store_true", help="make the guide's pictures")
     parser.add_argument("--dump", type=Path, help="write the payloads to this file")
     parser.add_argument("--from", dest="source", type=Path, help="draw the payloads of this file")
@@ -247,7 +250,7 @@ def main() -> None:
         rows: Rows = json.loads(options.source.read_bytes())
     else:
         with recorder() as to:
-            rows = asyncio.run(payloads(to))
+            rows = asyncio.run(payloads(to, Locale(options.language)))
     if options.dump:
         options.dump.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     if options.folder:

@@ -244,15 +244,15 @@ RENDERED: dict[str, tuple[str, dict[str, Any], str]] = {
     "many names": (
         "import-binfile",
         {"name": dict.fromkeys(_MANY_IDS, "n" * 480)},
-        "Someone is importing 29000 files into a project",
+        "Someone is importing 29000 files",
     ),
     "many mentioned": (
         "create-comment",
         {"content": "x", "mentions": _MANY_IDS},
-        "Someone replied on a file",
+        "Someone replied",
     ),
     **{
-        name: ("create-comment", {"content": content}, "Someone replied on a file")
+        name: ("create-comment", {"content": content}, "Someone replied")
         for name, content in {
             "mentions without an end": "@[" * 10_000,
             "mentions without an id": ("@[" * 140 + "](") * 72,
