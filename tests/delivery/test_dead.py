@@ -17,7 +17,8 @@ pytestmark = pytest.mark.anyio
 
 SPAM = Permanent("554", "the mail server refuses *spam*")
 END = "`relay log --state dead` and the inspector list what is dead: resend or dismiss it there."
-ONE = f"⚠️ **A message** to **a** could not be delivered: the mail server refuses *spam* (554). {END}"
+LOST = "⚠️ **A message** to **a** could not be delivered:"
+ONE = f"{LOST} the mail server refuses *spam* (554). {END}"
 
 
 async def die(house: House, *numbers: int) -> None:
