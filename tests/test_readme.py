@@ -60,6 +60,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     (folder / "smtp").write_text("password")
     (folder / "relay.toml").write_text(text, encoding="utf-8")
     environ = dict.fromkeys(re.findall(r'env = "(\w+)"', text), SECRET)
+    environ["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
     environ["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     hook = "https://hooks.slack.com/services/T000/B000/x"
     environ |= {"SLACK_WEBHOOK_URL": hook, "CHAT_WEBHOOK_URL": hook}
@@ -86,7 +87,7 @@ def test_a_newcomers_first_event_arrives_in_every_example(tmp_path: Path) -> Non
 def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:
     config = _example(_blocks(OPERATOR, "toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
-    assert types == {"slack", "matrix", "discord", "email", "stdout"}
+    assert types == {"slack", "matrix", "mattermost", "discord", "email", "stdout"}
 
 
 def test_the_example_of_two_secrets_loads(tmp_path: Path) -> None:
@@ -121,6 +122,10 @@ CHANNELS = {
     "Slack, incoming webhook": """type = "slack"\nwebhook_url = "https://slack.example/hook\"""",
     "Matrix": """type = "matrix"\nroom = "!a:b.org"\nhomeserver = "https://b.org"
 access_token = "token\"""",
+    "Mattermost, bot": """type = "mattermost"\nurl = "https://m.example"\ntoken = "t"
+channel = "acme/design\"""",
+    "Mattermost, incoming webhook": """type = "mattermost"
+webhook_url = "https://m.example/hooks/x\"""",
     "Discord": """type = "discord"\nwebhook_url = "https://discord.com/api/webhooks/1/x\"""",
     "email": """type = "email"\nto = ["a@example.com"]\nsender = "b@example.com"
 smtp = { host = "localhost" }""",

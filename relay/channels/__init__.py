@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
-from relay.channels import discord, email, matrix, slack, stdout
+from relay.channels import discord, email, matrix, mattermost, slack, stdout
 from relay.channels.base import (
     Channel,
     ChannelSettings,
@@ -22,6 +22,7 @@ CHANNEL_TYPES: dict[str, ChannelType] = {
     for kind in (
         slack.TYPE,
         matrix.TYPE,
+        mattermost.TYPE,
         discord.TYPE,
         email.TYPE,
         stdout.TYPE,

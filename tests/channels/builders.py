@@ -11,11 +11,15 @@ from relay.channels.base import Channel, DeliveryError
 from relay.channels.discord.settings import DiscordSettings
 from relay.channels.email.settings import EmailSettings, SmtpSettings
 from relay.channels.matrix.settings import MatrixSettings
+from relay.channels.mattermost.settings import MattermostSettings
 from relay.channels.slack.settings import SlackSettings
 from relay.config.secret import Secret
 from relay.config.settings import AnyChannel
 from relay.messages.message import Content, Message
 from tests.servers.discord import WEBHOOK_PATH as DISCORD_PATH
+from tests.servers.mattermost import DESIGN as MATTERMOST_CHANNEL
+from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
+from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
 
@@ -53,6 +57,16 @@ def matrix(homeserver: str, room: str = "!room:relay.test", token: str = "") -> 
         access_token=Secret(token or MATRIX_TOKEN),
         room=room,
     )
+
+
+def mattermost(url: str) -> MattermostSettings:
+    place = {"url": url, "token": Secret(MATTERMOST_TOKEN), "channel": MATTERMOST_CHANNEL}
+    return MattermostSettings.model_validate({"type": "mattermost", "name": "design", **place})
+
+
+def mattermost_hook(url: str) -> MattermostSettings:
+    address = Secret(url + MATTERMOST_PATH)
+    return MattermostSettings(type="mattermost", name="hook", webhook_url=address)
 
 
 def discord(url: str) -> DiscordSettings:
@@ -117,6 +131,10 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             return [url.reveal(), url.reveal().rpartition("/")[2]]
         case DiscordSettings(webhook_url=Secret() as url):
             return [url.reveal(), settings.api_url.rpartition("/")[2]]
+        case MattermostSettings(token=Secret() as token):
+            return [token.reveal()]
+        case MattermostSettings(webhook_url=Secret() as url):
+            return [url.reveal(), url.reveal().rpartition("/")[2]]
         case MatrixSettings():
             return [settings.access_token.reveal()]
         case EmailSettings(smtp=SmtpSettings(password=Secret() as password)):

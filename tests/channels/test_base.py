@@ -54,6 +54,7 @@ async def test_values_in_memory_have_no_age() -> None:
         (builders.slack_bot("https://slack.example/api"), True),
         (builders.matrix("https://matrix.example"), True),
         (builders.discord("https://discord.example"), True),
+        (builders.mattermost("https://mattermost.example"), True),
         (builders.email(25), False),
         (StdoutSettings(type="stdout", name="log"), False),
     ],
@@ -80,7 +81,9 @@ def parsing_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return threads
 
 
-@pytest.mark.parametrize("kind", ["bot", "webhook", "matrix", "discord", "email", "stdout"])
+@pytest.mark.parametrize(
+    "kind", ["bot", "webhook", "matrix", "mattermost", "discord", "email", "stdout"]
+)
 async def test_no_channel_parses_a_long_message_on_the_event_loop(
     kind: str,
     parsing_threads: list[int],
@@ -92,6 +95,7 @@ async def test_no_channel_parses_a_long_message_on_the_event_loop(
         "webhook": builders.slack_hook(slack_server.webhook_url),
         "matrix": builders.matrix("http://127.0.0.1:1"),
         "discord": builders.discord("http://127.0.0.1:1"),
+        "mattermost": builders.mattermost("http://127.0.0.1:1"),
         "email": builders.email(1),
         "stdout": StdoutSettings(type="stdout", name="log"),
     }[kind]

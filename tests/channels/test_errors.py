@@ -18,6 +18,7 @@ from relay.channels.email import errors as email_errors
 from relay.channels.email.settings import SmtpSettings
 from relay.channels.errors import ErrorTable, error_from_exception, error_from_status
 from relay.channels.matrix import errors as matrix_errors
+from relay.channels.mattermost import errors as mattermost_errors
 from relay.channels.slack import errors as slack_errors
 from relay.config.settings import AnyChannel
 from tests.channels import builders
@@ -35,15 +36,19 @@ OPENERS: dict[str, Callable[[str], AnyChannel]] = {
     "hook": lambda url: builders.slack_hook(url + WEBHOOK_PATH),
     "matrix": builders.matrix,
     "discord": builders.discord,
+    "mattermost": builders.mattermost,
+    "mattermost-hook": builders.mattermost_hook,
     "email": lambda url: builders.email(int(url.rpartition(":")[2]), login=True),
 }
 KINDS = sorted(OPENERS)
-HTTP = ["discord", "hook", "matrix", "slack"]
+HTTP = ["discord", "hook", "matrix", "mattermost", "mattermost-hook", "slack"]
 ADDRESS_KEYS = {
     "slack": "api_url",
     "hook": "webhook_url",
     "matrix": "homeserver",
     "discord": "webhook_url",
+    "mattermost": "url",
+    "mattermost-hook": "webhook_url",
     "email": "smtp.host and smtp.port",
 }
 
@@ -56,7 +61,8 @@ CONFIG_STEP_PATTERN = re.compile(r"\b(?:set|check) ([\w.]+)(?: (?:or|and) ([\w.]
 
 
 @pytest.mark.parametrize(
-    "table", [slack_errors.ERRORS, matrix_errors.ERRORS, discord_errors.ERRORS]
+    "table",
+    [slack_errors.ERRORS, matrix_errors.ERRORS, discord_errors.ERRORS, mattermost_errors.ERRORS],
 )
 def test_what_a_person_can_fix_names_the_next_step(table: ErrorTable) -> None:
     sentences = {sentence for kind, sentence in table.values() if kind is Misconfigured}
@@ -99,7 +105,7 @@ async def test_an_unreachable_server_is_retried(kind: str) -> None:
     assert f"127.0.0.1:{port} refuses connections: check {ADDRESS_KEYS[kind]}" in error.detail
 
 
-@pytest.mark.parametrize("kind", ["discord", "matrix", "slack"])
+@pytest.mark.parametrize("kind", sorted({*HTTP} - {"hook"}))
 async def test_a_web_page_instead_of_an_answer_is_named(kind: str) -> None:
     page = Answer(b"<!doctype html><title>A web client</title>", 200, "text/html")
     with in_thread(lambda request: page) as server:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from relay.channels.discord.content import DIALECT as DISCORD
 from relay.channels.markdown import INVISIBLE, Dialect, bounded, line_of, to_markdown
+from relay.channels.mattermost.content import DIALECT as MATTERMOST
 from relay.messages.document import length, parse, to_text
 from relay.messages.escape import escape
 from relay.messages.filters import quote
 from tests.channels.marked import Shown, visible
 from tests.channels.texts import HOSTILE, foreign
 
-DIALECTS = {"discord": DISCORD}
+DIALECTS = {"discord": DISCORD, "mattermost": MATTERMOST}
 KINDS = sorted(DIALECTS)
 URL = "https://penpot.example/#/view"
 ROOM_PING_PATTERN = re.compile(r"@(?:everyone|here|channel|all|room|ada)", re.IGNORECASE)

@@ -30,6 +30,8 @@ print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib"} & set(sys.modules)
         builders.slack_hook("https://hooks.slack.example/services/T/B/x"),
         builders.matrix("https://matrix.example"),
         builders.discord("https://discord.example"),
+        builders.mattermost("https://mattermost.example"),
+        builders.mattermost_hook("https://mattermost.example"),
         builders.email(25),
         StdoutSettings(type="stdout", name="log"),
     ],

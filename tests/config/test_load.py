@@ -116,13 +116,16 @@ CASES = {
     "kind of channel": (
         CHANNEL + 'type = "slak"',
         [
-            'teams.acme.channels.a.type = "slak": must be one of slack, matrix, discord, email, '
-            "stdout"
+            'teams.acme.channels.a.type = "slak": must be one of slack, matrix, mattermost, '
+            "discord, email, stdout"
         ],
     ),
     "channel without type": (
         CHANNEL,
-        ["teams.acme.channels.a.type: is required: one of slack, matrix, discord, email, stdout"],
+        [
+            "teams.acme.channels.a.type: is required: one of slack, matrix, mattermost, "
+            "discord, email, stdout"
+        ],
     ),
     "several at once": (
         '[server]\nport = 0\n[teams.acme]\nsecret = { env = "NOT_SET" }\n[store]\nretention = "x"',

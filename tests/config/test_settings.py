@@ -21,7 +21,7 @@ CASES = {
             'people."bob@example.com".email = "not one": must be one mail address such as '
             '"design@example.com" or "Penpot <penpot@example.com>"',
             'people."bob@example.com".telephone: unknown key; known: discord, email, '
-            "matrix, mute, slack",
+            "matrix, mattermost, mute, slack",
             'people.eve = "eve": must be a person\'s mail address in Penpot, or the id of their '
             "Penpot profile",
             'people.eve.matrix = "eve": must be a Matrix id such as "@ada:example.org"',
@@ -74,7 +74,7 @@ CASES = {
         MAIL + SMTP + 'edits = "in-place"',
         [
             'teams.acme.channels.a.edits = "in-place": works only for Slack with token and '
-            'for Matrix and for Discord: use "messages" or "none"'
+            'for Matrix and for Mattermost with token and for Discord: use "messages" or "none"'
         ],
     ),
     "edits of direct messages": (

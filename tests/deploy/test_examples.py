@@ -35,6 +35,7 @@ def test_the_example_config_passes_the_check(tmp_path: Path, text: str) -> None:
     config.write_text(text, encoding="utf-8")
     (tmp_path / "templates").mkdir()
     secrets = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x" * 24)
+    secrets["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
     secrets["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     secrets["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
     outcome = subprocess.run(

@@ -12,6 +12,8 @@ from tests.faults.account import Post, numbers_in
 from tests.servers.discord import WEBHOOK_PATH, Discord
 from tests.servers.faulty import Fault, FaultyProxy
 from tests.servers.loopback import in_thread
+from tests.servers.mattermost import DESIGN, Mattermost
+from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
 from tests.servers.slack import TOKEN, Slack
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Synapse
@@ -67,6 +69,7 @@ class Places:
             self.slack("slack"),
             digests,
             self.matrix("matrix"),
+            self.mattermost("mattermost"),
             self.discord("discord"),
             self.mail("mail"),
         ]
@@ -75,6 +78,7 @@ class Places:
         makers: dict[str, Callable[[str], Place]] = {
             "slack": self.slack,
             "matrix": self.matrix,
+            "mattermost": self.mattermost,
             "discord": self.discord,
             "email": self.mail,
         }
@@ -122,6 +126,20 @@ class Places:
             ]
 
         return Place(name, "matrix", port, f'{keys}room = "{room}"', posts, lambda: len(posts()))
+
+    def mattermost(self, name: str) -> Place:
+        """On a separate server, by bot."""
+        chat = Mattermost()
+        server = self._running.enter_context(in_thread(chat.handle))
+        keys = (
+            f'url = "HTTP://HOST:PORT"\ntoken = "{MATTERMOST_TOKEN}"\nchannel = "{DESIGN}"\n'
+            "pace = 100000"
+        )
+
+        def posts() -> list[Post]:
+            return [Post(post, numbers_in(text["message"])) for post, text in [*chat.posts.items()]]
+
+        return Place(name, "mattermost", server.port, keys, posts, lambda: len(chat.posts))
 
     def discord(self, name: str) -> Place:
         """With a separate webhook."""

@@ -72,7 +72,13 @@ def setup(places: Places, authority: Authority, *, long: bool) -> Setup:
     """Every kind of channel with every fault, and a healthy one of each kind."""
     found = Setup()
     mail = MAIL | SLOW if long else MAIL
-    for kind, faults in (("slack", HTTP), ("matrix", HTTP), ("discord", HTTP), ("email", mail)):
+    for kind, faults in (
+        ("slack", HTTP),
+        ("matrix", HTTP),
+        ("mattermost", HTTP),
+        ("discord", HTTP),
+        ("email", mail),
+    ):
         for name, fault in faults.items():
             place = places.make(kind, f"{kind}-{name}")
             found.proxies[place.name] = places.faulty(place, fault)
@@ -115,7 +121,9 @@ def test_queues_survive_every_fault_of_a_server_and_do_not_delay_others(
     drained(relay, within=120)
     assert not dead(relay)
     assert "\x00" not in relay.log.read_text()
-    doubles = {name: tries[name] for name in ("slack-cutting", "discord-cutting")}
+    doubles = {
+        name: tries[name] for name in ("slack-cutting", "mattermost-cutting", "discord-cutting")
+    }
     report("every fault at once", account(relay, ledger, faulty.places, doubles=doubles))
 
 

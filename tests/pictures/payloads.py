@@ -25,6 +25,7 @@ from tests.penpot.paint import board
 from tests.servers.discord import Discord
 from tests.servers.loopback import in_thread
 from tests.servers.matrix import Homeserver
+from tests.servers.mattermost import Mattermost
 from tests.servers.slack import Slack
 from tests.servers.smtp import MailServer
 
@@ -33,11 +34,13 @@ PEOPLE = {
     "ada@example.com": {
         "slack": "U0ADA0000",
         "matrix": "@ada:relay.test",
+        "mattermost": "ada",
         "discord": "80351110224678912",
     },
     "grace@example.com": {
         "slack": "U0GRACE00",
         "matrix": "@grace:relay.test",
+        "mattermost": "grace",
         "discord": "80351110224678913",
     },
 }
@@ -57,6 +60,7 @@ class Servers:
     slack: Slack
     matrix: Homeserver
     discord: Discord
+    mattermost: Mattermost
     mail: MailServer
 
 
@@ -69,6 +73,7 @@ class Recorder:
         self.settings: dict[str, AnyChannel] = {
             "slack": _with(builders.slack_bot(f"{urls[0]}/api", "#design"), **more),
             "matrix": _with(builders.matrix(urls[1]), **more),
+            "mattermost": _with(builders.mattermost(urls[3]), **more),
             "discord": _with(builders.discord(urls[2]), **more),
             "email": _with(builders.email(servers.mail.port), edits="messages", **more),
         }
@@ -96,6 +101,8 @@ class Recorder:
                 for event in reversed(self.servers.matrix.posted)
                 if event["msgtype"] != "m.image"
             )
+        if kind == "mattermost":
+            return next(reversed(self.servers.mattermost.posts.values()))
         if kind == "discord":
             return self.servers.discord.posted[-1]
         return self.servers.mail.mails[-1].content.decode()
@@ -109,16 +116,24 @@ def _with(settings: AnyChannel, **keys: Any) -> Any:
 @contextlib.contextmanager
 def recorder() -> Iterator[Recorder]:
     with contextlib.ExitStack() as running:
-        servers = Servers(Slack(), Homeserver(), Discord(), running.enter_context(MailServer()))
+        servers = Servers(
+            Slack(), Homeserver(), Discord(), Mattermost(), running.enter_context(MailServer())
+        )
         servers.slack.users["grace@example.com"] = "U0GRACE00"
-        handlers = (servers.slack.handle, servers.matrix.handle, servers.discord.handle)
+        servers.mattermost.users["grace"] = "gracegracegracegracegrace1"
+        handlers = (
+            servers.slack.handle,
+            servers.matrix.handle,
+            servers.discord.handle,
+            servers.mattermost.handle,
+        )
         urls = [running.enter_context(in_thread(handle)).url for handle in handlers]
         yield Recorder(servers, urls)
 
 
 async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
-    """By kind of message, then by channel: a Slack message, the content of a Matrix event, the body
-    of a Discord webhook, the bytes of a mail as text."""
+    """By kind of message, then by channel: a Slack message, the content of a Matrix event, a
+    Mattermost post, the body of a Discord webhook, the bytes of a mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None

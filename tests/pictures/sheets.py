@@ -1,5 +1,5 @@
-"""Contact sheets: every kind of message in Slack, Matrix, Discord and as a mail, and what a phone
-shows of it.
+"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Discord and as a mail, and
+what a phone shows of it.
 
     .venv/bin/python -m tests.pictures.sheets FOLDER
 
@@ -30,6 +30,8 @@ from playwright.sync_api import Page, sync_playwright
 from relay.channels.discord.preview import draw as draw_discord
 from relay.channels.discord.preview import posted as posted_in_discord
 from relay.channels.matrix.preview import sanitized
+from relay.channels.mattermost.preview import draw as draw_mattermost
+from relay.channels.mattermost.preview import posted as posted_in_mattermost
 from relay.channels.preview import image as placeholder
 from relay.channels.slack.blocks import unescape
 from relay.channels.slack.preview import draw
@@ -41,7 +43,7 @@ MAIL_WIDTHS = {"light": 560, "dark": 320}  # pixels
 CHAT_WIDTH = 600
 GUIDE = {
     name: Path(__file__).parent / f"sheet-{name}.webp"
-    for name in ("slack", "matrix", "discord", "mail-light-560", "notifications")
+    for name in ("slack", "matrix", "mattermost", "discord", "mail-light-560", "notifications")
 }
 _QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking")
 _DISCORD_NAMES = {"<@80351110224678912>": "Ada Lovelace", "<@80351110224678913>": "Grace Hopper"}
@@ -104,6 +106,13 @@ def matrix(content: dict[str, Any]) -> Markup:
         '<div class="preview-body">{}</div></article>{}'
     )
     return article.format(content["msgtype"], html, _shown(content["body"][:_PHONE]))
+
+
+def mattermost(post: dict[str, Any]) -> Markup:
+    """As the inspector draws it, with its files."""
+    html = draw_mattermost(post["message"], {"@ada": "ada", "@grace": "grace"})
+    picture = _picture("picture") if post.get("file_ids") else Markup("")
+    return posted_in_mattermost(html + picture, Markup("9:30 AM"))
 
 
 def discord(body: dict[str, Any]) -> Markup:
@@ -192,7 +201,12 @@ def draw_sheets(rows: Rows, folder: Path) -> None:
             executable_path=shutil.which("chromium"), args=list(_QUIET)
         )
         page = chromium.new_page(viewport={"width": 800, "height": 600}, device_scale_factor=1)
-        drawings: dict[str, _Drawing] = {"slack": slack, "matrix": matrix, "discord": discord}
+        drawings: dict[str, _Drawing] = {
+            "slack": slack,
+            "matrix": matrix,
+            "mattermost": mattermost,
+            "discord": discord,
+        }
         for kind, drawn in drawings.items():
             _take(page, folder / f"{kind}.png", _figures(rows, kind, drawn), CHAT_WIDTH, 3)
         for scheme, width in MAIL_WIDTHS.items():

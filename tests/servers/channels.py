@@ -3,6 +3,8 @@
 import json
 
 from tests.servers.discord import WEBHOOK_PATH as DISCORD_PATH
+from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
+from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
@@ -21,6 +23,16 @@ def slack_channel(api_url: str, name: str = "slack", **settings: object) -> str:
 def matrix_channel(synapse: Synapse, bot: Person, room: str, **settings: object) -> str:
     server = {"homeserver": synapse.url, "access_token": bot.token, "room": room}
     return _channel("matrix", "room", **server | settings)
+
+
+def mattermost_channel(url: str, **settings: object) -> str:
+    place = {"url": url, "token": MATTERMOST_TOKEN, "channel": "acme/design", "pace": 6000}
+    return _channel("mattermost", "mattermost", **place | settings)
+
+
+def mattermost_webhook(url: str, **settings: object) -> str:
+    address = {"webhook_url": url + MATTERMOST_PATH, "pace": 6000}
+    return _channel("mattermost", "mattermost", **address | settings)
 
 
 def discord_channel(url: str, **settings: object) -> str:
