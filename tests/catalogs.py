@@ -34,6 +34,7 @@ _JINJA_OPTIONS = {
 _KEYWORDS = {
     "_": None,
     "gettext": None,
+    "marked": None,
     "ngettext": (1, 2),
     "pgettext": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from relay.config.settings import Config
 from relay.delivery.alerts import Alerts
+from relay.messages.locale import marked
 from relay.penpot.client import PenpotBusy, PenpotUnexpected
 from relay.penpot.records import TeamRecord
 from relay.store.base import Store
@@ -31,8 +32,8 @@ MAX_TTL = 3600.0  # seconds
 REVIEW_INTERVAL = 24 * 3600.0  # seconds after which they are read though all teams are verified
 REVIEW_KEY = "webhooks-read"  # of the stored value that was changed when all lists were read
 
-_NOTHING_IS_READ = "Relay reads nothing from Penpot for this team"
-_ONE_IS_READ = "Relay reads only the team that it found first"
+_NOTHING_IS_READ = marked("Relay reads nothing from Penpot for this team")
+_ONE_IS_READ = marked("Relay reads only the team that it found first")
 
 
 class TeamDirectory:

@@ -88,6 +88,11 @@ def pgettext(context: str, message: str, /, **values: object) -> str:
     return "".join(fill(texts, values)) if values else texts[0]
 
 
+def marked(text: str) -> str:
+    """``text``, which is translated where it is shown: the catalogs need it."""
+    return text
+
+
 def translations(function: str, /, *arguments: object) -> tuple[str, ...]:
     """What this function of gettext gives in the current language, and in English."""
     english = str(getattr(_ENGLISH_CATALOG, function)(*arguments))

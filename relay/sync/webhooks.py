@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from relay.channels.base import Finding, noted
 from relay.config.settings import Config
 from relay.delivery.directory import hook_address
+from relay.messages.locale import marked
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import PenpotError
 from relay.penpot.records import TeamRecord, WebhookRecord
@@ -29,11 +30,11 @@ NOTICE_INTERVAL = 6 * 3600.0  # seconds; at most one notice per team in it
 WebhookState: TypeAlias = Literal["active", "off", "missing", "hidden", "ambiguous"]
 
 _ERROR_TEXTS = {
-    "connection-error": "it could not connect to Relay",
-    "timeout": "Relay did not answer in time",
-    "ssl-validation-error": "it does not trust the certificate of Relay's address",
-    "invalid-uri": "it can't parse the webhook's address",
-    "blocked-request": "it may not call Relay's address (PENPOT_SSRF_ALLOWED_HOSTS)",
+    "connection-error": marked("it could not connect to Relay"),
+    "timeout": marked("Relay did not answer in time"),
+    "ssl-validation-error": marked("it does not trust the certificate of Relay's address"),
+    "invalid-uri": marked("it can't parse the webhook's address"),
+    "blocked-request": marked("it may not call Relay's address (PENPOT_SSRF_ALLOWED_HOSTS)"),
 }
 _NOT_PERMITTED = (
     "the user of penpot.access_token may not switch it on: make that user an editor of the team in "

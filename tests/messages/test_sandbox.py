@@ -18,6 +18,7 @@ from relay.messages import sandbox as cell
 from relay.messages.budget import SandboxBudget
 from relay.messages.environments import TemplateFiles
 from relay.messages.lint import Problem
+from relay.messages.locale import Locale, gettext, using
 from relay.messages.templates import RenderResult, Templates, check
 from tests.messages.samples import known
 from tests.messages.user import busy
@@ -275,6 +276,34 @@ def test_relay_check_stops_after_the_first_template_that_exceeds_a_limit(
 
     assert [(item.file, item.line, item.text) for item in problems] == [(path, 2, TIME)]
     assert time.monotonic() - started < 4 * TIMEOUT + 4
+
+
+def test_a_template_that_extends_a_built_in_one_is_in_the_language_of_its_message(
+    folder: UserTemplates,
+) -> None:
+    folder.write(
+        '{% extends "builtin/create-file.md.j2" %}{% block footer %}{{ language }} {{ timezone }} '
+        '{{ _("a file") }} {% trans name=file %}**{{ name }}** is mine{% endtrans %}{% endblock %}'
+    )
+    titles = set()
+    for language in ("de", "es", "fr", "en", "de"):
+        locale = Locale(language, "Europe/Berlin")
+        result = folder.templates.render(
+            "create-file", known("create-file"), team="acme", channel_kind="stdout", locale=locale
+        )
+        assert result.problems == ()
+        builtin = Templates().render(
+            "create-file", known("create-file"), team="acme", channel_kind="stdout", locale=locale
+        )
+        assert result.message.title == builtin.message.title
+        assert result.message.full.body == builtin.message.full.body
+        with using(locale):
+            words = gettext("a file")
+        footer = f"{language} Europe/Berlin {words} **Landing page** is mine"
+        assert result.message.full.footer == footer
+        titles.add(result.message.title)
+    assert len(titles) == 4
+    assert len(folder.processes) == 1
 
 
 def test_a_draft_wins_over_the_files(folder: UserTemplates) -> None:
