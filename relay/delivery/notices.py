@@ -62,7 +62,10 @@ NOTICES: Mapping[str, Notice] = {
     ),
     "webhook-switched-on": Notice(
         "Penpot's webhook was off, and Relay has switched it on again",
-        {"problem": "why it was off: problem.detail (empty if Penpot recorded no failed call)"},
+        {
+            "problem": "why it was off: problem.detail (empty if Penpot recorded no failed call), "
+            "problem.reason (a code, may be empty)"
+        },
         {"problem": {"detail": "Relay did not answer in time", "reason": ""}},
         emoji="🔌",
     ),

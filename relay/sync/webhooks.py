@@ -29,12 +29,15 @@ NOTICE_INTERVAL = 6 * 3600.0  # seconds; at most one notice per team in it
 
 WebhookState: TypeAlias = Literal["active", "off", "missing", "hidden", "ambiguous"]
 
+# The notice translates what is before the brackets.
+_CALLS_FAILED = marked("its calls failed")
+_MAY_NOT_CALL = marked("it may not call Relay's address")
 _ERROR_TEXTS = {
     "connection-error": marked("it could not connect to Relay"),
     "timeout": marked("Relay did not answer in time"),
     "ssl-validation-error": marked("it does not trust the certificate of Relay's address"),
     "invalid-uri": marked("it can't parse the webhook's address"),
-    "blocked-request": marked("it may not call Relay's address (PENPOT_SSRF_ALLOWED_HOSTS)"),
+    "blocked-request": f"{_MAY_NOT_CALL} (PENPOT_SSRF_ALLOWED_HOSTS)",
 }
 _NOT_PERMITTED = (
     "the user of penpot.access_token may not switch it on: make that user an editor of the team in "
@@ -81,7 +84,7 @@ def off_reason(webhook: WebhookRecord) -> str:
     if not webhook.error_code:
         return ""
     code = webhook.error_code.partition(":")[0]
-    return _ERROR_TEXTS.get(code, f"its calls failed ({webhook.error_code})")
+    return _ERROR_TEXTS.get(code, f"{_CALLS_FAILED} ({webhook.error_code})")
 
 
 def own_webhooks(
@@ -177,7 +180,8 @@ class WebhookMonitor:
         await self._save("active", **changes)
 
     async def _notify(self, reason: str) -> None:
-        problem = {"detail": reason, "reason": ""}
+        detail, _, code = reason.removesuffix(")").partition(" (")
+        problem = {"detail": detail, "reason": code}
         await self._context.alerts.send(self._team, SWITCHED_ON, problem=problem)
 
     async def _status(self) -> WebhookStatus:

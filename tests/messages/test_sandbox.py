@@ -283,7 +283,7 @@ def test_a_template_that_extends_a_built_in_one_is_in_the_language_of_its_messag
 ) -> None:
     folder.write(
         '{% extends "builtin/create-file.md.j2" %}{% block footer %}{{ language }} {{ timezone }} '
-        '{{ _("a file") }} {% trans name=file %}**{{ name }}** is mine{% endtrans %}{% endblock %}'
+        '{{ _("Someone") }} {% trans name=file %}**{{ name }}** is mine{% endtrans %}{% endblock %}'
     )
     titles = set()
     for language in ("de", "es", "fr", "en", "de"):
@@ -298,8 +298,8 @@ def test_a_template_that_extends_a_built_in_one_is_in_the_language_of_its_messag
         assert result.message.title == builtin.message.title
         assert result.message.full.body == builtin.message.full.body
         with using(locale):
-            words = gettext("a file")
-        footer = f"{language} Europe/Berlin {words} **Landing page** is mine"
+            words = gettext("Someone")
+        footer = f"{language} Europe\\/Berlin {words} **Landing page** is mine"
         assert result.message.full.footer == footer
         titles.add(result.message.title)
     assert len(titles) == 4
