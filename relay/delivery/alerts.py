@@ -49,7 +49,8 @@ class Alerts:
         locale = self._locales.get(target, DEFAULT_LOCALE)
         message = await self._notices.render(name, team, locale, **values)
         delivery = NewDelivery(target, uuid.uuid4().hex, message.dumps())
-        await self._store.announce(team, name, [delivery], message.title, mark)
+        title = await self._notices.title(name, team, **values)
+        await self._store.announce(team, name, [delivery], title, mark)
         return True
 
     async def move_on(self, queue: str) -> None:

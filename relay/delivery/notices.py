@@ -205,6 +205,12 @@ class NoticeRenderer:
 
         return self.message(await self.run(team, work))
 
+    async def title(self, name: str, team: str, **values: Any) -> str:
+        """What the notice says, in English, for people who look for it."""
+        variables = notice_variables(name, values, team=self._teams.get(team, ""))
+        work = partial(self._templates.builtin_title, name, variables)
+        return await self._templates.turns.run(team, work)
+
     async def run(self, team: str, work: Callable[[Templates], RenderResult]) -> RenderResult:
         return await self._templates.turns.run(team, partial(work, self._templates))
 
