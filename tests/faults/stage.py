@@ -24,6 +24,8 @@ BODY = json.loads(
 )
 IDS = "5d0e-81a4-8006-9b0000000001"
 """The end of the ids of all comments and threads."""
+REPEATING = frozenset({"slack", "mattermost", "discord"})
+"""The kinds whose servers have no idempotency key."""
 PENPOT_TIMEOUT = 4.0
 """Seconds that Penpot waits for a response (FACTS.md)."""
 
@@ -170,12 +172,12 @@ def account(
     resent: Collection[int] = (),
 ) -> list[Line]:
     """Every queue's account; fails if one does not balance. ``doubles``: how many posts may be
-    repeated, by queue, or in each Slack queue."""
+    repeated, by queue, or in each queue whose server recognizes no repeated post."""
     lost = dead(service)
     lines = []
     for place in places:
         allowed = doubles.get(place.name, 0) if isinstance(doubles, Mapping) else doubles
-        if place.kind != "slack":
+        if place.kind not in REPEATING:
             allowed = 0
         posts: list[Post] = [post for post in place.posts() if post.numbers]
         lines.append(

@@ -52,7 +52,10 @@ def _webhook_url(address: str) -> None:
             f"Relay: it {rule}"
         )
     if parts.hostname in _DISCORD_HOSTS and not parts.path.endswith("/slack"):
-        raise ValueError("is Discord's own webhook: add \"/slack\" to its path, for Slack's format")
+        raise ValueError(
+            'is Discord\'s own webhook: set type = "discord", or add "/slack" to its path, for '
+            "Slack's format"
+        )
 
 
 WebhookUrl = Annotated[Secret, secret_rule(_webhook_url)]

@@ -7,7 +7,7 @@ const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-// Of Slack's dates: https://docs.slack.dev/reference/block-kit/block-elements/date-element
+// The tokens of ``local_time`` in relay/channels/preview.py.
 const tokens = {
   date: { day: "numeric", month: "long" },
   date_long: { dateStyle: "full" },

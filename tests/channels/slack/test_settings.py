@@ -54,8 +54,8 @@ CASES = {
     "Discord's own webhook": (
         SLACK + 'webhook_url = "https://Discord.com/api/webhooks/1/x"',
         [
-            'teams.acme.channels.a.webhook_url = ***: is Discord\'s own webhook: add "/slack" to '
-            "its path, for Slack's format"
+            "teams.acme.channels.a.webhook_url = ***: is Discord's own webhook: set type = "
+            '"discord", or add "/slack" to its path, for Slack\'s format'
         ],
     ),
     "the webhook of a workflow": (
