@@ -84,3 +84,23 @@ async def request(
         raw = response.aiter_raw()
         body = await read_bounded(raw, response.headers, max_bytes, max_values)
         return Answer(response.status_code, response.headers, body)
+
+
+async def post(
+    client: "httpx.AsyncClient", url: str, *, max_bytes: int, seconds: float, **arguments: Any
+) -> Answer:
+    """As ``request``, for a caller that needs only status and headers: the body, of which nothing
+    is returned, is read so that the connection can be used again, and no error of it counts."""
+    import httpx
+
+    answer: Answer | None = None
+    headers = {**arguments.pop("headers", {}), **IDENTITY}
+    stream = client.stream("POST", url, headers=headers, follow_redirects=False, **arguments)
+    try:
+        async with asyncio.timeout(seconds), stream as response:
+            answer = Answer(response.status_code, response.headers, b"")
+            await read_bounded(response.aiter_raw(), response.headers, max_bytes)
+    except (httpx.HTTPError, UnusableAnswer, TimeoutError, OSError):
+        if answer is None:
+            raise
+    return answer

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from relay.bodies import BodyReader, RequestRefused
 from relay.config.secret import Secret
-from relay.config.settings import MAX_HOOK_SECRETS, Config
+from relay.config.settings import Config
+from relay.config.types import MAX_SECRETS
 from relay.metrics import Metrics
 from relay.penpot.events import NotAnEvent, name_of
 from relay.penpot.text import deduplication_key
@@ -37,7 +38,7 @@ _WRONG_PATH = (
     "proxy changes the path"
 )
 
-_DUMMY_SECRETS = ((Secret(secrets.token_urlsafe(24)), ""),) * MAX_HOOK_SECRETS
+_DUMMY_SECRETS = ((Secret(secrets.token_urlsafe(24)), ""),) * MAX_SECRETS
 """Compared in place of the secrets that a team lacks, so that each response takes as long."""
 
 
@@ -82,7 +83,7 @@ class HookEndpoint:
         self._secrets = {}  # with their use keys
         for name, team in config.teams.items():
             own = [(secret, use_key(name, secret)) for secret in team.secret]
-            self._secrets[name] = (*own, *_DUMMY_SECRETS)[:MAX_HOOK_SECRETS]
+            self._secrets[name] = (*own, *_DUMMY_SECRETS)[:MAX_SECRETS]
         self._next_use_at: defaultdict[str, float] = defaultdict(float)  # by key; monotonic
         self._refusals = {name: RefusalLog(f"team {name}") for name in config.teams}
         self._unknown = RefusalLog("hook")

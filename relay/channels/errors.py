@@ -13,12 +13,21 @@ from functools import partial
 from math import isnan
 
 from relay.bounded_http import UnusableAnswer
-from relay.channels.base import MAX_REQUESTED_DELAY, DeliveryError, Misconfigured, RetryLater
+from relay.channels.base import (
+    MAX_REQUESTED_DELAY,
+    DeliveryError,
+    Misconfigured,
+    Permanent,
+    RetryLater,
+)
 
 ErrorTable = dict[str, tuple[type[DeliveryError], str]]
 """By a server's error code: the kind of error, and a sentence for a person."""
 
 DOUBT_TIMEOUT = 3600.0  # seconds, for a refusal that may end without a person
+CONTENT_STATUSES = frozenset({400, 413, 422})
+"""What the receiver of a webhook answers to a message that it does not accept, and to a wrong
+URL."""
 # OpenSSL's, for bytes that are no TLS record. It has no name for "not TLS".
 _PLAIN_PORT_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
@@ -148,6 +157,15 @@ def error_from_status(
         text = f"{server} sent an unexpected answer: check {key}, and what answers in its place"
         return RetryLater("answer", text, retry_after)
     return RetryLater(f"http-{status}", f"{server} answered {status}: {meaning}", retry_after)
+
+
+def error_from_content_status(status: int, server: str, key: str) -> DeliveryError:
+    """For one of ``CONTENT_STATUSES``; ``key`` is that of the webhook's URL."""
+    reason = f"http-{status}"
+    if status == 413:
+        return Permanent(reason, f"{server} refuses a message of this size")
+    text = f"{server} answered {status}: it refuses the message, or does not know {key}"
+    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=DOUBT_TIMEOUT)
 
 
 def error_from_exception(

@@ -19,7 +19,6 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     StringConstraints,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     create_model,
@@ -38,7 +37,7 @@ from relay.config.listeners import (
     port_rules,
 )
 from relay.config.schedule import Hold, TimeZone, retention_rules
-from relay.config.secret import UNREAD, Secret, broken
+from relay.config.secret import Secret, broken
 from relay.config.types import (
     AsTuple,
     Duration,
@@ -51,6 +50,7 @@ from relay.config.types import (
     Token,
     key_error,
     matching,
+    one_or_two,
     valid_duration,
 )
 from relay.messages.locale import DEFAULT_LOCALE, ENGLISH, Locale
@@ -58,7 +58,6 @@ from relay.store.postgres_url import PostgresUrl
 
 DEFAULT_TEAM = "default"
 """The key of the team when environment variables replace the config file."""
-MAX_HOOK_SECRETS = 2  # of a team: the current one, and the old one while it is changed
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -201,24 +200,10 @@ HookSecret = Annotated[
         "python3 -c 'import secrets; print(secrets.token_urlsafe(24))')",
     ),
 ]
-_ONE_SECRET = TypeAdapter[Secret](HookSecret)
-_SECRETS = TypeAdapter[tuple[Secret, ...]](Annotated[tuple[HookSecret, ...], AsTuple])
-
-
-def _hook_secrets(value: object, info: ValidationInfo) -> tuple[Secret, ...]:
-    if not isinstance(value, list | tuple):
-        return (_ONE_SECRET.validate_python(value, context=info.context),)
-    if not 1 <= len(value) <= MAX_HOOK_SECRETS:
-        rule = 'must be one secret, or two while it is changed: [{ env = "NEW" }, { env = "OLD" }]'
-        raise broken("secret", rule)
-    secrets = _SECRETS.validate_python(value, context=info.context)
-    if UNREAD not in secrets and len(set(secrets)) < len(secrets):
-        raise broken("secret", "must be two different secrets: the new one, and the old one")
-    return secrets
 
 
 class TeamSettings(SettingsModel):
-    secret: Annotated[tuple[Secret, ...], PlainValidator(_hook_secrets)]
+    secret: Annotated[tuple[Secret, ...], one_or_two(HookSecret)]
     """16 or more of A-Z a-z 0-9 . _ ~ -, or [new, old]"""
     name: Annotated[str, StringConstraints(max_length=250)] = ""
     """The team's name in messages."""

@@ -19,15 +19,18 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    PlainValidator,
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from relay.config.secret import UNREAD, Secret, broken, copying_error
 
+MAX_SECRETS = 2  # of one key: the current one, and the old one while it is changed
 _BYTES = TypeAdapter[ByteSize](Annotated[ByteSize, Field(gt=0)])
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -112,6 +115,28 @@ def matching(pattern: str, rule: str) -> AfterValidator:
         return value
 
     return AfterValidator(validate)
+
+
+def one_or_two(secret: Any) -> PlainValidator:
+    """Of a key that takes one secret, or two while it is changed; ``secret`` is the type of each.
+    The value is a tuple, the new one first."""
+    one = TypeAdapter[Secret](secret)
+    several = TypeAdapter[tuple[Secret, ...]](Annotated[tuple[secret, ...], AsTuple])
+
+    def validate(value: object, info: ValidationInfo) -> tuple[Secret, ...]:
+        if not isinstance(value, list | tuple):
+            return (one.validate_python(value, context=info.context),)
+        if not 1 <= len(value) <= MAX_SECRETS:
+            rule = (
+                'must be one secret, or two while it is changed: [{ env = "NEW" }, { env = "OLD" }]'
+            )
+            raise broken("secret", rule)
+        secrets = several.validate_python(value, context=info.context)
+        if UNREAD not in secrets and len(set(secrets)) < len(secrets):
+            raise broken("secret", "must be two different secrets: the new one, and the old one")
+        return secrets
+
+    return PlainValidator(validate)
 
 
 def _duration(value: object) -> timedelta:

@@ -11,13 +11,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 from relay.bounded_http import IDENTITY, Answer, UnusableAnswer, read_bounded
 from relay.channels import tls
 from relay.channels.base import DeliveryError, Permanent, RetryLater, short_hash
-from relay.channels.errors import error_from_exception, error_from_status, requested_delay
-from relay.channels.slack.errors import (
+from relay.channels.errors import (
     CONTENT_STATUSES,
-    ERRORS,
-    error_from_answer,
-    error_from_other_host,
+    error_from_content_status,
+    error_from_exception,
+    error_from_status,
+    requested_delay,
 )
+from relay.channels.slack.errors import ERRORS, error_from_answer
 from relay.channels.slack.settings import SlackSettings
 from relay.messages.message import Picture
 from relay.proxy_variables import read_proxies
@@ -131,7 +132,7 @@ class SlackApi:
         if not _is_success(status) or code in ERRORS:
             secret, server, key = self.secret, self._server, self._key
             if not self._is_slack and status in CONTENT_STATUSES:
-                raise error_from_other_host(status, server)
+                raise error_from_content_status(status, server, "webhook_url")
             raise error_from_answer(code, status, headers, secret=secret, server=server, key=key)
 
     async def _post(self, url: str, proxy: str | None, **content: Any) -> Answer:

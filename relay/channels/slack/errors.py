@@ -18,7 +18,7 @@ from relay.channels.base import (
 )
 from relay.channels.errors import (
     ADDRESS,
-    DOUBT_TIMEOUT,
+    CONTENT_STATUSES,
     error_from_code,
     error_table,
     requested_delay,
@@ -111,8 +111,6 @@ ERRORS = error_table(
         },
     }
 )
-CONTENT_STATUSES = frozenset({400, 413, 422})
-"""What hosts other than Slack answer to a message that they do not accept, and to a wrong URL."""
 REFUSED_CONTENT_ERRORS = frozenset(
     {
         *(f"http-{status}" for status in CONTENT_STATUSES),
@@ -140,12 +138,3 @@ def error_from_answer(
     """``code`` is the answer's ``error``, of any type, and ``more`` is Slack's further text."""
     retry_after = requested_delay(headers)
     return error_from_code(ERRORS, server, status, code, more, retry_after, secret=secret, key=key)
-
-
-def error_from_other_host(status: int, server: str) -> DeliveryError:
-    """For one of ``CONTENT_STATUSES``."""
-    reason = f"http-{status}"
-    if status == 413:
-        return Permanent(reason, f"{server} refuses a message of this size")
-    text = f"{server} answered {status}: it refuses the message, or does not know webhook_url"
-    return RetryLater(reason, f"{text}; Relay retries it for an hour", give_up_after=DOUBT_TIMEOUT)
