@@ -19,7 +19,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import __version__
-from relay.channels import CHANNEL_TYPES, fits, open_channel, override_formats
+from relay.channels import (
+    CHANNEL_TYPES,
+    fingerprint,
+    fits,
+    open_channel,
+    override_formats,
+)
 from relay.config.settings import Config, Role
 from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import Clock
@@ -270,6 +276,7 @@ def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
             partial(fits, channel),
             config.holds.get(name),
             config.locales[name],
+            fingerprint(channel),
         )
         for name, channel in config.queues().items()
     }

@@ -1,7 +1,10 @@
 """The registry of channels: where messages are sent to."""
 
+import json
 from collections.abc import Callable
 from functools import cache
+
+from pydantic import BaseModel
 
 from relay.channels import discord, email, matrix, mattermost, slack, stdout
 from relay.channels.base import (
@@ -11,8 +14,10 @@ from relay.channels.base import (
     KeyValueStore,
     MemoryKeyValueStore,
     ReplyTo,
+    short_hash,
 )
 from relay.channels.preview import MessagePreview, plain_preview
+from relay.config.secret import Secret
 from relay.messages.environments import OverrideFormat
 from relay.messages.message import Message
 from relay.messages.turns import localized
@@ -69,6 +74,18 @@ def render_preview(
 def fits(settings: ChannelSettings, message: Message) -> bool:
     """Whether the channel sends all of the message's text in one message. May take long."""
     return localized(message, lambda: CHANNEL_TYPES[settings.type].fits(message, settings))
+
+
+def fingerprint(settings: ChannelSettings) -> str:
+    """Another one after a change of any key."""
+    return short_hash(json.dumps(dict(settings), default=_plain))
+
+
+def _plain(value: object) -> object:
+    """Of a value in settings, for JSON."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    return dict(value) if isinstance(value, BaseModel) else repr(value)
 
 
 def override_formats() -> dict[str, OverrideFormat]:

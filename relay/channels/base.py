@@ -123,6 +123,11 @@ class Misconfigured(DeliveryError):
     removed from the room): the queue retries as for ``RetryLater`` and alerts at once."""
 
 
+class Gone(Misconfigured):
+    """The server wants no further messages: the queue makes no attempt until its settings change or
+    a person resumes it."""
+
+
 class Permanent(DeliveryError):
     """This message can never be delivered: the queue makes it a dead letter and goes on."""
 

@@ -4,17 +4,18 @@ import logging
 import time
 from collections.abc import Iterable
 
-from relay.channels.base import DeliveryError, Misconfigured
+from relay.channels.base import DeliveryError, Gone, Misconfigured
 from relay.delivery.alerts import Alerts, stop_key
 from relay.delivery.dead import parsed_error
 from relay.metrics import Metrics
 from relay.store.base import Store
 from relay.store.problems import AttemptTimes
-from relay.store.records import Delivery, ValueChange
+from relay.store.records import Delivery, ValueChange, suspension_key
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 900.0  # seconds of failures, of whatever kind, after which a queue counts as stopped
+SUSPENSION_POLL_INTERVAL = 5.0  # seconds after which a suspended queue sees that it is resumed
 STOPPED, RUNNING = "queue-stopped", "queue-running"  # names of Relay's own events
 
 
@@ -22,14 +23,19 @@ class QueueHealth:
     """The state of a queue, kept in the store across restarts. What it writes raises
     ``StoreUnavailable``."""
 
-    def __init__(self, queue: str, alerts: Alerts, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self, queue: str, alerts: Alerts, store: Store, metrics: Metrics, fingerprint: str = ""
+    ) -> None:
+        """``fingerprint``: that of the channel's settings."""
         self._queue = queue
+        self._fingerprint = fingerprint
         self._alerts = alerts
         self._store = store
         self._metrics = metrics
         self._stopped: str | None = None  # the reason, empty for a running queue; None: not read
         self._alerted: str | None = None  # the last alert; None: not read
         self._failing_since: float | None = None
+        self._suspended: bool | None = None  # None: not read
 
     @property
     def is_stopped(self) -> bool:
@@ -45,7 +51,22 @@ class QueueHealth:
     async def failed(self, delivery: Delivery, error: DeliveryError) -> None:
         """Record a failed attempt, whose result is stored. Raises ``LeaseLost``."""
         self._failing_since = self._failing_since or time.monotonic()
+        if isinstance(error, Gone):
+            await self._store.put_value(suspension_key(self._queue), self._fingerprint)
+            self._suspended = True
         await self._stop_if_due(delivery, error)
+
+    async def is_suspended(self) -> bool:
+        """Whether the server wanted no further messages from a channel with these settings, and
+        nobody has resumed the queue since."""
+        if self._suspended is not False:
+            stored = await self._store.get_value(suspension_key(self._queue))
+            self._suspended = stored is not None and stored.value == self._fingerprint
+            if self._suspended:
+                await self._reason()  # the metric shows a stopped queue also after a restart
+            elif stored is not None and stored.value:  # settings that come back are a change, too
+                await resume(self._store, self._queue)
+        return self._suspended
 
     async def waits(self, delivery: Delivery) -> None:
         """The queue waits for the next attempt at this delivery, maybe for hours, because its
@@ -66,7 +87,7 @@ class QueueHealth:
 
     def forget(self) -> None:
         """Drop the cached state: another replica may have served the queue meanwhile."""
-        self._stopped = self._alerted = self._failing_since = None
+        self._stopped = self._alerted = self._failing_since = self._suspended = None
 
     async def succeeded(self) -> None:
         """Record a sent message."""
@@ -134,6 +155,17 @@ async def stopped_queues(store: Store, queues: Iterable[str]) -> dict[str, tuple
         if stored is not None and stored.value:
             stopped[queue] = stored.at, stored.value
     return stopped
+
+
+async def suspended_queues(store: Store, queues: Iterable[str]) -> set[str]:
+    """Those that a person can resume."""
+    values = {queue: await store.get_value(suspension_key(queue)) for queue in queues}
+    return {queue for queue, stored in values.items() if stored is not None and stored.value}
+
+
+async def resume(store: Store, queue: str) -> None:
+    """Let a suspended queue try again."""
+    await store.put_value(suspension_key(queue), "")
 
 
 def _alert_key(queue: str) -> str:

@@ -40,7 +40,7 @@ from relay.delivery.backoff import (
 from relay.delivery.dead import report_dead_letters
 from relay.delivery.digest import DigestPlanner
 from relay.delivery.edits import Editor
-from relay.delivery.health import QueueHealth
+from relay.delivery.health import SUSPENSION_POLL_INTERVAL, QueueHealth
 from relay.delivery.notices import NoticeRenderer
 from relay.messages.locale import DEFAULT_LOCALE, Locale
 from relay.messages.message import Message, Picture
@@ -70,6 +70,7 @@ class QueueSettings:
     fits: Callable[[Message], bool] = lambda _: True  # whether the channel sends all of its text
     hold: Hold | None = None  # when messages are held back
     locale: Locale = DEFAULT_LOCALE  # of digests
+    fingerprint: str = ""  # of the channel's settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,6 @@ class _Stopped(Exception):
     """The service stops: the message stays waiting."""
 
 
-async def _no_picture(_: str) -> Picture | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class QueueContext:
     """What all queues share."""
@@ -102,8 +99,8 @@ class QueueContext:
     """Seconds after which a waiting message expires."""
     clock_is_trusted: Callable[[], bool] = lambda: True
     """No message expires while this is false."""
-    pictures: Callable[[str], Awaitable[Picture | None]] = _no_picture
-    """Fetches a picture by its id in Penpot."""
+    pictures: Callable[[str], Awaitable[Picture | None]] | None = None
+    """Fetches a picture by its id in Penpot; None without a client."""
     changed: Callable[[Iterable[int]], None] = lambda _: None
     """Called with the ids of events whose deliveries changed state."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -121,7 +118,9 @@ class ChannelQueue:
         self._context = context
         self._store, self._metrics, self._stop = context.store, context.metrics, context.stop
         self._alerts = context.alerts
-        self._health = QueueHealth(name, context.alerts, context.store, context.metrics)
+        self._health = QueueHealth(
+            name, context.alerts, context.store, context.metrics, settings.fingerprint
+        )
         self._attempts = AttemptCounter(name, context.store)
         self._failures = FailureCounter()
         self._timer = RetryTimer()
@@ -130,7 +129,7 @@ class ChannelQueue:
             name,
             settings.digest_after,
             settings.fits,
-            context.store,
+            self._store,
             context.notices,
             settings.locale,
         )
@@ -214,6 +213,9 @@ class ChannelQueue:
             error = Permanent("expired", "waited longer than the retention")
             await self._mark_dead(delivery, error)
             return True
+        if await self._health.is_suspended():
+            await self._wait(delivery, SUSPENSION_POLL_INTERVAL)
+            return False
         interruptions = self._attempts.interruptions(delivery)
         if interruptions >= MAX_INTERRUPTIONS:
             text = f"the process ended during {interruptions} attempts in a row"
@@ -275,7 +277,8 @@ class ChannelQueue:
         thread = await self._store.get_thread(self.name, thread_id) if thread_id else None
         if thread is not None and message.change is None and message.to is None:
             message = message.in_thread()
-        picture = await self._context.pictures(message.picture) if message.picture else None
+        fetch = self._context.pictures if message.picture else None
+        picture = await fetch(message.picture) if fetch else None
         self._require_may_send()
         self._send_started = time.monotonic()
         if message.change is None:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from relay.delivery.dead import describe
 from relay.delivery.decisions import selection_of
-from relay.delivery.health import stopped_queues
+from relay.delivery.health import resume, stopped_queues, suspended_queues
 from relay.inspector.pages import PageNotFound, form, inspector_of, page, viewer_of
 from relay.store.queries import MAX_COUNTED
 from relay.sync.webhooks import load_status
@@ -47,12 +47,27 @@ async def _test(request: Request) -> Response:
 async def _dismiss(request: Request) -> Response:
     """Report the dead letters of a channel no longer."""
     key, inspector = _team_key(request), inspector_of(request)
-    name = form(request).get("channel", "")
-    if all(channel.name != name for channel in inspector.config.teams[key].channels):
-        raise PageNotFound
+    name = _channel_name(request, key)
     ids = await inspector.store.problems.dismiss_queue(f"{key}/{name}")
     noun = "message" if len(ids) == 1 else "messages"
     return await _result(request, "dismiss", f"{len(ids)} {noun} dismissed", channel=name)
+
+
+async def _resume(request: Request) -> Response:
+    """Let the suspended queue of a channel try again."""
+    key, inspector = _team_key(request), inspector_of(request)
+    name = _channel_name(request, key)
+    await resume(inspector.store, f"{key}/{name}")
+    inspector.wake({f"{key}/{name}"})
+    return await _result(request, "resume", "it tries again within seconds", channel=name)
+
+
+def _channel_name(request: Request, team: str) -> str:
+    """Of a form. Raises ``PageNotFound``."""
+    name = form(request).get("channel", "")
+    if all(channel.name != name for channel in inspector_of(request).config.teams[team].channels):
+        raise PageNotFound
+    return name
 
 
 async def _doctor(request: Request) -> Response:
@@ -93,6 +108,7 @@ async def _page(
         channels = {f"{key}/{channel.name}": channel for channel in config.teams[key].channels}
         stats = await store.queries.queues(channels)
         stopped = await stopped_queues(store, channels)
+        suspended = await suspended_queues(store, stopped)
         dead = await store.problems.dead(channels)
         queues = [
             (
@@ -100,6 +116,7 @@ async def _page(
                 selection_of(channel).entries,
                 stats[name],
                 stopped.get(name),
+                name in suspended,
                 dead.get(name),
             )
             for name, channel in channels.items()
@@ -129,5 +146,6 @@ ROUTES = [
     Route("/inspector/teams/{team}/hook", _hook, methods=["POST"]),
     Route("/inspector/teams/{team}/test", _test, methods=["POST"]),
     Route("/inspector/teams/{team}/dismiss", _dismiss, methods=["POST"]),
+    Route("/inspector/teams/{team}/resume", _resume, methods=["POST"]),
     Route("/inspector/teams/{team}/doctor", _doctor, methods=["POST"]),
 ]

@@ -36,6 +36,7 @@ from relay.store.records import (
     ThreadReceipts,
     ValueChange,
     queue_lease,
+    suspension_key,
 )
 from relay.store.sync_threads import SyncThreads
 from relay.store.usage import Usage
@@ -79,6 +80,7 @@ _CHANGE_VALUE_SQL = (
     " DO UPDATE SET value = excluded.value, at = excluded.at WHERE key_values.value = $2"
     " RETURNING key"
 )
+_RESUME_SQL = "DELETE FROM relay.key_values WHERE key = ANY($1::text[])"
 _PRUNE_SQL = (
     "DELETE FROM relay.attempts WHERE delivery_id IN"
     " (SELECT id FROM relay.deliveries WHERE event_id = ANY($1::int8[]))",
@@ -279,7 +281,8 @@ class Store(Backlog):
         await self.write(work)
 
     async def resend(self, delivery_ids: Sequence[int]) -> list[int]:
-        """Re-queue deliveries under new keys; returns the ids that exist."""
+        """Re-queue deliveries under new keys, and resume their queues; returns the ids that
+        exist."""
         # under a new key: a server that knows the old one would drop the message as a duplicate
         sql = (
             "UPDATE relay.deliveries SET state = 'waiting', key = new.next_key, digest = '',"
@@ -291,7 +294,9 @@ class Store(Backlog):
 
         def work() -> Steps[list[int]]:
             rows = yield Statement(sql, (now,), keys)
-            yield from self.notify_queues({queue for _, queue in rows})
+            queues = {queue for _, queue in rows}
+            yield Statement(_RESUME_SQL, rows=[(suspension_key(queue),) for queue in queues])
+            yield from self.notify_queues(queues)
             return sorted(id_ for id_, _ in rows)
 
         return await self.write(work)

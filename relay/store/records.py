@@ -51,6 +51,11 @@ def queue_lease(queue: str) -> str:
     return f"queue:{queue}"
 
 
+def suspension_key(queue: str) -> str:
+    """The key of the value that suspends a queue: the fingerprint of its settings at that time."""
+    return f"suspended/{queue}"
+
+
 class NewEvent(NamedTuple):
     """A body as it was received."""
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from relay.channels.base import DeliveryError, Misconfigured, Permanent, RetryLater
+from relay.channels.base import DeliveryError, Gone, Misconfigured, Permanent, RetryLater
 from relay.delivery import health
 from relay.delivery import queue as queue_module
 from relay.delivery.alerts import stop_key
-from relay.delivery.health import QueueHealth, stopped_queues
+from relay.delivery.health import QueueHealth, resume, stopped_queues, suspended_queues
 from relay.metrics import Metrics
 from relay.store.records import StoreUnavailable
 from tests.delivery.floods import House, comment
@@ -225,3 +226,80 @@ async def test_without_a_channel_that_works_the_alert_waits_for_one(house: House
     house.sink.refusals.clear()
     assert (await house.alerts(2, "acme/next"))[1] == "✅ Messages to **a** are sent again."
     assert await house.alerts(0) == []
+
+
+def with_fingerprint(house: House, fingerprint: str) -> None:
+    """Of the settings of channel a, before its queue starts."""
+    settings = house.queues._settings
+    assert isinstance(settings, dict)
+    settings["acme/a"] = replace(settings["acme/a"], fingerprint=fingerprint)
+
+
+GONE = Gone("http-410", "it wants no further messages")
+
+
+@pytest.fixture
+async def suspended(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """Its channel a answered once that it wants no further messages."""
+    monkeypatch.setattr(queue_module, "SUSPENSION_POLL_INTERVAL", 0.01)
+    with_fingerprint(house, "one")
+    house.sink.refusals = [GONE]
+    house.sink.open.set()
+    await house.put([comment(0), comment(1)])
+    (alert,) = await house.alerts(1)
+    assert alert.startswith("⚠️ Messages to **a** have stopped: it wants no further messages")
+    await asyncio.sleep(0.3)  # its usual delays are shorter
+    assert len(house.sink.attempted) == 1
+    assert await suspended_queues(house.store, house.sinks) == {"acme/a"}
+    return house
+
+
+async def test_a_suspended_queue_waits_also_after_a_restart(suspended: House) -> None:
+    await suspended.queues.stop(1.0)
+    suspended.metrics = Metrics()
+    suspended.start()
+    with_fingerprint(suspended, "one")
+    suspended.queues.wake(["acme/a"])
+    await asyncio.sleep(0.3)
+    assert len(suspended.sink.attempted) == 1
+    assert 'relay_queue_stopped{queue="acme/a"} 1.0' in suspended.metrics.text().decode()
+    assert await suspended.store.waiting_queues() == {"acme/a": 2}
+
+
+async def test_other_settings_resume_a_queue(suspended: House) -> None:
+    await suspended.queues.stop(1.0)
+    suspended.start()
+    with_fingerprint(suspended, "two")
+    await suspended.settled()
+    assert (await suspended.alerts(2))[1] == "✅ Messages to **a** are sent again."
+    assert [message.title for _, message in suspended.sink.taken] == ["T0", "T1"]
+    assert await suspended_queues(suspended.store, suspended.sinks) == set()
+
+
+async def test_a_person_resumes_a_queue(suspended: House) -> None:
+    await resume(suspended.store, "acme/a")
+    await suspended.settled()
+    assert [message.title for _, message in suspended.sink.taken] == ["T0", "T1"]
+
+
+async def test_a_delivery_that_is_resent_resumes_its_queue(suspended: House) -> None:
+    (delivery, _) = await suspended.store.waiting_deliveries("acme/a", 2)
+    await suspended.store.resend([delivery.id])
+    await suspended.settled()
+    assert [message.title for _, message in suspended.sink.taken] == ["T0", "T1"]
+    assert len(set(suspended.sink.attempted)) == 3, "under a new key"
+
+
+async def test_a_queue_that_is_refused_again_is_suspended_again_without_another_alert(
+    suspended: House,
+) -> None:
+    suspended.sink.refusals = [GONE]
+    await resume(suspended.store, "acme/a")
+    suspended.queues.wake(["acme/a"])
+    async with asyncio.timeout(20):
+        while len(suspended.sink.attempted) < 2:  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.002)
+    await asyncio.sleep(0.1)
+    assert await suspended_queues(suspended.store, suspended.sinks) == {"acme/a"}
+    assert len(await suspended.alerts(1)) == 1
+    assert len(suspended.sink.attempted) == 2

@@ -19,6 +19,7 @@ from relay.store.records import (
     StoreUnavailable,
     StoreUnusable,
     ThreadReceipts,
+    suspension_key,
 )
 from relay.store.sqlite import SqliteStore
 
@@ -179,6 +180,17 @@ async def test_a_dead_delivery_is_re_queued_under_a_new_key(store: Store) -> Non
     assert delivery.key != f"key-{delivery.event_id}-queue"
     await store.mark_sent([delivery_id], "")
     assert await store.resend([delivery_id, 999]) == [delivery_id]
+
+
+async def test_a_delivery_that_is_resent_resumes_its_queue_only(store: Store) -> None:
+    delivery_id = await one_delivery(store)
+    for queue in ("queue", "other"):
+        await store.put_value(suspension_key(queue), "fingerprint")
+    await store.resend([999])
+    assert await store.get_value(suspension_key("queue")) is not None
+    await store.resend([delivery_id])
+    assert await store.get_value(suspension_key("queue")) is None
+    assert await store.get_value(suspension_key("other")) is not None
 
 
 async def test_dead_deliveries_are_re_queued_in_batches_queue_by_queue(
