@@ -86,8 +86,14 @@ async def request(
         return Answer(response.status_code, response.headers, body)
 
 
-async def post(
-    client: "httpx.AsyncClient", url: str, *, max_bytes: int, seconds: float, **arguments: Any
+async def call(
+    client: "httpx.AsyncClient",
+    method: str,
+    url: str,
+    *,
+    max_bytes: int,
+    seconds: float,
+    **arguments: Any,
 ) -> Answer:
     """As ``request``, for a caller that needs only status and headers: the body, of which nothing
     is returned, is read so that the connection can be used again, and no error of it counts."""
@@ -95,7 +101,7 @@ async def post(
 
     answer: Answer | None = None
     headers = {**arguments.pop("headers", {}), **IDENTITY}
-    stream = client.stream("POST", url, headers=headers, follow_redirects=False, **arguments)
+    stream = client.stream(method, url, headers=headers, follow_redirects=False, **arguments)
     try:
         async with asyncio.timeout(seconds), stream as response:
             answer = Answer(response.status_code, response.headers, b"")

@@ -271,11 +271,16 @@ async def send(path: str | None, team: str | None, only: str | None) -> None:
 
 @main.command()
 @click.argument("event", required=False)
-def events(event: str | None) -> None:
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what a webhook gets.")
+def events(event: str | None, schema: bool) -> None:
     """List Penpot's events, or the template variables of EVENT."""
+    from relay.messages import payload
     from relay.reference import describe_event, list_events
 
-    click.echo(describe_event(event) if event else list_events())
+    if schema:
+        click.echo(payload.schema(), nl=False)
+    else:
+        click.echo(describe_event(event) if event else list_events())
 
 
 def _states(subject: str, states: Mapping[str, str]) -> str:

@@ -9,12 +9,13 @@ import httpx
 
 from relay import bounded_http
 from relay.bounded_http import UnusableAnswer
-from relay.channels import open_channel, override_formats
+from relay.channels import body_template, open_channel, override_formats
 from relay.channels.base import Finding, KeyValueStore, noted
 from relay.channels.errors import error_from_exception
 from relay.config.load import warnings
 from relay.config.settings import AnyChannel, Config, PenpotSettings
 from relay.delivery.dead import describe
+from relay.delivery.decisions import selection_of
 from relay.delivery.directory import TeamDirectory
 from relay.delivery.health import stopped_queues
 from relay.delivery.lookups import PENPOT_STATE_KEY
@@ -113,7 +114,16 @@ def template_problems(config: Config, teams: Collection[str]) -> list[Problem]:
     events = asyncio.run(examples(SAMPLE_NAMES, source))
     templates = Templates(config.templates.path, override_formats())
     samples = [*(event.variables() for event in events), *notice_samples()]
-    return check(templates, samples, teams)
+    bodies: dict[str, set[str]] = {}
+    missing = []
+    for queue, channel in config.queues().items():
+        if name := body_template(channel):
+            selection = selection_of(channel)
+            taken = {event.name for event in events if selection.takes(event.name, event.group)}
+            bodies.setdefault(name, set()).update(taken)
+            if not templates.for_team(queue.partition("/")[0]).files.find(name):
+                missing.append(Problem(name, 0, f"there is no such template, the body of {queue}"))
+    return missing + check(templates, samples, teams, bodies)
 
 
 def template_notes(config: Config) -> list[str]:

@@ -3,23 +3,31 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from relay.channels import CHANNEL_TYPES, open_channel, override_formats, render_preview
+from relay.channels import (
+    CHANNEL_TYPES,
+    body_template,
+    open_channel,
+    override_formats,
+    render_preview,
+)
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import renderer_of
 from relay.delivery.decisions import ThreadHome, decide
 from relay.delivery.fact_cache import FactCache, FactStore
 from relay.delivery.notices import NOTICES, notice_variables
+from relay.delivery.payloads import notice_payload
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import channel_to_preview
 from relay.delivery.routing import thread_home
 from relay.delivery.thumbnails import has_thumbnail
 from relay.errors import RelayError
-from relay.messages.lint import Problem
+from relay.messages.lint import Problem, Variables
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.activity import LINE
@@ -169,16 +177,23 @@ def _render_notice(
     config: Config, templates: Templates, name: str, source: EventSource, channel: AnyChannel
 ) -> RenderResult:
     """An alert with sample values, or the test message, as the channel gets it."""
-    if name == "test":
-        variables = notice_variables(name, {}, team=source.name, url=source.penpot_url)
-    else:
-        variables = notice_variables(name, NOTICES[name].sample)
+    values: Variables = {} if name == "test" else NOTICES[name].sample
+    place = {"team": source.name, "url": source.penpot_url} if name == "test" else {}
+    variables = notice_variables(name, values, **place)
     if not channel.emoji:
         variables = {**variables, "emoji": ""}
-    # Alerts and digests have no template for one kind of channel.
-    suffix = channel.type if name in ("test", LINE) else ""
-    locale = config.locale(source.team, channel)
-    return templates.render(name, variables, team=source.team, channel_kind=suffix, locale=locale)
+    # Alerts and digests have no template for one kind of channel, or of one channel.
+    is_own = name in ("test", LINE)
+    result = templates.render(
+        name,
+        variables,
+        team=source.team,
+        channel_kind=channel.type if is_own else "",
+        body_template=body_template(channel) if name == "test" else "",
+        locale=config.locale(source.team, channel),
+    )
+    message = replace(result.message, payload=notice_payload(name, result.message, values))
+    return replace(result, message=message)
 
 
 def _require_no(problems: Iterable[Problem]) -> None:

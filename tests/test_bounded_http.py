@@ -154,3 +154,38 @@ async def test_many_small_chunks_take_little_time_and_delay_no_other_task() -> N
     task.cancel()
     assert chunks < 2100
     assert turns > 2000 - 10
+
+
+async def status_of(url: str, seconds: float = 10.0) -> int:
+    async with httpx.AsyncClient() as client:
+        answer = await bounded_http.call(client, "POST", url, max_bytes=1000, seconds=seconds)
+    assert answer.body == b""
+    return answer.status
+
+
+async def test_a_caller_that_needs_no_body_has_the_status_whatever_follows() -> None:
+    async with endless(b"a" * 65536, 0.001) as (url, _):
+        assert await status_of(url) == 200
+    began = time.monotonic()
+    async with endless(b"a", 0.02) as (url, _):
+        assert await status_of(url, seconds=0.3) == 200
+    assert time.monotonic() - began < 3
+    bomb = Sent(gzip.compress(b"\0" * 50_000_000), 201, headers={"Content-Encoding": "gzip"})
+    with in_thread(lambda _: bomb) as server:
+        assert await status_of(server.url) == 201
+
+
+async def test_without_a_status_it_has_an_error() -> None:
+    with in_thread(lambda _: Sent(cut=True)) as server, pytest.raises(httpx.HTTPError):
+        await status_of(server.url)
+
+
+async def test_a_short_body_leaves_the_connection_open() -> None:
+    ports: set[object] = set()
+    with in_thread(lambda _: Sent(b"ok")) as server:
+        async with httpx.AsyncClient() as client:
+            for _ in range(3):
+                await bounded_http.call(client, "POST", server.url, max_bytes=1000, seconds=5.0)
+                pool = client._transport._pool  # type: ignore[attr-defined]
+                ports |= set(map(id, pool.connections))
+    assert len(ports) == 1

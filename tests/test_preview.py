@@ -17,6 +17,7 @@ from relay.store.sqlite import SqliteStore
 from tests.service import SECRET, relay
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
+KINDS = "slack, matrix, mattermost, discord, email, webhook, stdout"
 
 
 @pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
@@ -125,7 +126,10 @@ async def test_preview_uses_the_names_in_the_store(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["create-coment"], "did you mean create-comment?"),
-        (["create-comment", "--channel", "irc"], "irc is none of: slack, matrix, email, stdout"),
+        (
+            ["create-comment", "--channel", "irc"],
+            "irc is none of: " + KINDS,
+        ),
         (["--payload", __file__], "not JSON"),
     ],
 )
@@ -156,7 +160,7 @@ def test_a_channel_is_named_or_one_of_a_type(tmp_path: Path) -> None:
     assert '"blocks"' in shown("design")
     assert shown("email") == shown("stdout")
     assert shown("email", "rnd") != shown("stdout")
-    with pytest.raises(PreviewError, match=r"design is none of: slack, matrix, email, stdout$"):
+    with pytest.raises(PreviewError, match=f"design is none of: {KINDS}$"):
         shown("design", "rnd")
 
 

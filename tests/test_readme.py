@@ -19,6 +19,7 @@ from relay.config.load import ConfigError, load
 from relay.config.settings import Config
 from relay.delivery.notices import NOTICES
 from relay.doctor import template_problems
+from relay.messages import payload
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
 from relay.messages.locale import builtin_folder
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
@@ -27,6 +28,7 @@ from relay.penpot.catalogue import CATALOGUE, GROUPS, EventKind
 from relay.penpot.selection import Selection
 from relay.reference import OPTIONS, VARIABLES
 from tests.bench.__main__ import BENCHES
+from tests.channels.builders import SIGNING_SECRET
 from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
 
 ALL = "\n".join(DOCUMENTS.values())
@@ -64,6 +66,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     environ["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     hook = "https://hooks.slack.com/services/T000/B000/x"
     environ |= {"SLACK_WEBHOOK_URL": hook, "CHAT_WEBHOOK_URL": hook}
+    environ |= {"PIPELINE_URL": "https://ci.example.com/x", "PIPELINE_SECRET": SIGNING_SECRET}
     return load(str(folder / "relay.toml"), environ)
 
 
@@ -87,7 +90,7 @@ def test_a_newcomers_first_event_arrives_in_every_example(tmp_path: Path) -> Non
 def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:
     config = _example(_blocks(OPERATOR, "toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
-    assert types == {"slack", "matrix", "mattermost", "discord", "email", "stdout"}
+    assert types == {"slack", "matrix", "mattermost", "discord", "email", "webhook", "stdout"}
 
 
 def test_the_example_of_two_secrets_loads(tmp_path: Path) -> None:
@@ -129,6 +132,8 @@ webhook_url = "https://m.example/hooks/x\"""",
     "Discord": """type = "discord"\nwebhook_url = "https://discord.com/api/webhooks/1/x\"""",
     "email": """type = "email"\nto = ["a@example.com"]\nsender = "b@example.com"
 smtp = { host = "localhost" }""",
+    "webhook of a program": f"""type = "webhook"\nurl = "https://ci.example.com/x"
+secret = "{SIGNING_SECRET}\"""",
     "standard output": """type = "stdout\"""",
 }
 
@@ -174,7 +179,8 @@ def test_every_named_key_is_in_the_example_config() -> None:
     assert tables >= {"server", "store", "penpot", "sync", "templates", "inspector", "log"}
     named = re.findall(rf"`({'|'.join(tables)})\.(\w+)`", ALL)
     assert len(named) >= 20
-    for table, key in named:
+    types = {tuple(kind.split(".")) for kind in (payload.EVENT, payload.CHANGE)}
+    for table, key in set(named) - types:
         rest = example.split(f"\n[{table}]")[1].split("\n[")[0]
         assert re.search(rf"^#?{key} = ", rest, re.MULTILINE), f"{table}.{key}"
 
@@ -313,17 +319,19 @@ def test_the_shown_templates_have_no_problems(tmp_path: Path) -> None:
     shown = re.findall(
         r"^`(templates/\S+\.j2)`\n\n```jinja\n(.*?)^```$", TEMPLATES, re.MULTILINE | re.DOTALL
     )
-    assert len(shown) == len(_blocks(ALL, "jinja")) == 4
+    assert len(shown) == len(_blocks(ALL, "jinja")) == 5
     for name, text in shown:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    assert _problems(tmp_path) == []
+    key = in_code(TEMPLATES.split("has no file per event. Its key ")[1])[0]
+    body = f'[[teams.acme.channels]]\nname = "ci"\n{CHANNELS["webhook of a program"]}\n{key}\n'
+    assert _problems(tmp_path, body) == []
 
 
-def _problems(folder: Path) -> list[str]:
+def _problems(folder: Path, channels: str = "") -> list[str]:
     (folder / "relay.toml").write_text(
-        f'[templates]\npath = "{folder}/templates"\n[teams.acme]\nsecret = "{SECRET}"\n'
+        f'[templates]\npath = "{folder}/templates"\n[teams.acme]\nsecret = "{SECRET}"\n{channels}'
     )
     config = load(str(folder / "relay.toml"), {})
     return [str(problem) for problem in template_problems(config, config.teams)]

@@ -6,7 +6,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from relay.channels import discord, email, matrix, mattermost, slack, stdout
+from relay.channels import discord, email, matrix, mattermost, slack, stdout, webhook
 from relay.channels.base import (
     Channel,
     ChannelSettings,
@@ -30,6 +30,7 @@ CHANNEL_TYPES: dict[str, ChannelType] = {
         mattermost.TYPE,
         discord.TYPE,
         email.TYPE,
+        webhook.TYPE,
         stdout.TYPE,
     )
 }
@@ -74,6 +75,11 @@ def render_preview(
 def fits(settings: ChannelSettings, message: Message) -> bool:
     """Whether the channel sends all of the message's text in one message. May take long."""
     return localized(message, lambda: CHANNEL_TYPES[settings.type].fits(message, settings))
+
+
+def body_template(settings: ChannelSettings) -> str:
+    """The user's template that makes what the channel sends of each event; empty for none."""
+    return str(getattr(settings, "body", ""))
 
 
 def fingerprint(settings: ChannelSettings) -> str:

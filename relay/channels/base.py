@@ -124,8 +124,7 @@ class Misconfigured(DeliveryError):
 
 
 class Gone(Misconfigured):
-    """The server wants no further messages: the queue makes no attempt until its settings change or
-    a person resumes it."""
+    """The server wants no further messages: the queue makes no attempt until a person acts."""
 
 
 class Permanent(DeliveryError):
@@ -303,8 +302,7 @@ class ChannelSettings(SettingsModel):
         """The keys of that address, for a text."""
         return ""
 
-    # What a type can do follows from its keys: some types have no ``threads``, ``direct``,
-    # ``thumbnails`` or ``author_as_sender``.
+    # What a type can do follows from its keys: some types do not have all of these.
 
     @property
     def in_threads(self) -> bool:
@@ -445,6 +443,7 @@ class ChannelType:
     starter: str = ""  # initial text of such a template
     editor: str = ""  # how error texts name the channels that can edit; empty: none can
     marks_edits: bool = False  # whether clients mark edited messages
+    sends_payloads: bool = False  # whether it sends JSON documents, which programs read
     brief_replies: bool = True  # whether a reply leaves out what its thread's first message says
     secrets: str = ""  # a regular expression for its secrets in values that should hold none
     loggers: tuple[str, ...] = ()  # of libraries that log URLs or secrets

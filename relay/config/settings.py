@@ -290,6 +290,8 @@ class Config(SettingsModel):
                 key, name = ("teams", team, "channels", number), names[number]
                 if name is not None and name in names[:number]:
                     yield (*key, "name"), name, f"must be unique in teams.{team}"
+                if "body" in channel and _table(raw.get("templates")).get("path") is None:
+                    yield (*key, "body"), channel["body"], "needs templates.path, its folder"
                 for hold, rule in retention_rules(channel, retention):
                     yield (*key, hold), channel[hold], rule
                 for option, purpose in _WITH_TOKEN.items():
@@ -345,12 +347,13 @@ class Config(SettingsModel):
 
     def alert_queues(self) -> dict[str, list[str]]:
         """By team the queues that may get alerts, the preferred one first: that of ``alerts_to``,
-        then those of the channels that are not direct."""
+        then those of the channels that are not direct, and of these the ones that people read."""
         queues = {}
         for team, settings in self.teams.items():
-            names = [channel.name for channel in settings.channels if not channel.is_direct]
-            names.sort(key=lambda name: name != settings.alerts_to)
-            queues[team] = [f"{team}/{name}" for name in names]
+            channels = [channel for channel in settings.channels if not channel.is_direct]
+            channels.sort(key=lambda channel: CHANNEL_TYPES[channel.type].sends_payloads)
+            channels.sort(key=lambda channel: channel.name != settings.alerts_to)
+            queues[team] = [f"{team}/{channel.name}" for channel in channels]
         return queues
 
     @cached_property

@@ -102,7 +102,8 @@ class DigestPlanner:
         """The message of a single delivery, or the digest of several. Raises ``Permanent`` where
         these no longer fit into one, or a bug prevents it, so that they are sent one by one."""
         if not deliveries[0].digest:
-            return Message.loads(deliveries[0].message)
+            message = Message.loads(deliveries[0].message)
+            return replace(message, event_number=deliveries[0].event_id)
         if self._planned and self._planned[0] == deliveries[0].digest:
             return self._notices.message(self._planned[1])
         try:  # planned by another process, maybe with other templates

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from relay.delivery.payloads import notice_payload
 from relay.messages.escape import Markdown
 from relay.messages.lint import Problem, Variables
 from relay.messages.locale import DEFAULT_LOCALE, Locale
@@ -203,7 +204,9 @@ class NoticeRenderer:
         def work(templates: Templates) -> RenderResult:
             return templates.render(name, variables, team=team, channel_kind="", locale=locale)
 
-        return self.message(await self.run(team, work))
+        message = self.message(await self.run(team, work))
+        # for any channel: an alert may move on to one of another kind
+        return replace(message, payload=notice_payload(name, message, values))
 
     async def title(self, name: str, team: str, **values: Any) -> str:
         """What the notice says, in English, for people who look for it."""

@@ -95,8 +95,7 @@ class QueueContext:
     metrics: Metrics
     notices: NoticeRenderer
     alerts: Alerts
-    retention: float
-    """Seconds after which a waiting message expires."""
+    retention: float  # seconds after which a waiting message expires
     clock_is_trusted: Callable[[], bool] = lambda: True
     """No message expires while this is false."""
     pictures: Callable[[str], Awaitable[Picture | None]] | None = None

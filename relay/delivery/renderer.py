@@ -6,9 +6,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
-from relay.channels import CHANNEL_TYPES, example_settings
+from relay.channels import CHANNEL_TYPES, body_template, example_settings
 from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.delivery.decisions import selection_of
+from relay.delivery.payloads import event_payload
 from relay.messages.document import shorten
 from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
@@ -70,6 +71,7 @@ class MessageOptions(NamedTuple):
     direct: bool = False  # whether the message is for a person whom the event mentions
     as_sender: bool = False  # whether the channel shows the actor as the message's sender
     locale: Locale = DEFAULT_LOCALE
+    body_template: str = ""  # whose output is sent; empty for none
 
     @classmethod
     def of(
@@ -86,6 +88,7 @@ class MessageOptions(NamedTuple):
             several_teams=several_teams,
             direct=channel.is_direct,
             locale=locale,
+            body_template=body_template(channel),
         )
 
     @classmethod
@@ -97,10 +100,13 @@ class MessageOptions(NamedTuple):
             locale=config.locale(team, channel),
         )
 
+    def visible(self, event: Event) -> Event:
+        """What the channel may show of an event."""
+        return event if self.share_emails else event.without_emails()
+
     def variables(self, event: Event) -> Variables:
         """The variables of the templates of ``event``, which is enriched and linked."""
-        visible = event if self.share_emails else event.without_emails()
-        return visible.variables() | {
+        return self.visible(event).variables() | {
             "as_sender": self.as_sender,
             "direct": self.direct,
             "emoji": event.emoji if self.emoji else "",
@@ -128,8 +134,12 @@ def render(
         drafts=drafts,
         digest=options.in_digests,
         locale=options.locale,
+        body_template=options.body_template,
     )
     message = replace(result.message, activity=event.name not in _WORDS_EVENTS)
+    if CHANNEL_TYPES[kind].sends_payloads:
+        payload = event_payload(options.visible(event), message, share_emails=options.share_emails)
+        message = replace(message, payload=payload)
     return replace(result, message=message)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -90,7 +90,8 @@ async def _load(request: Request) -> EventDetails:
 
 async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> MessagePreview:
     settings = inspector.config.queues().get(delivery.queue)
-    message, thread = Message.loads(delivery.message), None
+    message = replace(Message.loads(delivery.message), event_number=delivery.event_id)
+    thread = None
     if delivery.state in ("waiting", "held"):
         message = message.with_current_times()
     change = message.change

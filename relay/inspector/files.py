@@ -32,8 +32,8 @@ class TemplatePath:
     @property
     def kind(self) -> str:
         """The only kind of channel that it is for; empty for all."""
-        formats = override_formats().items()
-        return next((kind for kind, form in formats if self.name.endswith(form.suffix)), "")
+        suffixes = _suffixes().items()
+        return next((kind for kind, suffix in suffixes if self.name.endswith(suffix)), "")
 
     @property
     def label(self) -> str:
@@ -54,8 +54,13 @@ def file_names(event: str) -> tuple[str, ...]:
     """The files that can be edited for an event; none for an invalid event name."""
     if not EVENT_NAME_PATTERN.fullmatch(event):
         return ()
-    suffixes = (MARKDOWN_SUFFIX, *(form.suffix for form in override_formats().values()))
+    suffixes = (MARKDOWN_SUFFIX, *_suffixes().values())
     return (*(event + suffix for suffix in suffixes), *SHARED)
+
+
+def _suffixes() -> dict[str, str]:
+    """Those of the templates for an event and one kind of channel, by the kind."""
+    return {kind: form.suffix for kind, form in override_formats().items() if form.by_event}
 
 
 def load_template(user: Path | None, builtin: Path, template: TemplatePath) -> TemplateFile:
@@ -78,8 +83,7 @@ def default_template(builtin: Path, template: TemplatePath) -> TemplateFile:
 
 def own_template(user: Path | None, event: str, team: str, kind: str) -> TemplatePath | None:
     """The user's template that a team's channels of that kind use; None for the built-in one."""
-    form = CHANNEL_TYPES[kind].override
-    suffixes = (form.suffix, MARKDOWN_SUFFIX) if form else (MARKDOWN_SUFFIX,)
+    suffixes = (*filter(None, (_suffixes().get(kind),)), MARKDOWN_SUFFIX)
     paths = (TemplatePath(event + suffix, owner) for suffix in suffixes for owner in (team, ""))
     return next((path for path in paths if user and os.path.isfile(user / path.path)), None)
 

@@ -301,6 +301,9 @@ class OverrideFormat:
     validate: Callable[[Any], object] | None = None
     """Gets the decoded JSON or the HTML, and raises ``ValueError`` if the channel would not accept
     it. Runs outside of the sandbox, which knows no channel."""
+    by_event: bool = True
+    """Whether an event's name and the suffix name its template. Otherwise a channel names one,
+    for all events."""
 
     @property
     def is_json(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -118,6 +119,9 @@ class Message:
     author: Author | None = None  # None where the channel itself is shown as the sender
     language: str = ENGLISH  # of its words, and of those that a channel adds
     zone: str = ""  # of its times; see ``Locale``
+    payload: Mapping[str, Any] | None = None
+    """The JSON document for a channel that sends these; None for other channels."""
+    event_number: int = 0  # in the store; set by the queue, and 0 for a test message
 
     def __post_init__(self) -> None:
         for name in ("notice", "subject"):

@@ -74,7 +74,7 @@ class InProcessTemplates:
         }
 
     def _suffix(self, name: str) -> str:
-        return next(suffix for suffix in self._environments if name.endswith(suffix))
+        return longest_suffix(name, self._environments)
 
     def _template(self, name: str) -> Template:
         return self._environments[self._suffix(name)].get_template(name)
@@ -130,6 +130,11 @@ class InProcessTemplates:
         """The problems of the template file at ``path``, see ``lint_template``."""
         suffix = self._suffix(path)
         return list(lint_template(path, self._environments[suffix], suffix, known, samples))
+
+
+def longest_suffix(name: str, suffixes: Iterable[str]) -> str:
+    """Of a template's name: ``.json.j2`` ends others."""
+    return max(filter(name.endswith, suffixes), key=len)
 
 
 def _output(chunks: Iterable[str]) -> str:

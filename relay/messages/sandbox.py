@@ -30,7 +30,7 @@ from relay.messages.budget import SandboxBudget
 from relay.messages.environments import OverrideFormat, TemplateFiles
 from relay.messages.lint import OutputError, Problem, RenderError, Variables
 from relay.messages.locale import current
-from relay.messages.rendering import Sections, check_output
+from relay.messages.rendering import Sections, check_output, longest_suffix
 from relay.messages.sandbox_worker import limit_exceeded, timeout_text
 from relay.messages.times import zone_file
 
@@ -194,7 +194,8 @@ class SandboxedTemplates:
 
     def override(self, name: str, variables: Variables) -> str:
         text = str(self._run("override", name, variables))
-        form = next(form for form in self._formats if name.endswith(form.suffix))
+        forms = {form.suffix: form for form in self._formats}
+        form = forms[longest_suffix(name, forms)]
         try:
             check_output(form, text)
         except OutputError as error:

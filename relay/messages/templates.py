@@ -17,7 +17,12 @@ from relay.messages.escape import escape, one_line
 from relay.messages.lint import Problem, RenderError, Variables, hint, to_problem
 from relay.messages.locale import DEFAULT_LOCALE, Locale, builtin_folder, using
 from relay.messages.message import Content, Message
-from relay.messages.rendering import MAX_TITLE_LENGTH, InProcessTemplates, Sections
+from relay.messages.rendering import (
+    MAX_TITLE_LENGTH,
+    InProcessTemplates,
+    Sections,
+    longest_suffix,
+)
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
 from relay.messages.turns import TeamTurns
 
@@ -66,7 +71,9 @@ class Templates:
         self.user = user
         self.builtin = builtin or builtin_folder()
         self._formats = formats
-        self.suffixes = (MARKDOWN_SUFFIX, *(form.suffix for form in formats.values()))
+        named = [form.suffix for form in formats.values() if not form.by_event]
+        by_event = [form.suffix for form in formats.values() if form.by_event]
+        self.suffixes, self.body_suffixes = (MARKDOWN_SUFFIX, *by_event), tuple(named)
         self.builtin_set = InProcessTemplates(TemplateFiles((), self.builtin), formats.values())
         self.turns = TeamTurns("templates", _MAX_USER_THREADS if user else _MAX_THREADS)
         self._budget = budget or SandboxBudget(math.inf)
@@ -87,6 +94,7 @@ class Templates:
         drafts: Mapping[str, str] | None = None,
         digest: bool = False,
         locale: Locale = DEFAULT_LOCALE,
+        body_template: str = "",
     ) -> RenderResult:
         """The message for an event, in the language and zone of ``locale``.
 
@@ -95,17 +103,19 @@ class Templates:
         built-in one is used, and if that fails a plain line; each failure is among the problems.
         Never raises for anything that a template does. ``drafts`` are unsaved templates by file
         name, such as ``rename-file.md.j2``, that win over all files; a problem in a draft has that
-        name as its file.
+        name as its file. ``body_template`` makes the override, if the channel names one.
         """
         problems: list[Problem] = []
         variables = {**variables, "language": locale.language, "timezone": locale.timezone}
         templates = self._sandboxed(team, drafts) if drafts else self.for_team(team)
         sets = dict.fromkeys((templates, self.builtin_set))  # once, if they are the same
 
-        def first(suffix: str, render: Callable[[TemplateSet, str], _Output]) -> _Output | None:
+        def first(
+            find: Callable[[TemplateSet], str], render: Callable[[TemplateSet, str], _Output]
+        ) -> _Output | None:
             """The output of the first template that works."""
             for templates in sets:
-                if not (name := _template_name(templates, event_name, suffix)):
+                if not (name := find(templates)):
                     continue
                 if templates is not self.builtin_set and self._budget.is_spent(team):
                     if self._budget.report(team) or drafts:
@@ -120,16 +130,28 @@ class Templates:
         override = None
         with using(locale):
             sections = first(
-                MARKDOWN_SUFFIX, lambda templates, name: templates.sections(name, variables, digest)
+                lambda templates: _template_name(templates, event_name, MARKDOWN_SUFFIX),
+                lambda templates, name: templates.sections(name, variables, digest),
             )
-            if form := self._formats.get(channel_kind):
-                override = first(
-                    form.suffix, lambda templates, name: templates.override(name, variables)
-                )
+            if find := self._override_finder(event_name, channel_kind, body_template):
+                override = first(find, lambda templates, name: templates.override(name, variables))
+        if body_template and not templates.files.find(body_template):
+            problems.append(Problem(body_template, 0, "there is no such template"))
         sections = sections or _plain_line(event_name, variables)
         message = _message(event_name, variables, team, sections, override or "")
         message = replace(message, language=locale.language, zone=locale.zone)
         return RenderResult(message, tuple(problems))
+
+    def _override_finder(
+        self, event_name: str, channel_kind: str, body_template: str
+    ) -> Callable[[TemplateSet], str] | None:
+        """Finds the name of the override in a set of templates; None where a kind has none."""
+        if body_template:
+            return lambda templates: body_template if templates.files.find(body_template) else ""
+        form = self._formats.get(channel_kind)
+        if form is None or not form.by_event:
+            return None
+        return lambda templates: _template_name(templates, event_name, form.suffix)
 
     def builtin_title(self, event_name: str, variables: Variables) -> str:
         """What happened, as the built-in template says it in English."""
@@ -238,13 +260,15 @@ def check(
     templates: Templates,
     samples: Iterable[Variables],
     teams: Collection[str] | None = None,
+    bodies: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> list[Problem]:
     """For ``relay check``: the problems of the built-in templates and of the user's own, for all
     teams.
 
     Each template is linted and rendered with every sample of its event. ``samples`` are variables
     as ``Templates.render`` accepts them. ``teams`` are the keys of the config, against which the
-    names of folders are checked; None skips that check.
+    names of folders are checked; None skips that check. ``bodies`` are the templates that channels
+    name, each with the names of the events that they take.
     """
     samples = list(samples)
     builtin = templates.builtin.glob(f"*{MARKDOWN_SUFFIX}")
@@ -255,12 +279,18 @@ def check(
     for folder, template_set in _folders(templates, teams, problems):
         for path in sorted(folder.iterdir()):
             is_template = path.suffix == ".j2" or path.name.partition(".")[0] in known
-            if path.name.endswith(templates.suffixes):
+            if path.name in bodies:
+                stem = path.name.removesuffix(longest_suffix(path.name, templates.body_suffixes))
+                problems += template_set.lint(str(path), {*known, stem}, samples)
+            elif path.name.endswith(templates.suffixes):
                 problems += template_set.lint(str(path), known, samples)
-            elif is_template and path.is_file() and not path.name.startswith("_"):
-                text = f"the name ends in none of: {', '.join(templates.suffixes)}"
+            elif path.name.endswith(templates.body_suffixes):
+                text = f"no channel has it as its body, and {_no_suffix(templates)}"
                 problems.append(Problem(str(path), 0, text))
+            elif is_template and path.is_file() and not path.name.startswith("_"):
+                problems.append(Problem(str(path), 0, _no_suffix(templates)))
         rendered += _render_samples(template_set, templates.suffixes, samples)
+        rendered += _render_bodies(template_set, bodies, samples)
     templates.close()
     # The same error shows in both ways; the static check has a hint.
     places = {(problem.file, problem.line) for problem in problems}
@@ -303,6 +333,26 @@ def _folders(
             problems.append(Problem(str(folder), 0, text))
         elif any(folder.glob("*.j2")):
             yield folder, templates.for_team(folder.name)
+
+
+def _no_suffix(templates: Templates) -> str:
+    return f"the name ends in none of: {', '.join(templates.suffixes)}"
+
+
+def _render_bodies(
+    templates: TemplateSet, bodies: Mapping[str, Collection[str]], samples: Iterable[Variables]
+) -> Iterator[Problem]:
+    """As ``_render_samples``."""
+    for sample in samples:
+        for name, events in bodies.items():
+            if sample["event"]["name"] not in events or not templates.files.find(name):
+                continue
+            try:
+                templates.override(name, sample)
+            except Exception as error:  # noqa: BLE001 - templates run a user's code
+                yield to_problem(error, name)
+                if isinstance(error, RenderError) and error.exceeded_limits:
+                    return
 
 
 def _render_samples(

@@ -1,10 +1,12 @@
 """Channels and messages for the tests."""
 
+import base64
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from relay.channels import open_channel
 from relay.channels.base import Channel, DeliveryError
@@ -13,6 +15,7 @@ from relay.channels.email.settings import EmailSettings, SmtpSettings
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.mattermost.settings import MattermostSettings
 from relay.channels.slack.settings import SlackSettings
+from relay.channels.webhook.settings import WebhookSettings
 from relay.config.secret import Secret
 from relay.config.settings import AnyChannel
 from relay.messages.message import Content, Message
@@ -23,6 +26,7 @@ from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
 
+SIGNING_SECRET = "whsec_" + base64.b64encode(b"a secret of the tests, 32 bytes!").decode()
 MATRIX_TOKEN = "syt_SecretTokenOfTheTests"
 
 MESSAGE = Message(
@@ -71,6 +75,11 @@ def mattermost_hook(url: str) -> MattermostSettings:
 
 def discord(url: str) -> DiscordSettings:
     return DiscordSettings(type="discord", name="team", webhook_url=Secret(url + DISCORD_PATH))
+
+
+def webhook(url: str, *secrets: str) -> WebhookSettings:
+    signing = tuple(map(Secret, secrets or (SIGNING_SECRET,)))
+    return WebhookSettings(type="webhook", name="pipeline", url=Secret(url), secret=signing)
 
 
 def email(
@@ -135,6 +144,10 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             return [token.reveal()]
         case MattermostSettings(webhook_url=Secret() as url):
             return [url.reveal(), url.reveal().rpartition("/")[2]]
+        case WebhookSettings():
+            texts = [secret.reveal() for secret in settings.secret]
+            url = urlsplit(settings.url.reveal())
+            return [*texts, *filter(None, (url.path.strip("/"), url.query, url.password))]
         case MatrixSettings():
             return [settings.access_token.reveal()]
         case EmailSettings(smtp=SmtpSettings(password=Secret() as password)):

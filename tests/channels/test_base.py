@@ -56,6 +56,7 @@ async def test_values_in_memory_have_no_age() -> None:
         (builders.discord("https://discord.example"), True),
         (builders.mattermost("https://mattermost.example"), True),
         (builders.email(25), False),
+        (builders.webhook("https://ci.example/penpot"), False),
         (StdoutSettings(type="stdout", name="log"), False),
     ],
     ids=lambda value: value.type if not isinstance(value, bool) else "",

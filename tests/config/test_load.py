@@ -87,6 +87,7 @@ def test_a_valid_file_is_loaded(tmp_path: Path) -> None:
         assert secret not in repr(config)
 
 
+KINDS = "slack, matrix, mattermost, discord, email, webhook, stdout"
 CASES = {
     "no team": ("", ["teams: is required"]),
     "team without secret": ("[teams.acme]", ["teams.acme.secret: is required"]),
@@ -115,17 +116,11 @@ CASES = {
     ),
     "kind of channel": (
         CHANNEL + 'type = "slak"',
-        [
-            'teams.acme.channels.a.type = "slak": must be one of slack, matrix, mattermost, '
-            "discord, email, stdout"
-        ],
+        ['teams.acme.channels.a.type = "slak": must be one of ' + KINDS],
     ),
     "channel without type": (
         CHANNEL,
-        [
-            "teams.acme.channels.a.type: is required: one of slack, matrix, mattermost, "
-            "discord, email, stdout"
-        ],
+        ["teams.acme.channels.a.type: is required: one of " + KINDS],
     ),
     "several at once": (
         '[server]\nport = 0\n[teams.acme]\nsecret = { env = "NOT_SET" }\n[store]\nretention = "x"',

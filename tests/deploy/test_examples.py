@@ -20,6 +20,7 @@ from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
 from relay.config.settings import AnyPerson, Config, people_model
 from relay.server import GRACEFUL_STOP_TIMEOUT
+from tests.channels.builders import SIGNING_SECRET
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 EXAMPLE = (DEPLOY / "relay.toml").read_text(encoding="utf-8")
@@ -34,10 +35,12 @@ def test_the_example_config_passes_the_check(tmp_path: Path, text: str) -> None:
     text = text.replace("/etc/ssl/private-ca.pem", str(tmp_path / "ca.pem"))
     config.write_text(text, encoding="utf-8")
     (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "deploy.json.j2").write_text("{}")
     secrets = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x" * 24)
     secrets["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
     secrets["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     secrets["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
+    secrets |= {"PIPELINE_URL": "https://ci.example.com/x", "PIPELINE_SECRET": SIGNING_SECRET}
     outcome = subprocess.run(
         [sys.executable, "-m", "relay", "check", "--config", str(config)],
         env={**os.environ, **secrets},

@@ -17,7 +17,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield started
 
 
-@pytest.mark.parametrize("kind", ["slack", "matrix", "email", "stdout"])
+@pytest.mark.parametrize("kind", ["slack", "matrix", "email", "webhook", "stdout"])
 def test_every_event_has_a_preview(service: Service, open_page: Open, kind: str) -> None:
     page = open_page(f"{service.admin}/inspector/templates?kind={kind}")
     assert page.locator(".sample").count() == len(SAMPLE_NAMES)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ from relay.delivery.notices import notice_samples
 from relay.messages.document import parse
 from relay.messages.lint import Problem
 from relay.messages.locale import builtin_folder
-from relay.messages.templates import Templates, check
+from relay.messages.templates import RenderResult, Templates, check
 from relay.penpot.catalogue import CATALOGUE
 from tests.messages.samples import known, subject, unknown
 from tests.messages.user import User
@@ -267,3 +268,75 @@ def test_folders_are_checked_against_the_teams_of_the_config(tmp_path: Path) -> 
 def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
     (problem,) = check(Templates(tmp_path / "none", override_formats()), SAMPLES)
     assert problem.text == "there is no such folder"
+
+
+DEPLOY = '{"ref": "{{ file }}", "by": {{ actor.name | tojson }}, "event": "{{ event.name }}"}'
+
+
+def body_of(user: User, name: str = "deploy.json.j2", team: str = "acme") -> RenderResult:
+    return user.templates.render(
+        "create-file", known("create-file"), team=team, channel_kind="webhook", body_template=name
+    )
+
+
+def test_a_channels_own_template_makes_what_it_sends_of_each_event(user: User) -> None:
+    user.write("deploy.json.j2", DEPLOY)
+    user.write("other/deploy.json.j2", '{"ref": "other"}')
+    user.write("create-file.json.j2", "no channel names it")
+    result = body_of(user)
+    assert result.problems == ()
+    assert json.loads(result.message.content.override) == {
+        "ref": "Landing page",
+        "by": "Ada Lovelace",
+        "event": "create-file",
+    }
+    assert result.message.title == BUILTIN["create-file"].title
+    assert body_of(user, team="other").message.content.override == '{"ref": "other"}'
+    plain = user.render(channel="webhook")
+    assert (plain.message.content.override, plain.problems) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "there is no such template"),
+        ('{"a": {{ nothing }}}', "'nothing' is undefined"),
+        ("{a}", "gives no valid JSON: "),
+    ],
+)
+def test_without_a_body_that_works_the_message_is_the_usual_one(
+    user: User, text: str | None, problem: str
+) -> None:
+    if text is not None:
+        user.write("deploy.json.j2", text)
+    result = body_of(user)
+    assert result.message == BUILTIN["create-file"]
+    assert problem in str(result.problems[0])
+
+
+def test_the_check_renders_a_body_for_the_events_of_its_channels(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    path = user.write("deploy.json.j2", '{"x": "{{ event.props.nothing }}{{ missing }}"}')
+    other = user.write("other.json.j2", "{}")
+    own = user.write("create-file.json.j2", "{}")
+    samples = [known("create-file"), known("rename-file")]
+    problems = check(user.templates, samples, ["acme"], {"deploy.json.j2": {"rename-file"}})
+    unused = (
+        "no channel has it as its body, and the name ends in none of: .md.j2, .slack.json.j2, "
+        ".matrix.html.j2, .email.html.j2"
+    )
+    assert Problem(other, 0, unused) in problems
+    assert Problem(own, 0, unused) in problems
+    assert {problem.text for problem in problems if problem.file == path} == {
+        "'missing' is undefined"
+    }
+    user.write("deploy.json.j2", '{"x": "{{ event.props.nothing }}"}')
+    (problem,) = [
+        each
+        for each in check(user.templates, samples, ["acme"], {"deploy.json.j2": {"rename-file"}})
+        if each.file == path
+    ]
+    assert "nothing" in problem.text
+    problems = check(user.templates, samples, ["acme"], {"deploy.json.j2": set()})
+    mine = [each.file for each in problems if each.file.startswith(str(tmp_path))]
+    assert mine == [own, other]
