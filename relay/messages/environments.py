@@ -246,6 +246,7 @@ class MarkdownEnvironment(_TextEnvironment):
     def __init__(self, loader: BaseLoader) -> None:
         super().__init__(loader, escape)
         self.filters |= filters.FILTERS
+        self.tests["line"] = filters.is_line  # {% if entry is line %}
 
 
 class Json(str):

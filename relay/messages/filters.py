@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from relay.messages import times
-from relay.messages.document import ELLIPSIS, parse, shorten, to_text, with_dates
+from relay.messages.document import ELLIPSIS, Paragraph, parse, shorten, to_text, with_dates
 from relay.messages.escape import (
     DATA_SCHEMES,
     ENTITY_PATTERN,
@@ -30,6 +30,7 @@ MAX_QUOTED_LINES = 400  # Penpot's longest comment has fewer
 _LINK_PATTERN = re.compile(r"\\.|\[((?:[^\]\[\\]|\\.)*)\]\(<([^<>]*)>\)", re.DOTALL)
 _LINK_SYNTAX = "]("  # present in Markdown with a link, never in escaped text
 _MAX_INVISIBLE_COUNT = 1000  # characters that cleaning may remove before a text counts as cut
+_UNDERLINE_PATTERN = re.compile(r" *(?:=+|-+) *")
 _LINE_END_PATTERN = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -122,6 +123,15 @@ def _plain(markdown: Markdown) -> str:
 def join(values: Iterable[object], separator: object = "") -> Markdown:
     """Escapes each value that is not Markdown."""
     return escape(separator).join(values)
+
+
+def is_line(text: object) -> bool:
+    """Whether the Markdown is a line of a paragraph, whatever is before and after it: it is no
+    list, quotation or heading, and does not underline a heading."""
+    text = str(text)
+    if "\n" in text or _UNDERLINE_PATTERN.fullmatch(text):
+        return False
+    return all(isinstance(block, Paragraph) for block in parse(text))
 
 
 FILTERS = {

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from relay.messages.document import LineBreak, Paragraph, Quote, Text, parse, to_text
 from relay.messages.escape import Markdown, clean, escape, one_line
-from relay.messages.filters import first_link, join, link, paragraphs, quote, truncate, when
+from relay.messages.filters import (
+    first_link,
+    is_line,
+    join,
+    link,
+    paragraphs,
+    quote,
+    truncate,
+    when,
+)
 from relay.messages.locale import Locale, using
 from relay.messages.times import FORMS
 from relay.penpot.text import CommentText
@@ -220,6 +229,35 @@ def test_a_text_with_many_invisible_characters_counts_as_cut(
     shorten: Any, text: str, shown: str
 ) -> None:
     assert to_text(parse(shorten(text, 20)), links=False).removeprefix("> ") == shown
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "- a",
+        "* a",
+        "+ a",
+        "1. a",
+        "2) a",
+        "> a",
+        "# a",
+        "===",
+        "---",
+        "***",
+        "```",
+        "a\nb",
+    ],
+)
+def test_a_block_is_no_line(block: str) -> None:
+    assert not is_line(block)
+
+
+@pytest.mark.parametrize("line", ["a", "**a** b", "[a](b)", r"1\. a", "1.5 a", "*a*", "#a", ""])
+def test_a_line_stays_one_after_another_line(line: str) -> None:
+    assert is_line(line)
+    (block,) = parse(f"before\\\n{line or 'x'}")
+    assert isinstance(block, Paragraph)
+    assert LineBreak() in block.inlines
 
 
 def test_a_quotation_has_a_limit_of_lines() -> None:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from relay.channels.base import DeliveryError, Finding, failed, noted, passed
 from relay.channels.slack.client import SlackApi
-from relay.channels.slack.senders import SENDER_SCOPE
+from relay.channels.slack.senders import NO_SCOPES, SENDER_SCOPE
 from relay.channels.slack.settings import SlackSettings
 
 _MAX_PAGE_COUNT = 100
@@ -23,9 +23,10 @@ async def check(api: SlackApi, settings: SlackSettings) -> AsyncIterator[Finding
     yield passed(f'The token is that of @{name} in "{identity.get("team", "?")}".')
     if api.proxy:
         yield passed(f"Slack responds through {api.proxy}.")
-    if scopes:
-        for finding in _scopes(scopes, settings):
-            yield finding
+    for finding in _scopes(scopes, settings) if scopes else ():
+        yield finding
+    if settings.author_as_sender and not scopes:
+        yield failed(f"{NO_SCOPES}, which author_as_sender needs.")
     if settings.is_direct:
         return
     channel, room = settings.channel, None

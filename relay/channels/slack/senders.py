@@ -9,7 +9,6 @@ https://docs.slack.dev/reference/methods/chat.postMessage#authorship
 
 import logging
 import time
-from contextlib import suppress
 from typing import Any
 
 from relay.channels.base import DeliveryError
@@ -20,7 +19,12 @@ from relay.channels.slack.users import REFUSED_DELAY, SlackUsers
 from relay.messages.message import Message
 
 SENDER_SCOPE = "chat:write.customize"
+NO_SCOPES = (
+    "Slack's answers do not name the token's scopes: let the proxy in between pass their header "
+    "X-OAuth-Scopes"
+)
 _MISSING_SCOPE, _DROPPED = "missing_scope", "sender_dropped"
+_ADD_SCOPE = f"give the Slack app the scope {SENDER_SCOPE} and reinstall it"
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +36,8 @@ class SlackSenders:
         self._api = api
         self._users = users
         self._settings = settings
-        self._has_asked = False
-        self._has_warned = False
+        self._ask_at = 0.0
+        self._warned: set[str] = set()
         self._paused_until = 0.0
 
     async def arguments(self, message: Message) -> dict[str, str]:
@@ -53,27 +57,32 @@ class SlackSenders:
         return arguments
 
     async def _has_scope(self) -> bool:
-        if not self._api.scopes and not self._has_asked:
-            self._has_asked = True
-            with suppress(DeliveryError):
+        if not self._api.scopes and time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + REFUSED_DELAY
+            try:
                 await self._api.call("auth.test")
+            except DeliveryError as error:
+                self._warn(f"Slack did not say which scopes the token has ({error})")
+                return False
+            if not self._api.scopes:
+                self._warn(NO_SCOPES)
         has_scope = SENDER_SCOPE in self._api.scopes
-        if not has_scope:
-            self._warn()
+        if self._api.scopes and not has_scope:
+            self._warn(_ADD_SCOPE)
         return has_scope
 
     def refused(self, error: DeliveryError) -> bool:
         """Whether the bot has to send the message, as Slack accepts no other sender for it."""
         if error.reason == _MISSING_SCOPE:
             self._paused_until = time.monotonic() + REFUSED_DELAY
-            self._warn()
+            self._warn(_ADD_SCOPE)
         return error.reason in (_MISSING_SCOPE, _DROPPED)
 
-    def _warn(self) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            text = "comments are not shown as their author's (author_as_sender): give the Slack "
-            _log.warning("%sapp the scope %s and reinstall it", text, SENDER_SCOPE)
+    def _warn(self, reason: str) -> None:
+        if reason not in self._warned:
+            self._warned.add(reason)
+            text = "comments are not shown as their author's (author_as_sender): %s"
+            _log.warning(text, reason)
 
 
 def require_kept(sender: str, answer: dict[str, Any]) -> None:

@@ -112,3 +112,10 @@ async def test_check_names_the_scopes_of_the_settings(slack_server: RunningSlack
     slack_server.slack.scopes = SCOPES
     assert "no " not in await findings(bot(slack_server, direct="mentioned", thumbnails=True))
     assert "no " not in await findings(bot(slack_server, author_as_sender=True))
+
+
+async def test_check_says_why_the_scopes_are_not_known(slack_server: RunningSlack) -> None:
+    slack_server.slack.names_scopes = False
+    text = await findings(bot(slack_server, author_as_sender=True))
+    assert "no Slack's answers do not name the token's scopes: let the proxy in between" in text
+    assert "lacks the scope" not in text

@@ -147,7 +147,8 @@ async def test_without_the_scope_the_bot_posts_as_before(
     assert slack.calls == ["auth.test", *["chat.postMessage"] * 3, "chat.update"]
     warned = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == 1
-    assert f"give the Slack app the scope {SENDER_SCOPE} and reinstall it" in caplog.text
+    reason = f"give the Slack app the scope {SENDER_SCOPE} and reinstall it"
+    assert (reason if names_scopes else "let the proxy in between pass their header") in caplog.text
 
 
 async def test_a_scope_that_is_taken_away_and_given_back(
@@ -173,12 +174,26 @@ async def test_a_missing_scope_to_post_stops_the_queue(slack_server: RunningSlac
 
 
 async def test_a_failed_question_for_the_scopes_costs_no_message(
-    slack_server: RunningSlack,
+    slack_server: RunningSlack, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with workplace(with_face(slack_server), author_as_sender=True) as place:
         slack_server.slack.next.append("internal_error")
         assert sender_of(await posted(place)) == {}
         assert sender_of(await posted(place)) == SENDER  # the first answer named the scopes
+    assert "Slack did not say which scopes the token has (internal_error" in caplog.text
+    assert SENDER_SCOPE not in caplog.text
+
+
+async def test_a_failed_question_for_the_scopes_is_asked_again(
+    slack_server: RunningSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no other answer names them."""
+    monkeypatch.setattr(slack_senders, "REFUSED_DELAY", 0.0)
+    slack_server.slack.names_scopes = False
+    async with workplace(with_face(slack_server), author_as_sender=True) as place:
+        assert sender_of(await posted(place)) == {}
+        slack_server.slack.names_scopes = True
+        assert sender_of(await posted(place)) == SENDER
 
 
 @pytest.mark.parametrize(
