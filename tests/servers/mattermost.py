@@ -56,6 +56,8 @@ class Mattermost:
     max_length: int = MAX_LENGTH
     has_webhooks: bool = True
     is_archived: bool = False
+    design: str = DESIGN
+    """The id of the channel that has the name "design" now."""
     is_editable: bool = True
     _count: int = 0
 
@@ -105,9 +107,9 @@ class Mattermost:
             case "GET", ["teams", "name", team, "channels", "name", name]:
                 if team != TEAM:
                     raise Refused(404, "app.team.get_by_name.missing.app_error")
-                if name != "design":
+                if name != "design" or (self.is_archived and self.design == DESIGN):
                     raise Refused(404, "app.channel.get_by_name.missing.app_error")
-                return Answer.of({"id": DESIGN, "name": name})
+                return Answer.of({"id": self.design, "name": name})
             case "GET", ["channels", channel, "members", "me"]:
                 if channel not in self.members:
                     raise Refused(404, "app.channel.get_member.missing.app_error")
@@ -151,7 +153,7 @@ class Mattermost:
         channel = post.get("channel_id")
         if channel not in self.members:
             raise Refused(403, "api.context.permissions.app_error")
-        if self.is_archived:
+        if self.is_archived and channel == DESIGN:
             raise Refused(400, "api.post.create_post.can_not_post_to_deleted.error")
         if root := post.get("root_id"):
             if root not in self.posts or self.posts[root].get("root_id"):

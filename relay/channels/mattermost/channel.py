@@ -15,7 +15,7 @@ from relay.channels.base import (
 from relay.channels.mattermost import content
 from relay.channels.mattermost.check import check
 from relay.channels.mattermost.client import MattermostApi
-from relay.channels.mattermost.errors import TOO_LONG_ERRORS
+from relay.channels.mattermost.errors import ARCHIVED_ERROR, TOO_LONG_ERRORS
 from relay.channels.mattermost.rooms import MattermostRooms
 from relay.channels.mattermost.settings import MattermostSettings
 from relay.messages.message import Message, Picture
@@ -50,9 +50,17 @@ class MattermostChannel:
             await self._api.post_webhook(self._sender() | {"text": await self._text(message)})
             return Receipt("")
         if message.to is not None:
-            channel = await self._rooms.direct(message.to)
-        else:
-            channel = await self._rooms.configured()
+            return await self._post(await self._rooms.direct(message.to), message, None, picture)
+        try:
+            return await self._post(await self._rooms.configured(), message, thread, picture)
+        except DeliveryError as error:
+            if error.reason != ARCHIVED_ERROR or not (new := await self._rooms.replacement()):
+                raise
+        return await self._post(new, message, None, picture)
+
+    async def _post(
+        self, channel: str, message: Message, thread: ReplyTo | None, picture: Picture | None
+    ) -> Receipt:
         body: dict[str, Any] = {"channel_id": channel}
         if thread is not None:
             body["root_id"] = thread.root

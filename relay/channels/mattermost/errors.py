@@ -22,6 +22,7 @@ _TOKEN = "set token to that of an active bot"  # noqa: S105 - no token
 _HOOK = "create a new one and set webhook_url to its URL"
 _NO_CHANNEL = "the channel does not exist: check channel in the config, or create a new webhook"
 _ARCHIVED = "the channel is archived: ask an administrator to restore it, or set channel to another"
+ARCHIVED_ERROR = "api.post.create_post.can_not_post_to_deleted.error"
 
 ERRORS = error_table(
     {
@@ -53,7 +54,7 @@ ERRORS = error_table(
                 f"the webhook may not post to its channel: {_HOOK}"
             ),
             "web.incoming_webhook.user.app_error": f"the webhook's owner does not exist: {_HOOK}",
-            "api.post.create_post.can_not_post_to_deleted.error": _ARCHIVED,
+            ARCHIVED_ERROR: _ARCHIVED,
             "api.post.create_post.town_square_read_only": (
                 "Town Square is read-only: set channel to another"
             ),

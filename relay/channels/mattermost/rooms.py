@@ -19,19 +19,36 @@ class MattermostRooms:
         self._api = api
         self._settings = settings
         self._kv = kv
+        self._key = f"mattermost-channel/{api.account}/{settings.channel}"
         self._id = settings.channel if settings.has_channel_id else ""
 
     async def configured(self) -> str:
         """The id of the configured channel, which stays the same when it is renamed."""
         if not self._id:
-            key = f"mattermost-channel/{self._api.account}/{self._settings.channel}"
-            self._id = await self._kv.get(key, _ID_TTL) or ""
+            self._id = await self._kv.get(self._key, _ID_TTL) or ""
             if not self._id:
-                team, name = self._settings.channel.split("/")
-                path = "teams", "name", team, "channels", "name", name
-                self._id = str((await self._api.call("GET", *path)).get("id", ""))
-                await self._kv.put(key, self._id)
+                self._id = await self._look_up()
+                await self._kv.put(self._key, self._id)
         return self._id
+
+    async def replacement(self) -> str:
+        """The id of another channel that has the configured name now; empty if there is none."""
+        if self._settings.has_channel_id:
+            return ""
+        try:
+            found = await self._look_up()
+        except DeliveryError:  # the caller's own error says more
+            return ""
+        if found == self._id:
+            return ""
+        self._id = found
+        await self._kv.put(self._key, found)
+        return found
+
+    async def _look_up(self) -> str:
+        team, name = self._settings.channel.split("/")
+        path = "teams", "name", team, "channels", "name", name
+        return str((await self._api.call("GET", *path)).get("id", ""))
 
     async def direct(self, person: Mention) -> str:
         """The id of the channel with a person: it is created if there is none."""

@@ -15,6 +15,7 @@ from tests.channels.answers import Case, assert_raised
 from tests.channels.builders import delivery_error
 from tests.channels.mattermost.place import Place, bot, hook
 from tests.servers.loopback import Answer
+from tests.servers.mattermost import DESIGN
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ async def test_each_answer_has_its_error(case: Case, at: Place) -> None:
     if isinstance(body, str):
         body = f'{{"id": "{body}", "message": "No.", "status_code": {status}}}'.encode()
     at.server.next.append(Answer(body, status))
-    settings = bot(at.url) if case.server == "bot" else hook(at.url)
+    settings = bot(at.url, channel=DESIGN) if case.server == "bot" else hook(at.url)
     assert_raised(await delivery_error(settings), case)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.channels import open_channel
-from relay.channels.base import DeliveryError, MemoryKeyValueStore
+from relay.channels.base import DeliveryError, MemoryKeyValueStore, Misconfigured, ReplyTo
 from tests.channels.mattermost.place import ADA, Place, bot, message
 from tests.servers.loopback import Answer
 from tests.servers.mattermost import DESIGN
@@ -27,6 +27,24 @@ async def test_an_id_is_not_looked_up(at: Place) -> None:
     async with at.bot(channel=DESIGN) as channel:
         await channel.send(message(), "1")
     assert [request.path for request in at.server.requests] == ["/api/v4/posts"]
+
+
+async def test_a_channel_that_took_the_name_of_an_archived_one_gets_the_messages(at: Place) -> None:
+    new = "newdesignnewdesignnewdesig"
+    async with at.bot() as channel:
+        receipt = await channel.send(message("before"), "1")
+        at.server.is_archived = True
+        thread = ReplyTo(receipt.id, receipt.id, "T")
+        with pytest.raises(Misconfigured, match="the channel is archived"):
+            await channel.send(message(), "2", thread)
+        at.server.design = new
+        at.server.members.add(new)
+        await channel.send(message("after"), "3", thread)
+        await channel.send(message("after"), "4")
+    assert [post["channel_id"] for post in at.server.posts.values()] == [DESIGN, new, new]
+    async with at.bot(channel=DESIGN) as channel:
+        with pytest.raises(Misconfigured, match="the channel is archived"):
+            await channel.send(message(), "4")
 
 
 async def test_an_error_of_the_server_is_no_unknown_person(at: Place) -> None:
