@@ -21,7 +21,7 @@ from relay.delivery.notices import NOTICES
 from relay.doctor import template_problems
 from relay.messages import payload
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
-from relay.messages.locale import builtin_folder
+from relay.messages.locale import LANGUAGES, builtin_folder
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS, EventKind
@@ -248,6 +248,13 @@ def test_every_shown_command_line_is_valid(
     assert parsed.get("event") in {None, "NAME", *CATALOGUE, *NOTICES}
     if "ids" in parsed:
         assert parsed["ids"] or parsed["dead"]
+
+
+def test_the_guide_names_the_languages() -> None:
+    (sentence,) = re.findall(
+        r"by default in English: (.*?)\.", _section(OPERATOR, "## Language"), re.S
+    )
+    assert tuple(in_code(sentence)) == LANGUAGES
 
 
 def test_every_named_file_exists() -> None:

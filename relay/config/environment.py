@@ -27,7 +27,13 @@ _GENERAL = _BESIDE_FILE | {
     "RELAY_LOG_LEVEL": "log.level",
     "RELAY_LOG_FORMAT": "log.format",
 }
-_TEAM = {"RELAY_SECRET": "secret", "RELAY_TEAM_ID": "team_id", "RELAY_TEAM_NAME": "name"}
+_TEAM = {
+    "RELAY_SECRET": "secret",
+    "RELAY_TEAM_ID": "team_id",
+    "RELAY_TEAM_NAME": "name",
+    "RELAY_LANGUAGE": "language",
+    "RELAY_TIMEZONE": "timezone",
+}
 _OFF = frozenset({"0", "false", "no", "off"})
 _UNMAPPED = frozenset({"RELAY_CONFIG", "RELAY_EVENTS", "RELAY_ROLE"})
 

@@ -1,6 +1,7 @@
 """Processor time of the fan-out of one event, by how many of its channels share a rendering."""
 
 import time
+from collections.abc import Collection, Mapping
 
 from relay.channels import override_formats
 from relay.config.settings import Config
@@ -11,6 +12,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import SampleFacts
+from relay.store.activity import LineKey
 from relay.store.records import StoredEvent
 from tests.bench.common import say
 
@@ -34,13 +36,20 @@ def _config(locales: list[tuple[str, str]]) -> Config:
     return Config.model_validate({"teams": {"acme": {"secret": "x" * 24, "channels": channels}}})
 
 
+class _NoLines:
+    """No daily line has counted anything."""
+
+    async def counts(self, keys: Collection[LineKey]) -> Mapping[LineKey, str]:
+        return {}
+
+
 async def _milliseconds(config: Config, templates: Templates) -> float:
     """Of processor time for one event: its messages, ready for the store."""
     source, facts = EventSource.of(config, "acme"), FactCache(SampleFacts())
     (event,) = await examples(["create-comment"], source)
     prepared = PreparedEvent(event, event)
     stored = StoredEvent(1, "acme", "application/json", b"{}", event.name, "stored", "", 0.0)
-    planner = Planner(config, facts, templates, Metrics(CATALOGUE))
+    planner = Planner(config, facts, _NoLines(), templates, Metrics(CATALOGUE))
     await planner.plan(stored, prepared)
     started = time.process_time()
     for _ in range(_EVENTS):

@@ -42,8 +42,11 @@ def test_the_environment_alone_describes_one_team(
             "RELAY_EMAIL_SMTP_USERNAME": "relay",
             "RELAY_EMAIL_SMTP_PASSWORD_FILE": str(tmp_path / "password"),
             "RELAY_EVENTS": "comments, files",
+            "RELAY_LANGUAGE": "es",
+            "RELAY_TIMEZONE": "Europe/Madrid",
         },
     )
+    assert set(config.locales.values()) == {("es", "Europe/Madrid")}
     assert config.server.port == 9000
     slack, mail = config.teams["default"].channels
     assert (slack.type, mail.type) == ("slack", "email")
@@ -87,6 +90,17 @@ def test_problems_of_the_environment_name_the_variable(
     ]
     environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT_FILE": "/x", "RELAY_CONFIG": ""}
     assert "RELAY_STDOUT_FILE" in problems_of(None, environ)[0]
+
+
+def test_an_unknown_language_or_zone_names_its_variable() -> None:
+    environ = {"RELAY_SECRET": SECRET, "RELAY_STDOUT": "1"}
+    wrong = {"RELAY_LANGUAGE": "Deutsch", "RELAY_TIMEZONE": "madrid"}
+    assert problems_of(None, environ | wrong) == [
+        'environment: RELAY_LANGUAGE = "Deutsch": must be the code of one of Relay\'s languages: '
+        "de, en, es, fr; did you mean de?",
+        'environment: RELAY_TIMEZONE = "madrid": must be an IANA time zone such as '
+        '"Europe/Madrid"; did you mean Europe/Madrid?',
+    ]
 
 
 def test_two_secrets_are_separated_by_a_comma(tmp_path: Path) -> None:

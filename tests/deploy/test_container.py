@@ -194,9 +194,10 @@ print(len(sources), faults)
 def test_the_wheel_brings_the_templates(container: Container) -> None:
     listed = container.shell("cd /opt/relay/lib/python3.*/site-packages/relay/templates && find .")
     there = {line.removeprefix("./") for line in listed.split()}
-    ours = {str(path.relative_to(ROOT / "templates")) for path in ROOT.glob("templates/**/*.j2")}
-    assert ours
-    assert ours <= there
+    for pattern in ("templates/*.j2", "templates/languages/*.mo"):
+        ours = {str(path.relative_to(ROOT / "templates")) for path in ROOT.glob(pattern)}
+        assert ours
+        assert ours <= there
 
 
 def test_it_stops_within_five_seconds_and_starts_again_on_its_data(container: Container) -> None:
