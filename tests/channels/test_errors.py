@@ -112,7 +112,7 @@ async def test_an_unreachable_server_is_retried(kind: str) -> None:
     assert f"127.0.0.1:{port} refuses connections: check {ADDRESS_KEYS[kind]}" in error.detail
 
 
-@pytest.mark.parametrize("kind", sorted({*HTTP} - {"hook"}))
+@pytest.mark.parametrize("kind", sorted({*HTTP} - {*WEBHOOKS}))
 async def test_a_web_page_instead_of_an_answer_is_named(kind: str) -> None:
     page = Answer(b"<!doctype html><title>A web client</title>", 200, "text/html")
     with in_thread(lambda request: page) as server:
