@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
@@ -28,6 +28,7 @@ from relay.penpot.client import (
     PenpotBehindLogin,
     PenpotBusy,
     PenpotError,
+    PenpotPaused,
     PenpotRefused,
     SharedTasks,
 )
@@ -81,6 +82,15 @@ _SEARCH = "search"  # key of the task that reads Penpot's lists of webhooks
 _MAX_ROUNDS = 6  # such as: the library → the team's projects → their files → the people
 
 
+class LookedUp(NamedTuple):
+    event: Event
+    """With what is true of this moment only: the id of the object that it created, whether its
+    thread is resolved."""
+    is_unanswered: bool = False
+    """Whether Penpot could not answer a call: a name that is not known may be known later. Not
+    where it has no such object, or refuses the token."""
+
+
 class Lookups:
     """Asks Penpot for missing facts and adds them to the cache."""
 
@@ -118,6 +128,7 @@ class Lookups:
         self._projects: TTLCache[tuple[str, str], Any] = TTLCache(_MAX_ASKED, REPEAT_INTERVAL)
         self._names_checked: TTLCache[str, bool] = TTLCache(_MAX_ASKED, NAMES_TTL / 24)
         self._is_refused = False
+        self._is_denied = False  # whether all calls pause because of that
         self._state = self._stored_state = "unknown"
 
     @property
@@ -150,6 +161,10 @@ class Lookups:
             id_ = await self._teams.verified(team)
         return id_
 
+    async def is_search_unanswered(self, team: str) -> bool:
+        """Whether Penpot could not answer which team the hook of this one belongs to."""
+        return not self._is_denied and await self._teams.is_read_due(team)
+
     async def _search(self) -> None:
         is_done = False
         while not is_done:
@@ -166,9 +181,8 @@ class Lookups:
         *,
         needs_member: bool = False,
         involved: bool = False,
-    ) -> Event:
-        """Add all facts that an event needs to the cache. Returns the event with what is true of
-        this moment only: the id of the object that it created, whether its thread is resolved.
+    ) -> LookedUp:
+        """Add all facts that an event needs to the cache.
 
         ``team`` is the team's key in the config, ``team_id`` its verified id in Penpot. If the
         event names a file or project of another team, no other call is made for it. ``asks`` is
@@ -176,18 +190,19 @@ class Lookups:
         team's list of members although the event names them; ``involved``: also the names of the
         thread's participants. Raises ``StoreUnavailable``.
         """
-        if self.is_paused:
-            return event
         started = time.monotonic()
         at = event.at or datetime.fromtimestamp(received_at, UTC) - timedelta(minutes=1)
         answers: dict[LookupCall, Any] = {}
         done: set[LookupCall] = set()
+        is_unanswered = False
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT):
                 for _ in range(_MAX_ROUNDS):
                     enriched = await self._cache.enriched(event, team, "", team_id)
                     event = with_current(event, enriched, answers, at)
-                    calls = await self._plan(enriched, team, needs_member, involved) - done
+                    plan = await self._plan(enriched, team, needs_member, involved) - done
+                    calls = {call for call in plan if not self._breaker.is_open(call.method)}
+                    is_unanswered |= calls != plan and not self._is_denied
                     if not calls:
                         await self._refresh_names(team, team_id)
                         break
@@ -196,18 +211,21 @@ class Lookups:
                     # Continues after the timeout: a later event may need the answers.
                     ask = partial(self._ask, team, team_id, calls)
                     asking = self._tasks.start((team, frozenset(calls)), ask)
-                    if not (new_answers := await asyncio.shield(asking)):
+                    new_answers, has_failed = await asyncio.shield(asking)
+                    is_unanswered |= has_failed
+                    if not new_answers:
                         break
                     await self._add_needed_facts(enriched, team, new_answers)
                     answers |= new_answers
         except TimeoutError:
+            is_unanswered = True
             if self._breaker.last_answer_at < started:
                 self._breaker.failed(ALL, PenpotBusy(f"no answer within {LOOKUP_TIMEOUT:g} s"))
-        return event
+        return LookedUp(event, is_unanswered)
 
     async def _refresh_names(self, team: str, team_id: str) -> None:
         """Look up a team's people and projects once a day, without waiting for the answer."""
-        if team in self._names_checked:
+        if self.is_paused or team in self._names_checked:
             return
         self._names_checked[team] = True
         for method in _DAILY:
@@ -231,7 +249,7 @@ class Lookups:
         calls = {call for call in plan if (team, call) not in self._asked}
         if (created := created_object_call(enriched)) is not None:
             calls.add(created)
-        return {call for call in calls if not self._breaker.is_open(call.method)}
+        return calls
 
     async def _is_own(self, team: str, team_id: str, call: LookupCall) -> bool:
         if call.method not in (THREAD, LIBRARIES, PROJECT, FILES):
@@ -244,13 +262,24 @@ class Lookups:
     def _slot(self, team: str) -> asyncio.Semaphore:
         return self._slots.setdefault(team, asyncio.Semaphore(MAX_TEAM_CALLS))
 
-    async def _ask(self, team: str, team_id: str, calls: set[LookupCall]) -> dict[LookupCall, Any]:
-        """The answers of concurrent calls, without those that failed; None for "not found". Empty
-        if one is about an object that the team does not have: only its team was asked for then."""
-        verified = await _results({call: self._is_own(team, team_id, call) for call in calls})
+    async def _ask(
+        self, team: str, team_id: str, calls: set[LookupCall]
+    ) -> tuple[dict[LookupCall, Any], bool]:
+        """The answers of concurrent calls, without those that failed, and whether Penpot could not
+        answer one; None for "not found". Empty if one is about an object that the team does not
+        have: only its team was asked for then."""
+        owners = {call: self._is_own(team, team_id, call) for call in calls}
+        verified, failures = await _results(owners)
         if not all(verified.values()):
-            return {}
-        return await _results({call: self._start(team, team_id, call) for call in verified})
+            return {}, False
+        started = {call: self._start(team, team_id, call) for call in verified}
+        answers, more = await _results(started)
+        return answers, any(map(self._is_unanswered, (*failures, *more)))
+
+    def _is_unanswered(self, error: BaseException) -> bool:
+        if isinstance(error, PenpotPaused):
+            return not self._is_denied
+        return not isinstance(error, PenpotRefused)
 
     def _start(self, team: str, team_id: str, call: LookupCall) -> asyncio.Task[Any]:
         """The task of a call, shared by all events that need it."""
@@ -285,6 +314,7 @@ class Lookups:
 
     def _failed(self, method: str, error: PenpotError, is_first: bool) -> None:
         if method == ALL:
+            self._is_denied = isinstance(error, PenpotRefused)
             self._set_state(str(error))
         if isinstance(error, PenpotRefused):
             is_token = not isinstance(error, PenpotBehindLogin)
@@ -322,16 +352,19 @@ class Lookups:
 
 async def _results(
     pending: Mapping[LookupCall, Coroutine[Any, Any, T] | asyncio.Task[T]],
-) -> dict[LookupCall, T]:
-    """The results, without those of calls that failed."""
-    results = {}
+) -> tuple[dict[LookupCall, T], list[BaseException]]:
+    """The results, and the errors of the calls that failed."""
+    results: dict[LookupCall, T] = {}
+    failures: list[BaseException] = []
     outcomes = await asyncio.gather(*pending.values(), return_exceptions=True)
     for call, outcome in zip(pending, outcomes, strict=True):
         if not isinstance(outcome, BaseException):
             results[call] = outcome
-        elif not isinstance(outcome, PenpotError | StoreUnavailable | asyncio.CancelledError):
+        elif isinstance(outcome, PenpotError | StoreUnavailable | asyncio.CancelledError):
+            failures.append(outcome)
+        else:
             raise outcome
-    return results
+    return results, failures
 
 
 def _log_bug(key: object, error: BaseException) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from relay.config.settings import Config
 from relay.delivery.decisions import selection_of
 from relay.delivery.fact_cache import FactCache
-from relay.delivery.lookups import LOOKUP_TIMEOUT, Lookups
+from relay.delivery.lookups import LOOKUP_TIMEOUT, LookedUp, Lookups
 from relay.delivery.thumbnails import Thumbnails
 from relay.penpot.events import Event, normalize
 from relay.penpot.links import add_links
@@ -44,6 +44,7 @@ class EventSource:
 class PreparedEvent:
     event: Event  # as sent, for its facts
     linked: Event  # enriched and with links, for templates
+    is_unanswered: bool = False  # whether Penpot could not answer a call for its names
 
 
 async def prepare(
@@ -51,18 +52,18 @@ async def prepare(
     content_type: str,
     source: EventSource,
     facts: FactCache,
-    look_up: Callable[[Event], Awaitable[Event]] | None = None,
+    look_up: Callable[[Event], Awaitable[LookedUp]] | None = None,
 ) -> PreparedEvent:
     """The only way from a body to an event that templates can render.
 
     ``look_up`` adds facts to the cache and to the event before it is enriched. Raises
     ``UnreadableBody``, ``NotAnEvent``, ``StoreUnavailable``.
     """
-    event = normalize(await decode_body(body, content_type))
+    event, is_unanswered = LookedUp(normalize(await decode_body(body, content_type)))
     if look_up is not None:
-        event = await look_up(event)
+        event, is_unanswered = await look_up(event)
     enriched = await facts.enriched(event, source.team, source.name, source.team_id)
-    return PreparedEvent(event, add_links(enriched, source.penpot_url))
+    return PreparedEvent(event, add_links(enriched, source.penpot_url), is_unanswered)
 
 
 async def examples(names: Iterable[str], source: EventSource) -> list[Event]:
@@ -175,20 +176,21 @@ class EventPreparer:
 
     async def _look_up_until_turn(
         self, stored: StoredEvent, source: EventSource, preparation: _Preparation, event: Event
-    ) -> Event:
+    ) -> LookedUp:
+        looked_up = LookedUp(event)
         try:
-            event = await self._look_up(event, stored, source, preparation.lookups_begun.set)
+            looked_up = await self._look_up(event, stored, source, preparation.lookups_begun.set)
         except StoreUnavailable:
             raise
         except Exception:  # a bug in a lookup must not cost the message
             log.exception("lookups for event %d", stored.id)
         preparation.end_lookups()
         await preparation.turn.wait()
-        return event
+        return looked_up
 
     async def _look_up(
         self, event: Event, stored: StoredEvent, source: EventSource, begun: Callable[[], None]
-    ) -> Event:
+    ) -> LookedUp:
         team = self._config.teams.get(source.team)
         channels = [
             channel
@@ -196,12 +198,15 @@ class EventPreparer:
             if selection_of(channel).takes(event.name, event.group)
         ]
         if self._lookups is None or not channels:
-            return event
+            return LookedUp(event)
         team_id = await self._lookups.find_team(source.team, begun)
-        if not team_id or event.team.id not in ("", team_id):
-            return event  # Penpot sends an event only to the webhooks of the team that it names
+        if not team_id:
+            return LookedUp(event, await self._lookups.is_search_unanswered(source.team))
+        if event.team.id not in ("", team_id):
+            # Penpot sends an event only to the webhooks of the team that it names.
+            return LookedUp(event)
         deadline = time.monotonic() + LOOKUP_TIMEOUT
-        event = await self._lookups.fill(
+        looked_up = await self._lookups.fill(
             event,
             source.team,
             team_id,
@@ -212,8 +217,9 @@ class EventPreparer:
         )
         with_picture = any(channel.has_thumbnails for channel in channels)
         if self._thumbnails is None or not with_picture or self._lookups.is_paused:
-            return event
+            return looked_up
         begun()
-        enriched = await self._facts.enriched(event, source.team, "", team_id)
+        enriched = await self._facts.enriched(looked_up.event, source.team, "", team_id)
         media = await self._thumbnails.of(enriched, deadline - time.monotonic(), team_id)
-        return replace(event, file=replace(event.file, thumbnail=media))
+        file = replace(looked_up.event.file, thumbnail=media)
+        return looked_up._replace(event=replace(looked_up.event, file=file))

@@ -32,7 +32,7 @@ from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.api import PenpotClient
 from relay.penpot.client import PenpotRefused
-from relay.penpot.events import Subject, normalize
+from relay.penpot.events import Event, Subject, normalize
 from relay.penpot.facts import Fact
 from relay.store.records import NewEvent, StoreUnavailable
 from relay.store.sqlite import SqliteStore
@@ -601,10 +601,7 @@ async def test_many_lookups_of_one_team_do_not_delay_another(
 ) -> None:
     """Neither those of threads, nor those that only ask for the teams of unknown files."""
     penpot.latency = 0.1
-    metrics = Metrics()
-    config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
-    directory = TeamDirectory(config, store, None, time.time)
-    asked = Lookups(PenpotClient(penpot.url, TOKEN), FactCache(store), store, metrics, directory)
+    asked = asking(store, penpot)
     done: list[str] = []
 
     async def fill(team: str, number: int) -> None:
@@ -619,6 +616,72 @@ async def test_many_lookups_of_one_team_do_not_delay_another(
     assert len(done) < 30
     assert penpot.max_concurrent <= lookups.MAX_TEAM_CALLS + 1
     await asyncio.gather(*busy)
+    await asked.close()
+
+
+def asking(store: SqliteStore, penpot: StandIn, token: str = TOKEN, team_id: str = ACME) -> Lookups:
+    team = {"secret": SECRET} | ({"team_id": team_id} if team_id else {})
+    config = Config.model_validate({"teams": {"acme": team}})
+    directory = TeamDirectory(config, store, None, time.time)
+    api = PenpotClient(penpot.url, token)
+    return Lookups(api, FactCache(store), store, Metrics(), directory)
+
+
+async def is_unanswered(asked: Lookups) -> bool:
+    event = normalize(body("create-comment/plain"))
+    return (await asked.fill(event, "acme", ACME, time.time(), lambda: None)).is_unanswered
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault(), False),
+        (Fault(status=404), False),
+        (Fault(status=204), False),
+        (Fault(status=403), False),
+        (Fault(answer=Answer(b"<html>Please log in</html>", 401, "text/html")), False),
+        (Fault(answer=Answer(b"<html>Maintenance</html>", 200, "text/html")), True),
+        (Fault(status=429), True),
+        (Fault(status=500), True),
+        (Fault(status=503), True),
+        (Fault(hang=True), True),
+        (Fault(cut=True), True),
+        (Fault(garbage=b"SSH-2.0-OpenSSH_9.2\r\n"), True),
+    ],
+    ids=lambda value: str(getattr(value, "status", "")) or None,
+)
+async def test_what_penpot_could_not_answer_is_no_answer_while_calls_pause(
+    store: SqliteStore, penpot: StandIn, fault: Fault, expected: bool
+) -> None:
+    penpot.faults["*"] = fault
+    asked = asking(store, penpot)
+    assert [await is_unanswered(asked) for _ in range(3)] == [expected] * 3
+    nothing_to_ask = await asked.fill(Event("x"), "acme", ACME, time.time(), lambda: None)
+    assert not nothing_to_ask.is_unanswered
+    await asked.close()
+
+
+async def test_a_refused_token_is_an_answer_while_calls_pause(
+    store: SqliteStore, penpot: StandIn
+) -> None:
+    asked = asking(store, penpot, token="revoked")
+    assert [await is_unanswered(asked) for _ in range(2)] == [False, False]
+    assert asked.is_paused
+    await asked.close()
+
+
+async def test_a_search_for_the_team_is_unanswered_until_all_lists_were_read(
+    store: SqliteStore, penpot: StandIn
+) -> None:
+    penpot.faults["*"] = Fault(status=503)
+    asked = asking(store, penpot, team_id="")
+    assert await asked.find_team("acme", lambda: None) == ""
+    assert await asked.is_search_unanswered("acme")
+    await asked.close()
+    penpot.faults.clear()
+    asked = asking(store, penpot, team_id="")
+    assert await asked.find_team("acme", lambda: None) == ""  # no team lists the hook
+    assert not await asked.is_search_unanswered("acme")
     await asked.close()
 
 

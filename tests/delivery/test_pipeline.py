@@ -14,6 +14,7 @@ import pytest
 
 from relay.config.settings import Config
 from relay.delivery.fact_cache import FactCache
+from relay.delivery.lookups import LookedUp
 from relay.delivery.pipeline import EventPreparer, EventSource, examples, prepare
 from relay.penpot.events import Event, NotAnEvent
 from relay.penpot.samples import SAMPLE_NAMES, SampleFacts, sample
@@ -66,11 +67,11 @@ class SlowLookups:
         *,
         needs_member: bool,
         involved: bool,
-    ) -> Event:
+    ) -> LookedUp:
         self.asked.append(event.name)
         asks()
         await self.answer.wait()
-        return event
+        return LookedUp(event)
 
 
 def unordered(value: Any) -> Any:
