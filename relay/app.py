@@ -19,13 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import __version__
-from relay.channels import (
-    CHANNEL_TYPES,
-    fingerprint,
-    fits,
-    open_channel,
-    override_formats,
-)
+from relay.channels import CHANNEL_TYPES, override_formats
 from relay.config.settings import Config, Role
 from relay.delivery.alerts import Alerts
 from relay.delivery.backoff import Clock
@@ -34,11 +28,12 @@ from relay.delivery.fanout import FanOut
 from relay.delivery.lookups import Lookups
 from relay.delivery.notices import NoticeRenderer
 from relay.delivery.pipeline import EventPreparer
-from relay.delivery.queue import QueueContext, QueueSettings
+from relay.delivery.queue_context import QueueContext, queue_settings
 from relay.delivery.queues import QueueManager, StoredKeyValues
 from relay.delivery.retention import GRACE_SECONDS, Retention
 from relay.delivery.routing import Planner
 from relay.delivery.thumbnails import Thumbnails
+from relay.delivery.undecided import Judge
 from relay.inspector import build_pages
 from relay.inspector.auth import LoginGate
 from relay.inspector.feed import ChangeFeed
@@ -50,7 +45,6 @@ from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE
 from relay.quota import Quota
 from relay.store import store_at
-from relay.store.base import Store
 from relay.store.records import StoreUnavailable
 from relay.sync.state import forget_sync_state
 
@@ -148,8 +142,10 @@ class _Service:
             lookups = Lookups(penpot, facts, self.store, self.metrics, directory)
             thumbnails = Thumbnails(penpot, self.metrics)
             context = replace(context, pictures=thumbnails.get)
-        self._queues = QueueManager(_queue_settings(config, self.store), context)
         self._preparer = EventPreparer(config, facts, lookups, thumbnails)
+        judge = Judge(config, facts, self.templates, self.metrics, self._preparer, self.store)
+        values = StoredKeyValues(self.store)
+        self._queues = QueueManager(queue_settings(config, values), replace(context, judge=judge))
         planner = Planner(config, facts, self.store.activity, self.templates, self.metrics)
         self._fan_out = FanOut(
             self._preparer, planner, self.store, self._queues, self.metrics, load.is_high, changed
@@ -263,23 +259,6 @@ class _Service:
 
 async def _health(_: Request) -> Response:
     return PlainTextResponse("ok\n")
-
-
-def _queue_settings(config: Config, store: Store) -> dict[str, QueueSettings]:
-    values = StoredKeyValues(store)
-    return {
-        name: QueueSettings(
-            partial(open_channel, channel, values),
-            channel.pace,
-            channel.in_threads,
-            channel.digest_threshold,
-            partial(fits, channel),
-            config.holds.get(name),
-            config.locales[name],
-            fingerprint(channel),
-        )
-        for name, channel in config.queues().items()
-    }
 
 
 def _plural(items: Sized, name: str) -> str:

@@ -23,7 +23,7 @@ from relay.config.load import ConfigError, config_file, load, warnings
 from relay.config.schedule import describe_hold
 from relay.config.settings import Config, Role
 from relay.delivery.dead import describe
-from relay.delivery.decisions import selection_of
+from relay.delivery.decisions import describe_undecided, selection_of
 from relay.delivery.health import stopped_queues
 from relay.errors import RelayError
 from relay.logs import configure_logging
@@ -335,14 +335,15 @@ def _event_line(entry: LogEntry) -> str:
 
 
 def _delivery_line(delivery: Delivery, config: Config) -> str:
-    details = f": {delivery.error}" if delivery.error else ""
-    if delivery.state == "waiting" and delivery.next_at > time.time():
+    zone = config.zones.get(delivery.queue, UTC)
+    shown, details = delivery.state, f": {delivery.error}" if delivery.error else ""
+    if shown == "waiting" and delivery.undecided:
+        shown = f"waiting: {describe_undecided(delivery.undecided)}"
+    elif shown == "waiting" and delivery.next_at > time.time():
         details += f", next attempt {_utc(delivery.next_at)}"
-    attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-    shown = delivery.state
-    if shown == "held":
-        zone = config.zones.get(delivery.queue, UTC)
+    elif shown == "held":
         shown = describe_hold(delivery.held_until, time.time(), zone)
+    attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
     return f"  {delivery.id:>6}  {delivery.queue}  {shown}{attempts}{details}"
 
 
@@ -420,8 +421,7 @@ async def doctor(path: str | None, fix: bool) -> None:
     """Check the config, the store, Penpot and all channels. Sends no messages."""
     from relay.doctor import apply_fix, examine
 
-    config = load(path)
-    problems = 0
+    config, problems = load(path), 0
     fixes: list[WebhookFix] = []
     async for subject, finding in examine(config, fixes):
         _report(finding.status, subject, finding.text)

@@ -145,12 +145,14 @@ async def _open_store(
     try:
         await store.probe()
         waiting = sum((await store.waiting_queues()).values())
+        undecided = sum((await store.undecided_queues()).values())
         held = sum((await store.holds.counts()).values())
     except StoreUnavailable as error:
         return None, Finding(False, f"can't be written: {error}")
     return store, Finding(
         True,
         f"{config.store.display_url} is writable; deliveries that wait: {waiting}"
+        + (f", of these for a name from Penpot: {undecided}" if undecided else "")
         + (f", that are held: {held}" if held else ""),
     )
 

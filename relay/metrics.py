@@ -24,6 +24,7 @@ class _DeliveriesCollector(Collector):
 
     def __init__(self) -> None:
         self.waiting: Mapping[str, int] = {}
+        self.undecided: Mapping[str, int] = {}
         self.held: Mapping[str, int] = {}
         self.dead: Mapping[str, int] = {}
         self.queues: Collection[str] = ()
@@ -38,7 +39,9 @@ class _DeliveriesCollector(Collector):
             labels=["queue"],
         )
         for queue in self.queues:
-            waiting.add_metric([queue, "waiting"], self.waiting.get(queue, 0))
+            undecided = self.undecided.get(queue, 0)
+            waiting.add_metric([queue, "waiting"], self.waiting.get(queue, 0) - undecided)
+            waiting.add_metric([queue, "undecided"], undecided)
             waiting.add_metric([queue, "held"], self.held.get(queue, 0))
             dead.add_metric([queue], self.dead.get(queue, 0))
         yield from (waiting, dead)
@@ -75,10 +78,7 @@ class Metrics:
             "relay_deliveries_dead", "Deliveries that became dead letters", "queue", "reason"
         )
         self._skipped = self._counter(
-            "relay_deliveries_skipped",
-            "Deliveries without an address, and replaced edits",
-            "queue",
-            "reason",
+            "relay_deliveries_skipped", "Deliveries that were skipped", "queue", "reason"
         )
         self._failed = self._counter(
             "relay_send_failures", "Attempts that failed", "queue", "reason"
@@ -171,14 +171,16 @@ class Metrics:
     def set_deliveries(
         self,
         waiting: Mapping[str, int],
+        undecided: Mapping[str, int],
         held: Mapping[str, int],
         dead: Mapping[str, int],
         queues: Collection[str],
     ) -> None:
-        """Set how many deliveries wait, are held and are dead: by queue, 0 for the rest of
-        ``queues``."""
+        """Set how many deliveries wait, of these are undecided, are held and are dead: by queue, 0
+        for the rest of ``queues``."""
         counts = self._deliveries
-        counts.waiting, counts.held, counts.dead, counts.queues = waiting, held, dead, queues
+        counts.waiting, counts.undecided, counts.held = waiting, undecided, held
+        counts.dead, counts.queues = dead, queues
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format 0.0.4."""

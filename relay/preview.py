@@ -18,7 +18,7 @@ from relay.channels import (
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import renderer_of
-from relay.delivery.decisions import ThreadHome, decide
+from relay.delivery.decisions import ThreadHome, decide, describe_undecided
 from relay.delivery.fact_cache import FactCache, FactStore
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.payloads import notice_payload
@@ -95,7 +95,10 @@ async def _routes(
     for channel in channels:
         decision = decide(event, channel, home)
         reason = decision.skipped if decision.skipped is not None else renderer.skips(channel)
-        if decision.skipped is None and not reason:
+        if decision.undecided and not reason:
+            why = describe_undecided(decision.undecided)
+            lines.append(f"{team}/{channel.name}: waiting ({why})")
+        elif decision.skipped is None and not reason:
             lines.append(f"{team}/{channel.name}: gets it ({'; '.join(decision.entries)})")
         else:
             why = reason or "no entry of its events matches"

@@ -443,7 +443,7 @@ def _metrics() -> dict[str, tuple[str, set[str]]]:
     metrics.sync_event("acme", "update-comment")
     metrics.webhook("acme", is_active=True)
     metrics.webhook_reactivated("acme")
-    metrics.set_deliveries({}, {}, {}, ["acme/room"])
+    metrics.set_deliveries({}, {}, {}, {}, ["acme/room"])
     metrics.set_store_size(1, 2, {"acme": 3})
     by_name = {}
     for family in text_string_to_metric_families(metrics.text().decode()):

@@ -267,7 +267,7 @@ class FanOut:
         self._metrics.event(plan.team, name, plan.state)
         reason = f" ({plan.reason})" if plan.reason else ""
         log.info("event %d of %s, %s: %s%s", plan.event_id, plan.team, name, plan.state, reason)
-        for text in self._planner.held(plan):
+        for text in self._planner.postponed(plan):
             log.info("%s", text)
         self._changed([plan.event_id])
 

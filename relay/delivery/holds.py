@@ -69,6 +69,11 @@ class HeldMessages:
             change = replace(change, fallback=None, new_mentions=())
         return replace(message, change=change)
 
+    async def release_before(self, message: Message) -> None:
+        """Release the held messages that an urgent one takes along, to be sent before it."""
+        if self._hold is not None and _is_urgent(message, self._hold) and message.thread:
+            await self._store.holds.release_group(self._queue, _group(message))
+
     async def hold_back(self, delivery: Delivery, message: Message) -> bool:
         """Hold the first delivery of the queue, with this message, if it has to be."""
         if self._hold is None or _is_urgent(message, self._hold):

@@ -61,6 +61,19 @@ NOTICES: Mapping[str, Notice] = {
         },
         emoji="⚠️",
     ),
+    "messages-skipped": Notice(
+        "messages are skipped because a filter of their channel needs a name, and Penpot did not "
+        "answer for 15 minutes; at most once an hour",
+        {
+            "queue": "their queue: queue.name (that of its channel)",
+            "problem": "which name is missing: problem.detail, such as project not known yet",
+        },
+        {
+            "queue": {"name": "design"},
+            "problem": {"detail": "project not known yet", "reason": "undecided"},
+        },
+        emoji="⚠️",
+    ),
     "webhook-switched-on": Notice(
         "Penpot's webhook was off, and Relay has switched it on again",
         {

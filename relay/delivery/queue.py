@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import ParamSpec, TypeVar
 
 from relay.channels.base import (
@@ -20,8 +20,6 @@ from relay.channels.base import (
     RetryLater,
     ThreadNotFound,
 )
-from relay.config.schedule import Hold
-from relay.delivery.alerts import Alerts
 from relay.delivery.attempts import (
     MAX_INTERRUPTIONS,
     MIN_ALONE_INTERRUPTIONS,
@@ -41,11 +39,9 @@ from relay.delivery.dead import report_dead_letters
 from relay.delivery.digest import DigestPlanner
 from relay.delivery.edits import Editor
 from relay.delivery.health import SUSPENSION_POLL_INTERVAL, QueueHealth
-from relay.delivery.notices import NoticeRenderer
-from relay.messages.locale import DEFAULT_LOCALE, Locale
+from relay.delivery.queue_context import QueueContext, QueueSettings
+from relay.delivery.undecided import UndecidedHead
 from relay.messages.message import Message, Picture
-from relay.metrics import Metrics
-from relay.store.base import Store
 from relay.store.records import (
     Delivery,
     LeaseLost,
@@ -62,18 +58,6 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class QueueSettings:
-    open_channel: Callable[[], Channel]  # called before the first message
-    pace: float | None = None  # messages per minute; None: the server's documented rate
-    has_threads: bool = False
-    digest_after: int = sys.maxsize  # more waiting messages are sent as a digest
-    fits: Callable[[Message], bool] = lambda _: True  # whether the channel sends all of its text
-    hold: Hold | None = None  # when messages are held back
-    locale: Locale = DEFAULT_LOCALE  # of digests
-    fingerprint: str = ""  # of the channel's settings
-
-
-@dataclass(frozen=True, slots=True)
 class _Sent:
     """A message that the server has accepted."""
 
@@ -85,26 +69,6 @@ class _Sent:
 
 class _Stopped(Exception):
     """The service stops: the message stays waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueContext:
-    """What all queues share."""
-
-    store: Store
-    metrics: Metrics
-    notices: NoticeRenderer
-    alerts: Alerts
-    retention: float  # seconds after which a waiting message expires
-    clock_is_trusted: Callable[[], bool] = lambda: True
-    """No message expires while this is false."""
-    pictures: Callable[[str], Awaitable[Picture | None]] | None = None
-    """Fetches a picture by its id in Penpot; None without a client."""
-    changed: Callable[[Iterable[int]], None] = lambda _: None
-    """Called with the ids of events whose deliveries changed state."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held during an attempt that may end the process, as those before it did."""
 
 
 class ChannelQueue:
@@ -135,6 +99,15 @@ class ChannelQueue:
         self._next: Delivery | None = None  # sent after the current one
         self._send_started: float | None = None
         self._editor = Editor(name, settings.hold, context.store, context.metrics, context.changed)
+        self._undecided = UndecidedHead(
+            name,
+            settings.hold,
+            context.judge,
+            context.store,
+            context.metrics,
+            context.alerts,
+            context.changed,
+        )
         self._waiting_for: QueueHead | None = None
         self._woken = asyncio.Event()
 
@@ -175,6 +148,12 @@ class ChannelQueue:
         try:
             limit = self._digests.batch_size
             batch = await self._store.waiting_deliveries(self.name, limit)
+            if batch and batch[0].undecided:
+                if wait := await self._undecided.settle(batch[0]):
+                    await self._wait(batch[0], wait)
+                return True
+            # what comes after an undecided one waits for it, and is in no digest without it
+            batch = [*takewhile(lambda delivery: not delivery.undecided, batch)]
             if batch:
                 await self._read_interruptions(batch[0])
             uncertain = bool(batch) and self._attempts.may_be_sent(batch[0])

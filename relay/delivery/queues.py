@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from relay.delivery.backoff import SHARED_POLL_INTERVAL, STORE_RETRY_DELAY, pause
 from relay.delivery.dead import report_dead_letters
-from relay.delivery.queue import ChannelQueue, QueueContext, QueueSettings
+from relay.delivery.queue import ChannelQueue
+from relay.delivery.queue_context import QueueContext, QueueSettings
 from relay.store.base import Store
 from relay.store.records import LeaseLost, StoreUnavailable, queue_lease
 
@@ -97,11 +98,12 @@ class QueueManager:
         if started < self._count_at:
             return
         waiting = await self._store.waiting_queues()
+        undecided = await self._store.undecided_queues()
         held = await self._store.holds.counts()
         dead = await self._store.problems.dead()
         self._count_at = started + (time.monotonic() - started) / MAX_COUNT_RATIO
         counts = {queue: letters.number for queue, letters in dead.items()}
-        self._context.metrics.set_deliveries(waiting, held, counts, self._settings)
+        self._context.metrics.set_deliveries(waiting, undecided, held, counts, self._settings)
         for queue in dead.keys() & self._settings.keys():
             await report_dead_letters(queue, self._store, self._context.alerts)
 

@@ -9,7 +9,13 @@ from relay.config.schedule import describe_hold
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.activity import LinePlanner, LineStore
 from relay.delivery.changes import ChangeRenderer, renderer_of
-from relay.delivery.decisions import ThreadHome, decide, has_place_filter, is_counted
+from relay.delivery.decisions import (
+    ThreadHome,
+    decide,
+    describe_undecided,
+    has_place_filter,
+    is_counted,
+)
 from relay.delivery.fact_cache import FactCache
 from relay.delivery.holds import hold_back
 from relay.delivery.notices import report_problems
@@ -44,12 +50,15 @@ class Planner:
         team = self._config.teams.get(stored.team)
         if team is None:
             return FanOutResult(stored.id, stored.team, "ignored", "its team is not in the config")
-        home = await thread_home(prepared.linked, stored.team, team.channels, self._facts)
+        event, is_unanswered = prepared.linked, prepared.is_unanswered
+        home = await thread_home(
+            event, stored.team, team.channels, self._facts, is_unanswered=is_unanswered
+        )
         more = () if home is None else (home.fact(),)
         facts = await self._facts.new_facts(prepared.event, stored.team, *more)
         picture = prepared.event.file.thumbnail
-        renderer = renderer_of(self._templates, prepared.linked, stored.team, self._config, picture)
-        routes = await self._route(prepared.linked, stored, team.channels, renderer, home)
+        renderer = renderer_of(self._templates, event, stored.team, self._config, picture)
+        routes = await self._route(prepared, stored, team.channels, renderer, home)
         report_problems(renderer.problems, self._metrics)
         return FanOutResult(
             stored.id,
@@ -58,7 +67,7 @@ class Planner:
             routes.reason if team.channels else "the team has no channels",
             routes.deliveries,
             facts,
-            person=prepared.linked.actor.name,
+            person=event.actor.name,
             about=await renderer.summary(),
             skipped=routes.skipped,
             lines=routes.lines,
@@ -66,25 +75,28 @@ class Planner:
 
     async def _route(
         self,
-        event: Event,
+        prepared: PreparedEvent,
         stored: StoredEvent,
         channels: Iterable[AnyChannel],
         renderer: EventRenderer | ChangeRenderer,
         home: ThreadHome | None,
     ) -> "Routes":
-        """For an enriched event."""
-        routes = Routes()
+        event, routes = prepared.linked, Routes()
         in_lines: list[AnyChannel] = []
-        takers: list[AnyChannel] = []
+        takers: list[tuple[AnyChannel, str]] = []  # each with the filters that are undecided
         for channel in channels:
-            skipped = decide(event, channel, home).skipped
+            decision = decide(event, channel, home, is_unanswered=prepared.is_unanswered)
+            skipped = decision.skipped
             if skipped is not None or (skipped := renderer.skips(channel)):
                 routes.skipped[channel.name] = skipped
+            elif is_counted(event, channel) and not decision.undecided:
+                in_lines.append(channel)
             else:
-                (in_lines if is_counted(event, channel) else takers).append(channel)
-        renderer.expect(takers)
-        for channel in takers:
-            if deliveries := await self._deliveries(stored.team, channel, renderer):
+                takers.append((channel, decision.undecided))
+        # an undecided one may reject it, and must not keep another one's mail from a person
+        renderer.expect([channel for channel, undecided in takers if not undecided])
+        for channel, undecided in sorted(takers, key=lambda taker: bool(taker[1])):
+            if deliveries := await self._deliveries(stored.team, channel, renderer, undecided):
                 routes.deliveries.extend(deliveries)
             else:
                 routes.skipped[channel.name] = ADDRESSED
@@ -97,22 +109,30 @@ class Planner:
         return routes
 
     async def _deliveries(
-        self, team: str, channel: AnyChannel, renderer: EventRenderer | ChangeRenderer
+        self,
+        team: str,
+        channel: AnyChannel,
+        renderer: EventRenderer | ChangeRenderer,
+        undecided: str,
     ) -> list[NewDelivery]:
         queue = f"{team}/{channel.name}"
         deliveries = [
-            NewDelivery(queue, uuid.uuid4().hex, *message)
+            NewDelivery(queue, uuid.uuid4().hex, *message, undecided=undecided)
             for message in await renderer.messages(channel)
         ]
-        hold = self._config.holds.get(queue)
+        hold = None if undecided else self._config.holds.get(queue)
         return [hold_back(new, hold, time.time()) if hold else new for new in deliveries]
 
-    def held(self, plan: FanOutResult) -> Iterator[str]:
-        """What is held of it, and until when, for the log."""
+    def postponed(self, plan: FanOutResult) -> Iterator[str]:
+        """What of it is held, and until when, or undecided, for the log."""
         for new in plan.deliveries:
-            if new.held_until:
+            described = ""
+            if new.undecided:
+                described = f"waiting: {describe_undecided(new.undecided)}"
+            elif new.held_until:
                 zone = self._config.zones[new.queue]
                 described = describe_hold(new.held_until, time.time(), zone)
+            if described:
                 yield f"queue {new.queue}: a delivery of event {plan.event_id} is {described}"
 
     def mark_stored(self, team: str) -> None:
@@ -140,12 +160,17 @@ class Routes:
 
 
 async def thread_home(
-    event: Event, team: str, channels: Iterable[AnyChannel], facts: FactCache
+    event: Event,
+    team: str,
+    channels: Iterable[AnyChannel],
+    facts: FactCache,
+    *,
+    is_unanswered: bool = False,
 ) -> ThreadHome | None:
     """The home of an enriched event's thread; None without one, and where no channel asks for it.
-    Raises ``StoreUnavailable``."""
+    ``is_unanswered`` as for ``decide``. Raises ``StoreUnavailable``."""
     filtered = [channel for channel in channels if has_place_filter(channel)]
     if not event.thread.id or not filtered:
         return None
     known = await facts.get(team, ("thread", event.thread.id))
-    return ThreadHome.of(event, known).judged(filtered)
+    return ThreadHome.of(event, known).judged(filtered, is_unanswered=is_unanswered)

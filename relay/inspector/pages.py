@@ -31,6 +31,7 @@ from relay import __version__
 from relay.channels import CHANNEL_TYPES
 from relay.channels.preview import SANDBOX, PreviewFrame, local_time
 from relay.config.settings import Config
+from relay.delivery.decisions import describe_undecided
 from relay.errors import RelayError
 from relay.inspector.feed import ChangeFeed
 from relay.messages.templates import Templates
@@ -215,4 +216,10 @@ def visible(text: str) -> str:
 _INVISIBLE_PATTERN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
-FILTERS = {"moment": moment, "duration": duration, "until": countdown, "visible": visible}
+FILTERS = {
+    "moment": moment,
+    "duration": duration,
+    "undecided": describe_undecided,
+    "until": countdown,
+    "visible": visible,
+}

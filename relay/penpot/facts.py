@@ -39,8 +39,8 @@ class Fact:
     Kinds, with their ``refs``: person (email, member, member_email), file (project, at: time of the
     event that gave name and project), project (team), page (file), thread (file, page, number,
     first, board, resolved, edited, people; home_project, home_project_name, home_file_name,
-    home_in: see ``ThreadHome``), team, font, template (its id is a word), and own-team (team; its
-    id is empty).
+    home_in, home_out, home_undecided: see ``ThreadHome``), team, font, template (its id is a
+    word), and own-team (team; its id is empty).
     """
 
     kind: str

@@ -41,10 +41,10 @@ class Filter:
         return all(entry.startswith("!") for entry in self.entries)
 
     def judge(self, candidates: Iterable[Candidate]) -> Verdict:
-        """Accepts an event if it accepts one of its candidates."""
+        """Accepts an event if it accepts one of its candidates, whatever is not known of others."""
         verdicts = [self._judge(candidate) for candidate in candidates]
-        accepted = next((verdict for verdict in verdicts if verdict.accepts), None)
-        unknown = next((verdict for verdict in verdicts if not verdict.is_known), None)
+        accepted = next((each for each in verdicts if each.accepts and each.is_known), None)
+        unknown = next((each for each in verdicts if not each.is_known), None)
         return accepted or unknown or next(iter(verdicts), Verdict(self.accepts_others))
 
     def _judge(self, candidate: Candidate) -> Verdict:

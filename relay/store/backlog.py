@@ -40,6 +40,12 @@ class Backlog(Engine):
         sql = _first_sql(EVENT_COLUMNS, stored, "body", f"{size} <= $2")
         return [StoredEvent(*row) for row in await self.fetch(sql, *values)]
 
+    async def event(self, event_id: int) -> StoredEvent | None:
+        """An event in any state."""
+        sql = f"SELECT {EVENT_COLUMNS} FROM relay.events WHERE id = $1"
+        rows = await self.fetch(sql, event_id)
+        return StoredEvent(*rows[0]) if rows else None
+
     async def waiting_deliveries(self, queue: str, limit: int) -> list[Delivery]:
         """The next deliveries of a queue, in order. Fewer than ``limit`` if their messages are
         long: the last one ends beyond ``MAX_MESSAGES_LENGTH``."""

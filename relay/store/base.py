@@ -45,12 +45,12 @@ LOG_BODY_BYTES = 1000  # of each body in the log
 
 _INSERT_DELIVERIES_SQL = (
     "INSERT INTO relay.deliveries (event_id, queue, key, message, attempts, next_at, error,"
-    " receipt, created_at, digest, thread, comment, state, held_until, held_with)"
-    " SELECT new.event, new.queue, new.key, new.message, 0, 0, '', '', $10, '',"
-    " new.thread, new.comment, new.state, new.held_until, new.held_with"
+    " receipt, created_at, digest, thread, comment, state, held_until, held_with,"
+    " undecided) SELECT new.event, new.queue, new.key, new.message, 0, 0, '', '', $11, '',"
+    " new.thread, new.comment, new.state, new.held_until, new.held_with, new.undecided"
     " FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],"
-    " $7::text[], $8::float8[], $9::text[])"
-    " AS new (event, queue, key, message, thread, comment, state, held_until, held_with)"
+    " $7::text[], $8::float8[], $9::text[], $10::text[])"
+    " AS new (event, queue, key, message, thread, comment, state, held_until, held_with, undecided)"
 )
 _STORED_IDS_SQL = (
     "SELECT id, length(body) FROM relay.events WHERE state = 'stored' AND id BETWEEN $1 AND $2"
@@ -177,6 +177,24 @@ class Store(Backlog):
         sql = "SELECT queue, count(*) FROM relay.deliveries WHERE state = 'waiting' GROUP BY queue"
         return dict(await self.fetch(sql))
 
+    async def undecided_queues(self) -> dict[str, int]:
+        """The number of waiting deliveries by queue that their channel has not accepted yet."""
+        sql = (
+            f"SELECT queue, count(*) FROM relay.deliveries{self.index_hint('deliveries_undecided')}"
+            " WHERE state = 'waiting' AND undecided <> '' GROUP BY queue"
+        )
+        return dict(await self.fetch(sql))
+
+    async def accept_undecided(self, delivery_id: int, message: str) -> None:
+        """The channel accepts an undecided delivery, with this message. Raises ``LeaseLost``."""
+        sql = "UPDATE relay.deliveries SET undecided = '', message = $2 WHERE id = $1"
+
+        def work() -> Steps[None]:
+            yield from self.require_queue_leases([delivery_id])
+            yield Statement(sql, (delivery_id, message))
+
+        await self.write(work)
+
     async def unfinished(self, queue: str) -> tuple[int, int]:
         """The delivery of a queue (of a digest the first one) whose last attempt has no result, and
         the number of such attempts in a row; zeros if there is none."""
@@ -286,8 +304,8 @@ class Store(Backlog):
         # under a new key: a server that knows the old one would drop the message as a duplicate
         sql = (
             "UPDATE relay.deliveries SET state = 'waiting', key = new.next_key, digest = '',"
-            " held_until = 0, attempts = 0, next_at = 0, died_at = 0, created_at = $3"
-            " FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
+            " undecided = '', held_until = 0, attempts = 0, next_at = 0, died_at = 0,"
+            " created_at = $3 FROM unnest($1::int8[], $2::text[]) AS new (delivery, next_key)"
             " WHERE id = new.delivery RETURNING id, queue"
         )
         now, keys = time.time(), [(id_, uuid.uuid4().hex) for id_ in delivery_ids]

@@ -27,7 +27,7 @@ _RELEASE_WITH_SQL = (
 )
 _HOLD_SQL = (
     "UPDATE relay.deliveries SET state = 'held', message = $2, held_until = $3, held_with = $4,"
-    " attempts = 0, next_at = 0, error = '' WHERE id = $1"
+    " undecided = '', attempts = 0, next_at = 0, error = '' WHERE id = $1"
 )
 _COUNTS_SQL = (
     f"{queues_sql('held')} SELECT queue, (SELECT count(*) FROM relay.deliveries"
@@ -139,7 +139,7 @@ def delivery_rows(
             if new.is_urgent and new.held_with:
                 urgent.add(group)
                 rows = [
-                    (*row[:6], "waiting", 0.0, "") if (row[1], row[8]) == group else row
+                    (*row[:6], "waiting", 0.0, "", "") if (row[1], row[8]) == group else row
                     for row in rows
                 ]
             is_held = new.held_until > 0
@@ -154,6 +154,7 @@ def delivery_rows(
                     "held" if is_held else "waiting",
                     new.held_until,
                     new.held_with if is_held else "",
+                    new.undecided,
                 )
             )
     return rows, urgent

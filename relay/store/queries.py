@@ -26,7 +26,9 @@ _SUMMARY_COLUMNS = (
     "event_id, team, name, state, reason, received_at, person, about, skipped, counted"
 )
 _UNSUMMARIZED_COLUMNS = "id, team, name, state, reason, received_at, '', '', '{}', '{}'"
-_DELIVERY_SUMMARY_COLUMNS = "id, event_id, queue, state, attempts, next_at, error, held_until"
+_DELIVERY_SUMMARY_COLUMNS = (
+    "id, event_id, queue, state, attempts, next_at, error, held_until, undecided"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class DeliverySummary(NamedTuple):
     next_at: float
     error: str
     held_until: float
+    undecided: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ class QueueStats(NamedTuple):
     """At most ``MAX_COUNTED``."""
     held_until: float = 0.0
     """The first time at which held messages are released."""
+    undecided: str = ""
+    """Of the first waiting message."""
 
 
 def queues_sql(state: str) -> str:
@@ -172,7 +177,7 @@ _QUEUE_SQL = (
     f" coalesce({_last('error')}, ''),"
     f" (SELECT count(*) FROM {_in_state('held', 'id', MAX_COUNTED)} AS counted),"
     f" coalesce((SELECT min(held_until) FROM {_in_state('held', 'held_until', MAX_COUNTED)}"
-    " AS counted), 0)"
+    f" AS counted), 0), coalesce({_in_state('waiting', 'undecided', 1)}, '')"
 )
 
 

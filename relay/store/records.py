@@ -115,6 +115,9 @@ class NewDelivery:
     """Deliveries of a queue that are released together have the same one; empty for none."""
     is_urgent: bool = False
     """Not held, and releases the held ones with the same ``held_with``, which are sent before."""
+    undecided: str = ""
+    """The keys of the channel's filters, separated by spaces, that have to accept it first: Penpot
+    could not say the names that they need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,8 @@ class Delivery:
     held_until: float = 0.0
     """When it is, or was, released to be sent in a digest with others, in seconds since 1970; 0 for
     a delivery that is not held."""
+    undecided: str = ""
+    """As ``NewDelivery.undecided``; empty once it is accepted."""
 
 
 class QueueHead(NamedTuple):

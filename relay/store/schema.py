@@ -46,9 +46,12 @@ _FIRST_STEP = """
         thread text NOT NULL DEFAULT '',
         comment text NOT NULL DEFAULT '',
         held_until double precision NOT NULL DEFAULT 0,
-        held_with text NOT NULL DEFAULT ''
+        held_with text NOT NULL DEFAULT '',
+        undecided text NOT NULL DEFAULT ''
     );
     CREATE INDEX deliveries_waiting ON {schema}deliveries (queue, id) WHERE state = 'waiting';
+    CREATE INDEX deliveries_undecided ON {schema}deliveries (queue)
+        WHERE state = 'waiting' AND undecided <> '';
     CREATE INDEX deliveries_held ON {schema}deliveries (queue, held_with, id) WHERE state = 'held';
     CREATE INDEX deliveries_released ON {schema}deliveries (held_until, id) WHERE state = 'held';
     CREATE INDEX deliveries_dead ON {schema}deliveries (queue, id) WHERE state = 'dead';

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from relay.channels.base import DeliveryError, Finding, Receipt, ReplyTo
 from relay.channels.slack import blocks as slack_blocks
 from relay.delivery import digest
-from relay.delivery.queue import QueueSettings
+from relay.delivery.queue_context import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.delivery.renderer import MessageOptions, render
 from relay.messages.document import parse, to_text

@@ -9,7 +9,7 @@ from typing import ClassVar
 from relay.channels.base import Finding, Receipt, ReplyTo
 from relay.delivery.alerts import Alerts
 from relay.delivery.notices import NoticeRenderer
-from relay.delivery.queue import QueueContext, QueueSettings
+from relay.delivery.queue_context import QueueContext, QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Content, Mention, Message, Picture
 from relay.messages.templates import Templates

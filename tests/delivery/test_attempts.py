@@ -10,7 +10,7 @@ import pytest
 from relay.channels.base import RetryLater
 from relay.delivery import queue
 from relay.delivery.attempts import MAX_INTERRUPTIONS, AttemptCounter, interruption_delay
-from relay.delivery.queue import QueueSettings
+from relay.delivery.queue_context import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.store.base import Store
 from relay.store.records import INTERRUPTED, StoreUnavailable

@@ -40,6 +40,7 @@ def test_every_list_has_to_accept() -> None:
     assert decide(RENAMED, channel(projects=["web*"], files=["Home"], actors=["!bot"])) == (
         None,
         ("events: *", "projects: web*", "files: Home", "actors: no entry matches"),
+        "",
     )
     assert skipped(RENAMED, projects=["Shop"]) == "projects: no entry matches"
     assert skipped(RENAMED, projects=["*", "!web*"]) == "projects: !web*"

@@ -20,7 +20,7 @@ from relay.channels.base import (
     ReplyTo,
     RetryLater,
 )
-from relay.delivery.queue import QueueSettings
+from relay.delivery.queue_context import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Content, Message, Picture
 from relay.metrics import Metrics

@@ -15,7 +15,7 @@ from relay.config.schedule import Hold, QuietWindow
 from relay.delivery import holds as holds_module
 from relay.delivery import queues as queues_module
 from relay.delivery.holds import DELETED, hold_back
-from relay.delivery.queue import QueueSettings
+from relay.delivery.queue_context import QueueSettings
 from relay.delivery.queues import QueueManager
 from relay.messages.message import Change, Content, Mention, Message, Picture
 from relay.metrics import Metrics

@@ -43,6 +43,14 @@ def rendered(name: str) -> Message:
             "dead: resend or dismiss it there.",
         ),
         (
+            "messages-skipped",
+            "Messages to design are skipped",
+            "⚠️ Messages to **design** are skipped: project not known yet. A filter of the channel "
+            "needs a name from Penpot, which did not answer for 15 minutes; `relay doctor` checks "
+            "whether it does. `relay log --state skipped` and the inspector list the messages: "
+            "send again what belongs there.",
+        ),
+        (
             "webhook-switched-on",
             "Penpot's webhook was off and is on again",
             "🔌 Penpot's webhook was **off** and is **on** again. It was off because "

@@ -1,14 +1,20 @@
 """Routing by project, end to end: a real service with a stand-in Penpot and a stand-in Slack."""
 
 import json
+import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+import httpx
+import pytest
 
 from tests.penpot.people import People
 from tests.penpot.standin import TOKEN as PENPOT_TOKEN
-from tests.penpot.standin import StandIn
+from tests.penpot.standin import Fault, StandIn
 from tests.servers.channels import slack_channel
 from tests.servers.fixtures import RunningSlack
+from tests.servers.postgres import Postgres
 from tests.servers.slack_rules import rich_words
 from tests.service import Service, wait_until
 
@@ -63,3 +69,87 @@ def test_a_thread_stays_in_its_channel_when_its_file_is_moved(
     assert "hero" not in output.split("After the move")[0]
     assert log.count("others (projects: !Website*)") == 2
     assert log.count("website (projects: no entry matches)") == 2
+
+
+WAITING = "waiting: project not known yet"
+
+
+def logs(service: Service, text: str, count: int = 1) -> bool:
+    return service.run("log").stdout.count(text) == count
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_kills_lose_nothing_that_waits_for_penpot_and_it_is_skipped_after_15_minutes(
+    tmp_path: Path, slack_server: RunningSlack, engine: str, request: pytest.FixtureRequest
+) -> None:
+    store = ""
+    if engine == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        store = postgres.fresh()
+    slack, offset = slack_server.slack, tmp_path / "offset"
+    with StandIn() as penpot:
+        world = penpot.world
+        acme, landing = world.by_name("teams", "acme"), world.by_name("files", "landing")
+        others = 'name = "others"\ntype = "stdout"\nprojects = ["!Website*"]\n'
+        channels = (
+            slack_channel(slack_server.api_url, "website", projects=["website*"]),
+            f"[[teams.acme.channels]]\n{others}",
+        )
+        service = Service(
+            tmp_path,
+            f'team_id = "{acme}"\nalerts_to = "others"\n' + "".join(channels),
+            extra="[sync]\nenabled = false",
+            penpot=f'url = "{penpot.url}"\naccess_token = "{PENPOT_TOKEN}"',
+            store=store,
+        )
+        service.command = [sys.executable, "-m", "tests.faults.clocked", str(offset)]
+        ada = People(world, landing, datetime.now(UTC))
+        penpot.faults["*"] = Fault(status=503)
+        try:
+            service.start()
+            _, first = ada.begin("Is this the hero?")
+            assert service.post(json.dumps(first).encode()) == 204
+            for fault in (Fault(status=503), Fault(cut=True)):
+                wait_until(partial(logs, service, WAITING, 2), 20)
+                service.kill()
+                penpot.faults["*"] = fault
+                service.start()
+            pages = [
+                httpx.get(f"{service.admin}/inspector{path}").text for path in ("", "/events/1")
+            ]
+            assert [page.count("project not known yet") for page in pages] == [2, 2]
+            assert WAITING in httpx.get(f"{service.admin}/inspector/teams/acme").text
+            undecided = 'relay_queue_waiting{queue="acme/website",state="undecided"} 1.0'
+            wait_until(lambda: undecided in httpx.get(f"{service.admin}/metrics").text, 30)
+            assert slack.messages == []
+            assert service.output.read_text() == ""
+            penpot.faults.clear()
+            service.kill()  # what pauses calls to Penpot
+            service.start()
+            wait_until(lambda: len(slack.messages) == 1, 30)
+            wait_until(partial(logs, service, "skipped: projects: !Website*"), 20)
+
+            penpot.faults["*"] = Fault(status=503)
+            service.kill()
+            service.start()
+            other = world.by_name("files", "mark")
+            ada = People(world, other, datetime.now(UTC))
+            thread, second = ada.begin("Is this another?")
+            assert service.post(json.dumps(second).encode()) == 204
+            wait_until(partial(logs, service, WAITING, 2), 20)
+            service.kill()
+            offset.write_text("905")
+            service.start()
+            reason = "skipped: project not known yet: Penpot did not answer for 15 minutes"
+            wait_until(partial(logs, service, reason, 2), 30)
+            wait_until(lambda: service.output.read_text().count("needs a name") == 2, 20)
+            penpot.faults.clear()
+            service.kill()
+            service.start()
+            assert service.post(json.dumps(ada.reply(thread, "Answered")).encode()) == 204
+            wait_until(partial(logs, service, "skipped: its thread is not there"), 30)
+        finally:
+            service.end()
+    assert len(slack.messages) == 1
+    assert "hero" in rich_words(slack.messages[0]["blocks"])
+    assert "another" not in service.output.read_text()

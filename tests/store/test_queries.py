@@ -233,7 +233,7 @@ async def test_queue_statistics(store: Store) -> None:
     assert abs(a.sent_at - time.time()) < 60
     assert abs(a.failed_at - time.time()) < 60
     assert 0 < a.since <= time.time()
-    assert b == ("b", 0, 0, 0.0, 0.0, 0.0, 0.0, "", 0, 0.0)
+    assert b == ("b", 0, 0, 0.0, 0.0, 0.0, 0.0, "", 0, 0.0, "")
     assert await store.queries.queues([]) == {}
 
 
