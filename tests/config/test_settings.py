@@ -8,6 +8,7 @@ from relay.channels import example_settings
 from relay.config.load import ConfigError, load, warnings
 from relay.config.settings import Config
 from relay.messages.locale import Locale
+from tests.channels.builders import SIGNING_SECRET as SIGNING
 from tests.config.files import CHANNEL, MAIL, MATRIX, SECRET, SLACK, SMTP, TEAM, problems_of, write
 
 CASES = {
@@ -226,6 +227,18 @@ def test_the_password_of_a_database_stays_hidden(tmp_path: Path) -> None:
     assert not any("store.url" in warning for warning in warnings(from_environment))
     with pytest.raises(ConfigError, match=r"store\.url: .* DATABASE_URL is not set"):
         load(named, {"OTHER": "x"}, secrets=False)
+
+
+def test_alerts_go_to_people_first_unless_the_config_says_otherwise() -> None:
+    program = {"type": "webhook", "name": "ci", "url": "https://ci.example", "secret": SIGNING}
+    channels = [program, {"type": "stdout", "name": "log"}]
+    team = {"secret": "a-secret-of-24-characters", "channels": channels}
+    teams = {"acme": team, "rnd": team | {"alerts_to": "ci"}, "ci": team | {"channels": [program]}}
+    assert Config.model_validate({"teams": teams}).alert_queues() == {
+        "acme": ["acme/log", "acme/ci"],
+        "rnd": ["rnd/ci", "rnd/log"],
+        "ci": ["ci/ci"],
+    }
 
 
 def test_alerts_go_to_the_named_channel_first_and_to_no_direct_one() -> None:
