@@ -151,7 +151,12 @@ def shown_words(blocks: list[Any]) -> Iterator[str]:
     for element in rich_inlines(blocks):
         if element["type"] == "date":
             at = datetime.fromtimestamp(element["timestamp"], ZoneInfo(READER_ZONE))
-            yield f"{at:%b} {at.day}, {at.year} {at.hour % 12 or 12}:{at:%M %p}"
+            date = f"{at:%b} {at.day}, {at.year}"
+            yield (
+                element["format"]
+                .replace("{date_short_pretty}", date)
+                .replace("{time}", f"{at.hour % 12 or 12}:{at:%M %p}")
+            )
         else:
             yield f"@{USERS[element['user_id']]}" if "user_id" in element else element["text"]
     for block in blocks:
