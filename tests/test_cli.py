@@ -247,7 +247,7 @@ def test_events_lists_the_catalogue(tmp_path: Path) -> None:
     run = relay("events", folder=tmp_path)
     for name in CATALOGUE:
         assert name in run.stdout
-    assert " - update-file " in run.stdout
+    assert " -= rename-file " in run.stdout
 
 
 def test_events_suggests_a_name(tmp_path: Path) -> None:

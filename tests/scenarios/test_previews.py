@@ -171,7 +171,8 @@ async def planned(config: Config, templates: Templates, event: Event) -> list[Me
     picture = "thumbnail" if has_thumbnail(event) else ""
     sent = replace(event, file=replace(event.file, thumbnail=picture))
     plan = await planner.plan(row, PreparedEvent(sent, event))
-    return [Message.loads(delivery.message) for delivery in plan.deliveries]
+    deliveries = [*plan.deliveries, *(update.delivery for update in plan.lines)]
+    return [Message.loads(delivery.message) for delivery in deliveries]
 
 
 async def send(servers: Servers, settings: AnyChannel, message: Message, thread: Any) -> str:

@@ -55,9 +55,12 @@ def rich_inlines(blocks: Any) -> Iterator[dict[str, Any]]:
 
 
 def rich_words(blocks: Any) -> str:
-    """The text of the ``rich_text`` blocks without the footer; a mention as ``<U…>``."""
-    inlines = rich_inlines(without_footer(blocks))
-    return "".join(str(part.get("text", f"<{part.get('user_id')}>")) for part in inlines)
+    """The text of the ``rich_text`` blocks without the footer; a mention as ``<U…>``, and a date as
+    a client shows it that knows no dates."""
+    inlines = list(rich_inlines(without_footer(blocks)))
+    texts = (part.get("text", part.get("fallback")) for part in inlines)
+    users = (f"<{part.get('user_id')}>" for part in inlines)
+    return "".join(user if text is None else text for text, user in zip(texts, users, strict=True))
 
 
 def without_footer(blocks: list[Any]) -> list[Any]:
