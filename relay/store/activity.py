@@ -5,6 +5,7 @@ latest message, so that the events that follow have no delivery of their own; ne
 one transaction but one.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -30,11 +31,15 @@ _SAVE_COUNTS_SQL = (
     " WHERE true ON CONFLICT (line, queue)"
     " DO UPDATE SET counts = excluded.counts, at = excluded.at"
 )
+_HELD_SQL = (
+    "SELECT queue, held_with, id, event_id, length(message) FROM relay.deliveries,"
+    " unnest($1::text[], $2::text[]) AS new (of_queue, of_line)"
+    " WHERE state = 'held' AND queue = new.of_queue AND held_with = new.of_line"
+)
 _UPDATE_HELD_SQL = (
     "UPDATE relay.deliveries SET message = new.text"
-    " FROM unnest($1::text[], $2::text[], $3::text[]) AS new (of_queue, of_line, text)"
-    " WHERE state = 'held' AND queue = new.of_queue AND held_with = new.of_line"
-    " RETURNING queue, held_with, event_id"
+    " FROM unnest($1::int8[], $2::text[]) AS new (delivery, text)"
+    " WHERE state = 'held' AND id = new.delivery RETURNING id"
 )
 _WAITING_SQL = (
     "SELECT id, event_id FROM relay.deliveries WHERE thread = $1 AND thread <> '' AND queue = $2"
@@ -70,25 +75,46 @@ class Activity:
         return await self._engine.write(work)
 
 
-def save_lines(results: Sequence[FanOutResult], now: float) -> Steps[list[FanOutResult]]:
+def save_lines(
+    results: Sequence[FanOutResult], now: float
+) -> Steps[tuple[list[FanOutResult], dict[str, int]]]:
     """Store what the lines count, and give each of them one delivery: returns the results with
-    these deliveries, or with the event that has it."""
+    these deliveries, or with the event that has it, and by team the bytes by which held ones
+    grow."""
     updates: dict[LineKey, list[tuple[int, LineUpdate]]] = {}
+    teams: dict[LineKey, str] = {}
     for result in results:
         for update in result.lines:
-            updates.setdefault((update.queue, update.line), []).append((result.event_id, update))
+            key = update.queue, update.line
+            updates.setdefault(key, []).append((result.event_id, update))
+            teams[key] = result.team
     if not updates:
-        return list(results)
+        return list(results), {}
     latest = {key: updates[key][-1][1] for key in sorted(updates)}
     yield Statement(_SAVE_COUNTS_SQL, (now,), [(*key, one.counts) for key, one in latest.items()])
-    rows = yield Statement(
-        _UPDATE_HELD_SQL, rows=[(*key, one.message) for key, one in latest.items()]
-    )
-    shown_by = {(queue, line): event_id for queue, line, event_id in rows}
+    shown_by, growth = yield from _update_held(latest, teams)
     new: dict[LineKey, NewDelivery] = {}
     for key in latest.keys() - shown_by.keys():
         shown_by[key], new[key] = _delivery(updates[key])
-    return [_with_lines(result, shown_by, new) for result in results]
+    return [_with_lines(result, shown_by, new) for result in results], growth
+
+
+def _update_held(
+    latest: Mapping[LineKey, LineUpdate], teams: Mapping[LineKey, str]
+) -> Steps[tuple[dict[LineKey, int], dict[str, int]]]:
+    """The events whose held deliveries take the latest message of their line, and by team the bytes
+    by which these grow."""
+    held = yield Statement(_HELD_SQL, rows=list(latest))
+    texts = {id_: latest[queue, line].message for queue, line, id_, *_ in held}
+    # another replica may release some meanwhile
+    updated = {id_ for (id_,) in (yield Statement(_UPDATE_HELD_SQL, rows=sorted(texts.items())))}
+    growth: Counter[str] = Counter()
+    shown_by = {}
+    for queue, line, id_, event_id, length in held:
+        if id_ in updated:
+            shown_by[queue, line] = event_id
+            growth[teams[queue, line]] += len(texts[id_]) - length
+    return shown_by, growth
 
 
 def _delivery(updates: Sequence[tuple[int, LineUpdate]]) -> tuple[int, NewDelivery]:

@@ -129,7 +129,8 @@ class Store(Backlog):
         ids = [result.event_id for result in batch]
         stored = dict((yield Statement(_STORED_IDS_SQL, (min(ids), max(ids)))))
         results = [result for result in batch if result.event_id in stored]
-        results = yield from activity.save_lines(results, now)
+        results, growth = yield from activity.save_lines(results, now)
+        yield from self.usage.grow(growth)
         states = [(result.event_id, result.state, result.reason) for result in results]
         yield Statement(_UPDATE_EVENTS_SQL, rows=states)
         yield from self._insert_results(results, stored, now)

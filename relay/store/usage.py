@@ -102,6 +102,11 @@ class Usage:
                 sizes[team] -= overhead + size
         yield from self._add(sizes)
 
+    def grow(self, sizes: Mapping[str, int]) -> Steps[None]:
+        """Messages of these teams have grown by so many bytes."""
+        if sizes:
+            yield from self._add(sizes)
+
     def _add(self, sizes: Mapping[str, int]) -> Steps[None]:
         # in one order, so that replicas do not wait for each other in a circle
         yield Statement(_ADD_SQL, rows=sorted(sizes.items()))

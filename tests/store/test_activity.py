@@ -11,6 +11,7 @@ from relay.store.activity import REPLACED
 from relay.store.base import Store
 from relay.store.queries import EventFilters
 from relay.store.records import Delivery, FanOutResult, LineUpdate, NewDelivery, NewEvent
+from relay.store.usage import EVENT_OVERHEAD_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +119,20 @@ async def test_only_the_latest_waiting_edit_of_a_line_stays(
     details = await store.queries.event(None, replaced[0].event_id)
     assert details is not None
     assert [one.detail for one in details.attempts[replaced[0].id]] == [REPLACED]
+
+
+async def test_a_text_that_grows_counts_to_its_team(store: Store) -> None:
+    first = update(1, held_until=2e9)
+    (event,) = await put(store, first)
+    before = await store.usage.by_team({})
+    await put(store, replace(update(2, held_until=2e9), message="x" * 500))
+    after = await store.usage.by_team({})
+    body = len(b"{}") + EVENT_OVERHEAD_BYTES
+    assert after["acme"] - before["acme"] == body + 500 - len(first.message)
+    await store.mark_sent([one.id for one in await deliveries(store)], "")
+    await store.prune(time.time() + 60, 10)
+    assert await store.usage.by_team({}) == {"acme": 0}
+    assert event.counted == {}
 
 
 async def test_old_counts_are_pruned(store: Store) -> None:
