@@ -88,7 +88,7 @@ def test_slack_shows_one_message_that_is_edited(tmp_path: Path, slack_server: Ru
         slack.next.extend([Answer(b"", 503)] * 1000)
         day.post("update-file")
         wait_until(lambda: len(slack.next) < 1000, 20)
-        day.post("update-file", "rename-file", "update-file")
+        day.post("update-file", "update-file", "rename-file")
         slack.next.clear()
         wait_until(lambda: "6 times" in words(), 30)
         assert slack.calls.count("chat.update") == edits + 1
@@ -180,6 +180,5 @@ def test_mail_gets_the_lines_when_the_day_is_over(
     assert len(mail.mails) == 2
     text = mail.mails[1].parsed().get_body(("plain",)).get_content()
     assert "Someone worked on Landing page (http" in text
-    print(text)
-    assert "3 times, last yesterday 15:" in text
+    assert f"3 times, last {day.noon.day} {day.noon:%b}, 15:" in text
     assert "Website Redesign" in text
