@@ -100,7 +100,7 @@ class Drafts:
         renderer = renderer_of(self._templates, event, team, self._config, picture, typed)
         message = await renderer.preview(channel)
         thread = None
-        if is_reply and channel.in_threads and message.to is None:
+        if is_reply and channel.in_threads:  # also a mail to a person
             thread = ReplyTo("first", "last", message.subject)
 
         def finish() -> DraftPreview:
