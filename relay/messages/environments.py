@@ -27,7 +27,7 @@ from jinja2 import (
 )
 from jinja2 import nodes as ast
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.runtime import TemplateReference
+from jinja2.runtime import Context, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 from markupsafe import Markup
@@ -215,6 +215,13 @@ class _SandboxedEnvironment(ImmutableSandboxedEnvironment):
         self.globals |= OPTION_DEFAULTS
         for name in ("safe",) if autoescape else ("safe", *_HTML_FILTERS):
             del self.filters[name]
+
+    def call(self, context: Context, function: Any, /, *arguments: Any, **keywords: Any) -> Any:
+        if type(function) is Macro:  # most calls: always safe, and without use for the variables
+            keywords.pop("_block_vars", None)
+            keywords.pop("_loop_vars", None)
+            return function(context.eval_ctx, *arguments, **keywords)
+        return super().call(context, function, *arguments, **keywords)
 
 
 class _TextEnvironment(_SandboxedEnvironment):

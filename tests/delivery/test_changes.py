@@ -48,7 +48,7 @@ async def test_a_resolved_thread_gets_a_line_and_an_edit_of_its_first_message(
     assert first.change == Change()
     assert first.event == "create-comment-thread"
     assert first.content.body.startswith("✅ **Resolved** · [Landing page")
-    assert "> **Ada Lovelace**\\: " in first.content.body
+    assert "> **Ada Lovelace**: " in first.content.body
     assert first.content.body.count("\n> ") == 1
     assert [person.name for person in first.mentions] == ["Grace Hopper"]
     assert reopened.content.body.startswith("**Ada Lovelace** commented on [Landing page")

@@ -193,17 +193,23 @@ SENTENCES: dict[str, dict[str, str]] = {
         "de": "⚠️ 2 Nachrichten an design konnten nicht zugestellt werden. Die letzte: the message is too long (msg_too_long). relay log --state dead und der Inspector listen auf, was nicht zugestellt wurde: dort erneut senden oder verwerfen.",  # noqa: E501
         "fr": "⚠️ 2 messages pour design n’ont pas pu être remis. Le dernier\u00a0: the message is too long (msg_too_long). relay log --state dead et l’inspecteur affichent les messages non remis\u00a0: vous pouvez les y renvoyer ou les écarter.",  # noqa: E501
     },
+    "messages-skipped": {
+        "en": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
+        "es": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
+        "de": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
+        "fr": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
+    },
     "webhook-switched-on": {
         "en": "🔌 Penpot's webhook was off and is on again. It was off because Relay did not answer in time. Comments that were missed follow.",  # noqa: E501
-        "es": "🔌 El webhook de Penpot estaba desactivado y vuelve a estar activo. Causa: Relay did not answer in time. A continuación llegarán los comentarios que faltan.",  # noqa: E501
-        "de": "🔌 Der Webhook von Penpot war aus und ist wieder an. Grund: Relay did not answer in time. Verpasste Kommentare folgen.",  # noqa: E501
-        "fr": "🔌 Le webhook de Penpot était désactivé et fonctionne à nouveau. Cause\u00a0: Relay did not answer in time. Les commentaires manqués suivent.",  # noqa: E501
+        "es": "🔌 El webhook de Penpot estaba desactivado y vuelve a estar activo. Causa: Relay no respondió a tiempo. A continuación llegarán los comentarios que faltan.",  # noqa: E501
+        "de": "🔌 Der Webhook von Penpot war aus und ist wieder an. Grund: Relay hat nicht rechtzeitig geantwortet. Verpasste Kommentare folgen.",  # noqa: E501
+        "fr": "🔌 Le webhook de Penpot était désactivé et fonctionne à nouveau. Cause\u00a0: Relay n’a pas répondu à temps. Les commentaires manqués suivent.",  # noqa: E501
     },
     "webhook-listed-twice": {
         "en": "⚠️ More than one Penpot team lists this team's webhook: events of the others arrive here too. Relay reads only the team that it found first. relay doctor names the teams: remove the webhook from the others, or set team_id.",  # noqa: E501
-        "es": "⚠️ Más de un equipo de Penpot tiene el webhook de este equipo: aquí también llegan eventos de los demás. Relay reads only the team that it found first. relay doctor indica cuáles son: quita el webhook de los demás o define team_id.",  # noqa: E501
-        "de": "⚠️ Mehr als ein Penpot-Team nutzt den Webhook dieses Teams: Ereignisse der anderen kommen auch hier an. Relay reads only the team that it found first. relay doctor nennt die Teams: den Webhook bei den anderen entfernen oder team_id setzen.",  # noqa: E501
-        "fr": "⚠️ Plusieurs équipes Penpot utilisent le webhook de cette équipe\u00a0: les événements des autres arrivent ici aussi. Relay reads only the team that it found first. relay doctor indique lesquelles\u00a0: retirez-en le webhook ou définissez team_id.",  # noqa: E501
+        "es": "⚠️ Más de un equipo de Penpot tiene el webhook de este equipo: aquí también llegan eventos de los demás. Relay solo lee el equipo que encontró primero. relay doctor indica cuáles son: quita el webhook de los demás o define team_id.",  # noqa: E501
+        "de": "⚠️ Mehr als ein Penpot-Team nutzt den Webhook dieses Teams: Ereignisse der anderen kommen auch hier an. Relay liest nur das zuerst gefundene Team. relay doctor nennt die Teams: den Webhook bei den anderen entfernen oder team_id setzen.",  # noqa: E501
+        "fr": "⚠️ Plusieurs équipes Penpot utilisent le webhook de cette équipe\u00a0: les événements des autres arrivent ici aussi. Relay ne lit que la première équipe trouvée. relay doctor indique lesquelles\u00a0: retirez-en le webhook ou définissez team_id.",  # noqa: E501
     },
     "disk-full": {
         "en": "⚠️ Relay refuses events of this team: they have used up its share of the disk (500 MB). Set a larger max_disk, or a shorter retention. Comments that were missed follow if Relay has an access token; other events are lost.",  # noqa: E501
@@ -213,9 +219,9 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "activity": {
         "en": "✏️ Ada Lovelace and Grace Hopper worked on Landing page in Website · 5 times, last at 15:00 UTC · renamed from Start page",  # noqa: E501
-        "es": "✏️ Ada Lovelace y Grace Hopper trabajaron en el archivo Landing page de Website · 5 veces, la última a las 15:00 UTC · antes Start page",  # noqa: E501
-        "de": "✏️ Ada Lovelace und Grace Hopper haben an Landing page in Website gearbeitet · 5 Mal, zuletzt um 15:00 UTC · zuvor Start page",  # noqa: E501
-        "fr": "✏️ Ada Lovelace et Grace Hopper ont travaillé sur Landing page dans Website · 5 fois, la dernière à 15:00 UTC · auparavant Start page",  # noqa: E501
+        "es": "✏️ Ada Lovelace y Grace Hopper trabajaron en el archivo Landing page de Website · 5 veces, la última: 15:00 UTC · nombre anterior: Start page",  # noqa: E501
+        "de": "✏️ Ada Lovelace und Grace Hopper haben an Landing page in Website gearbeitet · 5 Mal, zuletzt um 15:00 UTC · früherer Name: Start page",  # noqa: E501
+        "fr": "✏️ Ada Lovelace et Grace Hopper ont travaillé sur Landing page dans Website · 5 fois, la dernière à 15:00 UTC · ancien nom\u00a0: Start page",  # noqa: E501
     },
     "test": {
         "en": "A test from Relay",
