@@ -18,7 +18,7 @@ from relay.channels import (
 from relay.channels.base import DeliveryError
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import renderer_of
-from relay.delivery.decisions import ThreadHome, decide, describe_undecided
+from relay.delivery.decisions import ThreadHome, decide, describe_undecided, is_counted
 from relay.delivery.fact_cache import FactCache, FactStore
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.payloads import notice_payload
@@ -99,7 +99,8 @@ async def _routes(
             why = describe_undecided(decision.undecided)
             lines.append(f"{team}/{channel.name}: waiting ({why})")
         elif decision.skipped is None and not reason:
-            lines.append(f"{team}/{channel.name}: gets it ({'; '.join(decision.entries)})")
+            how = "gets it in a daily line" if is_counted(event, channel) else "gets it"
+            lines.append(f"{team}/{channel.name}: {how} ({'; '.join(decision.entries)})")
         else:
             why = reason or "no entry of its events matches"
             lines.append(f"{team}/{channel.name}: skipped ({why})")

@@ -119,7 +119,7 @@ async def test_preview_uses_the_names_in_the_store(tmp_path: Path) -> None:
     *_, channels = await to_thread.run_sync(
         lambda: list(render_previews(config, None, "stdout", None, payload))
     )
-    assert channels == "acme/shop: gets it (events: *; projects: shop)"
+    assert channels == "acme/shop: gets it in a daily line (events: *; projects: shop)"
 
 
 @pytest.mark.parametrize(
