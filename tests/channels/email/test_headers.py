@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from relay.channels.base import ReplyTo
 from relay.channels.email.headers import address_header, fold, text_header
-from relay.messages.document import shorten
+from relay.messages.document import parse, shorten, to_text
 from relay.messages.message import Content, Message
 from tests.channels import builders
 from tests.channels.builders import opened
@@ -236,6 +236,12 @@ def test_every_python_parses_the_mails_of_every_kind() -> None:
         )
         to = "Ada <grace@example.com>" if message.to else "design@example.com"
         assert values["To"] == to
+        assert values["MIME-Version"] == "1.0"
+        assert values["Auto-Submitted"] == "auto-generated"
+        assert re.fullmatch(r"<[0-9a-f]{32,}@example\.com>", values["Message-ID"])
+        assert email.utils.parsedate_to_datetime(values["Date"]).utcoffset() is not None
+        first = to_text(parse(message.content.body)[:1], links=False).split()
+        assert set(first) <= set(re.sub(r" \(https?://\S+\)", "", plain).split())
         assert plain.endswith(".\r\n")
         assert html.endswith("</html>\r\n")
 
