@@ -195,9 +195,9 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "messages-skipped": {
         "en": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
-        "es": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
-        "de": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
-        "fr": "⚠️ Messages to design are skipped: project not known yet. A filter of the channel needs a name from Penpot, which did not answer for 15 minutes; relay doctor checks whether it does. relay log --state skipped and the inspector list the messages: send again what belongs there.",  # noqa: E501
+        "es": "⚠️ Se omiten mensajes a design: project not known yet. Un filtro del canal necesita un nombre de Penpot, que no respondió durante 15 minutos; relay doctor comprueba si responde. relay log --state skipped y el inspector muestran los mensajes: reenvía desde ahí los que correspondan.",  # noqa: E501
+        "de": "⚠️ Nachrichten an design werden übersprungen: project not known yet. Ein Filter des Kanals braucht einen Namen von Penpot, das 15 Minuten lang nicht geantwortet hat; relay doctor prüft, ob es antwortet. relay log --state skipped und der Inspector listen die Nachrichten auf: dort erneut senden, was in den Kanal gehört.",  # noqa: E501
+        "fr": "⚠️ Des messages pour design sont ignorés\u00a0: project not known yet. Un filtre du canal a besoin d’un nom de Penpot, qui n’a pas répondu pendant 15 minutes\u202f; relay doctor vérifie s’il répond. relay log --state skipped et l’inspecteur affichent les messages\u00a0: renvoyez ceux qui ont leur place dans le canal.",  # noqa: E501
     },
     "webhook-switched-on": {
         "en": "🔌 Penpot's webhook was off and is on again. It was off because Relay did not answer in time. Comments that were missed follow.",  # noqa: E501
