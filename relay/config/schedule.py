@@ -203,7 +203,10 @@ def _quiet_minutes(windows: Iterable[QuietWindow]) -> set[int]:
 def _items(example: str) -> BeforeValidator:
     def check(value: object) -> object:
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError(f"must be a list such as {example}; without the key nothing is held")
+            rule = f"must be a list such as {example}"
+            if value in ([], ()):
+                rule = f"must not be empty: leave it out, or list some, such as {example}"
+            raise ValueError(rule)
         return tuple(value)
 
     return BeforeValidator(check)

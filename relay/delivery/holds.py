@@ -102,4 +102,5 @@ def _group(message: Message) -> str:
 
 
 def _is_urgent(message: Message, hold: Hold) -> bool:
-    return "mentions" in hold.urgent and (message.to is not None or bool(message.mentions))
+    is_ping = message.mentioned if message.to else bool(message.mentions)
+    return "mentions" in hold.urgent and is_ping

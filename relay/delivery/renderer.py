@@ -228,7 +228,9 @@ class EventRenderer:
         for persons, is_mentioned in ((people, True), (others, False)):
             if persons:
                 message = await self._message(channel, direct=is_mentioned)
-                messages += [replace(message, to=person) for person in persons]
+                messages += [
+                    replace(message, to=person, mentioned=is_mentioned) for person in persons
+                ]
         return [RenderedMessage(message.dumps()) for message in messages]
 
     async def compose(self, channel: AnyChannel) -> Message:

@@ -100,6 +100,7 @@ class Message:
     """The people to ping: those whom the event mentions, without its author. In the body their
     names are links to ``penpot-profile:<id>``."""
     to: Mention | None = None  # recipient of a direct message; None: the channel's destination
+    mentioned: bool = False  # of a direct message: whether the event mentions its recipient
     picture: str = ""  # id of the picture in Penpot to attach; may be empty
     team_name: str = ""  # the Penpot team's; empty if unknown, as the names that follow
     project: str = ""

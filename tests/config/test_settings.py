@@ -149,8 +149,8 @@ CASES = {
             }.items()
         ),
         [
-            'teams.acme.channels.empty.quiet = []: must be a list such as ["22:00-07:00", '
-            '"sat-sun"]; without the key nothing is held',
+            "teams.acme.channels.empty.quiet = []: must not be empty: leave it out, or list some, "
+            'such as ["22:00-07:00", "sat-sun"]',
             'teams.acme.channels.times.quiet[0] = "25:00-07:00": must be times such as '
             '"22:00-07:00", days such as "sat-sun", or both, such as "mon-fri 22:00-07:00"; '
             "days are mon tue wed thu fri sat sun, times 00:00 to 23:59",

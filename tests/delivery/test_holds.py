@@ -62,7 +62,13 @@ def test_direct_messages_of_a_thread_belong_together_by_person() -> None:
     groups = {hold_back(new, NIGHTS, NIGHT).held_with for new in to}
     assert len(groups) == 2
     assert "" not in groups
-    assert hold_back(to[0], URGENT, NIGHT).is_urgent
+    assert not any(hold_back(new, URGENT, NIGHT).is_urgent for new in to)
+
+
+def test_a_direct_message_is_urgent_for_whom_the_event_mentions() -> None:
+    reply = Message("one", thread=T, to=ADA)  # for a participant of the thread
+    assert hold_back(delivery(reply), URGENT, NIGHT).held_until == MORNING
+    assert hold_back(delivery(replace(reply, mentioned=True)), URGENT, NIGHT).is_urgent
 
 
 class Addressed(Wall):

@@ -383,6 +383,7 @@ async def test_involved_people_get_one_message_each() -> None:
     ]
     assert messages[1].to is not None
     assert messages[1].to.address("slack") == "U0LIN"
+    assert [message.mentioned for message in messages] == [True, False]
     assert len(await renderer.messages(channel(**DIRECT))) == 1
     begun = replace(event, name="create-comment-thread")
     assert participants_to_notify(begun, people) == ()
