@@ -68,7 +68,7 @@ def test_a_thread_stays_in_its_channel_when_its_file_is_moved(
     assert "moved" in output
     assert "hero" not in output.split("After the move")[0]
     assert log.count("others (projects: !Website*)") == 2
-    assert log.count("website (projects: no entry matches)") == 2
+    assert log.count("website (projects: no entry matches)") == 1
 
 
 WAITING = "waiting: project not known yet"
