@@ -2,13 +2,19 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
-from relay.channels.base import Misconfigured, Permanent, RetryLater
+from relay.channels.base import Misconfigured, Permanent, Receipt, RetryLater
 from relay.delivery import queues as queues_module
-from relay.store.records import Delivery
-from tests.delivery.scripted import House
+from relay.delivery.queue_context import QueueSettings
+from relay.delivery.queues import QueueManager
+from relay.messages.message import Content, Message
+from relay.store.records import Delivery, FanOutResult, NewDelivery
+from tests.delivery.scripted import House, Scripted, queue_context
+from tests.servers.postgres import Postgres
+from tests.store.replicas import event, replica
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +121,44 @@ async def test_deliveries_of_a_removed_channel_are_kept_and_logged(
     await house.queues.stop(1.0)
     await running
     assert await house.store.waiting_queues() == {"gone": 1}
+
+
+async def test_two_replicas_that_release_at_once_send_each_held_message_once(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues_module, "SHARED_POLL_INTERVAL", 0.02)
+    url, number, sent = postgres.fresh(), 60, []
+
+    class Wall(Scripted):
+        async def send(self, message: Message, *_: Any) -> Receipt:
+            sent.append(message.full.body)
+            return Receipt("receipt")
+
+    def held(queue: str, id_: int, until: float) -> NewDelivery:
+        message = Message("title", Content(f"{queue} number {id_} end"))
+        return NewDelivery(queue, f"{queue} {id_}", message.dumps(), held_until=until)
+
+    async with replica(url) as one, replica(url) as other:
+        for count in range(number):
+            await one.accept(event(count + 1))
+        stored, until = await one.stored_events(number), time.time() + 1.0
+        assert await one.acquire_lease("fan-out")
+        await one.save_fan_out(
+            [
+                FanOutResult(
+                    each.id, "acme", "fanned-out", "", [held(q, each.id, until) for q in "abc"]
+                )
+                for each in stored
+            ]
+        )
+        settings = {queue: QueueSettings(lambda: Wall(iter(()))) for queue in "abc"}
+        managers = [QueueManager(settings, queue_context(store)) for store in (one, other)]
+        running = [asyncio.create_task(manager.run()) for manager in managers]
+        async with asyncio.timeout(60):
+            while await one.holds.counts() or await one.waiting_queues():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.gather(*(manager.stop(5.0) for manager in managers))
+        await asyncio.gather(*running)
+    texts = "\n".join(sent)
+    counts = [texts.count(f"{queue} number {each.id} end") for queue in "abc" for each in stored]
+    assert counts == [1] * (3 * number)
