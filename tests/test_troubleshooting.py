@@ -309,7 +309,10 @@ def _of_the_service(folder: Path) -> Iterator[str]:
         port = occupied.getsockname()[1]
         service.config.write_text(text.replace(f"port = {service.port}\n", f"port = {port}\n"))
         yield service.run("serve").stderr
-    channel = '[[teams.acme.channels]]\nname = "out"\ntype = "stdout"\n'
+    channel = (
+        '[[teams.acme.channels]]\nname = "out"\ntype = "stdout"\n'
+        'events = ["*", "!update-file"]\nactivity = "each"\n'
+    )
     with running(folder, channel) as service:
         yield service.run("serve").stderr
         yield service.run("log").stdout
