@@ -23,7 +23,10 @@ from relay.store.records import Delivery
 log = logging.getLogger(__name__)
 
 READ_BATCH_SIZE = 32  # deliveries
-MAX_DIGEST_SIZE = 20  # messages
+MAX_DIGEST_SIZE = 20  # messages with their entries
+MAX_RELEASED_SIZE = 500  # messages that were held; more than MAX_DIGEST_SIZE are only counted
+MAX_COUNTED_FILES = 20
+MIN_COUNTED_FILES = 5
 MAX_MARKDOWN_LENGTH = 40_000
 """Characters of the messages in a digest, with the addresses of links: a template's output may have
 50,000, and parsing takes time."""
@@ -45,6 +48,7 @@ class DigestPlanner:
         locale: Locale = DEFAULT_LOCALE,
     ) -> None:
         """``fits``: whether the channel sends all of a message's text. It may take long."""
+        self._queue = queue
         self._team = queue.partition("/")[0]
         self._digest_after = digest_after
         self._fits = fits
@@ -70,19 +74,22 @@ class DigestPlanner:
         the first may have been sent."""
         if not batch:
             return []
+        if batch[0].digest and batch[0].held_until:  # which may be longer than the batch
+            return await self._store.digest_members(self._queue, batch[0].digest)
         if batch[0].digest:
             return [delivery for delivery in batch if delivery.digest == batch[0].digest]
-        if batch[0].held_until:
-            batch = await CONVERSIONS.run(self._team, partial(_released_together, batch))
-        elif len(batch) <= self._digest_after:
+        # The members of a digest stay in it, also where one that was resent comes before them.
+        free = [*takewhile(lambda delivery: not delivery.digest, batch)]
+        if not batch[0].held_until and len(free) <= self._digest_after:
             # those that were held are sent together after it
-            return [batch[0]] if any(one.held_until for one in batch) else []
+            return [batch[0]] if any(one.held_until or one.digest for one in batch) else []
         # A delivery that was attempted, maybe by a replica that ended before it stored the receipt,
         # may have arrived, and is repeated under its own key. Members of a digest that the server
         # refused are sent one by one.
         if is_first_uncertain or batch[0].attempts or batch[0].id in self._unbundled:
             return [batch[0]]
         self._is_released = bool(batch[0].held_until)
+        batch = await self._released_with(batch) if self._is_released else free
         size, result = await self._largest(batch)
         if result is None:
             return [batch[0]]
@@ -91,6 +98,16 @@ class DigestPlanner:
         members = batch[:size]
         await self._store.set_digest([member.id for member in members], key)
         return [replace(member, digest=key) for member in members]
+
+    async def _released_with(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """The first delivery, which was held, with all that go into the same digest."""
+        if self.batch_size <= len(batch) < MAX_RELEASED_SIZE:
+            waiting = await self._store.waiting_deliveries(self._queue, MAX_RELEASED_SIZE)
+            more = takewhile(lambda delivery: not delivery.undecided, waiting)
+            # one that was resent meanwhile comes after the digest
+            batch = [batch[0], *(delivery for delivery in more if delivery.id > batch[0].id)]
+        together = partial(_released_together, batch[:MAX_RELEASED_SIZE])
+        return await CONVERSIONS.run(self._team, together)
 
     async def split(self, deliveries: Sequence[Delivery]) -> None:
         """Send the members of a refused digest one by one."""
@@ -123,7 +140,11 @@ class DigestPlanner:
         largest = None
         try:
             messages = await CONVERSIONS.run(self._team, partial(_candidates, batch))
-            lengths = list(accumulate(map(_markdown_length, messages)))
+            if len(messages) > MAX_DIGEST_SIZE:
+                result, is_short = await self._combine(messages)
+                if is_short:
+                    return len(messages), result
+            messages, lengths = _with_short_entries(messages)
             size, too_many, step = 1, len(messages) + 1, 1
             attempt = max(2, bisect_right(lengths, self._expected_length))
             while too_many - size > 1:
@@ -146,11 +167,17 @@ class DigestPlanner:
         return size, largest
 
     async def _combine(self, messages: Sequence[Message]) -> tuple[RenderResult, bool]:
-        """The digest, and whether the channel sends all of its text."""
+        """The digest, and whether the channel sends all of its text. With counts it has as many
+        files as the channel takes."""
         digest_after = 0 if self._is_released else self._digest_after
         work = partial(combine, messages=messages, digest_after=digest_after, locale=self._locale)
-        result = await self._notices.run(self._team, work)
-        return result, await CONVERSIONS.run(self._team, partial(self._fits, result.message))
+        max_files = MAX_COUNTED_FILES
+        while True:
+            result = await self._notices.run(self._team, partial(work, max_files=max_files))
+            is_short = await CONVERSIONS.run(self._team, partial(self._fits, result.message))
+            max_files //= 2
+            if is_short or max_files < MIN_COUNTED_FILES or not _has_counts(messages, digest_after):
+                return result, is_short
 
 
 def _messages(deliveries: Iterable[Delivery]) -> list[Message]:
@@ -159,19 +186,30 @@ def _messages(deliveries: Iterable[Delivery]) -> list[Message]:
 
 def _released_together(batch: Sequence[Delivery]) -> list[Delivery]:
     """The first delivery, which was held, with the others that go to the same place or person."""
-    held = [delivery for delivery in batch if delivery.held_until]
+    held = [delivery for delivery in batch if delivery.held_until and not delivery.digest]
     recipients = [message.to for message in _messages(held)]
     return [one for one, to in zip(held, recipients, strict=True) if to == recipients[0]]
 
 
 def _candidates(batch: Sequence[Delivery]) -> list[Message]:
     """The first messages that a digest can contain: those to the channel, or of held ones to one
-    person, that edit no other, and whose Markdown is not too long for any channel."""
-    messages = _messages(batch[:MAX_DIGEST_SIZE])
-    to = messages[0].to if batch[0].held_until else None
-    messages = list(takewhile(lambda one: one.to == to and one.change is None, messages))
-    lengths = accumulate(map(_markdown_length, messages))
-    return messages[: sum(length <= MAX_MARKDOWN_LENGTH for length in lengths)]
+    person, that edit no other."""
+    is_released = bool(batch[0].held_until)
+    messages = _messages(batch if is_released else batch[:MAX_DIGEST_SIZE])
+    to = messages[0].to if is_released else None
+    return list(takewhile(lambda one: one.to == to and one.change is None, messages))
+
+
+def _with_short_entries(messages: Sequence[Message]) -> tuple[list[Message], list[int]]:
+    """The first messages whose Markdown is not too long for any channel, and the length of each
+    with those before it."""
+    lengths = list(accumulate(map(_markdown_length, messages[:MAX_DIGEST_SIZE])))
+    size = sum(length <= MAX_MARKDOWN_LENGTH for length in lengths)
+    return list(messages[:size]), lengths[:size]
+
+
+def _has_counts(messages: Sequence[Message], digest_after: int) -> bool:
+    return digest_after == 0 and len(messages) > MAX_DIGEST_SIZE
 
 
 def _markdown_length(message: Message) -> int:
@@ -183,8 +221,10 @@ def combine(
     messages: Sequence[Message],
     digest_after: int = MAX_DIGEST_SIZE,
     locale: Locale = DEFAULT_LOCALE,
+    max_files: int = MAX_COUNTED_FILES,
 ) -> RenderResult:
-    """One message with the entries of ``messages``, by file and thread, in their order.
+    """One message with the entries of ``messages``, by file and thread, in their order. Of more
+    than ``MAX_DIGEST_SIZE`` that were held it has the numbers of at most ``max_files`` files.
 
     Blocks if the user has templates. ``digest_after``: more messages than these waited; 0: they
     were held.
@@ -194,13 +234,15 @@ def combine(
         by_file.setdefault(message.file_id or message.file, []).append(message)
     groups = {key: _group(members) for key, members in by_file.items()}
     summary = {
-        "count": len(messages),
-        "comments": sum(message.event in _COMMENTS for message in messages),
-        "people": list(dict.fromkeys(message.actor for message in messages if message.actor)),
+        **_numbers(messages),
         "files": [group["file"] for group in groups.values() if group["file"]],
         "digest_after": digest_after,
+        "counts_only": False,
         "groups": list(groups.values()),
+        "more_files": 0,
     }
+    if _has_counts(messages, digest_after):
+        summary |= _counted(list(by_file.values()), max_files)
     last = messages[-1]
     variables = notice_variables("digest", {"messages": summary}, team=last.team_name)
     result = templates.render("digest", variables, team=last.team, channel_kind="", locale=locale)
@@ -231,6 +273,26 @@ def _place(messages: Sequence[Message], group: dict[str, Any]) -> dict[str, Any]
     return fields | {"url": group["url"], "opens": opens, "file_url": group["url"]}
 
 
+def _numbers(messages: Sequence[Message]) -> dict[str, Any]:
+    return {
+        "count": len(messages),
+        "comments": sum(message.event in _COMMENTS for message in messages),
+        "people": list(dict.fromkeys(message.actor for message in messages if message.actor)),
+    }
+
+
+def _counted(by_file: Sequence[Sequence[Message]], max_files: int) -> dict[str, Any]:
+    """Groups without entries: the files with the most messages, and what concerns no known file."""
+    files = sorted((group for group in by_file if group[-1].file), key=len, reverse=True)
+    elsewhere = [message for group in by_file if not group[-1].file for message in group]
+    shown = [*files[:max_files], *([elsewhere] if elsewhere else [])]
+    return {
+        "counts_only": True,
+        "groups": [_group(messages) | {"threads": [], "entries": []} for messages in shown],
+        "more_files": max(0, len(files) - max_files),
+    }
+
+
 def _group(messages: Sequence[Message]) -> dict[str, Any]:
     """The entries of one file, or of events without a file."""
     threads: dict[str, list[Message]] = {}
@@ -238,6 +300,7 @@ def _group(messages: Sequence[Message]) -> dict[str, Any]:
         threads.setdefault(message.thread, []).append(message)
     others = threads.pop("", [])
     return {
+        **_numbers(messages),
         "file": messages[-1].file,  # it may have been renamed
         "url": _last(message.file_url for message in messages),
         "threads": [_thread(members) for members in threads.values()],

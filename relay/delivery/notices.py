@@ -141,7 +141,10 @@ NOTICES: Mapping[str, Notice] = {
             "one for what concerns no file): group.file (its name), group.url, group.threads, "
             "group.entries (of events outside of threads); of a thread thread.name (#15), "
             "thread.url, thread.page (a name) and thread.entries. Each entry is the block "
-            "digest of its event's template"
+            "digest of its event's template. Each group has group.count, group.comments and "
+            "group.people, as messages has. messages.counts_only: more than 20 were held, and "
+            "groups have no threads and entries; messages.more_files is then the number of files "
+            "without a group"
         },
         {
             "messages": {
@@ -150,8 +153,13 @@ NOTICES: Mapping[str, Notice] = {
                 "people": ["Ada Lovelace", "Grace Hopper"],
                 "files": ["Landing page"],
                 "digest_after": 20,
+                "counts_only": False,
+                "more_files": 0,
                 "groups": [
                     {
+                        "count": 3,
+                        "comments": 2,
+                        "people": ["Ada Lovelace", "Grace Hopper"],
                         "file": "Landing page",
                         "url": "https://penpot.example.com",
                         "threads": [

@@ -53,6 +53,14 @@ class Backlog(Engine):
         sql = _first_sql(DELIVERY_COLUMNS, waiting, "message", "total - size <= $2")
         return [Delivery(*row) for row in await self.fetch(sql, limit, MAX_MESSAGES_LENGTH, queue)]
 
+    async def digest_members(self, queue: str, digest: str) -> list[Delivery]:
+        """The waiting deliveries of a queue that form the digest with this key, in order."""
+        sql = (
+            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries"
+            " WHERE state = 'waiting' AND queue = $1 AND digest = $2 ORDER BY id"
+        )
+        return [Delivery(*row) for row in await self.fetch(sql, queue, digest)]
+
 
 def _first_sql(columns: str, source: str, sized: str, condition: str) -> str:
     """At most $1 rows by id. ``condition`` is about the ``size`` of the column ``sized`` and its

@@ -372,3 +372,14 @@ async def test_a_held_message_expires_by_the_time_since_its_release(
     await house.store.holds.release(MORNING)
     (waiting,) = await house.store.waiting_deliveries("a", 9)
     assert waiting.created_at == MORNING
+
+
+async def test_a_digest_of_many_that_is_sent_again_is_the_same(house: House) -> None:
+    await house.put(*(said(f"number {number}", str(number)) for number in range(90)))
+    house.wall.answers = [RetryLater("http_503"), RetryLater("http_503")]
+    house.now = MORNING
+    await house.settle()
+    assert house.texts == ["**90 events**"]
+    assert len(house.wall.keys) == 3
+    assert len(set(house.wall.keys)) == 1
+    assert await house.states() == ["sent"] * 90

@@ -10,7 +10,7 @@ from relay.channels.base import Misconfigured, Permanent, Receipt, RetryLater
 from relay.delivery import queues as queues_module
 from relay.delivery.queue_context import QueueSettings
 from relay.delivery.queues import QueueManager
-from relay.messages.message import Content, Message
+from relay.messages.message import Content, Mention, Message
 from relay.store.records import Delivery, FanOutResult, NewDelivery
 from tests.delivery.scripted import House, Scripted, queue_context
 from tests.servers.postgres import Postgres
@@ -135,7 +135,8 @@ async def test_two_replicas_that_release_at_once_send_each_held_message_once(
             return Receipt("receipt")
 
     def held(queue: str, id_: int, until: float) -> NewDelivery:
-        message = Message("title", Content(f"{queue} number {id_} end"))
+        to = Mention(str(id_ % 3))  # 20 messages each, which a digest shows
+        message = Message("title", Content(f"{queue} number {id_} end"), to=to)
         return NewDelivery(queue, f"{queue} {id_}", message.dumps(), held_until=until)
 
     async with replica(url) as one, replica(url) as other:

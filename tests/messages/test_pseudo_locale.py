@@ -266,7 +266,30 @@ def digest_samples() -> Iterator[Mapping[str, Any]]:
                 "people": ["Άδα", "Ζωή", "Γκρέις", "Λιν", "Μπομπ", "Ιβ", "Κιμ"][:people],
                 "files": ["Αρχική", "Ταμείο", "Κεφαλίδα", "Τέλος", "Άλλο"][:files],
                 "digest_after": held,
+                "counts_only": False,
+                "more_files": 0,
                 "groups": groups * files + [nowhere] * (people != 1),
+            }
+
+
+def counted_samples() -> Iterator[Mapping[str, Any]]:
+    """Of digests that show numbers only."""
+    for comments, others, people, files, more in product(
+        (0, 1, 3), (0, 1, 5), (1, 7), (0, 1, 2), (0, 1, 5)
+    ):
+        if comments + others:
+            numbers = {
+                "count": comments + others,
+                "comments": comments,
+                "people": ["Άδα", "Ζωή", "Γκρέις", "Λιν", "Μπομπ", "Ιβ", "Κιμ"][:people],
+            }
+            group = numbers | {"file": "Αρχική", "url": "", "threads": [], "entries": []}
+            yield numbers | {
+                "files": ["Αρχική"] * (files + more),
+                "digest_after": 0,
+                "counts_only": True,
+                "more_files": more,
+                "groups": [group] * files + [group | {"file": ""}],
             }
 
 
@@ -275,7 +298,8 @@ def test_every_sentence_of_a_notice_is_one_text(name: str) -> None:
     sample = greek(NOTICES[name].sample)
     samples: list[Mapping[str, Any]] = [sample]
     if name == "digest":
-        samples = [{"messages": messages} for messages in digest_samples()]
+        digests = [*digest_samples(), *counted_samples()]
+        samples = [{"messages": messages} for messages in digests]
     elif "problem" in sample:
         samples += [{**sample, "problem": sample["problem"] | {"detail": ""}}]
         reason = "disk" if name == "disk-full" else ""

@@ -65,3 +65,18 @@ async def test_the_next_deliveries_have_a_limited_length_together(
     assert await next_texts(10) == ["e"]
     assert await next_texts(10) == []
     assert len(await store.waiting_deliveries("b", 10)) == 2
+
+
+async def test_the_members_of_a_digest_are_read_whatever_their_number(store: Store) -> None:
+    for number in range(6):
+        await store.accept(event(number))
+        new = [NewDelivery(queue, f"{number}-{queue}", "text") for queue in ("a", "b")]
+        await store.save_fan_out([FanOutResult(number + 1, "acme", "fanned-out", "", new)])
+    first, second, _, fourth, fifth, _ = await store.waiting_deliveries("a", 9)
+    await store.set_digest([first.id, second.id, fourth.id], "key")
+    await store.set_digest([fifth.id], "other key")
+    await store.set_digest([one.id for one in await store.waiting_deliveries("b", 9)], "key of b")
+    await store.mark_sent([second.id], "x")
+    members = await store.digest_members("a", "key")
+    assert [(one.id, one.digest) for one in members] == [(first.id, "key"), (fourth.id, "key")]
+    assert await store.digest_members("b", "key") == []
