@@ -171,7 +171,7 @@ async def _messages(
         messages.append((await renderer.preview(channel), channel))
         for rendered in await renderer.messages(channel):
             message = Message.loads(rendered.message)
-            if message.change and not message.change.removes:
+            if message.change and not (message.change.removes or message.change.only_held):
                 messages.append((message, channel))
         _require_no(renderer.problems)
     return messages

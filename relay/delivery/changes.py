@@ -23,6 +23,7 @@ from relay.penpot.events import Event
 
 NO_EDITS = "edits are not sent"
 
+_ANYBODY = Mention("anybody")
 _STATE_EVENTS = frozenset({"resolve-comment-thread", "reopen-comment-thread"})
 
 
@@ -35,23 +36,29 @@ class ChangeRenderer:
         self._event = event = context.event
         self._new_mentions = _new_mentions(event, context.people)
         self._line = EventRenderer(context._replace(people=self._new_mentions, picture=""))
-        self._edits = {
-            kind: EventRenderer(context._replace(event=original_comment_event(event, kind)))
-            for kind, channel_type in CHANNEL_TYPES.items()
-            if channel_type.editor
-        }
+        self._context = context
+        self._originals: dict[str, EventRenderer] = {}  # by kind of channel
 
     @property
     def problems(self) -> set[Problem]:
-        return self._line.problems.union(*(edit.problems for edit in self._edits.values()))
+        return self._line.problems.union(*(one.problems for one in self._originals.values()))
+
+    def _original(self, kind: str) -> EventRenderer:
+        """Renders the comment's message with its current text."""
+        if kind not in self._originals:
+            event = original_comment_event(self._event, kind)
+            self._originals[kind] = EventRenderer(self._context._replace(event=event))
+        return self._originals[kind]
 
     async def preview(self, channel: AnyChannel) -> Message:
         """As for ``EventRenderer``: the line, which an edited message replaces."""
-        for rendered in await self.messages(channel) if self._hides_edit(channel) else ():
+        for rendered in await self._direct(channel) if self._hides_edit(channel) else ():
             return Message.loads(rendered.message)
         return await self._line.preview(channel)
 
     def skips(self, channel: AnyChannel) -> str:
+        if self._changes_held(channel):
+            return ""
         if self._hides_edit(channel) and not self._directly(channel):
             return NO_EDITS
         return self._line.skips(channel)
@@ -71,31 +78,76 @@ class ChangeRenderer:
         return await self._line.summary()
 
     async def messages(self, channel: AnyChannel) -> list[RenderedMessage]:
-        event, comment = self._event, self._event.comment
-        is_state = event.name in _STATE_EVENTS
+        if channel.edit_mode == "in-place" and self._is_known:
+            is_state = self._event.name in _STATE_EVENTS
+            return [
+                *(await self._line.messages(channel) if is_state else []),
+                await self._edit(channel),
+            ]
+        if self._changes_held(channel):
+            return [await self._held_change(channel), *await self._direct(channel)]
         if self._hides_edit(channel):
-            return await self._line.direct_messages(channel) if self._directly(channel) else []
-        known = comment.is_first or comment.id
-        if channel.edit_mode != "in-place" or not known:
-            return await self._line.messages(channel)
-        lines = await self._line.messages(channel) if is_state else []
-        message = await self._line.compose(channel)
-        fallback = None if is_state else message
+            return await self._direct(channel)
+        return await self._line.messages(channel)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the comment's messages can be found."""
+        return bool(self._event.comment.is_first or self._event.comment.id)
+
+    def _changes_held(self, channel: AnyChannel) -> bool:
+        """Whether a channel that edits nothing may hold messages that the event changes."""
+        is_comment = self._event.name not in _STATE_EVENTS
+        in_place = channel.edit_mode == "in-place"
+        return channel.holds and not in_place and is_comment and self._is_known
+
+    async def _direct(self, channel: AnyChannel) -> list[RenderedMessage]:
+        if self._hides_edit(channel) and not self._directly(channel):
+            return []
+        return await self._line.direct_messages(channel)
+
+    async def _edit(self, channel: AnyChannel) -> RenderedMessage:
+        event, message = self._event, await self._line.compose(channel)
+        fallback = None if event.name in _STATE_EVENTS else message
         if updates_message(event):
-            message = await self._edits[channel.type].compose(channel)
+            message = await self._original(channel.type).compose(channel)
         elif channel.shows_author and event.name == "delete-comment":
             # The placeholder stays the author's, who alone can delete it. A whole thread has
             # messages of several authors.
             message = replace(message, author=author_of(event))
-        change = Change(
+        change = replace(await self._change(channel), fallback=fallback)
+        text = replace(message, change=change).dumps()
+        return RenderedMessage(text, event.thread.id, change.comment)
+
+    async def _held_change(self, channel: AnyChannel) -> RenderedMessage:
+        """Without ids of what it shows: it never edits what was sent, and its fallback is the
+        line that the channel gets then."""
+        line = await self._line.compose(channel)
+        has_line = not self._hides_edit(channel) and not channel.is_direct
+        message = line
+        if updates_message(self._event):
+            message = await self._original(channel.type).compose(channel)
+        change = await self._change(channel)
+        change = replace(change, only_held=True, fallback=line if has_line else None)
+        return RenderedMessage(replace(message, change=change).dumps())
+
+    async def _change(self, channel: AnyChannel) -> Change:
+        event, comment = self._event, self._event.comment
+        return Change(
             comment="" if comment.is_first else comment.id,
             removes=not updates_message(event),
             whole_thread=event.name == "delete-comment-thread",
             new_mentions=tuple(person.id for person in self._new_mentions),
-            fallback=fallback,
+            direct=await self._direct_forms(channel),
         )
-        text = replace(message, change=change).dumps()
-        return [*lines, RenderedMessage(text, event.thread.id, change.comment)]
+
+    async def _direct_forms(self, channel: AnyChannel) -> tuple[Message, ...]:
+        is_edit = self._event.name == "update-comment"
+        if not (is_edit and channel.holds and channel.direct_recipients([_ANYBODY])):
+            return ()
+        original = self._original(channel.type)
+        mentioned = await original.compose_direct(channel, mentioned=True)
+        return mentioned, await original.compose_direct(channel, mentioned=False)
 
 
 def renderer_of(

@@ -20,6 +20,8 @@ from relay.store.records import Delivery, ShownMessage, ThreadReceipts
 
 log = logging.getLogger(__name__)
 
+ONLY_HELD = "only held messages take the change"
+
 
 class EditOutcome(NamedTuple):
     reached: bool  # the channel's server answered a call
@@ -47,7 +49,7 @@ class Edit:
         """``throttle`` waits until the channel's rate limit allows the next call. Idempotent.
         Raises ``DeliveryError`` and what ``throttle`` raises: the next attempt edits the rest."""
         change, receipts = self.change, self._receipts()
-        if not isinstance(channel, EditableChannel) or not receipts:
+        if change.only_held or not isinstance(channel, EditableChannel) or not receipts:
             log.info("queue %s: delivery %d has no message to edit", self.queue, self.delivery.id)
             return EditOutcome(reached=False, fallback=self._fallback())
         if self._is_superseded():
@@ -155,6 +157,9 @@ class Editor:
         left = await self._held.change(delivery, message)
         if left is None or left.change is None:
             return None
+        if left.change.only_held and left.change.fallback is None:
+            await self._skip(delivery)
+            return None
         shown = await self._store.shown_messages(self._queue, left.line or left.thread)
         done = self._done.setdefault(delivery.id, set())
         edit = Edit(self._queue, delivery, left, left.change, thread, shown, done, self._metrics)
@@ -163,6 +168,13 @@ class Editor:
         if outcome.fallback and await self._held.hold_back(delivery, outcome.fallback):
             return None
         return outcome
+
+    async def _skip(self, delivery: Delivery) -> None:
+        """A change that was for held messages only."""
+        await self._store.mark_skipped(delivery.id, ONLY_HELD)
+        self._metrics.skipped(self._queue, "held")
+        log.info("queue %s: delivery %d: %s", self._queue, delivery.id, ONLY_HELD)
+        self._changed([delivery.event_id])
 
     async def _drops_replaced(self, line: str) -> bool:
         events = await self._store.activity.drop_replaced(self._queue, line)

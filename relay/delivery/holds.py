@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from relay.config.schedule import Hold, describe_hold
-from relay.messages.message import Message
+from relay.messages.message import Change, Message
 from relay.store.base import Store
 from relay.store.records import Delivery, NewDelivery
 
@@ -41,33 +41,35 @@ class HeldMessages:
         """Give the held messages that a change concerns their latest text, or drop them. Returns
         what is left of the change for messages that were sent; None where it has to wait for held
         messages of its thread, which are released now."""
-        change, holds = message.change, self._store.holds
+        change = message.change
         assert change is not None  # noqa: S101 - for the type checker
-        held = await holds.messages(self._queue, _group(message))
-        # a line about the thread's state shows no comment
-        concerned = [
-            one.delivery_id
-            for one in held
-            if change.whole_thread or (one.thread and one.comment == change.comment)
-        ]
-        text = replace(message, change=None).dumps()
-        for id_ in concerned:
+        held = await self._held_with(message, delivery.id)
+        concerned = {id_: one for id_, one in held.items() if _concerns(message, change, one)}
+        for id_, one in concerned.items():
             if change.removes:
                 await self._store.mark_skipped(id_, DELETED)
             else:
-                await holds.replace(id_, text)
-            log.info(
-                "queue %s: delivery %d changes %d, which is held", self._queue, delivery.id, id_
-            )
+                await self._store.holds.replace(id_, _latest(one, message, change).dumps())
+            text = "queue %s: delivery %d changes %d, which is held"
+            log.info(text, self._queue, delivery.id, id_)
+        shared = [one for one in held.values() if one.to is None]
+        is_covered = any(_covers(change, one) for one in concerned.values())
         news = change.fallback
         is_urgent = news is not None and self._hold is not None and _is_urgent(news, self._hold)
-        if held and is_urgent:
-            await holds.release_group(self._queue, _group(message))
-            if not concerned:
+        if shared and is_urgent:
+            await self._store.holds.release_group(self._queue, _group(message))
+            if not is_covered:
                 return None
-        if concerned:
+        if is_covered:
             change = replace(change, fallback=None, new_mentions=())
         return replace(message, change=change)
+
+    async def _held_with(self, message: Message, before: int) -> dict[int, Message]:
+        """The held messages of a thread or line, by the ids of their deliveries; those of the event
+        itself, which are not ``before`` its delivery, have the latest text."""
+        rows = await self._store.holds.messages(self._queue, _group(message))
+        held = {row.delivery_id: Message.loads(row.message) for row in rows}
+        return {id_: one for id_, one in held.items() if id_ < before and one.line == message.line}
 
     async def release_before(self, message: Message) -> None:
         """Release the held messages that an urgent one takes along, to be sent before it."""
@@ -86,6 +88,34 @@ class HeldMessages:
         described = describe_hold(until, now, self._hold.zone)
         log.info(text, self._queue, delivery.id, delivery.event_id, described)
         return True
+
+
+def _concerns(message: Message, change: Change, held: Message) -> bool:
+    """A line about the thread's state shows no comment, and goes with its thread only."""
+    is_same = held.comment is not None and held.comment == change.comment
+    return bool(message.line) or change.whole_thread or is_same
+
+
+def _covers(change: Change, held: Message) -> bool:
+    """Whether all that the channel has to show of the change is in this message, or dropped with
+    it."""
+    is_dropped_news = change.removes and _is_news(held)
+    return held.to is None and held.comment == change.comment and not is_dropped_news
+
+
+def _latest(held: Message, message: Message, change: Change) -> Message:
+    """The text for a held message; that of a person keeps its recipient."""
+    if held.to is not None:
+        form = change.direct[0 if held.mentioned else 1] if change.direct else held
+        return replace(form, to=held.to, mentioned=held.mentioned)
+    if _is_news(held):
+        return change.fallback or held
+    return replace(message, change=None)
+
+
+def _is_news(held: Message) -> bool:
+    """Whether it reports an edit of a comment whose message was sent."""
+    return held.event == "update-comment"
 
 
 def released_at(hold: Hold, now: float) -> float | None:

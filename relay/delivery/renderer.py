@@ -136,11 +136,20 @@ def render(
         locale=options.locale,
         body_template=options.body_template,
     )
-    message = replace(result.message, activity=event.name not in _WORDS_EVENTS)
+    is_activity = event.name not in _WORDS_EVENTS
+    message = replace(result.message, activity=is_activity, comment=_comment_of(event))
     if CHANNEL_TYPES[kind].sends_payloads:
         payload = event_payload(options.visible(event), message, share_emails=options.share_emails)
         message = replace(message, payload=payload)
     return replace(result, message=message)
+
+
+def _comment_of(event: Event) -> str | None:
+    """``Message.comment``."""
+    if event.name not in _WORDS_EVENTS:
+        return None
+    is_first = event.name == "create-comment-thread" or event.comment.is_first
+    return "" if is_first else event.comment.id or None
 
 
 class RenderedMessage(NamedTuple):
@@ -236,6 +245,10 @@ class EventRenderer:
     async def compose(self, channel: AnyChannel) -> Message:
         """The message of a channel that is not direct, not serialized."""
         return replace(await self._message(channel), mentions=self._people)
+
+    async def compose_direct(self, channel: AnyChannel, *, mentioned: bool) -> Message:
+        """A message for a person, without its recipient, not serialized."""
+        return replace(await self._message(channel, direct=mentioned), mentioned=mentioned)
 
     def with_event(self, event: Event, more: Variables) -> "EventRenderer":
         """For another event, otherwise the same; problems are collected here as well."""

@@ -95,6 +95,8 @@ async def _preview(inspector: pages.InspectorContext, delivery: Delivery) -> Mes
     if delivery.state in ("waiting", "held"):
         message = message.with_current_times()
     change = message.change
+    if change is not None and change.only_held:
+        message = change.fallback or message
     is_first = change is not None and not change.comment  # edits the thread's first message
     in_thread = settings is not None and settings.in_threads
     if message.thread and in_thread and not is_first:

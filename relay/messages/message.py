@@ -70,6 +70,9 @@ class Change:
     whole_thread: bool = False  # applies to every message of the thread
     new_mentions: tuple[str, ...] = ()  # profile ids not mentioned before; only these are pinged
     fallback: "Message | None" = None  # what to send if the earlier message can't be edited
+    only_held: bool = False  # changes messages that are held, and edits none that were sent
+    direct: "tuple[Message, ...]" = ()
+    """The latest text for held direct messages: for who is mentioned, and for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,9 @@ class Message:
     team: str = ""  # the team's key in the config
     at: str = ""  # the event's time, ISO 8601 in UTC; empty if unknown
     thread: str = ""  # id of the Penpot comment thread; empty for other events
+    comment: str | None = None
+    """Id of the comment of which it shows the words, empty for the first one of its thread; None
+    where unknown, and for other messages."""
     mentions: tuple[Mention, ...] = ()
     """The people to ping: those whom the event mentions, without its author. In the body their
     names are links to ``penpot-profile:<id>``."""

@@ -40,9 +40,7 @@ Group = tuple[str, str]
 
 class HeldMessage(NamedTuple):
     delivery_id: int
-    thread: str
-    """As ``NewDelivery.thread``."""
-    comment: str
+    message: str
 
 
 class Released(NamedTuple):
@@ -87,10 +85,12 @@ class Holds:
         await self._engine.write(work)
 
     async def messages(self, queue: str, held_with: str) -> list[HeldMessage]:
-        """Those that are released together, in order; none for an empty ``held_with``."""
+        """Those that are released together, and those of people, whose ``held_with`` continues
+        after a space; in order, and none for an empty ``held_with``."""
         sql = (
-            "SELECT id, thread, comment FROM relay.deliveries WHERE state = 'held' AND queue = $1"
-            " AND held_with = $2 AND held_with <> '' ORDER BY id"
+            "SELECT id, message FROM relay.deliveries WHERE state = 'held'"
+            " AND queue = $1 AND held_with <> '' AND (held_with = $2"
+            " OR substr(held_with, 1, length($2) + 1) = $2 || ' ') ORDER BY id"
         )
         return [HeldMessage(*row) for row in await self._engine.fetch(sql, queue, held_with)]
 

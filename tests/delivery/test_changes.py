@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from relay.delivery.changes import is_synthetic
+from relay.delivery.changes import NO_EDITS, ChangeRenderer, is_synthetic
+from relay.delivery.renderer import NOT_MENTIONED, RenderContext
 from relay.messages.message import Change, Message
+from relay.messages.templates import Templates
 from relay.penpot.events import Event
 from tests.delivery.examples import example
 from tests.delivery.renders import (
@@ -20,6 +22,7 @@ from tests.delivery.renders import (
     SLACK,
     STDOUT,
     by_member,
+    channel,
     rendered_change,
     rendered_with,
     stored,
@@ -230,3 +233,75 @@ async def test_a_person_whom_an_edit_mentions_gets_a_mail(
     messages = await rendered_change(event, **MAIL, mention_by_mail=True, **edits)
     assert [message.to.name if message.to else "" for message in messages] == people
     assert all("mentioned you on" in message.title for message in messages if message.to)
+
+
+NIGHTS = {"quiet": ["22:00-07:00"]}
+COMMENT_CHANGES = ("update-comment", "delete-comment", "delete-comment-thread")
+
+
+@pytest.mark.parametrize("name", COMMENT_CHANGES)
+@pytest.mark.parametrize(
+    ("settings", "has_line"),
+    [
+        (STDOUT, True),
+        (MAIL, False),
+        (MAIL | {"edits": "messages"}, True),
+        (MATRIX | {"edits": "messages"}, True),
+        (SLACK | {"edits": "none"}, False),
+        (DIRECT, False),
+    ],
+)
+async def test_a_channel_that_holds_gets_the_change_for_what_it_holds(
+    settings: dict[str, Any], name: str, has_line: bool
+) -> None:
+    event = example(name)
+    first, *direct = await stored(event, **settings, **NIGHTS)
+    assert first[1:] == ("", "")  # no edit may find it
+    message = Message.loads(first.message)
+    change = message.change
+    assert change is not None
+    assert (change.only_held, change.removes) == (True, name != "update-comment")
+    assert change.comment == ("" if event.comment.is_first else event.comment.id)
+    lines = await rendered_change(event, **settings)
+    assert (change.fallback is not None) == has_line
+    if change.fallback is not None:
+        assert change.fallback.full == lines[0].full
+    assert [Message.loads(each.message).to for each in direct] == [
+        line.to for line in lines if line.to
+    ]
+    if name == "update-comment":
+        assert (message.event, message.comment) == ("create-comment", event.comment.id)
+        assert message.content.body.count("Good catch") == 1
+
+
+@pytest.mark.parametrize("settings", [MAIL, STDOUT, SLACK])
+async def test_a_channel_that_holds_gets_states_as_others(settings: dict[str, Any]) -> None:
+    for name in ("resolve-comment-thread", "reopen-comment-thread"):
+        held = await rendered_change(example(name), **settings, **NIGHTS)
+        found = await rendered_change(example(name), **settings)
+        assert [one.change for one in held] == [one.change for one in found]
+
+
+@pytest.mark.parametrize("settings", [DIRECT, MAIL | {"mention_by_mail": True}])
+async def test_an_edit_carries_the_text_of_held_direct_messages(settings: dict[str, Any]) -> None:
+    message, *_ = await rendered_change(example("update-comment"), **settings, **NIGHTS)
+    assert message.change is not None
+    mentioned, other = message.change.direct
+    assert (mentioned.mentioned, other.mentioned) == (True, False)
+    assert "mentioned you on" in mentioned.title
+    assert "mentioned you" not in other.title
+    for form in (mentioned, other):
+        assert (form.to, form.change, form.comment) == (None, None, message.comment)
+        assert "Good catch" in form.full.body
+    (removal, *_) = await rendered_change(example("delete-comment"), **settings, **NIGHTS)
+    assert removal.change is not None
+    assert removal.change.direct == ()
+
+
+async def test_a_channel_that_sends_no_edits_skips_them_unless_it_holds_messages() -> None:
+    event = example("update-comment")
+    renderer = ChangeRenderer(RenderContext(Templates(), event, "acme"))
+    for settings, reason in ((MAIL, NO_EDITS), (DIRECT, NOT_MENTIONED)):
+        assert renderer.skips(channel(**settings)) == reason
+        assert renderer.skips(channel(**settings, **NIGHTS)) == ""
+    assert await renderer.messages(channel(**MAIL)) == []

@@ -157,12 +157,14 @@ async def house(
 
 
 def said(text: str, comment: str = "") -> tuple[Message, str]:
-    return Message(text, Content(text), thread=T, reply=Content(f"{text} (in thread)")), comment
+    event = "create-comment" if comment else "create-comment-thread"
+    message = Message(text, Content(text), thread=T, event=event, comment=comment)
+    return replace(message, reply=Content(f"{text} (in thread)")), comment
 
 
 def edit(text: str, comment: str = "", fallback: str = "", **more: object) -> tuple[Message, str]:
-    line = Message(fallback, Content(fallback), thread=T) if fallback else None
-    change = Change(comment=comment, fallback=line, **more)  # type: ignore[arg-type]
+    line = Message(fallback, Content(fallback), thread=T, event="update-comment", comment=comment)
+    change = Change(comment=comment, fallback=line if fallback else None, **more)  # type: ignore[arg-type]
     message, _ = said(text, comment)
     return replace(message, change=change), comment
 

@@ -14,6 +14,7 @@ from relay.channels.base import Receipt, ReplyTo, RetryLater
 from relay.config.schedule import Hold, QuietWindow
 from relay.delivery import holds as holds_module
 from relay.delivery import queues as queues_module
+from relay.delivery.edits import ONLY_HELD
 from relay.delivery.holds import DELETED, hold_back
 from relay.delivery.queue_context import QueueSettings
 from relay.delivery.queues import QueueManager
@@ -23,6 +24,8 @@ from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
 from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import queue_context
 from tests.delivery.test_edits import T, Wall, edit, said
+
+Row = tuple[Message, str | None]
 
 pytestmark = pytest.mark.anyio
 
@@ -118,8 +121,8 @@ class House:
         if self.running is not None:
             await self.running
 
-    async def put(self, *messages: tuple[Message, str], sent: bool = True) -> None:
-        """Messages, each with the id of its comment, in one transaction."""
+    async def put(self, *messages: Row, sent: bool = True) -> None:
+        """Messages in one transaction, each with the id of the comment that it shows."""
         for number in range(len(messages)):
             body = NewEvent("acme", "", b"{}", b"%d %d" % (time.time_ns(), number), "x")
             await self.store.accept(body._replace(received_at=self.now))
@@ -127,7 +130,8 @@ class House:
         results = []
         for event, (message, comment) in zip(stored, messages, strict=True):
             key = f"key {event.id}"
-            new = NewDelivery("a", key, message.dumps(), T if message.thread else "", comment)
+            shown = ("", "") if comment is None or not message.thread else (T, comment)
+            new = NewDelivery("a", key, message.dumps(), *shown)
             new = hold_back(new, self.hold, self.now) if self.hold else new
             results.append(FanOutResult(event.id, "acme", "fanned-out", "", [new]))
         await self.store.save_fan_out(results)
@@ -261,6 +265,94 @@ async def test_a_held_message_takes_the_latest_text_and_a_deleted_one_is_dropped
     ]  # fmt: skip
 
 
+def held_change(text: str, comment: str = "", fallback: str = "", **more: object) -> Row:
+    """A change in a channel that edits nothing."""
+    return edit(text, comment, fallback, only_held=True, **more)[0], None
+
+
+async def test_a_channel_without_edits_gives_held_messages_their_latest_text(
+    house: House,
+) -> None:
+    await house.put(said("one"), said("two", "c"))
+    await house.put(held_change("ONE", fallback="one was edited"))
+    await house.put(held_change("gone", "c", removes=True, fallback="two was deleted"))
+    assert [(one.state, one.error) for one in await house.deliveries()] == [
+        ("held", ""), ("skipped", DELETED), ("skipped", ONLY_HELD), ("skipped", ONLY_HELD),
+    ]  # fmt: skip
+    house.now = MORNING
+    await house.settle()
+    assert house.texts == ["ONE"]
+
+
+async def test_a_channel_without_edits_edits_nothing_that_was_sent(house: House) -> None:
+    house.now = EVENING
+    await house.put(said("one"))
+    await house.put(held_change("ONE", fallback="one was edited"), held_change("ONE!"))
+    assert house.texts == ["one", "one was edited"]
+    assert await house.states() == ["sent", "sent", "skipped"]
+
+
+async def test_the_line_about_an_edit_takes_the_latest_text_and_is_dropped(house: House) -> None:
+    house.now = EVENING
+    await house.put(said("one"), said("two", "c"))
+    house.now = NIGHT
+    await house.put(held_change("ONE", fallback="one was edited"))
+    await house.put(held_change("TWO", "c", fallback="two was edited"))
+    await house.put(held_change("ONE!", fallback="one was edited again"))
+    await house.put(held_change("gone", "c", removes=True, fallback="two was deleted"))
+    house.now = MORNING
+    await house.settle()
+    *_, digest = house.texts
+    words = ("one was edited again", "two was edited", "two was deleted")
+    assert [word in digest for word in words] == [True, False, True]
+    assert digest.count("was edited") == 1
+
+
+async def test_a_state_of_the_thread_changes_no_line_about_an_edit(house: House) -> None:
+    await house.put(edit("ONE", fallback="one was edited"), edit("ONE is resolved"))
+    house.now = MORNING
+    await house.settle()
+    assert house.texts == ["one was edited"]
+
+
+async def test_the_line_about_a_deleted_thread_follows_its_first_message(house: House) -> None:
+    gone = held_change("gone", removes=True, whole_thread=True, fallback="it was deleted")
+    await house.put(said("one"), said("two", "c"))
+    await house.put(gone)
+    assert (await house.states(), house.texts) == (["skipped"] * 3, [])
+    house.now = EVENING
+    await house.put(said("one"))
+    house.now = NIGHT
+    await house.put(said("two", "c"))
+    await house.put(gone)
+    assert (await house.states())[3:] == ["sent", "skipped", "held"]
+
+
+async def test_held_direct_messages_take_the_latest_text_for_their_person(house: House) -> None:
+    forms = Message("for you", Content("for you")), Message("for all", Content("for all"))
+    forms = tuple(replace(form, thread=T, comment="c", event="create-comment") for form in forms)
+    first, second = said("one")[0], said("two", "c")[0]
+    to_ada = replace(second, to=ADA, mentioned=True), ""
+    await house.put((replace(first, to=ADA), ""), to_ada, (replace(second, to=BOB), ""))
+    await house.put(held_change("TWO", "c", direct=forms))
+    house.now = MORNING
+    await house.settle()
+    to_ada_text, to_bob_text = house.texts
+    assert house.recipients == ["ada", "bob"]
+    assert [word in to_ada_text for word in ("one", "two", "for you")] == [True, False, True]
+    assert to_bob_text == "for all"
+
+
+async def test_held_direct_messages_about_a_deleted_comment_are_dropped(house: House) -> None:
+    for text, comment in (("one", ""), ("two", "c")):
+        message, _ = said(text, comment)
+        await house.put(*((replace(message, to=to), "") for to in (ADA, BOB)))
+    await house.put(held_change("gone", "c", removes=True))
+    assert await house.states() == ["held"] * 2 + ["skipped"] * 3
+    await house.put(held_change("gone", removes=True, whole_thread=True))
+    assert await house.states() == ["skipped"] * 6
+
+
 async def test_of_a_deleted_thread_all_is_dropped_and_what_was_sent_is_removed(
     house: House,
 ) -> None:
@@ -379,7 +471,7 @@ async def test_a_digest_of_many_that_is_sent_again_is_the_same(house: House) -> 
     house.wall.answers = [RetryLater("http_503"), RetryLater("http_503")]
     house.now = MORNING
     await house.settle()
-    assert house.texts == ["**90 events**"]
+    assert house.texts == ["**90 comments**"]
     assert len(house.wall.keys) == 3
     assert len(set(house.wall.keys)) == 1
     assert await house.states() == ["sent"] * 90

@@ -22,7 +22,7 @@ from relay.inspector import event as event_page
 from relay.inspector.feed import ChangeFeed
 from relay.inspector.pages import InspectorContext, Viewer
 from relay.messages.filters import when
-from relay.messages.message import Content, Message
+from relay.messages.message import Change, Content, Message
 from relay.messages.templates import Templates
 from relay.penpot.samples import sample
 from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
@@ -284,3 +284,16 @@ def test_a_message_that_waits_is_shown_as_it_is_sent_now(state: str, shown: str)
         '<time datetime="2026-07-25T08:17:00.000Z" data-form="{date_short_pretty} {time}">'
         f"{shown} 10:17</time>"
     ) in preview.html
+
+
+def test_of_a_change_for_held_messages_the_line_is_shown_that_others_get() -> None:
+    change = Change(only_held=True, fallback=Message("t", Content("the line")))
+    text = Message("t", Content("the comment"), change=change).dumps()
+    slack = {"name": "slack", "type": "slack", "token": "xoxb-1", "channel": "#a"}
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET, "channels": [slack]}}})
+    inspector: Any = SimpleNamespace(config=config)
+    delivery = Delivery(1, 1, "acme/slack", "key", text, "sent", 0, 0, "", "", 0)
+    with ThreadPoolExecutor(1) as executor:
+        preview = executor.submit(asyncio.run, event_page._preview(inspector, delivery)).result()
+    assert "the line" in preview.html
+    assert "the comment" not in preview.html

@@ -96,7 +96,7 @@ async def test_an_urgent_delivery_takes_its_group_along(store: Store) -> None:
 async def test_a_queue_replaces_drops_and_releases_what_is_held(store: Store) -> None:
     await put(store, held("k1", 5e9, "t1"), held("k2", 5e9, "t1"), held("k3", 5e9, "t1"))
     first, second, third = await store.holds.messages("a", "t1")
-    assert (first.thread, first.comment) == ("t1", "")
+    assert first.message == "{}"
     await store.holds.replace(first.delivery_id, '"new"')
     await store.mark_skipped(second.delivery_id, "deleted")
     assert [one.delivery_id for one in await store.holds.messages("a", "t1")] == [
@@ -107,6 +107,19 @@ async def test_a_queue_replaces_drops_and_releases_what_is_held(store: Store) ->
     await store.holds.release_group("a", "t1")
     waiting = await store.waiting_deliveries("a", 9)
     assert [(one.key, one.message) for one in waiting] == [("k1", '"new"'), ("k3", "{}")]
+
+
+async def test_the_held_messages_of_people_are_found_with_those_of_their_thread(
+    store: Store,
+) -> None:
+    groups = ["t1", "t1 ada", "t1x", "t2 t1", "", "t1 bob", "t_ bob", "t1x ada"]
+    await put(store, *[held(f"k{number}", 5e9, group) for number, group in enumerate(groups)])
+    group_of = dict(zip([one.id for one in await everything(store)], groups, strict=True))
+    for group, expected in {"t1": ["t1", "t1 ada", "t1 bob"], "t_": ["t_ bob"], "": []}.items():
+        found = await store.holds.messages("a", group)
+        assert [group_of[one.delivery_id] for one in found] == expected
+    await store.holds.release_group("a", "t1")
+    assert [one.key for one in await store.waiting_deliveries("a", 9)] == ["k0"]
 
 
 async def test_a_waiting_delivery_can_be_held_as_if_it_was_not_attempted(store: Store) -> None:
