@@ -23,7 +23,7 @@ from relay.config.load import ConfigError, config_file, load, warnings
 from relay.config.schedule import describe_hold
 from relay.config.settings import Config, Role
 from relay.delivery.dead import describe
-from relay.delivery.decisions import describe_undecided, selection_of
+from relay.delivery.decisions import describe_channel, describe_undecided
 from relay.delivery.health import stopped_queues
 from relay.errors import RelayError
 from relay.logs import configure_logging
@@ -179,10 +179,7 @@ def check(path: str | None) -> None:
         for old in old_paths:
             _report("ok", name, f"old hook, accepted too: {config.server.shown_url}{old}")
         for channel in team.channels:
-            lists = {"events": selection_of(channel).entries, "projects": channel.projects}
-            lists |= {"files": channel.files, "actors": channel.actors}
-            shown = [f"{key}: {', '.join(entries)}" for key, entries in lists.items() if entries]
-            _report("ok", f"{name}/{channel.name}", f"{channel.type}, {'; '.join(shown)}")
+            _report("ok", f"{name}/{channel.name}", describe_channel(team, channel))
     if problems:
         sys.exit(1)
 

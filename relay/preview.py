@@ -1,6 +1,7 @@
 """``relay preview``: the messages that a channel would send."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
@@ -16,10 +17,12 @@ from relay.channels import (
     render_preview,
 )
 from relay.channels.base import DeliveryError
+from relay.config.schedule import describe_hold
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.changes import renderer_of
 from relay.delivery.decisions import ThreadHome, decide, describe_undecided, is_counted
 from relay.delivery.fact_cache import FactCache, FactStore
+from relay.delivery.holds import released_at
 from relay.delivery.notices import NOTICES, notice_variables
 from relay.delivery.payloads import notice_payload
 from relay.delivery.pipeline import EventSource, examples, prepare
@@ -100,11 +103,19 @@ async def _routes(
             lines.append(f"{team}/{channel.name}: waiting ({why})")
         elif decision.skipped is None and not reason:
             how = "gets it in a daily line" if is_counted(event, channel) else "gets it"
-            lines.append(f"{team}/{channel.name}: {how} ({'; '.join(decision.entries)})")
+            held = _held(config, f"{team}/{channel.name}")
+            lines.append(f"{team}/{channel.name}: {how}{held} ({'; '.join(decision.entries)})")
         else:
             why = reason or "no entry of its events matches"
             lines.append(f"{team}/{channel.name}: skipped ({why})")
     return lines
+
+
+def _held(config: Config, queue: str) -> str:
+    """Until when the queue would hold a message of now."""
+    hold, now = config.holds.get(queue), time.time()
+    until = released_at(hold, now) if hold else None
+    return f", {describe_hold(until, now, hold.zone)}" if hold and until else ""
 
 
 async def _read(

@@ -41,7 +41,8 @@ def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
         f"ok    inspector: {service.admin}/inspector, without a login, for browsers on this "
         "machine",
         f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
-        "ok    acme/log: stdout, events: comments, !create-comment; files: !a",
+        "ok    acme/log: stdout, events: comments, !create-comment; files: !a; activity: daily; "
+        "language: en",
     ]
     assert "teams.acme.secret is in the config file as plain text" in run.stdout
     assert "note  config: teams.acme.channels.log: files need penpot.access_token" in run.stdout

@@ -139,11 +139,21 @@ def warnings(config: Config) -> list[str]:
     ]
     if shared:
         advice.append(f"the teams {', '.join(shared)} have the same secret: give each its own")
+    advice += _holds_without_zone(config)
     if config.penpot.access_token is None:
         advice += _filters_without_token(config)
     if not config.server.public_url:
         advice.append("server.public_url is not set: hook URLs are shown with localhost")
     return advice
+
+
+def _holds_without_zone(config: Config) -> Iterator[str]:
+    for team, settings in config.teams.items():
+        for channel in settings.channels:
+            if channel.holds and not (channel.timezone or settings.timezone):
+                key = "schedule" if channel.schedule else "quiet"
+                text = f'{key} is in UTC: set timezone, such as "Europe/Madrid"'
+                yield f"teams.{team}.channels.{channel.name}: {text}"
 
 
 def _filters_without_token(config: Config) -> Iterator[str]:

@@ -126,7 +126,8 @@ class SyncSettings(SettingsModel):
 
 def _folder(value: Path) -> Path:
     if not value.is_dir():
-        raise ValueError("must be an existing folder")
+        rule = "must be an existing folder; a relative one begins at the working directory"
+        raise ValueError(f"{rule}, {Path.cwd()}")
     return value
 
 
@@ -217,7 +218,7 @@ class TeamSettings(SettingsModel):
     language: Language = ENGLISH
     """Language of the messages."""
     timezone: TimeZone = ""
-    """IANA zone of all times in messages, quiet and schedule; by default UTC."""
+    """IANA zone of all times in messages, quiet and schedule."""
     alerts_to: str = ""
     """Channel that gets the alerts."""
     inspector_password: InspectorPassword | None = None

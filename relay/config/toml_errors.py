@@ -54,4 +54,6 @@ def _advice(what: str, line: str, known: re.Match[str] | None) -> str:
         if value in ("True", "False"):
             return f"write {key} = {value.lower()}"
         return f'put the text in quotation marks: {key} = "…"'
+    if line.lstrip().startswith("[[") and what.startswith("Cannot"):
+        return "a table above has this name in single brackets: write [[…]] there too"
     return next((text for found, text in _ADVICE.items() if re.search(found, what)), _FORM)

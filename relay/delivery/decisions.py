@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
-from relay.config.settings import AnyChannel
+from relay.config.settings import AnyChannel, TeamSettings
 from relay.penpot.catalogue import ACTIVITY, SYNTHETIC
 from relay.penpot.events import Event, Subject
 from relay.penpot.facts import Fact
@@ -131,6 +131,24 @@ class ThreadHome:
 
 def selection_of(channel: AnyChannel) -> Selection:
     return Selection.of(channel.events, daily=channel.sends_lines)
+
+
+def describe_channel(team: TeamSettings, channel: AnyChannel) -> str:
+    """What the channel gets, when and in which form, with the keys of the config."""
+    lists = {
+        "events": selection_of(channel).entries,
+        "projects": channel.projects,
+        "files": channel.files,
+        "actors": channel.actors,
+        "activity": () if channel.is_direct else (channel.activity,),
+        "quiet": [window.text for window in channel.quiet],
+        "schedule": [time.text for time in channel.schedule],
+        "urgent": channel.urgent,
+        "language": filter(None, [channel.language or team.language]),
+        "timezone": filter(None, [channel.timezone or team.timezone]),
+    }
+    texts = {key: ", ".join(entries) for key, entries in lists.items()}
+    return f"{channel.type}, {'; '.join(f'{key}: {text}' for key, text in texts.items() if text)}"
 
 
 def is_counted(event: Event, channel: AnyChannel) -> bool:

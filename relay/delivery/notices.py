@@ -62,8 +62,7 @@ NOTICES: Mapping[str, Notice] = {
         emoji="⚠️",
     ),
     "messages-skipped": Notice(
-        "messages are skipped because a filter of their channel needs a name, and Penpot did not "
-        "answer for 15 minutes; at most once an hour",
+        "a channel's filter needed a name that Penpot did not give in 15 minutes",
         {
             "queue": "their queue: queue.name (that of its channel)",
             "problem": "which name is missing: problem.detail, such as project not known yet",

@@ -74,7 +74,10 @@ class SqliteStore(Store):
                     resources.enter_context(self._lock())
                     self._path.touch(mode=0o600)  # it will hold people's comments
                 elif not self._path.exists():
-                    raise StoreMissing(f"there is no store at {self._path.absolute()} yet")
+                    raise StoreMissing(
+                        f"there is no store at {self._path.absolute()} yet: `relay serve` makes "
+                        "it; a relative store.url begins at the working directory"
+                    )
                 connections = []
                 for upgrading in (service, False, False):
                     connection = await asyncio.to_thread(self._connect, upgrading=upgrading)

@@ -36,6 +36,10 @@ def explained(text: str) -> str:
         ('[server\nhost = "hunter2"', "line 1, `[server`: the name of a table has as many"),
         ('[a] b = "hunter2"', "line 1, `[a] …`: something follows the value"),
         ("[a]\nx = 1\n[a]\ny = 2", "line 3, `[a]`: put all keys of this table below one [name]"),
+        (
+            "[a.b]\nx = 1\n[[a.b]]\nx = 2",
+            "line 3, `[[a.b]]`: a table above has this name in single brackets: write [[…]] there",
+        ),
         ("x = 1\nx = 2\n\n", "line 2, `x = …`: the key is there twice: remove one"),
         ('x = "a" hunter2', "line 1, `x = …`: something follows the value: texts are"),
         ("pause = 10s", 'line 1, `pause = …`: something follows the value: texts are "…"'),

@@ -10,7 +10,10 @@ from tests.config.files import CHANNEL, MAIL, MATRIX, SLACK, SMTP, TEAM, problem
 CASES = {
     "folder of templates": (
         TEAM + '[templates]\npath = "/does/not/exist"',
-        ['templates.path = "/does/not/exist": must be an existing folder'],
+        [
+            'templates.path = "/does/not/exist": must be an existing folder; a relative one begins '
+            f"at the working directory, {Path.cwd()}"
+        ],
     ),
     "no list": (
         CHANNEL + 'type = "stdout"\nevents = "comments"',
@@ -229,3 +232,15 @@ def test_a_host_with_more_than_a_name_is_reported(tmp_path: Path, key: str, valu
 )
 def test_names_and_addresses_are_hosts(tmp_path: Path, key: str, value: str) -> None:
     load(write(tmp_path, HOSTS[key].replace("HOST", value)), {})
+
+
+def test_a_hold_without_a_zone_is_noted(tmp_path: Path) -> None:
+    zone = 'timezone = "Europe/Madrid"\n'
+    channel = CHANNEL.removeprefix(TEAM) + 'type = "stdout"\nquiet = ["sat-sun"]\n'
+    text = TEAM + zone + channel
+    zoned = write(tmp_path, text)
+    assert not [each for each in warnings(load(zoned, {})) if "UTC" in each]
+    unzoned = write(tmp_path, text.replace(zone, ""))
+    assert [each for each in warnings(load(unzoned, {})) if "UTC" in each] == [
+        'teams.acme.channels.a: quiet is in UTC: set timezone, such as "Europe/Madrid"'
+    ]
