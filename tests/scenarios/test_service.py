@@ -82,6 +82,7 @@ token = {{ env = "SLACK" }}
 channel = "C0DESIGN0"
 api_url = "{slack_server.api_url}"
 events = ["*"]
+activity = "each"
 pace = 100000
 [[teams.acme.channels]]
 name = "room"
@@ -90,6 +91,7 @@ homeserver = "{synapse.url}"
 access_token = {{ env = "MATRIX" }}
 room = "{room}"
 events = ["*"]
+activity = "each"
 [[teams.acme.channels]]
 name = "mail"
 type = "email"
@@ -97,6 +99,7 @@ to = ["design@example.com"]
 sender = "Penpot <penpot@example.com>"
 smtp = {{ host = "127.0.0.1", port = {mail.port}, tls = "none" }}
 events = ["*"]
+activity = "each"
 """,
     )
     service.environ = {"SLACK": TOKEN, "MATRIX": bot.token}
