@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 CHANNEL = {
     "name": "design", "type": "slack", "token": "xoxb-1", "channel": "#design", "events": ["*"],
-    "thumbnails": True,
+    "thumbnails": True, "activity": "each",
 }  # fmt: skip
 NAMING = {"get-team", "get-project"}
 """The methods whose answers name the team of an id, and nothing of a file or comment."""
