@@ -51,7 +51,7 @@ def test_each_channel_shows_its_state(
     design = page.locator("#channel-design")
     assert design.locator(".mark").inner_text() == "ready"
     assert "60 a minute at most" in design.inner_text()
-    assert "everything except personal and noisy events" in design.inner_text()
+    assert "the default events" in design.inner_text()
     assert design.locator("time").count() == 1
     gone = page.locator("#channel-gone")
     assert gone.locator(".mark").inner_text() == "stopped"
