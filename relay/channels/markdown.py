@@ -217,9 +217,11 @@ def _styled(part: Text, dialect: Dialect) -> str:
     marks = [mark for has_style, mark in styles if has_style and mark]
     if marks:
         marked = f"{''.join(reversed(marks))}{shown}{''.join(marks)}"
-        # Beside a letter a marker would not close or open if punctuation is on its other side.
-        shown = marked if inner[0].isalnum() else f"{_THIN}{marked}"
-        shown += "" if inner[-1].isalnum() else _THIN
+        # Beside a letter a marker would not close or open if punctuation is on its other side, such
+        # as a backtick of code, or the marker of another style.
+        within = marked.strip(marks[-1][0])
+        before, after = ("" if end.isalnum() else _THIN for end in (within[0], within[-1]))
+        shown = f"{before}{marked}{after}"
     left, right = len(text) - len(text.lstrip()), len(text) - len(text.rstrip())
     return " " * left + shown + " " * right
 

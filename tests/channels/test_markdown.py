@@ -91,6 +91,8 @@ def test_structure_is_kept(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.lists(st.sampled_from(["**a**", "*b*", "~~c~~", "`d`", "e", " ", "(", "!"]), max_size=8))
+@example(["**a**", "**a**", "*b*", "`d`", " ", "`d`", "*b*", "**a**"])  # bold code beside letters
+@example(["**a**", "*b*", "*b*", "~~c~~", "**a**", "*b*", "`d`"])  # two styles beside letters
 def test_styles_that_touch_are_not_mixed_up(kind: str, parts: list[str]) -> None:
     document = parse("x" + "".join(parts) + "x")
     shown = Shown(to_markdown(document, DIALECTS[kind]))
