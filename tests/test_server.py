@@ -106,14 +106,14 @@ def test_a_process_of_the_same_user_reads_neither_environment_nor_memory() -> No
 
 SERVE = """
 import ctypes
-from relay import cli
+from relay.cli import main, service
 
 def load(path):
     print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
     raise SystemExit
 
-cli.load = load
-cli.main(["serve"])
+service.load = load
+main(["serve"])
 """
 
 

@@ -38,7 +38,7 @@ OBSERVED = table_rows(OPERATOR, "| observation | cause | remedy |")
 
 SHOWN_ELSEWHERE = {
     "can't write the output: No space left on device": (
-        "tests/test_cli.py::test_output_that_can_not_be_written_is_an_error_in_one_line"
+        "tests/cli/test_command.py::test_output_that_can_not_be_written_is_an_error_in_one_line"
     ),
     "404: the URL has another secret than the config": (
         "tests/test_intake.py::test_each_kind_of_404_shares_a_line_of_the_log_without_the_url"
@@ -64,7 +64,7 @@ SHOWN_ELSEWHERE = {
     "Penpot sends a HEAD request to the address first": (
         "tests/test_doctor.py::test_a_missing_webhook_can_be_created"
     ),
-    "the queue is stopped: …": "tests/test_cli.py::test_a_stopped_queue_is_reported",
+    "the queue is stopped: …": "tests/cli/test_deliveries.py::test_a_stopped_queue_is_reported",
     "a message is dead: …": (
         "tests/scenarios/test_dead_letters.py::"
         "test_a_server_that_rejects_every_mail_is_reported_everywhere"
@@ -148,7 +148,7 @@ SHOWN_BY = {
     "your template changes nothing": (
         "tests/messages/test_templates.py::"
         "test_a_failing_user_template_gives_the_built_in_message_and_a_problem",
-        "tests/test_cli.py::test_check_prints_template_problems_with_file_and_line",
+        "tests/cli/test_configuration.py::test_check_prints_template_problems_with_file_and_line",
     ),
     "the inspector responds `404`": (
         "tests/inspector/test_auth.py::test_beyond_loopback_the_inspector_is_off_without_a_login",

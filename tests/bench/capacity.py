@@ -154,10 +154,10 @@ async def _post(service: Service, teams: int, count: int) -> None:
 
 
 PRUNE_AT_ONCE = """
-from relay import cli
+from relay.cli import main
 from relay.delivery import backoff as clock
 clock.SETTLE_SECONDS = -1e6  # prune at once, not an hour and a quarter after the start
-cli.main()
+main()
 """
 
 
