@@ -5,7 +5,8 @@ address that nobody configured, and kept cookies would grow with every answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +67,16 @@ async def read_bounded(
     return bytes(body)
 
 
+@asynccontextmanager
+async def _stream(
+    client: "httpx.AsyncClient", method: str, url: str, seconds: float, arguments: dict[str, Any]
+) -> "AsyncIterator[httpx.Response]":
+    headers = {**arguments.pop("headers", {}), **IDENTITY}
+    stream = client.stream(method, url, headers=headers, follow_redirects=False, **arguments)
+    async with asyncio.timeout(seconds), stream as response:
+        yield response
+
+
 async def request(
     client: "httpx.AsyncClient",
     method: str,
@@ -78,9 +89,7 @@ async def request(
 ) -> Answer:
     """One request, also with a redirect as its answer. ``seconds`` is from its start to the last
     byte of the body. Raises ``UnusableAnswer``, ``TimeoutError`` and httpx's errors."""
-    headers = {**arguments.pop("headers", {}), **IDENTITY}
-    stream = client.stream(method, url, headers=headers, follow_redirects=False, **arguments)
-    async with asyncio.timeout(seconds), stream as response:
+    async with _stream(client, method, url, seconds, arguments) as response:
         raw = response.aiter_raw()
         body = await read_bounded(raw, response.headers, max_bytes, max_values)
         return Answer(response.status_code, response.headers, body)
@@ -100,10 +109,8 @@ async def call(
     import httpx
 
     answer: Answer | None = None
-    headers = {**arguments.pop("headers", {}), **IDENTITY}
-    stream = client.stream(method, url, headers=headers, follow_redirects=False, **arguments)
     try:
-        async with asyncio.timeout(seconds), stream as response:
+        async with _stream(client, method, url, seconds, arguments) as response:
             answer = Answer(response.status_code, response.headers, b"")
             await read_bounded(response.aiter_raw(), response.headers, max_bytes)
     except (httpx.HTTPError, UnusableAnswer, TimeoutError, OSError):

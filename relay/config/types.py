@@ -70,6 +70,13 @@ class SettingsModel(BaseModel):
         return settings
 
 
+def excluded_keys(raw: Mapping[str, Any], excluded: Mapping[str, str]) -> Iterator[Rule]:
+    """``excluded`` has the rule of each key that may not be set beside another one."""
+    for key, rule in excluded.items():
+        if raw.get(key):
+            yield (key,), raw[key], rule
+
+
 def key_error(kind: str, path: tuple[int | str, ...], value: object, rule: str) -> InitErrorDetails:
     return InitErrorDetails(type=broken(kind, rule), loc=path, input=value)
 
@@ -165,6 +172,11 @@ def web_address(value: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if is_valid and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", value) else None
+
+
+def ascii_address(value: str) -> SplitResult | None:
+    """As ``web_address``, and also None for what is not printable ASCII without spaces."""
+    return web_address(value) if re.fullmatch("[!-~]+", value) else None
 
 
 def host_and_port(url: str) -> str:

@@ -5,22 +5,18 @@ has its own styles and link, so that channels need no stack.
 """
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, groupby, takewhile
 from operator import attrgetter
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from relay.messages.escape import PROFILE_SCHEME, safe_url, unescaped
-from relay.messages.locale import gettext
 from relay.messages.times import Moment, words
-
-if TYPE_CHECKING:
-    from relay.messages.message import Mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +220,7 @@ def leaf_blocks(document: Document) -> Iterator[LeafBlock]:
                 yield block
 
 
-def _all_inlines(document: Document) -> Iterator[Inline]:
+def all_inlines(document: Document) -> Iterator[Inline]:
     return chain.from_iterable(block.inlines for block in leaf_blocks(document))
 
 
@@ -255,30 +251,6 @@ def map_texts(document: Document, convert: Callable[[Text], Text]) -> Document:
         return replace(block, inlines=tuple(inlines))
 
     return _map_leaves(document, convert_leaf)
-
-
-# Mentions
-
-
-def mentioned_profiles(document: Document) -> set[str]:
-    return {part.profile for part in _all_inlines(document)} - {""}
-
-
-def replace_mentions(document: Document, convert: Callable[[Text], Text]) -> Document:
-    return map_texts(document, lambda part: convert(part) if part.profile else part)
-
-
-def add_missing_mentions(document: Document, pinged: "Collection[Mention]") -> Document:
-    """Appends a line for the people to ping whom the document does not mention: neither a comment's
-    text nor a template has to include them."""
-    present = mentioned_profiles(document)
-    line: list[Inline] = []
-    for mention in pinged:
-        if mention.id not in present:
-            line += [Text(" ")] if line else []
-            name = f"@{mention.name}" if mention.name else gettext("@someone")
-            line.append(Text(name, profile=mention.id))
-    return (*document, Paragraph(tuple(line))) if line else document
 
 
 # Times
@@ -369,7 +341,7 @@ def size(document: Document) -> Size:
 
 def length(document: Document) -> int:
     """Characters of text; a line break counts as one."""
-    return sum(len(part.text) for part in _all_inlines(document))
+    return sum(len(part.text) for part in all_inlines(document))
 
 
 def cut(document: Document, limit: int) -> Document:

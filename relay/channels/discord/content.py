@@ -7,19 +7,17 @@ https://docs.discord.com/developers/reference#message-formatting
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from relay.channels.markdown import Dialect, bounded, line_of
 from relay.messages.document import (
     Document,
-    Text,
     cut,
     leaf_blocks,
     length,
     parse,
-    replace_mentions,
 )
+from relay.messages.mentions import with_ids
 from relay.messages.message import Mention, Message
 
 Json: TypeAlias = dict[str, Any]
@@ -93,17 +91,12 @@ def size(text: str) -> int:
 def _body(message: Message) -> Document:
     """In which ``profile`` holds Discord user ids only."""
     user_ids = {person.id: person.address("discord") for person in pinged(message)}
-
-    def with_id(part: Text) -> Text:
-        return replace(part, profile=user_ids.get(part.profile, ""))
-
-    return replace_mentions(parse(message.content.body), with_id)
+    return with_ids(parse(message.content.body), user_ids)
 
 
 def _footer(message: Message) -> str:
     """A line of small type for each block; empty where its addresses are too long."""
-    document = cut(parse(message.content.footer), _MAX_FOOTER_LENGTH)
-    document = replace_mentions(document, lambda part: replace(part, profile=""))
+    document = with_ids(cut(parse(message.content.footer), _MAX_FOOTER_LENGTH), {})
     lines = _small(line_of(block.inlines, DIALECT) for block in leaf_blocks(document))
     return lines if size(lines) <= _MAX_FOOTER_SIZE else ""
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from relay.channels.base import ChannelSettings
 from relay.config.secret import Secret
-from relay.config.types import host_and_port, secret_rule, web_address
+from relay.config.types import ascii_address, host_and_port, secret_rule
 
 # Discord's clients copy addresses without a version; other ones are those of its API.
 _PATH_PATTERN = re.compile(r"/api(?:/v\d+)?/webhooks/(\d{1,20})/([\w-]{1,200})")
@@ -16,7 +16,7 @@ _COMPATIBLE = ("/slack", "/github")  # other formats, at the same address
 
 
 def _webhook_url(address: str) -> None:
-    parts = web_address(address) if re.fullmatch(r"[!-~]+", address) else None
+    parts = ascii_address(address)
     if parts is None:
         raise ValueError(f"must be the URL of a webhook, {_FORM}, in ASCII without spaces")
     if parts.path.endswith(_COMPATIBLE):

@@ -22,7 +22,6 @@ from relay.messages.document import (
     cut,
     map_texts,
     parse,
-    replace_mentions,
     shorten,
     to_text,
     with_dates,
@@ -30,6 +29,7 @@ from relay.messages.document import (
 from relay.messages.escape import clean
 from relay.messages.html import to_html
 from relay.messages.locale import gettext, ngettext, pgettext
+from relay.messages.mentions import replace_mentions
 from relay.messages.message import Message, Picture
 
 MAX_TEXT_LENGTH = 100_000

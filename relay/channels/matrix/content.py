@@ -14,15 +14,14 @@ from relay.messages.document import (
     Document,
     Paragraph,
     Text,
-    add_missing_mentions,
     cut,
     length,
     parse,
-    replace_mentions,
 )
 from relay.messages.escape import one_line
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.locale import gettext
+from relay.messages.mentions import add_missing_mentions, replace_mentions
 from relay.messages.message import Mention, Message, Picture
 
 MessageType: TypeAlias = Literal["m.text", "m.notice"]

@@ -7,18 +7,15 @@ https://developers.mattermost.com/integrate/webhooks/incoming/#slack-compatibili
 """
 
 import re
-from dataclasses import replace
 
 from relay.channels.markdown import INVISIBLE, Dialect, bounded
 from relay.messages.document import (
     Document,
-    Text,
-    add_missing_mentions,
     cut,
     length,
     parse,
-    replace_mentions,
 )
+from relay.messages.mentions import add_missing_mentions, with_ids
 from relay.messages.message import Mention, Message
 
 MAX_LENGTH = 16_383  # characters: server/public/model/post.go, PostMessageMaxRunesV2
@@ -58,17 +55,11 @@ def _body(message: Message) -> Document:
     """In which ``profile`` holds names in Mattermost only."""
     people = pinged(message)
     names = {person.id: person.address("mattermost") for person in people}
-
-    def with_name(part: Text) -> Text:
-        return replace(part, profile=names.get(part.profile, ""))
-
-    document = add_missing_mentions(parse(message.content.body), people)
-    return replace_mentions(document, with_name)
+    return with_ids(add_missing_mentions(parse(message.content.body), people), names)
 
 
 def _footer(message: Message) -> str:
     """Empty where its addresses are too long."""
-    document = cut(parse(message.content.footer), _MAX_FOOTER_LENGTH)
-    document = replace_mentions(document, lambda part: replace(part, profile=""))
+    document = with_ids(cut(parse(message.content.footer), _MAX_FOOTER_LENGTH), {})
     text = bounded(document, DIALECT, _MAX_FOOTER_SIZE)
     return text if length(document) <= _MAX_FOOTER_LENGTH else ""

@@ -10,10 +10,11 @@ from relay.config.types import (
     HttpUrl,
     Rule,
     Token,
+    ascii_address,
+    excluded_keys,
     host_and_port,
     matching,
     secret_rule,
-    web_address,
 )
 
 # Why a key does not work with a webhook, with a token, or with direct messages.
@@ -34,7 +35,7 @@ _RESERVED_NAMES = frozenset({"all", "channel", "here"})  # which ping everybody
 
 def _webhook_url(address: str) -> None:
     rule = 'must be the URL of an incoming webhook, "https://mattermost.example.com/hooks/…"'
-    parts = web_address(address) if re.fullmatch(r"[!-~]+", address) else None
+    parts = ascii_address(address)
     if parts is None:
         raise ValueError(f"{rule}, in ASCII without spaces")
     if not re.search(r"/hooks/[A-Za-z0-9]+$", parts.path) or parts.query or parts.fragment:
@@ -92,9 +93,7 @@ class MattermostSettings(ChatSettings):
                 yield ("channel",), raw["channel"], rule
             if not raw.get("direct") and "channel" not in raw:
                 yield ("channel",), None, 'is required with token: "team/channel" or an id'
-        for key, rule in excluded.items():
-            if raw.get(key):
-                yield (key,), raw[key], rule
+        yield from excluded_keys(raw, excluded)
 
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:

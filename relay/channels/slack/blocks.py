@@ -7,7 +7,6 @@ footer), ``&``, ``<`` and ``>`` are escaped.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
@@ -27,11 +26,9 @@ from relay.messages.document import (
     Document,
     Quote,
     Text,
-    add_missing_mentions,
     cut,
     length,
     parse,
-    replace_mentions,
     shorten,
     to_text,
 )
@@ -44,6 +41,7 @@ from relay.messages.escape import (
     without_surrogates,
 )
 from relay.messages.locale import gettext
+from relay.messages.mentions import add_missing_mentions, with_ids
 from relay.messages.message import Author, Message
 
 # Slack documents at most 50 blocks, and 3,000 characters in the text of a context block. All blocks
@@ -135,10 +133,7 @@ def fits(message: Message, *, has_blocks: bool = True) -> bool:
 def _with_user_ids(message: Message, user_ids: Mapping[str, str]) -> Document:
     """The body, in which ``profile`` holds Slack user ids only."""
     pinged = [person for person in message.mentions if person.id in user_ids]
-    return replace_mentions(
-        add_missing_mentions(parse(message.content.body), pinged),
-        lambda part: replace(part, profile=user_ids.get(part.profile, "")),
-    )
+    return with_ids(add_missing_mentions(parse(message.content.body), pinged), user_ids)
 
 
 def override(message: Message, user_ids: Mapping[str, str]) -> Json:
@@ -264,8 +259,7 @@ def _footer(markdown: str) -> list[Json]:
     full size. A mention in it is text, and a time is a date of ``mrkdwn``:
     https://docs.slack.dev/messaging/formatting-message-text#date-formatting
     """
-    document = cut(parse(markdown), _MAX_FOOTER_LENGTH)
-    document = replace_mentions(document, lambda part: replace(part, profile=""))
+    document = with_ids(cut(parse(markdown), _MAX_FOOTER_LENGTH), {})
     elements: list[Json] = []
     for (url, moment), run in groupby(joined(document), attrgetter("url", "moment")):
         text = "".join(part.text if isinstance(part, Text) else " " for part in run).strip()

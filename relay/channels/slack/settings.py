@@ -11,10 +11,11 @@ from relay.config.types import (
     HttpUrl,
     Rule,
     Token,
+    ascii_address,
+    excluded_keys,
     host_and_port,
     matching,
     secret_rule,
-    web_address,
 )
 
 WEBHOOK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
@@ -43,7 +44,7 @@ _NOT_DIRECT = {
 
 def _webhook_url(address: str) -> None:
     rule = 'must be the URL of an incoming webhook, "https://hooks.slack.com/services/…"'
-    parts = web_address(address) if re.fullmatch(r"[!-~]+", address) else None
+    parts = ascii_address(address)
     if parts is None:
         raise ValueError(f"{rule}, in ASCII without spaces")
     if parts.hostname in WEBHOOK_HOSTS and parts.path.startswith(_WORKFLOW_PATHS):
@@ -108,9 +109,7 @@ class SlackSettings(ChatSettings):
             excluded = _NOT_DIRECT
         elif "channel" not in raw:
             yield ("channel",), None, 'is required with token: an id or "#name"'
-        for key, rule in excluded.items():
-            if raw.get(key):
-                yield (key,), raw[key], rule
+        yield from excluded_keys(raw, excluded)
 
     @classmethod
     def edits_in_place(cls, keys: Container[str]) -> bool:

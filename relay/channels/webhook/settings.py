@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
@@ -13,11 +12,11 @@ from relay.config.secret import Secret
 from relay.config.types import (
     Rule,
     Texts,
+    ascii_address,
     host_and_port,
     matching,
     one_or_two,
     secret_rule,
-    web_address,
 )
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - no secret
@@ -35,7 +34,7 @@ _NOT_FOR_PROGRAMS = {
 
 
 def _url(address: str) -> None:
-    if not re.fullmatch(r"[!-~]+", address) or web_address(address) is None:
+    if ascii_address(address) is None:
         raise ValueError(
             'must be the URL to post to, such as "https://ci.example.com/penpot", in ASCII without '
             "spaces"
