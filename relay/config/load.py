@@ -150,7 +150,7 @@ def warnings(config: Config) -> list[str]:
 def _holds_without_zone(config: Config) -> Iterator[str]:
     for team, settings in config.teams.items():
         for channel in settings.channels:
-            if channel.holds and not (channel.timezone or settings.timezone):
+            if channel.holds and not config.locale(team, channel).zone:
                 key = "schedule" if channel.schedule else "quiet"
                 text = f'{key} is in UTC: set timezone, such as "Europe/Madrid"'
                 yield f"teams.{team}.channels.{channel.name}: {text}"

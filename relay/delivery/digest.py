@@ -187,7 +187,7 @@ def _messages(deliveries: Iterable[Delivery]) -> list[Message]:
 def _released_together(batch: Sequence[Delivery]) -> list[Delivery]:
     """The first delivery, which was held, with the others that go to the same place or person."""
     held = [delivery for delivery in batch if delivery.held_until and not delivery.digest]
-    recipients = [message.to for message in _messages(held)]
+    recipients = [Message.loads(delivery.message).to for delivery in held]
     return [one for one, to in zip(held, recipients, strict=True) if to == recipients[0]]
 
 

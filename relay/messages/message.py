@@ -1,11 +1,12 @@
 """Message: the rendered content that a channel sends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from relay.messages.escape import TIME_SCHEME
 from relay.messages.locale import ENGLISH, Locale, using
 from relay.messages.times import rewritten
 
@@ -161,6 +162,8 @@ class Message:
 
     def with_current_times(self) -> "Message":
         """With the words for its times that fit now: it may have waited."""
+        if not any(TIME_SCHEME in text for text in self._texts()):
+            return self
 
         def current(content: Content | None) -> Content | None:
             if content is None:
@@ -181,6 +184,18 @@ class Message:
                 author=author,
                 change=change,
             )
+
+    def _texts(self) -> Iterator[str]:
+        """All Markdown that may have times."""
+        contents = [self.full, self.reply]
+        if self.author:
+            contents += [self.author.full, self.author.reply]
+        for content in filter(None, contents):
+            yield content.body
+            yield content.footer
+        yield self.entry
+        if self.change and self.change.fallback:
+            yield from self.change.fallback._texts()
 
     def dumps(self) -> str:
         """JSON for the store."""

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from relay.messages.filters import when
 from relay.messages.locale import Locale, using
 from relay.messages.message import Author, Change, Content, Mention, Message
@@ -54,3 +56,25 @@ def test_the_times_of_a_message_that_waited_are_written_again() -> None:
     assert later.full == Content(f"at {yesterday}", yesterday, "today 10:17")
     assert later.title == "today 10:17"
     assert "[today 08\\:17 UTC]" in other.full.body
+
+
+@pytest.mark.parametrize(
+    "place", ["full", "reply", "entry", "author.full", "author.reply", "fallback"]
+)
+@pytest.mark.parametrize("part", ["body", "footer"])
+def test_a_time_in_any_one_place_is_written_again(place: str, part: str) -> None:
+    with using(Locale("en", "Europe/Madrid")), clock_at("2026-07-25T12:00Z"):
+        today = when("2026-07-25T08:17Z")
+    content = Content(**{part: today})
+    plain = Message("Title", Content("text"), zone="Europe/Madrid")
+    message = {
+        "full": replace(plain, full=content),
+        "reply": replace(plain, reply=content),
+        "entry": replace(plain, entry=today),
+        "author.full": replace(plain, author=Author("Ada", full=content)),
+        "author.reply": replace(plain, author=Author("Ada", reply=content)),
+        "fallback": replace(plain, change=Change(fallback=replace(plain, full=content))),
+    }[place]
+    with clock_at("2026-07-25T22:00Z"):
+        assert "yesterday" in message.with_current_times().dumps()
+        assert plain.with_current_times() is plain
