@@ -1,6 +1,6 @@
 # What a fresh machine needs: Python 3.11 or newer with its venv module, make, PyPI and npm's
-# registry (for the tests only). Nothing is installed outside .venv, .venv-synapse, .venv-node and
-# .venv-fuzz; `make clean` takes them away.
+# registry (for the tests only). Nothing is installed outside .venv, .venv-synapse, .venv-node,
+# .venv-helm and .venv-fuzz; `make clean` takes them away.
 
 PYTHON ?= python3
 # Further arguments for pytest and for the benchmarks: make test ARGS="-k slack"
@@ -16,6 +16,7 @@ INSTALL_PINNED := $(PIP_INSTALL) --require-hashes
 INSTALL_RELAY := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 SYNAPSE := .venv-synapse
 NODE := .venv-node
+HELM := .venv-helm
 FUZZ := .venv-fuzz
 DIST := dist
 RUNTIME_PINS := deploy/requirements.txt deploy/build-requirements.txt
@@ -23,6 +24,7 @@ DEV_PINS := tests/requirements.txt
 FUZZ_TARGETS := wire protocol messages previews
 FUZZ_PINS := tests/fuzz/requirements.txt
 SYNAPSE_PINS := tests/servers/synapse-requirements.txt
+HELM_PINS := tests/deploy/helm-requirements.txt
 NODE_PINS := tests/servers/node/requirements.txt
 NPM_PINS := tests/servers/node/package.json tests/servers/node/package-lock.json
 
@@ -35,7 +37,7 @@ help: ## Lists the targets
 demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look at in the browser
 	@$(BIN)/relay demo $(ARGS)
 
-test: $(VENV)/.dev $(SYNAPSE)/.installed $(NODE)/.installed ## Runs all tests, against a real Matrix and mail server
+test: $(VENV)/.dev $(SYNAPSE)/.installed $(NODE)/.installed $(HELM)/.installed ## Runs all tests, against a real Matrix and mail server
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs, for 15 minutes; accounts for every message
@@ -76,11 +78,11 @@ lock: $(VENV)/.dev ## Updates the pins to the newest versions that fit
 	@tests/deploy/lock $(BIN)/uv --upgrade
 
 clean: ## Takes away everything that make made
-	@rm -rf $(VENV) $(SYNAPSE) $(NODE) $(FUZZ) .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(SYNAPSE) $(NODE) $(HELM) $(FUZZ) .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find relay tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made once; what is in it follows pyproject.toml and the pins.
-$(VENV)/.pip $(SYNAPSE)/.pip $(NODE)/.pip $(FUZZ)/.pip:
+$(VENV)/.pip $(SYNAPSE)/.pip $(NODE)/.pip $(HELM)/.pip $(FUZZ)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo >&2 'make: needs Python 3.11 or newer, but $(PYTHON) is "'"$$($(PYTHON) --version 2>&1)"'":' \
 			'name another, such as make PYTHON=python3.13 $(MAKECMDGOALS)'; exit 1; }
@@ -112,6 +114,12 @@ $(NODE)/.installed: $(NODE)/.pip $(NODE_PINS) $(NPM_PINS)
 	@$(NODE)/bin/python $(INSTALL_PINNED) -r $(NODE_PINS)
 	@cp $(NPM_PINS) $(NODE)
 	@PATH="$(CURDIR)/$(NODE)/bin:$$PATH" npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+# Its bytecode is made when it is used: most of it are schemas.
+$(HELM)/.installed: $(HELM)/.pip $(HELM_PINS)
+	@echo 'installing Helm, for the tests, into $(HELM)'
+	@$(HELM)/bin/python $(INSTALL_PINNED) --no-compile -r $(HELM_PINS)
 	@touch $@
 
 $(FUZZ)/.installed: $(FUZZ)/.pip pyproject.toml $(RUNTIME_PINS) $(FUZZ_PINS)

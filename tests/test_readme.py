@@ -222,8 +222,8 @@ def _commands() -> Iterator[str]:
         shown += [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
     shown += [
         line
-        for path in (ROOT / "deploy").iterdir()
-        if path.suffix != ".md"
+        for path in (ROOT / "deploy").rglob("*")
+        if path.is_file() and path.suffix != ".md"
         for line in path.read_text(encoding="utf-8").splitlines()
         if re.match(r"#  |ExecStart=", line)
     ]
@@ -259,7 +259,7 @@ def test_the_guide_names_the_languages() -> None:
 
 def test_every_named_file_exists() -> None:
     for name in ("README.md", "deploy/README.md"):
-        text = re.sub(r"kubectl exec \S+", "", DOCUMENTS[name])
+        text = re.sub(r"kubectl (?:exec|rollout restart) \S+", "", DOCUMENTS[name])
         named = re.findall(
             r"(?<![\w./~:-])(?:deploy|relay|tests|templates)/[\w./-]+(?![\w<])", text
         )
@@ -267,7 +267,8 @@ def test_every_named_file_exists() -> None:
         for path in named:
             assert (ROOT / path.rstrip(".")).exists(), path
     installed = re.findall(
-        r"[\w.]+\.(?:yaml|toml|service|txt)\b", "\n".join(_blocks(OPERATOR, "console"))
+        r"(?:chart/examples/)?[\w.]+\.(?:yaml|toml|service|txt)\b",
+        "\n".join(_blocks(OPERATOR, "console")),
     )
     assert len(installed) >= 5
     for file in installed:

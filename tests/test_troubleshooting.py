@@ -415,7 +415,8 @@ def test_the_example_of_events_takes_edited_files() -> None:
 @cache
 def _sources() -> str:
     """Of the package, and the examples beside the guide."""
-    examples = {*(ROOT / "deploy").iterdir()} - {ROOT / "deploy/README.md"}
+    beside = [path for path in (ROOT / "deploy").rglob("*") if path.is_file()]
+    examples = {*beside} - {ROOT / "deploy/README.md"}
     files = [*(ROOT / "relay").rglob("*.py"), *examples]
     return "\n".join(path.read_text(encoding="utf-8") for path in files)
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ROOT / "deploy/requirements.txt"
 BUILD = ROOT / "deploy/build-requirements.txt"
 DEV = ROOT / "tests/requirements.txt"
+HELM = ROOT / "tests/deploy/helm-requirements.txt"
 FUZZ = ROOT / "tests/fuzz/requirements.txt"
 SYNAPSE = ROOT / "tests/servers/synapse-requirements.txt"
 NODE = ROOT / "tests/servers/node/requirements.txt"
@@ -41,7 +42,7 @@ def pins(path: Path) -> dict[str, tuple[Requirement, list[str]]]:
     return parsed
 
 
-ALL = [RUNTIME, BUILD, DEV, FUZZ, SYNAPSE, NODE]
+ALL = [RUNTIME, BUILD, DEV, HELM, FUZZ, SYNAPSE, NODE]
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(ROOT)))
@@ -58,11 +59,12 @@ def test_every_package_has_one_version_and_its_hashes(path: Path) -> None:
         (RUNTIME, DEPENDENCIES),
         (BUILD, [*GROUPS["build"], *PROJECT["build-system"]["requires"]]),
         (DEV, [*DEPENDENCIES, *[item for item in GROUPS["dev"] if isinstance(item, str)]]),
+        (HELM, GROUPS["helm"]),
         (FUZZ, GROUPS["fuzz"]),
         (SYNAPSE, GROUPS["synapse"]),
         (NODE, GROUPS["node"]),
     ],
-    ids=["runtime", "build", "dev", "fuzz", "synapse", "node"],
+    ids=["runtime", "build", "dev", "helm", "fuzz", "synapse", "node"],
 )
 def test_the_pins_fit_the_project(path: Path, required: list[str]) -> None:
     pinned = pins(path)
