@@ -32,8 +32,8 @@ from relay.penpot.samples import SAMPLE_NAMES
 from relay.penpot.wire import UnreadableBody
 from relay.reference import VARIABLES
 from relay.store.base import Store
-from relay.store.queries import EventFilters
 from relay.store.records import StoredEvent
+from relay.store.search import EventFilters
 
 RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
 _MAX_VALUE_LENGTH = 80
@@ -304,7 +304,7 @@ class TemplatePages:
         text = file.text if text is None else text
         recent = await self._store.queries.events(
             pages.viewer_of(request).team or target.template.team or None,
-            EventFilters(kind=target.event),
+            EventFilters((target.event,)),
             limit=RECENT_EVENTS_LIMIT,
         )
         values = await self._preview(request, target, text)

@@ -11,27 +11,21 @@ from relay.store.activity import Activity
 from relay.store.attempts import id_rows
 from relay.store.backlog import Backlog
 from relay.store.engine import (
-    DELIVERY_COLUMNS,
-    EVENT_COLUMNS,
-    Parameters,
     Statement,
     Steps,
 )
 from relay.store.holds import Holds
+from relay.store.log import EventLog
 from relay.store.problems import Problems
 from relay.store.queries import EventQueries, queues_sql
 from relay.store.records import (
-    EVENT_STATES,
     FAN_OUT_LEASE,
     RESEND_BATCH_SIZE,
-    Delivery,
     FactKey,
     FanOutResult,
-    LogEntry,
     NewDelivery,
     QueueHead,
     ShownMessage,
-    StoredEvent,
     StoredValue,
     ThreadReceipts,
     ValueChange,
@@ -40,8 +34,6 @@ from relay.store.records import (
 )
 from relay.store.sync_threads import SyncThreads
 from relay.store.usage import Usage
-
-LOG_BODY_BYTES = 1000  # of each body in the log
 
 _INSERT_DELIVERIES_SQL = (
     "INSERT INTO relay.deliveries (event_id, queue, key, message, attempts, next_at, error,"
@@ -95,7 +87,7 @@ _BUSY_QUEUES_SQL = (
 )
 
 
-class Store(Backlog):
+class Store(Backlog, EventLog):
     """Events, deliveries, facts and values on disk.
 
     Every method that writes returns after the write is on disk. If that fails it raises
@@ -320,47 +312,21 @@ class Store(Backlog):
 
         return await self.write(work)
 
-    async def resend_dead(self) -> list[int]:
-        """Re-queue all dead deliveries, ``RESEND_BATCH_SIZE`` per transaction and queue by queue;
-        returns their ids. After an error the earlier batches stay re-queued, and another call
-        continues with the rest."""
+    async def resend_dead(self, queues: Collection[str] | None = None) -> list[int]:
+        """Re-queue all dead deliveries of these queues, or of all: queue by queue, and
+        ``RESEND_BATCH_SIZE`` per transaction; returns their ids. After an error the earlier batches
+        stay re-queued, and another call continues with the rest."""
         sql = (
-            "SELECT queue, id FROM relay.deliveries WHERE state = 'dead' AND (queue, id) > ($1, $2)"
-            " ORDER BY queue, id LIMIT $3"
+            "SELECT id FROM relay.deliveries WHERE state = 'dead' AND queue = $1 AND id > $2"
+            " ORDER BY id LIMIT $3"
         )
         ids: list[int] = []
-        last = "", 0  # ascending, so that no delivery that dies again meanwhile is re-queued twice
-        while rows := await self.fetch(sql, *last, RESEND_BATCH_SIZE):
-            last = rows[-1][0], rows[-1][1]
-            ids += await self.resend([id_ for _, id_ in rows])
+        for queue in await self.problems.dead_queues() if queues is None else queues:
+            last = 0  # ascending, so that no delivery that dies again meanwhile is re-queued twice
+            while rows := await self.fetch(sql, queue, last, RESEND_BATCH_SIZE):
+                last = rows[-1][0]
+                ids += await self.resend([id_ for (id_,) in rows])
         return sorted(ids)
-
-    async def log(self, *, team: str | None, state: str | None, limit: int) -> list[LogEntry]:
-        """The newest events first, with truncated bodies. ``state`` is one of ``EVENT_STATES`` or
-        ``DELIVERY_STATES``."""
-        values = Parameters()
-        where = values.equal(team=team, state=state if state in EVENT_STATES else None)
-        if state is not None and state not in EVENT_STATES:
-            where += (
-                " AND EXISTS (SELECT 1 FROM relay.deliveries"
-                f" WHERE event_id = events.id AND state = {values.add(state)})"
-            )
-        # SQLite's substr of an empty blob is null
-        excerpt = f"CASE length(body) WHEN 0 THEN body ELSE substr(body, 1, {LOG_BODY_BYTES}) END"
-        sql = (
-            f"SELECT {EVENT_COLUMNS.replace('body', excerpt)} FROM relay.events"
-            f" WHERE {where} ORDER BY id DESC LIMIT {values.add(limit)}"
-        )
-        of_event = (
-            f"SELECT {DELIVERY_COLUMNS} FROM relay.deliveries WHERE event_id = ANY($1::int8[])"
-            " ORDER BY id"
-        )
-        events = [StoredEvent(*row) for row in await self.fetch(sql, *values)]
-        deliveries: dict[int, list[Delivery]] = {event.id: [] for event in events}
-        for row in await self.fetch(of_event, rows=id_rows(deliveries)):
-            delivery = Delivery(*row)
-            deliveries[delivery.event_id].append(delivery)
-        return [LogEntry(event, deliveries[event.id]) for event in events]
 
     async def prune(self, before: float, limit: int) -> int:
         """Delete up to ``limit`` events received before that time, with their deliveries; returns

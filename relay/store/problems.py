@@ -66,12 +66,12 @@ class Problems:
 
     async def dead(self, queues: Collection[str] | None = None) -> dict[str, DeadLetters]:
         """The open dead letters of these queues, or of all; queues without any are left out."""
-        queues = await self._dead_queues() if queues is None else queues
+        queues = await self.dead_queues() if queues is None else queues
         since = time.time() - OPEN_SECONDS
         letters = [(queue, await self._dead(_OPEN_SQL, queue, since)) for queue in queues]
         return {queue: dead for queue, dead in letters if dead is not None}
 
-    async def _dead_queues(self) -> list[str]:
+    async def dead_queues(self) -> list[str]:
         return [queue for (queue,) in await self._engine.fetch(_DEAD_QUEUES_SQL)]
 
     async def unreported(self, queue: str, since: float) -> DeadLetters | None:
@@ -104,10 +104,18 @@ class Problems:
             ids += await self.dismiss([id_ for (id_,) in rows])
         return ids
 
-    async def dismiss_all(self) -> list[int]:
-        return [
-            id_ for queue in await self._dead_queues() for id_ in await self.dismiss_queue(queue)
-        ]
+    async def dismiss_all(self, queues: Collection[str] | None = None) -> list[int]:
+        """The same for all of these queues, or of all."""
+        queues = await self.dead_queues() if queues is None else queues
+        return [id_ for queue in queues for id_ in await self.dismiss_queue(queue)]
+
+    async def dead_counts(self, queues: Collection[str] | None = None) -> dict[str, int]:
+        """The exact number of dead deliveries of these queues, or of all, also of dismissed and old
+        ones; queues without any are left out."""
+        sql = "SELECT count(*) FROM relay.deliveries WHERE state = 'dead' AND queue = $1"
+        queues = await self.dead_queues() if queues is None else queues
+        counts = {queue: (await self._engine.fetch(sql, queue))[0][0] for queue in queues}
+        return {queue: count for queue, count in counts.items() if count}
 
     async def is_failing(self, queue: str) -> bool:
         """Whether the queue has an open dead letter, and has sent nothing since."""

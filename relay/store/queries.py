@@ -6,44 +6,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from relay.store.engine import DELIVERY_COLUMNS, EVENT_COLUMNS, Engine, Parameters, Statement
-from relay.store.records import DELIVERY_STATES, Delivery, StoredEvent
+from relay.store.records import Delivery, StoredEvent
+from relay.store.search import (
+    MAX_ID,
+    SUMMARY_COLUMNS,
+    UNSUMMARIZED_COLUMNS,
+    EventFilters,
+    EventSearch,
+)
 
-MAX_SCANNED_EVENTS = 30_000
-"""Events that a filter without an index reads for one page, in about 50 ms."""
-MAX_SCANNED_EVENTS_WITH_DELIVERIES = 8_000
-"""The same for a filter that also reads each event's deliveries."""
 NEW_ROWS_LIMIT = 50
 MAX_COUNTED = 10_000  # messages of a queue and state
 FIRST_ATTEMPTS_COUNT, LAST_ATTEMPTS_COUNT = 5, 20
 """The attempts of a delivery that are kept; those between are deleted."""
 MAX_DETAIL_LENGTH = 500  # characters of an attempt's detail
 
-FILTER_STATES = ("stored", "unreadable", "ignored", *DELIVERY_STATES)
-"""States of events, and of at least one delivery of an event."""
-_BY_DELIVERY = frozenset(DELIVERY_STATES) - {"dead"}  # which has an index of its own
-_MAX_ID = 2**63 - 1
-_SUMMARY_COLUMNS = (
-    "event_id, team, name, state, reason, received_at, person, about, skipped, counted"
-)
-_UNSUMMARIZED_COLUMNS = "id, team, name, state, reason, received_at, '', '', '{}', '{}'"
 _DELIVERY_SUMMARY_COLUMNS = (
     "id, event_id, queue, state, attempts, next_at, error, held_until, undecided"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class EventFilters:
-    """An empty field excludes no event."""
-
-    kind: str = ""
-    """Penpot's name of the event."""
-    state: str = ""
-    """One of ``FILTER_STATES``."""
-    text: str = ""
-    """Substring of the event's name, person or ``about``; case-insensitive."""
-
-    def __bool__(self) -> bool:
-        return bool(self.kind or self.state or self.text)
 
 
 class DeliverySummary(NamedTuple):
@@ -181,113 +161,6 @@ _QUEUE_SQL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EventSearch:
-    """A search for ``count`` events whose ids are below ``bound``, or above it if
-    ``ascending``."""
-
-    team: str | None
-    filters: EventFilters
-    bound: int
-    ascending: bool
-    count: int
-    engine: Engine
-
-    @property
-    def scan_limit(self) -> int:
-        """The number of events that a filter without an index reads."""
-        by_delivery = self.filters.state in _BY_DELIVERY
-        return MAX_SCANNED_EVENTS_WITH_DELIVERIES if by_delivery else MAX_SCANNED_EVENTS
-
-    @property
-    def is_scan(self) -> bool:
-        """Whether one of the filters has no index."""
-        filters = self.filters
-        return bool(filters.state or filters.text or (filters.kind and self.team is not None))
-
-    def summaries(self) -> Statement | None:
-        """The events that were fanned out; None if the filters exclude all of them."""
-        filters = self.filters
-        if filters.state in ("stored", "unreadable"):
-            return None
-        values = Parameters()
-        where = [values.equal(team=self.team, name=filters.kind or None)]
-        if filters.state == "ignored":
-            where.append("state = 'ignored'")
-        elif filters.state in _BY_DELIVERY:
-            state = values.add(filters.state)
-            where.append(
-                f"EXISTS (SELECT 1 FROM relay.deliveries AS delivery"
-                f" WHERE delivery.event_id = event.event_id AND delivery.state = {state})"
-            )
-        if filters.text:
-            text = values.add(filters.text.casefold())
-            where.append(f"strpos(event.search_text, {text}) > 0")
-        limit = self.scan_limit if self.is_scan else self.count
-        source = f"({self._source(values, limit)})"
-        if filters.state == "dead":
-            source += " AS dead JOIN relay.summaries AS event ON dead.event_id = event.event_id"
-        else:
-            source += " AS event"
-        columns = ", ".join(f"event.{column}" for column in _SUMMARY_COLUMNS.split(", "))
-        sql = (
-            f"SELECT {columns} FROM {source} WHERE {' AND '.join(where)}"
-            f" ORDER BY event.event_id {self._order} LIMIT {self.count}"
-        )
-        return Statement(sql, values)
-
-    def scan_end(self) -> Statement:
-        """The last event that ``summaries`` reads, if it stops at its limit."""
-        values = Parameters()
-        source = self._source(values, self.scan_limit)
-        skip = self.scan_limit - 1
-        return Statement(f"SELECT event_id FROM ({source}) AS event LIMIT 1 OFFSET {skip}", values)
-
-    def unsummarized(self) -> list[Statement]:
-        """The events that were not fanned out: they wait for it, or are unreadable."""
-        filters = self.filters
-        states = [state for state in ("stored", "unreadable") if filters.state in ("", state)]
-        return [] if filters.text else list(map(self._in_state, states))
-
-    @property
-    def _order(self) -> str:
-        return "ASC" if self.ascending else "DESC"
-
-    def _beyond(self, values: Parameters) -> str:
-        return f"{'>' if self.ascending else '<'} {values.add(self.bound)}"
-
-    def _source(self, values: Parameters, limit: int) -> str:
-        """The events to read, in the order of an index."""
-        if self.filters.state == "dead":
-            hint = self.engine.index_hint("deliveries_dead_events")
-            source, where = f"DISTINCT event_id FROM relay.deliveries{hint}", "state = 'dead'"
-        elif self.team is not None:
-            source = f"* FROM relay.summaries{self.engine.index_hint('summaries_of_team')}"
-            where = f"team = {values.add(self.team)}"
-        elif self.filters.kind:
-            source = f"* FROM relay.summaries{self.engine.index_hint('summaries_of_name')}"
-            where = f"name = {values.add(self.filters.kind)}"
-        else:
-            source, where = "* FROM relay.summaries", "true"
-        return (
-            f"SELECT {source} WHERE {where} AND event_id {self._beyond(values)}"
-            f" ORDER BY event_id {self._order} LIMIT {limit}"
-        )
-
-    def _in_state(self, state: str) -> Statement:
-        values = Parameters()
-        where = (
-            f"state = '{state}' AND id {self._beyond(values)}"
-            f" AND {values.equal(team=self.team, name=self.filters.kind or None)}"
-        )
-        hint = self.engine.index_hint(f"events_{state}")
-        sql = (
-            f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events{hint}"
-            f" WHERE {where} ORDER BY id {self._order} LIMIT {self.count}"
-        )
-        return Statement(sql, values)
-
-
 class EventQueries:
     """``team`` restricts the result to the events of one team, None allows all; it has no default,
     so that no caller forgets it. All methods raise ``StoreUnavailable``."""
@@ -306,9 +179,28 @@ class EventQueries:
     ) -> EventPage:
         """The newest events; with ``before`` the newest of those with a smaller id; with ``after``
         the oldest of those with a larger id."""
+        found = await self.search(team, filters, before=before, after=after, limit=limit)
+        return replace(found, rows=await self._with_deliveries(found.rows))
+
+    async def search(
+        self,
+        team: str | None,
+        filters: EventFilters,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+    ) -> EventPage:
+        """The same without deliveries."""
+        lowest, highest = 0, MAX_ID
+        if filters.is_timed:
+            (((lowest, highest),),) = await self._engine.fetch_for_inspector(filters.id_range())
+            if lowest is None or highest is None:
+                return EventPage([])
         ascending = after is not None
-        bound = after if after is not None else before if before is not None else _MAX_ID
-        search = EventSearch(team, filters, bound, ascending, limit + 1, self._engine)
+        lowest = lowest if after is None else max(lowest, after + 1)
+        highest = highest if before is None else min(highest, before - 1)
+        search = EventSearch(team, filters, lowest, highest, ascending, limit + 1, self._engine)
         summaries = search.summaries()
         results = await self._engine.fetch_for_inspector(
             *search.unsummarized(), *([summaries] if summaries else [])
@@ -317,19 +209,20 @@ class EventQueries:
         if summaries and search.is_scan and len(results[-1]) <= limit:
             (ends,) = await self._engine.fetch_for_inspector(search.scan_end())
             scan_end = ends[0][0] if ends else None
-        rows = sorted((_row(values) for part in results for values in part), key=lambda row: row.id)
-        if ascending:
+        by_id = {row.id: row for part in results for row in map(_row, part)}
+        rows = sorted(by_id.values(), key=lambda row: row.id)
+        if after is not None:
             rows = [row for row in rows if scan_end is None or row.id <= scan_end]
             more, rows = len(rows) > limit, rows[:limit][::-1]
             newer = rows[0].id if more else scan_end
-            older: int | None = rows[-1].id if rows else bound + 1
+            older: int | None = rows[-1].id if rows else after + 1
         else:
             rows = [row for row in rows[::-1] if scan_end is None or row.id >= scan_end]
             more, rows = len(rows) > limit, rows[:limit]
             older = rows[-1].id if more else scan_end
             newer = None if before is None else rows[0].id if rows else before - 1
         searched = search.scan_limit if scan_end is not None else None
-        return EventPage(await self._with_deliveries(rows), older, newer, searched)
+        return EventPage(rows, older, newer, searched)
 
     async def rows(
         self, team: str | None, ids: Collection[int], *, after: int | None = None
@@ -340,10 +233,10 @@ class EventQueries:
         where = f"IN ({values.add_all(ids or [-1])}) AND {values.equal(team=team)}"
         results = await self._engine.fetch_for_inspector(
             Statement(
-                f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries WHERE event_id {where}", values
+                f"SELECT {SUMMARY_COLUMNS} FROM relay.summaries WHERE event_id {where}", values
             ),
             Statement(
-                f"SELECT {_UNSUMMARIZED_COLUMNS} FROM relay.events WHERE id {where}"
+                f"SELECT {UNSUMMARIZED_COLUMNS} FROM relay.events WHERE id {where}"
                 " AND state IN ('stored', 'unreadable')",
                 values,
             ),
@@ -364,7 +257,7 @@ class EventQueries:
                 of_event,
             ),
             Statement(
-                f"SELECT {_SUMMARY_COLUMNS} FROM relay.summaries"
+                f"SELECT {SUMMARY_COLUMNS} FROM relay.summaries"
                 f" WHERE {of_summary.equal(event_id=event_id, team=team)}",
                 of_summary,
             ),

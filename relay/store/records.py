@@ -252,3 +252,7 @@ class LogEntry:
 
     event: StoredEvent
     deliveries: Sequence[Delivery]
+    person: str = ""
+    """Who caused the event; empty before its fan-out."""
+    about: str = ""
+    """What the event is about; empty before its fan-out."""

@@ -58,6 +58,7 @@ _FIRST_STEP = """
     CREATE INDEX deliveries_died ON {schema}deliveries (queue, died_at) WHERE state = 'dead';
     CREATE INDEX deliveries_dead_events ON {schema}deliveries (event_id) WHERE state = 'dead';
     CREATE INDEX deliveries_of_event ON {schema}deliveries (event_id);
+    CREATE INDEX deliveries_of_queue ON {schema}deliveries (queue, event_id);
     CREATE INDEX deliveries_of_thread ON {schema}deliveries (thread, queue) WHERE thread <> '';
     CREATE TABLE {schema}facts (
         team text NOT NULL,

@@ -22,8 +22,8 @@ from relay.messages.message import Message
 from relay.messages.templates import Templates
 from relay.metrics import Metrics
 from relay.penpot.samples import SAMPLES
-from relay.store.queries import EventFilters
 from relay.store.records import Delivery, NewEvent, StoreUnavailable
+from relay.store.search import EventFilters
 from relay.store.sqlite import SqliteStore
 from tests.delivery.scripted import queue_context
 from tests.messages.clock import clock_at

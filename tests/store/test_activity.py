@@ -9,8 +9,8 @@ import pytest
 from relay.store import activity
 from relay.store.activity import REPLACED
 from relay.store.base import Store
-from relay.store.queries import EventFilters
 from relay.store.records import Delivery, FanOutResult, LineUpdate, NewDelivery, NewEvent
+from relay.store.search import EventFilters
 from relay.store.usage import EVENT_OVERHEAD_BYTES
 
 pytestmark = pytest.mark.anyio

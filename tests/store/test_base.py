@@ -146,13 +146,6 @@ async def test_stored_events_are_empty_only_if_there_is_none(store: Store) -> No
     assert found == sorted(found)
 
 
-async def test_the_log_has_the_beginning_of_a_body(store: Store) -> None:
-    await store.accept(event(1, body=b"x" * 2000))
-    await store.accept(event(2, body=b""))
-    bodies = [entry.event.body for entry in await store.log(team=None, state=None, limit=10)]
-    assert bodies == [b"", b"x" * 1000]
-
-
 async def test_a_sent_delivery_keeps_its_receipt(store: Store) -> None:
     await store.mark_sent([await one_delivery(store)], "$event")
     assert await store.waiting_queues() == {}
@@ -215,8 +208,26 @@ async def test_dead_deliveries_are_re_queued_in_batches_queue_by_queue(
 
     monkeypatch.setattr(store, "resend", step)
     assert await store.resend_dead() == sorted(dead)
-    assert steps == [dead[:3], dead[3:6], dead[6:9], dead[9:]]
+    assert steps == [dead[:3], dead[3:5], dead[5:8], dead[8:]]
     assert sum((await store.waiting_queues()).values()) == 6
+
+
+async def test_only_the_dead_deliveries_of_some_queues_are_re_queued(store: Store) -> None:
+    for number in range(3):
+        await store.accept(event(number))
+    ids = [stored.id for stored in await store.stored_events(10)]
+    await store.save_fan_out([planned(id_, "a", "b", "queue") for id_ in ids])
+    for queue in ("a", "b", "queue"):
+        for delivery in await store.waiting_deliveries(queue, 10):
+            await store.mark_dead(delivery.id, "msg_too_long")
+    assert await store.problems.dead_counts() == {"a": 3, "b": 3, "queue": 3}
+    assert await store.problems.dead_counts(["a", "c"]) == {"a": 3}
+    assert await store.resend_dead([]) == []
+    assert await store.resend_dead(["c"]) == []
+    queued = await store.resend_dead(["a", "queue"])
+    assert len(queued) == 6
+    assert await store.waiting_queues() == {"a": 3, "queue": 3}
+    assert await store.problems.dead_counts() == {"b": 3}
 
 
 async def test_the_first_sent_message_is_the_root_of_a_thread(store: Store) -> None:
@@ -365,14 +376,6 @@ async def test_an_event_in_state_stored_is_never_pruned(store: Store) -> None:
     await store.accept(event(1, received_at=1.0))
     assert await store.prune(time.time(), 10) == 0
     assert len(await store.stored_events(10)) == 1
-
-
-async def test_the_log_filters_by_team_and_state(store: Store) -> None:
-    await store.accept(event(1))
-    await store.accept(event(1, team="rnd"))
-    (entry,) = await store.log(team="rnd", state="stored", limit=10)
-    assert entry.event.team == "rnd"
-    assert await store.log(team="rnd", state="waiting", limit=10) == []
 
 
 async def test_a_reopened_store_has_its_events(path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from relay.store import holds
 from relay.store.base import Store
-from relay.store.queries import EventFilters
 from relay.store.records import Delivery, FanOutResult, NewDelivery, NewEvent
+from relay.store.search import EventFilters
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 from relay.store import problems as problems_module
 from relay.store.base import Store
 from relay.store.problems import OPEN_SECONDS
-from relay.store.queries import EventFilters
 from relay.store.records import NewDelivery, ValueChange
+from relay.store.search import EventFilters
 from tests.store.test_base import event, planned
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +72,10 @@ async def test_all_dead_letters_are_dismissed(
     ids = await put(store, "a", 1, 2, 3, 4, 5) + await put(store, "b", 6)
     for id_ in ids:
         await store.mark_dead(id_, "550")
-    assert sorted(await store.problems.dismiss_queue("a")) == ids[:5]
+    assert await store.problems.dismiss_all([]) == []
+    assert sorted(await store.problems.dismiss_all(["a", "queue"])) == ids[:5]
+    assert await store.problems.dead_counts() == {"a": 5, "b": 1}
+    assert await store.problems.dismiss_queue("a") == []
     assert await store.problems.dismiss_all() == ids[5:]
     assert await store.problems.dead() == {}
 

@@ -6,8 +6,9 @@ import pytest
 
 from relay.store import queries
 from relay.store.base import Store
-from relay.store.queries import FIRST_ATTEMPTS_COUNT, LAST_ATTEMPTS_COUNT, EventFilters, EventPage
+from relay.store.queries import FIRST_ATTEMPTS_COUNT, LAST_ATTEMPTS_COUNT, EventPage
 from relay.store.records import FanOutResult, NewDelivery, NewEvent
+from relay.store.search import EventFilters
 
 pytestmark = pytest.mark.anyio
 
@@ -111,14 +112,14 @@ async def test_filters_exclude_other_events(store: Store) -> None:
         (EventFilters(state="sent"), [sent]),
         (EventFilters(state="waiting"), [waiting]),
         (EventFilters(state="dead"), [dead]),
-        (EventFilters(kind="create-file"), stored),
-        (EventFilters(kind="rename-file"), ids),
+        (EventFilters(names=("create-file",)), stored),
+        (EventFilters(names=("rename-file",)), ids),
         (EventFilters(text="grace"), [sent, waiting, dead]),
         (EventFilters(text="über café"), [sent, waiting, dead]),
         (EventFilters(text="rename"), ids),
         (EventFilters(text="%"), []),
-        (EventFilters(kind="rename-file", state="dead", text="HOPPER"), [dead]),
-        (EventFilters(kind="create-file", state="dead"), []),
+        (EventFilters(names=("rename-file",), state="dead", text="HOPPER"), [dead]),
+        (EventFilters(names=("create-file",), state="dead"), []),
     ):
         for team in (None, "acme"):
             result = await store.queries.events(team, filters)
@@ -135,7 +136,7 @@ async def _summaries(store: Store) -> list[queries.DeliverySummary]:
 
 async def test_text_with_nul_matches_nothing(store: Store) -> None:
     await fan_out(store, await accept(store, 1), "a")
-    for filters in EventFilters(text="a\0"), EventFilters(kind="create\0"):
+    for filters in EventFilters(text="a\0"), EventFilters(names=("create\0",)):
         assert ids_of(await store.queries.events(None, filters)) == []
     assert ids_of(await store.queries.events("acme\0", EventFilters())) == []
 
@@ -143,7 +144,7 @@ async def test_text_with_nul_matches_nothing(store: Store) -> None:
 async def test_a_filter_that_stops_at_its_limit_continues_on_the_next_page(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.queries.MAX_SCANNED_EVENTS", 4)
+    monkeypatch.setattr("relay.store.search.MAX_SCANNED_EVENTS", 4)
     ids = await accept(store, 10)
     await fan_out(store, ids[:1], "a", about="needle")
     await fan_out(store, ids[1:], "a", about="hay")

@@ -3,7 +3,6 @@
 import pytest
 
 from relay.errors import RelayError
-from relay.store.queries import FILTER_STATES
 from relay.store.records import (
     DELIVERY_STATES,
     EVENT_STATES,
@@ -15,6 +14,7 @@ from relay.store.records import (
     StoreUnusable,
     queue_lease,
 )
+from relay.store.search import FILTER_STATES
 
 
 @pytest.mark.parametrize("error", [LeaseLost, StoreUnavailable, StoreMissing])

@@ -61,7 +61,7 @@ async def test_a_probe_writes_more_than_an_event(store: SqliteStore, tmp_path: P
 async def test_the_file_shrinks_after_pruning(store: SqliteStore, tmp_path: Path) -> None:
     file = tmp_path / "relay.db"
     for number in range(20):
-        await store.accept(event(number)._replace(state="ignored", received_at=float(number)))
+        await store.accept(event(number)._replace(state="unreadable", received_at=float(number)))
     large = file.stat().st_size
     assert large > 30 * MIB
     assert not await store.shrink()
