@@ -11,7 +11,6 @@ from urllib.parse import unquote
 import click
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from relay.cli import main
 from relay.config.environment import known_variables
@@ -23,13 +22,13 @@ from relay.messages import payload
 from relay.messages.environments import MAX_TEMPLATE_SIZE, MarkdownEnvironment, TemplateFiles
 from relay.messages.locale import LANGUAGES, builtin_folder
 from relay.messages.sandbox import MAX_GROWTH_BYTES, QUARANTINE_TTL, TEMPLATE_TIMEOUT
-from relay.metrics import Metrics
 from relay.penpot.catalogue import CATALOGUE, GROUPS, EventKind
 from relay.penpot.selection import Selection
 from relay.reference import OPTIONS, VARIABLES
 from tests.bench.__main__ import BENCHES
 from tests.channels.builders import SIGNING_SECRET
 from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
+from tests.exported_metrics import exported_metrics
 
 ALL = "\n".join(DOCUMENTS.values())
 SECRET = "x" * 24
@@ -426,43 +425,15 @@ def test_every_cannot_is_shown_by_tests_that_exist() -> None:
             assert re.search(rf"^(?:async )?def {function}\(", source, re.MULTILINE), test
 
 
-def _metrics() -> dict[str, tuple[str, set[str]]]:
-    """Type and labels by name."""
-    metrics = Metrics()
-    metrics.request("acme", 204)
-    metrics.connection_refused("hook", "all connections in use")
-    metrics.event("acme", "create-file", "stored")
-    metrics.sent("acme/room", 0.1)
-    metrics.failed("acme/room", "timeout")
-    metrics.dead("acme/room", "timeout")
-    metrics.skipped("acme/room", "no_address")
-    metrics.stopped("acme/room", is_stopped=True)
-    metrics.digest("acme/room")
-    metrics.template_problem("create-file.md.j2")
-    metrics.lookup("get-team", "found")
-    metrics.sync_call("get-team", "found")
-    metrics.sync_event("acme", "update-comment")
-    metrics.webhook("acme", is_active=True)
-    metrics.webhook_reactivated("acme")
-    metrics.set_deliveries({}, {}, {}, {}, ["acme/room"])
-    metrics.set_store_size(1, 2, {"acme": 3})
-    by_name = {}
-    for family in text_string_to_metric_families(metrics.text().decode()):
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        assert family.samples, f"{family.name} has no value here"
-        by_name[family.name + "_total" * (family.type == "counter")] = family.type, labels
-    return by_name
-
-
 def test_the_table_of_metrics_is_complete() -> None:
     rows = table_rows(OPERATOR, "| metric | type | labels | meaning |")
     documented = {in_code(row[0])[0]: (row[1], set(in_code(row[2]))) for row in rows}
-    assert documented == _metrics()
+    assert documented == exported_metrics()
     assert all(row[3] for row in rows)
 
 
 def test_every_named_metric_exists() -> None:
-    assert set(re.findall(r"\brelay_[a-z_]+(?=[\s`=>\[])", ALL)) <= _metrics().keys()
+    assert set(re.findall(r"\brelay_[a-z_]+(?=[\s`=>\[])", ALL)) <= exported_metrics().keys()
     for block in _blocks(OPERATOR, "yaml"):
         assert yaml.safe_load(block)
 
