@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from relay.inspector.events import matches, requested_filters
+from relay.inspector.events import ListQuery, matches
 from relay.inspector.feed import TooManyListeners
 from relay.inspector.pages import inspector_of, render, row_id, viewer_of
 from relay.store.queries import NEW_ROWS_LIMIT, EventRow
@@ -26,8 +26,9 @@ class LiveList:
 
     def __init__(self, request: Request) -> None:
         self._inspector, self._viewer = inspector_of(request), viewer_of(request)
-        self._team, self._filters = requested_filters(request)
         query = request.query_params
+        asked = ListQuery.of(query, self._viewer)
+        self._team, self._filters = asked.team, asked.filters
         resumed = request.headers.get("last-event-id") or query.get("seen", "")
         self._has_all = bool(resumed)  # the events up to the newest, not only those that match
         self._newest = row_id(resumed or query.get("after", "")) or 0

@@ -28,13 +28,16 @@ PAGES = {
     "dead": "?state=dead",
     "waiting": "?state=waiting",
     "text": "?text=said+by+nobody",
+    "channel": "?channel=acme/none",
+    "channel_and_dead": "?channel=acme/none&state=dead",
+    "days": "?from=2001-01-01&to=2001-01-02",
 }
 _SUMMARIES = """
     INSERT INTO {schema}summaries
     SELECT id, CASE WHEN id % 50 = 0 THEN 'acme' ELSE 'gone' END,
         CASE WHEN id % 5000 = 0 THEN 'delete-font' ELSE 'create-comment' END, state, '',
         received_at, 'Ada Lovelace', 'Landing page, autumn · #12 · “Looks off. Looks off.”',
-        'create-comment ada lovelace landing page, autumn · #12 · “looks off. looks off.”', '{{}}'
+        'create-comment ada lovelace landing page, autumn · #12 · “looks off. looks off.”', '{{}}', '{{}}'
     FROM {schema}events
 """
 

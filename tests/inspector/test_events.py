@@ -5,13 +5,18 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
+from relay.inspector.events import ListQuery, matches
+from relay.inspector.pages import Viewer
 from relay.penpot.samples import SAMPLE_NAMES, sample
+from relay.store.queries import DeliverySummary, EventRow
+from relay.store.search import EventFilters
 from tests.inspector.conftest import (
     STDOUT,
     Open,
@@ -131,8 +136,8 @@ def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) ->
         page = open_page(f"{two.admin}/inspector", expect=replaced, java_script_enabled=scripts)
 
         def choose(label: str, value: str, page: Page = page, scripts: bool = scripts) -> None:
-            if label == "Text":
-                page.get_by_label(label).fill(value)
+            if label in ("Text", "From", "To"):
+                page.get_by_label(label, exact=True).fill(value)
             else:
                 page.get_by_label(label).select_option(value)
             if not scripts:
@@ -148,13 +153,151 @@ def test_filters_work_with_and_without_scripts(two: Service, open_page: Open) ->
         choose("State", "")
         choose("Team", "other")
         expect(page.locator("#list .event")).to_have_count(1)
+        page.wait_for_url(re.compile("team=other"))
+        expect(page.get_by_label("Channel").locator("option")).to_have_text(["all"])
         choose("Team", "")
+        choose("Channel", "acme/mail")
+        expect(page.locator("#list .event").first).to_be_visible()
+        for row in page.locator("#list .event .marks").all():
+            expect(row).to_contain_text("mail")
+        choose("Channel", "")
+        choose("From", "2031-01-01")
+        expect(page.locator("#list .event")).to_have_count(0)
+        choose("To", "2030-01-01")
+        choose("From", "")
+        expect(page.locator("#list .event").first).to_be_visible()
         choose("Text", "overlay")
         expect(page.locator("#list .event").first).to_contain_text("darker overlay")
         assert "text=overlay" in page.url
         choose("Text", "nobody says this")
         expect(page.locator("#list .event")).to_have_count(0)
         expect(page.locator("#list .empty")).to_have_text("No matching events.")
+
+
+def test_a_search_is_in_the_address_and_the_back_button_returns(
+    two: Service, open_page: Open
+) -> None:
+    two.post(project("Website"))
+    two.post(sample("create-comment-thread"))
+    wait_until(lambda: ">stored</span>" not in httpx.get(f"{two.admin}/inspector").text, 10)
+    page = open_page(f"{two.admin}/inspector", timezone_id="Pacific/Kiritimati")
+    events = page.locator("#list .event")
+    expect(events).to_have_count(2)
+    page.get_by_label("Channel").select_option("acme/mail")
+    expect(events).to_have_count(1)
+    assert page.url == f"{two.admin}/inspector?channel=acme%2Fmail"
+    today = datetime.now(ZoneInfo("Pacific/Kiritimati")).date()
+    page.get_by_label("From").fill(str(today - timedelta(days=1)))
+    expect(page.get_by_text("Days in the time zone Pacific/Kiritimati")).to_be_visible()
+    expect(events).to_have_count(1)
+    page.get_by_label("Text").fill("headline")
+    page.wait_for_url(re.compile("text=headline"))
+    page.get_by_label("Text").fill("nobody")
+    page.wait_for_url(re.compile("text=nobody"))
+    expect(events).to_have_count(0)
+
+    shared = open_page(page.url, timezone_id="America/New_York")
+    expect(shared.get_by_label("From")).to_have_value(str(today - timedelta(days=1)))
+    expect(shared.get_by_text("Days in the time zone Pacific/Kiritimati")).to_be_visible()
+    expect(shared.get_by_label("Text")).to_have_value("nobody")
+    expect(shared.locator("#list .empty")).to_have_text("No matching events.")
+    assert not accessibility_problems(shared)
+    keep_picture(shared, "events-filtered")
+    shared.set_viewport_size({"width": 360, "height": 740})
+    assert not too_wide(shared)
+    keep_picture(shared, "events-filtered-phone")
+
+    page.go_back()  # what was typed is one step
+    expect(page.get_by_label("Text")).to_have_value("")
+    expect(events).to_have_count(1)
+    page.go_back()
+    expect(page.get_by_label("From")).to_have_value("")
+    expect(page.get_by_label("Channel")).to_have_value("acme/mail")
+    page.go_back()
+    expect(events).to_have_count(2)
+    expect(page.get_by_label("Channel")).to_have_value("")
+    two.post(project("Live again"))
+    expect(events).to_have_count(3)
+
+
+def test_a_change_of_the_team_removes_the_channel_of_another(two: Service) -> None:
+    address = f"{two.admin}/inspector?team=other&channel=acme/log&kind=&from=2026-02-30&zone=Mars"
+    answer = httpx.get(address, headers={"hx-request": "true"})
+    assert answer.headers["hx-push-url"] == "/inspector?team=other"
+
+
+VIEWER = Viewer(None, ("acme", "other"), "")
+
+
+def asked(query: str, viewer: Viewer = VIEWER) -> ListQuery:
+    return ListQuery.of(dict(parse_qsl(query)), viewer)
+
+
+@pytest.mark.parametrize(
+    ("query", "since", "until"),
+    [
+        ("from=2026-03-29&to=2026-03-29", "2026-03-29T00:00+00:00", "2026-03-30T00:00+00:00"),
+        # a day of 23 hours
+        (
+            "from=2026-03-29&to=2026-03-29&zone=Europe/Madrid",
+            "2026-03-29T00:00+01:00",
+            "2026-03-30T00:00+02:00",
+        ),
+        ("from=2026-03-29&zone=Mars/Base", "2026-03-29T00:00+00:00", ""),
+        ("to=9998-12-31&zone=Pacific/Kiritimati", "", "9999-01-01T00:00+14:00"),
+        ("from=1970-01-01&zone=Pacific/Kiritimati", "1970-01-01T00:00-10:40", ""),
+        ("from=1969-12-31&to=9999-01-01", "", ""),
+        ("from=2026-3-9&to=yesterday", "", ""),
+    ],
+)
+def test_days_are_those_of_the_time_zone_in_the_address(query: str, since: str, until: str) -> None:
+    filters = asked(query).filters
+    for time, wanted in ((filters.since, since), (filters.until, until)):
+        assert time == (datetime.fromisoformat(wanted).timestamp() if wanted else None)
+
+
+@pytest.mark.parametrize("zone", ["", "../etc/passwd", "/etc/localtime", "a\0b", "x" * 300, "é"])
+def test_only_the_name_of_a_time_zone_is_taken(zone: str) -> None:
+    assert ListQuery.of({"from": "2026-01-01", "zone": zone}, VIEWER).zone == ""
+
+
+def test_the_address_has_what_filters_and_nothing_else() -> None:
+    given = "team=acme&channel=acme/x&kind=&state=lost&text=+a+&from=&to=2026-01-01&zone=UTC&y=1"
+    assert asked(given).parameters(VIEWER) == {
+        "team": "acme",
+        "channel": "acme/x",
+        "text": "a",
+        "to": "2026-01-01",
+        "zone": "UTC",
+    }
+    assert asked("zone=UTC").parameters(VIEWER) == {}
+    own = Viewer("acme", ("acme",), "")
+    assert (asked("team=other", own).team, asked("team=other", own).parameters(own)) == ("acme", {})
+    assert asked("channel=other/x", own).filters == EventFilters()
+
+
+def test_an_update_of_the_list_is_judged_as_by_the_search() -> None:
+    def mark(queue: str, state: str) -> DeliverySummary:
+        return DeliverySummary(1, 7, queue, state, 0, 0.0, "", 0.0, "")
+
+    marks = [mark("acme/a", "sent"), mark("acme/b", "dead")]
+    row = EventRow(7, "acme", "x", "fanned-out", "", 100.0, "Ada", "Page", deliveries=marks)
+    for filters, wanted in (
+        (EventFilters(), True),
+        (EventFilters(queues=["acme/a"]), True),
+        (EventFilters(queues=["acme/c"]), False),
+        (EventFilters(queues=["acme/a"], state="sent"), True),
+        (EventFilters(queues=["acme/a"], state="dead"), False),
+        (EventFilters(state="dead"), True),
+        (EventFilters(("x",)), True),
+        (EventFilters(("y",)), False),
+        (EventFilters(since=100.0, until=100.5), True),
+        (EventFilters(since=100.1), False),
+        (EventFilters(until=100.0), False),
+        (EventFilters(text="ada page"), True),
+        (EventFilters(text="nobody"), False),
+    ):
+        assert matches(row, filters) is wanted, filters
 
 
 def test_live_updates_respect_the_filters(service: Service, open_page: Open) -> None:
@@ -188,7 +331,13 @@ def test_a_team_sees_only_its_own_events(tmp_path: Path) -> None:
         two.post(project("Of acme"))
         wait_until(lambda: "acme/log  sent" in two.run("log").stdout, 30)
         assert log_in(client, password, team="other").status_code == 303
-        for path in ("", "?team=acme", "?team=acme&kind=create-project", "/events/1"):
+        for path in (
+            "",
+            "?team=acme",
+            "?team=acme&kind=create-project",
+            "?channel=acme/log",
+            "/events/1",
+        ):
             assert "Of acme" not in client.get(f"/inspector{path}").text
         assert client.get("/inspector/events/1").status_code == 404
         assert client.get("/inspector/events/1/payload").status_code == 404

@@ -92,4 +92,4 @@ document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt.pa
 document.addEventListener("htmx:afterSwap", () => localTimes(document));
 document.addEventListener("DOMContentLoaded", () => localTimes(document));
 setInterval(() => { newDay(); countdowns(document); }, 1000);
-window.relay = { localTimes };
+window.relay = { localTimes, zone };

@@ -85,7 +85,13 @@ document.addEventListener("focusout", () => {
   if (isPending) setTimeout(refresh, 300);
 });
 
+// Days are meant in the time zone in which the page shows times.
+document.addEventListener("change", (event) => {
+  if (event.target.type === "date") document.querySelector("#zone").value = window.relay.zone;
+}, true);
+
 document.addEventListener("DOMContentLoaded", start);
+document.addEventListener("htmx:historyRestore", start);
 const isList = (event) => event.detail.target && event.detail.target.id === "list";
 document.addEventListener("htmx:beforeRequest", (event) => { if (isList(event)) stop(); });
 document.addEventListener("htmx:afterRequest", (event) => { if (isList(event) && event.detail.failed) start(); });
