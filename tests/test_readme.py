@@ -12,6 +12,7 @@ import click
 import pytest
 import yaml
 
+from relay.channels import CHANNEL_TYPES
 from relay.cli import main
 from relay.config.environment import known_variables
 from relay.config.load import ConfigError, load
@@ -65,6 +66,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     environ["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     hook = "https://hooks.slack.com/services/T000/B000/x"
     environ |= {"SLACK_WEBHOOK_URL": hook, "CHAT_WEBHOOK_URL": hook}
+    environ["APPRISE_URL"] = "ntfys://ntfy.example/penpot"
     environ |= {"PIPELINE_URL": "https://ci.example.com/x", "PIPELINE_SECRET": SIGNING_SECRET}
     return load(str(folder / "relay.toml"), environ)
 
@@ -89,7 +91,7 @@ def test_a_newcomers_first_event_arrives_in_every_example(tmp_path: Path) -> Non
 def test_the_operators_examples_form_one_config(tmp_path: Path) -> None:
     config = _example(_blocks(OPERATOR, "toml"), tmp_path)
     types = {channel.type for channel in config.teams["acme"].channels}
-    assert types == {"slack", "matrix", "mattermost", "discord", "email", "webhook", "stdout"}
+    assert types == CHANNEL_TYPES.keys()
 
 
 def test_the_example_of_two_secrets_loads(tmp_path: Path) -> None:
@@ -133,6 +135,7 @@ webhook_url = "https://m.example/hooks/x\"""",
 smtp = { host = "localhost" }""",
     "webhook of a program": f"""type = "webhook"\nurl = "https://ci.example.com/x"
 secret = "{SIGNING_SECRET}\"""",
+    "apprise (any other service)": """type = "apprise"\nurl = "ntfys://ntfy.example/penpot\"""",
     "standard output": """type = "stdout\"""",
 }
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from relay.channels import discord, email, matrix, mattermost, slack, stdout, webhook
+from relay.channels import apprise, discord, email, matrix, mattermost, slack, stdout, webhook
 from relay.channels.base import (
     Channel,
     ChannelSettings,
@@ -31,6 +31,7 @@ CHANNEL_TYPES: dict[str, ChannelType] = {
         discord.TYPE,
         email.TYPE,
         webhook.TYPE,
+        apprise.TYPE,
         stdout.TYPE,
     )
 }

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relay.channels import open_channel
+from relay.channels.apprise.settings import AppriseSettings
 from relay.channels.base import Channel, DeliveryError
 from relay.channels.discord.settings import DiscordSettings
 from relay.channels.email.settings import EmailSettings, SmtpSettings
@@ -148,6 +149,9 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             texts = [secret.reveal() for secret in settings.secret]
             url = urlsplit(settings.url.reveal())
             return [*texts, *filter(None, (url.path.strip("/"), url.query, url.password))]
+        case AppriseSettings():
+            url = urlsplit(settings.url.reveal())
+            return list(filter(None, (settings.url.reveal(), url.username, url.path.strip("/"))))
         case MatrixSettings():
             return [settings.access_token.reveal()]
         case EmailSettings(smtp=SmtpSettings(password=Secret() as password)):

@@ -18,6 +18,7 @@ from relay.config.settings import AnyChannel
 from relay.messages import document
 from relay.messages.message import Content, Message
 from tests.channels import builders
+from tests.channels.apprise.place import ntfy
 from tests.servers.fixtures import RunningSlack
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,7 @@ async def test_values_in_memory_have_no_age() -> None:
         (builders.mattermost("https://mattermost.example"), True),
         (builders.email(25), False),
         (builders.webhook("https://ci.example/penpot"), False),
+        (ntfy("https://ntfy.example"), False),
         (StdoutSettings(type="stdout", name="log"), False),
     ],
     ids=lambda value: value.type if not isinstance(value, bool) else "",
@@ -83,7 +85,7 @@ def parsing_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["bot", "webhook", "matrix", "mattermost", "discord", "email", "stdout"]
+    "kind", ["bot", "webhook", "matrix", "mattermost", "discord", "email", "apprise", "stdout"]
 )
 async def test_no_channel_parses_a_long_message_on_the_event_loop(
     kind: str,
@@ -98,6 +100,7 @@ async def test_no_channel_parses_a_long_message_on_the_event_loop(
         "discord": builders.discord("http://127.0.0.1:1"),
         "mattermost": builders.mattermost("http://127.0.0.1:1"),
         "email": builders.email(1),
+        "apprise": ntfy("http://127.0.0.1:1"),
         "stdout": StdoutSettings(type="stdout", name="log"),
     }[kind]
     slack_server.slack.next += ["invalid_blocks"] * 2

@@ -13,13 +13,14 @@ from relay.channels import CHANNEL_TYPES, open_channel
 from relay.channels.stdout import StdoutSettings
 from relay.config.settings import AnyChannel
 from tests.channels import builders
+from tests.channels.apprise.place import ntfy
 
 PROBE = """
 import sys
 from relay.channels import open_channel
 from relay.channels.stdout import StdoutSettings
 open_channel(StdoutSettings(type="stdout", name="log"))
-print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib"} & set(sys.modules)))
+print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib", "apprise"} & set(sys.modules)))
 """
 
 
@@ -34,6 +35,7 @@ print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib"} & set(sys.modules)
         builders.mattermost_hook("https://mattermost.example"),
         builders.email(25),
         builders.webhook("https://ci.example/penpot"),
+        ntfy("https://ntfy.example"),
         StdoutSettings(type="stdout", name="log"),
     ],
     ids=lambda settings: settings.type,

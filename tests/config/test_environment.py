@@ -71,7 +71,7 @@ def test_problems_of_the_environment_name_the_variable(
         "environment: RELAY_*: set the variables of a channel: RELAY_SLACK_WEBHOOK_URL, "
         "RELAY_SLACK_TOKEN, RELAY_MATRIX_ROOM, RELAY_MATTERMOST_WEBHOOK_URL, "
         "RELAY_MATTERMOST_TOKEN, RELAY_DISCORD_WEBHOOK_URL, RELAY_EMAIL_TO, "
-        "RELAY_WEBHOOK_URL or RELAY_STDOUT=1"
+        "RELAY_WEBHOOK_URL, RELAY_APPRISE_URL or RELAY_STDOUT=1"
     ]
     environ = {"RELAY_SECRET_FILE": "/does/not/exist", "RELAY_STDOUT": "1", "RELAY_EVENTS": "*,x"}
     missing, event = problems_of(None, environ)

@@ -40,6 +40,7 @@ def test_the_example_config_passes_the_check(tmp_path: Path, text: str) -> None:
     secrets["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
     secrets["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     secrets["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
+    secrets["APPRISE_URL"] = "ntfys://ntfy.example/penpot"
     secrets |= {"PIPELINE_URL": "https://ci.example.com/x", "PIPELINE_SECRET": SIGNING_SECRET}
     outcome = subprocess.run(
         [sys.executable, "-m", "relay", "check", "--config", str(config)],

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from relay.channels import open_channel, override_formats
-from relay.channels.base import ReplyTo
+from relay.channels.base import Channel, ReplyTo
 from relay.config.settings import AnyChannel, PersonSettings
 from relay.delivery.changes import ChangeRenderer, is_synthetic
 from relay.delivery.digest import combine
@@ -21,11 +21,13 @@ from relay.messages.templates import Templates
 from relay.penpot.events import Event
 from relay.penpot.samples import SAMPLE_NAMES
 from tests.channels import builders
+from tests.channels.apprise.place import ntfy
 from tests.penpot.paint import board
 from tests.servers.discord import Discord
 from tests.servers.loopback import in_thread
 from tests.servers.matrix import Homeserver
 from tests.servers.mattermost import Mattermost
+from tests.servers.ntfy import Ntfy
 from tests.servers.slack import Slack
 from tests.servers.smtp import MailServer
 
@@ -62,6 +64,7 @@ class Servers:
     discord: Discord
     mattermost: Mattermost
     mail: MailServer
+    ntfy: Ntfy
 
 
 class Recorder:
@@ -69,12 +72,14 @@ class Recorder:
 
     def __init__(self, servers: Servers, urls: list[str]) -> None:
         self.servers = servers
+        self._channels: dict[str, Channel] = {}
         more = {"thumbnails": True}
         self.settings: dict[str, AnyChannel] = {
             "slack": _with(builders.slack_bot(f"{urls[0]}/api", "#design"), **more),
             "matrix": _with(builders.matrix(urls[1]), **more),
             "mattermost": _with(builders.mattermost(urls[3]), **more),
             "discord": _with(builders.discord(urls[2]), **more),
+            "apprise": ntfy(urls[4]),
             "email": _with(builders.email(servers.mail.port), edits="messages", **more),
         }
 
@@ -83,13 +88,16 @@ class Recorder:
     ) -> tuple[Any, str]:
         """What the server gets, and the receipt. A first attempt at a Slack message must succeed:
         no other form of it is posted."""
-        channel = open_channel(self.settings[kind])
+        if kind not in self._channels:
+            self._channels[kind] = open_channel(self.settings[kind])
         picture = PICTURE if message.picture else None
-        try:
-            receipt = await channel.send(message, "preview", thread, picture)
-        finally:
-            await channel.close()
+        receipt = await self._channels[kind].send(message, "preview", thread, picture)
         return self._last(kind), receipt.id
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
 
     def _last(self, kind: str) -> Any:
         if kind == "slack":
@@ -105,6 +113,8 @@ class Recorder:
             return next(reversed(self.servers.mattermost.posts.values()))
         if kind == "discord":
             return self.servers.discord.posted[-1]
+        if kind == "apprise":
+            return self.servers.ntfy.messages[-1]
         return self.servers.mail.mails[-1].content.decode()
 
 
@@ -117,7 +127,12 @@ def _with(settings: AnyChannel, **keys: Any) -> Any:
 def recorder() -> Iterator[Recorder]:
     with contextlib.ExitStack() as running:
         servers = Servers(
-            Slack(), Homeserver(), Discord(), Mattermost(), running.enter_context(MailServer())
+            Slack(),
+            Homeserver(),
+            Discord(),
+            Mattermost(),
+            running.enter_context(MailServer()),
+            Ntfy(),
         )
         servers.slack.users["grace@example.com"] = "U0GRACE00"
         servers.mattermost.users["grace"] = "gracegracegracegracegrace1"
@@ -126,6 +141,7 @@ def recorder() -> Iterator[Recorder]:
             servers.matrix.handle,
             servers.discord.handle,
             servers.mattermost.handle,
+            servers.ntfy.handle,
         )
         urls = [running.enter_context(in_thread(handle)).url for handle in handlers]
         yield Recorder(servers, urls)
@@ -133,7 +149,8 @@ def recorder() -> Iterator[Recorder]:
 
 async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
     """By kind of message, then by channel: a Slack message, the content of a Matrix event, a
-    Mattermost post, the body of a Discord webhook, the bytes of a mail as text."""
+    Mattermost post, the body of a Discord webhook, what ntfy gets by apprise, and the bytes of a
+    mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None
@@ -147,6 +164,7 @@ async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
             if first is None:
                 first, root = message, receipt
             rows.setdefault(name, {})[kind] = sent
+    await to.close()
     return rows
 
 

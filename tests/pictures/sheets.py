@@ -1,5 +1,5 @@
-"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Discord and as a mail, and
-what a phone shows of it.
+"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Discord, by apprise and as a
+mail, and what a phone shows of it.
 
     .venv/bin/python -m tests.pictures.sheets FOLDER
 
@@ -27,6 +27,7 @@ from typing import Any
 from markupsafe import Markup
 from playwright.sync_api import Page, sync_playwright
 
+from relay.channels.apprise.preview import draw as draw_apprise
 from relay.channels.discord.preview import draw as draw_discord
 from relay.channels.discord.preview import posted as posted_in_discord
 from relay.channels.matrix.preview import sanitized
@@ -43,7 +44,15 @@ MAIL_WIDTHS = {"light": 560, "dark": 320}  # pixels
 CHAT_WIDTH = 600
 GUIDE = {
     name: Path(__file__).parent / f"sheet-{name}.webp"
-    for name in ("slack", "matrix", "mattermost", "discord", "mail-light-560", "notifications")
+    for name in (
+        "slack",
+        "matrix",
+        "mattermost",
+        "discord",
+        "apprise",
+        "mail-light-560",
+        "notifications",
+    )
 }
 _QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking")
 _DISCORD_NAMES = {"<@80351110224678912>": "Ada Lovelace", "<@80351110224678913>": "Grace Hopper"}
@@ -122,6 +131,11 @@ def discord(body: dict[str, Any]) -> Markup:
     html = draw_discord(embed["description"], _DISCORD_NAMES)
     pings = draw_discord(body["content"], _DISCORD_NAMES)
     return posted_in_discord(pings, html + picture, Markup("9:30 AM"))
+
+
+def apprise(sent: dict[str, Any]) -> Markup:
+    """As the inspector draws it."""
+    return draw_apprise(sent.get("title", ""), sent["message"])
 
 
 def mail(source: str) -> Markup:
@@ -206,6 +220,7 @@ def draw_sheets(rows: Rows, folder: Path) -> None:
             "matrix": matrix,
             "mattermost": mattermost,
             "discord": discord,
+            "apprise": apprise,
         }
         for kind, drawn in drawings.items():
             _take(page, folder / f"{kind}.png", _figures(rows, kind, drawn), CHAT_WIDTH, 3)

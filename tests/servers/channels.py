@@ -5,6 +5,8 @@ import json
 from tests.servers.discord import WEBHOOK_PATH as DISCORD_PATH
 from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
 from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
+from tests.servers.ntfy import TOKEN as NTFY_TOKEN
+from tests.servers.ntfy import TOPIC as NTFY_TOPIC
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
@@ -38,6 +40,12 @@ def mattermost_webhook(url: str, **settings: object) -> str:
 def discord_channel(url: str, **settings: object) -> str:
     address = {"webhook_url": url + DISCORD_PATH}
     return _channel("discord", "discord", **address | settings)
+
+
+def ntfy_channel(url: str, **settings: object) -> str:
+    """By apprise."""
+    address = url.replace("http://", f"ntfy://{NTFY_TOKEN}@")
+    return _channel("apprise", "apprise", url=f"{address}/{NTFY_TOPIC}", **settings)
 
 
 def mail_channel(server: MailServer, **settings: object) -> str:

@@ -3,22 +3,13 @@ shows."""
 
 import re
 
-from relay.messages.document import (
-    Document,
-    Heading,
-    Paragraph,
-    Text,
-    leaf_blocks,
-    shorten,
-    to_text,
-)
+from relay.channels.plain import INSIDE, SEPARATOR, footer_texts, words_in
+from relay.messages.document import Document, Heading, Paragraph, shorten, to_text
 from relay.messages.escape import clean
 from relay.messages.message import Message
 
 _MAX_LINE_LENGTH = 1000  # characters
-_SEPARATOR = " · "  # of the names in a footer
 _SIGNS_PATTERN = re.compile(r"^\W+")  # such as an emoji
-_INSIDE = " › "  # noqa: RUF001 - between the names of a place
 
 
 def plain_text(message: Message, body: Document, footer: Document) -> str:
@@ -29,16 +20,16 @@ def plain_text(message: Message, body: Document, footer: Document) -> str:
     """
     notice = shorten(_one_line(message.notice or message.title), _MAX_LINE_LENGTH) or "Penpot"
     line, rest = _first_line(message, notice, body)
-    names, texts = list(map(clean, message.place)), _footer_texts(message, footer)
+    names, texts = list(map(clean, message.place)), footer_texts(message, footer)
     if (team := clean(message.team_name)) in texts:
         names.insert(0, team)
     # A line such as "Ada created the file Home in Website" says it already.
-    is_known = _words(" ".join(names)) <= _words(message.title)
-    place = "" if is_known else _INSIDE.join(names)
+    is_known = words_in(" ".join(names)) <= words_in(message.title)
+    place = "" if is_known else INSIDE.join(names)
     texts = [text for text in texts if text not in names]
     where = "\n".join(filter(None, (place, message.url)))
     words = to_text(rest, links=False)
-    return "\n\n".join(filter(None, (line, words, _SEPARATOR.join(texts), where)))
+    return "\n\n".join(filter(None, (line, words, SEPARATOR.join(texts), where)))
 
 
 def _first_line(message: Message, notice: str, body: Document) -> tuple[str, Document]:
@@ -52,8 +43,8 @@ def _first_line(message: Message, notice: str, body: Document) -> tuple[str, Doc
             others = others[len(said) :]
             break
     # Such as "Ada commented on Landing page", where the notice quotes her.
-    known = _words(" ".join((notice, message.title, *message.place)))
-    if words := _words(text):
+    known = words_in(" ".join((notice, message.title, *message.place)))
+    if words := words_in(text):
         if words <= known:
             return notice, others
         if len(text) <= _MAX_LINE_LENGTH and _SIGNS_PATTERN.sub("", text).startswith(notice):
@@ -68,19 +59,5 @@ def _ends_with(notice: str, words: str) -> bool:
     return is_named or (bool(words) and notice.endswith(words))
 
 
-def _footer_texts(message: Message, footer: Document) -> list[str]:
-    """Without the link to the message's subject, whose address comes last."""
-    texts: list[str] = []
-    for block in leaf_blocks(footer):
-        parts = [part for part in block.inlines if isinstance(part, Text)]
-        kept = [part.text for part in parts if not part.url or part.url != message.url]
-        texts += filter(None, map(str.strip, "".join(kept).split(_SEPARATOR.strip())))
-    return texts
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
