@@ -43,14 +43,16 @@ def hold(zone: str, quiet: Sequence[str] = (), schedule: Sequence[str] = ()) -> 
 
 @cache
 def clock(zone: str) -> list[datetime]:
-    """What the clock shows at every minute of two years and some days, from a midnight in UTC."""
-    first = datetime(YEARS[zone], 1, 1, tzinfo=UTC) - timedelta(days=15)
-    minutes = (2 * 365 + 45) * 24 * 60
+    """What the clock shows at every minute of a year and some days, from a midnight in UTC. It is
+    set forward and back at a quarter of an hour only."""
+    first = first_minute(zone)
+    quarters = ((365 + 45) * 24 * 60) // 15
     reader = ZoneInfo(zone)
-    return [
-        (first + timedelta(minutes=minute)).astimezone(reader).replace(tzinfo=None)
-        for minute in range(minutes)
+    shown = [
+        (first + timedelta(minutes=15 * quarter)).astimezone(reader).replace(tzinfo=None)
+        for quarter in range(quarters)
     ]
+    return [start + timedelta(minutes=minute) for start in shown for minute in range(15)]
 
 
 def first_minute(zone: str) -> datetime:
@@ -137,14 +139,14 @@ def scheduled_minutes(zone: str, times: Sequence[str]) -> list[int]:
 
 
 def moments(zone: str) -> list[int]:
-    """Every minute of the hours around a clock change, and some of every day of two years."""
+    """Every minute of the hours around a clock change, and some of every day of the year."""
     readings, chance = clock(zone), random.Random(zone)
     minutes = range(20 * 24 * 60, len(readings) - 25 * 24 * 60)
-    chosen = set(chance.sample(minutes, 4000))
+    chosen = set(chance.sample(minutes, 1000))
     for minute in minutes:
         if readings[minute] - readings[minute - 1] != timedelta(minutes=1):
             chosen |= set(range(minute - 200, minute + 200))
-            chosen |= set(range(minute - 3 * 24 * 60, minute + 3 * 24 * 60, 7))
+            chosen |= set(range(minute - 3 * 24 * 60, minute + 3 * 24 * 60, 17))
     return sorted(chosen)
 
 
