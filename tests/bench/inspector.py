@@ -37,7 +37,8 @@ _SUMMARIES = """
     SELECT id, CASE WHEN id % 50 = 0 THEN 'acme' ELSE 'gone' END,
         CASE WHEN id % 5000 = 0 THEN 'delete-font' ELSE 'create-comment' END, state, '',
         received_at, 'Ada Lovelace', 'Landing page, autumn · #12 · “Looks off. Looks off.”',
-        'create-comment ada lovelace landing page, autumn · #12 · “looks off. looks off.”', '{{}}', '{{}}'
+        'create-comment ada lovelace landing page, autumn · #12 · “looks off. looks off.”', '{{}}',
+        '{{}}'
     FROM {schema}events
 """
 

@@ -5,12 +5,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from relay.config.schedule import Hold, QuietWindow, ScheduledTime, describe_hold
 
+DAY = 24 * 60  # minutes
+FIRST_READING = datetime(2000, 1, 1)  # noqa: DTZ001 - what the clock shows
 NAMES = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 YEARS = {
     "Europe/Madrid": 2026,
@@ -41,18 +44,27 @@ def hold(zone: str, quiet: Sequence[str] = (), schedule: Sequence[str] = ()) -> 
     return Hold(windows, [ScheduledTime.parse(text) for text in schedule], ZoneInfo(zone))
 
 
+def reading(shown: datetime) -> int:
+    """What a clock shows, in minutes."""
+    return (shown - FIRST_READING) // timedelta(minutes=1)
+
+
+def shown(reading: int) -> datetime:
+    return FIRST_READING + timedelta(minutes=reading)
+
+
 @cache
-def clock(zone: str) -> list[datetime]:
-    """What the clock shows at every minute of a year and some days, from a midnight in UTC. It is
-    set forward and back at a quarter of an hour only."""
+def clock(zone: str) -> list[int]:
+    """The readings at every minute of a year and some days, from a midnight in UTC. A clock is set
+    forward and back at a quarter of an hour only."""
     first = first_minute(zone)
     quarters = ((365 + 45) * 24 * 60) // 15
     reader = ZoneInfo(zone)
-    shown = [
-        (first + timedelta(minutes=15 * quarter)).astimezone(reader).replace(tzinfo=None)
+    starts = [
+        reading((first + timedelta(minutes=15 * quarter)).astimezone(reader).replace(tzinfo=None))
         for quarter in range(quarters)
     ]
-    return [start + timedelta(minutes=minute) for start in shown for minute in range(15)]
+    return [start + minute for start in starts for minute in range(15)]
 
 
 def first_minute(zone: str) -> datetime:
@@ -70,23 +82,28 @@ def weekdays(text: str) -> list[int]:
     return numbers
 
 
+def time_of_day(text: str) -> int:
+    hour, minute = map(int, text.split(":"))
+    return 60 * hour + minute
+
+
 def dates(zone: str) -> Iterator[date]:
-    day, last = clock(zone)[0].date(), clock(zone)[-1].date()
+    day, last = shown(clock(zone)[0]).date(), shown(clock(zone)[-1]).date()
     while day <= last:
         yield day
         day += timedelta(days=1)
 
 
-def midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 - what the clock shows
+def midnight(day: date) -> int:
+    return reading(datetime(day.year, day.month, day.day))  # noqa: DTZ001 - what the clock shows
 
 
 @cache
-def minutes_by_reading(zone: str) -> dict[datetime, list[int]]:
+def minutes_by_reading(zone: str) -> dict[int, list[int]]:
     """The minutes at which the clock shows a reading: two, where it is set back."""
-    minutes: dict[datetime, list[int]] = {}
-    for minute, reading in enumerate(clock(zone)):
-        minutes.setdefault(reading, []).append(minute)
+    minutes: dict[int, list[int]] = {}
+    for minute, each in enumerate(clock(zone)):
+        minutes.setdefault(each, []).append(minute)
     return minutes
 
 
@@ -102,20 +119,14 @@ def quiet_minutes(zone: str, windows: Sequence[str]) -> list[bool]:
             if not hours:
                 if day.weekday() != weekdays(days)[0]:
                     continue
-                stop = start + timedelta(days=len(weekdays(days)))
+                stop = start + DAY * len(weekdays(days))
             elif day.weekday() in weekdays(days):
-                hour, minute = map(int, end.split(":"))
-                stop = start + timedelta(hours=hour, minutes=minute)
-                hour, minute = map(int, begin.split(":"))
-                start += timedelta(hours=hour, minutes=minute)
-                stop += timedelta(days=1) if stop <= start else timedelta()
+                stop = start + time_of_day(end)
+                start += time_of_day(begin)
+                stop += DAY if stop <= start else 0
             else:
                 continue
-            readings = (
-                start + timedelta(minutes=minute)
-                for minute in range(int((stop - start).total_seconds()) // 60)
-            )
-            within = [minute for reading in readings for minute in known.get(reading, ())]
+            within = [minute for each in range(start, stop) for minute in known.get(each, ())]
             if within:
                 for minute in range(min(within), max(within) + 1):
                     quiet[minute] = True
@@ -128,13 +139,11 @@ def scheduled_minutes(zone: str, times: Sequence[str]) -> list[int]:
     found = set()
     for text in times:
         days, _, at = text.rpartition(" ")
-        hour, minute = map(int, at.split(":"))
         for day in dates(zone):
-            reading = midnight(day) + timedelta(hours=hour, minutes=minute)
-            if day.weekday() not in weekdays(days) or not readings[0] < reading <= readings[-1]:
+            first = midnight(day) + time_of_day(at)
+            if day.weekday() not in weekdays(days) or not readings[0] < first <= readings[-1]:
                 continue
-            later = (reading + timedelta(minutes=more) for more in range(24 * 60))
-            found.add(next(known[each][0] for each in later if each in known))
+            found.add(next(known[each][0] for each in range(first, first + DAY) if each in known))
     return sorted(found)
 
 
@@ -144,7 +153,7 @@ def moments(zone: str) -> list[int]:
     minutes = range(20 * 24 * 60, len(readings) - 25 * 24 * 60)
     chosen = set(chance.sample(minutes, 1000))
     for minute in minutes:
-        if readings[minute] - readings[minute - 1] != timedelta(minutes=1):
+        if readings[minute] - readings[minute - 1] != 1:
             chosen |= set(range(minute - 200, minute + 200))
             chosen |= set(range(minute - 3 * 24 * 60, minute + 3 * 24 * 60, 17))
     return sorted(chosen)
@@ -153,9 +162,9 @@ def moments(zone: str) -> list[int]:
 def test_the_zones_have_the_clock_changes_that_the_oracle_is_for() -> None:
     changes = {
         zone: [
-            str(after)
-            for before, after in zip(clock(zone), clock(zone)[1:], strict=False)
-            if after - before != timedelta(minutes=1) and after.year == YEARS[zone]
+            str(shown(after))
+            for before, after in pairwise(clock(zone))
+            if after - before != 1 and shown(after).year == YEARS[zone]
         ]
         for zone in YEARS
     }
@@ -178,7 +187,7 @@ def test_quiet_hours_end_when_the_oracle_says(zone: str, windows: list[str]) -> 
         moment = first + timedelta(minutes=minute)
         end = first + timedelta(minutes=free[bisect_left(free, minute)])
         expected = end if quiet[minute] else None
-        assert channel.release_at(moment) == expected, (moment, clock(zone)[minute])
+        assert channel.release_at(moment) == expected, (moment, shown(clock(zone)[minute]))
         within = moment + timedelta(seconds=59, microseconds=999_999)
         assert channel.release_at(within) == expected
 
@@ -191,7 +200,7 @@ def test_a_schedule_releases_when_the_oracle_says(zone: str, times: list[str]) -
     for minute in moments(zone):
         moment = first + timedelta(minutes=minute)
         expected = first + timedelta(minutes=scheduled[bisect_right(scheduled, minute)])
-        assert channel.release_at(moment) == expected, (moment, clock(zone)[minute])
+        assert channel.release_at(moment) == expected, (moment, shown(clock(zone)[minute]))
 
 
 @pytest.mark.parametrize(
