@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import unified_diff
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,6 +38,7 @@ from relay.store.records import StoredEvent
 from relay.store.search import EventFilters
 
 RECENT_EVENTS_LIMIT = 20  # to choose the previewed event from
+MAX_DIFF_LINES = 1000  # of each text
 _MAX_VALUE_LENGTH = 80
 
 
@@ -140,6 +143,14 @@ def describe_variables(event: Event) -> Iterator[tuple[str, list[str], str]]:
         yield name, description, shorten(str(value) if value else "", _MAX_VALUE_LENGTH)
 
 
+def diff(before: str, after: str) -> list[str]:
+    """The lines of a unified diff without its head; none for texts of too many lines."""
+    lines = before.splitlines(), after.splitlines()
+    if max(map(len, lines)) > MAX_DIFF_LINES:
+        return []
+    return list(unified_diff(*lines, lineterm=""))[2:]
+
+
 @dataclass(frozen=True, slots=True)
 class EditorTarget:
     """What the editor edits and previews."""
@@ -187,6 +198,7 @@ class TemplatePages:
             Route(f"{editor}/frame", self.frame, methods=["POST"]),
             Route(f"{editor}/download", self.download, methods=["POST"]),
             Route(f"{editor}/save", self.save, methods=["POST"]),
+            Route(f"{editor}/remove", self.remove, methods=["POST"]),
         ]
 
     async def gallery(self, request: Request) -> Response:
@@ -249,9 +261,7 @@ class TemplatePages:
     async def save(self, request: Request) -> Response:
         """Only if ``inspector.write_templates`` is set."""
         target, text = self._typed(request)
-        folder, digest = self._config.templates.path, pages.form(request).get("digest", "")
-        if folder is None or not self._config.inspector.write_templates:
-            raise pages.PageNotFound
+        folder, digest = self._writable_folder(), pages.form(request).get("digest", "")
         try:
             _, draft = await self._render(request, target, text)
             fails = draft.fails(target.template.name)
@@ -259,6 +269,43 @@ class TemplatePages:
         except (EventNotFound, files.NotSaved) as error:
             return await self._page(request, target, text, str(error))
         return RedirectResponse(target.address(saved="1"), 303)
+
+    async def remove(self, request: Request) -> Response:
+        """Return to the template that applies without the user's own; first show how they differ.
+        Only if ``inspector.write_templates`` is set."""
+        target, form = EditorTarget.of(request, pages.form(request)), pages.form(request)
+        folder, error_text = self._writable_folder(), ""
+        if form.get("confirmed"):
+            try:
+                files.remove(folder, target.template, form.get("digest", ""))
+                return RedirectResponse(target.address(removed="1"), 303)
+            except files.NotSaved as error:
+                error_text = str(error)
+        own = files.load_template(folder, self._templates.builtin, target.template)
+        if own.origin != "own":
+            return RedirectResponse(target.address(), 303)
+        after = files.next_template(folder, self._templates.builtin, target.template)
+
+        def page() -> Response:
+            differences = diff(own.text, after.text if after else "")
+            return pages.page(
+                request,
+                "remove.html",
+                target=target,
+                file=own,
+                after=after,
+                diff=differences,
+                error_text=error_text,
+            )
+
+        return await CONVERSIONS.run(target.template.team, page)
+
+    def _writable_folder(self) -> Path:
+        """Raises ``PageNotFound``."""
+        folder = self._config.templates.path
+        if folder is None or not self._config.inspector.write_templates:
+            raise pages.PageNotFound
+        return folder
 
     def _typed(self, request: Request) -> tuple[EditorTarget, str]:
         # Forms send CRLF line ends; a file has LF and one at its end.
@@ -318,5 +365,6 @@ class TemplatePages:
             digest=pages.form(request).get("digest", file.digest),
             recent=recent.rows,
             saved=request.query_params.get("saved") == "1",
+            removed=request.query_params.get("removed") == "1" and file.origin != "own",
             **values,
         )

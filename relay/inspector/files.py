@@ -16,7 +16,7 @@ SHARED = {f"base{MARKDOWN_SUFFIX}": "all messages", f"_words{MARKDOWN_SUFFIX}": 
 
 
 class NotSaved(RelayError):
-    """A template was not saved; the text says why."""
+    """A template was not saved, or not removed; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,28 @@ def save(user: Path, template: TemplatePath, text: str, digest: str, *, fails: b
         _replace(target, content)
     except OSError as error:
         raise NotSaved(f"cannot write {target}: {error.strerror}") from error
+
+
+def next_template(user: Path, builtin: Path, template: TemplatePath) -> TemplateFile | None:
+    """What applies without the template: that for all teams, or the built-in one; None if there is
+    none, and the event has another message."""
+    file = _file(user / template.name, "all") if template.team else None
+    return file or _file(builtin / template.name, "builtin")
+
+
+def remove(user: Path, template: TemplatePath, digest: str) -> None:
+    """Delete the user's template. Raises ``NotSaved``, also if it is not the one with this digest;
+    one that does not exist is removed."""
+    target = user / template.path
+    try:
+        current = _file(target, "own")
+        if current is None:
+            return
+        if current.digest != digest:
+            raise NotSaved(f"{target} has changed since you opened it")
+        target.unlink()
+    except OSError as error:
+        raise NotSaved(f"cannot remove {target}: {error.strerror}") from error
 
 
 def _replace(target: Path, content: bytes) -> None:

@@ -264,6 +264,9 @@ def test_a_download_is_the_template_file(service: Service, open_page: Open) -> N
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename == "rename-file.slack.json.j2"
+    with client_of(service) as client:  # without write_templates
+        form = {"token": form_token(page.content()), "file": "rename-file.md.j2"}
+        assert client.post(f"{EDITOR}/remove", data=form).status_code == 404
     assert download.value.path().read_text() == '{"blocks": [], "text": "x"}\n'
 
 
@@ -277,6 +280,29 @@ def test_the_built_in_and_the_saved_text_can_be_restored(
     expect(page.locator("#text")).to_have_value(re.compile(r"extends .base.md.j2"))
     page.get_by_role("link", name="Discard").click()
     expect(page.locator("#text")).to_have_value("mine\n")
+
+    page.get_by_role("button", name="Remove yours").click()
+    lines = page.locator(".diff")
+    expect(lines.locator(".gone")).to_have_text(["-mine"])
+    expect(lines.locator(".added").first).to_contain_text("extends")
+    assert "the built-in template applies" in page.locator("main").inner_text()
+    assert accessibility_problems(page) == []
+    keep_picture(page, "remove")
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert not too_wide(page)
+    keep_picture(page, "remove-phone")
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.locator("#text")).to_have_value("mine\n")
+    page.get_by_role("button", name="Remove yours").click()
+    (folder / "rename-file.md.j2").write_text("theirs\n")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("has changed since you opened it")
+    expect(lines.locator(".gone")).to_have_text(["-theirs"])
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("Removed")
+    expect(page.locator("#text")).to_have_value(re.compile(r"extends .base.md.j2"))
+    expect(page.get_by_role("button", name="Remove yours")).to_have_count(0)
+    assert list(folder.iterdir()) == []
 
 
 def test_the_text_can_be_left_by_keyboard(service: Service, open_page: Open) -> None:
@@ -345,7 +371,7 @@ def test_a_teams_own_password_opens_only_that_teams_templates(tmp_path: Path, fo
         draft = {"token": form_token(page), "team": "other", "text": "x", "digest": ""}
         for theirs in ("acme", ""):
             assert client.get(EDITOR, params={"team": theirs}).status_code == 404
-            for action in ("preview", "frame", "download", "save"):
+            for action in ("preview", "frame", "download", "save", "remove"):
                 typed = draft | {"team": theirs}
                 assert client.post(f"{EDITOR}/{action}", data=typed).status_code == 404
         typed = draft | {"from": "1"}

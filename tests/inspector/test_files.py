@@ -12,7 +12,9 @@ from relay.inspector.files import (
     default_template,
     file_names,
     load_template,
+    next_template,
     own_template,
+    remove,
     save,
 )
 from relay.messages.locale import builtin_folder
@@ -65,6 +67,31 @@ def test_an_unreadable_file_is_reported_and_not_overwritten(tmp_path: Path) -> N
         assert load_template(tmp_path, BUILTIN, path) == TemplateFile(builtin, "unreadable")
     with pytest.raises(NotSaved, match=r"cannot write .*: Is a directory"):
         save(tmp_path, SHARED_PATH, "x", "", fails=False)
+
+
+def test_without_the_users_template_the_next_one_applies(tmp_path: Path) -> None:
+    builtin = TemplateFile((BUILTIN / "rename-file.md.j2").read_text(), "builtin")
+    assert next_template(tmp_path, BUILTIN, TEAM_PATH) == builtin
+    (tmp_path / "rename-file.md.j2").write_text("all")
+    assert next_template(tmp_path, BUILTIN, TEAM_PATH) == TemplateFile("all", "all")
+    assert next_template(tmp_path, BUILTIN, SHARED_PATH) == builtin
+    assert next_template(tmp_path, BUILTIN, TemplatePath("paint-file.md.j2")) is None
+    assert next_template(tmp_path, BUILTIN, TemplatePath("rename-file.slack.json.j2")) is None
+
+
+def test_only_the_template_that_was_opened_is_removed(tmp_path: Path) -> None:
+    remove(tmp_path, TEAM_PATH, "")  # it does not exist
+    save(tmp_path, TEAM_PATH, "mine\n", "", fails=False)
+    digest = load_template(tmp_path, BUILTIN, TEAM_PATH).digest
+    (tmp_path / TEAM_PATH.path).write_text("theirs")
+    with pytest.raises(NotSaved, match="has changed since you opened it"):
+        remove(tmp_path, TEAM_PATH, digest)
+    assert (tmp_path / TEAM_PATH.path).read_text() == "theirs"
+    remove(tmp_path, TEAM_PATH, load_template(tmp_path, BUILTIN, TEAM_PATH).digest)
+    assert list((tmp_path / "acme").iterdir()) == []
+    (tmp_path / TEAM_PATH.path).mkdir()
+    with pytest.raises(NotSaved, match=r"cannot remove .*: Is a directory"):
+        remove(tmp_path, TEAM_PATH, digest)
 
 
 def test_an_unknown_event_starts_with_the_generic_template() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from relay.penpot.samples import sample
 from tests.inspector.conftest import (
@@ -74,13 +75,13 @@ def test_a_test_message_is_sent_by_keyboard(
     page.get_by_role("button", name="Send test design").focus()
     page.keyboard.press("Enter")
     page.locator("#channel-design .notice.good").wait_for()
+    expect(page.get_by_role("button", name="Send test design")).to_be_focused()
     page.get_by_role("button", name="Send test gone").click()
     refused = page.locator("#channel-gone .notice.bad")
     refused.wait_for()
     assert "channel_not_found" in refused.inner_text()
     (message,) = slack_server.slack.messages
     assert message["text"] == "A test from Relay for the team acme"
-    page.reload()
     facts = page.locator("#channel-design .facts").inner_text()
     assert "nothing yet; test messages do not count" in facts
 
@@ -115,8 +116,36 @@ def test_dead_letters_are_red_until_they_are_dismissed(
     assert design.locator(".mark").inner_text() == "ready"
     assert design.locator(".notice.bad").count() == 0
     assert "msg_too_long" in two_teams.run("log", "--state", "dead").stdout
+
+    with client_of(two_teams) as client:  # without scripts
+        text = _post(client, "acme/resend", channel="design").text
+        assert re.search(r'name="confirmed" value="1">\s*<button[^>]* autofocus>Send again', text)
+    # dismissed ones are dead, and can be sent again: the page shows it without a reload
+    page.get_by_role("button", name="Resend 1 dead message design").press("Enter")
+    again = page.get_by_role("button", name="Send again design")
+    expect(again).to_be_focused()
+    assert design.get_by_text("Send 1 dead message of design again?").is_visible()
+    assert accessibility_problems(page) == []
+    keep_picture(page, "teams-resend")
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert not too_wide(page)
+    keep_picture(page, "teams-resend-phone")
+    assert slack_server.slack.messages == []
+    page.keyboard.press("Enter")
+    expect(design.locator(".notice.good")).to_have_text("1 message queued again")
+    expect(design.locator(".mark")).to_have_text("ready", timeout=20_000)
+    expect(page.get_by_role("button", name="Resend")).to_have_count(0)
+    expect(design.locator(".facts time")).to_have_count(2)  # sent, after a failure
+    wait_until(lambda: len(slack_server.slack.messages) == 1, 10)
     with client_of(two_teams) as client:
-        assert _post(client, "acme/dismiss", channel="none").status_code == 404
+        for action in ("dismiss", "resend"):
+            assert _post(client, f"acme/{action}", channel="none").status_code == 404
+        assert "no message is dead" in _post(client, "acme/resend", channel="design").text
+        state = "/inspector/teams/acme/state"
+        assert client.get(state).status_code == 404
+        assert client.get(state, params={"channel": "none"}).status_code == 404
+        text = client.get(state, params={"channel": "design", "polls": "9"}).text
+        assert 'id="state-acme-design" hx-swap-oob="true"' in text
 
 
 def test_the_webhook_url_is_shown_only_on_request(two_teams: Service, open_page: Open) -> None:
@@ -139,7 +168,7 @@ def test_without_scripts_the_page_shows_the_results(two_teams: Service) -> None:
         assert answer.status_code == 200
         assert "<h1" in answer.text
         assert re.search(
-            r'id="notice-test-acme-log" role="status">\s*<p class="notice good"><bdi>sent',
+            r'id="result-acme-log" role="status">\s*<p class="notice good"><bdi>sent',
             answer.text,
         )
         assert answer.headers["cache-control"] == "no-store"
@@ -156,8 +185,9 @@ def test_a_teams_own_password_shows_only_that_team(tmp_path: Path) -> None:
         assert 'id="team-other"' in text
         assert "acme" not in text
         assert client.get("/inspector/teams/acme").status_code == 404
-        for action in ("hook", "test", "dismiss", "doctor"):
+        for action in ("hook", "test", "dismiss", "resend", "resume", "doctor"):
             assert _post(client, f"acme/{action}", channel="log").status_code == 404
+        assert client.get("/inspector/teams/acme/state?channel=log").status_code == 404
         findings = _post(client, "other/doctor").text
         assert "acme" not in findings
         assert "relay.db" not in findings

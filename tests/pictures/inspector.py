@@ -52,6 +52,7 @@ channel = "#design"
 api_url = "{server.url}/api"
 pace = 6000
 digest_after = 0
+activity = "each"
 events = ["*", "!*-project-pin", "!export-*"]
 [[teams.acme.channels]]
 name = "mail"

@@ -1,4 +1,4 @@
-// Times in the browser's time zone, and copy buttons.
+// Times in the browser's time zone, copy buttons, and the focus.
 "use strict";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -87,6 +87,13 @@ async function copy(button) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-copy]");
   if (button) copy(button);
+});
+// A button that is disabled during its request, or is in the part that is replaced, loses the focus.
+let pressed = null;
+document.addEventListener("submit", (event) => { pressed = event.submitter; }, true);
+document.addEventListener("htmx:afterSettle", () => {
+  if (document.activeElement !== document.body || !pressed?.id) return;
+  document.getElementById(pressed.id)?.focus({ preventScroll: true });
 });
 document.addEventListener("htmx:load", (event) => localTimes(event.detail.elt.parentElement ?? document));
 document.addEventListener("htmx:afterSwap", () => localTimes(document));
