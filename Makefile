@@ -29,10 +29,11 @@ NODE_PINS := tests/servers/node/requirements.txt
 NPM_PINS := tests/servers/node/package.json tests/servers/node/package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check bench catalogs fuzz wheel image hadolint sbom lock clean
+.PHONY: help demo test faults check bench catalogs fuzz wheel image hadolint sbom lock version \
+	release-check clean
 
 help: ## Lists the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look at in the browser
 	@$(BIN)/relay demo $(ARGS)
@@ -76,6 +77,12 @@ sbom: $(VENV)/.dev ## Writes the bill of materials of what Relay runs on (Cyclon
 
 lock: $(VENV)/.dev ## Updates the pins to the newest versions that fit
 	@tests/deploy/lock $(BIN)/uv --upgrade
+
+version: ## VERSION=1.2.0 gives the unreleased changes that version
+	@$(PYTHON) tests/deploy/release.py version '$(VERSION)'
+
+release-check: $(VENV)/.dev ## Builds a release and proves that it is complete; TAG=v1.2.0, ARGS=--all
+	@$(BIN)/python tests/deploy/release.py check --dist $(DIST) --tag '$(TAG)' $(ARGS)
 
 clean: ## Takes away everything that make made
 	@rm -rf $(VENV) $(SYNAPSE) $(NODE) $(HELM) $(FUZZ) .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
