@@ -1,7 +1,9 @@
 """The files of deploy/ that an administrator copies."""
 
+import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,9 +20,11 @@ from pydantic import BaseModel, TypeAdapter
 from relay.app import STOP_TIMEOUT
 from relay.channels import CHANNEL_TYPES, people_keys
 from relay.channels.base import ChannelSettings
+from relay.config.environment import known_variables
 from relay.config.settings import AnyPerson, Config, people_model
 from relay.server import GRACEFUL_STOP_TIMEOUT
 from tests.channels.builders import SIGNING_SECRET
+from tests.documents import OPERATOR, README
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 EXAMPLE = (DEPLOY / "relay.toml").read_text(encoding="utf-8")
@@ -172,8 +176,58 @@ def test_the_container_opens_the_admin_port_beside_any_config() -> None:
     assert "RELAY_ADMIN_HOST=0.0.0.0" in text
     (port,) = re.findall(r"RELAY_ADMIN_PORT=(\d+)", text)
     assert f"EXPOSE 8080 {port}\n" in text
+
+
+def test_compose_opens_the_admin_port_to_its_machine_alone_and_asks_for_a_password() -> None:
     (service,) = _yaml("compose.yaml")["services"].values()
-    assert "ports" not in service
+    assert service["ports"] == ["127.0.0.1:8081:8081"]
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    (step,) = re.findall(r"create relay\.env: .*?\n((?:#(?: {8}.*)?\n)+)", text)
+    named = re.findall(r"^# +(RELAY_\w+)=", step, re.MULTILINE)
+    assert {"RELAY_SECRET", "RELAY_INSPECTOR_PASSWORD"} <= set(named) <= known_variables()
+
+
+def _shown(command: str) -> list[list[str]]:
+    """The arguments of each such command in the guides."""
+    blocks = re.findall(r"^```console\n(.*?)^```", README + OPERATOR, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    found = [line.removeprefix("$ ") for line in lines if line.startswith(f"$ {command} ")]
+    return [shlex.split(line.removeprefix(command), comments=True) for line in found]
+
+
+def test_docker_run_keeps_data_and_the_admin_port_at_home() -> None:
+    shown = _shown("docker run")
+    assert len(shown) == 2
+    for arguments in shown:
+        parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+        for switch in ("-d", "--rm", "--read-only"):
+            parser.add_argument(switch, action="store_true")
+        parser.add_argument("-p", action="append")
+        parser.add_argument("-e", action="append", default=[])
+        for option in ("--name", "--restart", "--cap-drop", "--security-opt", "--env-file", "-v"):
+            parser.add_argument(option)
+        parser.add_argument("--stop-timeout", type=int)
+        parser.add_argument("image")
+        given = parser.parse_args(arguments)
+        assert given.image == "relay"
+        assert given.v.endswith(":/data")
+        assert given.stop_timeout >= STOP_TIMEOUT + GRACEFUL_STOP_TIMEOUT + 5
+        assert given.p[0] == "8080:8080"
+        assert given.p[1:] in ([], ["127.0.0.1:8081:8081"])
+        assert {name.partition("=")[0] for name in given.e} <= known_variables()
+        assert given.e or given.env_file
+    assert (given.read_only, given.cap_drop) == (True, "ALL")
+    assert given.p[1:]
+
+
+def test_pipx_installs_the_checkout_or_the_package() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    for (what,) in _shown("pipx install"):
+        name, _, extra = what.removesuffix("]").partition("[")
+        assert name in {".", project["project"]["name"]}
+        assert not extra or extra in extras
+    assert len(_shown("pipx install")) >= 2
 
 
 def test_who_stops_it_waits_for_the_messages_under_way() -> None:
