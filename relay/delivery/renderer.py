@@ -122,9 +122,11 @@ def render(
     options: MessageOptions = MessageOptions(),  # noqa: B008 - immutable
     drafts: Mapping[str, str] | None = None,
     more: Variables = MappingProxyType({}),
+    *,
+    content_only: bool = False,
 ) -> RenderResult:
-    """Render an enriched and linked event for one kind of channel; ``drafts`` are as for
-    ``Templates.render``, ``more`` as in ``RenderContext``."""
+    """Render an enriched and linked event for one kind of channel; ``drafts`` and ``content_only``
+    are as for ``Templates.render``, ``more`` as in ``RenderContext``."""
     variables = {**options.variables(event), **more}
     result = templates.render(
         event.name,
@@ -133,6 +135,7 @@ def render(
         channel_kind=kind,
         drafts=drafts,
         digest=options.in_digests,
+        content_only=content_only,
         locale=options.locale,
         body_template=options.body_template,
     )
@@ -331,25 +334,27 @@ class EventRenderer:
         message = await self._render_places(variant)
         if variant.by_author:
             options = variant.options._replace(as_sender=True, in_digests=False)
-            own = await self._render_places(variant._replace(options=options))
+            own = await self._render_places(variant._replace(options=options), content_only=True)
             message = replace(message, author=author_of(self._event, own))
         return message
 
-    async def _render_places(self, variant: _Variant) -> Message:
+    async def _render_places(self, variant: _Variant, *, content_only: bool = False) -> Message:
         """With the form of the message in its thread."""
-        message = await self._render(self._event, variant)
+        message = await self._render(self._event, variant, content_only=content_only)
         if variant.in_thread:
             in_thread = replace(self._event, thread=replace(self._event.thread, begun=True))
             options = variant.options._replace(in_digests=False)
-            reply = await self._render(in_thread, variant._replace(options=options))
+            variant = variant._replace(options=options)
+            reply = await self._render(in_thread, variant, content_only=True)
             if reply.full != message.full:
                 message = replace(message, reply=reply.full)
         return message
 
-    async def _render(self, event: Event, variant: _Variant) -> Message:
+    async def _render(self, event: Event, variant: _Variant, *, content_only: bool) -> Message:
         context, (kind, _, options, _) = self._context, variant
         templates, team = context.templates, context.team
-        work = partial(render, templates, event, team, kind, options, context.drafts, context.more)
+        arguments = (templates, event, team, kind, options, context.drafts, context.more)
+        work = partial(render, *arguments, content_only=content_only)
         result = await templates.turns.run(team, work)
         self.problems.update(result.problems)
         return result.message

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, groupby, takewhile
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from markdown_it import MarkdownIt
@@ -161,50 +161,61 @@ def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
 def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
     """Adjacent texts of one style are one ``Text``."""
     inlines: list[Inline] = []
-    for style, run in groupby(_parts(tokens), _style):
-        if isinstance(style, LineBreak):
-            inlines.extend(run)
+    for style, run in groupby(_parts(tokens), itemgetter(0)):
+        if style is None:
+            inlines += [LineBreak() for _ in run]
         else:
-            inlines.append(replace(style, text="".join(part.text for part in run)))
+            inlines.append(Text("".join(text for _, text in run), *style))
     return tuple(inlines)
 
 
-def _style(part: Inline) -> Inline:
-    return replace(part, text="") if isinstance(part, Text) else part
+class _Style(NamedTuple):
+    """The fields of ``Text`` after its text."""
+
+    bold: bool = False
+    italic: bool = False
+    strike: bool = False
+    code: bool = False
+    url: str = ""
+    profile: str = ""
+    moment: Moment | None = None
 
 
-def _parts(tokens: Sequence[Token]) -> Iterator[Inline]:
-    """A part for each token that is not empty."""
-    style = Text("")
+def _parts(tokens: Sequence[Token]) -> Iterator[tuple[_Style | None, str]]:
+    """Style and text of each token that is not empty; None and a line end for a hard break."""
+    style = _Style()
     depths = {"strong": 0, "em": 0, "s": 0}  # bold may contain bold
     for token in tokens:
         match token.type:
+            case "text":
+                if token.content:
+                    yield style, token.content
             case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
                 depths[token.tag] += token.nesting
                 bold, italic, strike = (depth > 0 for depth in depths.values())
-                style = replace(style, bold=bold, italic=italic, strike=strike)
+                style = style._replace(bold=bold, italic=italic, strike=strike)
             case "link_open":
                 address = str(token.attrGet("href") or "")
                 is_mention = address.startswith(PROFILE_SCHEME)
                 profile = address.removeprefix(PROFILE_SCHEME) if is_mention else ""
                 url, moment = safe_url(address, SCHEMES), Moment.parse(address)
-                style = replace(style, url=url, profile=profile, moment=moment)
+                style = style._replace(url=url, profile=profile, moment=moment)
             case "link_close":
-                style = replace(style, url="", profile="", moment=None)
+                style = style._replace(url="", profile="", moment=None)
             case "hardbreak":
-                yield LineBreak()
+                yield None, "\n"
             case "softbreak":
-                yield replace(style, text=" ")
+                yield style, " "
             case "code_inline":
                 if text := unescaped(token.content):
-                    yield replace(style, text=text, code=True)
+                    yield style._replace(code=True), text
             case "image":
                 alt = "".join(child.content for child in token.children or ())
                 url = style.url or safe_url(str(token.attrGet("src") or ""), SCHEMES)
                 if alt or url:
-                    yield replace(style, text=alt or url, url=url)
+                    yield style._replace(url=url), alt or url
             case _ if token.content:
-                yield replace(style, text=token.content)
+                yield style, token.content
 
 
 def leaf_blocks(document: Document) -> Iterator[LeafBlock]:

@@ -66,6 +66,8 @@ def escape(value: object) -> Markdown:
     """
     if isinstance(value, Markdown):
         return value
+    if type(value) is str and value.isascii():  # the same, faster: most values are names
+        return Markdown(collapse(value).translate(_ESCAPES))
     return inline((collapse(text), profile) for text, profile in runs(value))
 
 

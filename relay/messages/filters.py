@@ -113,6 +113,10 @@ def truncate(value: object, length: int = 80) -> Markdown:
     a word, unless that is long."""
     if isinstance(value, Markdown):
         value = _plain(value)
+    if not getattr(value, "mentions", ()):
+        text = as_text(value)
+        if text.isascii() and len(text) <= length:  # the same, faster: most values are short names
+            return escape(str(collapse(text).strip()))
     return inline(_shorten(_one_line(_prefix(value, length)), length))
 
 

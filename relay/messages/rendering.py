@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from jinja2 import Template
+from jinja2 import Environment, Template
 
 from relay.messages.document import (
     Document,
@@ -69,9 +69,9 @@ class InProcessTemplates:
         self.files = files
         self.formats = {form.suffix: form for form in formats}
         self._max_parse_seconds = max_parse_seconds
-        self._environments = {MARKDOWN_SUFFIX: MarkdownEnvironment(files)} | {
-            form.suffix: form.environment(files) for form in formats
-        }
+        self._environments: dict[str, Environment] = {
+            MARKDOWN_SUFFIX: MarkdownEnvironment(files)
+        } | {form.suffix: form.environment(files) for form in formats}
 
     def _suffix(self, name: str) -> str:
         return longest_suffix(name, self._environments)
@@ -79,9 +79,16 @@ class InProcessTemplates:
     def _template(self, name: str) -> Template:
         return self._environments[self._suffix(name)].get_template(name)
 
-    def sections(self, name: str, variables: Variables, digest: bool = False) -> Sections:
+    def sections(
+        self,
+        name: str,
+        variables: Variables,
+        digest: bool = False,
+        content_only: bool = False,
+    ) -> Sections:
         """Render a template for all channels; output without section marks is all body. With
-        ``digest`` also the entry in a digest."""
+        ``digest`` also the entry in a digest. ``content_only``: no other part than body and footer
+        is needed."""
         template = self._template(name)
         context = template.new_context(dict(variables))
         unmarked, *marked = _SECTION_PATTERN.split(_output(template.root_render_func(context)))
@@ -112,7 +119,7 @@ class InProcessTemplates:
             _check_size(sum(parsed, document + small))
             if time.thread_time() - started > self._max_parse_seconds:
                 raise OutputError("gives Markdown that takes too long to read")
-        title, *others = (_one_line(to_text(with_dates(line), links=False)) for line in parsed)
+        title, *others = map(plain_line, parsed)
         return title or _one_line(first_line(with_dates(document))), *others
 
     def override(self, name: str, variables: Variables) -> str:
@@ -146,6 +153,10 @@ def _output(chunks: Iterable[str]) -> str:
             raise OutputError("gives more than 1 MB of text")
         kept.append(chunk)
     return "".join(kept)
+
+
+def plain_line(document: Document) -> str:
+    return _one_line(to_text(with_dates(document), links=False))
 
 
 def _one_line(text: str) -> str:

@@ -189,7 +189,13 @@ class SandboxedTemplates:
         self._sandbox = sandbox
         self._quarantined: dict[str, tuple[Problem, object, float]] = {}
 
-    def sections(self, name: str, variables: Variables, digest: bool = False) -> Sections:
+    def sections(
+        self,
+        name: str,
+        variables: Variables,
+        digest: bool = False,
+        content_only: bool = False,  # all parts come from one run
+    ) -> Sections:
         return Sections(*self._run("sections", name, variables, digest))
 
     def override(self, name: str, variables: Variables) -> str:

@@ -11,22 +11,27 @@ from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
 from relay.messages.budget import SandboxBudget
+from relay.messages.builtin import BuiltinTemplates
 from relay.messages.document import shorten
-from relay.messages.environments import BUILTIN, MARKDOWN_SUFFIX, OverrideFormat, TemplateFiles
+from relay.messages.environments import (
+    BUILTIN,
+    MARKDOWN_SUFFIX,
+    OverrideFormat,
+    TemplateFiles,
+)
 from relay.messages.escape import escape, one_line
 from relay.messages.lint import Problem, RenderError, Variables, hint, to_problem
 from relay.messages.locale import DEFAULT_LOCALE, Locale, builtin_folder, using
 from relay.messages.message import Content, Message
 from relay.messages.rendering import (
     MAX_TITLE_LENGTH,
-    InProcessTemplates,
     Sections,
     longest_suffix,
 )
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
 from relay.messages.turns import TeamTurns
 
-TemplateSet: TypeAlias = InProcessTemplates | SandboxedTemplates
+TemplateSet: TypeAlias = BuiltinTemplates | SandboxedTemplates
 """The templates that apply to a team."""
 _Output = TypeVar("_Output", Sections, str)
 
@@ -74,7 +79,7 @@ class Templates:
         named = [form.suffix for form in formats.values() if not form.by_event]
         by_event = [form.suffix for form in formats.values() if form.by_event]
         self.suffixes, self.body_suffixes = (MARKDOWN_SUFFIX, *by_event), tuple(named)
-        self.builtin_set = InProcessTemplates(TemplateFiles((), self.builtin), formats.values())
+        self.builtin_set = BuiltinTemplates(self.builtin, formats.values())
         self.turns = TeamTurns("templates", _MAX_USER_THREADS if user else _MAX_THREADS)
         self._budget = budget or SandboxBudget(math.inf)
         self._sandbox = Sandbox(self._budget)
@@ -93,13 +98,15 @@ class Templates:
         channel_kind: str,
         drafts: Mapping[str, str] | None = None,
         digest: bool = False,
+        content_only: bool = False,
         locale: Locale = DEFAULT_LOCALE,
         body_template: str = "",
     ) -> RenderResult:
         """The message for an event, in the language and zone of ``locale``.
 
         ``team`` is the team's key in the config, ``channel_kind`` a channel's type. With ``digest``
-        the message gets the text of its entry in a digest. If the user's template fails the
+        the message gets the text of its entry in a digest; with ``content_only`` body and footer
+        are all that is needed of it. If the user's template fails the
         built-in one is used, and if that fails a plain line; each failure is among the problems.
         Never raises for anything that a template does. ``drafts`` are unsaved templates by file
         name, such as ``rename-file.md.j2``, that win over all files; a problem in a draft has that
@@ -131,7 +138,7 @@ class Templates:
         with using(locale):
             sections = first(
                 lambda templates: _template_name(templates, event_name, MARKDOWN_SUFFIX),
-                lambda templates, name: templates.sections(name, variables, digest),
+                lambda templates, name: templates.sections(name, variables, digest, content_only),
             )
             if find := self._override_finder(event_name, channel_kind, body_template):
                 override = first(find, lambda templates, name: templates.override(name, variables))
@@ -157,7 +164,7 @@ class Templates:
         """What happened, as the built-in template says it in English."""
         name = _template_name(self.builtin_set, event_name, MARKDOWN_SUFFIX)
         try:
-            return self.builtin_set.sections(name, variables).title
+            return self.builtin_set.title(name, variables)
         except Exception:  # noqa: BLE001 - as in ``render``
             return _plain_line(event_name, variables).title
 

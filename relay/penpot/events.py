@@ -137,6 +137,9 @@ class Event:
 
     def without_emails(self) -> "Event":
         """For channels that must not show email addresses."""
+        people = (self.actor, self.comment.author, *self.comment.mentions)
+        if "ownerEmail" not in self.props and not any(person.email for person in people):
+            return self
         mentions = tuple(replace(person, email="") for person in self.comment.mentions)
         author = replace(self.comment.author, email="")
         return replace(
