@@ -26,9 +26,9 @@ from relay.messages.document import (
     Text,
     cut,
     length,
-    shorten,
     to_text,
 )
+from relay.messages.shorten import shorten
 from relay.messages.times import Moment
 
 INVISIBLE = "\u200b"

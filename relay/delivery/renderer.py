@@ -10,11 +10,11 @@ from relay.channels import CHANNEL_TYPES, body_template, example_settings
 from relay.config.settings import AnyChannel, Config, PersonSettings
 from relay.delivery.decisions import selection_of
 from relay.delivery.payloads import event_payload
-from relay.messages.document import shorten
 from relay.messages.escape import one_line
 from relay.messages.lint import Problem, Variables
 from relay.messages.locale import DEFAULT_LOCALE, ENGLISH, Locale
 from relay.messages.message import Author, Mention, Message
+from relay.messages.shorten import shorten
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.events import Event, Person
 

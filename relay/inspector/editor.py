@@ -24,8 +24,8 @@ from relay.delivery.renderer import MessageOptions, channel_to_preview
 from relay.delivery.thumbnails import has_thumbnail
 from relay.inspector import files, pages
 from relay.messages.budget import SandboxBudget
-from relay.messages.document import shorten
 from relay.messages.lint import Problem
+from relay.messages.shorten import shorten
 from relay.messages.templates import GENERIC_TEMPLATE, Templates
 from relay.messages.turns import CONVERSIONS
 from relay.penpot.catalogue import CATALOGUE, GROUPS

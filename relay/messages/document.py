@@ -4,7 +4,6 @@ A document is a tuple of blocks. Blocks contain blocks or inlines. Inlines are f
 has its own styles and link, so that channels need no stack.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +14,9 @@ from typing import ClassVar, NamedTuple, TypeAlias
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from relay.messages import simple_markdown
 from relay.messages.escape import PROFILE_SCHEME, safe_url, unescaped
+from relay.messages.shorten import ELLIPSIS, shorten
 from relay.messages.times import Moment, words
 
 
@@ -92,12 +93,6 @@ LeafBlock: TypeAlias = Paragraph | Heading | CodeBlock | Rule
 _MAX_CACHED_LENGTH = 16_384  # characters
 SCHEMES = ("http://", "https://", "mailto:")
 _MAX_NESTING_DEPTH = 50  # of quotes, lists and links; the parser drops deeper content
-ELLIPSIS = "…"
-_MAX_CLUSTER_LENGTH = 64  # code points; longer sequences of marks occur only in hostile text
-_JOINER = "\u200d"
-_FLAG_HALVES = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-_EXTENDING = frozenset(map(chr, (*range(0x1160, 0x1200), *range(0x1F3FB, 0x1F400))))
-"""Korean vowels and final consonants, and skin tones."""
 
 
 def _parser() -> MarkdownIt:
@@ -125,7 +120,31 @@ def parse(markdown: str) -> Document:
 
 
 def _parse(markdown: str) -> Document:
+    blocks = simple_markdown.read(markdown)
+    if blocks is None:
+        return parse_fully(markdown)
+    return tuple(
+        Quote(tuple(map(_simple_paragraph, paragraphs)))
+        if is_quote
+        else _simple_paragraph(*paragraphs)
+        for is_quote, paragraphs in blocks
+    )
+
+
+def parse_fully(markdown: str) -> Document:
+    """As ``parse``, with the parser whatever the Markdown is."""
     return tuple(_blocks(iter(_MARKDOWN.parse(markdown)), until=""))
+
+
+def _simple_paragraph(runs: Sequence[simple_markdown.Run]) -> Paragraph:
+    return Paragraph(_joined(map(_part, runs)))
+
+
+def _part(run: simple_markdown.Run) -> "tuple[_Style | None, str]":
+    if run.is_break:
+        return None, run.text
+    style = _Style(run.bold, run.italic)
+    return (style.linked(run.address) if run.address else style), run.text
 
 
 _parse_cached = lru_cache(maxsize=256)(_parse)
@@ -136,7 +155,7 @@ def _blocks(tokens: Iterator[Token], until: str) -> Iterator[Block]:
     for token in takewhile(lambda token: token.type != until, tokens):
         match token.type:
             case "paragraph_open" | "heading_open":
-                if inlines := _inlines(next(tokens).children or ()):
+                if inlines := _joined(_parts(next(tokens).children or ())):
                     heading = token.type == "heading_open"
                     yield Heading(int(token.tag[1:]), inlines) if heading else Paragraph(inlines)
             case "blockquote_open":
@@ -158,10 +177,10 @@ def _items(tokens: Iterator[Token], until: str) -> tuple[Document, ...]:
     return tuple(tuple(_blocks(tokens, "list_item_close")) for _ in starts)
 
 
-def _inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
+def _joined(parts: "Iterable[tuple[_Style | None, str]]") -> tuple[Inline, ...]:
     """Adjacent texts of one style are one ``Text``."""
     inlines: list[Inline] = []
-    for style, run in groupby(_parts(tokens), itemgetter(0)):
+    for style, run in groupby(parts, itemgetter(0)):
         if style is None:
             inlines += [LineBreak() for _ in run]
         else:
@@ -180,6 +199,12 @@ class _Style(NamedTuple):
     profile: str = ""
     moment: Moment | None = None
 
+    def linked(self, address: str) -> "_Style":
+        is_mention = address.startswith(PROFILE_SCHEME)
+        profile = address.removeprefix(PROFILE_SCHEME) if is_mention else ""
+        url, moment = safe_url(address, SCHEMES), Moment.parse(address)
+        return self._replace(url=url, profile=profile, moment=moment)
+
 
 def _parts(tokens: Sequence[Token]) -> Iterator[tuple[_Style | None, str]]:
     """Style and text of each token that is not empty; None and a line end for a hard break."""
@@ -195,11 +220,7 @@ def _parts(tokens: Sequence[Token]) -> Iterator[tuple[_Style | None, str]]:
                 bold, italic, strike = (depth > 0 for depth in depths.values())
                 style = style._replace(bold=bold, italic=italic, strike=strike)
             case "link_open":
-                address = str(token.attrGet("href") or "")
-                is_mention = address.startswith(PROFILE_SCHEME)
-                profile = address.removeprefix(PROFILE_SCHEME) if is_mention else ""
-                url, moment = safe_url(address, SCHEMES), Moment.parse(address)
-                style = style._replace(url=url, profile=profile, moment=moment)
+                style = style.linked(str(token.attrGet("href") or ""))
             case "link_close":
                 style = style._replace(url="", profile="", moment=None)
             case "hardbreak":
@@ -399,35 +420,3 @@ class _Cutter:
         kept = shorten(text + ELLIPSIS, self._left)  # too long in any case, so that it is cut
         self._left = 0
         return kept
-
-
-def shorten(text: str, length: int) -> str:
-    """At most ``length`` characters of ``text``, ending in "…" if it was cut."""
-    if len(text) <= length:
-        return text
-    if length < 1:
-        return ""
-    return text[: boundary(text, length - 1)].rstrip() + ELLIPSIS
-
-
-def boundary(text: str, at: int) -> int:
-    """The last index at or before ``at`` that splits no visible character."""
-    if at >= len(text):
-        return len(text)
-    first = max(0, at - _MAX_CLUSTER_LENGTH)
-    return next((index for index in range(at, first, -1) if not _is_joined(text, index)), first)
-
-
-def _is_joined(text: str, at: int) -> bool:
-    """Whether the code points before and after ``at`` form one visible character, by the main rules
-    of https://unicode.org/reports/tr29/#Grapheme_Cluster_Boundary_Rules."""
-    before, after = text[at - 1], text[at]
-    if before.isascii() and after.isascii():
-        return before == "\r" and after == "\n"
-    category = unicodedata.category(after)
-    if category in ("Mn", "Me", "Mc", "Cf") or after in _EXTENDING:
-        return True
-    if before in _FLAG_HALVES and after in _FLAG_HALVES:
-        halves = at - len(text[:at].rstrip(_FLAG_HALVES))
-        return halves % 2 == 1
-    return before == _JOINER and category in ("So", "Cn")  # Cn: an emoji newer than Python

@@ -34,11 +34,12 @@ from markupsafe import Markup
 from markupsafe import escape as html_escape
 
 from relay.messages import filters
-from relay.messages.document import Document, Paragraph, parse, shorten, to_text, with_dates
+from relay.messages.document import Document, Paragraph, parse, to_text, with_dates
 from relay.messages.escape import Markdown, clean, escape, readable
 from relay.messages.html import inlines_to_html, to_html
 from relay.messages.lint import hint
 from relay.messages.locale import DEFAULT_LOCALE
+from relay.messages.shorten import shorten
 from relay.messages.translation import Translation
 
 MAX_TEMPLATE_SIZE = 1_000_000  # bytes of a template file, characters of its output

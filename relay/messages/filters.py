@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from relay.messages import times
-from relay.messages.document import ELLIPSIS, Paragraph, parse, shorten, to_text, with_dates
+from relay.messages.document import Paragraph, parse, to_text, with_dates
 from relay.messages.escape import (
     DATA_SCHEMES,
     ENTITY_PATTERN,
@@ -21,6 +21,7 @@ from relay.messages.escape import (
     runs,
     safe_url,
 )
+from relay.messages.shorten import ELLIPSIS, shorten
 from relay.messages.times import FORMS
 
 _SEPARATORS = " .,;:·—-"  # not before an ellipsis

@@ -12,7 +12,6 @@ from relay.messages.document import (
     Document,
     first_line,
     parse,
-    shorten,
     size,
     to_text,
     with_dates,
@@ -25,6 +24,7 @@ from relay.messages.environments import (
     TemplateFiles,
 )
 from relay.messages.lint import OutputError, Problem, Variables, lint_template
+from relay.messages.shorten import shorten
 
 MAX_TITLE_LENGTH = 400  # characters, of notice and subject as well
 MAX_JSON_DEPTH = 50  # lists and objects; what a chat accepts has about ten

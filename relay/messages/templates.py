@@ -12,7 +12,6 @@ from typing import TypeAlias, TypeVar
 
 from relay.messages.budget import SandboxBudget
 from relay.messages.builtin import BuiltinTemplates
-from relay.messages.document import shorten
 from relay.messages.environments import (
     BUILTIN,
     MARKDOWN_SUFFIX,
@@ -29,6 +28,7 @@ from relay.messages.rendering import (
     longest_suffix,
 )
 from relay.messages.sandbox import Sandbox, SandboxedTemplates
+from relay.messages.shorten import shorten
 from relay.messages.turns import TeamTurns
 
 TemplateSet: TypeAlias = BuiltinTemplates | SandboxedTemplates

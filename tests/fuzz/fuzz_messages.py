@@ -14,7 +14,7 @@ import atheris
 
 with atheris.instrument_imports(include=["relay", "markdown_it"]):
     from relay.channels import CHANNEL_TYPES, override_formats
-    from relay.messages.document import Text, parse
+    from relay.messages.document import Text, parse, parse_fully
     from relay.messages.escape import clean, escape
     from relay.messages.filters import quote
     from relay.messages.message import Content, Mention, Message
@@ -52,6 +52,8 @@ def message_of(data: bytes) -> Message:
 def one_input(data: bytes) -> None:
     message = message_of(data)
     check_forms(message)
+    for markdown in (message.content.body, message.content.footer):
+        assert parse(markdown) == parse_fully(markdown)
     literal = escape(message.title)
     if literal.strip():
         (paragraph,) = parse(f"x{literal}x")

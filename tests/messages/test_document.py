@@ -12,14 +12,13 @@ from relay.messages.document import (
     Quote,
     Rule,
     Text,
-    boundary,
     cut,
     length,
     parse,
-    shorten,
     size,
     to_text,
 )
+from relay.messages.shorten import boundary
 
 
 def paragraphs(*texts: str) -> Document:
@@ -206,48 +205,6 @@ def test_a_cut_keeps_the_structure_valid(markdown: str, limit: int, kept: object
     assert cut(parse(markdown), limit) == kept
 
 
-# Visible characters
-
-
-CHARACTERS = [
-    "a",
-    "e\u0301\u0323",
-    "👍🏽",
-    "👩🏽‍🚀",
-    "👨‍👩‍👧‍👦",
-    "❤️",
-    "🇩🇪",
-    "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
-    "한",
-    "\u1112\u1161\u11ab",
-    "नि",
-    "1️⃣",
-    "\r\n",
-]
-
-
-@given(st.lists(st.sampled_from(CHARACTERS), max_size=12), st.integers(0, 60))
-def test_a_boundary_splits_no_visible_character(characters: list[str], at: int) -> None:
-    edges = [sum(map(len, characters[:count])) for count in range(len(characters) + 1)]
-    text = "".join(characters)
-    assert boundary(text, at) == max(edge for edge in edges if edge <= at)
-
-
-@pytest.mark.parametrize(
-    ("text", "length", "short"),
-    [
-        ("abc", 3, "abc"),
-        ("abcd", 3, "ab…"),
-        ("ab cd", 4, "ab…"),
-        ("👨‍👩‍👧‍👦 family", 5, "…"),
-        ("abc", 1, "…"),
-        ("abc", 0, ""),
-    ],
-)
-def test_the_ellipsis_counts_towards_the_length(text: str, length: int, short: str) -> None:
-    assert shorten(text, length) == short
-
-
 def test_a_cut_address_is_no_link() -> None:
     """Its beginning may show another host than the one that it opens."""
     address = "https://penpot.example.evil.example/path"
@@ -256,10 +213,6 @@ def test_a_cut_address_is_no_link() -> None:
         assert block == Paragraph((Text("https://penpot.example…"),))
     (block,) = cut(parse(f"[Landing page]({address})"), 8)
     assert block == Paragraph((Text("Landing…", url=address),))
-
-
-def test_a_long_sequence_of_marks_is_cut() -> None:
-    assert len(shorten("a" + "\u0301" * 10_000, 5_000)) > 4_900
 
 
 def test_the_size_of_a_document() -> None:

@@ -33,11 +33,11 @@ from relay.messages.document import (
     cut,
     length,
     parse,
-    shorten,
     to_text,
     with_dates,
 )
 from relay.messages.message import Message
+from relay.messages.shorten import shorten
 
 # ntfy makes a file of what is longer: https://docs.ntfy.sh/publish/#limitations
 _MAX_BODY_BYTES = 4000

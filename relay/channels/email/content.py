@@ -22,7 +22,6 @@ from relay.messages.document import (
     cut,
     map_texts,
     parse,
-    shorten,
     to_text,
     with_dates,
 )
@@ -31,6 +30,7 @@ from relay.messages.html import to_html
 from relay.messages.locale import gettext, ngettext, pgettext
 from relay.messages.mentions import replace_mentions
 from relay.messages.message import Message, Picture
+from relay.messages.shorten import shorten
 
 MAX_TEXT_LENGTH = 100_000
 _MAX_NAME_LENGTH = 60

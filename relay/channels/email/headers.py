@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain, repeat
 from unicodedata import category, normalize
 
-from relay.messages.document import shorten
+from relay.messages.shorten import shorten
 
 _MAX_LINE_LENGTH = 78  # octets without the line end
 _MAX_ENCODED_LINE_LENGTH = 76  # of a line with an encoded word

@@ -14,8 +14,9 @@ from relay.channels.email.content import MAX_TEXT_LENGTH, MailContent
 from relay.channels.email.headers import address_header, fold, sender_name, text_header
 from relay.channels.email.settings import EmailSettings, mail_address
 from relay.channels.errors import one_line
-from relay.messages.document import length, parse, shorten
+from relay.messages.document import length, parse
 from relay.messages.message import Mention, Message, Picture
+from relay.messages.shorten import shorten
 
 _MAX_SUBJECT_LENGTH = 200  # characters; mail programs show less
 _MAX_NAME_LENGTH = 100

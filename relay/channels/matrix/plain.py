@@ -4,9 +4,10 @@ shows."""
 import re
 
 from relay.channels.plain import INSIDE, SEPARATOR, footer_texts, words_in
-from relay.messages.document import Document, Heading, Paragraph, shorten, to_text
+from relay.messages.document import Document, Heading, Paragraph, to_text
 from relay.messages.escape import clean
 from relay.messages.message import Message
+from relay.messages.shorten import shorten
 
 _MAX_LINE_LENGTH = 1000  # characters
 _SIGNS_PATTERN = re.compile(r"^\W+")  # such as an emoji

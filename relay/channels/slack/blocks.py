@@ -29,7 +29,6 @@ from relay.messages.document import (
     cut,
     length,
     parse,
-    shorten,
     to_text,
 )
 from relay.messages.environments import OverrideFormat
@@ -43,6 +42,7 @@ from relay.messages.escape import (
 from relay.messages.locale import gettext
 from relay.messages.mentions import add_missing_mentions, with_ids
 from relay.messages.message import Author, Message
+from relay.messages.shorten import shorten
 
 # Slack documents at most 50 blocks, and 3,000 characters in the text of a context block. All blocks
 # together have an undocumented limit, for which Slack counts the text and part of the structure:

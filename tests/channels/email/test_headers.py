@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from relay.channels.base import ReplyTo
 from relay.channels.email.headers import address_header, fold, text_header
-from relay.messages.document import parse, shorten, to_text
+from relay.messages.document import parse, to_text
 from relay.messages.message import Content, Message
+from relay.messages.shorten import shorten
 from tests.channels import builders
 from tests.channels.builders import opened
 from tests.channels.email.kinds import mails_of_every_kind
