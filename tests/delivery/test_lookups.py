@@ -581,18 +581,14 @@ async def test_events_before_one_with_lookups_do_not_wait(house: House) -> None:
     assert "Welcome to Penpot" in await house.render()
 
 
-async def test_lookups_of_later_events_run_concurrently(
-    house: House,
-) -> None:
+async def test_lookups_of_later_events_run_concurrently(house: House) -> None:
     house.start()
     house.penpot.latency = 0.3
-    started = time.monotonic()
     for case in ("clone-template/plain", "create-comment/plain", "create-project/frontend"):
         await house.put(body(case))
         await asyncio.sleep(0.05)
     await house.messages()
     assert house.penpot.max_concurrent >= 3
-    assert time.monotonic() - started < 2.0
 
 
 @pytest.mark.parametrize("key", ["threadId", "fileId"])

@@ -20,7 +20,7 @@ async def test_old_events_are_deleted_after_the_grace_time_if_the_clock_is_trust
     monkeypatch.setattr(housekeeping_module, "PRUNE_INTERVAL", 0.01)
     store = SqliteStore(tmp_path / "relay.db")
     await store.open()
-    retention, trusted = 50.0, False
+    retention, trusted = 50_000.0, False
     for number, age in enumerate((0.0, retention + 10, retention + GRACE_SECONDS + 10)):
         event = NewEvent("acme", "", b"", bytes([number]), f"{number}", "ignored")
         await store.accept(event._replace(received_at=time.time() - age))
