@@ -63,6 +63,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     (folder / "relay.toml").write_text(text, encoding="utf-8")
     environ = dict.fromkeys(re.findall(r'env = "(\w+)"', text), SECRET)
     environ["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
+    environ["ROCKETCHAT_WEBHOOK_URL"] = "https://chat.example/hooks/a/b"
     environ["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     hook = "https://hooks.slack.com/services/T000/B000/x"
     environ |= {"SLACK_WEBHOOK_URL": hook, "CHAT_WEBHOOK_URL": hook}
@@ -130,6 +131,7 @@ access_token = "token\"""",
 channel = "acme/design\"""",
     "Mattermost, incoming webhook": """type = "mattermost"
 webhook_url = "https://m.example/hooks/x\"""",
+    "Rocket.Chat": """type = "rocketchat"\nwebhook_url = "https://c.example/hooks/a/b\"""",
     "Discord": """type = "discord"\nwebhook_url = "https://discord.com/api/webhooks/1/x\"""",
     "email": """type = "email"\nto = ["a@example.com"]\nsender = "b@example.com"
 smtp = { host = "localhost" }""",

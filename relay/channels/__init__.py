@@ -6,7 +6,17 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from relay.channels import apprise, discord, email, matrix, mattermost, slack, stdout, webhook
+from relay.channels import (
+    apprise,
+    discord,
+    email,
+    matrix,
+    mattermost,
+    rocketchat,
+    slack,
+    stdout,
+    webhook,
+)
 from relay.channels.base import (
     Channel,
     ChannelSettings,
@@ -28,6 +38,7 @@ CHANNEL_TYPES: dict[str, ChannelType] = {
         slack.TYPE,
         matrix.TYPE,
         mattermost.TYPE,
+        rocketchat.TYPE,
         discord.TYPE,
         email.TYPE,
         webhook.TYPE,

@@ -2,7 +2,8 @@
 
 Chats read Markdown in dialects of their own; a ``Dialect`` has what they differ in. Two kinds of
 characters keep a text literal: a backslash before one that formats, and an invisible character
-after one that pings or links, which most chats look for before they read the Markdown.
+after one that pings or links, which most chats look for before they read the Markdown. Where
+neither helps, a text has no style.
 """
 
 import re
@@ -37,17 +38,21 @@ _THIN = "\u200a"  # a space that is hardly visible
 _BLOCK_START_PATTERN = re.compile(r"(?=[#>+=-])|(?<=\d)(?=[.)])")
 _NUMBER_PATTERN = re.compile(r"\d{1,9}(?=[.)])")
 _TICKS_PATTERN = re.compile("`+")
+_MENTION_PATTERN = re.compile(f" @(?!{INVISIBLE})")
 _MIN_TEXT_LENGTH = 50  # characters, below which the structure is left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """``formats`` matches what needs a backslash in text, ``pings`` what gets an invisible
-    character after it, also in code."""
+    character after it, also in code if there are no ``pings_in_code``."""
 
     formats: re.Pattern[str]
     pings: re.Pattern[str]
-    mention: Callable[[str], str]  # of the person with this id, address or name in the chat
+    pings_in_code: re.Pattern[str] | None = None
+    mention: Callable[[str], str]
+    """Of the person with this id, address or name in the chat. A space before it is left out after
+    another one and at the beginning of a line."""
     bold: str = "**"
     italic: str = "*"
     strike: str = "~~"
@@ -55,6 +60,14 @@ class Dialect:
     deepest_heading: int = 6  # 0: headings are bold
     schemes: tuple[str, ...] = ("http://", "https://", "mailto:")  # that the chat links to
     time: Callable[[Moment], str] | None = None  # None where the chat shows a time's words only
+    link: Callable[[str, str], str] | None = None
+    """Of a text and an address, where the chat reads no styles in it; None: ``[text](address)``."""
+    block_escape: str = "\\"  # before what would begin a list or the like
+    empty_line: str = ""  # what an empty line of a quotation has
+    spaced: str = ""  # markers that a letter beside them would make text
+    unstyled: re.Pattern[str] | None = None
+    """What a text with a style may not have, where no backslash is read in it; None: it is read."""
+    has_long_ticks: bool = True  # whether code may be between several backticks
 
     def literal(self, text: str) -> str:
         """A text that shows as it is, except at the beginning of a line."""
@@ -62,6 +75,9 @@ class Dialect:
 
     def unpinged(self, text: str) -> str:
         return self.pings.sub(rf"\g<0>{INVISIBLE}", text)
+
+    def code(self, text: str) -> str:
+        return (self.pings_in_code or self.pings).sub(rf"\g<0>{INVISIBLE}", text)
 
 
 def to_markdown(document: Document, dialect: Dialect) -> str:
@@ -98,11 +114,12 @@ def _block(block: Block, dialect: Dialect) -> str:
             texts = (part for part in inlines if isinstance(part, Text))
             return line_of((replace(part, bold=True) for part in texts), dialect)
         case Quote(blocks):
-            return "\n".join(f"> {line}" for line in to_markdown(blocks, dialect).split("\n"))
+            lines = to_markdown(blocks, dialect).split("\n")
+            return "\n".join(f"> {line or dialect.empty_line}" for line in lines)
         case ListBlock(items, start):
             return "\n".join(_items(items, start, dialect))
         case CodeBlock(text):
-            inner = dialect.unpinged(text).replace("``", f"`{INVISIBLE}`")
+            inner = dialect.code(text).replace("``", f"`{INVISIBLE}`")
             return f"```\n{inner.replace('``', f'`{INVISIBLE}`') or ' '}\n```"
         case Rule():
             return dialect.rule
@@ -121,17 +138,18 @@ def _lines(inlines: Iterable[Inline], dialect: Dialect) -> list[str]:
         if is_break:
             lines += [""] * len(list(run))
         else:
-            lines[-1] += _joined(_runs(run, dialect))
-    return [_without_block_start(line.strip(f" {_THIN}")) for line in lines]
+            lines[-1] += _joined(_runs(run, dialect), dialect)
+    return [_without_block_start(line.strip(f" {_THIN}"), dialect) for line in lines]
 
 
-def _without_block_start(line: str) -> str:
+def _without_block_start(line: str, dialect: Dialect) -> str:
     """Text at the beginning of a line, which must not become a list or the like."""
     number = _NUMBER_PATTERN.match(line)
     position = number.end() if number else 0
     if not _BLOCK_START_PATTERN.match(line, position):
         return line
-    literal = INVISIBLE if line[position] == "=" else "\\"  # which not all dialects escape
+    # Not all dialects escape "=".
+    literal = INVISIBLE if line[position] == "=" else dialect.block_escape
     return f"{line[:position]}{literal}{line[position:]}"
 
 
@@ -142,21 +160,30 @@ def _runs(inlines: Iterable[Inline], dialect: Dialect) -> Iterator[str]:
             for part in parts:
                 yield from _part(part, dialect)
         elif not url.lower().startswith(dialect.schemes):
-            yield _joined(_styled(part, dialect) for part in parts)
+            yield _joined((_styled(part, dialect) for part in parts), dialect)
+        elif dialect.link:
+            yield dialect.link("".join(part.text for part in parts).replace("\n", " "), url)
         elif "".join(part.text for part in parts) == url and _is_plain(url):
-            yield _address(url)
+            yield _address(url, dialect)
         else:
-            yield _link(_joined(_styled(part, dialect) for part in parts), url)
+            yield _link(_joined((_styled(part, dialect) for part in parts), dialect), url)
 
 
-def _joined(parts: Iterable[str]) -> str:
+def _joined(parts: Iterable[str], dialect: Dialect) -> str:
     """Markers of styles that touch would be read as one."""
     text = ""
     for part in parts:
-        if text and part and text[-1] == part[0] and part[0] in "*_~`":
+        if text and part and _touch(text[-1], part[0], dialect.spaced):
             text += INVISIBLE
-        text += part
+        is_spaced = text.endswith(" ") and _MENTION_PATTERN.match(part)
+        text += part[1:] if is_spaced else part
     return text
+
+
+def _touch(end: str, start: str, spaced: str) -> bool:
+    if end == start:
+        return end in "*_~`"
+    return (end in spaced and start.isalnum()) or (start in spaced and end.isalnum())
 
 
 def _part(part: Text, dialect: Dialect) -> Iterator[str]:
@@ -166,7 +193,7 @@ def _part(part: Text, dialect: Dialect) -> Iterator[str]:
         if address:
             before = part.text[position:start]
             yield _styled(replace(part, text=before), dialect) if before else ""
-            yield _address(address)
+            yield _address(address, dialect)
             position = end
     if rest := part.text[position:]:
         yield _styled(replace(part, text=rest), dialect)
@@ -177,9 +204,9 @@ def _is_plain(url: str) -> bool:
     return next(addresses(url), (0, 0, ""))[2] == url
 
 
-def _address(url: str) -> str:
+def _address(url: str, dialect: Dialect) -> str:
     """In an address "%40" is the same as "@", which would ping."""
-    return f"<{url.replace('@', '%40')}>"
+    return dialect.link(url, url) if dialect.link else f"<{url.replace('@', '%40')}>"
 
 
 def _link(inner: str, url: str) -> str:
@@ -208,13 +235,19 @@ def _styled(part: Text, dialect: Dialect) -> str:
     inner = text.strip()
     if not inner:
         return text
-    shown = _code(inner, dialect) if part.code else dialect.literal(inner)
+    is_code = part.code and (dialect.has_long_ticks or "`" not in inner)
+    shown = _code(inner, dialect) if is_code else dialect.literal(inner)
     styles = (
         (part.strike, dialect.strike),
         (part.italic, dialect.italic),
         (part.bold, dialect.bold),
     )
     marks = [mark for has_style, mark in styles if has_style and mark]
+    if marks and dialect.unstyled:
+        if is_code or dialect.unstyled.search(inner):
+            marks = []
+        else:
+            shown = dialect.unpinged(inner)
     if marks:
         marked = f"{''.join(reversed(marks))}{shown}{''.join(marks)}"
         # Beside a letter a marker would not close or open if punctuation is on its other side, such
@@ -230,4 +263,4 @@ def _code(text: str, dialect: Dialect) -> str:
     """Between more backticks than the text has in a row: it has no escapes."""
     ticks = "`" * (1 + max(map(len, _TICKS_PATTERN.findall(text)), default=0))
     space = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{ticks}{space}{dialect.unpinged(text)}{space}{ticks}"
+    return f"{ticks}{space}{dialect.code(text)}{space}{ticks}"

@@ -15,6 +15,7 @@ from relay.channels.discord.settings import DiscordSettings
 from relay.channels.email.settings import EmailSettings, SmtpSettings
 from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.mattermost.settings import MattermostSettings
+from relay.channels.rocketchat.settings import RocketChatSettings
 from relay.channels.slack.settings import SlackSettings
 from relay.channels.webhook.settings import WebhookSettings
 from relay.config.secret import Secret
@@ -24,6 +25,7 @@ from tests.servers.discord import WEBHOOK_PATH as DISCORD_PATH
 from tests.servers.mattermost import DESIGN as MATTERMOST_CHANNEL
 from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
 from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
+from tests.servers.rocketchat import WEBHOOK_PATH as ROCKETCHAT_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
 
@@ -72,6 +74,11 @@ def mattermost(url: str) -> MattermostSettings:
 def mattermost_hook(url: str) -> MattermostSettings:
     address = Secret(url + MATTERMOST_PATH)
     return MattermostSettings(type="mattermost", name="hook", webhook_url=address)
+
+
+def rocketchat(url: str) -> RocketChatSettings:
+    address = Secret(url + ROCKETCHAT_PATH)
+    return RocketChatSettings(type="rocketchat", name="team", webhook_url=address)
 
 
 def discord(url: str) -> DiscordSettings:
@@ -143,7 +150,7 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             return [url.reveal(), settings.api_url.rpartition("/")[2]]
         case MattermostSettings(token=Secret() as token):
             return [token.reveal()]
-        case MattermostSettings(webhook_url=Secret() as url):
+        case MattermostSettings(webhook_url=Secret() as url) | RocketChatSettings(webhook_url=url):
             return [url.reveal(), url.reveal().rpartition("/")[2]]
         case WebhookSettings():
             texts = [secret.reveal() for secret in settings.secret]

@@ -56,6 +56,7 @@ async def test_values_in_memory_have_no_age() -> None:
         (builders.matrix("https://matrix.example"), True),
         (builders.discord("https://discord.example"), True),
         (builders.mattermost("https://mattermost.example"), True),
+        (builders.rocketchat("https://rocketchat.example"), False),
         (builders.email(25), False),
         (builders.webhook("https://ci.example/penpot"), False),
         (ntfy("https://ntfy.example"), False),
@@ -85,7 +86,18 @@ def parsing_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["bot", "webhook", "matrix", "mattermost", "discord", "email", "apprise", "stdout"]
+    "kind",
+    [
+        "bot",
+        "webhook",
+        "matrix",
+        "mattermost",
+        "rocketchat",
+        "discord",
+        "email",
+        "apprise",
+        "stdout",
+    ],
 )
 async def test_no_channel_parses_a_long_message_on_the_event_loop(
     kind: str,
@@ -99,6 +111,7 @@ async def test_no_channel_parses_a_long_message_on_the_event_loop(
         "matrix": builders.matrix("http://127.0.0.1:1"),
         "discord": builders.discord("http://127.0.0.1:1"),
         "mattermost": builders.mattermost("http://127.0.0.1:1"),
+        "rocketchat": builders.rocketchat("http://127.0.0.1:1"),
         "email": builders.email(1),
         "apprise": ntfy("http://127.0.0.1:1"),
         "stdout": StdoutSettings(type="stdout", name="log"),

@@ -19,6 +19,7 @@ from relay.channels.email.settings import SmtpSettings
 from relay.channels.errors import ErrorTable, error_from_exception, error_from_status
 from relay.channels.matrix import errors as matrix_errors
 from relay.channels.mattermost import errors as mattermost_errors
+from relay.channels.rocketchat import errors as rocketchat_errors
 from relay.channels.slack import errors as slack_errors
 from relay.config.settings import AnyChannel
 from tests.channels import builders
@@ -38,11 +39,12 @@ OPENERS: dict[str, Callable[[str], AnyChannel]] = {
     "discord": builders.discord,
     "mattermost": builders.mattermost,
     "mattermost-hook": builders.mattermost_hook,
+    "rocketchat": builders.rocketchat,
     "webhook": lambda url: builders.webhook(f"{url}/hooks/penpot-9c1d"),
     "email": lambda url: builders.email(int(url.rpartition(":")[2]), login=True),
 }
 KINDS = sorted(OPENERS)
-HTTP = ["discord", "hook", "matrix", "mattermost", "mattermost-hook", "slack", "webhook"]
+HTTP = sorted(OPENERS.keys() - {"email"})
 ADDRESS_KEYS = {
     "slack": "api_url",
     "hook": "webhook_url",
@@ -50,6 +52,7 @@ ADDRESS_KEYS = {
     "discord": "webhook_url",
     "mattermost": "url",
     "mattermost-hook": "webhook_url",
+    "rocketchat": "webhook_url",
     "webhook": "url",
     "email": "smtp.host and smtp.port",
 }
@@ -67,7 +70,13 @@ CONFIG_STEP_PATTERN = re.compile(r"\b(?:set|check) ([\w.]+)(?: (?:or|and) ([\w.]
 
 @pytest.mark.parametrize(
     "table",
-    [slack_errors.ERRORS, matrix_errors.ERRORS, discord_errors.ERRORS, mattermost_errors.ERRORS],
+    [
+        slack_errors.ERRORS,
+        matrix_errors.ERRORS,
+        discord_errors.ERRORS,
+        mattermost_errors.ERRORS,
+        rocketchat_errors.ERRORS,
+    ],
 )
 def test_what_a_person_can_fix_names_the_next_step(table: ErrorTable) -> None:
     sentences = {sentence for kind, sentence in table.values() if kind is Misconfigured}

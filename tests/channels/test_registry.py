@@ -33,6 +33,7 @@ print(*sorted({"aiohttp", "slack_sdk", "httpx", "aiosmtplib", "apprise"} & set(s
         builders.discord("https://discord.example"),
         builders.mattermost("https://mattermost.example"),
         builders.mattermost_hook("https://mattermost.example"),
+        builders.rocketchat("https://rocketchat.example"),
         builders.email(25),
         builders.webhook("https://ci.example/penpot"),
         ntfy("https://ntfy.example"),

@@ -42,6 +42,7 @@ def test_the_example_config_passes_the_check(tmp_path: Path, text: str) -> None:
     (tmp_path / "templates" / "deploy.json.j2").write_text("{}")
     secrets = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x" * 24)
     secrets["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
+    secrets["ROCKETCHAT_WEBHOOK_URL"] = "https://chat.example/hooks/a/b"
     secrets["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
     secrets["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
     secrets["APPRISE_URL"] = "ntfys://ntfy.example/penpot"

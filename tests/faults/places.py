@@ -14,6 +14,8 @@ from tests.servers.faulty import Fault, FaultyProxy
 from tests.servers.loopback import in_thread
 from tests.servers.mattermost import DESIGN, Mattermost
 from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
+from tests.servers.rocketchat import WEBHOOK_PATH as ROCKETCHAT_PATH
+from tests.servers.rocketchat import RocketChat
 from tests.servers.slack import TOKEN, Slack
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Synapse
@@ -70,6 +72,7 @@ class Places:
             digests,
             self.matrix("matrix"),
             self.mattermost("mattermost"),
+            self.rocketchat("rocketchat"),
             self.discord("discord"),
             self.mail("mail"),
         ]
@@ -79,6 +82,7 @@ class Places:
             "slack": self.slack,
             "matrix": self.matrix,
             "mattermost": self.mattermost,
+            "rocketchat": self.rocketchat,
             "discord": self.discord,
             "email": self.mail,
         }
@@ -140,6 +144,18 @@ class Places:
             return [Post(post, numbers_in(text["message"])) for post, text in [*chat.posts.items()]]
 
         return Place(name, "mattermost", server.port, keys, posts, lambda: len(chat.posts))
+
+    def rocketchat(self, name: str) -> Place:
+        """On a separate server."""
+        chat = RocketChat()
+        server = self._running.enter_context(in_thread(chat.handle))
+        keys = f'webhook_url = "HTTP://HOST:PORT{ROCKETCHAT_PATH}"\npace = 100000'
+
+        def posts() -> list[Post]:
+            texts = list(chat.texts)
+            return [Post(f"{place}", numbers_in(text)) for place, text in enumerate(texts)]
+
+        return Place(name, "rocketchat", server.port, keys, posts, lambda: len(chat.messages))
 
     def discord(self, name: str) -> Place:
         """With a separate webhook."""

@@ -76,6 +76,7 @@ def setup(places: Places, authority: Authority, *, long: bool) -> Setup:
         ("slack", HTTP),
         ("matrix", HTTP),
         ("mattermost", HTTP),
+        ("rocketchat", HTTP),
         ("discord", HTTP),
         ("email", mail),
     ):
@@ -122,7 +123,8 @@ def test_queues_survive_every_fault_of_a_server_and_do_not_delay_others(
     assert not dead(relay)
     assert "\x00" not in relay.log.read_text()
     doubles = {
-        name: tries[name] for name in ("slack-cutting", "mattermost-cutting", "discord-cutting")
+        name: tries[name]
+        for name in ("slack-cutting", "mattermost-cutting", "rocketchat-cutting", "discord-cutting")
     }
     report("every fault at once", account(relay, ledger, faulty.places, doubles=doubles))
 

@@ -28,6 +28,7 @@ from tests.servers.loopback import in_thread
 from tests.servers.matrix import Homeserver
 from tests.servers.mattermost import Mattermost
 from tests.servers.ntfy import Ntfy
+from tests.servers.rocketchat import RocketChat
 from tests.servers.slack import Slack
 from tests.servers.smtp import MailServer
 
@@ -37,12 +38,14 @@ PEOPLE = {
         "slack": "U0ADA0000",
         "matrix": "@ada:relay.test",
         "mattermost": "ada",
+        "rocketchat": "ada",
         "discord": "80351110224678912",
     },
     "grace@example.com": {
         "slack": "U0GRACE00",
         "matrix": "@grace:relay.test",
         "mattermost": "grace",
+        "rocketchat": "grace",
         "discord": "80351110224678913",
     },
 }
@@ -65,6 +68,7 @@ class Servers:
     mattermost: Mattermost
     mail: MailServer
     ntfy: Ntfy
+    rocketchat: RocketChat
 
 
 class Recorder:
@@ -78,6 +82,7 @@ class Recorder:
             "slack": _with(builders.slack_bot(f"{urls[0]}/api", "#design"), **more),
             "matrix": _with(builders.matrix(urls[1]), **more),
             "mattermost": _with(builders.mattermost(urls[3]), **more),
+            "rocketchat": builders.rocketchat(urls[5]),
             "discord": _with(builders.discord(urls[2]), **more),
             "apprise": ntfy(urls[4]),
             "email": _with(builders.email(servers.mail.port), edits="messages", **more),
@@ -111,6 +116,8 @@ class Recorder:
             )
         if kind == "mattermost":
             return next(reversed(self.servers.mattermost.posts.values()))
+        if kind == "rocketchat":
+            return self.servers.rocketchat.messages[-1]
         if kind == "discord":
             return self.servers.discord.posted[-1]
         if kind == "apprise":
@@ -133,6 +140,7 @@ def recorder() -> Iterator[Recorder]:
             Mattermost(),
             running.enter_context(MailServer()),
             Ntfy(),
+            RocketChat(),
         )
         servers.slack.users["grace@example.com"] = "U0GRACE00"
         servers.mattermost.users["grace"] = "gracegracegracegracegrace1"
@@ -142,6 +150,7 @@ def recorder() -> Iterator[Recorder]:
             servers.discord.handle,
             servers.mattermost.handle,
             servers.ntfy.handle,
+            servers.rocketchat.handle,
         )
         urls = [running.enter_context(in_thread(handle)).url for handle in handlers]
         yield Recorder(servers, urls)
@@ -149,8 +158,8 @@ def recorder() -> Iterator[Recorder]:
 
 async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
     """By kind of message, then by channel: a Slack message, the content of a Matrix event, a
-    Mattermost post, the body of a Discord webhook, what ntfy gets by apprise, and the bytes of a
-    mail as text."""
+    Mattermost post, a message of Rocket.Chat, the body of a Discord webhook, what ntfy gets by
+    apprise, and the bytes of a mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None

@@ -1,5 +1,5 @@
-"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Discord, by apprise and as a
-mail, and what a phone shows of it.
+"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Rocket.Chat, Discord, by
+apprise and as a mail, and what a phone shows of it.
 
     .venv/bin/python -m tests.pictures.sheets FOLDER
 
@@ -34,6 +34,8 @@ from relay.channels.matrix.preview import sanitized
 from relay.channels.mattermost.preview import draw as draw_mattermost
 from relay.channels.mattermost.preview import posted as posted_in_mattermost
 from relay.channels.preview import image as placeholder
+from relay.channels.rocketchat.preview import draw as draw_rocketchat
+from relay.channels.rocketchat.preview import posted as posted_in_rocketchat
 from relay.channels.slack.blocks import unescape
 from relay.channels.slack.preview import draw
 from relay.messages.locale import ENGLISH, LANGUAGES, Locale
@@ -48,6 +50,7 @@ GUIDE = {
         "slack",
         "matrix",
         "mattermost",
+        "rocketchat",
         "discord",
         "apprise",
         "mail-light-560",
@@ -122,6 +125,12 @@ def mattermost(post: dict[str, Any]) -> Markup:
     html = draw_mattermost(post["message"], {"@ada": "ada", "@grace": "grace"})
     picture = _picture("picture") if post.get("file_ids") else Markup("")
     return posted_in_mattermost(html + picture, Markup("9:30 AM"))
+
+
+def rocketchat(message: dict[str, Any]) -> Markup:
+    """As the inspector draws it."""
+    html = draw_rocketchat(message["msg"], {"@ada": "ada", "@grace": "grace"})
+    return posted_in_rocketchat(html, Markup("9:30 AM"))
 
 
 def discord(body: dict[str, Any]) -> Markup:
@@ -219,6 +228,7 @@ def draw_sheets(rows: Rows, folder: Path) -> None:
             "slack": slack,
             "matrix": matrix,
             "mattermost": mattermost,
+            "rocketchat": rocketchat,
             "discord": discord,
             "apprise": apprise,
         }

@@ -18,11 +18,13 @@ from tests.servers.channels import (
     mattermost_channel,
     mattermost_webhook,
     ntfy_channel,
+    rocketchat_channel,
 )
 from tests.servers.discord import Discord
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.mattermost import Mattermost
 from tests.servers.ntfy import Ntfy
+from tests.servers.rocketchat import RocketChat
 from tests.service import running, wait_until
 
 HOSTILE = (
@@ -93,10 +95,28 @@ def ntfy() -> Iterator[Chat]:
         )
 
 
+@contextmanager
+def rocketchat() -> Iterator[Chat]:
+    server = RocketChat()
+    slow = "Error, too many requests. You must wait 1 seconds. [error-too-many-requests]"
+    with in_thread(server.handle) as running_server:
+        yield Chat(
+            rocketchat_channel(running_server.url),
+            '{ rocketchat = "ada" }',
+            lambda: list(server.texts),
+            lambda: server.pings,
+            server.next,
+            Answer.of({"success": False, "error": slow}, 429),
+            Answer.of({"success": False, "error": "error-message-size-exceeded"}, 400),
+            edits=False,
+        )
+
+
 CHATS = {
     "apprise": ntfy,
     "discord": discord,
     "mattermost": partial(mattermost, mattermost_channel, edits=True),
+    "rocketchat": rocketchat,
     "mattermost-hook": partial(mattermost, mattermost_webhook, edits=False),
 }
 

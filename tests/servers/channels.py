@@ -7,6 +7,7 @@ from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
 from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
 from tests.servers.ntfy import TOKEN as NTFY_TOKEN
 from tests.servers.ntfy import TOPIC as NTFY_TOPIC
+from tests.servers.rocketchat import WEBHOOK_PATH as ROCKETCHAT_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
@@ -35,6 +36,11 @@ def mattermost_channel(url: str, **settings: object) -> str:
 def mattermost_webhook(url: str, **settings: object) -> str:
     address = {"webhook_url": url + MATTERMOST_PATH, "pace": 6000}
     return _channel("mattermost", "mattermost", **address | settings)
+
+
+def rocketchat_channel(url: str, **settings: object) -> str:
+    address = {"webhook_url": url + ROCKETCHAT_PATH, "pace": 6000}
+    return _channel("rocketchat", "rocketchat", **address | settings)
 
 
 def discord_channel(url: str, **settings: object) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from relay.channels.markdown import Dialect, bounded, line_of
+from relay.channels.markdown_text import utf16_length
 from relay.messages.document import (
     Document,
     cut,
@@ -68,8 +69,8 @@ def pinged(message: Message) -> list[Mention]:
 def description(message: Message) -> str:
     """The body and, in small type, the footer."""
     footer = _footer(message)
-    limit = _MAX_DESCRIPTION_LENGTH - size(footer) - 1
-    body = bounded(_body(message), DIALECT, limit, size)
+    limit = _MAX_DESCRIPTION_LENGTH - utf16_length(footer) - 1
+    body = bounded(_body(message), DIALECT, limit, utf16_length)
     return "\n".join(filter(None, (body, footer))) or DIALECT.literal(message.title) or "Penpot"
 
 
@@ -78,14 +79,9 @@ def fits(message: Message) -> bool:
     if length(parse(message.content.footer)) > _MAX_FOOTER_LENGTH:
         return False
     footer = _footer(message)
-    limit = _MAX_DESCRIPTION_LENGTH - size(footer) - 1
-    whole = bounded(_body(message), DIALECT, 10 * _MAX_DESCRIPTION_LENGTH, size)
-    return bool(footer or not message.content.footer) and size(whole) <= limit
-
-
-def size(text: str) -> int:
-    """In UTF-16."""
-    return len(text.encode("utf-16-le", "replace")) // 2
+    limit = _MAX_DESCRIPTION_LENGTH - utf16_length(footer) - 1
+    whole = bounded(_body(message), DIALECT, 10 * _MAX_DESCRIPTION_LENGTH, utf16_length)
+    return bool(footer or not message.content.footer) and utf16_length(whole) <= limit
 
 
 def _body(message: Message) -> Document:
@@ -98,7 +94,7 @@ def _footer(message: Message) -> str:
     """A line of small type for each block; empty where its addresses are too long."""
     document = with_ids(cut(parse(message.content.footer), _MAX_FOOTER_LENGTH), {})
     lines = _small(line_of(block.inlines, DIALECT) for block in leaf_blocks(document))
-    return lines if size(lines) <= _MAX_FOOTER_SIZE else ""
+    return lines if utf16_length(lines) <= _MAX_FOOTER_SIZE else ""
 
 
 def _small(lines: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Mattermost, by bot token or by incoming webhook."""
 
 from relay.channels.base import ChannelClass, ChannelType, ChannelVariables, PeopleKey
-from relay.channels.mattermost.content import fits
+from relay.channels.mattermost.content import TEXT
 from relay.channels.mattermost.preview import preview
 from relay.channels.mattermost.settings import MattermostSettings, username
 
@@ -18,7 +18,7 @@ TYPE = ChannelType(
     settings=MattermostSettings,
     load=_load,
     preview=preview,
-    fits=lambda message, settings: fits(message),
+    fits=lambda message, settings: TEXT.fits(message),
     variables=ChannelVariables(
         keys={
             "RELAY_MATTERMOST_WEBHOOK_URL": "webhook_url",

@@ -102,7 +102,7 @@ class MattermostChannel:
         return dict(await call(json=body | {"message": await self._text(message)}))
 
     async def _text(self, message: Message) -> str:
-        return await convert(message, lambda: content.render(message, self._max_length))
+        return await convert(message, lambda: content.TEXT.render(message, self._max_length))
 
     def _sender(self) -> dict[str, str]:
         """https://developers.mattermost.com/integrate/webhooks/incoming/#parameters"""

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from relay.channels.base import ReplyTo
 from relay.channels.markdown_preview import to_preview
-from relay.channels.mattermost import content as mattermost_content
+from relay.channels.mattermost.content import TEXT
 from relay.channels.mattermost.settings import MattermostSettings
 from relay.channels.preview import MessagePreview, image, posted_at
 from relay.messages.message import Message
@@ -17,11 +17,11 @@ def preview(
     message: Message, thread: ReplyTo | None, settings: MattermostSettings
 ) -> MessagePreview:
     """The message with a labelled box for its picture."""
-    text = mattermost_content.render(message)
+    text = TEXT.render(message)
     body: dict[str, Any] = {"message" if settings.token else "text": text}
     if thread is not None and settings.token:
         body["root_id"] = thread.root
-    people = mattermost_content.pinged(message)
+    people = TEXT.pinged(message)
     has_picture = bool(message.picture) and settings.has_thumbnails
     shown = posted(
         draw(text, {f"@{name}": name for name in (who.address("mattermost") for who in people)}),

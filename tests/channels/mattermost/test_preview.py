@@ -7,7 +7,7 @@ from hypothesis import given
 
 from relay.channels import render_preview
 from relay.channels.base import ReplyTo
-from relay.channels.mattermost.content import render
+from relay.channels.mattermost.content import TEXT
 from relay.messages.message import Content, Message
 from tests.channels.builders import MESSAGE
 from tests.channels.mattermost.place import ADA, BODY, bot, hook
@@ -19,7 +19,7 @@ from tests.channels.texts import messages
 def test_any_message_is_shown_without_markup_of_its_own(message: Message) -> None:
     preview = render_preview("mattermost", message)
     Reader(preview.html)
-    assert json.loads(preview.source) == {"message": render(message)}
+    assert json.loads(preview.source) == {"message": TEXT.render(message)}
 
 
 def test_links_and_mentions_are_shown() -> None:
