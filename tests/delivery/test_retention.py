@@ -22,7 +22,7 @@ async def test_old_events_are_deleted_after_the_grace_time_if_the_clock_is_trust
     await store.open()
     retention, trusted = 50_000.0, False
     for number, age in enumerate((0.0, retention + 10, retention + GRACE_SECONDS + 10)):
-        event = NewEvent("acme", "", b"", bytes([number]), f"{number}", "ignored")
+        event = NewEvent("acme", "", b"", bytes([number]), f"{number}", "unreadable")
         await store.accept(event._replace(received_at=time.time() - age))
 
     async def kept() -> list[str]:
@@ -49,7 +49,7 @@ async def test_the_space_of_deleted_events_is_returned(
     await store.open()
     for number in range(8):
         body = b"x" * 2_000_000
-        await store.accept(NewEvent("acme", "", body, bytes([number]), f"{number}", "ignored"))
+        await store.accept(NewEvent("acme", "", body, bytes([number]), f"{number}", "unreadable"))
     task = Retention(store, 50.0)
     running = asyncio.create_task(task.run())
     async with asyncio.timeout(60):
