@@ -15,7 +15,7 @@ from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.config.settings import Config
 from relay.penpot.catalogue import CATALOGUE
 from relay.penpot.samples import SAMPLE_NAMES, sample, sample_facts
-from relay.server import server
+from relay.server import server, serving
 from relay.store import store_at
 from relay.store.base import Store
 from relay.store.records import FanOutResult
@@ -41,24 +41,17 @@ async def run(*, stay: bool) -> None:
                 "teams": {"acme": team},
             }
         )
-        listening = server(config)
-        serving = asyncio.create_task(listening.serve(sockets=[admin, hook]))
         store = store_at(config.store.url.reveal())
         try:
-            while not listening.started:
-                await asyncio.wait([serving], timeout=0.01)
-                if serving.done():
-                    return  # ``finally`` raises its error
-            await store.open(service=False)
-            await _store_names(store)
-            url = _url(hook) + config.hook_path("acme")
-            await _post_samples(url, store)
-            _print_next_steps(url, f"{_url(admin)}/inspector", stay=stay)
-            if stay:
-                await serving
+            async with serving(server(config), (admin, hook)) as task:
+                await store.open(service=False)
+                await _store_names(store)
+                url = _url(hook) + config.hook_path("acme")
+                await _post_samples(url, store)
+                _print_next_steps(url, f"{_url(admin)}/inspector", stay=stay)
+                if stay:
+                    await task
         finally:
-            listening.should_exit = True
-            await serving
             await store.close()
 
 

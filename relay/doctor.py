@@ -73,7 +73,7 @@ async def examine(
                 yield "templates", Finding(False, str(problem))
             if not problems:
                 yield "templates", Finding(True, "no problems")
-        async for finding in _check_addresses(config.penpot):
+        async for finding in check_addresses(config.penpot):
             yield "penpot", finding
         if config.penpot.access_token is None:
             for team in config.teams:
@@ -82,7 +82,7 @@ async def examine(
         else:
             penpot = PenpotClient(config.penpot.call_url, config.penpot.access_token.reveal())
             opened.push_async_callback(penpot.close)
-            token = await _check_token(penpot)
+            token = await check_token(penpot)
             yield "penpot", token
             if token.ok:
                 checks = _check_webhooks(config, penpot, store, reads_all=not known)
@@ -93,7 +93,7 @@ async def examine(
         queues = config.queues()
         # With what the queues know, such as the new room of one that was replaced.
         kv = None if store is None else StoredKeyValues(store)
-        results = await asyncio.gather(*(_check_channel(each, kv) for each in queues.values()))
+        results = await asyncio.gather(*(check_channel(each, kv) for each in queues.values()))
     for name, findings in zip(queues, results, strict=True):
         for finding in findings:
             yield name, finding
@@ -175,10 +175,10 @@ async def _check_store(config: Config, store: Store) -> AsyncIterator[tuple[str,
         yield "penpot", Finding(False, f"{text}. Messages show only names that Relay knows.")
 
 
-async def _check_addresses(settings: PenpotSettings) -> AsyncIterator[Finding]:
+async def check_addresses(settings: PenpotSettings) -> AsyncIterator[Finding]:
     """With ``api_url`` people may reach ``url`` although Relay does not. Who has set nothing of
     Penpot yet has no problem: links lead to Penpot's public server."""
-    finding = await _check_penpot("url", settings.url)
+    finding = await check_address("url", settings.url)
     if settings.api_url and not finding.ok:
         text = "Relay can't reach penpot.url from here, which is no problem if people can"
         finding = noted(f"{text}: messages link to {settings.url}")
@@ -186,10 +186,11 @@ async def _check_addresses(settings: PenpotSettings) -> AsyncIterator[Finding]:
         finding = noted(finding.text)
     yield finding
     if settings.api_url:
-        yield await _check_penpot("api_url", settings.api_url)
+        yield await check_address("api_url", settings.api_url)
 
 
-async def _check_penpot(key: str, url: str) -> Finding:
+async def check_address(key: str, url: str) -> Finding:
+    """Whether a Penpot responds at ``url``, the value of ``penpot.`` and ``key``."""
     try:
         async with bounded_http.open_client(timeout=CALL_TIMEOUT) as client:
             answer = await bounded_http.request(
@@ -208,7 +209,8 @@ async def _check_penpot(key: str, url: str) -> Finding:
     return Finding(True, f"{url} responds{through_proxy(url)}")
 
 
-async def _check_token(penpot: PenpotClient) -> Finding:
+async def check_token(penpot: PenpotClient) -> Finding:
+    """Whether Penpot accepts the access token."""
     try:
         user = await penpot.profile()
     except PenpotBehindLogin as error:
@@ -316,7 +318,7 @@ async def _check_old_secret(
             yield noted(f"the old secret is unused ({last}): {advice}")
 
 
-async def _check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list[Finding]:
+async def check_channel(settings: AnyChannel, kv: KeyValueStore | None) -> list[Finding]:
     """Any exception becomes a finding, so that the other channels are still reported. The finding
     names only its type: the text may contain a response or an address."""
     problem = "can't be opened ({}): check its settings"

@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from errno import EADDRINUSE
 from functools import partial
 from typing import Any, cast
@@ -87,13 +87,7 @@ class Server(uvicorn.Server):
         except OSError as error:
             for opened in self.servers:
                 opened.close()
-            listener = self._listeners[table]
-            address = f'{table}.host = "{listener.host}", {table}.port = {listener.port}'
-            # not asyncio's text, which shows Python's tuples
-            is_unknown = isinstance(error, socket.gaierror)
-            reason = "no such host" if is_unknown else os.strerror(error.errno or EADDRINUSE)
-            text = f"{address}: Relay can't listen there: {reason.lower()}"
-            raise AddressUnavailable(text) from error
+            raise listening_problem(table, self._listeners[table], error) from error
 
     async def _bind(self, listener: uvicorn.Config, bound: socket.socket | None) -> asyncio.Server:
         """A server that does not listen yet."""
@@ -113,6 +107,17 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._feed.close()  # ends the event streams: uvicorn would wait for them until its timeout
         await super().shutdown(sockets)
+
+
+def listening_problem(
+    table: str, listener: uvicorn.Config | ServerSettings | AdminSettings, error: OSError
+) -> AddressUnavailable:
+    """``table`` is that of the config which has the listener's address."""
+    address = f'{table}.host = "{listener.host}", {table}.port = {listener.port}'
+    # not the error's text, which shows Python's tuples
+    is_unknown = isinstance(error, socket.gaierror)
+    reason = "no such host" if is_unknown else os.strerror(error.errno or EADDRINUSE)
+    return AddressUnavailable(f"{address}: Relay can't listen there: {reason.lower()}")
 
 
 def _listener(
@@ -139,6 +144,23 @@ def deny_tracing() -> None:
     if sys.platform == "linux":
         pr_set_dumpable = 4  # of prctl(2)
         ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    listening: Server, sockets: Sequence[socket.socket] | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """The server from its start, when it accepts requests, to its graceful stop. Its task ends
+    early where it gets a signal. Raises what its start raises."""
+    task = asyncio.create_task(listening.serve(sockets=list(sockets) if sockets else None))
+    try:
+        while not listening.started and not task.done():
+            await asyncio.wait([task], timeout=0.01)
+        if listening.started:
+            yield task
+    finally:
+        listening.should_exit = True
+        await task
 
 
 def server(config: Config, role: Role = Role.ALL) -> Server:

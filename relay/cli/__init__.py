@@ -3,15 +3,17 @@
 import click
 
 from relay import __version__
-from relay.cli import configuration, deliveries, messages, service, store
+from relay.cli import configuration, deliveries, messages, service, setup, store
 from relay.cli.command import Commands
 
 COMMANDS = (
+    setup.init,
     service.serve,
     service.demo,
     service.health,
     configuration.check,
     configuration.doctor,
+    setup.hash_password,
     messages.preview,
     messages.send,
     messages.events,

@@ -17,6 +17,7 @@ CONFIG = click.option(
     "--config",
     "path",
     metavar="FILE",
+    type=click.Path(),  # for the shell's completion
     help="Config file. Default: RELAY_CONFIG, ./relay.toml, or RELAY_* variables without a file.",
 )
 
@@ -30,9 +31,10 @@ class Command(click.Command):
     can't do its work goes to standard error."""
 
     reports_config = False  # whether an invalid config is what it reports
+    names_keys = False  # whether its texts name keys of the config where there is no file, too
 
     def invoke(self, context: click.Context) -> Any:
-        has_file = config_file(context.params.get("path"), os.environ)
+        has_file = self.names_keys or config_file(context.params.get("path"), os.environ)
         context.obj = in_user_terms = str if has_file else in_variables
         try:
             result = super().invoke(context)

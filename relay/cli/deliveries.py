@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from relay.cli.command import CONFIG, Command, echo
+from relay.cli.completion import complete_team
 from relay.cli.store import opened
 from relay.config.load import load
 from relay.config.schedule import describe_hold
@@ -28,7 +29,7 @@ def _states(subject: str, states: Mapping[str, str]) -> str:
     epilog=f"{_states('an event', EVENT_STATES)}\n\n{_states('a delivery', DELIVERY_STATES)}",
 )
 @CONFIG
-@click.option("--team", help="Only events of this team.")
+@click.option("--team", help="Only events of this team.", shell_complete=complete_team)
 @click.option(
     "--state",
     type=click.Choice([*EVENT_STATES, *DELIVERY_STATES]),

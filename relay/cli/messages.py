@@ -8,18 +8,24 @@ import click
 
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
 from relay.cli.command import CONFIG, Command, echo
+from relay.cli.completion import complete_channel, complete_event, complete_team
 from relay.config.load import load
 
 
 @click.command(cls=Command)
 @CONFIG
-@click.argument("event", required=False)
+@click.argument("event", required=False, shell_complete=complete_event)
 @click.option(
     "--channel",
     default=DEFAULT_KIND,
+    shell_complete=complete_channel,
     help=f"A channel's name, or a type: {', '.join(CHANNEL_TYPES)}. Default: {DEFAULT_KIND}.",
 )
-@click.option("--team", help="Team whose templates are used. Default: the first team.")
+@click.option(
+    "--team",
+    help="Team whose templates are used. Default: the first team.",
+    shell_complete=complete_team,
+)
 @click.option(
     "--payload",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -47,8 +53,13 @@ def preview(
 
 @click.command(cls=Command)
 @CONFIG
-@click.argument("team", required=False)
-@click.option("--channel", "only", help="A channel's name, or a type. Default: all channels.")
+@click.argument("team", required=False, shell_complete=complete_team)
+@click.option(
+    "--channel",
+    "only",
+    help="A channel's name, or a type. Default: all channels.",
+    shell_complete=complete_channel,
+)
 async def send(path: str | None, team: str | None, only: str | None) -> None:
     """Send a test message to a team's channels.
 
@@ -78,7 +89,7 @@ async def send(path: str | None, team: str | None, only: str | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("event", required=False)
+@click.argument("event", required=False, shell_complete=complete_event)
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of what a webhook gets.")
 def events(event: str | None, schema: bool) -> None:
     """List Penpot's events, or the template variables of EVENT."""

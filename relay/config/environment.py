@@ -57,7 +57,7 @@ def known_variables() -> frozenset[str]:
     names = set(_UNMAPPED)
     for model, keys in tables:
         names |= keys.keys()
-        names |= {f"{name}_FILE" for name, key in keys.items() if Secret in _types(model, key)}
+        names |= {f"{name}_FILE" for name, key in keys.items() if Secret in types_of(model, key)}
     return frozenset(names)
 
 
@@ -243,9 +243,9 @@ def _table(
 ) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name, key in variables.items():
-        types = _types(model, key)
+        types = types_of(model, key)
         if name in given:
-            value = _value(given[name], types)
+            value = value_of(given[name], types)
         elif Secret in types and f"{name}_FILE" in given:
             name = f"{name}_FILE"
             value = _secret(given[name], types, lambda path: {"file": path})
@@ -260,7 +260,7 @@ def _table(
     return table
 
 
-def _value(text: str, types: set[object]) -> object:
+def value_of(text: str, types: set[object]) -> object:
     if Secret in types:
         return _secret(text, types, Secret)
     if int in types and text.isdecimal():
@@ -278,14 +278,14 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _types(model: type[BaseModel], key: str) -> set[object]:
+def types_of(model: type[BaseModel], key: str) -> set[object]:
     """The types in the annotation of a key such as ``smtp.host``; none for a switch without key."""
     name, _, rest = key.partition(".")
     types = _flattened(model.model_fields[name].annotation) if name else set()
     if not rest:
         return types
     inner = next(kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return _types(inner, rest)
+    return types_of(inner, rest)
 
 
 def _flattened(annotation: object) -> set[object]:

@@ -56,23 +56,37 @@ def load(
     without the service's environment.
     """
     environ = os.environ if environ is None else environ
-    file = config_file(path, environ)
-    names: dict[str, str] = {}  # the variable of each key
-    problems: list[str] = []
-    advice: list[str] = []
-    if file:
-        raw = _read(file)
-        names, problems = add_to_file(raw, environ)
-        advice = ignored_beside_file(raw, environ)
-    elif any(
+    if file := config_file(path, environ):
+        return read_tables(_read(file), file, environ, secrets=secrets)
+    if any(
         name.startswith("RELAY_") and not is_service_link(name, value)
         for name, value in environ.items()
     ):
         raw, names, problems = from_environment(environ)
-        advice = empty_secrets(environ)
-        file = "environment"
-    else:
-        raise ConfigError(f"relay.toml: file: {_NO_CONFIG_RULE}")
+        config = _validated(raw, names, problems, "environment", environ, secrets=secrets)
+        return config.with_advice(empty_secrets(environ))
+    raise ConfigError(f"relay.toml: file: {_NO_CONFIG_RULE}")
+
+
+def read_tables(
+    raw: dict[str, Any], file: str, environ: Mapping[str, str], *, secrets: bool = True
+) -> Config:
+    """The config from the ``raw`` tables of a file, as ``load``."""
+    names, problems = add_to_file(raw, environ)
+    config = _validated(raw, names, problems, file, environ, secrets=secrets)
+    return config.with_advice(ignored_beside_file(raw, environ))
+
+
+def _validated(
+    raw: dict[str, Any],
+    names: Mapping[str, str],
+    problems: list[str],
+    file: str,
+    environ: Mapping[str, str],
+    *,
+    secrets: bool,
+) -> Config:
+    """``names`` has the variable of each key that has one."""
     problems = [f"environment: {problem}" for problem in problems]
     details: list[ErrorDetails] = []
     try:
@@ -89,7 +103,7 @@ def load(
         if file == "environment":
             problems = [explain_empty(problem, environ) for problem in problems]
         raise ConfigError(*problems)
-    return config.with_advice(advice)
+    return config
 
 
 def config_file(path: str | None, environ: Mapping[str, str]) -> str:
@@ -196,16 +210,27 @@ def _problem(
     list_path = re.sub(r"\[\d+\]$", "", path)  # one variable holds the whole list
     variable = names.get(path) or names.get(list_path)
     key = f"environment: {variable}" if variable else f"{file}: {_path(details['loc'], raw)}"
-    kind, rule = details["type"], details["msg"]
-    match kind:
-        case "missing":
-            return f"{key}: is required"
-        case "model_type" | "dict_type":  # no value: ``smtp = "smtp://user:password@host"``
-            return f"{key}: must be a table"
-        case "unknown" | "unread":
+    rule = rule_of(details, path)
+    match details["type"]:
+        # no value: ``smtp = "smtp://user:password@host"``
+        case "missing" | "model_type" | "dict_type" | "unknown" | "unread":
             return f"{key}: {rule}"
         case "secret":
             return f"{key} = ***: {rule}"
+    shown = "" if details["input"] is None else f" = {_show(details['input'])}"
+    return f"{key}{shown}: {rule}"
+
+
+def rule_of(details: ErrorDetails, path: str = "") -> str:
+    """The rule that a key breaks, for a person, without its value. ``path`` is the key's."""
+    kind, rule = details["type"], details["msg"]
+    match kind:
+        case "missing":
+            return "is required"
+        case "model_type" | "dict_type":
+            return "must be a table"
+        case "unknown" | "unread" | "secret":
+            return rule
         case "value_error":
             rule = str(details["ctx"]["error"])
         case "tuple_type":
@@ -222,8 +247,7 @@ def _problem(
     if isinstance(details["input"], str):
         rule = copying_error(details["input"]) or rule
     rule = rule.replace("Input should", "must")
-    shown = "" if details["input"] is None else f" = {_show(details['input'])}"
-    return f"{key}{shown}: {rule[:1].lower()}{rule[1:]}"
+    return f"{rule[:1].lower()}{rule[1:]}"
 
 
 def _path(loc: tuple[int | str, ...], raw: object = None) -> str:

@@ -5,6 +5,7 @@ import difflib
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -75,6 +76,24 @@ def excluded_keys(raw: Mapping[str, Any], excluded: Mapping[str, str]) -> Iterat
     for key, rule in excluded.items():
         if raw.get(key):
             yield (key,), raw[key], rule
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """In a key's annotation: how ``relay init`` asks for it. It asks for a required key without
+    one, too, by its docstring."""
+
+    text: str
+    """What is asked for: "Access token"."""
+    hint: str = ""
+    """Its form, or where a person finds it."""
+    way: str = ""
+    """Which one of several ways to reach a service needs the key, in words; empty: each of them."""
+    is_optional: bool = False
+    after: str = ""
+    """A key of the same table without which this one is not asked for."""
+    create: Callable[[], str] | None = None
+    """Makes a value for a person who has none."""
 
 
 def key_error(kind: str, path: tuple[int | str, ...], value: object, rule: str) -> InitErrorDetails:

@@ -28,6 +28,8 @@ _PAST_LOGIN = (
 )
 _WRONG_ADDRESS = f"{ADDRESS_KEY} is not the address of Penpot itself"
 MIN_BURST_SIZE = 10  # calls that may go out at once after a pause
+WEBHOOK_VALIDATION: Final = "webhook-validation"
+"""The code of the error when Penpot can't call a webhook's address, with a hint."""
 ALL: Final = ""  # in place of a method
 
 T = TypeVar("T")
@@ -37,6 +39,7 @@ _MAX_ERROR_BYTES = 64 * 1024
 _SCHEME_PATTERN = re.compile("(basic|digest|negotiate|ntlm|bearer)\\b", re.IGNORECASE)
 _LOGIN_PATTERN = re.compile("log-?in|sign-?in|auth|sso|saml|oidc|/cdn-cgi/access", re.IGNORECASE)
 _CODE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,60}")
+_HINT_PATTERN = re.compile(r"[a-z][a-z -]{0,60}(:(\d{3}|[a-z][a-z -]{0,60}))?")
 
 
 class PenpotError(RelayError):
@@ -114,6 +117,15 @@ class RpcResponse(Answer):
         return code if isinstance(code, str) and _CODE_PATTERN.fullmatch(code) else ""
 
     @property
+    def hint(self) -> str:
+        """Why Penpot can't call a webhook's address, in its words; empty if it does not say so.
+        Like the code it is words only."""
+        if self.code != WEBHOOK_VALIDATION:
+            return ""
+        hint = json.loads(self.body).get("hint")
+        return hint if isinstance(hint, str) and _HINT_PATTERN.fullmatch(hint) else ""
+
+    @property
     def is_page(self) -> bool:
         """Whether the body is HTML, which Penpot's API never returns."""
         return "html" in self.headers.get("content-type", "").lower()
@@ -168,6 +180,7 @@ class RpcResponse(Answer):
 
     def _error(self, method: str) -> PenpotError:
         text = f"{method} returned {self.status}" + (f" {self.code}" if self.code else "")
+        text += f" ({self.hint})" if self.hint else ""
         if self.status == 407:
             return PenpotBehindLogin("the proxy in HTTP_PROXY or ALL_PROXY needs a login")
         if self.login:

@@ -17,7 +17,7 @@ from relay.config.settings import Config
 from relay.delivery.directory import hook_address
 from relay.messages.locale import marked
 from relay.penpot.api import PenpotClient
-from relay.penpot.client import PenpotError
+from relay.penpot.client import WEBHOOK_VALIDATION, PenpotError
 from relay.penpot.records import TeamRecord, WebhookRecord
 from relay.store.base import Store
 from relay.sync.state import SyncContext
@@ -230,16 +230,17 @@ class WebhookFix:
     done: str
     call: Callable[[PenpotClient], Awaitable[WebhookRecord | None]]
 
-    async def apply(self, penpot: PenpotClient) -> Finding:
+    async def apply(self, penpot: PenpotClient, *, is_listening: bool = False) -> Finding:
+        """``is_listening``: whether Relay is known to listen."""
         try:
             record = await self.call(penpot)
         except PenpotError as error:
             text = f"Penpot did not do it: {error}"
-            if "webhook-validation" in text:
+            if WEBHOOK_VALIDATION in text:
+                running = "" if is_listening else "is `relay serve` running, "
                 text += (
-                    ". Penpot sends a HEAD request to the address first: is `relay serve` running, "
-                    "can Penpot reach server.public_url (PENPOT_SSRF_ALLOWED_HOSTS), does a proxy "
-                    "pass HEAD?"
+                    f". Penpot sends a HEAD request to the address first: {running}can Penpot "
+                    "reach server.public_url (PENPOT_SSRF_ALLOWED_HOSTS), does a proxy pass HEAD?"
                 )
             return Finding(False, text)
         if record is None:
@@ -293,7 +294,7 @@ async def check_webhook(
         return Finding(False, f"{text}which is not server.public_url: is that right?"), None
     if not config.server.public_url:
         return Finding(False, f"{text}; set server.public_url, and `--fix` creates it"), None
-    return Finding(False, text), _creation(config, team, id_)
+    return Finding(False, text), creation(config, team, id_)
 
 
 async def lists_old_secret(config: Config, penpot: PenpotClient, team: str, id_: str) -> bool:
@@ -312,10 +313,11 @@ async def _team_not_found(
         advice = "add that user to the team, and set team_id and server.public_url"
         return Finding(False, f"{text}: {advice}"), None
     (only,) = teams
-    return Finding(False, text), _creation(config, team, only.id, f", in the team “{only.name}”")
+    return Finding(False, text), creation(config, team, only.id, f", in the team “{only.name}”")
 
 
-def _creation(config: Config, team: str, id_: str, where: str = "") -> WebhookFix:
+def creation(config: Config, team: str, id_: str, where: str = "") -> WebhookFix:
+    """Of the webhook of a team, whose id in Penpot is ``id_``."""
     address = config.server.public_url + config.hook_path(team)
     question, done = (
         f"Create the webhook of {team} in Penpot{where}?",

@@ -583,7 +583,7 @@ async def test_a_webhook_is_created_active_and_for_json(newer: StandIn) -> None:
             pytest.raises(PenpotBusy, match="webhook-validation"),
         ):
             await rpc_client.create_webhook(ids.acme, url)
-        with pytest.raises(PenpotUnexpected, match="webhook-validation"):
+        with pytest.raises(PenpotUnexpected, match=r"webhook-validation \(connection-error\)$"):
             await rpc_client.create_webhook(ids.acme, url)  # nobody listens there any more
     assert made is not None
     (kept,) = newer.world.webhooks.values()

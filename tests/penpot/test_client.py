@@ -1,6 +1,7 @@
 """What applies to each call: budget, circuit breaker, and views that share one client."""
 
 import asyncio
+import json
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from relay.penpot.client import (
     PenpotPaused,
     PenpotRefused,
     PenpotUnexpected,
+    RpcResponse,
     SharedTasks,
 )
 from tests.penpot.standin import TOKEN, Fault, StandIn
@@ -299,3 +301,25 @@ async def test_other_refusals_keep_their_cause(answer: Answer, words: str) -> No
         with pytest.raises(PenpotError, match=re.escape(words)):
             await client.profile()
         await client.close()
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("connection-error", "connection-error"),
+        ("unexpected-status:404", "unexpected-status:404"),
+        ("blocked-request:uri target is not allowed", "blocked-request:uri target is not allowed"),
+        ("url host is missing", "url host is missing"),
+        (TOKEN, ""),  # the server has seen it
+        ("\x1b[2J", ""),
+        (None, ""),
+        (["connection-error"], ""),
+    ],
+)
+def test_the_hint_about_a_webhooks_address_is_words_only(hint: object, shown: str) -> None:
+    def hint_of(code: str) -> str:
+        body = json.dumps({"type": "validation", "code": code, "hint": hint}).encode()
+        return RpcResponse(400, {"content-type": "application/json"}, body).hint
+
+    assert hint_of("webhook-validation") == shown
+    assert hint_of("params-validation") == ""

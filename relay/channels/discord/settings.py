@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from relay.channels.base import ChannelSettings
 from relay.config.secret import Secret
-from relay.config.types import ascii_address, host_and_port, secret_rule
+from relay.config.types import Ask, ascii_address, host_and_port, secret_rule
 
 # Discord's clients copy addresses without a version; other ones are those of its API.
 _PATH_PATTERN = re.compile(r"/api(?:/v\d+)?/webhooks/(\d{1,20})/([\w-]{1,200})")
@@ -40,7 +40,11 @@ def user_id(value: str) -> str:
 class DiscordSettings(ChannelSettings):
     """A webhook starts no threads and writes no direct messages, but edits what it has posted."""
 
-    webhook_url: Annotated[Secret, secret_rule(_webhook_url)]
+    webhook_url: Annotated[
+        Secret,
+        secret_rule(_webhook_url),
+        Ask("URL of the webhook", "the channel's settings, Integrations"),
+    ]
     """From the channel's settings, Integrations; with ?thread_id=… for a thread."""
     thumbnails: bool = False
     """Whether messages show the board or file; needs penpot.access_token."""

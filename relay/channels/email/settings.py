@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from relay.channels.base import ChannelSettings
 from relay.config.secret import copying_error
 from relay.config.types import (
+    Ask,
     AsTuple,
     Host,
     Password,
@@ -85,15 +86,20 @@ MailAddress = Annotated[str, AfterValidator(_address)]
 
 
 class SmtpSettings(SettingsModel):
-    host: Host
+    host: Annotated[Host, Ask("Mail server", "smtp.example.com")]
     """Name or IP address of the server."""
-    port: Port | None = None
+    port: Annotated[
+        Port | None,
+        Ask("Port", "Enter: 587 for starttls, 465 for tls, 25 for none", is_optional=True),
+    ] = None
     """Port of the server."""
-    username: str = ""
+    username: Annotated[str, Ask("User name for the login", "Enter for none", is_optional=True)] = (
+        ""
+    )
     """For a login, with a password."""
-    password: Password | None = None
+    password: Annotated[Password | None, Ask("Password", after="username")] = None
     """Goes together with username."""
-    tls: Literal["starttls", "tls", "none"] = "starttls"
+    tls: Annotated[Literal["starttls", "tls", "none"], Ask("Encryption")] = "starttls"
     """Encryption: "starttls", "tls" or "none"."""
     hello: HelloName | None = None
     """Name of this host in EHLO."""
@@ -115,9 +121,14 @@ class SmtpSettings(SettingsModel):
 
 
 class EmailSettings(ChannelSettings):
-    to: Annotated[tuple[MailAddress, ...], AsTuple, Field(min_length=1)]
+    to: Annotated[
+        tuple[MailAddress, ...],
+        AsTuple,
+        Field(min_length=1),
+        Ask("Who gets the mails", "addresses with commas between them"),
+    ]
     """Who gets the mails."""
-    sender: MailAddress
+    sender: Annotated[MailAddress, Ask("Sender", "Penpot <penpot@example.com>")]
     """From whom the mails are."""
     smtp: SmtpSettings
     threads: bool = True

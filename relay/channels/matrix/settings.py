@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator
 
 from relay.channels.base import ChatSettings
-from relay.config.types import Rule, Token, host_and_port, http_url, matching, web_address
+from relay.config.types import (
+    Ask,
+    Rule,
+    Token,
+    host_and_port,
+    http_url,
+    matching,
+    web_address,
+)
 
 RoomId = Annotated[
     str,
@@ -56,11 +64,17 @@ Thumbnails: TypeAlias = Annotated[bool | Literal["image"], BeforeValidator(_is_t
 
 
 class MatrixSettings(ChatSettings):
-    homeserver: Annotated[str, AfterValidator(_homeserver)]
+    homeserver: Annotated[
+        str,
+        AfterValidator(_homeserver),
+        Ask("Homeserver of the bot", "https://matrix.example.org, or its name example.org"),
+    ]
     """Address or name of the bot's server."""
-    access_token: Token
+    access_token: Annotated[Token, Ask("Access token of the bot", "of its login, such as syt_…")]
     """The bot's."""
-    room: RoomId = ""
+    room: Annotated[
+        RoomId, Ask("Room", "!abc:example.org or #design:example.org; invite the bot")
+    ] = ""
     """Id, or alias such as "#design:example.org"."""
     msgtype: Literal["auto", "text", "notice"] = "auto"
     """What notifies: "auto" (comments, alerts, pings), "text" (all) or "notice" (nothing)."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from relay.channels.base import ChatSettings
 from relay.config.secret import Secret
 from relay.config.types import (
+    Ask,
     HttpUrl,
     Rule,
     Token,
@@ -16,6 +17,9 @@ from relay.config.types import (
     matching,
     secret_rule,
 )
+
+_BOT = "a bot: threads, edits, pictures and direct messages"
+_WEBHOOK = "an incoming webhook: messages in one channel"
 
 # Why a key does not work with a webhook, with a token, or with direct messages.
 _ONE_CHANNEL = "needs a token: an incoming webhook only posts to its channel"
@@ -53,11 +57,18 @@ def username(value: str) -> str:
 class MattermostSettings(ChatSettings):
     """A webhook can neither reply nor edit, since Mattermost does not return the post's id."""
 
-    webhook_url: Annotated[Secret, secret_rule(_webhook_url)] | None = None
+    webhook_url: Annotated[
+        Annotated[Secret, secret_rule(_webhook_url)] | None,
+        Ask("URL of the incoming webhook", "https://mattermost.example.com/hooks/…", _WEBHOOK),
+    ] = None
     """Of an incoming webhook; or url, token and channel of a bot."""
-    url: HttpUrl = ""
+    url: Annotated[
+        HttpUrl, Ask("Address of the server", "https://mattermost.example.com", _BOT)
+    ] = ""
     """Address of the server, for a bot."""
-    token: Token | None = None
+    token: Annotated[Token | None, Ask("Token of the bot", "Integrations, Bot Accounts", _BOT)] = (
+        None
+    )
     """The bot's."""
     channel: Annotated[
         str,
@@ -65,6 +76,7 @@ class MattermostSettings(ChatSettings):
             r"[a-z0-9]{26}|[a-z0-9-]+/[a-z0-9._-]+",
             'must be "team/channel", as in the address of the channel, or the channel\'s id',
         ),
+        Ask("Channel", "as in its address, team/channel; add the bot there", _BOT),
     ] = ""
     """As in its address, "team/channel", or its id."""
     username: str = ""

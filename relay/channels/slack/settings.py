@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from relay.channels.base import ChatSettings
 from relay.config.secret import Secret
 from relay.config.types import (
+    Ask,
     HttpUrl,
     Rule,
     Token,
@@ -25,6 +26,9 @@ WEBHOOK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 _WORKFLOW_PATHS = ("/workflows/", "/triggers/")
 # https://docs.discord.com/developers/resources/webhook#execute-slackcompatible-webhook
 _DISCORD_HOSTS = frozenset({"discord.com", "discordapp.com"})
+
+_BOT = "a bot: threads, edits, pictures and direct messages"
+_WEBHOOK = "an incoming webhook: messages in one channel"
 
 # Why a key does not work with a webhook, or with direct messages.
 _ONE_CHANNEL = "needs a token: an incoming webhook can only post to its channel"
@@ -80,11 +84,17 @@ def member_id(value: str) -> str:
 class SlackSettings(ChatSettings):
     """A webhook can neither reply nor edit, since Slack does not return the message's ``ts``."""
 
-    token: Token | None = None
+    token: Annotated[
+        Token | None,
+        Ask("Bot User OAuth Token", "of an app with the scope chat:write, xoxb-…", _BOT),
+    ] = None
     """The bot's; or webhook_url, see below."""
-    channel: ChannelId = ""
+    channel: Annotated[ChannelId, Ask("Channel", "#design, or its id; invite the bot", _BOT)] = ""
     """Name or id."""
-    webhook_url: WebhookUrl | None = None
+    webhook_url: Annotated[
+        WebhookUrl | None,
+        Ask("URL of the incoming webhook", "https://hooks.slack.com/services/…", _WEBHOOK),
+    ] = None
     """Instead of a bot's token."""
     api_url: HttpUrl = "https://slack.com/api"
     """For GovSlack or a proxy."""

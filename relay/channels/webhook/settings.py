@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import secrets
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from relay.channels.base import ChannelSettings
 from relay.config.secret import Secret
 from relay.config.types import (
+    Ask,
     Rule,
     Texts,
     ascii_address,
@@ -55,6 +57,10 @@ def _secret(text: str) -> None:
         )
 
 
+def _new_secret() -> str:
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 Url = Annotated[Secret, secret_rule(_url)]
 SigningSecret = Annotated[Secret, secret_rule(_secret)]
 BodyTemplate = Annotated[
@@ -67,9 +73,13 @@ BodyTemplate = Annotated[
 
 
 class WebhookSettings(ChannelSettings):
-    url: Url
+    url: Annotated[Url, Ask("URL to post to", "https://ci.example.com/penpot")]
     """Where the documents are posted to."""
-    secret: Annotated[tuple[Secret, ...], one_or_two(SigningSecret)]
+    secret: Annotated[
+        tuple[Secret, ...],
+        one_or_two(SigningSecret),
+        Ask("Secret for the signatures", "whsec_…; Enter for a new one", create=_new_secret),
+    ]
     """Signs them: whsec_ and 24 to 64 bytes in base64, or [new, old]"""
     events: Texts = ("*",)
     """Groups, events, globs."""

@@ -1,0 +1,1 @@
+"""``relay init``: a config from answers, tried before it is written."""
