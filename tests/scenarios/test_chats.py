@@ -109,6 +109,7 @@ def rocketchat() -> Iterator[Chat]:
             Answer.of({"success": False, "error": slow}, 429),
             Answer.of({"success": False, "error": "error-message-size-exceeded"}, 400),
             edits=False,
+            has_dead=False,  # it is posted with a shorter text
         )
 
 
