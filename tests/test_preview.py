@@ -17,7 +17,7 @@ from relay.store.sqlite import SqliteStore
 from tests.service import SECRET, relay
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
-KINDS = "slack, matrix, mattermost, rocketchat, discord, email, webhook, apprise, stdout"
+KINDS = "slack, matrix, mattermost, rocketchat, discord, teams, email, webhook, apprise, stdout"
 
 
 @pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])

@@ -30,6 +30,7 @@ from tests.bench.__main__ import BENCHES
 from tests.channels.builders import SIGNING_SECRET
 from tests.documents import BENCH, DOCUMENTS, OPERATOR, README, ROOT, TEMPLATES, in_code, table_rows
 from tests.exported_metrics import exported_metrics
+from tests.servers.teams import WEBHOOK_PATH as TEAMS_PATH
 
 ALL = "\n".join(DOCUMENTS.values())
 SECRET = "x" * 24
@@ -65,6 +66,7 @@ def _example(parts: list[str], folder: Path) -> Config:
     environ["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
     environ["ROCKETCHAT_WEBHOOK_URL"] = "https://chat.example/hooks/a/b"
     environ["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
+    environ["TEAMS_WEBHOOK_URL"] = f"https://teams.example{TEAMS_PATH}"
     hook = "https://hooks.slack.com/services/T000/B000/x"
     environ |= {"SLACK_WEBHOOK_URL": hook, "CHAT_WEBHOOK_URL": hook}
     environ["APPRISE_URL"] = "ntfys://ntfy.example/penpot"
@@ -133,6 +135,7 @@ channel = "acme/design\"""",
 webhook_url = "https://m.example/hooks/x\"""",
     "Rocket.Chat": """type = "rocketchat"\nwebhook_url = "https://c.example/hooks/a/b\"""",
     "Discord": """type = "discord"\nwebhook_url = "https://discord.com/api/webhooks/1/x\"""",
+    "Microsoft Teams": f"""type = "teams"\nwebhook_url = "https://teams.example{TEAMS_PATH}\"""",
     "email": """type = "email"\nto = ["a@example.com"]\nsender = "b@example.com"
 smtp = { host = "localhost" }""",
     "webhook of a program": f"""type = "webhook"\nurl = "https://ci.example.com/x"

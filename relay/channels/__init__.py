@@ -15,6 +15,7 @@ from relay.channels import (
     rocketchat,
     slack,
     stdout,
+    teams,
     webhook,
 )
 from relay.channels.base import (
@@ -40,6 +41,7 @@ CHANNEL_TYPES: dict[str, ChannelType] = {
         mattermost.TYPE,
         rocketchat.TYPE,
         discord.TYPE,
+        teams.TYPE,
         email.TYPE,
         webhook.TYPE,
         apprise.TYPE,

@@ -17,6 +17,7 @@ from relay.channels.matrix.settings import MatrixSettings
 from relay.channels.mattermost.settings import MattermostSettings
 from relay.channels.rocketchat.settings import RocketChatSettings
 from relay.channels.slack.settings import SlackSettings
+from relay.channels.teams.settings import TeamsSettings
 from relay.channels.webhook.settings import WebhookSettings
 from relay.config.secret import Secret
 from relay.config.settings import AnyChannel
@@ -28,6 +29,7 @@ from tests.servers.mattermost import WEBHOOK_PATH as MATTERMOST_PATH
 from tests.servers.rocketchat import WEBHOOK_PATH as ROCKETCHAT_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import PASSWORD, USERNAME
+from tests.servers.teams import WEBHOOK_PATH as TEAMS_PATH
 
 SIGNING_SECRET = "whsec_" + base64.b64encode(b"a secret of the tests, 32 bytes!").decode()
 MATRIX_TOKEN = "syt_SecretTokenOfTheTests"
@@ -83,6 +85,10 @@ def rocketchat(url: str) -> RocketChatSettings:
 
 def discord(url: str) -> DiscordSettings:
     return DiscordSettings(type="discord", name="team", webhook_url=Secret(url + DISCORD_PATH))
+
+
+def teams(url: str) -> TeamsSettings:
+    return TeamsSettings(type="teams", name="team", webhook_url=Secret(url + TEAMS_PATH))
 
 
 def webhook(url: str, *secrets: str) -> WebhookSettings:
@@ -148,6 +154,8 @@ def secrets_of(settings: AnyChannel) -> list[str]:
             return [url.reveal(), url.reveal().rpartition("/")[2]]
         case DiscordSettings(webhook_url=Secret() as url):
             return [url.reveal(), settings.api_url.rpartition("/")[2]]
+        case TeamsSettings(webhook_url=Secret() as url):
+            return [url.reveal(), settings.signature]
         case MattermostSettings(token=Secret() as token):
             return [token.reveal()]
         case MattermostSettings(webhook_url=Secret() as url) | RocketChatSettings(webhook_url=url):

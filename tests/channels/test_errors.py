@@ -21,6 +21,7 @@ from relay.channels.matrix import errors as matrix_errors
 from relay.channels.mattermost import errors as mattermost_errors
 from relay.channels.rocketchat import errors as rocketchat_errors
 from relay.channels.slack import errors as slack_errors
+from relay.channels.teams import errors as teams_errors
 from relay.config.settings import AnyChannel
 from tests.channels import builders
 from tests.channels.builders import MESSAGE, delivery_error, opened
@@ -40,6 +41,7 @@ OPENERS: dict[str, Callable[[str], AnyChannel]] = {
     "mattermost": builders.mattermost,
     "mattermost-hook": builders.mattermost_hook,
     "rocketchat": builders.rocketchat,
+    "teams": builders.teams,
     "webhook": lambda url: builders.webhook(f"{url}/hooks/penpot-9c1d"),
     "email": lambda url: builders.email(int(url.rpartition(":")[2]), login=True),
 }
@@ -53,6 +55,7 @@ ADDRESS_KEYS = {
     "mattermost": "url",
     "mattermost-hook": "webhook_url",
     "rocketchat": "webhook_url",
+    "teams": "webhook_url",
     "webhook": "url",
     "email": "smtp.host and smtp.port",
 }
@@ -76,6 +79,7 @@ CONFIG_STEP_PATTERN = re.compile(r"\b(?:set|check) ([\w.]+)(?: (?:or|and) ([\w.]
         discord_errors.ERRORS,
         mattermost_errors.ERRORS,
         rocketchat_errors.ERRORS,
+        teams_errors.ERRORS,
     ],
 )
 def test_what_a_person_can_fix_names_the_next_step(table: ErrorTable) -> None:

@@ -70,8 +70,8 @@ def test_problems_of_the_environment_name_the_variable(
     assert problems_of(None, {"RELAY_SECRET": SECRET}) == [
         "environment: RELAY_*: set the variables of a channel: RELAY_SLACK_WEBHOOK_URL, "
         "RELAY_SLACK_TOKEN, RELAY_MATRIX_ROOM, RELAY_MATTERMOST_WEBHOOK_URL, "
-        "RELAY_MATTERMOST_TOKEN, RELAY_ROCKETCHAT_WEBHOOK_URL, "
-        "RELAY_DISCORD_WEBHOOK_URL, RELAY_EMAIL_TO, "
+        "RELAY_MATTERMOST_TOKEN, RELAY_ROCKETCHAT_WEBHOOK_URL, RELAY_DISCORD_WEBHOOK_URL, "
+        "RELAY_MSTEAMS_WEBHOOK_URL, RELAY_EMAIL_TO, "
         "RELAY_WEBHOOK_URL, RELAY_APPRISE_URL or RELAY_STDOUT=1"
     ]
     environ = {"RELAY_SECRET_FILE": "/does/not/exist", "RELAY_STDOUT": "1", "RELAY_EVENTS": "*,x"}

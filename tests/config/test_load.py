@@ -87,7 +87,7 @@ def test_a_valid_file_is_loaded(tmp_path: Path) -> None:
         assert secret not in repr(config)
 
 
-KINDS = "slack, matrix, mattermost, rocketchat, discord, email, webhook, apprise, stdout"
+KINDS = "slack, matrix, mattermost, rocketchat, discord, teams, email, webhook, apprise, stdout"
 CASES = {
     "no team": ("", ["teams: is required"]),
     "team without secret": ("[teams.acme]", ["teams.acme.secret: is required"]),

@@ -22,7 +22,7 @@ CASES = {
             'people."bob@example.com".email = "not one": must be one mail address such as '
             '"design@example.com" or "Penpot <penpot@example.com>"',
             'people."bob@example.com".telephone: unknown key; known: discord, email, '
-            "matrix, mattermost, mute, rocketchat, slack",
+            "matrix, mattermost, mute, rocketchat, slack, teams",
             'people.eve = "eve": must be a person\'s mail address in Penpot, or the id of their '
             "Penpot profile",
             'people.eve.matrix = "eve": must be a Matrix id such as "@ada:example.org"',

@@ -25,6 +25,7 @@ from relay.config.settings import AnyPerson, Config, people_model
 from relay.server import GRACEFUL_STOP_TIMEOUT
 from tests.channels.builders import SIGNING_SECRET
 from tests.documents import OPERATOR, README
+from tests.servers.teams import WEBHOOK_PATH as TEAMS_PATH
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 EXAMPLE = (DEPLOY / "relay.toml").read_text(encoding="utf-8")
@@ -44,6 +45,7 @@ def test_the_example_config_passes_the_check(tmp_path: Path, text: str) -> None:
     secrets["MATTERMOST_WEBHOOK_URL"] = "https://mattermost.example/hooks/xxx"
     secrets["ROCKETCHAT_WEBHOOK_URL"] = "https://chat.example/hooks/a/b"
     secrets["DISCORD_WEBHOOK_URL"] = "https://discord.com/api/webhooks/1/x"
+    secrets["TEAMS_WEBHOOK_URL"] = f"https://teams.example{TEAMS_PATH}"
     secrets["SLACK_WEBHOOK_URL"] = "https://hooks.slack.com/services/T000/B000/x"
     secrets["APPRISE_URL"] = "ntfys://ntfy.example/penpot"
     secrets |= {"PIPELINE_URL": "https://ci.example.com/x", "PIPELINE_SECRET": SIGNING_SECRET}

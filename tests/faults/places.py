@@ -19,6 +19,8 @@ from tests.servers.rocketchat import RocketChat
 from tests.servers.slack import TOKEN, Slack
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Synapse
+from tests.servers.teams import WEBHOOK_PATH as TEAMS_PATH
+from tests.servers.teams import Teams
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Places:
             self.mattermost("mattermost"),
             self.rocketchat("rocketchat"),
             self.discord("discord"),
+            self.teams("teams"),
             self.mail("mail"),
         ]
 
@@ -84,6 +87,7 @@ class Places:
             "mattermost": self.mattermost,
             "rocketchat": self.rocketchat,
             "discord": self.discord,
+            "teams": self.teams,
             "email": self.mail,
         }
         return makers[kind](name)
@@ -168,6 +172,18 @@ class Places:
             return [Post(f"{place}", numbers_in(text)) for place, text in enumerate(texts)]
 
         return Place(name, "discord", server.port, keys, posts, lambda: len(webhook.posted))
+
+    def teams(self, name: str) -> Place:
+        """With a separate workflow."""
+        workflow = Teams()
+        server = self._running.enter_context(in_thread(workflow.handle))
+        keys = f'webhook_url = "HTTP://HOST:PORT{TEAMS_PATH}"\npace = 100000'
+
+        def posts() -> list[Post]:
+            texts = enumerate(workflow.texts)
+            return [Post(f"{place}", numbers_in(text)) for place, text in texts]
+
+        return Place(name, "teams", server.port, keys, posts, lambda: len(workflow.posted))
 
     def mail(self, name: str) -> Place:
         """On a separate mail server."""

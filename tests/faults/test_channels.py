@@ -78,6 +78,7 @@ def setup(places: Places, authority: Authority, *, long: bool) -> Setup:
         ("mattermost", HTTP),
         ("rocketchat", HTTP),
         ("discord", HTTP),
+        ("teams", HTTP),
         ("email", mail),
     ):
         for name, fault in faults.items():
@@ -123,8 +124,8 @@ def test_queues_survive_every_fault_of_a_server_and_do_not_delay_others(
     assert not dead(relay)
     assert "\x00" not in relay.log.read_text()
     doubles = {
-        name: tries[name]
-        for name in ("slack-cutting", "mattermost-cutting", "rocketchat-cutting", "discord-cutting")
+        f"{kind}-cutting": tries[f"{kind}-cutting"]
+        for kind in ("slack", "mattermost", "rocketchat", "discord", "teams")
     }
     report("every fault at once", account(relay, ledger, faulty.places, doubles=doubles))
 

@@ -31,6 +31,7 @@ from tests.servers.ntfy import Ntfy
 from tests.servers.rocketchat import RocketChat
 from tests.servers.slack import Slack
 from tests.servers.smtp import MailServer
+from tests.servers.teams import Teams
 
 SOURCE = EventSource("acme", "Acme Design", penpot_url="https://design.example.com")
 PEOPLE = {
@@ -40,6 +41,7 @@ PEOPLE = {
         "mattermost": "ada",
         "rocketchat": "ada",
         "discord": "80351110224678912",
+        "teams": "ada@example.com",
     },
     "grace@example.com": {
         "slack": "U0GRACE00",
@@ -47,6 +49,7 @@ PEOPLE = {
         "mattermost": "grace",
         "rocketchat": "grace",
         "discord": "80351110224678913",
+        "teams": "grace@example.com",
     },
 }
 PICTURE = Picture(board(), "image/png", 400, 300)
@@ -66,6 +69,7 @@ class Servers:
     matrix: Homeserver
     discord: Discord
     mattermost: Mattermost
+    teams: Teams
     mail: MailServer
     ntfy: Ntfy
     rocketchat: RocketChat
@@ -82,9 +86,10 @@ class Recorder:
             "slack": _with(builders.slack_bot(f"{urls[0]}/api", "#design"), **more),
             "matrix": _with(builders.matrix(urls[1]), **more),
             "mattermost": _with(builders.mattermost(urls[3]), **more),
-            "rocketchat": builders.rocketchat(urls[5]),
+            "rocketchat": builders.rocketchat(urls[6]),
             "discord": _with(builders.discord(urls[2]), **more),
-            "apprise": ntfy(urls[4]),
+            "teams": _with(builders.teams(urls[4]), **more),
+            "apprise": ntfy(urls[5]),
             "email": _with(builders.email(servers.mail.port), edits="messages", **more),
         }
 
@@ -120,6 +125,8 @@ class Recorder:
             return self.servers.rocketchat.messages[-1]
         if kind == "discord":
             return self.servers.discord.posted[-1]
+        if kind == "teams":
+            return self.servers.teams.posted[-1]
         if kind == "apprise":
             return self.servers.ntfy.messages[-1]
         return self.servers.mail.mails[-1].content.decode()
@@ -138,6 +145,7 @@ def recorder() -> Iterator[Recorder]:
             Homeserver(),
             Discord(),
             Mattermost(),
+            Teams(),
             running.enter_context(MailServer()),
             Ntfy(),
             RocketChat(),
@@ -149,6 +157,7 @@ def recorder() -> Iterator[Recorder]:
             servers.matrix.handle,
             servers.discord.handle,
             servers.mattermost.handle,
+            servers.teams.handle,
             servers.ntfy.handle,
             servers.rocketchat.handle,
         )
@@ -158,8 +167,8 @@ def recorder() -> Iterator[Recorder]:
 
 async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
     """By kind of message, then by channel: a Slack message, the content of a Matrix event, a
-    Mattermost post, a message of Rocket.Chat, the body of a Discord webhook, what ntfy gets by
-    apprise, and the bytes of a mail as text."""
+    Mattermost post, a message of Rocket.Chat, the body of a Discord webhook, a card of Teams, what
+    ntfy gets by apprise, and the bytes of a mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None

@@ -1,5 +1,5 @@
-"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Rocket.Chat, Discord, by
-apprise and as a mail, and what a phone shows of it.
+"""Contact sheets: every kind of message in Slack, Matrix, Mattermost, Rocket.Chat, Discord,
+Microsoft Teams, by apprise and as a mail, and what a phone shows of it.
 
     .venv/bin/python -m tests.pictures.sheets FOLDER
 
@@ -38,6 +38,8 @@ from relay.channels.rocketchat.preview import draw as draw_rocketchat
 from relay.channels.rocketchat.preview import posted as posted_in_rocketchat
 from relay.channels.slack.blocks import unescape
 from relay.channels.slack.preview import draw
+from relay.channels.teams.preview import draw as draw_teams
+from relay.channels.teams.preview import posted as posted_in_teams
 from relay.messages.locale import ENGLISH, LANGUAGES, Locale
 from tests.penpot.paint import board
 from tests.pictures.payloads import Rows, payloads, recorder
@@ -52,6 +54,7 @@ GUIDE = {
         "mattermost",
         "rocketchat",
         "discord",
+        "teams",
         "apprise",
         "mail-light-560",
         "notifications",
@@ -142,6 +145,11 @@ def discord(body: dict[str, Any]) -> Markup:
     return posted_in_discord(pings, html + picture, Markup("9:30 AM"))
 
 
+def teams(card: dict[str, Any]) -> Markup:
+    """As the inspector draws it."""
+    return posted_in_teams(draw_teams(card), Markup("9:30 AM"))
+
+
 def apprise(sent: dict[str, Any]) -> Markup:
     """As the inspector draws it."""
     return draw_apprise(sent.get("title", ""), sent["message"])
@@ -230,6 +238,7 @@ def draw_sheets(rows: Rows, folder: Path) -> None:
             "mattermost": mattermost,
             "rocketchat": rocketchat,
             "discord": discord,
+            "teams": teams,
             "apprise": apprise,
         }
         for kind, drawn in drawings.items():

@@ -19,12 +19,14 @@ from tests.servers.channels import (
     mattermost_webhook,
     ntfy_channel,
     rocketchat_channel,
+    teams_channel,
 )
 from tests.servers.discord import Discord
 from tests.servers.loopback import Answer, in_thread
 from tests.servers.mattermost import Mattermost
 from tests.servers.ntfy import Ntfy
 from tests.servers.rocketchat import RocketChat
+from tests.servers.teams import Teams
 from tests.service import running, wait_until
 
 HOSTILE = (
@@ -45,6 +47,7 @@ class Chat:
     refusal: Answer  # of one message
     edits: bool = True
     has_dead: bool = True  # whether it says of a message that it can never be delivered
+    has_markdown: bool = True  # whether its texts are Markdown
 
 
 @contextmanager
@@ -113,12 +116,30 @@ def rocketchat() -> Iterator[Chat]:
         )
 
 
+@contextmanager
+def teams() -> Iterator[Chat]:
+    server = Teams()
+    with in_thread(server.handle) as running_server:
+        yield Chat(
+            teams_channel(running_server.url),
+            '{ teams = "ada@example.com" }',
+            lambda: server.texts,
+            lambda: server.pings,
+            server.next,
+            Answer.of({"error": {"code": "TooManyRequests"}}, 429, **{"Retry-After": "1"}),
+            Answer(b"too large", 413),
+            edits=False,
+            has_markdown=False,
+        )
+
+
 CHATS = {
     "apprise": ntfy,
     "discord": discord,
     "mattermost": partial(mattermost, mattermost_channel, edits=True),
     "rocketchat": rocketchat,
     "mattermost-hook": partial(mattermost, mattermost_webhook, edits=False),
+    "teams": teams,
 }
 
 
@@ -152,6 +173,9 @@ def test_people_are_pinged_and_no_text_is(chat: Chat, tmp_path: Path) -> None:
     assert len(pings) == ("mute" not in chat.person)
     assert all(ping.lstrip("@") in chat.person for ping in pings)
     (text,) = chat.texts()
+    if not chat.has_markdown:  # so that a text is what its reader sees
+        assert HOSTILE in text
+        return
     for word in ("everyone", "channel", "here", "all"):
         assert f"@\u200b{word}" in text
     assert r"\*\*x\*\*" in text or "∗∗x∗∗" in text

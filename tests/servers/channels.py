@@ -11,6 +11,7 @@ from tests.servers.rocketchat import WEBHOOK_PATH as ROCKETCHAT_PATH
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
 from tests.servers.synapse import Person, Synapse
+from tests.servers.teams import WEBHOOK_PATH as TEAMS_PATH
 
 
 def _channel(kind: str, name: str, **settings: object) -> str:
@@ -46,6 +47,11 @@ def rocketchat_channel(url: str, **settings: object) -> str:
 def discord_channel(url: str, **settings: object) -> str:
     address = {"webhook_url": url + DISCORD_PATH}
     return _channel("discord", "discord", **address | settings)
+
+
+def teams_channel(url: str, **settings: object) -> str:
+    address = {"webhook_url": url + TEAMS_PATH, "pace": 6000}
+    return _channel("teams", "teams", **address | settings)
 
 
 def ntfy_channel(url: str, **settings: object) -> str:
