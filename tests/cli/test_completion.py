@@ -47,7 +47,7 @@ def test_names_come_from_the_config() -> None:
     assert completions("send", "") == ["acme", "other"]
     assert completions("log", "--team", "o") == ["other"]
     assert completions("send", "--channel", "") == ["design", "room", *kinds]
-    assert completions("preview", "--team", "other", "--channel", "r") == ["room"]
+    assert completions("preview", "--team", "other", "--channel", "roo") == ["room"]
     assert completions("preview", "--channel", "sl") == ["slack"]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from relay.channels.apprise.process import ANY_SERVICE, AppriseService, describe
 from relay.channels.base import ChannelSettings
 from relay.config.secret import UNREAD, Secret
-from relay.config.types import secret_rule
+from relay.config.types import Ask, secret_rule
 
 
 def _url(address: str) -> None:
@@ -18,7 +18,7 @@ def _url(address: str) -> None:
 
 
 class AppriseSettings(ChannelSettings):
-    url: Annotated[Secret, secret_rule(_url)]
+    url: Annotated[Secret, secret_rule(_url), Ask("URL of the service", "as apprise has it: …://…")]
     """As apprise's documentation writes it for the service."""
 
     @property

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from relay.channels.base import ChannelSettings
 from relay.config.secret import Secret
-from relay.config.types import HttpUrl, ascii_address, host_and_port, secret_rule
+from relay.config.types import Ask, HttpUrl, ascii_address, host_and_port, secret_rule
 
 # The id of the integration and its token; those of old servers have a user's name between them:
 # apps/meteor/app/integrations/server/api/api.ts (github.com/RocketChat/Rocket.Chat).
@@ -34,7 +34,11 @@ def username(value: str) -> str:
 class RocketChatSettings(ChannelSettings):
     """A webhook can neither reply nor edit, since Rocket.Chat does not return the message's id."""
 
-    webhook_url: Annotated[Secret, secret_rule(_webhook_url)]
+    webhook_url: Annotated[
+        Secret,
+        secret_rule(_webhook_url),
+        Ask("URL of the incoming integration", "https://rocketchat.example.com/hooks/…/…"),
+    ]
     """Of an incoming integration."""
     username: str = ""
     """Name of the sender, if the integration's user may change it."""
