@@ -190,9 +190,9 @@ def _try_sdist(sdist: Path, folder: Path, *, every_test: bool) -> None:
     if Path(where.strip()) != root / PACKAGE:
         raise Incomplete(f"the tests would run {where.strip()}, not the sdist's")
     pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
-    print(
-        _run(sys.executable, *pytest, *QUICK_TESTS, cwd=root, path=root).splitlines()[-1], end="; "
-    )
+    for arguments in (("--collect-only", "tests"), QUICK_TESTS):
+        output = _run(sys.executable, *pytest, *arguments, cwd=root, path=root)
+        print(output.splitlines()[-1], end="; ")
 
 
 def _run(*command: str | Path, cwd: Path | None = None, path: Path | None = None) -> str:
