@@ -160,6 +160,10 @@ class Metrics:
     def webhook(self, team: str, *, is_active: bool) -> None:
         self._webhooks.labels(team).set(is_active)
 
+    def forget_webhooks(self) -> None:
+        """Export none of them: another replica checks them now."""
+        self._webhooks.clear()
+
     def set_store_size(self, used: int, free: int | None, teams: Mapping[str, int]) -> None:
         """Bytes; ``free`` None where it is not known; ``teams`` by their keys."""
         self._store_bytes.set(used)

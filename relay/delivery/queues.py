@@ -145,6 +145,8 @@ class QueueManager:
                 await self._store.release_lease(queue_lease(name))
         except LeaseLost:
             log.warning("queue %s: lease lost, another replica may serve it", name)
+            # It exports whether the queue is stopped; here that would stay as it is.
+            self._context.metrics.stopped(name, is_stopped=False)
         except StoreUnavailable as error:
             log.warning("queue %s waits for the store: %s", name, error)
             await pause(STORE_RETRY_DELAY, self._stop)

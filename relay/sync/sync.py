@@ -61,6 +61,7 @@ class PenpotSync:
 
     def _reset(self) -> None:
         """Without what is in memory: it becomes stale while another replica runs the sync."""
+        self._context.metrics.forget_webhooks()
         teams = self._context.config.teams
         self._teams = {team: TeamSync(self._context, self._directory, team) for team in teams}
         self._activity_until = 0.0

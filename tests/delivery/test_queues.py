@@ -57,6 +57,21 @@ async def test_nothing_is_sent_after_the_lease_is_lost(
     assert leases.count("queue:a") >= 2
 
 
+async def test_who_lost_the_lease_no_longer_exports_the_queue_as_stopped(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exports(value: float) -> bool:
+        text = house.queues._context.metrics.text().decode()
+        return f'relay_queue_stopped{{queue="a"}} {value}' in text
+
+    house.scripts["a"] = [Misconfigured("revoked", "the token was revoked")] * 10_000
+    await house.put("a", "first")
+    await house.until(lambda: exports(1.0))
+    monkeypatch.setattr(house.store, "holds_lease", lambda _: False)
+    house.queues.wake(["a"])
+    await house.until(lambda: exports(0.0))
+
+
 async def test_deliveries_resent_by_another_process_are_polled(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

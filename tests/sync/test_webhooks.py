@@ -56,6 +56,21 @@ async def test_the_webhook_is_checked_every_few_minutes(penpot: StandIn, tmp_pat
         assert penpot.count("update-webhook") == 1
 
 
+async def test_only_the_replica_that_runs_the_sync_exports_the_webhook(
+    penpot: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def held_by_another(_: str) -> bool:
+        return False
+
+    async with stage(penpot, tmp_path) as on:
+        on.hook()
+        await on.pass_time(1)
+        assert "relay_webhook_active{" in on.metrics.text().decode()
+        monkeypatch.setattr(on.store, "acquire_lease", held_by_another)
+        await on.pass_time(1)
+        assert "relay_webhook_active{" not in on.metrics.text().decode()
+
+
 async def test_a_kill_right_after_a_webhook_was_switched_on_loses_no_notice(
     penpot: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
