@@ -1,6 +1,5 @@
 """Mattermost, by bot token or by incoming webhook."""
 
-import logging
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,10 +17,9 @@ from relay.channels.mattermost.client import MattermostApi
 from relay.channels.mattermost.errors import ARCHIVED_ERROR, TOO_LONG_ERRORS
 from relay.channels.mattermost.rooms import MattermostRooms
 from relay.channels.mattermost.settings import MattermostSettings
+from relay.channels.pictures import UploadAttempts
 from relay.messages.message import Message, Picture
 from relay.messages.turns import convert
-
-_log = logging.getLogger(__name__)
 
 
 class MattermostChannel:
@@ -35,7 +33,7 @@ class MattermostChannel:
         self._api = MattermostApi(settings)
         self._rooms = MattermostRooms(self._api, settings, kv)
         self._max_length = content.MAX_LENGTH
-        self._has_warned = False
+        self._uploads = UploadAttempts("Mattermost")
 
     async def send(
         self,
@@ -114,10 +112,4 @@ class MattermostChannel:
         """Empty where it fails. A file belongs to one post, so that none is uploaded only once."""
         if picture is None:
             return ""
-        try:
-            return await self._api.upload(picture, channel)
-        except DeliveryError as error:
-            if not self._has_warned:
-                self._has_warned = True
-                _log.warning("Mattermost gets messages without pictures: %s", error)
-            return ""
+        return await self._uploads.run(picture, self._api.upload(picture, channel))

@@ -125,6 +125,29 @@ async def test_a_message_is_sent_without_a_picture_that_fails(
     assert caplog.text.count("messages without pictures") == 1
 
 
+async def test_a_message_waits_for_a_server_that_limits_uploads(
+    at: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For a minute at most, also if the server asks for more: then it is sent without."""
+    now = 1000.0
+    monkeypatch.setattr("relay.channels.pictures.time.monotonic", lambda: now)
+    limited = Answer(b"limit exceeded", 429, "text/plain", {"Retry-After": "20"})
+    async with at.bot(thumbnails=True) as channel:
+        await channel.send(message(), "1")
+        for _ in range(3):
+            at.server.next.append(limited)
+            with pytest.raises(RetryLater) as caught:
+                await channel.send(message(), "2", picture=PICTURE)
+            assert (caught.value.reason, caught.value.retry_after) == ("ratelimited", 20)
+            now += 20
+        assert len(at.server.posts) == 1
+        at.server.next.append(limited)
+        await channel.send(message(), "2", picture=PICTURE)
+        await channel.send(message(), "3", picture=PICTURE)
+    assert [len(post["file_ids"]) for post in at.server.posts.values()] == [0, 0, 1]
+    assert caplog.text.count("without pictures") == 1
+
+
 async def test_people_get_direct_messages_in_one_channel_each(at: Place) -> None:
     async with at.bot(direct="mentioned") as channel:
         for number in range(2):
