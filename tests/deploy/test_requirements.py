@@ -74,6 +74,12 @@ def test_the_pins_fit_the_project(path: Path, required: list[str]) -> None:
         assert requirement.specifier.contains(version.version), f"{text}: run make lock"
 
 
+def test_the_image_has_no_apprise() -> None:
+    """An extra for those who need it, with packages of its own."""
+    assert "apprise" in PROJECT["project"]["optional-dependencies"]
+    assert not {"apprise", "requests"} & pins(RUNTIME).keys()
+
+
 def test_every_package_of_npm_has_one_version_and_its_hash() -> None:
     wanted = json.loads((NPM / "package.json").read_text(encoding="utf-8"))["dependencies"]
     locked = json.loads((NPM / "package-lock.json").read_text(encoding="utf-8"))["packages"]

@@ -7,13 +7,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from tests.channels.builders import SIGNING_SECRET
+from tests.channels.webhook.receiver import receiving
 from tests.faults.account import Post, numbers_in
 from tests.servers.discord import WEBHOOK_PATH, Discord
 from tests.servers.faulty import Fault, FaultyProxy
 from tests.servers.loopback import in_thread
 from tests.servers.mattermost import DESIGN, Mattermost
 from tests.servers.mattermost import TOKEN as MATTERMOST_TOKEN
+from tests.servers.ntfy import TOKEN as NTFY_TOKEN
+from tests.servers.ntfy import TOPIC as NTFY_TOPIC
+from tests.servers.ntfy import Ntfy
 from tests.servers.rocketchat import WEBHOOK_PATH as ROCKETCHAT_PATH
 from tests.servers.rocketchat import RocketChat
 from tests.servers.slack import TOKEN, Slack
@@ -32,7 +38,7 @@ class Place:
     port: int
     """The port of its server."""
     keys: str
-    """The channel's TOML, with the placeholders HOST, PORT, HTTP and TLS."""
+    """The channel's TOML, with the placeholders HOST, PORT, HTTP, NTFY and TLS."""
     posts: Callable[[], list[Post]]
     count: Callable[[], int]
     """The number of its posts, without reading them."""
@@ -45,11 +51,13 @@ class Place:
 
     def toml(self) -> str:
         keys = self.keys.replace("HTTP", "https" if self.secure else "http")
+        keys = keys.replace("NTFY", "ntfys" if self.secure else "ntfy")
         keys = keys.replace("TLS", "tls" if self.secure else "none")
         keys = keys.replace("HOST", self.host).replace("PORT", str(self.port))
+        activity = "" if self.kind == "webhook" else 'activity = "each"\n'  # it has no other
         return (
             f'[[teams.acme.channels]]\nname = "{self.name}"\ntype = "{self.kind}"\n'
-            f'events = ["*"]\nactivity = "each"\n{keys}\n{self.more}\n'
+            f'events = ["*"]\n{activity}{keys}\n{self.more}\n'
         )
 
     def behind(self, proxy: FaultyProxy) -> None:
@@ -66,7 +74,8 @@ class Places:
         self._bot, self._reader = synapse.register("bot"), synapse.register("reader")
 
     def of_each_kind(self) -> list[Place]:
-        """One of each, and a Slack channel that soon sends digests."""
+        """One of each, and a Slack channel that soon sends digests. None by apprise, whose process
+        would add a second to each of many starts."""
         digests = self.slack("digests")
         digests.more += "digest_after = 3\n"
         return [
@@ -78,10 +87,16 @@ class Places:
             self.discord("discord"),
             self.teams("teams"),
             self.mail("mail"),
+            self.webhook("webhook"),
         ]
 
     def make(self, kind: str, name: str) -> Place:
-        makers: dict[str, Callable[[str], Place]] = {
+        return self.makers[kind](name)
+
+    @property
+    def makers(self) -> dict[str, Callable[[str], Place]]:
+        """By kind of channel."""
+        return {
             "slack": self.slack,
             "matrix": self.matrix,
             "mattermost": self.mattermost,
@@ -89,8 +104,9 @@ class Places:
             "discord": self.discord,
             "teams": self.teams,
             "email": self.mail,
+            "webhook": self.webhook,
+            "apprise": self.apprise,
         }
-        return makers[kind](name)
 
     def faulty(
         self, place: Place, fault: Fault, *, ca_file: Path | None = None, tls: Any = None
@@ -184,6 +200,31 @@ class Places:
             return [Post(f"{place}", numbers_in(text)) for place, text in texts]
 
         return Place(name, "teams", server.port, keys, posts, lambda: len(workflow.posted))
+
+    def webhook(self, name: str) -> Place:
+        """Of a separate program, which drops repetitions."""
+        receiver = self._running.enter_context(receiving())
+        url = urlsplit(receiver.url)
+        keys = f'url = "HTTP://HOST:PORT{url.path}"\nsecret = "{SIGNING_SECRET}"'
+
+        def posts() -> list[Post]:
+            return [
+                Post(id_, numbers_in(document["text"]["body"]))
+                for id_, document in list(receiver.accepted)
+            ]
+
+        return Place(name, "webhook", url.port or 0, keys, posts, lambda: len(receiver.documents))
+
+    def apprise(self, name: str) -> Place:
+        """At a separate ntfy."""
+        ntfy = Ntfy()
+        server = self._running.enter_context(in_thread(ntfy.handle))
+        keys = f'url = "NTFY://{NTFY_TOKEN}@HOST:PORT/{NTFY_TOPIC}"'
+
+        def posts() -> list[Post]:
+            return [Post(f"{place}", numbers_in(text)) for place, text in enumerate(ntfy.texts)]
+
+        return Place(name, "apprise", server.port, keys, posts, lambda: len(ntfy.messages))
 
     def mail(self, name: str) -> Place:
         """On a separate mail server."""

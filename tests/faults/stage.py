@@ -24,7 +24,7 @@ BODY = json.loads(
 )
 IDS = "5d0e-81a4-8006-9b0000000001"
 """The end of the ids of all comments and threads."""
-REPEATING = frozenset({"slack", "mattermost", "rocketchat", "discord", "teams"})
+REPEATING = frozenset({"slack", "mattermost", "rocketchat", "discord", "teams", "apprise"})
 """The kinds whose servers have no idempotency key."""
 PENPOT_TIMEOUT = 4.0
 """Seconds that Penpot waits for a response (FACTS.md)."""

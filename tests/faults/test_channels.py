@@ -43,6 +43,10 @@ MAIL = {
     "garbling": Fault(answer=b"\x00\x01\x02 no protocol at all\r\n\r\n"),
     "endless": Fault(answer=b"220 ", endless=True),
 }
+# To a webhook a 200 is a delivery, whatever follows.
+WEBHOOK = {name: fault for name, fault in HTTP.items() if name != "endless"}
+# Each has a process of its own.
+APPRISE = {name: HTTP[name] for name in ("cutting", "limited", "endless")}
 # Relay waits 30 s for a mail server: only in the long run.
 SLOW = {"hanging": Fault(hang=True)}
 
@@ -80,6 +84,8 @@ def setup(places: Places, authority: Authority, *, long: bool) -> Setup:
         ("discord", HTTP),
         ("teams", HTTP),
         ("email", mail),
+        ("webhook", WEBHOOK),
+        ("apprise", APPRISE),
     ):
         for name, fault in faults.items():
             place = places.make(kind, f"{kind}-{name}")
@@ -125,7 +131,7 @@ def test_queues_survive_every_fault_of_a_server_and_do_not_delay_others(
     assert "\x00" not in relay.log.read_text()
     doubles = {
         f"{kind}-cutting": tries[f"{kind}-cutting"]
-        for kind in ("slack", "mattermost", "rocketchat", "discord", "teams")
+        for kind in ("slack", "mattermost", "rocketchat", "discord", "teams", "apprise")
     }
     report("every fault at once", account(relay, ledger, faulty.places, doubles=doubles))
 

@@ -22,6 +22,7 @@ from relay.penpot.events import Event
 from relay.penpot.samples import SAMPLE_NAMES
 from tests.channels import builders
 from tests.channels.apprise.place import ntfy
+from tests.channels.webhook.receiver import Receiver
 from tests.penpot.paint import board
 from tests.servers.discord import Discord
 from tests.servers.loopback import in_thread
@@ -73,6 +74,7 @@ class Servers:
     mail: MailServer
     ntfy: Ntfy
     rocketchat: RocketChat
+    receiver: Receiver
 
 
 class Recorder:
@@ -90,6 +92,7 @@ class Recorder:
             "discord": _with(builders.discord(urls[2]), **more),
             "teams": _with(builders.teams(urls[4]), **more),
             "apprise": ntfy(urls[5]),
+            "webhook": builders.webhook(urls[7]),
             "email": _with(builders.email(servers.mail.port), edits="messages", **more),
         }
 
@@ -127,6 +130,8 @@ class Recorder:
             return self.servers.discord.posted[-1]
         if kind == "teams":
             return self.servers.teams.posted[-1]
+        if kind == "webhook":
+            return self.servers.receiver.documents[-1]
         if kind == "apprise":
             return self.servers.ntfy.messages[-1]
         return self.servers.mail.mails[-1].content.decode()
@@ -149,6 +154,7 @@ def recorder() -> Iterator[Recorder]:
             running.enter_context(MailServer()),
             Ntfy(),
             RocketChat(),
+            Receiver(),
         )
         servers.slack.users["grace@example.com"] = "U0GRACE00"
         servers.mattermost.users["grace"] = "gracegracegracegracegrace1"
@@ -160,6 +166,7 @@ def recorder() -> Iterator[Recorder]:
             servers.teams.handle,
             servers.ntfy.handle,
             servers.rocketchat.handle,
+            servers.receiver.handle,
         )
         urls = [running.enter_context(in_thread(handle)).url for handle in handlers]
         yield Recorder(servers, urls)
@@ -168,7 +175,7 @@ def recorder() -> Iterator[Recorder]:
 async def payloads(to: Recorder, locale: Locale = DEFAULT_LOCALE) -> Rows:
     """By kind of message, then by channel: a Slack message, the content of a Matrix event, a
     Mattermost post, a message of Rocket.Chat, the body of a Discord webhook, a card of Teams, what
-    ntfy gets by apprise, and the bytes of a mail as text."""
+    ntfy gets by apprise, the document of a webhook, and the bytes of a mail as text."""
     rows: Rows = {}
     for kind, settings in to.settings.items():
         first: Message | None = None

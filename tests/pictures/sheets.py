@@ -1,5 +1,5 @@
 """Contact sheets: every kind of message in Slack, Matrix, Mattermost, Rocket.Chat, Discord,
-Microsoft Teams, by apprise and as a mail, and what a phone shows of it.
+Microsoft Teams, by apprise, as a webhook's document and as a mail, and what a phone shows of it.
 
     .venv/bin/python -m tests.pictures.sheets FOLDER
 
@@ -86,7 +86,7 @@ table {{ border-collapse: collapse; background: #fff; width: {total}px; table-la
 td, th {{ padding: 6px 10px; border: 1px solid #d5d8dd; text-align: left; vertical-align: top;
   overflow-wrap: anywhere; font-size: 13px; }}
 td:first-child {{ font: 12px/1.5 monospace; color: #4c3d7a; }}
-th:first-child {{ width: 14%; }}
+th:first-child {{ width: 10%; }}
 .rest {{ color: #767a82; }}
 """
 _Drawing = Callable[[Any], Markup]
@@ -155,6 +155,12 @@ def apprise(sent: dict[str, Any]) -> Markup:
     return draw_apprise(sent.get("title", ""), sent["message"])
 
 
+def webhook(document: dict[str, Any]) -> Markup:
+    """The JSON that a program gets."""
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    return Markup('<pre class="preview preview-terminal">{}</pre>').format(text)
+
+
 def mail(source: str) -> Markup:
     """Its headers, and its HTML in a frame whose height the browser fits to it."""
     parts = email.message_from_string(source, policy=email.policy.default)
@@ -191,24 +197,56 @@ def _figures(rows: Rows, kind: str, drawn: _Drawing) -> Markup:
     )
 
 
+DRAWINGS: dict[str, _Drawing] = {
+    "slack": slack,
+    "matrix": matrix,
+    "mattermost": mattermost,
+    "rocketchat": rocketchat,
+    "discord": discord,
+    "teams": teams,
+    "apprise": apprise,
+    "webhook": webhook,
+    "email": mail,
+}
+"""By kind of channel."""
+
+
+def _words(*html: Markup) -> str:
+    """Of chats whose notifications have the message without its form."""
+    return "\n".join(part.replace("<br", "\n<br").striptags() for part in html if part)
+
+
+_NOTIFICATIONS: dict[str, Callable[[Any], str]] = {
+    "Slack: text": lambda sent: unescape(sent["slack"]["text"]),
+    "Matrix: body": lambda sent: str(sent["matrix"]["body"]),
+    "Mattermost": lambda sent: _words(draw_mattermost(sent["mattermost"]["message"], {})),
+    "Discord": lambda sent: _words(
+        draw_discord(sent["discord"]["content"], _DISCORD_NAMES),
+        draw_discord(sent["discord"]["embeds"][0]["description"], _DISCORD_NAMES),
+    ),
+    "apprise": lambda sent: "\n".join(
+        filter(None, (sent["apprise"].get("title"), sent["apprise"]["message"]))
+    ),
+}
+"""The text of each by its column, from what was sent of a message."""
+
+
 def _notifications(rows: Rows) -> Markup:
     """What a phone, a screen reader and a list of mails show first."""
-    head = "<tr><th>kind</th><th>Slack: text</th><th>Matrix: body</th><th>mail: list</th></tr>"
+    columns = Markup("").join(map(Markup("<th>{}</th>").format, (*_NOTIFICATIONS, "mail: list")))
     body = Markup("\n").join(
         Markup("<tr><td>{}</td>{}</tr>").format(
             name, Markup("").join(Markup("<td>{}</td>").format(cell) for cell in _cells(sent))
         )
         for name, sent in rows.items()
     )
-    return Markup("<table>{}{}</table>").format(Markup(head), body)
+    return Markup("<table><tr><th>kind</th>{}</tr>{}</table>").format(columns, body)
 
 
 def _cells(sent: dict[str, Any]) -> Iterator[Markup]:
-    for kind in ("slack", "matrix"):
-        text = ""
-        if kind in sent:
-            text = unescape(sent[kind]["text"]) if kind == "slack" else sent[kind]["body"]
-        first, _, rest = text.partition("\n")
+    for column, text_of in _NOTIFICATIONS.items():
+        is_sent = column.partition(":")[0].lower() in sent
+        first, _, rest = (text_of(sent).strip() if is_sent else "").partition("\n")
         rest = " ".join(rest.split())[: max(0, _PHONE - len(first))]
         yield Markup('{} <span class="rest">{}</span>').format(first[:_PHONE], rest)
     if "email" not in sent:
@@ -232,22 +270,16 @@ def draw_sheets(rows: Rows, folder: Path) -> None:
             executable_path=shutil.which("chromium"), args=list(_QUIET)
         )
         page = chromium.new_page(viewport={"width": 800, "height": 600}, device_scale_factor=1)
-        drawings: dict[str, _Drawing] = {
-            "slack": slack,
-            "matrix": matrix,
-            "mattermost": mattermost,
-            "rocketchat": rocketchat,
-            "discord": discord,
-            "teams": teams,
-            "apprise": apprise,
-        }
-        for kind, drawn in drawings.items():
-            _take(page, folder / f"{kind}.png", _figures(rows, kind, drawn), CHAT_WIDTH, 3)
+        for kind, drawn in DRAWINGS.items():
+            if kind != "email":
+                columns = 6 if kind == "webhook" else 3  # documents are long
+                path = folder / f"{kind}.png"
+                _take(page, path, _figures(rows, kind, drawn), CHAT_WIDTH, columns)
         for scheme, width in MAIL_WIDTHS.items():
             columns = 3 if width > 400 else 5
             path = folder / f"mail-{scheme}-{width}.png"
             _take(page, path, _figures(rows, "email", mail), width, columns, scheme)
-        _take(page, folder / "notifications.png", _notifications(rows), 1800, 1)
+        _take(page, folder / "notifications.png", _notifications(rows), 2400, 1)
         chromium.close()
 
 

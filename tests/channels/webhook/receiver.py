@@ -19,8 +19,8 @@ class Receiver:
     url: str = ""
     answers: list[Answer] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    documents: list[Any] = field(default_factory=list)
-    """Those that were accepted."""
+    accepted: list[tuple[str, Any]] = field(default_factory=list)
+    """Ids and documents."""
 
     def handle(self, request: Request) -> Answer:
         self.requests.append(request)
@@ -29,8 +29,13 @@ class Receiver:
         document = Webhook(self.secret).verify(request.body, request.headers)
         answer = self.answers.pop(0) if self.answers else Answer(status=204)
         if 200 <= answer.status < 300 and not answer.cut:
-            self.documents.append(document)
+            self.accepted.append((request.headers["webhook-id"], document))
         return answer
+
+    @property
+    def documents(self) -> list[Any]:
+        """Those that were accepted."""
+        return [document for _, document in list(self.accepted)]
 
     @property
     def ids(self) -> list[str]:
