@@ -220,6 +220,7 @@ _NOTIFICATIONS: dict[str, Callable[[Any], str]] = {
     "Slack: text": lambda sent: unescape(sent["slack"]["text"]),
     "Matrix: body": lambda sent: str(sent["matrix"]["body"]),
     "Mattermost": lambda sent: _words(draw_mattermost(sent["mattermost"]["message"], {})),
+    "Rocket.Chat": lambda sent: _words(draw_rocketchat(sent["rocketchat"]["msg"], {})),
     "Discord": lambda sent: _words(
         draw_discord(sent["discord"]["content"], _DISCORD_NAMES),
         draw_discord(sent["discord"]["embeds"][0]["description"], _DISCORD_NAMES),
@@ -245,7 +246,7 @@ def _notifications(rows: Rows) -> Markup:
 
 def _cells(sent: dict[str, Any]) -> Iterator[Markup]:
     for column, text_of in _NOTIFICATIONS.items():
-        is_sent = column.partition(":")[0].lower() in sent
+        is_sent = column.partition(":")[0].lower().replace(".", "") in sent
         first, _, rest = (text_of(sent).strip() if is_sent else "").partition("\n")
         rest = " ".join(rest.split())[: max(0, _PHONE - len(first))]
         yield Markup('{} <span class="rest">{}</span>').format(first[:_PHONE], rest)
