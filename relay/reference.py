@@ -3,10 +3,11 @@
 import difflib
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from relay.delivery.notices import NOTICES
+from relay.delivery.notices import NOTICES, Notice
 from relay.errors import RelayError
-from relay.penpot.catalogue import CATALOGUE, GROUPS
+from relay.penpot.catalogue import CATALOGUE, GROUPS, EventKind
 
 VARIABLES = {
     "event": "the event: event.name, event.group, event.at (a time), event.url (the most specific "
@@ -114,6 +115,35 @@ def describe_event(name: str) -> str:
     if name != "digest":
         lines += ["", "About the channel:", *_table(OPTIONS), "", "Blocks:", *_table(BLOCKS)]
     return "\n".join(lines)
+
+
+def document(name: str | None = None) -> dict[str, Any]:
+    """The same for programs: all events or one of them, and what each template also gets. Raises
+    ``UnknownEvent``."""
+    described = [_event(kind) for kind in CATALOGUE.values()]
+    described += [_notice(each, notice) for each, notice in NOTICES.items()]
+    found = [each for each in described if name in (None, each["name"])]
+    if name is not None and not found:
+        raise UnknownEvent(name)
+    return {"events": found, "options": OPTIONS, "blocks": BLOCKS}
+
+
+def _event(kind: EventKind) -> dict[str, Any]:
+    return {
+        "name": kind.name,
+        "group": kind.group,
+        "source": "sync" if kind.synthetic else "webhook",
+        "when": kind.when,
+        "note": kind.note,
+        "default": kind.is_default,
+        "activity": kind.is_activity,
+        "variables": {key: VARIABLES[key] for key in ("event", *kind.variables)},
+    }
+
+
+def _notice(name: str, notice: Notice) -> dict[str, Any]:
+    own = {key: VARIABLES[key] for key in ("event", "team")} | dict(notice.variables)
+    return {"name": name, "source": "relay", "when": notice.when, "variables": own}
 
 
 def _table(rows: Mapping[str, str]) -> Iterator[str]:

@@ -235,7 +235,7 @@ def _commands() -> Iterator[str]:
         if re.match(r"#  |ExecStart=", line)
     ]
     for line in shown:
-        yield from re.findall(r"(?:^|[\s/=])(relay (?!relay\b)[a-z].*?)(?: +#.*)?$", line)
+        yield from re.findall(r"(?:^|[\s/=])(relay (?!relay\b)[a-z].*?)(?: +[#|] .*)?$", line)
 
 
 @pytest.mark.parametrize("line", sorted(set(_commands())))

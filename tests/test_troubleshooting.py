@@ -64,7 +64,7 @@ SHOWN_ELSEWHERE = {
     "Penpot sends a HEAD request to the address first": (
         "tests/test_doctor.py::test_a_missing_webhook_can_be_created"
     ),
-    "the queue is stopped: …": "tests/cli/test_deliveries.py::test_a_stopped_queue_is_reported",
+    "the queue is stopped: …": "tests/cli/test_log.py::test_a_stopped_queue_is_reported",
     "a message is dead: …": (
         "tests/scenarios/test_dead_letters.py::"
         "test_a_server_that_rejects_every_mail_is_reported_everywhere"

@@ -2,30 +2,26 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from relay.channels import CHANNEL_TYPES, DEFAULT_KIND
-from relay.cli.command import CONFIG, Command, echo
-from relay.cli.completion import complete_channel, complete_event, complete_team
+from relay.cli.command import CONFIG, Command, echo, in_user_terms, output_aside
+from relay.cli.output import AS_JSON, print_document
 from relay.config.load import load
 
 
 @click.command(cls=Command)
 @CONFIG
-@click.argument("event", required=False, shell_complete=complete_event)
+@click.argument("event", required=False)
 @click.option(
     "--channel",
     default=DEFAULT_KIND,
-    shell_complete=complete_channel,
     help=f"A channel's name, or a type: {', '.join(CHANNEL_TYPES)}. Default: {DEFAULT_KIND}.",
 )
-@click.option(
-    "--team",
-    help="Team whose templates are used. Default: the first team.",
-    shell_complete=complete_team,
-)
+@click.option("--team", help="Team whose templates are used. Default: the first team.")
 @click.option(
     "--payload",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -53,14 +49,10 @@ def preview(
 
 @click.command(cls=Command)
 @CONFIG
-@click.argument("team", required=False, shell_complete=complete_team)
-@click.option(
-    "--channel",
-    "only",
-    help="A channel's name, or a type. Default: all channels.",
-    shell_complete=complete_channel,
-)
-async def send(path: str | None, team: str | None, only: str | None) -> None:
+@click.argument("team", required=False)
+@click.option("--channel", "only", help="A channel's name, or a type. Default: all channels.")
+@AS_JSON
+async def send(path: str | None, team: str | None, only: str | None, as_json: bool) -> None:
     """Send a test message to a team's channels.
 
     TEAM may be left out if there is only one.
@@ -79,24 +71,33 @@ async def send(path: str | None, team: str | None, only: str | None) -> None:
         names = ", ".join(item.name for item in own)
         what = f"channel {only}, by name or type; it has: {names}" if own else "channels"
         raise click.BadParameter(f"team {team} has no {what}")
-    failures = 0
+    results = []
     for settings in channels:
-        is_sent, text = await send_test(config, team, settings)
-        echo(f"{team}/{settings.name}: {text}")
-        failures += not is_sent
-    if failures:
+        queue = f"{team}/{settings.name}"
+        with output_aside() if as_json else nullcontext():
+            is_sent, text = await send_test(config, team, settings)
+        results.append({"queue": queue, "sent": is_sent, "text": in_user_terms(text)})
+        if not as_json:
+            echo(f"{queue}: {text}")
+    ok = all(result["sent"] for result in results)
+    if as_json:
+        print_document({"results": results}, ok=ok)
+    if not ok:
         sys.exit(1)
 
 
 @click.command(cls=Command)
-@click.argument("event", required=False, shell_complete=complete_event)
+@click.argument("event", required=False)
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of what a webhook gets.")
-def events(event: str | None, schema: bool) -> None:
+@AS_JSON
+def events(event: str | None, schema: bool, as_json: bool) -> None:
     """List Penpot's events, or the template variables of EVENT."""
     from relay.messages import payload
-    from relay.reference import describe_event, list_events
+    from relay.reference import describe_event, document, list_events
 
     if schema:
         click.echo(payload.schema(), nl=False)
+    elif as_json:
+        print_document(document(event))
     else:
         click.echo(describe_event(event) if event else list_events())

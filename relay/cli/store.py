@@ -17,6 +17,14 @@ def store_of(config: Config) -> Store:
     return store_at(config.store.url.reveal())
 
 
+def store_place(config: Config) -> str:
+    """The full path of the file, or the database without user and password."""
+    url = config.store.url.reveal()
+    if config.store.postgres is not None:
+        return config.store.display_url
+    return str(Path(url.removeprefix("sqlite:///")).absolute())
+
+
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Store]:
     store = store_of(config)

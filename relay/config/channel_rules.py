@@ -5,8 +5,7 @@ from typing import Any
 
 from relay.channels import CHANNEL_TYPES
 from relay.config.types import Rule
-from relay.penpot.catalogue import GROUPS
-from relay.penpot.selection import matches_any_event
+from relay.penpot.selection import MATCHES_NO_EVENT, matches_any_event
 
 _FILTERS = {  # of a channel, with an example
     "events": '"comments", "!delete-*"',
@@ -22,11 +21,7 @@ def channel_rules(raw: Mapping[str, Any]) -> Iterator[Rule]:
     for number, entry in enumerate(events if isinstance(events, list | tuple) else ()):
         is_text = isinstance(entry, str) and entry.removeprefix("!").strip() != ""
         if is_text and not matches_any_event(entry):
-            rule = (
-                f"matches no event: use a group ({', '.join(GROUPS)}), a name from `relay events` "
-                'or a glob; "!" in front excludes'
-            )
-            yield ("events", number), entry, rule
+            yield ("events", number), entry, MATCHES_NO_EVENT
     for key, example in _FILTERS.items():
         entries = raw.get(key)
         if not isinstance(entries, list | tuple):

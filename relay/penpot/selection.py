@@ -15,6 +15,11 @@ DEFAULT = (
 DAILY = tuple(kind.name for kind in _DEFAULT if kind.is_activity)
 """Also by default where a channel sums up activity in daily lines."""
 
+MATCHES_NO_EVENT = (
+    f"matches no event: use a group ({', '.join(GROUPS)}), a name from `relay events` "
+    'or a glob; "!" in front excludes'
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

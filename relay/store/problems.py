@@ -109,10 +109,13 @@ class Problems:
         queues = await self.dead_queues() if queues is None else queues
         return [id_ for queue in queues for id_ in await self.dismiss_queue(queue)]
 
-    async def dead_counts(self, queues: Collection[str] | None = None) -> dict[str, int]:
-        """The exact number of dead deliveries of these queues, or of all, also of dismissed and old
-        ones; queues without any are left out."""
+    async def dead_counts(
+        self, queues: Collection[str] | None = None, *, undismissed: bool = False
+    ) -> dict[str, int]:
+        """The exact number of dead deliveries of these queues, or of all, also of old ones and, but
+        for ``undismissed``, of dismissed ones; queues without any are left out."""
         sql = "SELECT count(*) FROM relay.deliveries WHERE state = 'dead' AND queue = $1"
+        sql += " AND died_at > 0" if undismissed else ""
         queues = await self.dead_queues() if queues is None else queues
         counts = {queue: (await self._engine.fetch(sql, queue))[0][0] for queue in queues}
         return {queue: count for queue, count in counts.items() if count}

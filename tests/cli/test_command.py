@@ -30,6 +30,8 @@ def test_without_a_file_texts_name_variables_instead_of_keys(tmp_path: Path) -> 
     environ = ENVIRONMENT | {"RELAY_ADMIN_HOST": "0.0.0.0", "RELAY_PENPOT_URL": "http://[::1]:1"}
     checked = relay("check", folder=tmp_path, **environ)
     assert checked.stdout.startswith(
+        "ok    config: the RELAY_* variables, without a file\n"
+        f"ok    store: {tmp_path}/data/relay.db\n"
         "note  config: RELAY_PUBLIC_URL is not set: hook URLs are shown with localhost\n"
     )
     assert 'RELAY_ADMIN_HOST = "0.0.0.0" needs a login: set RELAY_INSPECTOR' in checked.stdout

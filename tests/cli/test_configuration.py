@@ -1,8 +1,20 @@
 """`relay check` and `relay doctor`."""
 
+import re
 from pathlib import Path
 
-from tests.cli.commands import ENVIRONMENT, LOG, slack_channel
+import pytest
+from click.testing import CliRunner
+
+from relay.cli import main
+from tests.cli.commands import (
+    ENVIRONMENT,
+    LOG,
+    config_file,
+    document,
+    invoke,
+    slack_channel,
+)
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.service import SECRET, Service, relay
@@ -13,6 +25,8 @@ def test_check_prints_hooks_channels_and_events(tmp_path: Path) -> None:
     run = service.run("check")
     assert (run.returncode, run.stderr) == (0, "")
     assert [line for line in run.stdout.splitlines() if line[:4] != "note"] == [
+        f"ok    config: {tmp_path}/relay.toml",
+        f"ok    store: {tmp_path}/relay.db",
         f"ok    inspector: {service.admin}/inspector, without a login, for browsers on this "
         "machine",
         f"ok    acme: hook http://localhost:{service.port}/hooks/acme/{SECRET}",
@@ -30,7 +44,7 @@ def test_check_prints_the_hooks_of_both_secrets(tmp_path: Path) -> None:
     service.config.write_text(text.replace(f'"{SECRET}"', f'["{new}", "{SECRET}"]'))
     base = f"http://localhost:{service.port}/hooks/acme"
     lines = service.run("check").stdout.splitlines()
-    assert [line for line in lines if "hook" in line and line[:2] == "ok"] == [
+    assert [line for line in lines if " acme: " in line and line[:2] == "ok"] == [
         f"ok    acme: hook {base}/{new}",
         f"ok    acme: old hook, accepted too: {base}/{SECRET}",
     ]
@@ -112,3 +126,39 @@ def test_doctor_prints_problems_and_fixes(tmp_path: Path, slack_server: RunningS
     assert words in run.stdout
     assert slack_server.slack.messages == []
     assert TOKEN not in run.stdout + run.stderr
+
+
+def test_documents_have_all_findings_without_secrets(tmp_path: Path) -> None:
+    old = '["the-new-secret-of-the-team", "'
+    config = config_file(tmp_path, LOG)
+    config.write_text(config.read_text().replace('secret = "', f"secret = {old}", 1))
+    config.write_text(config.read_text().replace(f'{SECRET}"', f'{SECRET}"]', 1))
+    lines = [
+        "  ".join([{"FAIL": "fail"}.get(line[:4], line[:4]).strip(), line[6:]])
+        for line in invoke(config, "check").stdout.splitlines()[2:]
+    ]
+    printed = document(invoke(config, "check", "--json"))
+    assert "the-new-secret" not in str(printed)
+    shown = [f"{one['status']}  {one['subject']}: {one['text']}" for one in printed["findings"]]
+    secrets = re.compile(f"{SECRET}|the-new-secret-of-the-team")
+    assert shown == [secrets.sub("***", line) for line in lines]
+    assert len([line for line in shown if "***" in line]) == 2
+    assert (printed["config"], printed["store"]) == (str(config), f"{tmp_path}/relay.db")
+
+
+def test_a_document_of_doctor_has_its_problems(tmp_path: Path) -> None:
+    config = config_file(tmp_path, LOG, '[penpot]\nurl = "http://127.0.0.1:1"')
+    printed = document(invoke(config, "doctor", "--json"), 1)
+    problems = [one for one in printed["findings"] if one["status"] == "fail"]
+    assert [one["subject"] for one in problems] == ["penpot"]
+    assert {"store", "templates", "acme/log"} <= {one["subject"] for one in printed["findings"]}
+    refused = document(invoke(config, "doctor", "--json", "--fix"), 2)["errors"]
+    assert refused == ["--fix asks questions: use it without --json"]
+
+
+def test_without_a_file_a_document_has_no_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner(env=ENVIRONMENT).invoke(main, ["check", "--json"])
+    assert document(run)["config"] is None

@@ -1,43 +1,16 @@
-"""`relay log` and `relay resend`."""
+"""`relay resend` and `relay dismiss`."""
 
-import re
-import sqlite3
-from contextlib import closing
+import json
 from pathlib import Path
 
-from relay.penpot.samples import sample
-from relay.store.records import DELIVERY_STATES, EVENT_STATES
-from relay.store.sqlite import upgrade
-from tests.cli.commands import LOG, slack_channel
+import pytest
+
+from tests.cli.commands import LOG, config_file, document, invoke, slack_channel, stored
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
-from tests.service import Service, relay, running, wait_until
+from tests.service import running, wait_until
 
 PAYLOADS = Path(__file__).parents[1] / "penpot" / "payloads"
-
-
-def test_a_stopped_queue_is_reported(tmp_path: Path) -> None:
-    service = Service(
-        tmp_path,
-        """
-[[teams.acme.channels]]
-name = "design"
-type = "slack"
-token = "x"
-channel = "#a"
-api_url = "http://127.0.0.1:1"
-""",
-    )
-    with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
-        upgrade(connection, "relay.db")
-        why = "not_in_channel: invite it"
-        connection.execute("INSERT INTO key_values VALUES ('queue/acme/design', ?, 0)", (why,))
-        connection.commit()
-
-    log = service.run("log")
-
-    assert log.stdout.startswith(f"acme/design stopped at 1970-01-01 00:00:00Z: {why}\n")
-    assert f"FAIL  acme/design: the queue is stopped: {why}" in service.run("doctor").stdout
 
 
 def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningSlack) -> None:
@@ -70,16 +43,38 @@ def test_resend_sends_a_dead_letter_again(tmp_path: Path, slack_server: RunningS
         assert "variable SLACK is not set" in service.run("check").stdout
 
 
-def test_the_log_says_what_each_state_is(tmp_path: Path) -> None:
-    described = relay("log", "--help", folder=tmp_path).stdout
-    for name in (*EVENT_STATES, *DELIVERY_STATES):
-        assert re.search(rf"^    {name} +\w", described, re.MULTILINE), name
-    with running(tmp_path, LOG + LOG.replace("log", "files") + 'events = ["files"]\n') as service:
-        for name in ("create-file", "create-project"):
-            assert service.post(sample(name)) == 204
-        wait_until(lambda: service.run("log", "--state", "stored").stdout == "no such events\n", 30)
-        lines = [line for line in service.run("log").stdout.splitlines() if line[0] != " "]
-    assert [line.split("acme  ")[1] for line in lines] == [
-        "create-project  fanned-out (1 delivery; skipped: files)",
-        "create-file  fanned-out (2 deliveries)",
-    ]
+DESIGN = LOG + LOG.replace('"log"', '"design"')
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    stored(tmp_path)
+    return config_file(tmp_path, DESIGN)
+
+
+def test_documents_have_the_ids(config: Path) -> None:
+    printed = document(invoke(config, "resend", "2", "99", "--json"), 1)
+    assert (printed["queued"], printed["errors"]) == ([2], ["no such delivery: 99"])
+    assert document(invoke(config, "resend", "--dead", "--json"))["queued"] == []
+    printed = document(invoke(config, "dismiss", "2", "--json"), 1)
+    assert (printed["dismissed"], printed["errors"][0][:22]) == ([], "no such dead letter th")
+    error = document(invoke(config, "resend", "2", "--team", "acme", "--json"), 2)["errors"][0]
+    assert "use --dead" in error
+
+
+@pytest.mark.parametrize(("command", "verb"), [("resend", "Send"), ("dismiss", "Dismiss")])
+def test_all_dead_letters_are_chosen_by_channel_and_confirmed_in_a_terminal(
+    config: Path, monkeypatch: pytest.MonkeyPatch, command: str, verb: str
+) -> None:
+    done = "queued again" if command == "resend" else "dismissed"
+    assert invoke(config, command, "--dead", "--channel", "log").stdout == f"0 {done}\n"
+    wrong = invoke(config, command, "--dead", "--team", "nobody")
+    assert "--team nobody is none of: acme" in wrong.stderr
+    monkeypatch.setattr("relay.cli.deliveries.is_terminal", lambda: True)
+    declined = invoke(config, command, "--dead", input="n\n")
+    assert declined.exit_code == 1
+    assert f"{verb} 1 dead letter (acme/design: 1)? [y/N]: n" in declined.output
+    printed = invoke(config, command, "--dead", "--json", input="n\n")
+    assert json.loads(printed.stdout)["errors"] == ["aborted"]
+    assert invoke(config, command, "--dead", "--yes").output == f"1 {done}\n"
+    assert invoke(config, command, "--dead", "--team", "acme").output == f"0 {done}\n"

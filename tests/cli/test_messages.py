@@ -1,10 +1,23 @@
 """`relay events` and `relay send`."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from relay.cli import main
+from relay.delivery.notices import NOTICES
 from relay.penpot.catalogue import CATALOGUE
-from tests.cli.commands import slack_channel
+from tests.cli.commands import (
+    LOG,
+    config_file,
+    document,
+    hook,
+    invoke,
+    slack_channel,
+    validate,
+)
 from tests.servers.fixtures import RunningSlack
 from tests.servers.slack import TOKEN
 from tests.servers.smtp import MailServer
@@ -58,3 +71,38 @@ def test_send_posts_a_test_message_and_prints_the_result(
         "has no channel nope, by name or type; it has: design"
         in service.run("send", "acme", "--channel", "nope").stderr
     )
+
+
+def test_a_document_of_send_has_each_result_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    config = config_file(tmp_path, LOG + hook("design"))
+    run = invoke(config, "send", "--json")
+    assert "A test from Relay" in run.stderr
+    assert run.exit_code == 1
+    printed = json.loads(run.stdout)
+    validate(printed)
+    sent, failed = printed["results"]
+    assert (sent["queue"], sent["sent"], sent["text"][:6]) == ("acme/log", True, "sent (")
+    assert (failed["queue"], failed["sent"]) == ("acme/design", False)
+    assert "not sent: " in failed["text"]
+    error = document(invoke(config, "send", "nobody", "--json"), 2)["errors"]
+    assert error == ["Invalid value: nobody is none of: acme"]
+
+
+def test_a_document_of_events_has_the_facts_of_the_lines() -> None:
+    listed = document(CliRunner().invoke(main, ["events", "--json"]))
+    assert [event["name"] for event in listed["events"]] == [*CATALOGUE, *NOTICES]
+    (comment,) = document(CliRunner().invoke(main, ["events", "create-comment", "--json"]))[
+        "events"
+    ]
+    text = " ".join(CliRunner().invoke(main, ["events", "create-comment"]).stdout.split())
+    for part in (
+        comment["when"],
+        comment["note"],
+        comment["group"],
+        *comment["variables"].values(),
+    ):
+        assert part in text
+    for described in (listed["options"], listed["blocks"]):
+        assert all(part in text for part in described.values())
+    wrong = document(CliRunner().invoke(main, ["events", "create-coment", "--json"]), 1)
+    assert "did you mean create-comment?" in wrong["errors"][0]
