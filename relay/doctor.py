@@ -199,7 +199,7 @@ async def check_address(key: str, url: str) -> Finding:
     except UnusableAnswer as error:
         return Finding(False, f"{url} responds with {error}: check penpot.{key}")
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        problem = error_from_exception(error, f"{url}{through_proxy(url)}").detail
+        problem = error_from_exception(error, f"{url}{through_proxy(url)}", url=url).detail
         return Finding(False, f"{problem}: set penpot.{key} to {_ADDRESSES[key]}")
     login = RpcResponse(*answer).login
     if answer.status >= 400 and not login:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from relay.channels import (
     CHANNEL_TYPES,
+    DEFAULT_KIND,
     body_template,
     open_channel,
     override_formats,
@@ -23,14 +24,14 @@ from relay.delivery.changes import renderer_of
 from relay.delivery.decisions import ThreadHome, decide, describe_undecided, is_counted
 from relay.delivery.fact_cache import FactCache, FactStore
 from relay.delivery.holds import released_at
-from relay.delivery.notices import NOTICES, notice_variables
+from relay.delivery.notices import NOTICES, notice_sample, notice_variables
 from relay.delivery.payloads import notice_payload
 from relay.delivery.pipeline import EventSource, examples, prepare
 from relay.delivery.renderer import channel_to_preview
 from relay.delivery.routing import thread_home
 from relay.delivery.thumbnails import has_thumbnail
 from relay.errors import RelayError
-from relay.messages.lint import Problem, Variables
+from relay.messages.lint import Problem
 from relay.messages.message import Message
 from relay.messages.templates import RenderResult, Templates
 from relay.penpot.activity import LINE
@@ -48,16 +49,23 @@ class PreviewError(RelayError):
 
 
 def render_previews(
-    config: Config | None, name: str | None, channel: str, team: str | None, payload: Path | None
+    config: Config | None,
+    name: str | None,
+    *,
+    kind: str = DEFAULT_KIND,
+    channel: str | None = None,
+    team: str | None = None,
+    payload: Path | None = None,
+    project: str | None = None,
 ) -> Iterator[str]:
-    """What ``channel``, one of the team by name or the first of a type, sends about the event or
-    notice ``name``, or about all events; for an event that edits an earlier message, the edited
-    message too.
+    """What the team's ``channel``, or its first one of a ``kind``, sends about the event or notice
+    ``name``, or about all events; for an event that edits an earlier message, the edited message
+    too.
 
     Without such a channel the options have their defaults, and without a ``config`` the templates
-    are the built-in ones. ``payload`` is a file with a webhook body to use instead of the samples;
-    the last text then says which channels of the team would get the event, and why.
-    Raises ``PreviewError`` and ``UnknownEvent``.
+    are the built-in ones. ``payload`` is a file with a webhook body to use instead of the samples,
+    ``project`` a name in place of theirs; with either the last text says which channels of the team
+    would get the events, and why. Raises ``PreviewError`` and ``UnknownEvent``.
     """
     config = config or Config.model_construct(teams={})
     if name is not None and name not in {*CATALOGUE, *NOTICES} and payload is None:
@@ -66,49 +74,62 @@ def render_previews(
         raise PreviewError(f"--team {team} is none of: {', '.join(config.teams)}")
     team = team or next(iter(config.teams), "acme")
     channels = config.teams[team].channels if team in config.teams else ()
-    kinds = {kind: kind for kind in CHANNEL_TYPES} | {each.name: each.type for each in channels}
-    if (kind := kinds.get(channel)) is None:
-        raise PreviewError(f"--channel {channel} is none of: {', '.join(kinds)}")
+    chosen = next((each for each in channels if each.name == channel), None)
+    if chosen is None and channel is not None:
+        raise PreviewError(unknown_channel(channel, team, channels))
+    kind = chosen.type if chosen else kind
     source = EventSource.of(config, team)
     templates = Templates(config.templates.path, override_formats())
     body = payload.read_bytes() if payload else b""
     try:
-        chosen = next((each for each in channels if each.name == channel), None)
-        find = partial(_channel, config, team, kind, chosen)
-        messages = asyncio.run(_messages(config, templates, name, find, source, body))
+        events = asyncio.run(_events(config, name, source, body, project))
     except (UnreadableBody, NotAnEvent) as error:
         raise PreviewError(f"{payload}: {error}") from error
+    find = partial(_channel, config, team, kind, chosen)
+    messages = asyncio.run(_messages(config, templates, name, find, source, events))
     for message, settings in messages:
         preview = render_preview(kind, message, settings=settings)
         if preview.note:
             raise PreviewError(preview.note)
         yield preview.source
-    if body and channels:
-        yield "\n".join(asyncio.run(_routes(config, templates, source, body)))
+    if (body or project) and channels:
+        yield "\n".join(
+            f"{f'{event.name}: ' if len(events) > 1 else ''}{line}"
+            for event, home in events
+            for line in _routes(config, templates, source, event, home)
+        )
 
 
-async def _routes(
-    config: Config, templates: Templates, source: EventSource, body: bytes
-) -> list[str]:
+def unknown_channel(name: str, team: str, channels: Sequence[AnyChannel]) -> str:
+    """The text for a name that none of the team's channels has."""
+    names = ", ".join(each.name for each in channels) or "there is none"
+    hint = f"; a kind of channel is --kind {name}" if name in CHANNEL_TYPES else ""
+    return f"--channel {name} is none of the channels of {team}: {names}{hint}"
+
+
+def _routes(
+    config: Config,
+    templates: Templates,
+    source: EventSource,
+    event: Event,
+    home: ThreadHome | None,
+) -> Iterator[str]:
     """Which channels of the team would get the event, and why."""
-    team, channels = source.team, config.teams[source.team].channels
-    event, home = await _read(config, source, body)
+    team = source.team
     renderer = renderer_of(templates, event, team, config)
-    lines = []
-    for channel in channels:
+    for channel in config.teams[team].channels:
         decision = decide(event, channel, home)
         reason = decision.skipped if decision.skipped is not None else renderer.skips(channel)
         if decision.undecided and not reason:
             why = describe_undecided(decision.undecided)
-            lines.append(f"{team}/{channel.name}: waiting ({why})")
+            yield f"{team}/{channel.name}: waiting ({why})"
         elif decision.skipped is None and not reason:
             how = "gets it in a daily line" if is_counted(event, channel) else "gets it"
             held = _held(config, f"{team}/{channel.name}")
-            lines.append(f"{team}/{channel.name}: {how}{held} ({'; '.join(decision.entries)})")
+            yield f"{team}/{channel.name}: {how}{held} ({'; '.join(decision.entries)})"
         else:
             why = reason or "no entry of its events matches"
-            lines.append(f"{team}/{channel.name}: skipped ({why})")
-    return lines
+            yield f"{team}/{channel.name}: skipped ({why})"
 
 
 def _held(config: Config, queue: str) -> str:
@@ -118,17 +139,29 @@ def _held(config: Config, queue: str) -> str:
     return f", {describe_hold(until, now, hold.zone)}" if hold and until else ""
 
 
-async def _read(
-    config: Config, source: EventSource, body: bytes
-) -> tuple[Event, ThreadHome | None]:
-    """With the names that the store has, if there is one, and those of the samples."""
-    form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
+async def _events(
+    config: Config, name: str | None, source: EventSource, body: bytes, project: str | None
+) -> list[tuple[Event, ThreadHome | None]]:
+    """That of a body, with the names that the store has, if there is one, and those of the samples;
+    or samples. None for a notice, which no list of a channel judges."""
     team = config.teams.get(source.team)
+    channels = team.channels if team else ()
     async with AsyncExitStack() as opened:
-        facts = FactCache(_KnownFacts(await _stored_facts(config, opened) if team else None))
-        event = (await prepare(body, f"application/{form}", source, facts)).linked
-        home = await thread_home(event, source.team, team.channels if team else (), facts)
-    return event, home
+        if body:
+            form = "transit+json" if body.lstrip()[:1] == b"[" else "json"
+            facts = FactCache(_KnownFacts(await _stored_facts(config, opened) if team else None))
+            events = [(await prepare(body, f"application/{form}", source, facts)).linked]
+        else:
+            facts = FactCache(SampleFacts())
+            names = [name] if name else SAMPLE_NAMES
+            events = await examples([each for each in names if each not in NOTICES], source)
+        if project:
+            events = [
+                replace(event, project=replace(event.project, name=project))
+                for event in events
+                if event.project
+            ]
+        return [(each, await thread_home(each, source.team, channels, facts)) for each in events]
 
 
 async def _stored_facts(config: Config, opened: AsyncExitStack) -> FactStore | None:
@@ -163,19 +196,16 @@ async def _messages(
     name: str | None,
     find: Callable[[Event], AnyChannel],
     source: EventSource,
-    body: bytes,
+    events: Sequence[tuple[Event, ThreadHome | None]],
 ) -> list[tuple[Message, AnyChannel]]:
-    team, messages = source.team, []
-    if name and name in NOTICES and not body:
+    team = source.team
+    messages: list[tuple[Message, AnyChannel]] = []
+    if name and name in NOTICES and not events:
         channel = find(Event(name))
         result = _render_notice(config, templates, name, source, channel)
         _require_no(result.problems)
         return [(result.message, channel)]
-    if body:
-        events = [(await _read(config, source, body))[0]]
-    else:
-        events = await examples([name] if name else SAMPLE_NAMES, source)
-    for event in events:
+    for event, _ in events:
         channel = find(event)
         picture = "thumbnail" if has_thumbnail(event) else ""
         renderer = renderer_of(templates, event, team, config, picture)
@@ -192,7 +222,7 @@ def _render_notice(
     config: Config, templates: Templates, name: str, source: EventSource, channel: AnyChannel
 ) -> RenderResult:
     """An alert with sample values, or the test message, as the channel gets it."""
-    values: Variables = {} if name == "test" else NOTICES[name].sample
+    values = notice_sample(name, source.penpot_url)
     place = {"team": source.name, "url": source.penpot_url} if name == "test" else {}
     variables = notice_variables(name, values, **place)
     if not channel.emoji:

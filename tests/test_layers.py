@@ -44,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
 }  # fmt: skip
 """What the modules of a package may import beside their own package; the others sit on top."""
 
-MAX_PACKAGE_LINES = 35_700
+MAX_PACKAGE_LINES = 36_500
 
 
 def imports(path: Path) -> set[str]:

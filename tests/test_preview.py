@@ -17,12 +17,11 @@ from relay.store.sqlite import SqliteStore
 from tests.service import SECRET, relay
 
 PAYLOADS = Path(__file__).parent / "penpot" / "payloads"
-KINDS = "slack, matrix, mattermost, rocketchat, discord, teams, email, webhook, apprise, stdout"
 
 
 @pytest.mark.parametrize("kind", ["stdout", "slack", "matrix", "email"])
 def test_preview_prints_the_message_of_each_channel(tmp_path: Path, kind: str) -> None:
-    run = relay("preview", "create-comment", "--channel", kind, folder=tmp_path)
+    run = relay("preview", "create-comment", "--kind", kind, folder=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "Landing page" in run.stdout
     if kind == "slack":
@@ -34,7 +33,7 @@ def test_preview_prints_the_message_of_each_channel(tmp_path: Path, kind: str) -
 
 
 def test_preview_shows_a_notice(tmp_path: Path) -> None:
-    shown = relay("preview", "queue-stopped", "--channel", "stdout", folder=tmp_path).stdout
+    shown = relay("preview", "queue-stopped", "--kind", "stdout", folder=tmp_path).stdout
     assert shown.startswith("⚠️ Messages to design have stopped: ")
 
 
@@ -42,14 +41,14 @@ def test_preview_uses_the_teams_name(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text(
         f'[teams.acme]\nsecret = "{SECRET}"\nname = "Acme Design"\n'
     )
-    shown = relay("preview", "rename-file", "--channel", "email", folder=tmp_path).stdout
+    shown = relay("preview", "rename-file", "--kind", "email", folder=tmp_path).stdout
     assert "Acme Design" in shown
     assert "To: design@example.com" in shown
 
 
 def test_preview_shows_the_edited_message(tmp_path: Path) -> None:
     by_kind = {
-        kind: relay("preview", "resolve-comment-thread", "--channel", kind, folder=tmp_path).stdout
+        kind: relay("preview", "resolve-comment-thread", "--kind", kind, folder=tmp_path).stdout
         for kind in ("slack", "matrix", "stdout")
     }
     for kind in ("slack", "matrix"):
@@ -117,7 +116,7 @@ async def test_preview_uses_the_names_in_the_store(tmp_path: Path) -> None:
     payload.write_text(json.dumps({"name": "update-project-pin", "props": {"id": id_}}))
     config = Config.model_validate({"store": {"url": url}, "teams": {"acme": team}})
     *_, channels = await to_thread.run_sync(
-        lambda: list(render_previews(config, None, "stdout", None, payload))
+        lambda: list(render_previews(config, None, payload=payload))
     )
     assert channels == "acme/shop: gets it in a daily line (events: *; projects: shop)"
 
@@ -128,7 +127,7 @@ async def test_preview_uses_the_names_in_the_store(tmp_path: Path) -> None:
         (["create-coment"], "did you mean create-comment?"),
         (
             ["create-comment", "--channel", "irc"],
-            "irc is none of: " + KINDS,
+            "--channel irc is none of the channels of acme: there is none",
         ),
         (["--payload", __file__], "not JSON"),
     ],
@@ -142,26 +141,60 @@ def test_preview_errors(tmp_path: Path, arguments: list[str], words: str) -> Non
 def test_the_options_are_those_of_the_config(tmp_path: Path) -> None:
     config = Config.model_validate({"teams": {"acme": {"secret": SECRET}}})
     with pytest.raises(PreviewError, match="--team nobody is none of: acme"):
-        next(render_previews(config, None, "stdout", "nobody", None))
-    assert next(render_previews(None, "create-file", "stdout", "any", None))
+        next(render_previews(config, None, team="nobody"))
+    assert next(render_previews(None, "create-file", team="any"))
 
 
-def test_a_channel_is_named_or_one_of_a_type(tmp_path: Path) -> None:
+def test_a_channel_is_named_or_the_first_of_a_kind() -> None:
     channels = [{"name": "design", "type": "slack", "webhook_url": "https://hooks.slack.com/x"}]
     channels.append({"name": "email", "type": "stdout"})
     teams = {"acme": {"secret": SECRET, "channels": channels}, "rnd": {"secret": SECRET}}
     config = Config.model_validate({"teams": teams})
 
-    def shown(channel: str, team: str | None = None) -> str:
-        return next(render_previews(config, "create-file", channel, team, None))
+    def shown(**options: str) -> str:
+        return next(render_previews(config, "create-file", **options))  # type: ignore[arg-type]
 
-    assert shown("design") == shown("slack")
-    assert '"blocks"' in shown("slack", "rnd")
-    assert '"blocks"' in shown("design")
-    assert shown("email") == shown("stdout")
-    assert shown("email", "rnd") != shown("stdout")
-    with pytest.raises(PreviewError, match=f"design is none of: {KINDS}$"):
-        shown("design", "rnd")
+    assert shown(channel="design") == shown(kind="slack")
+    assert '"blocks"' in shown(kind="slack", team="rnd")
+    assert shown(channel="email") == shown(kind="stdout") == shown()
+    with pytest.raises(PreviewError, match="design is none of the channels of rnd: there is none"):
+        shown(channel="design", team="rnd")
+    error = (
+        "slack is none of the channels of acme: design, email; a kind of channel is --kind slack"
+    )
+    with pytest.raises(PreviewError, match=error):
+        shown(channel="slack")
+
+
+def test_the_samples_get_the_name_of_a_project() -> None:
+    channels = [
+        {"name": "shop", "type": "stdout", "projects": ["Shop*"], "events": ["files", "fonts"]},
+        {"name": "all", "type": "stdout", "activity": "each"},
+    ]
+    config = Config.model_validate({"teams": {"acme": {"secret": SECRET, "channels": channels}}})
+    message, routes = render_previews(config, "create-file", project="Shop 2027")
+    assert "Shop 2027" in message
+    assert routes.splitlines() == [
+        "acme/shop: gets it (events: files; projects: Shop*)",
+        "acme/all: gets it (events: create-file)",
+    ]
+    *_, routes = render_previews(config, "create-file", project="Website")
+    assert "acme/shop: skipped (projects: no entry matches)" in routes
+    entries = "(events: files; projects: Shop*)"
+    *_, routes = render_previews(config, None, project="Shop")
+    lines = routes.splitlines()
+    assert "create-comment: acme/shop: skipped (no entry of its events matches)" in lines
+    assert f"rename-file: acme/shop: gets it in a daily line {entries}" in lines
+    assert not any(line.startswith("create-font-variant:") for line in lines)  # it has no project
+
+
+def test_links_of_a_notice_lead_to_the_penpot_of_the_config() -> None:
+    url = "https://design.example.org"
+    config = Config.model_validate({"penpot": {"url": url}, "teams": {"acme": {"secret": SECRET}}})
+    for notice in ("activity", "digest", "test"):
+        (shown,) = render_previews(config, notice)
+        assert url in shown
+        assert "penpot.example.com" not in shown
 
 
 def test_a_failing_template_is_an_error_with_its_file_and_line(tmp_path: Path) -> None:
@@ -170,7 +203,7 @@ def test_a_failing_template_is_an_error_with_its_file_and_line(tmp_path: Path) -
         {"templates": {"path": str(tmp_path)}, "teams": {"acme": {"secret": SECRET}}}
     )
     with pytest.raises(PreviewError, match=r"create-file\.md\.j2:1: 'autor' is undefined"):
-        next(render_previews(config, "create-file", "stdout", None, None))
+        next(render_previews(config, "create-file"))
 
 
 @pytest.mark.anyio

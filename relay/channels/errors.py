@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from math import isnan
+from urllib.parse import urlsplit
 
 from relay.bounded_http import UnusableAnswer
 from relay.channels.base import (
@@ -174,10 +175,11 @@ def error_from_exception(
     *,
     plain: str = "or write http:// instead of https://",
     key: str = "",
+    url: str = "",
 ) -> DeliveryError:
     """For a connection that failed, or an answer that did not arrive. ``plain``: how the config
     says that the server has no TLS. ``key``: that of the address in the config, if the text is to
-    name it."""
+    name it. ``url``: that of the request; its path and query are not shown."""
     check = f": check {key}" if key else ""
     unreachable = partial(RetryLater, answered=False)
     causes = list(_causes(error))
@@ -203,8 +205,22 @@ def error_from_exception(
             case ConnectionRefusedError():
                 return unreachable("connect", f"{server} refuses connections{check}")
     if any(isinstance(cause, TimeoutError) for cause in causes):
-        return unreachable("timeout", f"{server} did not answer in time{check}")
+        hint = _plain_port_hint(url) if "ReadTimeout" not in map(_type_name, causes) else ""
+        return unreachable("timeout", f"{server} did not answer in time{check}{hint}")
     return unreachable("connect", f"the connection to {server} failed{check}")
+
+
+def _type_name(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _plain_port_hint(url: str) -> str:
+    """A server without TLS waits for the end of a line where TLS begins. One at the usual port has
+    TLS."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or parts.port in (None, 443):
+        return ""
+    return f". Does it speak http at port {parts.port}? Then write http:// instead of https://"
 
 
 def _proxy_status(error: BaseException) -> int | None:

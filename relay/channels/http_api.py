@@ -45,7 +45,7 @@ class HttpApi:
         try:
             return await bounded_http.request(self._client, method, url, **arguments)
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
-            raise error_from_exception(error, self._place, key=self.key) from None
+            raise error_from_exception(error, self._place, key=self.key, url=url) from None
 
 
 def parse_json(body: bytes) -> Any:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -24,6 +25,7 @@ CONFIG = click.option(
     help="Config file. Default: RELAY_CONFIG, ./relay.toml, or RELAY_* variables without a file.",
 )
 
+NO_FILE = "the RELAY_* variables, without a file"  # of a config
 _OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -102,6 +104,12 @@ class Commands(click.Group):
 def _fail(errors: Sequence[str], status: int = 1) -> NoReturn:
     print_document({}, errors=errors)
     sys.exit(status)
+
+
+def config_place(path: str | None) -> str | None:
+    """The full path of the config file; None without one."""
+    file = config_file(path, os.environ)
+    return str(Path(file).absolute()) if file else None
 
 
 def in_user_terms(text: str) -> str:

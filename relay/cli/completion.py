@@ -36,13 +36,12 @@ def _teams(context: click.Context) -> Iterable[str]:
 
 
 def _channels(context: click.Context) -> Iterable[str]:
-    """Names of the team's channels, or of all channels, and types."""
+    """Names of the team's channels, or of all channels."""
     config = _config(context)
     team = context.params.get("team")
     for queue, channel in config.queues().items() if config else ():
         if team is None or queue.startswith(f"{team}/"):
             yield channel.name
-    yield from CHANNEL_TYPES
 
 
 def _keys(context: click.Context) -> Iterable[str]:

@@ -1,34 +1,26 @@
 """The commands that check what is configured: check, doctor."""
 
-import os
 import sys
 from itertools import zip_longest
-from pathlib import Path
 
 import click
 
-from relay.cli.command import CONFIG, ConfigReport, in_user_terms, report
+from relay.cli.command import CONFIG, NO_FILE, ConfigReport, config_place, in_user_terms, report
 from relay.cli.output import AS_JSON, print_document
 from relay.cli.store import store_of, store_place
-from relay.config.load import config_file, load, warnings
+from relay.config.load import load, warnings
 from relay.config.settings import Config
 from relay.delivery.decisions import describe_channel
 from relay.store.records import StoreUnusable
 from relay.sync.webhooks import WebhookFix
-
-NO_FILE = "the RELAY_* variables, without a file"
 
 
 class _Findings:
     """Printed at once, or as a document at the end."""
 
     def __init__(self, path: str | None, config: Config, *, as_json: bool) -> None:
-        file = config_file(path, os.environ)
         self._as_json = as_json
-        self._places = {
-            "config": str(Path(file).absolute()) if file else None,
-            "store": store_place(config),
-        }
+        self._places = {"config": config_place(path), "store": store_place(config)}
         self._findings: list[dict[str, str]] = []
         self._problem_count = 0
 

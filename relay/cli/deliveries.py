@@ -7,15 +7,19 @@ import click
 
 from relay.cli.choices import chosen_queues
 from relay.cli.command import CONFIG, Command, is_terminal
+from relay.cli.completion import complete_channel, complete_team
 from relay.cli.output import AS_JSON, print_document
 from relay.cli.store import opened
 from relay.config.load import load
 from relay.config.settings import Config
 from relay.store.base import Store
 
-IDS = click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, 2**63 - 1))
+ID = click.IntRange(1, 2**63 - 1)
+IDS = click.argument("ids", metavar="[ID]...", nargs=-1, type=ID)
 DEAD = click.option("--dead", is_flag=True, help="All dead letters.")
-TEAM = click.option("--team", help="With --dead: only those of this team.")
+TEAM = click.option(
+    "--team", help="With --dead: only those of this team.", shell_complete=complete_team
+)
 YES = click.option("--yes", is_flag=True, help="With --dead: ask no question in a terminal.")
 
 
@@ -24,7 +28,13 @@ YES = click.option("--yes", is_flag=True, help="With --dead: ask no question in 
 @IDS
 @DEAD
 @TEAM
-@click.option("--channel", help="With --dead: only those of the channel with this name.")
+@click.option("--event", type=ID, help="An event, by its #number in the log, for --channel.")
+@click.option(
+    "--channel",
+    help="With --dead: only those of the channel with this name. With --event: the channel that "
+    "gets it, such as a new one.",
+    shell_complete=complete_channel,
+)
 @YES
 @AS_JSON
 async def resend(
@@ -32,6 +42,7 @@ async def resend(
     ids: tuple[int, ...],
     dead: bool,
     team: str | None,
+    event: int | None,
     channel: str | None,
     yes: bool,
     as_json: bool,
@@ -40,10 +51,15 @@ async def resend(
 
     ID is a delivery's number in `relay log`.
     """
-    _require_choice(ids, dead, team, channel)
+    if event is None:
+        _require_choice(ids, dead, team, channel)
+    elif ids or dead or team or not channel:
+        raise click.UsageError("--event needs --channel, and no delivery IDs, --dead or --team")
     config = load(path, secrets=False)
     async with opened(config) as store:
-        if ids:
+        if event is not None:
+            queued = await _queue_late(store, config, event, str(channel))
+        elif ids:
             queued = await store.resend(ids)
         else:
             counts = await _chosen_counts(store, config, team, channel)
@@ -57,7 +73,11 @@ async def resend(
 @IDS
 @DEAD
 @TEAM
-@click.option("--channel", help="With --dead: only those of the channel with this name.")
+@click.option(
+    "--channel",
+    help="With --dead: only those of the channel with this name.",
+    shell_complete=complete_channel,
+)
 @YES
 @AS_JSON
 async def dismiss(
@@ -93,6 +113,16 @@ def _require_choice(
         raise click.UsageError("give either delivery IDs or --dead")
     if ids and (team or channel):
         raise click.UsageError("--team and --channel choose among all dead letters: use --dead")
+
+
+async def _queue_late(store: Store, config: Config, event: int, channel: str) -> list[int]:
+    from relay.delivery.late import deliver_late
+
+    details = await store.queries.event(None, event)
+    if details is None:
+        raise click.ClickException(f"no such event: {event}")
+    (queue,) = chosen_queues(config, details.event.team, channel)
+    return await deliver_late(store, config, details, config.queues()[queue])
 
 
 async def _chosen_counts(

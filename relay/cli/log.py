@@ -15,6 +15,7 @@ import click
 
 from relay.cli.choices import chosen_queues
 from relay.cli.command import CONFIG, Command, in_user_terms
+from relay.cli.completion import complete_channel, complete_event, complete_team
 from relay.cli.output import AS_JSON, colored, iso, one_line, print_document
 from relay.cli.store import opened
 from relay.config.load import load
@@ -107,8 +108,12 @@ def _states(subject: str, states: Mapping[str, str]) -> str:
     epilog=f"{_states('an event', EVENT_STATES)}\n\n{_states('a delivery', DELIVERY_STATES)}",
 )
 @CONFIG
-@click.option("--team", help="Only events of this team.")
-@click.option("--channel", help="Only deliveries to the channel with this name.")
+@click.option("--team", help="Only events of this team.", shell_complete=complete_team)
+@click.option(
+    "--channel",
+    help="Only deliveries to the channel with this name.",
+    shell_complete=complete_channel,
+)
 @click.option(
     "--state",
     type=click.Choice([*EVENT_STATES, *DELIVERY_STATES]),
@@ -119,6 +124,7 @@ def _states(subject: str, states: Mapping[str, str]) -> str:
     "patterns",
     multiple=True,
     metavar="PATTERN",
+    shell_complete=complete_event,
     help='Only these, by name, group or glob; "!" in front excludes. Can be repeated.',
 )
 @click.option("--since", type=_Moment(), help='Such as "2h", "7d" or "2026-11-30T15:00".')

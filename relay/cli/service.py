@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 import urllib.request
 from http.client import HTTPException
 
 import click
 
-from relay.cli.command import CONFIG, Command
-from relay.cli.store import store_of
+from relay.cli.command import CONFIG, NO_FILE, Command, config_place
+from relay.cli.store import store_of, store_place
 from relay.config.listeners import local_url
 from relay.config.load import load
 from relay.config.settings import Role
 from relay.logs import configure_logging
 from relay.store.base import Store
+
+log = logging.getLogger(__name__)
 
 
 @click.command(cls=Command)
@@ -36,6 +39,7 @@ def serve(path: str | None, name: str) -> None:
     config = load(path)
     in_user_terms = click.get_current_context().obj
     configure_logging(config.log.level, config.log.format, in_user_terms)
+    log.info("config: %s; store: %s", config_place(path) or NO_FILE, store_place(config))
     store = store_of(config)
     role = Role(name)
     if role is not Role.ALL and not store.shared:

@@ -24,6 +24,7 @@ from relay.config.environment import (
 from relay.config.secret import Secret, SecretSources, copying_error
 from relay.config.settings import Config
 from relay.config.toml_errors import explain
+from relay.config.types import did_you_mean
 from relay.errors import RelayError
 from relay.penpot.text import uuid
 from relay.proxy_variables import ProxyVariables
@@ -243,11 +244,26 @@ def rule_of(details: ErrorDetails, path: str = "") -> str:
         case "bool_type":
             rule = "must be true or false"
         case "literal_error":
-            rule = rule.replace("'", '"')
+            hint = did_you_mean(str(details["input"]), re.findall("'([^']*)'", rule))
+            rule = rule.replace("'", '"') + hint
     if isinstance(details["input"], str):
-        rule = copying_error(details["input"]) or rule
+        rule = _unquoted(kind, details["input"]) or copying_error(details["input"]) or rule
     rule = rule.replace("Input should", "must")
     return f"{rule[:1].lower()}{rule[1:]}"
+
+
+def _unquoted(kind: str, text: str) -> str:
+    """The rule for a number, or true or false, in quotation marks; empty for any other text."""
+    forms = {
+        "int_type": r"-?\d{1,20}",
+        "float_type": r"-?\d{1,20}(\.\d+)?",
+        "bool_type": "true|false",
+    }
+    form = forms.get(kind)
+    if form is None or not re.fullmatch(form, text, re.IGNORECASE | re.ASCII):
+        return ""
+    what = "true or false" if kind == "bool_type" else "a number"
+    return f"must be {what}: write {text.lower()} without quotation marks"
 
 
 def _path(loc: tuple[int | str, ...], raw: object = None) -> str:

@@ -48,6 +48,7 @@ from relay.config.types import (
     SettingsModel,
     Size,
     Token,
+    did_you_mean,
     key_error,
     matching,
     one_or_two,
@@ -185,7 +186,8 @@ def _channel(value: object, info: ValidationInfo) -> ChannelSettings:
     kind = value.get("type")
     if str(kind) not in CHANNEL_TYPES:
         rule = "is required: one of" if kind is None else "must be one of"
-        error = key_error("value", ("type",), kind, f"{rule} {', '.join(CHANNEL_TYPES)}")
+        hint = did_you_mean(str(kind).lower(), CHANNEL_TYPES)
+        error = key_error("value", ("type",), kind, f"{rule} {', '.join(CHANNEL_TYPES)}{hint}")
         raise ValidationError.from_exception_data("channel", [error])
     return CHANNEL_TYPES[str(kind)].settings.model_validate(value, context=info.context)
 

@@ -102,9 +102,14 @@ def key_error(kind: str, path: tuple[int | str, ...], value: object, rule: str) 
 
 def _unknown_key(key: str, known: Iterable[str]) -> InitErrorDetails:
     """Without the value: the key may be the misspelled one of a secret."""
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
-    return key_error("unknown", (key,), None, f"unknown key; {hint}")
+    hint = did_you_mean(key, known) or f"; known: {', '.join(sorted(known))}"
+    return key_error("unknown", (key,), None, f"unknown key{hint}")
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """To be appended to an error's text; empty where nothing is similar."""
+    close = difflib.get_close_matches(text, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _repeated(details: ErrorDetails) -> InitErrorDetails:

@@ -30,6 +30,7 @@ class Notice:
     emoji: str = ""
 
 
+SAMPLE_URL = "https://penpot.example.com"
 _QUEUE = "the stopped queue: queue.name (that of its channel)"
 NOTICES: Mapping[str, Notice] = {
     "queue-stopped": Notice(
@@ -118,7 +119,7 @@ NOTICES: Mapping[str, Notice] = {
         {
             "actor": Person(name="Ada Lovelace"),
             "project": Subject(name="Website"),
-            "file": File(name="Landing page", url="https://penpot.example.com"),
+            "file": File(name="Landing page", url=SAMPLE_URL),
             "activity": ActivityLine(
                 count=5,
                 kinds={"update-file": 4, "rename-file": 1},
@@ -160,11 +161,11 @@ NOTICES: Mapping[str, Notice] = {
                         "comments": 2,
                         "people": ["Ada Lovelace", "Grace Hopper"],
                         "file": "Landing page",
-                        "url": "https://penpot.example.com",
+                        "url": SAMPLE_URL,
                         "threads": [
                             {
                                 "name": "#15",
-                                "url": "https://penpot.example.com",
+                                "url": SAMPLE_URL,
                                 "page": "Page 1",
                                 "entries": [
                                     Markdown("**Ada Lovelace** Which grid is this?"),
@@ -187,6 +188,22 @@ def notice_variables(name: str, values: Variables, *, team: str = "", url: str =
     """``team`` is the team's name in the messages; ``url`` a place in Penpot."""
     event = Event(name, at=datetime.now(UTC), url=url, team=Subject(name=team))
     return event.variables() | {"emoji": NOTICES[name].emoji} | dict(values)
+
+
+def notice_sample(name: str, url: str) -> Variables:
+    """With links to ``url``, Penpot's address."""
+    return {key: _linked(value, url) for key, value in NOTICES[name].sample.items()}
+
+
+def _linked(value: Any, url: str) -> Any:
+    match value:
+        case File():
+            return replace(value, url=_linked(value.url, url))
+        case dict():
+            return {key: _linked(item, url) for key, item in value.items()}
+        case list():
+            return [_linked(item, url) for item in value]
+    return url if value == SAMPLE_URL else value
 
 
 def notice_samples() -> list[Variables]:

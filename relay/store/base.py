@@ -26,6 +26,7 @@ from relay.store.records import (
     NewDelivery,
     QueueHead,
     ShownMessage,
+    StoredEvent,
     StoredValue,
     ThreadReceipts,
     ValueChange,
@@ -33,7 +34,7 @@ from relay.store.records import (
     suspension_key,
 )
 from relay.store.sync_threads import SyncThreads
-from relay.store.usage import Usage
+from relay.store.usage import EVENT_OVERHEAD_BYTES, Usage
 
 _INSERT_DELIVERIES_SQL = (
     "INSERT INTO relay.deliveries (event_id, queue, key, message, attempts, next_at, error,"
@@ -374,6 +375,25 @@ class Store(Backlog, EventLog):
             result = FanOutResult(id_, team, "fanned-out", "", deliveries, about=about)
             yield from self._insert_results([result], {id_: 0}, now)
             return True
+
+        return await self.write(work)
+
+    async def add_deliveries(
+        self, event: StoredEvent, deliveries: Sequence[NewDelivery]
+    ) -> list[int]:
+        """Of an event that was fanned out before; returns their ids."""
+        result = FanOutResult(event.id, event.team, "fanned-out", "", deliveries)
+        keys = [(delivery.key,) for delivery in deliveries]
+        found = "SELECT id FROM relay.deliveries WHERE key = ANY($1::text[]) AND event_id = $2"
+
+        def work() -> Steps[list[int]]:
+            for table, key in (("events", "id"), ("summaries", "event_id")):
+                sql = f"UPDATE relay.{table} SET state = 'fanned-out' WHERE {key} = $1"
+                yield Statement(sql, (event.id,))
+            # the event itself is counted already
+            bodies = {event.id: -EVENT_OVERHEAD_BYTES}
+            yield from self._insert_results([result], bodies, time.time())
+            return sorted(id_ for (id_,) in (yield Statement(found, (event.id,), keys)))
 
         return await self.write(work)
 

@@ -147,6 +147,26 @@ async def test_a_server_that_does_not_answer_is_retried(
     assert f"{place} did not answer in time: check {key}" in error.detail
 
 
+@pytest.mark.parametrize("kind", ["matrix", "mattermost"])
+async def test_a_plain_server_at_an_https_address_is_guessed(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the end of a line, which the beginning of TLS need not contain."""
+    short_waits(monkeypatch)
+    with raw(b"", silent=True) as server:
+        port = server.url.rpartition(":")[2]
+        error = await delivery_error(OPENERS[kind](f"https://127.0.0.1:{port}"))
+    assert (type(error), error.reason) == (RetryLater, "timeout")
+    assert error.detail.endswith(
+        f". Does it speak http at port {port}? Then write http:// instead of https://"
+    )
+
+
+def test_a_server_at_the_usual_port_speaks_tls() -> None:
+    for url in ("https://a.example", "https://a.example:443/x", "http://a.example:8008"):
+        assert "http" not in error_from_exception(TimeoutError(), "a.example", url=url).detail
+
+
 def status(kind: str) -> bytes:
     """That of an answer whose body counts."""
     return b"HTTP/1.1 500 X\r\n" if kind in WEBHOOKS else b"HTTP/1.1 200 OK\r\n"

@@ -31,8 +31,8 @@ def slack_channel(server: RunningSlack, name: str, room: str) -> str:
 def hook(name: str) -> str:
     """A channel whose server refuses connections."""
     return (
-        f'[[teams.acme.channels]]\nname = "{name}"\ntype = "webhook"\n'
-        f'url = "http://127.0.0.1:1/x"\nsecret = "{SECRET}{SECRET}"\n'
+        f'[[teams.acme.channels]]\nname = "{name}"\ntype = "slack"\n'
+        'webhook_url = "http://127.0.0.1:1/services/x"\n'
     )
 
 

@@ -43,12 +43,13 @@ def completions(*arguments: str) -> list[str]:
 
 def test_names_come_from_the_config() -> None:
     """Secrets are not read: a shell has no access to those of the service."""
-    kinds = list(CHANNEL_TYPES)
     assert completions("send", "") == ["acme", "other"]
     assert completions("log", "--team", "o") == ["other"]
-    assert completions("send", "--channel", "") == ["design", "room", *kinds]
-    assert completions("preview", "--team", "other", "--channel", "roo") == ["room"]
-    assert completions("preview", "--channel", "sl") == ["slack"]
+    assert completions("send", "--channel", "") == ["design", "room"]
+    assert completions("preview", "--team", "other", "--channel", "r") == ["room"]
+    assert completions("preview", "--kind", "sl") == ["slack"]
+    assert completions("log", "--channel", "d") == ["design"]
+    assert completions("resend", "--dead", "--team", "other", "--channel", "") == ["room"]
 
 
 def test_events_and_states_come_from_the_catalogue() -> None:
@@ -72,7 +73,8 @@ def test_the_keys_of_a_channel_to_set_up() -> None:
 def test_without_a_valid_config_types_are_left(config: Path) -> None:
     config.write_text("nonsense")
     assert completions("send", "") == []
-    assert completions("send", "--channel", "") == list(CHANNEL_TYPES)
+    assert completions("send", "--channel", "") == []
+    assert completions("send", "--kind", "") == list(CHANNEL_TYPES)
     config.unlink()
     assert completions("send", "") == []
 

@@ -78,3 +78,18 @@ def test_all_dead_letters_are_chosen_by_channel_and_confirmed_in_a_terminal(
     assert json.loads(printed.stdout)["errors"] == ["aborted"]
     assert invoke(config, command, "--dead", "--yes").output == f"1 {done}\n"
     assert invoke(config, command, "--dead", "--team", "acme").output == f"0 {done}\n"
+
+
+def test_an_old_event_is_sent_to_a_new_channel(config: Path) -> None:
+    printed = document(invoke(config, "resend", "--event", "2", "--channel", "log", "--json"))
+    assert printed["queued"] == [5]
+    assert "       5  acme/log  waiting" in invoke(config, "log").stdout
+    for arguments, status, error in (
+        (["--event", "2", "--channel", "log"], 1, "which `relay resend` sends again: 5"),
+        (["--event", "99", "--channel", "log"], 1, "no such event: 99"),
+        (["--event", "1", "--channel", "nope"], 2, "--channel nope is none of: log, design"),
+        (["--event", "1"], 2, "--event needs --channel"),
+        (["--event", "1", "--channel", "log", "--dead"], 2, "--event needs --channel"),
+    ):
+        run = invoke(config, "resend", *arguments)
+        assert (run.exit_code, error in run.stderr) == (status, True), arguments

@@ -156,7 +156,7 @@ def test_the_log_says_what_was_delivered_and_skipped(tmp_path: Path) -> None:
     assert [line.split("acme  ")[1] for line in lines] == [
         "create-project  Someone created the project Brand assets  "
         "fanned-out (1 delivery; skipped: files)",
-        "create-file  Someone created Landing page  fanned-out (2 deliveries)",
+        "create-file  Someone created the file Pricing page  fanned-out (2 deliveries)",
     ]
 
 

@@ -62,15 +62,16 @@ def test_send_posts_a_test_message_and_prints_the_result(
     assert "acme/general: not sent: not_in_channel" in run.stdout
     assert run.stderr == ""
     assert service.run("send", "--channel", "mail").returncode == 0  # the only team
-    assert service.run("send", "--channel", "email").stdout.startswith("acme/mail: sent (<")
+    assert service.run("send", "--kind", "email").stdout.startswith("acme/mail: sent (<")
     assert len(mail.mails) == 3
     assert mail.mails[0].parsed()["subject"] == "[Acme *Design*] A test from Relay"
     assert len(slack_server.slack.messages) == 1
     assert "none of: acme" in service.run("send", "nobody").stderr
-    assert (
-        "has no channel nope, by name or type; it has: design"
-        in service.run("send", "acme", "--channel", "nope").stderr
-    )
+    for name, error in (
+        ("nope", "--channel nope is none of the channels of acme: design, general, mail"),
+        ("email", "mail; a kind of channel is --kind email"),
+    ):
+        assert error in service.run("send", "acme", "--channel", name).stderr
 
 
 def test_a_document_of_send_has_each_result_and_nothing_else_is_printed(tmp_path: Path) -> None:
@@ -106,3 +107,15 @@ def test_a_document_of_events_has_the_facts_of_the_lines() -> None:
         assert all(part in text for part in described.values())
     wrong = document(CliRunner().invoke(main, ["events", "create-coment", "--json"]), 1)
     assert "did you mean create-comment?" in wrong["errors"][0]
+
+
+def test_a_channel_and_a_kind_exclude_each_other(tmp_path: Path) -> None:
+    config = config_file(tmp_path)
+    for command in ("send", "preview"):
+        run = invoke(config, command, "--channel", "log", "--kind", "stdout")
+        assert (run.exit_code, "give either --channel" in run.stderr) == (2, True)
+    assert "has no channels of kind email" in invoke(config, "send", "--kind", "email").stderr
+    run = invoke(config, "preview", "--project", "Shop", "--payload", str(config))
+    assert "use it without --payload" in run.stderr
+    run = invoke(config, "preview", "create-file", "--project", "Shop")
+    assert run.stdout.endswith("acme/log: gets it (events: create-file)\n\n")

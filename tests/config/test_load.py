@@ -116,7 +116,7 @@ CASES = {
     ),
     "kind of channel": (
         CHANNEL + 'type = "slak"',
-        ['teams.acme.channels.a.type = "slak": must be one of ' + KINDS],
+        ['teams.acme.channels.a.type = "slak": must be one of ' + KINDS + "; did you mean slack?"],
     ),
     "channel without type": (
         CHANNEL,

@@ -24,8 +24,23 @@ CASES = {
         ["teams.acme.channels = {…}: must be a list: write [[teams.acme.channels]]"],
     ),
     "wrong type": (
-        TEAM + '[server]\nport = "8080"',
-        ['server.port = "8080": must be a valid integer'],
+        TEAM + '[server]\nport = "80 80"',
+        ['server.port = "80 80": must be a valid integer'],
+    ),
+    "number in quotation marks": (
+        TEAM + '[server]\nport = "2525"',
+        ['server.port = "2525": must be a number: write 2525 without quotation marks'],
+    ),
+    "true in quotation marks": (
+        TEAM + '[sync]\nenabled = "True"',
+        ['sync.enabled = "True": must be true or false: write true without quotation marks'],
+    ),
+    "misspelled choice": (
+        TEAM + '[log]\nlevel = "warn"',
+        [
+            'log.level = "warn": must be "debug", "info", "warning" or "error"; '
+            "did you mean warning?"
+        ],
     ),
     "out of range": (
         TEAM + "[server]\nport = 65536",

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -262,8 +263,10 @@ def test_every_previewed_alert_is_what_is_sent(
     config = config_of(servers, kind, name, tmp_path)
     (settings,) = config.teams["acme"].channels
     monkeypatch.setattr(preview, "uuid4", lambda: SimpleNamespace(hex="preview"))
+    now = datetime.now(UTC)  # the test message shows its time
+    monkeypatch.setattr("relay.delivery.notices.datetime", SimpleNamespace(now=lambda _: now))
     for notice in NOTICES.keys() - {"digest"}:
-        (shown,) = render_previews(config, notice, settings.type, "acme", None)
+        (shown,) = render_previews(config, notice, kind=settings.type, team="acme")
         sent = asyncio.run(_send_notice(servers, config, notice))
         assert normal(settings.type, shown) == sent, notice
 

@@ -98,7 +98,10 @@ class _Protocol(asyncio.Protocol):
         if answer.cut:
             self._transport.close()
         else:
-            self._transport.write(answer.to_bytes())
+            sent = answer.to_bytes()
+            if self._request.method == "HEAD":  # https://www.rfc-editor.org/rfc/rfc9110#name-head
+                sent = sent[: len(sent) - len(answer.body)]
+            self._transport.write(sent)
 
 
 async def listen(

@@ -123,7 +123,7 @@ class MatrixApi:
         except (httpx.RequestError, UnusableAnswer, TimeoutError, OSError) as error:
             self._doubt_address()
             server = f"the homeserver at {host_and_port(url)}{self.through_proxy}"
-            raise error_from_exception(error, server, key=ADDRESS_KEY) from None
+            raise error_from_exception(error, server, key=ADDRESS_KEY, url=url) from None
         answer = _parse_json(response.body)
         if response.status == 200 and isinstance(answer, dict):
             return answer

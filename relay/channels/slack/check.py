@@ -16,7 +16,7 @@ _PAGE_SIZE = 500  # channels, each of which has up to 2 KB and some 50 values
 async def check(api: SlackApi, settings: SlackSettings) -> AsyncIterator[Finding]:
     """Check the token, the bot's access to the channel, and the scopes that the settings need."""
     if not api.by_bot:
-        yield _webhook(api.secret, settings.other_host)
+        yield await _webhook(api, settings.other_host)
         return
     identity = await api.call("auth.test")
     name, scopes = str(identity.get("user", "?")), api.scopes
@@ -44,15 +44,16 @@ async def check(api: SlackApi, settings: SlackSettings) -> AsyncIterator[Finding
     yield _membership(room, channel, name, anywhere="chat:write.public" in scopes)
 
 
-def _webhook(url: str, other_host: str) -> Finding:
-    test = "without a message: run relay send."
-    if other_host:  # that it is not Slack's is said by the settings' advice
-        return passed(f"The webhook at {other_host} can't be tested {test}")
-    parts = urlsplit(url)
-    if not parts.path.startswith("/services/"):
+async def _webhook(api: SlackApi, other_host: str) -> Finding:
+    parts = urlsplit(api.secret)
+    # that another host is not Slack's is said by the settings' advice
+    if not other_host and not parts.path.startswith("/services/"):
         form = "https://hooks.slack.com/services/…"
         return failed(f"webhook_url is no Slack webhook: it should look like {form}")
-    return passed(f"The webhook at {parts.hostname} looks right. Slack can't test it {test}")
+    await api.reach_webhook_host()
+    through = f" through {api.proxy}" if api.proxy else ""
+    test = "The webhook itself can't be tested without a message: run relay send."
+    return passed(f"The host of webhook_url, {parts.hostname}, responds{through}. {test}")
 
 
 def _scopes(scopes: Set[str], settings: SlackSettings) -> Iterator[Finding]:

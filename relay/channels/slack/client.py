@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -115,7 +116,7 @@ class SlackApi:
             raise RetryLater("answer", "Slack returned no URL to upload a picture to")
         proxy = self._proxies.for_url(url)
         route = proxy.url if proxy else None
-        status, headers, _ = await self._post(url, route, data=picture.content)
+        status, headers, _ = await self._request("POST", url, route, data=picture.content)
         if status != 200:
             raise error_from_status(status, "Slack's file storage", requested_delay(headers))
         files = [{"id": file, "title": name}]
@@ -127,7 +128,8 @@ class SlackApi:
         Rocket.Chat ``{"success":true}`` (github.com/gogs/gogs/issues/3169), Ryver a 204
         (github.com/bluele/slack/pull/33). Only Slack answers with the codes of ``ERRORS``, which
         count with any status."""
-        status, headers, content = await self._post(self.secret, self._client.proxy, json=body)
+        proxy = self._client.proxy
+        status, headers, content = await self._request("POST", self.secret, proxy, json=body)
         code = content.decode(errors="replace").strip() if self._is_slack else ""
         if not _is_success(status) or code in ERRORS:
             secret, server, key = self.secret, self._server, self._key
@@ -135,8 +137,18 @@ class SlackApi:
                 raise error_from_content_status(status, server, "webhook_url")
             raise error_from_answer(code, status, headers, secret=secret, server=server, key=key)
 
-    async def _post(self, url: str, proxy: str | None, **content: Any) -> Answer:
-        request = self._connect().post(url, ssl=self._tls, proxy=proxy, **content)
+    async def reach_webhook_host(self) -> None:
+        """Any answer of the host will do. Its start page is asked for: Slack documents no call of a
+        webhook but the one that posts. Raises ``DeliveryError`` where no answer arrives."""
+        origin = urlunsplit((*urlsplit(self.secret)[:2], "/", "", ""))
+        try:
+            await self._request("HEAD", origin, self._client.proxy)
+        except RetryLater as error:
+            if not error.answered:
+                raise
+
+    async def _request(self, method: str, url: str, proxy: str | None, **content: Any) -> Answer:
+        request = self._connect().request(method, url, ssl=self._tls, proxy=proxy, **content)
         try:
             async with request as response:
                 try:

@@ -186,7 +186,7 @@ def test_all_markup_is_in_the_specification(body: str) -> None:
 def test_every_kind_of_message(name: str) -> None:
     """What it says to a room: the allowed elements, one address in the plain text, and a
     notification for what people say and for alerts."""
-    line, *edited = map(json.loads, render_previews(None, name, "matrix", None, None))
+    line, *edited = map(json.loads, render_previews(None, name, kind="matrix"))
     is_said = name in NOTICES or name in SAID
     assert line["msgtype"] == ("m.text" if is_said else "m.notice")
     assert [content["msgtype"] for content in edited] == ["m.text"] * len(edited)

@@ -76,20 +76,30 @@ async def test_check_reports_a_bad_token(slack_server: RunningSlack) -> None:
 
 
 @pytest.mark.usefixtures("loopback_is_slack")
-async def test_check_validates_only_the_url_of_a_webhook(slack_server: RunningSlack) -> None:
+async def test_check_asks_the_host_of_a_webhook_and_posts_nothing(
+    slack_server: RunningSlack,
+) -> None:
     good = await findings(slack_hook(slack_server.webhook_url))
-    assert good.startswith("ok The webhook at 127.0.0.1 looks right.")
-    assert "without a message" in good
+    assert good == (
+        "ok The host of webhook_url, 127.0.0.1, responds. The webhook itself can't be tested "
+        "without a message: run relay send."
+    )
     assert slack_server.slack.messages == []
     wrong = await findings(slack_hook(f"{slack_server.url}/SecretElsewhere"))
     assert wrong.startswith("no webhook_url is no Slack webhook")
+    closed = await findings(slack_hook("http://127.0.0.1:1/services/T0/B0/SecretPath"))
+    assert "127.0.0.1:1 refuses connections: check webhook_url in the config" in closed
+    assert closed.startswith("no ")
+    assert "SecretPath" not in closed
 
 
-async def test_check_names_the_host_of_a_webhook_that_is_not_slacks() -> None:
-    text = await findings(slack_hook("https://chat.example/hooks/SecretPath"))
-    assert text == (
-        "ok The webhook at chat.example can't be tested without a message: run relay send."
-    )
+async def test_check_asks_a_host_that_is_not_slacks(slack_server: RunningSlack) -> None:
+    text = await findings(slack_hook(f"{slack_server.url}/hooks/SecretPath"))
+    assert text.startswith("ok The host of webhook_url, 127.0.0.1, responds.")
+    text = await findings(slack_hook("https://chat.invalid/hooks/SecretPath"))
+    assert text.startswith("no ")
+    assert "the host name of chat.invalid:443 can't be resolved" in text
+    assert "SecretPath" not in text
 
 
 async def test_check_names_the_scopes_of_the_settings(slack_server: RunningSlack) -> None:
