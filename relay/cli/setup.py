@@ -73,10 +73,9 @@ def _keys_of_kinds() -> Iterator[str]:
 )
 @click.option("--team", metavar="NAME", help="The team's name in Penpot, or its id.")
 @click.option(
-    "--channel",
-    "kind",
-    metavar="TYPE",
-    help=f"One of {', '.join(CHANNEL_TYPES)}.",
+    "--kind",
+    metavar="KIND",
+    help=f"Kind of channel, one of {', '.join(CHANNEL_TYPES)}.",
     shell_complete=complete_kind,
 )
 @click.option(

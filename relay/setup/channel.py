@@ -27,7 +27,7 @@ class ChannelAnswers:
         """``given`` are answers by option. Raises ``click.UsageError`` for an unknown kind."""
         if kind not in CHANNEL_TYPES:
             known = ", ".join(CHANNEL_TYPES)
-            raise click.UsageError(f"--channel {kind!r}: must be one of {known}")
+            raise click.UsageError(f"--kind {kind!r}: must be one of {known}")
         self.kind = kind
         self._given = given
         self._model = CHANNEL_TYPES[kind].settings

@@ -89,7 +89,7 @@ class Setup:
         self._require_options()
         if not self._dialog.silent:
             click.echo(
-                "Enter accepts what is in [ ]. Ctrl-C ends this, and leaves no file behind.\n"
+                "Enter accepts what is in [ ]. Ctrl-C ends this, and leaves no config behind.\n"
             )
         self._listeners()
         self._penpot()
@@ -120,7 +120,7 @@ class Setup:
             answers.create_missing()
             rules += answers.problems() if is_silent else answers.broken()
         elif is_silent:
-            rules.append(f"--channel is required: one of {', '.join(CHANNEL_TYPES)}")
+            rules.append(f"--kind is required: one of {', '.join(CHANNEL_TYPES)}")
         if is_silent and options.team is None and options.token is None:
             rules.append("--team is required, or --penpot-token-file")
         can_create = options.token and options.server.get("public_url")
@@ -247,7 +247,7 @@ class Setup:
         """Of which everything is asked that it needs, and which is checked."""
         options, dialog = self._options, self._dialog
         kinds = {name: each.label for name, each in CHANNEL_TYPES.items()}
-        kind = options.kind or dialog.choose("Channel", list(kinds), "--channel", kinds)
+        kind = options.kind or dialog.choose("Channel", list(kinds), "--kind", kinds)
         answers = ChannelAnswers(kind, options.keys)
 
         def attempt() -> bool:

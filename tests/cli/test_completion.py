@@ -61,8 +61,8 @@ def test_events_and_states_come_from_the_catalogue() -> None:
 
 
 def test_the_keys_of_a_channel_to_set_up() -> None:
-    assert completions("init", "--channel", "mat") == ["matrix", "mattermost"]
-    assert completions("init", "--channel", "matrix", "--set", "") == [
+    assert completions("init", "--kind", "mat") == ["matrix", "mattermost"]
+    assert completions("init", "--kind", "matrix", "--set", "") == [
         "homeserver=",
         "access_token=",
         "room=",

@@ -39,7 +39,7 @@ def test_every_problem_names_its_option() -> None:
         "--set access_token",
         "--set room",
     ]
-    with pytest.raises(click.UsageError, match="--channel 'slak': must be one of slack, "):
+    with pytest.raises(click.UsageError, match="--kind 'slak': must be one of slack, "):
         ChannelAnswers("slak", {})
 
 

@@ -137,7 +137,7 @@ def test_mail_asks_for_the_password_of_a_login_only(
     mail = mail_server(tls="starttls", auth=True)
     server = ["127.0.0.1", str(mail.port)]
     result = init(
-        *("--penpot-url", penpot.url, "--team", "Acme Design", "--channel", "email", "--no-send"),
+        *("--penpot-url", penpot.url, "--team", "Acme Design", "--kind", "email", "--no-send"),
         *("--public-url", "http://relay.example.com:8080"),
         *("--set", f"ca_file={authority.ca_file}"),
         answers=[
@@ -173,7 +173,7 @@ def test_options_replace_all_questions(
     port = free_port()
     result = init(
         *("--yes", "--penpot-url", penpot.url, "--penpot-token-file", token_file(tmp_path)),
-        *("--team", "acme design", "--channel", "slack", "--set-file", f"token={slack_token}"),
+        *("--team", "acme design", "--kind", "slack", "--set-file", f"token={slack_token}"),
         *("--set", "channel=#design", "--set", f"api_url={slack_server.api_url}"),
         *("--public-url", f"http://127.0.0.1:{port}", "--port", str(port)),
         *("--admin-port", str(free_port())),
@@ -192,21 +192,21 @@ def test_yes_names_every_missing_option_at_once(init: Init, tmp_path: Path) -> N
 
     team = "--team is required, or --penpot-token-file"
     channel, *others = problems()
-    assert channel.startswith("--channel is required: one of slack, matrix, ")
+    assert channel.startswith("--kind is required: one of slack, matrix, ")
     assert others == [team]
-    assert problems("--channel", "email", "--hook") == [
+    assert problems("--kind", "email", "--hook") == [
         "--set to: is required",
         "--set sender: is required",
         "--set smtp.host: is required",
         team,
         "--hook needs --penpot-token-file and --public-url",
     ]
-    assert problems("--channel", "slack", "--set", "tokn=x") == [
+    assert problems("--kind", "slack", "--set", "tokn=x") == [
         "--set tokn: unknown key; did you mean token?",
         "--set token: one of token and webhook_url is required",
         team,
     ]
-    assert problems("--channel", "slak")[0].startswith("--channel 'slak': must be one of slack, ")
+    assert problems("--kind", "slak")[0].startswith("--kind 'slak': must be one of slack, ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,7 +214,7 @@ def test_yes_names_the_teams_of_which_one_has_to_be_chosen(
     init: Init, tmp_path: Path, penpot: StandIn
 ) -> None:
     token = token_file(tmp_path)
-    options = ("--penpot-url", penpot.url, "--penpot-token-file", token, "--channel", "stdout")
+    options = ("--penpot-url", penpot.url, "--penpot-token-file", token, "--kind", "stdout")
     result = init("--yes", *options)
     assert result.exit_code == 2
     assert "--team is required: one of Acme Design, Équipe" in result.output
@@ -225,7 +225,7 @@ def test_yes_names_the_teams_of_which_one_has_to_be_chosen(
 
 def test_what_fails_with_yes_writes_nothing(init: Init, tmp_path: Path, penpot: StandIn) -> None:
     gone = f"http://127.0.0.1:{free_port()}"
-    channel = ("--yes", "--team", "Acme", "--channel", "stdout")
+    channel = ("--yes", "--team", "Acme", "--kind", "stdout")
     result = init(*channel, "--penpot-url", gone)
     assert result.exit_code == 1
     assert f"FAIL  penpot: {gone} refuses connections" in result.output
@@ -242,7 +242,7 @@ def test_a_penpot_that_only_people_reach_gets_another_address(
 ) -> None:
     gone = f"http://127.0.0.1:{free_port()}"
     result = init(
-        *("--channel", "stdout", "--no-send", "--no-hook"),
+        *("--kind", "stdout", "--no-send", "--no-hook"),
         answers=[gone, "k", penpot.url, PENPOT_TOKEN, "Acme Design", ""],
     )
     require_written(result, tmp_path)
@@ -254,7 +254,7 @@ def test_penpots_reason_is_shown_where_it_can_not_reach_relay(
     init: Init, tmp_path: Path, penpot: StandIn
 ) -> None:
     wrong, port = free_port(), free_port()
-    options = ("--penpot-url", penpot.url, "--team", "Acme Design", "--channel", "stdout")
+    options = ("--penpot-url", penpot.url, "--team", "Acme Design", "--kind", "stdout")
     options += ("--no-send", "--port", str(port), "--admin-port", str(free_port()))
     result = init(
         *options,
@@ -281,7 +281,7 @@ def test_a_webhook_that_can_not_be_created_is_left_to_a_person(
     """A script's config is written none the less: Penpot may reach Relay later."""
     result = init(
         *("--yes", "--penpot-url", penpot.url, "--penpot-token-file", token_file(tmp_path)),
-        *("--team", "Acme Design", "--channel", "stdout", "--no-send"),
+        *("--team", "Acme Design", "--kind", "stdout", "--no-send"),
         *("--public-url", f"http://127.0.0.1:{free_port()}"),
     )
     assert result.exit_code == 1
@@ -296,7 +296,7 @@ def test_a_port_in_use_is_found_at_once(init: Init, tmp_path: Path, penpot: Stan
     with socket.create_server(("127.0.0.1", 0)) as used:
         port, other = used.getsockname()[1], free_port()
         options = ("--host", "127.0.0.1", "--port", str(port), "--admin-port", str(free_port()))
-        channel = ("--team", "Acme Design", "--channel", "stdout", "--no-send")
+        channel = ("--team", "Acme Design", "--kind", "stdout", "--no-send")
         result = init("--yes", *options, *channel)
         assert result.exit_code == 1
         reason = f'server.host = "127.0.0.1", server.port = {port}: Relay can\'t listen there'
@@ -328,8 +328,8 @@ def test_ctrl_c_leaves_nothing_behind(init: Init, tmp_path: Path, penpot: StandI
 
 def test_a_value_of_an_option_is_checked_before_the_first_question(init: Init) -> None:
     for options, rule in (
-        (("--channel", "slack", "--set", "channel=design"), "--set channel: must be a channel's"),
-        (("--channel", "slack", "--set", "token=a b"), "--set token: must be printable ASCII"),
+        (("--kind", "slack", "--set", "channel=design"), "--set channel: must be a channel's"),
+        (("--kind", "slack", "--set", "token=a b"), "--set token: must be printable ASCII"),
         (("--port", "80811"), "server.port: must be less than or equal to 65535"),
         (("--public-url", "relay"), "server.public_url: must be a web address"),
     ):

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from relay.channels.base import ChannelSettings
 from relay.config.secret import Secret
-from relay.config.types import ascii_address, host_and_port, secret_rule
+from relay.config.types import Ask, ascii_address, host_and_port, secret_rule
 
 # As Power Automate and Azure Logic Apps write it, also behind a gateway:
 # https://docs.microsoft.com/azure/logic-apps/logic-apps-http-endpoint
@@ -56,7 +56,11 @@ def user_name(value: str) -> str:
 class TeamsSettings(ChannelSettings):
     """A workflow posts to one channel, and returns no id of the message: no threads, no edits."""
 
-    webhook_url: Annotated[Secret, secret_rule(_webhook_url)]
+    webhook_url: Annotated[
+        Secret,
+        secret_rule(_webhook_url),
+        Ask("URL of the workflow's webhook", "the channel's menu, Workflows"),
+    ]
     """Of the workflow "Send webhook alerts to a channel"."""
 
     @property
