@@ -20,7 +20,7 @@ from relay.channels.preview import PICTURE, MessagePreview
 from relay.config.settings import AnyChannel, Config
 from relay.delivery.alerts import Alerts
 from relay.delivery.fact_cache import FactCache
-from relay.delivery.notices import NOTICES, NoticeRenderer
+from relay.delivery.notices import NOTICES, NoticeRenderer, notice_sample
 from relay.delivery.pipeline import EventSource, PreparedEvent, examples
 from relay.delivery.routing import Planner
 from relay.delivery.thumbnails import has_thumbnail
@@ -281,7 +281,7 @@ async def _send_notice(servers: Servers, config: Config, name: str) -> str:
     plain = set() if settings.emoji else {"acme/one"}
     notices = NoticeRenderer(Templates(None, override_formats()), Metrics())
     alerts = Alerts(config.alert_queues(), store, notices, plain)
-    assert await alerts.send("acme", name, **NOTICES[name].sample)
+    assert await alerts.send("acme", name, **notice_sample(name, config.penpot.url))
     return await send(servers, settings, store.messages[0], None)
 
 

@@ -120,7 +120,7 @@ def test_the_commands_know_it(tmp_path: Path) -> None:
     assert f"ok    acme/file: Messages go to {tmp_path}/out." in command(service, "doctor")
     assert "acme/file: sent (" in command(service, "send", "acme")
     assert lines(tmp_path)[0]["text"].startswith("A test from Relay")
-    shown = command(service, "preview", "create-file", "--channel", NAME)
+    shown = command(service, "preview", "create-file", "--kind", NAME)
     assert shown.startswith("📄 Grace Hopper created the file Pricing page")
 
 
