@@ -59,7 +59,10 @@ RELAY = Path(relay.__file__).parent
 COMMON_WORDS = {"email", "teams", "webhook"}
 KINDS = CHANNEL_TYPES.keys() - COMMON_WORDS
 # Which make the table ``teams`` of a config, or a list of them for a page.
-TEAMS_TABLES = {RELAY / name for name in ("demo.py", "config/environment.py", "inspector/teams.py")}
+TEAMS_TABLES = {
+    RELAY / name
+    for name in ("demo.py", "config/environment.py", "inspector/teams.py", "setup/draft.py")
+}
 # Python's own names: ``sys.stdout``, and the arguments and constants of ``subprocess``.
 ALLOWED = {
     ("cli/command.py", "stdout"),

@@ -39,7 +39,7 @@ def test_a_server_that_rejects_every_mail_is_reported_everywhere(
 
         wait_until(lambda: metric() == "3.0", 30)
         page = httpx.get(f"{service.admin}/inspector/teams/acme").text
-        assert '<span class="mark dead">dead</span>' in page
+        assert 'id="mark-acme-mail">dead</span>' in page
         assert "3 messages are dead" in page
 
         mail.replies.clear()
@@ -59,4 +59,4 @@ def test_a_server_that_rejects_every_mail_is_reported_everywhere(
         assert "is dead" not in service.run("doctor").stdout
         wait_until(lambda: metric() == "0.0", 30)
         page = httpx.get(f"{service.admin}/inspector/teams/acme").text
-        assert '<span class="mark dead">dead</span>' not in page
+        assert 'id="mark-acme-mail">dead</span>' not in page
