@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -79,7 +79,8 @@ async def all_messages(templates: Templates) -> list[tuple[str, Message]]:
         assert found
         named += [(event.name, message) for message in found]
     for name, notice in NOTICES.items():
-        values = notice_variables(name, notice.sample, team="Acme", url=PENPOT)
+        values = dict(notice_variables(name, notice.sample, team="Acme", url=PENPOT))
+        values["event"] = {**values["event"], "at": datetime(2026, 3, 9, 9, 30, tzinfo=UTC)}
         result = templates.render(name, values, team="acme", channel_kind="slack")
         assert not result.problems
         named.append((name, result.message))
@@ -87,6 +88,7 @@ async def all_messages(templates: Templates) -> list[tuple[str, Message]]:
 
 
 MESSAGES = asyncio.run(all_messages(Templates()))
+DATE_PATTERN = re.compile(r"<!date\^(\d+)\^([^|^]*)[^|]*\|[^>]*>")
 IMAGE = {"slack_file": {"id": "F0FILE0000"}}
 
 
@@ -147,21 +149,22 @@ def sender_of(message: Message) -> str:
     return slack_blocks.sender_name(message.author) if message.author else "Penpot"
 
 
+def shown_date(timestamp: int, form: str) -> str:
+    at = datetime.fromtimestamp(timestamp, ZoneInfo(READER_ZONE))
+    words = form.replace("{date_short_pretty}", f"{at:%b} {at.day}, {at.year}")
+    return words.replace("{time}", f"{at.hour % 12 or 12}:{at:%M %p}")
+
+
 def shown_words(blocks: list[Any]) -> Iterator[str]:
     for element in rich_inlines(blocks):
         if element["type"] == "date":
-            at = datetime.fromtimestamp(element["timestamp"], ZoneInfo(READER_ZONE))
-            date = f"{at:%b} {at.day}, {at.year}"
-            yield (
-                element["format"]
-                .replace("{date_short_pretty}", date)
-                .replace("{time}", f"{at.hour % 12 or 12}:{at:%M %p}")
-            )
+            yield shown_date(element["timestamp"], element["format"])
         else:
             yield f"@{USERS[element['user_id']]}" if "user_id" in element else element["text"]
     for block in blocks:
         for element in block["elements"] if block["type"] == "context" else ():
             text = slack_blocks.unescape(element["text"])
+            text = DATE_PATTERN.sub(lambda match: shown_date(int(match[1]), match[2]), text)
             yield re.sub(r"<[^|]*\|(.*)>", r"\1", text)
 
 
@@ -171,7 +174,7 @@ def shown_links(blocks: list[Any]) -> Iterator[str]:
             yield element["url"]
     for block in blocks:
         for element in block["elements"] if block["type"] == "context" else ():
-            yield from re.findall(r"<([^|]*)\|", element["text"])
+            yield from re.findall(r"<([^!|][^|]*)\|", element["text"])
 
 
 def test_another_renderer_shows_words_and_links_of_every_kind(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ CASES = {
     "msgtype": (
         MATRIX + 'room = "#a:b"\nmsgtype = "m.text"',
         [
-            'teams.acme.channels.a.msgtype = "m.text": must be "auto", "text" or "notice"',
+            'teams.acme.channels.a.msgtype = "m.text": must be "auto", "text" or "notice"; '
+            "did you mean text?",
         ],
     ),
     "matrix room": (
