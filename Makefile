@@ -39,7 +39,7 @@ demo: $(VENV)/.runtime ## Runs Relay on samples of each kind of event, to look a
 	@$(BIN)/relay demo $(ARGS)
 
 test: $(VENV)/.dev $(SYNAPSE)/.installed $(NODE)/.installed $(HELM)/.installed ## Runs all tests, against a real Matrix and mail server
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(VENV)/.dev $(SYNAPSE)/.installed ## Kills, fills, cuts and hangs, for 15 minutes; accounts for every message
 	@$(BIN)/pytest tests/faults --long $(ARGS)

@@ -108,7 +108,7 @@ def _print_next_steps(hook: str, inspector: str, *, stay: bool) -> None:
     click.echo(
         "Try next:\n"
         f"  {_command()} events            lists the events that Penpot sends\n"
-        f"  {_command()} preview create-comment --channel {next(iter(CHANNEL_TYPES))}"
+        f"  {_command()} preview create-comment --kind {next(iter(CHANNEL_TYPES))}"
     )
     if not stay:
         click.echo(

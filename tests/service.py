@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -156,12 +157,16 @@ def running(
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ones."""
+    """Different ones, below those that the system gives to outgoing connections: one of these could
+    be taken before a service listens there."""
+    chance, ports = random.SystemRandom(), list[int]()
     with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        while len(ports) < count:
+            probe, port = stack.enter_context(socket.socket()), chance.randrange(10_000, 32_000)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def free_port() -> int:

@@ -43,10 +43,10 @@ MAIL = {
     "garbling": Fault(answer=b"\x00\x01\x02 no protocol at all\r\n\r\n"),
     "endless": Fault(answer=b"220 ", endless=True),
 }
-# To a webhook a 200 is a delivery, whatever follows.
+# To a webhook and to apprise a 200 is a delivery, whatever follows, once the answer has an end.
 WEBHOOK = {name: fault for name, fault in HTTP.items() if name != "endless"}
 # Each has a process of its own.
-APPRISE = {name: HTTP[name] for name in ("cutting", "limited", "endless")}
+APPRISE = {name: HTTP[name] for name in ("cutting", "limited")}
 # Relay waits 30 s for a mail server: only in the long run.
 SLOW = {"hanging": Fault(hang=True)}
 
