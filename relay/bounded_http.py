@@ -22,6 +22,8 @@ MIN_CHUNK_BYTES = 500
 """As which a smaller chunk counts: a client takes as long for one byte as for thousands, and a
 megabyte in chunks of one byte would take a minute."""
 
+_PHASE_RATIO = 0.9  # of a request's time, after which one phase of it ends, such as the connecting
+
 
 class UnusableAnswer(RelayError):
     """The answer is too long, encoded, or has too many values."""
@@ -72,7 +74,9 @@ async def _stream(
     client: "httpx.AsyncClient", method: str, url: str, seconds: float, arguments: dict[str, Any]
 ) -> "AsyncIterator[httpx.Response]":
     headers = {**arguments.pop("headers", {}), **IDENTITY}
-    stream = client.stream(method, url, headers=headers, follow_redirects=False, **arguments)
+    # httpx closes a connection whose TLS handshake it ends itself, but none that is cancelled.
+    options = {"timeout": _PHASE_RATIO * seconds, "follow_redirects": False, **arguments}
+    stream = client.stream(method, url, headers=headers, **options)
     async with asyncio.timeout(seconds), stream as response:
         yield response
 

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, settings
 from relay.store.sqlite import SqliteStore
 
 # No deadline: a busy machine would fail it. Other tests check speed.
-settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "relay", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("relay")
 
 LONG_FOLDERS = ("faults", "scenarios", "deploy", "inspector")

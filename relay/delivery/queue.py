@@ -97,6 +97,7 @@ class ChannelQueue:
             settings.locale,
         )
         self._next: Delivery | None = None  # sent after the current one
+        self._was_suspended = False  # at the last look
         self._send_started: float | None = None
         self._editor = Editor(name, settings.hold, context.store, context.metrics, context.changed)
         self._undecided = UndecidedHead(
@@ -192,7 +193,11 @@ class ChannelQueue:
             await self._mark_dead(delivery, error)
             return True
         if await self._health.is_suspended():
+            self._was_suspended = True
             await self._wait(delivery, SUSPENSION_POLL_INTERVAL)
+            return False
+        if self._was_suspended:  # a resend that ended it gave the delivery a new key: read it again
+            self._was_suspended = False
             return False
         interruptions = self._attempts.interruptions(delivery)
         if interruptions >= MAX_INTERRUPTIONS:

@@ -1,5 +1,5 @@
 """Chats by webhook, end to end: a real service, stopped by a failing server in between. Order,
-retry, dead letters, pings, hostile text and edits are the same in each."""
+retry, dead letters and edits of every kind are in ``test_conformance``, behind a queue."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +45,6 @@ class Chat:
     next: Any  # answers to the next requests
     failure: Answer
     refusal: Answer  # of one message
-    edits: bool = True
     has_dead: bool = True  # whether it says of a message that it can never be delivered
     has_markdown: bool = True  # whether its texts are Markdown
 
@@ -66,7 +65,7 @@ def discord() -> Iterator[Chat]:
 
 
 @contextmanager
-def mattermost(toml: Callable[[str], str], *, edits: bool) -> Iterator[Chat]:
+def mattermost(toml: Callable[[str], str]) -> Iterator[Chat]:
     server = Mattermost()
     with in_thread(server.handle) as running_server:
         yield Chat(
@@ -77,7 +76,6 @@ def mattermost(toml: Callable[[str], str], *, edits: bool) -> Iterator[Chat]:
             server.next,
             Answer(b"limit exceeded", 429, "text/plain", {"Retry-After": "1"}),
             Answer.of({"id": "plugin.message_will_be_posted.dismiss_post"}, 400),
-            edits,
         )
 
 
@@ -93,7 +91,6 @@ def ntfy() -> Iterator[Chat]:
             server.next,
             Answer.of({"code": 42901, "http": 429, "error": "too many requests"}, 429),
             Answer.of({"code": 40014, "http": 400, "error": "no"}, 400),
-            edits=False,
             has_dead=False,
         )
 
@@ -111,7 +108,6 @@ def rocketchat() -> Iterator[Chat]:
             server.next,
             Answer.of({"success": False, "error": slow}, 429),
             Answer.of({"success": False, "error": "error-message-size-exceeded"}, 400),
-            edits=False,
             has_dead=False,  # it is posted with a shorter text
         )
 
@@ -128,7 +124,6 @@ def teams() -> Iterator[Chat]:
             server.next,
             Answer.of({"error": {"code": "TooManyRequests"}}, 429, **{"Retry-After": "1"}),
             Answer(b"too large", 413),
-            edits=False,
             has_markdown=False,
         )
 
@@ -136,9 +131,9 @@ def teams() -> Iterator[Chat]:
 CHATS = {
     "apprise": ntfy,
     "discord": discord,
-    "mattermost": partial(mattermost, mattermost_channel, edits=True),
+    "mattermost": partial(mattermost, mattermost_channel),
     "rocketchat": rocketchat,
-    "mattermost-hook": partial(mattermost, mattermost_webhook, edits=False),
+    "mattermost-hook": partial(mattermost, mattermost_webhook),
     "teams": teams,
 }
 
@@ -149,6 +144,7 @@ def chat(request: pytest.FixtureRequest) -> Iterator[Chat]:
         yield opened
 
 
+@pytest.mark.parametrize("chat", ["apprise", "mattermost"], indirect=True)
 def test_messages_stay_in_order_and_a_refused_one_is_dead(chat: Chat, tmp_path: Path) -> None:
     chat.next.extend([chat.failure, chat.failure, Answer(b"no", 502), chat.refusal])
     with running(tmp_path, chat.toml) as relay:
@@ -182,9 +178,8 @@ def test_people_are_pinged_and_no_text_is(chat: Chat, tmp_path: Path) -> None:
     assert "](https://evil" not in text
 
 
+@pytest.mark.parametrize("chat", ["discord", "mattermost"], indirect=True)
 def test_edits_and_deletions_change_the_message(chat: Chat, tmp_path: Path) -> None:
-    if not chat.edits:
-        return
     with running(tmp_path, chat.toml) as relay:
         assert relay.post(own.THREAD) == 204
         assert relay.post(own.REPLY) == 204
