@@ -176,6 +176,7 @@ def raw(
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        close_at_end(writer)
         try:
             if not greets:
                 await reader.read(65536)
