@@ -124,7 +124,7 @@ class ThreadHome:
             return [_Verdict("", None, "its thread is there")]
         if channel in self.left_out and not is_rejected:
             return [_Verdict("", "its thread is not there")]
-        if channel in self.undecided and not is_rejected:
+        if channel in self.undecided:
             return [verdict._replace(waits=True) for verdict in verdicts]
         return verdicts
 

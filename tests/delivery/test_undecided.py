@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.config.settings import Config
@@ -395,6 +395,10 @@ _steps = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from([["a"], ["b"], ["!a"], ["!b"], ["*", "!a"]]), _steps)
+@example(  # the queue accepts the thread without a name, and later its name would reject it
+    ["!a"],
+    [("unanswered", 1), ("event", 2), ("unanswered", 0), ("settle", 0), ("named", 1), ("event", 2)],
+)
 def test_all_of_a_thread_is_accepted_or_nothing(
     entries: list[str], steps: Sequence[tuple[str, int]]
 ) -> None:
